@@ -1,0 +1,33 @@
+"""What a rule has to say about a machine or a plan."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import IntEnum
+from typing import Any
+
+
+class Severity(IntEnum):
+    INFO = 1
+    WARNING = 2
+    BLOCKER = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``prevents`` is the AWS error that would come later; ``fact`` the id of its documented source (F031, IC4, LR3)."""
+
+    severity: Severity
+    what: str
+    subject: str = ""
+    why: str = ""
+    prevents: str = ""
+    remedy: str = ""
+    fact: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "severity": self.severity.name.lower()}
+
+
+def worst(findings: tuple[Finding, ...]) -> Severity | None:
+    return max((finding.severity for finding in findings), default=None)

@@ -1,0 +1,129 @@
+"""What a screen or the command line shows of a job: read from the progress store, never computed by the viewer."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from vmie_tui.model.errors import Problem
+from vmie_tui.model.task import JobState
+
+
+class Stage(StrEnum):
+    """Stages of an import, in their order."""
+
+    CHECK = "check"  # role, bucket, Region, VM still there
+    SNAPSHOT = "snapshot"  # a running VM is frozen first
+    UPLOAD = "upload"  # export lease to S3, one transfer per disk
+    IMPORT = "import"  # AWS converts
+    FINISH = "finish"  # tags and clean-up
+
+
+class StageState(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class StageView:
+    stage: Stage
+    state: StageState = StageState.PENDING
+    started: datetime | None = None
+    ended: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DiskProgress:
+    """One disk's transfer. All sizes are bytes on the wire but ``capacity``; ``rate`` is bytes a second.
+
+    ``done`` is absolute and may go down on a retry. ``total`` is 0 while unknown: hosts often do not say (trap 6).
+    ``skipped`` counts bytes found already uploaded by an earlier run.
+    """
+
+    key: int
+    label: str
+    capacity: int
+    total: int = 0
+    done: int = 0
+    skipped: int = 0
+    rate: float = 0.0
+    parts_done: int = 0
+    state: StageState = StageState.PENDING
+    sha256: str = ""
+    verified: bool | None = None  # equal to the host's own checksum (trap 7); None: the host gave none
+    s3_key: str = ""
+    snapshot_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job at one moment. ``fraction`` is 0..1 over the whole job or None while nothing can be said."""
+
+    id: str
+    kind: str
+    name: str
+    profile: str
+    state: JobState
+    created: datetime
+    updated: datetime
+    stages: tuple[StageView, ...] = ()
+    disks: tuple[DiskProgress, ...] = ()
+    message: str = ""
+    fraction: float | None = None
+    rate: float = 0.0
+    eta_seconds: float | None = None
+    task_id: str = ""
+    task_progress: int | None = None
+    task_message: str = ""
+    image_id: str = ""
+    problem: Problem | None = None
+    source: str = ""
+    target: str = ""
+
+    @property
+    def stage(self) -> Stage | None:
+        """The stage at work, or the one that failed."""
+        for view in self.stages:
+            if view.state in {StageState.RUNNING, StageState.FAILED}:
+                return view.stage
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; times as ISO 8601 in UTC."""
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, datetime):
+                return value.isoformat()
+            if isinstance(value, StrEnum):
+                return value.value
+            if isinstance(value, dict):
+                return {key: plain(item) for key, item in value.items()}
+            if isinstance(value, list | tuple):
+                return [plain(item) for item in value]
+            return value
+
+        data: dict[str, Any] = plain(asdict(self))
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    at: datetime
+    text: str
+    level: str = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """The one worker process of a state folder."""
+
+    alive: bool
+    pid: int | None = None
+    since: datetime | None = None
+    running: int = 0
+    queued: int = 0

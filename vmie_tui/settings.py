@@ -1,0 +1,287 @@
+"""Settings: defaults < config.toml < environment (``VMIE_*``) < flags; each value knows where it came from.
+
+The file lives in the user's config folder (platformdirs). Nothing secret is in it: a vCenter password comes from
+``VMIE_VCENTER_PASSWORD``, a ``password_file``, a ``password_command`` or the keyring; AWS keys from the AWS files.
+
+    default_profile = "prod"
+
+    [profiles.prod.vcenter]
+    host = "vcenter.corp"
+    user = "svc-mig@vsphere.local"
+
+    [profiles.prod.aws]
+    profile = "ops"
+    region = "eu-west-1"
+    bucket = "migration-eu-west-1"
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from platformdirs import PlatformDirs
+
+from vmie_tui.model.errors import ErrorKind, SettingsError
+
+DEMO = "demo"
+KEYRING_SERVICE = "vmie-tui"
+PASSWORD_VARIABLE = "VMIE_VCENTER_PASSWORD"  # noqa: S105 - the name of a variable
+COMMAND_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class VCenterSettings:
+    """How to reach a vCenter. ``thumbprint`` (SHA-1 or SHA-256, hex with or without colons) pins its certificate."""
+
+    host: str
+    user: str
+    port: int = 443
+    ca_file: Path | None = None
+    thumbprint: str | None = None
+    password_file: Path | None = None
+    password_command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AwsSettings:
+    """How to reach AWS. ``profile`` names one of the AWS files'; ``endpoint_url``, ``ca_bundle`` serve the simulators."""
+
+    profile: str | None = None
+    region: str = ""
+    endpoint_url: str | None = None
+    ca_bundle: Path | None = None
+    credentials_file: Path | None = None
+    bucket: str = ""
+    prefix: str = "vmie/"
+    role_name: str = "vmimport"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One vCenter and one AWS account and Region, under a name."""
+
+    name: str
+    vcenter: VCenterSettings | None = None
+    aws: AwsSettings = field(default_factory=AwsSettings)
+    read_only: bool = False
+
+    @property
+    def demo(self) -> bool:
+        return self.name == DEMO
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that was configured; ``origins`` maps ``profile.section.key`` to a file, variable or flag."""
+
+    state_dir: Path
+    cache_dir: Path
+    config_file: Path
+    table: Mapping[str, Profile]
+    default_profile: str
+    database_url: str | None = None
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def log_dir(self) -> Path:
+        return self.state_dir / "log"
+
+    @property
+    def demo_dir(self) -> Path:
+        return self.state_dir / DEMO
+
+    def profiles(self) -> tuple[str, ...]:
+        return tuple(self.table)
+
+    def profile(self, name: str | None = None) -> Profile:
+        """The named profile, or the default one; SettingsError names those there are."""
+        wanted = name or self.default_profile
+        if wanted in self.table:
+            return self.table[wanted]
+        if not self.table:
+            raise SettingsError(
+                ErrorKind.INVALID,
+                "no profile is configured yet",
+                subject=str(self.config_file),
+                remedy="Add one as shown in the README, or try the product with 'vmie-tui demo'",
+            )
+        raise SettingsError(
+            ErrorKind.INVALID,
+            f"there is no profile named {wanted!r}" if wanted else "no default profile is set",
+            subject=str(self.config_file),
+            remedy=f"Choose one of: {', '.join(self.table)} (--profile NAME, or default_profile in the file)",
+        )
+
+    def origin(self, key: str) -> str:
+        return self.origins.get(key, "default")
+
+
+T = TypeVar("T", VCenterSettings, AwsSettings)
+_KINDS: dict[str, type[VCenterSettings] | type[AwsSettings]] = {"vcenter": VCenterSettings, "aws": AwsSettings}
+
+
+def load(
+    profile: str | None = None,
+    *,
+    state_dir: Path | None = None,
+    config_file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """Read everything there is. Raises SettingsError for a file that cannot be read or a key that is not known."""
+    env = os.environ if environ is None else environ
+    dirs = PlatformDirs("vmie-tui", appauthor=False)
+    config = config_file or Path(env.get("VMIE_CONFIG_FILE") or dirs.user_config_path / "config.toml")
+    state = state_dir or Path(env.get("VMIE_STATE_DIR") or dirs.user_state_path)
+    cache = Path(env.get("VMIE_CACHE_DIR") or (state / "cache" if "VMIE_STATE_DIR" in env else dirs.user_cache_path))
+    origins: dict[str, str] = {}
+    data = _read(config)
+    table = _profiles(data.get("profiles", {}), config, origins)
+    demo_file = state / DEMO / "profile.toml"
+    table.update(_profiles(_read(demo_file).get("profiles", {}), demo_file, origins))
+    default = profile or env.get("VMIE_PROFILE") or data.get("default_profile") or (next(iter(table)) if table else "")
+    unknown = set(data) - {"profiles", "default_profile", "database_url"}
+    if unknown:
+        raise _bad(config, f"unknown setting {sorted(unknown)[0]!r}")
+    if default in table:
+        table[default] = _from_environment(table[default], env, origins)
+    database = env.get("VMIE_DATABASE_URL") or data.get("database_url")
+    return Settings(state, cache, config, table, str(default), database, origins)
+
+
+def password_for(profile: Profile, environ: Mapping[str, str] | None = None) -> str | None:
+    """The vCenter password from the environment, a file, a command or the keyring; None when there is none."""
+    vcenter = profile.vcenter
+    if vcenter is None:
+        return None
+    env = os.environ if environ is None else environ
+    if vcenter.password_file is not None:
+        try:
+            return vcenter.password_file.expanduser().read_text(encoding="utf-8").strip("\r\n")
+        except OSError as error:
+            raise _bad(vcenter.password_file, f"the password file cannot be read: {error.strerror}") from error
+    if vcenter.password_command:
+        return _from_command(vcenter.password_command)
+    return env.get(PASSWORD_VARIABLE) or _from_keyring(vcenter)
+
+
+def _from_command(command: tuple[str, ...]) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603 - the user's own command, no shell
+            command, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=True, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise SettingsError(
+            ErrorKind.LOGIN,
+            f"the password command failed: {reason}",
+            subject=command[0],
+            remedy="Run it by hand; it must print the password and exit with 0",
+        ) from error
+    return done.stdout.strip("\r\n")
+
+
+def _from_keyring(vcenter: VCenterSettings) -> str | None:
+    import keyring
+    import keyring.errors
+
+    try:
+        found: str | None = keyring.get_password(KEYRING_SERVICE, f"{vcenter.user}@{vcenter.host}")
+    except keyring.errors.KeyringError:
+        return None  # no usable keyring on this machine: the same as no password stored
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise _bad(path, f"the file cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise _bad(path, f"the file is not valid TOML: {error}") from error
+
+
+def _profiles(data: Any, path: Path, origins: dict[str, str]) -> dict[str, Profile]:
+    if not isinstance(data, dict):
+        raise _bad(path, "'profiles' must be tables such as [profiles.prod.aws]")
+    table: dict[str, Profile] = {}
+    for name, content in data.items():
+        if not isinstance(content, dict):
+            raise _bad(path, f"profile {name!r} must be a table")
+        unknown = set(content) - {"vcenter", "aws", "read_only"}
+        if unknown:
+            raise _bad(path, f"profile {name!r} has an unknown setting {sorted(unknown)[0]!r}")
+        for section in ("vcenter", "aws"):
+            for key in content.get(section, {}):
+                origins[f"{name}.{section}.{key}"] = str(path)
+        vcenter = content.get("vcenter")
+        table[name] = Profile(
+            name,
+            _section(VCenterSettings, vcenter, name, path) if vcenter is not None else None,
+            _section(AwsSettings, content.get("aws", {}), name, path),
+            bool(content.get("read_only", False)),
+        )
+    return table
+
+
+def _section(kind: type[T], data: Any, name: str, path: Path) -> T:
+    if not isinstance(data, dict):
+        raise _bad(path, f"profile {name!r}: the section must be a table")
+    known = {item.name: item for item in fields(kind)}
+    values: dict[str, Any] = {}
+    for key, value in data.items():
+        if key not in known:
+            raise _bad(path, f"profile {name!r} has an unknown setting {key!r}; known: {', '.join(known)}")
+        values[key] = _convert(key, value, name, path)
+    try:
+        return kind(**values)
+    except TypeError as error:
+        missing = ", ".join(key for key in ("host", "user") if key not in values)
+        raise _bad(path, f"profile {name!r} lacks {missing}") from error
+
+
+def _convert(key: str, value: Any, name: str, path: Path) -> Any:
+    if key == "port":
+        if isinstance(value, int) and 0 < value < 1 << 16:
+            return value
+    elif key == "password_command":
+        if isinstance(value, list) and value and all(isinstance(word, str) for word in value):
+            return tuple(value)
+        raise _bad(path, f"profile {name!r}: password_command must be a list of words, run without a shell")
+    elif isinstance(value, str):
+        return (
+            Path(value).expanduser() if key in {"ca_file", "ca_bundle", "password_file", "credentials_file"} else value
+        )
+    raise _bad(path, f"profile {name!r}: {key} has a value of the wrong kind: {value!r}")
+
+
+def _from_environment(profile: Profile, env: Mapping[str, str], origins: dict[str, str]) -> Profile:
+    """``VMIE_AWS_REGION``, ``VMIE_VCENTER_HOST`` and so on change the profile in use."""
+    sections: dict[str, VCenterSettings | AwsSettings | None] = {"vcenter": profile.vcenter, "aws": profile.aws}
+    for section, kind in _KINDS.items():
+        values: dict[str, Any] = {}
+        for item in fields(kind):
+            variable = f"VMIE_{section}_{item.name}".upper()
+            if variable in env and item.name != "password_command":
+                text = env[variable]
+                value: Any = int(text) if item.name == "port" and text.isdigit() else text
+                values[item.name] = _convert(item.name, value, profile.name, Path(f"${variable}"))
+                origins[f"{profile.name}.{section}.{item.name}"] = f"${variable}"
+        current = sections[section]
+        if values and current is not None:
+            sections[section] = replace(current, **values)
+    vcenter, aws = sections["vcenter"], sections["aws"]
+    assert isinstance(aws, AwsSettings)
+    assert vcenter is None or isinstance(vcenter, VCenterSettings)
+    return replace(profile, vcenter=vcenter, aws=aws)
+
+
+def _bad(path: Path, what: str) -> SettingsError:
+    return SettingsError(ErrorKind.INVALID, what, subject=str(path), remedy="Correct it and start again")

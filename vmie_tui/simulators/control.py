@@ -1,0 +1,170 @@
+"""What both simulators share: a clock that can run fast, faults on request, counters, TLS files, the admin paths.
+
+Admin protocol, under ``/_sim/`` on either simulator's port (loopback only, JSON bodies):
+
+- ``GET /_sim/stats`` -> ``{"requests": {"s3:UploadPart": 12}}``
+- ``POST /_sim/clock`` ``{"speed": 60}`` or ``{"advance": 30}``
+- ``POST /_sim/faults`` ``{"operation": "UploadPart", "match": "key part", "times": 3, "action": "error", "code": "SlowDown",
+  "status": 503}``; ``DELETE /_sim/faults`` forgets them all.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+class SimClock:
+    """Seconds since the epoch that pass ``speed`` times as fast as the wall clock."""
+
+    def __init__(self, speed: float = 1.0) -> None:
+        self._lock = threading.Lock()
+        self._speed = speed
+        self._real = time.time()
+        self._base = self._real
+
+    def now(self) -> float:
+        with self._lock:
+            return self._now()
+
+    def _now(self) -> float:
+        return self._base + (time.time() - self._real) * self._speed
+
+    @property
+    def speed(self) -> float:
+        return self._speed
+
+    @speed.setter
+    def speed(self, value: float) -> None:
+        with self._lock:
+            self._base, self._real, self._speed = self._now(), time.time(), value
+
+    def advance(self, seconds: float) -> None:
+        """Jump forward."""
+        with self._lock:
+            self._base += seconds
+
+
+@dataclass(slots=True)
+class Fault:
+    """One kind of trouble to make. ``times`` None means for ever; ``match`` is looked for in the request's subject."""
+
+    operation: str
+    action: str = "error"
+    match: str = ""
+    times: int | None = 1
+    code: str = ""
+    message: str = ""
+    status: int = 500
+    seconds: float = 0.0
+    after: int = 0  # bytes or calls to let pass first, as the operation understands it
+    fired: int = field(default=0)
+
+
+class Faults:
+    """The faults asked for; an operation takes the first that fits it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._faults: list[Fault] = []
+
+    def add(self, fault: Fault) -> Fault:
+        with self._lock:
+            self._faults.append(fault)
+        return fault
+
+    def clear(self) -> None:
+        with self._lock:
+            self._faults.clear()
+
+    def take(self, operation: str, subject: str = "", *actions: str) -> Fault | None:
+        """The next fault for this operation (of one of ``actions`` when given), used up once."""
+        with self._lock:
+            for fault in self._faults:
+                spent = fault.times is not None and fault.fired >= fault.times
+                if spent or fault.operation != operation or fault.match not in subject:
+                    continue
+                if actions and fault.action not in actions:
+                    continue
+                fault.fired += 1
+                return fault
+        return None
+
+
+class Stats:
+    """How often each operation was asked for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+
+    def count(self, operation: str) -> None:
+        with self._lock:
+            self._counts[operation] += 1
+
+    def __getitem__(self, operation: str) -> int:
+        with self._lock:
+            return self._counts[operation]
+
+    def snapshot(self) -> dict[str, int]:
+        with self._lock:
+            return dict(self._counts)
+
+    def reset(self) -> None:
+        with self._lock:
+            self._counts.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files: the authority's certificate, the server's chain and its key."""
+
+    ca: Path
+    chain: Path
+    key: Path
+
+
+def make_tls(folder: Path, *names: str) -> TlsFiles:
+    """Make an authority and a server certificate for loopback (and ``names``) in ``folder``."""
+    import trustme
+
+    folder.mkdir(parents=True, exist_ok=True)
+    files = TlsFiles(folder / "ca.pem", folder / "server.pem", folder / "server.key")
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost", "127.0.0.1", *names)
+    authority.cert_pem.write_to_path(str(files.ca))
+    files.chain.write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
+    files.key.touch(mode=0o600)
+    certificate.private_key_pem.write_to_path(str(files.key))
+    return files
+
+
+def admin(
+    method: str, path: str, body: bytes, *, clock: SimClock, faults: Faults, stats: Stats
+) -> tuple[int, dict[str, Any]]:
+    """Answer one ``/_sim/`` request: (HTTP status, JSON object)."""
+    try:
+        data: dict[str, Any] = json.loads(body or b"{}")
+        match method, path.removeprefix("/_sim/"):
+            case "GET", "stats":
+                return 200, {"requests": stats.snapshot(), "speed": clock.speed}
+            case "DELETE", "stats":
+                stats.reset()
+            case "POST", "clock":
+                if "speed" in data:
+                    clock.speed = float(data["speed"])
+                clock.advance(float(data.get("advance", 0)))
+            case "POST", "faults":
+                faults.add(Fault(**data))
+            case "DELETE", "faults":
+                faults.clear()
+            case _:
+                return 404, {"error": f"no such control: {method} {path}"}
+    except (TypeError, ValueError) as error:
+        return 400, {"error": str(error)}
+    return 200, {"ok": True}
