@@ -33,6 +33,7 @@ DEMO = "demo"
 KEYRING_SERVICE = "vmie-tui"
 PASSWORD_VARIABLE = "VMIE_VCENTER_PASSWORD"  # noqa: S105 - the name of a variable
 COMMAND_SECONDS = 30
+PATHS = frozenset({"ca_file", "ca_bundle", "password_file", "credentials_file"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,9 +257,7 @@ def _convert(key: str, value: Any, name: str, path: Path) -> Any:
             return tuple(value)
         raise _bad(path, f"profile {name!r}: password_command must be a list of words, run without a shell")
     elif isinstance(value, str):
-        return (
-            Path(value).expanduser() if key in {"ca_file", "ca_bundle", "password_file", "credentials_file"} else value
-        )
+        return Path(value).expanduser() if key in PATHS else value
     raise _bad(path, f"profile {name!r}: {key} has a value of the wrong kind: {value!r}")
 
 

@@ -4,8 +4,8 @@ Admin protocol, under ``/_sim/`` on either simulator's port (loopback only, JSON
 
 - ``GET /_sim/stats`` -> ``{"requests": {"s3:UploadPart": 12}}``
 - ``POST /_sim/clock`` ``{"speed": 60}`` or ``{"advance": 30}``
-- ``POST /_sim/faults`` ``{"operation": "UploadPart", "match": "key part", "times": 3, "action": "error", "code": "SlowDown",
-  "status": 503}``; ``DELETE /_sim/faults`` forgets them all.
+- ``POST /_sim/faults`` ``{"operation": "UploadPart", "match": "key part", "times": 3, "action": "error",
+  "code": "SlowDown", "status": 503}``; ``DELETE /_sim/faults`` forgets them all.
 """
 
 from __future__ import annotations
