@@ -1,0 +1,126 @@
+"""A handful of machines with disks of a few MiB: what tests build in a moment."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from vmie_tui.simulators.fleet.content import write_data
+from vmie_tui.simulators.spec import ClusterSpec, DatacenterSpec, DatastoreSpec, DiskSpec, FleetSpec, NicSpec, VmSpec
+
+MIB = 1 << 20
+DATACENTER, CLUSTER, HOST, DATASTORE = "DC1", "Compute", "esx-01.corp.example", "vmfs-01"
+ODD_CAPACITY = 7 * MIB + 3 * 512  # neither whole GiB nor whole MiB
+
+_DEBIAN = {
+    "guest_id": "debian12_64Guest",
+    "guest_name": "Debian GNU/Linux 12 (64-bit)",
+    "tools_guest_name": "Debian GNU/Linux 12 (bookworm)",
+}
+
+
+def mbr(partitions: tuple[tuple[int, int, int], ...], signature: int = 0x1D2C3B4A) -> bytes:
+    """A boot sector with the partitions ``(type, first sector, sectors)``, the first one active."""
+    sector = bytearray(512)
+    sector[:3] = b"\xeb\x63\x90"  # the jump GRUB puts there
+    struct.pack_into("<I", sector, 440, signature)
+    for number, (kind, first, count) in enumerate(partitions):
+        chs = b"\xfe\xff\xff"
+        flag = 0x80 if number == 0 else 0
+        entry = bytes([flag]) + chs + bytes([kind]) + chs + struct.pack("<II", first, count)
+        sector[446 + 16 * number : 462 + 16 * number] = entry
+    sector[510:] = b"\x55\xaa"
+    return bytes(sector)
+
+
+def _superblock(size: int, label: str) -> bytes:
+    """The first fields of an ext2 superblock: enough to be recognised, not to be mounted."""
+    block = bytearray(1024)
+    blocks = size // 1024
+    struct.pack_into("<IIIIIII", block, 0, 1024, blocks, 0, blocks // 2, 1000, 1, 0)
+    struct.pack_into("<HH", block, 56, 0xEF53, 1)
+    block[104:120] = bytes.fromhex("11111111222233334444555555555555")
+    block[120 : 120 + len(label)] = label.encode()
+    return bytes(block)
+
+
+def make_linux(path: Path, capacity: int, data: int, seed: str) -> None:
+    """A disk with one Linux partition at 1 MiB that holds an ext superblock and ``data`` bytes of noise."""
+    with path.open("wb") as file:
+        file.truncate(capacity)
+        file.write(mbr(((0x83, 2048, capacity // 512 - 2048),)))
+        file.seek(MIB + 1024)
+        file.write(_superblock(capacity - MIB, seed[:16]))
+        file.flush()
+        start = MIB + 64 * 1024
+        write_data(file.fileno(), start, min(data, capacity - start), seed)
+
+
+def make_data(path: Path, capacity: int, data: int, seed: str) -> None:
+    """A disk without a partition table: half log text, half random, the rest a hole."""
+    with path.open("wb") as file:
+        file.truncate(capacity)
+        half = data // 2
+        write_data(file.fileno(), 0, half, seed, "text")
+        write_data(file.fileno(), half, data - half, seed)
+
+
+def make_zeros(path: Path, capacity: int) -> None:
+    """An all-zero disk: a file without a single allocated block."""
+    path.touch()
+    os.truncate(path, capacity)
+
+
+def _boot(capacity: int, data: int, seed: str) -> DiskSpec:
+    return DiskSpec(capacity=capacity, make=partial(make_linux, capacity=capacity, data=data, seed=seed))
+
+
+def _disk(capacity: int, make: Callable[[Path], None]) -> DiskSpec:
+    return DiskSpec(capacity=capacity, make=make)
+
+
+def _vm(name: str, *disks: DiskSpec, **more: object) -> VmSpec:
+    values: dict[str, object] = {"folder": ("Test",), "cpus": 1, "memory_mib": 1024, **_DEBIAN, **more}
+    return VmSpec(name, DATACENTER, CLUSTER, HOST, DATASTORE, disks=disks, **values)  # type: ignore[arg-type]
+
+
+def tiny() -> FleetSpec:
+    """Ten machines in one datacenter; every disk between 1 and 64 MiB, its content the same in every run."""
+    machines = (
+        _vm("web-01", _boot(8 * MIB, 5 * MIB, "web-01"), folder=("Test", "Web")),
+        _vm("web-02", _boot(8 * MIB, 4 * MIB, "web-02"), folder=("Test", "Web")),
+        _vm(
+            "db-01",
+            _boot(12 * MIB, 6 * MIB, "db-01"),
+            _disk(5 * MIB, partial(make_data, capacity=5 * MIB, data=4 * MIB, seed="db-01 data")),
+            folder=("Test", "Databases"),
+        ),
+        _vm("app-01", _boot(8 * MIB, 5 * MIB, "app-01"), power="on", nics=(NicSpec(addresses=("10.0.0.11",)),)),
+        _vm(
+            "win-01",
+            _boot(8 * MIB, 5 * MIB, "win-01"),
+            guest_id="windows2019srv_64Guest",
+            guest_name="Microsoft Windows Server 2019 (64-bit)",
+            tools_guest_name="Microsoft Windows Server 2019 (64-bit)",
+        ),
+        _vm(
+            "empty-disk-01",
+            _boot(8 * MIB, 3 * MIB, "empty-disk-01"),
+            _disk(6 * MIB, partial(make_zeros, capacity=6 * MIB)),
+        ),
+        _vm("odd-size-01", _boot(ODD_CAPACITY, 5 * MIB, "odd-size-01")),
+        _vm("big-01", _boot(56 * MIB, 48 * MIB, "big-01")),
+        _vm("rdm-01", _boot(8 * MIB, 3 * MIB, "rdm-01"), DiskSpec(capacity=64 * MIB, backing="rdm")),
+        _vm(
+            "i386-01",
+            _boot(8 * MIB, 3 * MIB, "i386-01"),
+            guest_id="centosGuest",
+            guest_name="CentOS 4/5 (32-bit)",
+            tools_guest_name="CentOS release 5.11 (Final)",
+        ),
+    )
+    datastores = (DatastoreSpec(DATASTORE, capacity=1 << 40, free=1 << 39),)
+    return FleetSpec((DatacenterSpec(DATACENTER, (ClusterSpec(CLUSTER, (HOST,)),), datastores),), machines)
