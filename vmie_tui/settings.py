@@ -51,7 +51,7 @@ class VCenterSettings:
 
 @dataclass(frozen=True, slots=True)
 class AwsSettings:
-    """How to reach AWS. ``profile`` names one of the AWS files'; ``endpoint_url``, ``ca_bundle`` serve the simulators."""
+    """How to reach AWS. ``profile`` is one in the AWS files; ``endpoint_url``, ``ca_bundle`` are for the simulators."""
 
     profile: str | None = None
     region: str = ""

@@ -15,7 +15,7 @@ class Severity(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``prevents`` is the AWS error that would come later; ``fact`` the id of its documented source (F031, IC4, LR3)."""
+    """``prevents`` is the AWS error that would come later; ``fact`` the id of its source (F031, IC4, LR3)."""
 
     severity: Severity
     what: str
