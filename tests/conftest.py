@@ -1,0 +1,34 @@
+"""What every test gets: a home of its own, and the simulators where asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vmie_tui.simulators.control import TlsFiles, make_tls
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test sees the developer's own configuration, credentials or colours."""
+    home = tmp_path_factory.mktemp("home")
+    for name in list(os.environ):
+        if name.startswith(("VMIE_", "AWS_", "XDG_")) and name != "VMIE_VCSIM":
+            monkeypatch.delenv(name)
+    for name in ("NO_COLOR", "SSH_CONNECTION", "TMUX", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("VMIE_STATE_DIR", str(home / "state"))
+    monkeypatch.setenv("VMIE_CONFIG_FILE", str(home / "config.toml"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    return home
+
+
+@pytest.fixture(scope="session")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsFiles]:
+    """One authority and loopback certificate for the whole run."""
+    yield make_tls(tmp_path_factory.mktemp("tls"))

@@ -1,0 +1,25 @@
+"""Heavy libraries load when needed and not before: the first paint depends on it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("boto3", "botocore", "pyVmomi", "dbos", "moto", "sqlalchemy")
+
+
+@pytest.mark.parametrize(
+    ("module", "forbidden"),
+    [
+        ("vmie_tui.cli", (*HEAVY, "textual", "keyring")),
+        ("vmie_tui.app", HEAVY),
+        ("vmie_tui.model.rules", (*HEAVY, "textual", "click", "platformdirs")),
+        ("vmie_tui.jobs.client", ("textual", "boto3", "pyVmomi", "dbos")),
+    ],
+)
+def test_importing_stays_light(module: str, forbidden: tuple[str, ...]) -> None:
+    code = f"import sys, {module}; print(sorted(set({forbidden!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,97 @@
+"""Settings: what wins, where it came from, and what a wrong file is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vmie_tui.model.errors import SettingsError
+from vmie_tui.settings import load, password_for
+
+GOOD = """
+default_profile = "prod"
+[profiles.prod.vcenter]
+host = "vcenter.corp"
+user = "svc"
+[profiles.prod.aws]
+profile = "ops"
+region = "eu-west-1"
+bucket = "from-file"
+[profiles.lab.aws]
+region = "us-east-1"
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.toml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_environment_beats_the_file_and_each_value_knows_its_origin(config: Path, tmp_path: Path) -> None:
+    env = {"VMIE_AWS_BUCKET": "from-env", "VMIE_VCENTER_PORT": "8443", "VMIE_STATE_DIR": str(tmp_path)}
+    settings = load(config_file=config, environ=env)
+    profile = settings.profile()
+    assert profile.vcenter is not None
+    assert (profile.aws.bucket, profile.aws.region, profile.vcenter.port) == ("from-env", "eu-west-1", 8443)
+    assert settings.origin("prod.aws.bucket") == "$VMIE_AWS_BUCKET"
+    assert settings.origin("prod.aws.region") == str(config)
+    assert settings.origin("prod.aws.role_name") == "default"
+
+
+def test_a_named_profile_beats_the_default(config: Path) -> None:
+    assert load("lab", config_file=config, environ={}).profile().aws.region == "us-east-1"
+
+
+def test_a_running_demo_is_a_profile_like_any_other(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "profile.toml").write_text('[profiles.demo.aws]\nregion = "eu-west-1"\n')
+    settings = load(config_file=config, state_dir=tmp_path, environ={})
+    assert settings.profiles() == ("prod", "lab", "demo") and settings.profile("demo").demo
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("not toml [", "not valid TOML"),
+        ("colour = 1", "unknown setting 'colour'"),
+        ("[profiles.p.aws]\nregoin = 'x'", "unknown setting 'regoin'"),
+        ("[profiles.p.vcenter]\nhost = 'x'", "lacks user"),
+        ("[profiles.p.vcenter]\nhost = 'x'\nuser = 'u'\nport = 70000", "port has a value of the wrong kind"),
+        ("[profiles.p.vcenter]\nhost = 'x'\nuser = 'u'\npassword_command = 'cat x'", "list of words"),
+        ("profiles = 3", "must be tables"),
+    ],
+)
+def test_wrong_files_are_refused_in_words(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=words) as caught:
+        load(config_file=path, environ={})
+    assert caught.value.problem.subject == str(path)
+
+
+def test_an_unknown_profile_names_those_there_are(config: Path) -> None:
+    with pytest.raises(SettingsError, match="Choose one of: prod, lab"):
+        load(config_file=config, environ={}).profile("nope")
+    with pytest.raises(SettingsError, match="vmie-tui demo"):
+        load(config_file=config.with_name("none.toml"), environ={}).profile()
+
+
+def _with(config: Path, line: str) -> None:
+    config.write_text(GOOD.replace('user = "svc"\n', f'user = "svc"\n{line}\n'))
+
+
+def test_passwords_come_from_a_file_a_command_or_the_environment(config: Path, tmp_path: Path) -> None:
+    profile = load(config_file=config, environ={}).profile()
+    assert password_for(profile, {"VMIE_VCENTER_PASSWORD": "e"}) == "e"
+    assert password_for(profile, {}) is None
+    (tmp_path / "pw").write_text("f \n")
+    _with(config, f'password_file = "{tmp_path / "pw"}"')
+    assert password_for(load(config_file=config, environ={}).profile(), {}) == "f "
+    _with(config, 'password_command = ["printf", "c;$HOME"]')
+    assert password_for(load(config_file=config, environ={}).profile(), {}) == "c;$HOME"
+    _with(config, 'password_command = ["false"]')
+    with pytest.raises(SettingsError, match="password command failed"):
+        password_for(load(config_file=config, environ={}).profile(), {})
