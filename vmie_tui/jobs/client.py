@@ -1,0 +1,103 @@
+"""What the screens and the command line may ask of jobs. Cheap: the workflow engine is the worker's alone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from vmie_tui.jobs.process import executor_id, start_worker, worker_pid
+from vmie_tui.jobs.store import CANCEL, PAUSE, Store
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.job import JobView, LogLine, WorkerStatus
+from vmie_tui.model.plan import ImportPlan
+from vmie_tui.model.task import JobState
+from vmie_tui.settings import Settings
+
+ACTIVE = frozenset({JobState.RUNNING, JobState.CANCELLING})
+
+
+class JobClient:
+    """Submit, read and steer jobs. Every method blocks: call it in a thread. Raises ServiceError."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._store = Store(settings.state_dir, settings.database_url)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._store.close()
+
+    def submit(self, plan: ImportPlan) -> str:
+        """Record the plan as a job and see that a worker runs; returns the job's id."""
+        profile = self._settings.profile(plan.profile)
+        if profile.read_only:
+            raise ServiceError(
+                ErrorKind.REFUSED,
+                "this profile is read-only",
+                subject=plan.profile,
+                remedy="Use a profile without 'read_only = true'",
+            )
+        job_id = self._store.create(plan)
+        self.ensure_worker()
+        return job_id
+
+    def jobs(self, profile: str | None = None) -> list[JobView]:
+        """All jobs, newest first."""
+        return self._store.views(profile=profile)
+
+    def job(self, job_id: str) -> JobView:
+        """One job by its id or a prefix only it has."""
+        return self._store.views(job_id=self._store.resolve(job_id))[0]
+
+    def log(self, job_id: str, tail: int = 200) -> list[LogLine]:
+        """The last lines of a job's log, oldest first."""
+        return self._store.lines(self._store.resolve(job_id), tail)
+
+    def cancel(self, job_id: str) -> None:
+        """Stop a job for good; the worker cleans up within seconds."""
+        job_id = self._store.resolve(job_id)
+        if not self._store.become(job_id, JobState.CANCELLING, control=CANCEL, message="cancelling: cleaning up"):
+            raise self._wrong_state(job_id, "cancelled")
+        self._store.log(job_id, "cancel requested by the user")
+        self.ensure_worker()
+
+    def pause(self, job_id: str) -> None:
+        """Stop a job for now; what was uploaded is kept."""
+        job_id = self._store.resolve(job_id)
+        record = self._store.record(job_id)
+        if record.state not in {JobState.QUEUED, JobState.RUNNING}:
+            raise self._wrong_state(job_id, "paused")
+        self._store.update(job_id, control=PAUSE, message="pausing")
+        self._store.log(job_id, "pause requested by the user")
+        self.ensure_worker()
+
+    def resume(self, job_id: str) -> None:
+        """Go on with a job that was paused, waits for a login or failed, where it stopped."""
+        job_id = self._store.resolve(job_id)
+        if not self._store.requeue(job_id):
+            raise self._wrong_state(job_id, "resumed")
+        self.ensure_worker()
+
+    def worker(self) -> WorkerStatus:
+        """The worker of this state folder, and how much it has to do."""
+        pid = worker_pid(self._settings.state_dir)
+        if not self._store.exists:
+            return WorkerStatus(pid is not None, pid)
+        counts = self._store.counts()
+        beat = self._store.heartbeat(executor_id(self._settings)) if pid is not None else None
+        return WorkerStatus(
+            alive=pid is not None,
+            pid=pid,
+            since=datetime.fromtimestamp(beat[1], UTC) if beat and beat[0] == pid else None,
+            running=sum(counts.get(state, 0) for state in ACTIVE),
+            queued=counts.get(JobState.QUEUED, 0),
+        )
+
+    def ensure_worker(self) -> WorkerStatus:
+        """Start a worker, detached from this terminal, unless one runs."""
+        if worker_pid(self._settings.state_dir) is None:
+            start_worker(self._settings)
+        return self.worker()
+
+    def _wrong_state(self, job_id: str, verb: str) -> ServiceError:
+        state = self._store.record(job_id).state
+        return ServiceError(ErrorKind.CONFLICT, f"a job that is {state.value} cannot be {verb}", subject=job_id)

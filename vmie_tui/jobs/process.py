@@ -1,0 +1,136 @@
+"""The worker as a process: one per state folder (a lock says so), started detached so that it outlives the terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from vmie_tui.jobs.schema import private_dir
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.settings import Settings
+
+LOCK_FILE = "worker.lock"
+LOG_FILE = "worker.log"
+START_SECONDS = 20.0
+LOCK_TRIES = 6
+IDLE_MINUTES = 10.0  # a worker started by the way leaves when there was nothing to do for so long
+
+
+def executor_id(settings: Settings) -> str:
+    """The name under which a worker owns its workflows: the same after a restart, so that it takes them up again.
+
+    With SQLite the folder has one worker and the name is fixed. On a shared database each host and folder has its own.
+    """
+    if not settings.database_url:
+        return "local"
+    place = f"{socket.gethostname()}:{settings.state_dir}"
+    return hashlib.sha256(place.encode()).hexdigest()[:16]
+
+
+class WorkerLock:
+    """The lock of a state folder's worker; holds the worker's pid for others to read."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._path = private_dir(state_dir) / LOCK_FILE
+        self._file: IO[str] | None = None
+
+    def acquire(self) -> bool:
+        """False when another worker holds it."""
+        file = open(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600), "r+")  # noqa: PTH123, SIM115
+        for attempt in range(LOCK_TRIES):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if attempt + 1 == LOCK_TRIES:
+                    file.close()
+                    return False
+                time.sleep(0.05)  # it may be only a reader, who looks for a moment
+        file.seek(0)
+        file.truncate()
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        self._file = file
+        return True
+
+    def release(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.release()
+
+
+def worker_pid(state_dir: Path) -> int | None:
+    """The pid of the worker that holds the folder's lock; None when there is none."""
+    try:
+        with (state_dir / LOCK_FILE).open("r+", encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(file.read().strip() or 0)
+    except (OSError, ValueError):
+        return None
+    return None
+
+
+def worker_environment(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment in which a child finds the same settings as this process."""
+    env = dict(os.environ if environ is None else environ)
+    env["VMIE_STATE_DIR"] = str(settings.state_dir)
+    env["VMIE_CACHE_DIR"] = str(settings.cache_dir)
+    env["VMIE_CONFIG_FILE"] = str(settings.config_file)
+    if settings.database_url:
+        env["VMIE_DATABASE_URL"] = settings.database_url
+    return env
+
+
+def start_worker(settings: Settings, *, idle_minutes: float = IDLE_MINUTES) -> int:
+    """Start a detached worker and wait until it holds the lock; returns its pid. Raises ServiceError LOCAL."""
+    log = private_dir(settings.log_dir) / LOG_FILE
+    private_dir(settings.state_dir)
+    try:
+        output = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    except OSError as error:
+        raise ServiceError(
+            ErrorKind.LOCAL, "the worker's log cannot be written", subject=str(log), detail=error.strerror or ""
+        ) from error
+    try:
+        process = subprocess.Popen(  # noqa: S603 - this very program
+            [sys.executable, "-m", "vmie_tui", "worker", "--idle-minutes", f"{idle_minutes:g}"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=worker_environment(settings),
+            start_new_session=True,
+            cwd="/",
+        )
+    finally:
+        os.close(output)
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        pid = worker_pid(settings.state_dir)
+        if pid:
+            return pid
+        if process.poll() not in {None, 0}:
+            break
+        time.sleep(0.02)
+    raise ServiceError(
+        ErrorKind.LOCAL,
+        "the worker did not start",
+        subject=str(log),
+        remedy="See the end of that file, or run 'vmie-tui worker' to watch it start",
+    )

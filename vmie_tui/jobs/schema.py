@@ -1,0 +1,152 @@
+"""Tables of the progress store and the engine that reaches them: SQLite in the state folder, or any SQLAlchemy URL."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from vmie_tui.model.errors import ErrorKind, ServiceError
+
+DATABASE_FILE = "vmie.db"
+BUSY_SECONDS = 30
+
+metadata = sa.MetaData()
+
+jobs = sa.Table(
+    "vmie_jobs",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("profile", sa.Text, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("control", sa.String(16), nullable=False, default=""),  # what the user asked for: cancel, pause
+    sa.Column("attempt", sa.Integer, nullable=False, default=1),  # one more with each resume
+    sa.Column("dispatched", sa.Integer, nullable=False, default=0),  # the attempt a worker has taken up
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("updated", sa.Float, nullable=False),
+    sa.Column("message", sa.Text, nullable=False, default=""),
+    sa.Column("fraction", sa.Float),
+    sa.Column("rate", sa.Float, nullable=False, default=0.0),
+    sa.Column("eta", sa.Float),
+    sa.Column("task_id", sa.Text, nullable=False, default=""),
+    sa.Column("task_progress", sa.Integer),
+    sa.Column("task_message", sa.Text, nullable=False, default=""),
+    sa.Column("image_id", sa.Text, nullable=False, default=""),
+    sa.Column("source", sa.Text, nullable=False, default=""),
+    sa.Column("target", sa.Text, nullable=False, default=""),
+    sa.Column("plan", sa.JSON, nullable=False),
+    sa.Column("problem", sa.JSON(none_as_null=True)),
+    sa.Column("ledger", sa.JSON, nullable=False),  # what a later attempt must know: snapshot, host, client token
+)
+
+stages = sa.Table(
+    "vmie_job_stages",
+    metadata,
+    sa.Column("job_id", sa.String(32), primary_key=True),
+    sa.Column("stage", sa.String(16), primary_key=True),
+    sa.Column("ordinal", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("started", sa.Float),
+    sa.Column("ended", sa.Float),
+)
+
+disks = sa.Table(
+    "vmie_job_disks",
+    metadata,
+    sa.Column("job_id", sa.String(32), primary_key=True),
+    sa.Column("key", sa.Integer, primary_key=True),
+    sa.Column("ordinal", sa.Integer, nullable=False),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.Column("capacity", sa.BigInteger, nullable=False),
+    sa.Column("total", sa.BigInteger, nullable=False, default=0),
+    sa.Column("done", sa.BigInteger, nullable=False, default=0),
+    sa.Column("skipped", sa.BigInteger, nullable=False, default=0),
+    sa.Column("rate", sa.Float, nullable=False, default=0.0),
+    sa.Column("parts_done", sa.Integer, nullable=False, default=0),
+    sa.Column("state", sa.String(16), nullable=False, default="pending"),
+    sa.Column("sha256", sa.Text, nullable=False, default=""),
+    sa.Column("verified", sa.Boolean),
+    sa.Column("s3_key", sa.Text, nullable=False, default=""),
+    sa.Column("snapshot_id", sa.Text, nullable=False, default=""),
+    sa.Column("checksum", sa.Text, nullable=False, default=""),  # of the whole object, as S3 keeps it
+)
+
+log = sa.Table(
+    "vmie_job_log",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("job_id", sa.String(32), nullable=False, index=True),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("level", sa.String(8), nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+)
+
+workers = sa.Table(
+    "vmie_workers",
+    metadata,
+    sa.Column("executor", sa.Text, primary_key=True),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("started", sa.Float, nullable=False),
+    sa.Column("heartbeat", sa.Float, nullable=False),
+)
+
+
+def database_url(state_dir: Path, configured: str | None) -> str:
+    """The URL of the one database for progress and durable workflows."""
+    return configured or f"sqlite:///{state_dir / DATABASE_FILE}"
+
+
+def private_dir(path: Path) -> Path:
+    """Make ``path`` a folder that only its owner may enter. Raises ServiceError LOCAL."""
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.chmod(0o700)
+    except OSError as error:
+        raise ServiceError(
+            ErrorKind.LOCAL,
+            "the folder cannot be used",
+            subject=str(path),
+            remedy="Free some space or correct its owner, or choose another with VMIE_STATE_DIR",
+            detail=error.strerror or str(error),
+        ) from error
+    return path
+
+
+def make_engine(url: str) -> sa.Engine:
+    """An engine for ``url``; a SQLite file is made with mode 0600 and set to write-ahead logging."""
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return sa.create_engine(url, pool_pre_ping=True)
+    path = Path(parsed.database or "")
+    private_dir(path.parent)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise local_problem(error, path) from error
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    return engine
+
+
+def local_problem(error: Exception, subject: object) -> ServiceError:
+    """What SQLite or the file system says, in words: the disk full, no permission, locked for too long."""
+    text = str(getattr(error, "orig", None) or error)
+    full = "disk is full" in text or "No space left" in text or "disk I/O" in text
+    return ServiceError(
+        ErrorKind.LOCAL,
+        "the disk of the state folder is full" if full else "the state database cannot be used",
+        subject=str(subject),
+        remedy="Free some space, then resume the job" if full else "Check the folder's owner, mode and free space",
+        retry_safe=True,
+        detail=text,
+    )
