@@ -1,7 +1,7 @@
 """Data for demo disks: what deleted files leave behind in the free space of a file system.
 
 Everything follows from a seed, so two runs make equal disks. The bytes are tiled from a few MiB of patterns (random,
-log text, half-empty binary) and stamped every 16 KiB, so no two grains of a VMDK and no two blocks of EBS are equal, and
+log text, half-empty binary) and stamped every 16 KiB: no two grains of a VMDK and no two blocks of EBS are equal, and
 writing runs at the speed of the page cache.
 """
 
