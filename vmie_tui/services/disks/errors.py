@@ -1,0 +1,44 @@
+"""How disk formats say no: one exception type, and the few sentences that several readers share."""
+
+from __future__ import annotations
+
+from vmie_tui.model import facts
+from vmie_tui.model.errors import ErrorKind, ServiceError
+
+
+class DiskFormatError(ServiceError):
+    """A disk image that is damaged (kind CORRUPT) or not of a kind this program can use (kind INVALID)."""
+
+
+def corrupt(what: str, *, fact: str = "") -> DiskFormatError:
+    """The bytes contradict themselves; ``fact`` is the id of the documented AWS error such an image would meet."""
+    known = facts.error(fact) if fact else {}
+    return DiskFormatError(
+        ErrorKind.CORRUPT,
+        what,
+        remedy="Export or convert the disk again; the same bytes will fail the same way",
+        code=known.get("code", ""),
+        detail=known.get("message", ""),
+    )
+
+
+def truncated(what: str) -> DiskFormatError:
+    """The bytes stop before the image does; asking for them again may give them all."""
+    return DiskFormatError(
+        ErrorKind.CORRUPT,
+        what,
+        remedy="Run the transfer again; if it stops at the same place, look at the host that sends it",
+        retry_safe=True,
+    )
+
+
+def unsupported(what: str) -> DiskFormatError:
+    """A VMDK that VM import does not take (documented error E04)."""
+    known = facts.error("E04")
+    return DiskFormatError(
+        ErrorKind.INVALID,
+        what,
+        remedy="Convert it to a streamOptimized VMDK and try again",
+        code=known["code"],
+        detail=known["message"],
+    )

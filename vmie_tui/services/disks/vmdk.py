@@ -1,0 +1,7 @@
+"""The VMDK codec's public names."""
+
+from vmie_tui.services.disks.errors import DiskFormatError
+from vmie_tui.services.disks.vmdk_stream import StreamDecoder
+from vmie_tui.services.disks.vmdk_write import Encoded, encode
+
+__all__ = ["DiskFormatError", "Encoded", "StreamDecoder", "encode"]
