@@ -1,0 +1,185 @@
+"""One logged-in vCenter session: verified connection, API version agreed, calls whose errors are ServiceError."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from http.client import HTTPException
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from pyVmomi import SoapStubAdapter, vim
+from pyVmomi.VmomiSupport import GetServiceVersions, versionIdMap
+
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.machine import VCenterInfo
+from vmie_tui.services.vsphere.errors import calling
+from vmie_tui.services.vsphere.tls import Trust, VerifiedConnection, make_context
+from vmie_tui.settings import VCenterSettings
+
+READ_SECONDS = 120.0  # the longest silence of one SOAP call; a page of 500 machines takes vCenter a few seconds
+CONNECT_SECONDS = 20.0
+IDLE_CONNECTION_SECONDS = 20
+VERSIONS_LIMIT = 1 << 20
+COOKIE = "vmware_soap_session"
+
+T = TypeVar("T")
+
+
+class VSphere:
+    """A session. Each thread may call; the connections are pooled and a re-login happens once for all.
+
+    The password stays in memory, so an expired session is renewed without a question, once per call.
+    """
+
+    def __init__(self, settings: VCenterSettings, password: str) -> None:
+        self.settings = settings
+        self.trust = Trust(settings.ca_file, settings.thumbprint)
+        self._password = password
+        self._login_lock = threading.Lock()
+        self._generation = 0
+        self.places: Any = None  # names of folders, hosts and so on, read once per session (inventory.py)
+        with calling(settings.host, settings.port):
+            self.stub = self._make_stub(self._agree_version())
+            self.content: Any = vim.ServiceInstance("ServiceInstance", self.stub).RetrieveContent()
+        user = self._login()
+        about = self.content.about
+        self.info = VCenterInfo(
+            host=settings.host,
+            full_name=about.fullName or "",
+            version=about.version or "",
+            instance_uuid=about.instanceUuid or "",
+            user=user,
+        )
+
+    # -- connecting ---------------------------------------------------------------------------------------------
+
+    def connection(self, *, timeout: float = READ_SECONDS) -> VerifiedConnection:
+        """A new verified connection to vCenter itself, not yet open."""
+        return VerifiedConnection(
+            self.settings.host, self.settings.port, trust=self.trust, timeout=timeout, connect_timeout=CONNECT_SECONDS
+        )
+
+    def _agree_version(self) -> str:
+        """The newest API version that both sides know."""
+        connection = self.connection()
+        try:
+            connection.request("GET", "/sdk/vimServiceVersions.xml")
+            response = connection.getresponse()
+            body = response.read(VERSIONS_LIMIT)
+            if response.status != 200:
+                raise HTTPException(f"{response.status} {response.reason}")
+        finally:
+            connection.close()
+        offered = {
+            element.text
+            for namespace in ET.fromstring(body).iter("namespace")  # noqa: S314 - expat limits amplification
+            if namespace.findtext("name") == "urn:vim25"
+            for element in namespace.iter("version")
+        }
+        for version in GetServiceVersions("vim25"):
+            if versionIdMap[version] in offered:
+                return str(version)
+        raise ServiceError(
+            ErrorKind.REMOTE,
+            "the server speaks no version of the vSphere API that this program knows",
+            subject=f"{self.settings.host}:{self.settings.port}",
+            remedy="Check that host and port are those of a vCenter",
+        )
+
+    def _make_stub(self, version: str, *, timeout: float = READ_SECONDS) -> Any:
+        stub = SoapStubAdapter(
+            host=self.settings.host,
+            port=self.settings.port,
+            version=version,
+            connectionPoolTimeout=IDLE_CONNECTION_SECONDS,
+        )
+        context = make_context(
+            self.trust
+        )  # pyVmomi would trust anything on localhost (trap 3): the connections are ours
+        stub.scheme = VerifiedConnection
+        stub.schemeArgs = {
+            "trust": self.trust,
+            "timeout": timeout,
+            "connect_timeout": CONNECT_SECONDS,
+            "context": context,
+        }
+        return stub
+
+    def second_stub(self, *, timeout: float = 30.0) -> Any:
+        """Another stub on this session with connections of its own: for a thread that must never wait for others."""
+        stub = self._make_stub(self.stub.version, timeout=timeout)
+        stub.cookie = self.stub.cookie
+        return stub
+
+    @property
+    def cookie(self) -> str:
+        """The session cookie as ``name=value``, for data connections."""
+        return str(self.stub.cookie).partition(";")[0].strip()
+
+    # -- session --------------------------------------------------------------------------------------------------
+
+    def _login(self) -> str:
+        subject = f"{self.settings.user} at {self.settings.host}"
+        with calling(self.settings.host, self.settings.port, subject=subject):
+            session = self.content.sessionManager.Login(self.settings.user, self._password, None)
+        self._generation += 1
+        return str(session.userName)
+
+    def _login_again(self, generation: int) -> None:
+        with self._login_lock:
+            if self._generation == generation:  # no other thread was faster
+                self.stub.cookie = ""
+                self._login()
+
+    def call(self, function: Callable[[], T], *, subject: str = "", doing: str = "") -> T:
+        """``function()`` with errors as ServiceError; after a lost session log in once more and repeat it.
+
+        A call that vCenter refused as not authenticated was not carried out, so that repeating is safe.
+        """
+        generation = self._generation
+        try:
+            return self.once(function, subject=subject, doing=doing)
+        except ServiceError as error:
+            if not expired(error):
+                raise
+        self._login_again(generation)
+        return self.once(function, subject=subject, doing=doing)
+
+    def once(self, function: Callable[[], T], *, subject: str = "", doing: str = "") -> T:
+        """As `call` without logging in again: for what dies with the session (views, pages, leases)."""
+        with calling(self.settings.host, self.settings.port, subject=subject, doing=doing):
+            return function()
+
+    def alive(self) -> bool:
+        """Does vCenter still know the session? Raises ServiceError when it cannot be asked."""
+        manager = self.content.sessionManager
+        return self.once(lambda: manager.currentSession) is not None
+
+    def object(self, kind: Any, moid: str, stub: Any = None) -> Any:
+        """The managed object of this moid, e.g. ``object(vim.VirtualMachine, "vm-12")``."""
+        return kind(moid, stub or self.stub)
+
+    def close(self) -> None:
+        """Log out and close the connections; never raises: vCenter forgets the session by itself later."""
+        with contextlib.suppress(Exception):
+            self.content.sessionManager.Logout()
+        self.stub.DropConnections()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+def expired(error: ServiceError) -> bool:
+    """Is it the session that ended (and not a refused password)?"""
+    return error.problem.code == "NotAuthenticated"
+
+
+def connect(settings: VCenterSettings, password: str) -> VSphere:
+    """Open and log in. Raises ServiceError LOGIN (password), TLS (certificate), NETWORK (not reachable)."""
+    return VSphere(settings, password)

@@ -1,0 +1,120 @@
+"""The bytes of one exported disk, straight from the host that holds it, into the caller's buffers."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+from types import TracebackType
+from typing import Self
+
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.services.vsphere.tls import Trust, VerifiedConnection, unreachable
+
+READ_SECONDS = 120.0  # the longest silence, not the length of the transfer (trap 6)
+
+
+class DiskStream:
+    """An open transfer; a context manager. ``content_length`` is None when the host does not tell (chunked).
+
+    The end of the bytes is an end only together with the format's own end marker: feed a decoder that insists on it.
+    """
+
+    def __init__(
+        self, host: str, port: int, path: str, *, trust: Trust, cookie: str, timeout: float = READ_SECONDS
+    ) -> None:
+        """Ask for the file. Raises ServiceError TLS, NETWORK, LOGIN, NOT_FOUND or REMOTE."""
+        self.host, self.port, self._path = host, port, path
+        self.received = 0
+        self._broken = False
+        self._connection = VerifiedConnection(host, port, trust=trust, timeout=timeout)
+        try:
+            try:
+                self._connection.request("GET", path, headers={"Cookie": cookie, "Accept-Encoding": "identity"})
+                self._response = self._connection.getresponse()
+            except (OSError, http.client.HTTPException) as error:
+                raise self._failed(error) from error
+            self._check_status()
+        except ServiceError as error:
+            self._connection.close()
+            if error.kind is ErrorKind.NETWORK and error.problem.code != "IncompleteRead":
+                raise _open_port(error, host, port) from error
+            raise
+        length = self._response.getheader("Content-Length")
+        self.content_length = int(length) if length and length.isdigit() else None
+
+    def _check_status(self) -> None:
+        status = self._response.status
+        if status == 200:
+            return
+        kind = {401: ErrorKind.LOGIN, 403: ErrorKind.PERMISSION, 404: ErrorKind.NOT_FOUND}.get(status, ErrorKind.REMOTE)
+        raise ServiceError(
+            kind,
+            f"the host would not hand the disk out: HTTP {status} {self._response.reason}",
+            subject=f"{self.host}:{self.port}",
+            remedy="The export may have ended: start it again",
+            retry_safe=True,
+            code=str(status),
+        )
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill ``buffer`` as far as data comes; the number of bytes, 0 at the end of the file.
+
+        Raises ServiceError NETWORK (retry_safe) when the connection broke, stalled or ended too early.
+        """
+        if not len(buffer):
+            return 0
+        try:
+            count = self._response.readinto(buffer)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            # ValueError: the file object was closed by `interrupt` in another thread.
+            raise self._failed(error) from error
+        self.received += count
+        if count == 0 and (self._broken or (self.content_length or 0) > self.received):
+            raise self._failed(None)
+        return count
+
+    def _failed(self, error: Exception | None) -> ServiceError:
+        if isinstance(error, OSError):
+            return unreachable(error, self.host, self.port)
+        expected = getattr(self, "content_length", None)
+        of = f" of {expected}" if expected else ""
+        return ServiceError(
+            ErrorKind.NETWORK,
+            f"the transfer broke off after {self.received}{of} bytes",
+            subject=f"{self.host}:{self.port}",
+            remedy="Try again",
+            retry_safe=True,
+            code="IncompleteRead",
+        )
+
+    def interrupt(self) -> None:
+        """Make a read that waits in another thread fail at once."""
+        self._broken = True
+        sock = self._connection.sock
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+def _open_port(error: ServiceError, host: str, port: int) -> ServiceError:
+    """Trap 2: the data comes from the ESXi host itself, which firewalls and DNS often forget."""
+    problem = error.problem
+    return ServiceError(
+        problem.kind,
+        problem.what,
+        subject=problem.subject,
+        remedy=f"Disks come straight from the host {host}: its name must resolve here and port {port} must be open",
+        retry_safe=True,
+        code=problem.code,
+        detail=problem.detail,
+    )

@@ -1,0 +1,53 @@
+"""Waiting for vCenter tasks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.services.vsphere.errors import from_fault
+from vmie_tui.services.vsphere.session import VSphere
+from vmie_tui.services.vsphere.soap import properties
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds between two looks at a task
+
+
+def wait_task(
+    vsphere: VSphere,
+    task: Any,
+    *,
+    subject: str,
+    doing: str,
+    on_progress: Callable[[int], None] | None = None,
+    on_wait: Callable[[], None] = lambda: None,
+) -> Any:
+    """The task's result once it succeeded; ``on_progress`` gets percentages as they change.
+
+    ``on_wait`` is called between two looks and may raise to stop waiting: the task goes on in vCenter. Raises
+    ServiceError with the task's own fault when it failed.
+    """
+    pause, shown = FIRST_PAUSE, -1
+    resting = threading.Event()
+    while True:
+        info = vsphere.call(lambda: properties(vsphere, task, "info"), subject=subject, doing=doing).get("info")
+        if info is None:
+            raise ServiceError(
+                ErrorKind.PERMISSION,
+                f"{doing} started, but vCenter does not show its task",
+                subject=subject,
+                remedy="Give the user the privilege System.Read on the virtual machine",
+            )
+        if info.state == "success":
+            return info.result
+        if info.state == "error":
+            if info.error is None:
+                raise ServiceError(ErrorKind.REMOTE, f"{doing} failed without a reason given", subject=subject)
+            raise from_fault(info.error, subject=subject, doing=doing)
+        if on_progress and info.progress is not None and info.progress != shown:
+            shown = int(info.progress)
+            on_progress(shown)
+        on_wait()
+        resting.wait(pause)
+        pause = min(pause * 1.5, LONGEST_PAUSE)

@@ -1,0 +1,223 @@
+"""Verified TLS only: by certificate authority and name, or by the thumbprint of the one certificate expected.
+
+A pin is compared on the connected socket before a byte of the request, and so of a password or cookie, is sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import http.client
+import socket
+import ssl
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vmie_tui.model.errors import ErrorKind, ServiceError
+
+# Where distributions keep the trusted authorities, should OpenSSL's own compiled-in place be empty.
+SYSTEM_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+_UNTRUSTED = ("the server's certificate is not signed by a trusted authority", "Set ca_file to its authority")
+_OTHER_NAME = ("the server's certificate is for another name", "Connect by the name in the certificate")
+_EXPIRED = ("the server's certificate has expired", "Have it renewed")
+_VERIFY = {  # OpenSSL's X509_V_ERR_ codes
+    10: _EXPIRED,
+    18: _UNTRUSTED,
+    19: _UNTRUSTED,
+    20: _UNTRUSTED,
+    21: _UNTRUSTED,
+    62: _OTHER_NAME,
+    64: _OTHER_NAME,
+}
+DIGESTS = {40: hashlib.sha1, 64: hashlib.sha256}  # hex digits of a thumbprint: vSphere shows SHA-1, browsers both
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """How a server proves who it is: the certificate of this thumbprint, else an authority (a file, the system's)."""
+
+    ca_file: Path | None = None
+    thumbprint: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.thumbprint is not None:
+            object.__setattr__(self, "thumbprint", normalise(self.thumbprint))
+
+
+def normalise(thumbprint: str) -> str:
+    """A SHA-1 or SHA-256 thumbprint as lower-case hex digits; ServiceError INVALID for anything else."""
+    digits = thumbprint.strip().replace(":", "").replace(" ", "").lower()
+    if len(digits) not in DIGESTS or not set(digits) <= set("0123456789abcdef"):
+        raise ServiceError(
+            ErrorKind.INVALID,
+            "the certificate thumbprint is not a SHA-1 or SHA-256 in hex",
+            subject=thumbprint,
+            remedy="Give 40 or 64 hex digits, with or without colons",
+        )
+    return digits
+
+
+def thumbprint_of(certificate: bytes, digits: int = 64) -> str:
+    """The thumbprint of a DER certificate as people read it: upper-case pairs joined by colons."""
+    text = DIGESTS[digits](certificate).hexdigest().upper()
+    return ":".join(text[i : i + 2] for i in range(0, len(text), 2))
+
+
+def make_context(trust: Trust) -> ssl.SSLContext:
+    """A client context for ``trust``. With a thumbprint the peer is checked by `VerifiedConnection` instead.
+
+    Environment variables such as SSL_CERT_FILE change nothing: only the settings and the system decide who is trusted.
+    Raises ServiceError LOCAL when the CA file cannot be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if trust.thumbprint is not None:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    if trust.ca_file is None:
+        _load_system(context)
+        return context
+    try:
+        context.load_verify_locations(cafile=trust.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        reason = error.strerror or "it holds no PEM certificate"
+        raise ServiceError(
+            ErrorKind.LOCAL,
+            f"the CA file cannot be used: {reason}",
+            subject=str(trust.ca_file),
+            remedy="Point ca_file at the PEM file of the authority that signed vCenter's certificate",
+        ) from error
+    return context
+
+
+def _load_system(context: ssl.SSLContext) -> None:
+    if sys.platform in ("win32", "darwin"):
+        context.load_default_certs()
+        return
+    built_in = ssl.get_default_verify_paths()
+    files = [path for path in (built_in.openssl_cafile, *SYSTEM_BUNDLES) if Path(path).is_file()]
+    folder = built_in.openssl_capath if Path(built_in.openssl_capath).is_dir() else None
+    if files or folder:
+        context.load_verify_locations(cafile=files[0] if files else None, capath=folder)
+
+
+class VerifiedConnection(http.client.HTTPSConnection):
+    """An HTTPS connection that proves its peer while connecting; raises ServiceError TLS or NETWORK.
+
+    ``connect_timeout`` covers reaching and greeting the server, ``timeout`` each later read or write (seconds).
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int = 443,
+        *,
+        trust: Trust,
+        timeout: float = 60.0,
+        connect_timeout: float = 20.0,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        super().__init__(host.strip("[]"), port, timeout=connect_timeout, context=context or make_context(trust))
+        self._trust, self._read_timeout = trust, timeout
+
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except ssl.SSLCertVerificationError as error:
+            raise self._untrusted(error) from error
+        except OSError as error:  # includes ssl.SSLError, time-outs and names that do not resolve
+            raise unreachable(error, self.host, self.port) from error
+        assert isinstance(self.sock, ssl.SSLSocket)
+        try:
+            self._check_pin(self.sock)
+        except ServiceError:
+            self.close()
+            raise
+        self.sock.settimeout(self._read_timeout)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+    def _check_pin(self, sock: ssl.SSLSocket) -> None:
+        wanted = self._trust.thumbprint
+        if wanted is None:
+            return
+        certificate = sock.getpeercert(binary_form=True) or b""
+        found = DIGESTS[len(wanted)](certificate).hexdigest()
+        if not hmac.compare_digest(found, wanted):
+            raise ServiceError(
+                ErrorKind.TLS,
+                f"the server's certificate is not the pinned one: its thumbprint is "
+                f"{thumbprint_of(certificate, len(wanted))}",
+                subject=f"{self.host}:{self.port}",
+                remedy="If the certificate was renewed on purpose, put the new thumbprint in the settings; "
+                "otherwise something stands between you and the server",
+                code="ThumbprintMismatch",
+            )
+
+    def _untrusted(self, error: ssl.SSLCertVerificationError) -> ServiceError:
+        certificate = _peer_certificate(self.host, self.port, self.timeout)
+        shown = f" Its SHA-256 thumbprint is {thumbprint_of(certificate)}." if certificate else ""
+        reason = error.verify_message or "not trusted"
+        what, advice = _VERIFY.get(error.verify_code, ("the server's certificate was refused", "Have it replaced"))
+        return ServiceError(
+            ErrorKind.TLS,
+            what,
+            subject=f"{self.host}:{self.port}",
+            remedy=f"{advice}, or pin the certificate: compare its thumbprint with the one shown on the server and set "
+            f"'thumbprint'.{shown}",
+            code="CertificateVerifyFailed",
+            detail=reason,
+        )
+
+
+def _peer_certificate(host: str, port: int, timeout: Any) -> bytes:
+    """The certificate the server shows, only to name it in an error: nothing is sent, nothing is trusted."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection((host, port), timeout=timeout) as plain,
+            context.wrap_socket(plain, server_hostname=host) as sock,
+        ):
+            return sock.getpeercert(binary_form=True) or b""
+    except OSError:
+        return b""
+
+
+def unreachable(error: OSError, host: str, port: int, *, remedy: str = "") -> ServiceError:
+    """A ServiceError NETWORK (or TLS for a failed handshake) in words for an error of a socket."""
+    kind, code = ErrorKind.NETWORK, type(error).__name__
+    detail = error.strerror or str(error)
+    if isinstance(error, socket.gaierror):
+        what, advice = f"the name {host} cannot be resolved", "Check the name and this machine's DNS"
+    elif isinstance(error, TimeoutError):
+        what = "the server did not answer in time"
+        advice = f"Check that port {port} is open from here to {host}"
+    elif isinstance(error, ConnectionRefusedError):
+        what = "the connection was refused"
+        advice = f"Check that the service is up and that {port} is its port"
+    elif isinstance(error, ssl.SSLError):
+        kind = ErrorKind.TLS
+        what, detail = "no TLS connection could be agreed", error.reason or str(error)
+        advice = f"Check that port {port} speaks HTTPS with TLS 1.2 or later"
+    elif isinstance(error, (ConnectionResetError, BrokenPipeError)):
+        what, advice = "the server broke the connection off", "Try again; if it stays, look at the server's log"
+    else:
+        what, advice = "the server cannot be reached", f"Check the network between here and {host}, port {port}"
+    return ServiceError(
+        kind,
+        what,
+        subject=f"{host}:{port}",
+        remedy=remedy or advice,
+        retry_safe=kind is ErrorKind.NETWORK,
+        code=code,
+        detail=detail,
+    )
