@@ -22,13 +22,14 @@ TABLE_SECTORS = TABLE_BYTES // SECTOR
 AT_END = 0xFFFFFFFFFFFFFFFF  # gdOffset of a stream: look in the footer
 MAX_CAPACITY_SECTORS = (64 << 40) // SECTOR  # vSphere stops at 62 TB
 MAX_DESCRIPTOR = 1 << 20
-MAX_DIRECTORY = 32 << 20  # bytes: 64 TiB with 16 KiB grains
+MAX_DIRECTORY = 8 << 20  # bytes: 64 TiB with 64 KiB grains
 NO_PARENT = "ffffffff"
 
 MAGIC = b"KDMV"
 FLAG_NEWLINES, FLAG_ZERO_GRAINS, FLAG_COMPRESSED, FLAG_MARKERS = 0x1, 0x4, 0x10000, 0x20000
 DEFLATE = 1
 
+_TABLE = struct.Struct(f"<{ENTRIES}I")
 _HEADER = struct.Struct("<4sIIQQQQIQQQB4sH")
 MARKER = struct.Struct("<QI")  # sector or length, compressed bytes; grain data follows at once
 MARKER_SIZE = MARKER.size
@@ -82,6 +83,21 @@ class SparseHeader:
     def compressed(self) -> bool:
         return bool(self.flags & FLAG_COMPRESSED)
 
+    @property
+    def zero_entry(self) -> int:
+        """The highest grain table entry that stands for zeros: with a flag, entry 1 is a grain of zeros."""
+        return 1 if self.flags & FLAG_ZERO_GRAINS else 0
+
+    def agrees_with(self, footer: SparseHeader) -> bool:
+        """Whether a footer describes the same disk; writers differ in the fields that only the header needs."""
+        return (footer.capacity, footer.grain_sectors, footer.entries, footer.compression, footer.compressed) == (
+            self.capacity,
+            self.grain_sectors,
+            self.entries,
+            self.compression,
+            self.compressed,
+        )
+
     def pack(self) -> bytes:
         return _HEADER.pack(
             MAGIC,
@@ -134,6 +150,12 @@ class SparseHeader:
         self.check()
         if self.overhead < 1:
             raise corrupt("the VMDK header says that grains start at the header")
+
+
+def listed(table: bytes | memoryview, header: SparseHeader) -> dict[int, int]:
+    """The entries of a grain table that point at a grain: slot -> sector, in slot order."""
+    none = header.zero_entry
+    return {slot: sector for slot, sector in enumerate(_TABLE.unpack(table)) if sector > none}
 
 
 def meta_marker(kind: Mark, length: int) -> bytes:

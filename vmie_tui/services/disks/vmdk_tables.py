@@ -13,16 +13,15 @@ from vmie_tui.services.disks.errors import DiskFormatError, corrupt
 from vmie_tui.services.disks.vmdk_layout import (
     AT_END,
     ENTRIES,
-    FLAG_ZERO_GRAINS,
     SECTOR,
     TABLE_BYTES,
     TABLE_SECTORS,
     Mark,
     SparseHeader,
+    listed,
     sectors,
 )
 
-_TABLE = struct.Struct(f"<{ENTRIES}I")
 _NO_GRAINS = bytes(TABLE_BYTES)
 _MAX_PENDING = 1 << 16  # grains that may wait for their table: 4 GiB of disk
 _PAGE = 8192  # bytes of one page of the bitmap of grains: 65,536 grains
@@ -122,14 +121,7 @@ class FooterTables:
             footer = SparseHeader.unpack(data)
         except DiskFormatError as error:
             raise corrupt("the footer is damaged") from error
-        first = self._header
-        same = (
-            footer.capacity == first.capacity
-            and footer.grain_sectors == first.grain_sectors
-            and footer.entries == first.entries
-            and footer.compression == first.compression
-        )
-        if not same:
+        if not self._header.agrees_with(footer):
             raise corrupt("the footer contradicts the header")
         if footer.directory != self._directory:
             raise corrupt("the footer does not point at the grain directory")
@@ -189,9 +181,3 @@ class FrontTables:
 
     def missing(self) -> str:
         return f", {self._owed} grains missing" if self._owed else ""
-
-
-def listed(data: memoryview, header: SparseHeader) -> dict[int, int]:
-    """The entries of a grain table that point at a grain: slot -> sector, in slot order."""
-    none = 1 if header.flags & FLAG_ZERO_GRAINS else 0  # with that flag, entry 1 is a grain of zeros
-    return {slot: sector for slot, sector in enumerate(_TABLE.unpack(data)) if sector > none}
