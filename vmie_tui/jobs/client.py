@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from vmie_tui.jobs.process import executor_id, start_worker, worker_pid
+from vmie_tui.jobs.routes import refuse_unready
 from vmie_tui.jobs.store import CANCEL, PAUSE, Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import JobView, LogLine, WorkerStatus
@@ -36,6 +37,7 @@ class JobClient:
                 subject=plan.profile,
                 remedy="Use a profile without 'read_only = true'",
             )
+        refuse_unready(plan)
         job_id = self._store.create(plan)
         self.ensure_worker()
         return job_id

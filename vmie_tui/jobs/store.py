@@ -228,6 +228,20 @@ class Store:
             )
             connection.execute(schema.jobs.update().where(schema.jobs.c.id == job_id).values(updated=now))
 
+    def close_stages(self, job_id: str, state: StageState) -> None:
+        """Put the stages and disks that are at work into ``state``: the attempt is over."""
+        running = StageState.RUNNING.value
+        with self._begin() as connection:
+            for table in (schema.stages, schema.disks):
+                values: dict[str, Any] = {"state": state.value}
+                if table is schema.stages and state is not StageState.PENDING:
+                    values["ended"] = time.time()
+                if table is schema.disks:
+                    values["rate"] = 0.0
+                connection.execute(
+                    table.update().where(table.c.job_id == job_id, table.c.state == running).values(values)
+                )
+
     def set_disks(self, job_id: str, disks: Sequence[DiskProgress]) -> None:
         """Record the disks to move; those known already keep what they have."""
         with self._begin() as connection:

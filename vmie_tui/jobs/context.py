@@ -1,0 +1,121 @@
+"""What a job's steps work with: its plan and wish, the store, and connections made when first needed."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from vmie_tui import settings as settings_module
+from vmie_tui.jobs.control import Controls, JobControl
+from vmie_tui.jobs.store import JobRecord, Store
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.plan import ImportPlan
+from vmie_tui.settings import Profile, Settings
+
+if TYPE_CHECKING:
+    from vmie_tui.services.aws.objects import ObjectStore
+    from vmie_tui.services.aws.session import Aws
+    from vmie_tui.services.aws.vmimport import VmImport
+    from vmie_tui.services.vsphere.session import VSphere
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What all jobs of this worker share."""
+
+    settings: Settings
+    store: Store
+    controls: Controls
+
+
+class JobContext:
+    """One job in one phase. Use as a context manager: the vCenter session is logged out at the end."""
+
+    def __init__(self, runtime: Runtime, job_id: str, control: JobControl) -> None:
+        self.job_id, self.control = job_id, control
+        self.store = runtime.store
+        self.settings = runtime.settings
+        self._lock = threading.RLock()
+        self._profile: Profile | None = None
+        self._vsphere: VSphere | None = None
+        self._aws: Aws | None = None
+        self._objects: ObjectStore | None = None
+        self.plan: ImportPlan = self.store.record(job_id).plan
+
+    @property
+    def record(self) -> JobRecord:
+        """The job as it is now."""
+        return self.store.record(self.job_id)
+
+    def say(self, text: str, *, message: bool = True, level: str = "info") -> None:
+        """A line in the job's log, and in its row unless ``message`` is off."""
+        self.store.log(self.job_id, text, level)
+        if message:
+            self.store.update(self.job_id, message=text)
+
+    @property
+    def profile(self) -> Profile:
+        """Settings are read anew for each phase: a profile may have been added or corrected since."""
+        if self._profile is None:
+            base = self.settings
+            fresh = settings_module.load(self.plan.profile, state_dir=base.state_dir, config_file=base.config_file)
+            self._profile = fresh.profile(self.plan.profile)
+        return self._profile
+
+    @property
+    def vsphere(self) -> VSphere:
+        from vmie_tui.services.vsphere.session import connect
+
+        with self._lock:
+            if self._vsphere is None:
+                if self.profile.vcenter is None:
+                    raise ServiceError(ErrorKind.INVALID, "the profile names no vCenter", subject=self.profile.name)
+                password = settings_module.password_for(self.profile)
+                if password is None:
+                    raise ServiceError(
+                        ErrorKind.LOGIN,
+                        "there is no password for this vCenter",
+                        subject=f"{self.profile.vcenter.user}@{self.profile.vcenter.host}",
+                        remedy="Store it with the keyring or name a password_file, then resume the job",
+                    )
+                self._vsphere = connect(self.profile.vcenter, password)
+            return self._vsphere
+
+    def reconnect(self) -> None:
+        """Forget the vCenter session, which may have expired; the next use logs in again."""
+        with self._lock:
+            old, self._vsphere = self._vsphere, None
+        if old is not None:
+            old.close()
+
+    @property
+    def aws(self) -> Aws:
+        from vmie_tui.services.aws.session import open_session
+
+        with self._lock:
+            if self._aws is None:
+                self._aws = open_session(self.profile.aws)
+            return self._aws
+
+    @property
+    def objects(self) -> ObjectStore:
+        from vmie_tui.services.aws.objects import ObjectStore
+
+        with self._lock:
+            if self._objects is None:
+                self._objects = ObjectStore(self.aws, self.plan.region)
+            return self._objects
+
+    @property
+    def vm_import(self) -> VmImport:
+        from vmie_tui.services.aws.vmimport import VmImport
+
+        return VmImport(self.aws, self.plan.region)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.reconnect()

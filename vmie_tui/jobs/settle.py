@@ -1,0 +1,111 @@
+"""How a job ends or waits: one place that cleans up and puts it into its last state of an attempt."""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from vmie_tui.jobs.context import JobContext
+from vmie_tui.jobs.control import Paused
+from vmie_tui.jobs.import_vm import remove_snapshot
+from vmie_tui.jobs.schema import private_dir
+from vmie_tui.model.errors import Cancelled, ErrorKind, Problem, VmieError
+from vmie_tui.model.job import StageState
+from vmie_tui.model.task import JobState
+
+Outcome = dict[str, Any]
+END = "end"  # key of an outcome that stops the attempt; its value is the state to settle in
+
+
+def outcome_of(context: JobContext, work: Callable[[], Outcome]) -> Outcome:
+    """The work's result, or what its error means for the job, as plain JSON: errors never reach the engine."""
+    try:
+        context.control.check()
+        return work()
+    except Cancelled:
+        return {END: JobState.CANCELLED.value}
+    except Paused:
+        return {END: JobState.PAUSED.value}
+    except VmieError as error:
+        state = JobState.NEEDS_LOGIN if error.kind is ErrorKind.LOGIN else JobState.FAILED
+        return {END: state.value, "problem": error.problem.to_json()}
+    except Exception as error:  # noqa: BLE001 - a bug must end the job, not the worker
+        return {END: JobState.FAILED.value, "problem": _bug(context, error).to_json()}
+
+
+def _bug(context: JobContext, error: Exception) -> Problem:
+    folder = private_dir(context.settings.log_dir)
+    path = folder / f"crash-{context.job_id}-{datetime.now(UTC):%Y%m%dT%H%M%S}.txt"
+    path.touch(mode=0o600)
+    path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    return Problem(ErrorKind.BUG, f"vmie-tui failed: {type(error).__name__}", remedy=f"Please report it with {path}")
+
+
+def settle(context: JobContext, outcome: Outcome) -> None:
+    """Clean up as the outcome asks and enter its state."""
+    state = JobState(outcome[END])
+    if context.record.state is JobState.CANCELLING:
+        state = JobState.CANCELLED
+    if state is JobState.CANCELLED:
+        cancel(context)
+    elif state is JobState.PAUSED:
+        _rest(context, state, "paused; what was uploaded is kept")
+    elif state is JobState.NEEDS_LOGIN:
+        problem = Problem.from_json(outcome["problem"])
+        context.store.log(context.job_id, str(problem), "error")
+        _rest(context, state, f"waits for a login: {problem.what}", problem=outcome["problem"])
+    else:
+        fail(context, Problem.from_json(outcome["problem"]))
+
+
+def _rest(context: JobContext, state: JobState, message: str, **values: Any) -> None:
+    context.store.log(context.job_id, message)
+    context.store.close_stages(context.job_id, StageState.PENDING)
+    context.store.become(context.job_id, state, control="", message=message, rate=0.0, eta=None, **values)
+
+
+def fail(context: JobContext, problem: Problem) -> None:
+    """FAILED: the VM's own snapshot goes, what was uploaded stays for a retry."""
+    _attempt(context, "the snapshot", lambda: remove_snapshot(context))
+    context.store.log(context.job_id, str(problem), "error")
+    context.store.close_stages(context.job_id, StageState.FAILED)
+    context.store.become(
+        context.job_id,
+        JobState.FAILED,
+        control="",
+        message=problem.what,
+        problem=problem.to_json(),
+        rate=0.0,
+        eta=None,
+    )
+
+
+def cancel(context: JobContext) -> None:
+    """CANCELLED: nothing of this job stays in vCenter, S3 or EC2. What cannot be removed is named in the log."""
+    record = context.record
+    if record.task_id and not record.image_id:
+        _attempt(context, f"the task {record.task_id}", lambda: context.vm_import.cancel(record.task_id))
+    for disk in context.store.disks(context.job_id):
+        _attempt(context, f"the upload {disk.s3_key}", partial(_remove_object, context, disk.s3_key))
+    if record.ledger.get("snapshot"):
+        _attempt(context, "the snapshot", lambda: remove_snapshot(context))
+    context.store.log(context.job_id, "cancelled")
+    context.store.close_stages(context.job_id, StageState.SKIPPED)
+    context.store.become(context.job_id, JobState.CANCELLED, control="", message="cancelled", rate=0.0, eta=None)
+
+
+def _remove_object(context: JobContext, key: str) -> None:
+    context.objects.abort(context.plan.bucket, key)
+    context.objects.delete(context.plan.bucket, key)
+
+
+def _attempt(context: JobContext, what: str, work: Callable[[], object]) -> None:
+    try:
+        work()
+    except VmieError as error:
+        with contextlib.suppress(VmieError):
+            context.store.log(context.job_id, f"{what} could not be removed: {error}", "warning")

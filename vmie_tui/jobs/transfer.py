@@ -1,0 +1,239 @@
+"""Moving the disks of one machine: one export lease shared by all its disks, each disk's stream to its own object.
+
+A disk that is done is recorded and never read again. After a lost lease, a reset connection or a damaged stream the
+disk is read again from its start; the parts that are in S3 already are recognised by their checksum and not sent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Any
+
+from vmie_tui.jobs.context import JobContext
+from vmie_tui.jobs.control import Paused
+from vmie_tui.jobs.progress import UploadProgress
+from vmie_tui.jobs.retry import Backoff
+from vmie_tui.jobs.store import DiskRecord
+from vmie_tui.jobs.tee import DiskFeed
+from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError, VmieError
+from vmie_tui.model.job import StageState
+
+if TYPE_CHECKING:
+    from vmie_tui.services.vsphere.lease import ExportLease, LeaseDisk
+
+CONTENT_TYPE = "application/x-vmdk"
+HEADER_ROOM = 1 << 20  # a stream of incompressible data is a little larger than the disk
+
+
+class LeaseHolder:
+    """The export lease of one machine or snapshot, opened when first needed and again after it was lost."""
+
+    def __init__(self, context: JobContext, moid: str, snapshot_moid: str | None) -> None:
+        self._context, self._moid, self._snapshot = context, moid, snapshot_moid
+        self._lock = threading.Lock()
+        self._lease: ExportLease | None = None
+        self._closed = False
+
+    def get(self) -> ExportLease:
+        """The lease in use, a new one when there is none. Raises ServiceError."""
+        with self._lock:
+            self.check()
+            if self._lease is None:
+                self._lease = self._open()
+            return self._lease
+
+    def _open(self) -> ExportLease:
+        try:
+            lease = self._enter()
+        except ServiceError as error:
+            if error.kind is not ErrorKind.LOGIN:
+                raise
+            self._context.reconnect()  # the session may only have expired
+            lease = self._enter()
+        self._context.say(f"export lease ready, {len(lease.disks)} disk(s)", message=False)
+        return lease
+
+    def _enter(self) -> ExportLease:
+        from vmie_tui.services.vsphere.lease import ExportLease
+
+        lease = ExportLease(self._context.vsphere, self._moid, snapshot_moid=self._snapshot)
+        return lease.__enter__()
+
+    def drop(self, lease: ExportLease, reason: str) -> None:
+        """Give up a lease that is lost or suspect; whoever asks next gets a new one."""
+        with self._lock:
+            if self._lease is lease:
+                self._lease = None
+                with contextlib.suppress(VmieError):
+                    lease.abort(reason)
+
+    def close(self) -> None:
+        """End the lease for good, now: streams that are being read break, and no new lease is opened."""
+        self._closed = True
+        lease: ExportLease | None = self._lease
+        if lease is not None:
+            with contextlib.suppress(VmieError):
+                lease.abort("the transfer was stopped")
+
+    def check(self) -> None:
+        """Raises Cancelled once closed: the user stopped the job, or another disk of the machine failed."""
+        self._context.control.check()
+        if self._closed:
+            raise Cancelled("stopped with the machine's other disks")
+
+    def complete(self) -> None:
+        """Say that all was read. Nothing is lost when the host does not answer: the objects are complete."""
+        with self._lock:
+            lease, self._lease = self._lease, None
+            if lease is not None:
+                try:
+                    lease.complete()
+                except VmieError as error:
+                    self._context.say(f"the lease could not be completed: {error}", message=False, level="warning")
+
+    def checksum(self, lease: ExportLease, lease_key: str) -> str | None:
+        """The host's own SHA-256 of a file, when it gives one (trap 7)."""
+        with self._lock:
+            try:
+                entry = lease.manifest().get(lease_key)
+            except ServiceError as error:
+                self._context.say(f"no manifest from the host: {error}", message=False, level="warning")
+                return None
+        return entry.sha256 if entry is not None else None
+
+
+class _Meter:
+    """What the object store tells and asks during one disk's upload (`TransferControl`)."""
+
+    def __init__(self, context: JobContext, progress: UploadProgress, lease: ExportLease, key: int) -> None:
+        self._context, self.progress, self._lease, self._key = context, progress, lease, key
+        self._lock = threading.Lock()
+        self._parts = 0
+        self.moved = 0
+
+    def stop(self) -> None:
+        self._context.control.check()
+        self._lease.check()
+
+    def sent(self, nbytes: int, *, skipped: bool) -> None:
+        with self._lock:
+            self._parts += 1
+            if not skipped:
+                self.moved += nbytes
+        self.progress.sent(self._key, nbytes, skipped=skipped, parts=self._parts)
+        self._lease.progress(self.progress.share())
+
+
+def already_there(context: JobContext, disk: DiskRecord) -> bool:
+    """Whether the disk was recorded as done and its object is still as it was recorded."""
+    if disk.state is not StageState.DONE:
+        return False
+    found = context.objects.head(context.plan.bucket, disk.s3_key)
+    return found is not None and found.size == disk.total and (not disk.checksum or found.checksum == disk.checksum)
+
+
+def move_disk(context: JobContext, holder: LeaseHolder, progress: UploadProgress, disk: DiskRecord) -> dict[str, Any]:
+    """Bring one disk to S3 and record it; the figures of its object. Raises VmieError when it cannot be done."""
+    backoff = Backoff()
+    context.store.disk(context.job_id, disk.key, state=StageState.RUNNING.value)
+    while True:
+        lease = None
+        meter: _Meter | None = None
+        try:
+            lease = holder.get()
+            meter = _Meter(context, progress, lease, disk.key)
+            return _move(context, holder, disk, lease, meter)
+        except (Cancelled, Paused):
+            raise
+        except VmieError as error:
+            holder.check()  # a lease we aborted ourselves looks like a network error
+            if meter is not None and meter.moved and error.kind is not ErrorKind.CORRUPT:
+                backoff.reset()
+            lost = lease is not None and _is_lost(lease)
+            if not (_worth_another_try(error) or lost) or not backoff.fail():
+                raise error.about(disk.label) from None
+            context.say(f"{disk.label}: {error.problem.what}; trying again", message=False, level="warning")
+            if lease is not None and (error.kind is ErrorKind.CORRUPT or lost):
+                holder.drop(lease, error.problem.what)
+        context.control.wait(backoff.seconds)
+
+
+def _is_lost(lease: ExportLease) -> bool:
+    try:
+        lease.check()
+    except VmieError:
+        return True
+    return False
+
+
+def _worth_another_try(error: VmieError) -> bool:
+    return error.problem.retry_safe or error.kind in {ErrorKind.CORRUPT, ErrorKind.NETWORK, ErrorKind.THROTTLED}
+
+
+def _move(
+    context: JobContext, holder: LeaseHolder, disk: DiskRecord, lease: ExportLease, meter: _Meter
+) -> dict[str, Any]:
+    from vmie_tui.services.aws.objects import UploadRequest
+
+    source = _lease_disk(lease, disk)
+    proof: dict[str, Any] = {}
+
+    def at_end(sha256: str, size: int) -> None:
+        expected = holder.checksum(lease, source.key)
+        if expected is not None and expected.lower() != sha256:
+            raise ServiceError(
+                ErrorKind.CORRUPT,
+                "the bytes received are not those the host sent: its SHA-256 differs",
+                subject=disk.label,
+                retry_safe=True,
+                detail=f"host {expected}, received {sha256}",
+            )
+        proof.update(sha256=sha256, size=size, verified=None if expected is None else True)
+
+    with lease.open(source) as stream:
+        total = stream.content_length or source.file_size
+        meter.progress.restart(disk.key, total)
+        context.say(f"{disk.label}: reading from {stream.host}", message=False)
+        with DiskFeed(
+            stream,
+            check=meter.stop,
+            at_end=at_end,
+            on_offset=None if total else lambda offset: meter.progress.covered(disk.key, offset),
+        ) as feed:
+            request = UploadRequest(
+                bucket=context.plan.bucket,
+                key=disk.s3_key,
+                size_hint=total or disk.capacity + disk.capacity // 50 + HEADER_ROOM,
+                content_type=CONTENT_TYPE,
+                metadata={"vmie-job": context.job_id},
+            )
+            uploaded = context.objects.upload(request, feed.fill, control=meter)
+    meter.progress.finish(disk.key, uploaded.size)
+    context.store.disk(
+        context.job_id,
+        disk.key,
+        state=StageState.DONE.value,
+        sha256=proof["sha256"],
+        verified=proof["verified"],
+        checksum=uploaded.checksum,
+        parts_done=uploaded.parts,
+    )
+    judged = ", equal to the host's" if proof["verified"] else ""
+    skipped = f", {uploaded.skipped:,} already there" if uploaded.skipped else ""
+    context.say(
+        f"{disk.label}: {uploaded.size:,} bytes in S3{skipped}; sha256 {proof['sha256']}{judged}", message=False
+    )
+    return {"size": uploaded.size, "sent": uploaded.sent, "skipped": uploaded.skipped, **proof}
+
+
+def _lease_disk(lease: ExportLease, disk: DiskRecord) -> LeaseDisk:
+    for candidate in lease.disks:
+        if candidate.device_key == disk.key:
+            return candidate
+    raise ServiceError(
+        ErrorKind.CONFLICT,
+        "the host does not offer this disk for export",
+        subject=disk.label,
+        remedy="An independent or raw disk is left out of a snapshot: power the VM off, or leave the disk out",
+    )

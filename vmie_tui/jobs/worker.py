@@ -1,0 +1,175 @@
+"""The worker process: takes up queued jobs, hears the user's wishes, cleans up after cancelled ones."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import os
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from vmie_tui.jobs.control import Controls
+from vmie_tui.jobs.process import WorkerLock, executor_id
+from vmie_tui.jobs.schema import private_dir
+from vmie_tui.jobs.store import PAUSE, JobRecord, Store
+from vmie_tui.model.errors import VmieError
+from vmie_tui.model.task import JobState
+from vmie_tui.settings import Settings
+
+if TYPE_CHECKING:
+    from vmie_tui.jobs.context import Runtime
+
+TICK_SECONDS = 0.25
+BEAT_SECONDS = 2.0
+LOG_BYTES, LOG_FILES = 2_000_000, 3
+ENGINE_LOG = "engine.log"
+FLOW_VERSION = "1"  # of the workflows' shape: a worker takes up only workflows of its own version
+
+_log = logging.getLogger("vmie_tui.worker")
+
+
+def run(settings: Settings, *, idle_minutes: float | None = None) -> int:
+    """Work until told to stop, or until idle for ``idle_minutes``. 1 when another worker has this state folder."""
+    with WorkerLock(settings.state_dir) as lock:
+        if not lock.acquire():
+            sys.stderr.write(f"another worker already serves {settings.state_dir}\n")
+            return 1
+        _write_log(settings)
+        worker = Worker(settings, idle_minutes)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, worker.on_signal)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        worker.start()
+        sys.stderr.write(f"worker {os.getpid()} serves {settings.state_dir}\n")
+        try:
+            worker.serve(lock)
+        finally:
+            logging.shutdown()
+            # Threads may still move bytes; their workflows stay pending and the next worker takes them up.
+            sys.stderr.flush()
+            os._exit(0)
+
+
+def _write_log(settings: Settings) -> None:
+    """The engine's and our own log go to a file; nothing but plain lines goes to the terminal."""
+    path = private_dir(settings.log_dir) / ENGINE_LOG
+    path.touch(mode=0o600)
+    handler = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    for name in ("dbos", "vmie_tui"):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler]
+        logger.propagate = False
+        logger.setLevel(logging.INFO)
+
+
+class Worker:
+    """The loop beside the workflow engine."""
+
+    def __init__(self, settings: Settings, idle_minutes: float | None) -> None:
+        self._settings = settings
+        self._idle_seconds = None if idle_minutes is None else idle_minutes * 60
+        self._stop = threading.Event()
+        self._store = Store(settings.state_dir, settings.database_url)
+        self._controls = Controls()
+        self._executor = executor_id(settings)
+        self._started = time.time()
+        self._beaten = 0.0
+        self._busy = time.monotonic()
+
+    def on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._stop.set()
+
+    @property
+    def _runtime(self) -> Runtime:
+        from vmie_tui.jobs.context import Runtime
+
+        return Runtime(self._settings, self._store, self._controls)
+
+    def start(self) -> None:
+        """Launch the engine; it takes up the workflows a killed predecessor left."""
+        from dbos import DBOS, DBOSPortableJSONSerializer
+
+        from vmie_tui.jobs import workflows
+
+        self._store.beat(self._executor, os.getpid(), self._started)
+        workflows.install(self._runtime)
+        DBOS(
+            config={
+                "name": "vmie-tui",
+                "system_database_url": self._store.url,
+                "executor_id": self._executor,
+                "application_version": FLOW_VERSION,
+                "serializer": DBOSPortableJSONSerializer(),
+                "log_level": "INFO",
+                "notification_listener_polling_interval_sec": 5.0,
+            }
+        )
+        DBOS.launch()
+        workflows.register_queues()
+
+    def serve(self, lock: WorkerLock) -> None:
+        """Tick until stopped or idle."""
+        while not self._stop.is_set():
+            try:
+                records = self._tick()
+            except VmieError as error:
+                _log.warning("%s", error)
+                records = []
+                self._busy = time.monotonic()
+            if self._is_idle(records) and self._leave(lock):
+                return
+            self._stop.wait(TICK_SECONDS)
+        _log.info("stopped by a signal")
+
+    def _tick(self) -> list[JobRecord]:
+        from vmie_tui.jobs import workflows
+
+        now = time.monotonic()
+        if now - self._beaten > BEAT_SECONDS:
+            self._store.beat(self._executor, os.getpid(), self._started)
+            self._beaten = now
+        records = self._store.unfinished()
+        self._controls.update({record.id: record.control for record in records})
+        for record in records:
+            if record.state is JobState.QUEUED and record.control == PAUSE:
+                self._store.become(record.id, JobState.PAUSED, control="", message="paused")
+            elif record.state is JobState.QUEUED and record.dispatched < record.attempt:
+                workflows.dispatch(record.id, record.attempt)
+                self._store.update(record.id, dispatched=record.attempt)
+            elif record.state is JobState.CANCELLING and not self._controls.is_working(record.id):
+                threading.Thread(target=self._clean_up, args=(record.id,), name="clean-up", daemon=True).start()
+        return records
+
+    def _clean_up(self, job_id: str) -> None:
+        """Cancel a job that no workflow of this process is working on."""
+        from vmie_tui.jobs.context import JobContext
+        from vmie_tui.jobs.control import JobControl
+        from vmie_tui.jobs.settle import cancel
+
+        with self._controls.working(job_id):
+            try:
+                if self._store.record(job_id).state is JobState.CANCELLING:
+                    with JobContext(self._runtime, job_id, JobControl()) as context:
+                        cancel(context)
+            except VmieError as error:
+                _log.warning("%s: %s", job_id, error)
+
+    def _is_idle(self, records: list[JobRecord]) -> bool:
+        now = time.monotonic()
+        if any(record.state.live for record in records):
+            self._busy = now
+        return self._idle_seconds is not None and now - self._busy > self._idle_seconds
+
+    def _leave(self, lock: WorkerLock) -> bool:
+        """Give the lock back, then look once more: a job may have come that saw it taken."""
+        lock.release()
+        if any(record.state.live for record in self._store.unfinished()) and lock.acquire():
+            self._busy = time.monotonic()
+            return False
+        _log.info("idle: leaving")
+        return True
