@@ -1,0 +1,261 @@
+"""A backend of model values: what the screens show without any service behind them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
+from vmie_tui.model.finding import Finding
+from vmie_tui.model.job import DiskProgress, JobView, LogLine, Stage, StageState, StageView, WorkerStatus
+from vmie_tui.model.machine import Backing, Disk, Firmware, Inventory, Machine, Nic, Power, VCenterInfo
+from vmie_tui.model.plan import ImportPlan
+from vmie_tui.model.rules import check_machine, check_plan
+from vmie_tui.model.task import JobState
+from vmie_tui.screens.backend import AwsStatus, OnPage, ProfileInfo
+
+NOW = datetime(2026, 3, 4, 10, 41, 7, tzinfo=UTC)
+GIB = 1 << 30
+
+
+def machine(number: int, name: str, **fields: object) -> Machine:
+    sizes = fields.pop("sizes", (40,))
+    assert isinstance(sizes, tuple)
+    disks = tuple(
+        Disk(
+            2000 + i,
+            f"Hard disk {i + 1}",
+            int(gib * GIB),
+            f"scsi0:{i}",
+            thin=True,
+            datastore="vmfs-ssd",
+            file_name=f"[vmfs-ssd] {name}/{name}_{i}.vmdk",
+        )
+        for i, gib in enumerate(sizes)
+    )
+    base = Machine(
+        moid=f"vm-{number}",
+        name=name,
+        instance_uuid=f"uuid-{number}",
+        datacenter="DC1",
+        folder=("Production", "Web"),
+        cluster="cl-01",
+        host="esx-03.corp",
+        guest_id="debian12_64Guest",
+        guest_name="Debian GNU/Linux 12 (64-bit)",
+        cpus=2,
+        memory_mib=4096,
+        disks=disks,
+        nics=(Nic("Network adapter 1", network="VLAN 20", addresses=("10.0.20.11",), dhcp=True),),
+    )
+    return replace(base, **fields)  # type: ignore[arg-type]
+
+
+def company() -> tuple[Machine, ...]:
+    """A dozen machines with one of each kind of trouble."""
+    windows = {"guest_id": "windows2019srv_64Guest", "guest_name": "Microsoft Windows Server 2019 (64-bit)"}
+    db = ("Production", "Databases")
+    rdm = machine(6, "db-rdm", folder=db, sizes=(60, 500))
+    return (
+        machine(1, "web-01", power=Power.ON, sizes=(60, 20), firmware=Firmware.UEFI),
+        machine(2, "web-02", guest_id="rhel9_64Guest", guest_name="Red Hat Enterprise Linux 9 (64-bit)"),
+        machine(
+            3,
+            "web-legacy",
+            guest_id="centosGuest",
+            guest_name="CentOS 4/5 (32-bit)",
+            tools_guest_name="CentOS 5.11 (32-bit)",
+            sizes=(20,),
+            cdrom_connected=True,
+        ),
+        machine(4, "win-file-01", **windows, folder=("Office",), cluster="cl-02", sizes=(100, 2048)),
+        machine(5, "db-01", folder=db, power=Power.ON, snapshots=2, sizes=(60.5, 200, 200)),
+        replace(rdm, disks=(rdm.disks[0], replace(rdm.disks[1], backing=Backing.RDM))),
+        machine(7, "ubuntu-build", datacenter="DC2", folder=("Lab",), cluster="lab", guest_id="ubuntu64Guest"),
+        machine(8, "サーバー東京-01", datacenter="DC2", folder=("Lab",), cluster="lab"),
+        machine(9, "[red]markup[/red]\x1b[31m", datacenter="DC2", folder=("Lab",), cluster="lab"),
+        machine(10, "a-very-long-machine-name-that-does-not-fit-anywhere", folder=("Office",)),
+        machine(11, "win-10-desktop", guest_id="windows9_64Guest", guest_name="Microsoft Windows 10 (64-bit)"),
+        machine(12, "suspended-01", power=Power.SUSPENDED),
+    )
+
+
+def many(count: int) -> tuple[Machine, ...]:
+    return tuple(machine(i, f"vm-{i:05}", power=Power.ON if i % 3 else Power.OFF) for i in range(count))
+
+
+STAGES = (Stage.CHECK, Stage.SNAPSHOT, Stage.UPLOAD, Stage.IMPORT, Stage.FINISH)
+
+
+def stages(at: int, state: StageState = StageState.RUNNING) -> tuple[StageView, ...]:
+    """All stages, the one with number ``at`` in ``state``, those before it done."""
+    start = NOW - timedelta(minutes=14)
+    return tuple(
+        StageView(stage, StageState.DONE, start + timedelta(minutes=i), start + timedelta(minutes=i + 1))
+        if i < at
+        else StageView(stage, state, start + timedelta(minutes=i))
+        if i == at
+        else StageView(stage)
+        for i, stage in enumerate(STAGES)
+    )
+
+
+def job(number: int, name: str, state: JobState, **fields: object) -> JobView:
+    base = JobView(
+        f"job{number:04}", "import", name, "prod", state, NOW - timedelta(minutes=14 + number), NOW, stages(2)
+    )
+    view = replace(base, source="vcenter.corp/DC1/Production/" + name, target="s3://migration-eu-west-1/vmie/" + name)
+    return replace(view, **fields)  # type: ignore[arg-type]
+
+
+def some_jobs() -> list[JobView]:
+    """One job of each state that looks different."""
+    disks = (
+        DiskProgress(2000, "disk 1", 60 * GIB, 20 * GIB, 20 * GIB, 0, 0, 1280, StageState.DONE, "ab" * 32, True),
+        DiskProgress(2001, "disk 2", 20 * GIB, 6 * GIB, 2 * GIB, 0, 74e6, 44, StageState.RUNNING),
+    )
+    problem = Problem(
+        ErrorKind.REMOTE,
+        "AWS could not convert the disk",
+        "import-ami-0fa1b2c3d4e5f6071",
+        "Convert it to a stream-optimized VMDK",
+        False,
+        "ClientError",
+        "Disk validation failed [Unsupported VMDK File Format]",
+    )
+    done_disk = DiskProgress(
+        2000,
+        "disk 1",
+        40 * GIB,
+        9 * GIB,
+        9 * GIB,
+        GIB,
+        0,
+        576,
+        StageState.DONE,
+        "cd" * 32,
+        True,
+        snapshot_id="snap-0123456789abcdef0",
+    )
+    return [
+        job(1, "web-01", JobState.RUNNING, disks=disks, fraction=0.83, rate=117e6, eta_seconds=41.0),
+        job(
+            2,
+            "web-02",
+            JobState.RUNNING,
+            stages=stages(3),
+            fraction=0.42,
+            task_id="import-ami-0ab12cd34ef56789a",
+            task_progress=42,
+            task_message="converting",
+            eta_seconds=720.0,
+        ),
+        job(3, "db-01", JobState.FAILED, stages=stages(3, StageState.FAILED), problem=problem),
+        job(
+            4,
+            "ubuntu-build",
+            JobState.DONE,
+            stages=tuple(replace(s, state=StageState.DONE) for s in stages(5)),
+            image_id="ami-0ab12cd34ef567890",
+            fraction=1.0,
+            disks=(done_disk,),
+        ),
+        job(5, "win-file-01", JobState.QUEUED, stages=tuple(StageView(s) for s in STAGES), message="waits for esx-03"),
+        job(6, "サーバー東京-01", JobState.PAUSED, fraction=0.2),
+    ]
+
+
+class FakeBackend:
+    """Records what it is asked; `inventory` serves ``machines`` in pages or raises ``inventory_error``."""
+
+    def __init__(self, machines: tuple[Machine, ...] | None = None, jobs: list[JobView] | None = None) -> None:
+        self.machines = company() if machines is None else machines
+        self.job_views = [] if jobs is None else jobs
+        self.profile = ProfileInfo(
+            name="prod",
+            vcenter="vcenter.corp",
+            vcenter_user="svc-mig@vsphere.local",
+            aws_profile="ops",
+            region="eu-west-1",
+            bucket="migration-eu-west-1",
+            prefix="vmie/",
+            role_name="vmimport",
+            config_file="~/.config/vmie-tui/config.toml",
+        )
+        self.password: str | None = "secret"
+        self.cached: Inventory | None = None
+        self.inventory_error: ServiceError | None = None
+        self.aws_error: ServiceError | None = None
+        self.submit_errors: dict[str, ServiceError] = {}
+        self.gate: threading.Event | None = None  # inventory waits for it after its first page
+        self.page = 500
+        self.reads = 0
+        self.submitted: list[ImportPlan] = []
+        self.changes: list[tuple[str, str]] = []
+        self.saved: dict[str, str] = {}
+        self.status = WorkerStatus(True, 4711, NOW, running=2)
+
+    def has_password(self) -> bool:
+        return bool(self.password)
+
+    def set_password(self, password: str) -> None:
+        self.password = password
+
+    def cached_inventory(self) -> Inventory | None:
+        return self.cached
+
+    def inventory(self, on_page: OnPage, cancelled: Callable[[], bool]) -> Inventory:
+        self.reads += 1
+        for start in range(0, len(self.machines), self.page):
+            on_page(self.machines[start : start + self.page], len(self.machines))
+            if self.gate is not None:
+                self.gate.wait(20)
+        if self.inventory_error is not None:
+            raise self.inventory_error
+        return Inventory(VCenterInfo("vcenter.corp"), NOW, self.machines)
+
+    def check_machine(self, machine: Machine) -> tuple[Finding, ...]:
+        return check_machine(machine)
+
+    def check_plan(self, plan: ImportPlan, machine: Machine) -> tuple[Finding, ...]:
+        return check_plan(plan, machine)
+
+    def aws_status(self) -> AwsStatus:
+        if self.aws_error is not None:
+            raise self.aws_error
+        return AwsStatus("111122223333", "ops")
+
+    def submit(self, plan: ImportPlan) -> str:
+        if plan.source.name in self.submit_errors:
+            raise self.submit_errors[plan.source.name]
+        self.submitted.append(plan)
+        return f"job-{len(self.submitted)}"
+
+    def jobs(self) -> list[JobView]:
+        return list(self.job_views)
+
+    def log(self, job_id: str, tail: int) -> list[LogLine]:
+        lines = [
+            LogLine(NOW - timedelta(minutes=3), "lease ready on esx-03"),
+            LogLine(NOW - timedelta(minutes=2), "upload started, 16 MiB parts"),
+            LogLine(NOW - timedelta(minutes=1), "S3 asked to slow down, part 43 is sent again", "warning"),
+        ]
+        return lines[-tail:]
+
+    def cancel(self, job_id: str) -> None:
+        self.changes.append(("cancel", job_id))
+
+    def pause(self, job_id: str) -> None:
+        self.changes.append(("pause", job_id))
+
+    def resume(self, job_id: str) -> None:
+        self.changes.append(("resume", job_id))
+
+    def worker(self) -> WorkerStatus:
+        return self.status
+
+    def save_text(self, name: str, text: str) -> str:
+        self.saved[name] = text
+        return f"~/copied/{name}"

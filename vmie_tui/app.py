@@ -1,0 +1,255 @@
+"""The application: modes, theme, what is known of vCenter, AWS and the worker, and a clean way out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
+from textual.app import App
+from textual.binding import BindingType
+from textual.message import Message
+from textual.reactive import reactive
+from textual.screen import Screen
+from textual.theme import Theme
+from textual.worker import get_current_worker
+
+from vmie_tui.model.errors import EXIT_OK, ErrorKind, Problem
+from vmie_tui.model.job import JobView, WorkerStatus
+from vmie_tui.screens.actions import APP, bindings
+from vmie_tui.screens.backend import AwsStatus, Backend, LiveBackend
+from vmie_tui.screens.base import FrameScreen, problem_of
+from vmie_tui.screens.palette import ActionProvider
+from vmie_tui.widgets.frame import Health, Part, Status, TitleBar
+
+if TYPE_CHECKING:
+    from vmie_tui.settings import Settings
+
+POLL_SECONDS = 0.5  # the worker writes progress twice a second
+QUIET_POLL_SECONDS = 2.0  # on other screens, for the worker's count in the status line
+
+# Colours are members of the 256 colour cube, so they look the same without truecolor.
+THEME = Theme(
+    name="vmie",
+    primary="#5fafff",
+    secondary="#87afd7",
+    accent="#ffaf5f",
+    success="#87d787",
+    warning="#ffd75f",
+    error="#ff8787",
+    foreground="#d0d0d0",
+    background="#121212",
+    surface="#1c1c1c",
+    panel="#262626",
+    dark=True,
+)
+VARIABLES = {"dim": "#949494", "rule": "#4e4e4e", "cursor": "#005f87", "cursor-blurred": "#303030"}
+ANSI_VARIABLES = {
+    "dim": "ansi_bright_black",
+    "rule": "ansi_bright_black",
+    "cursor": "ansi_blue",
+    "cursor-blurred": "ansi_black",
+}
+
+
+def _inventory() -> Screen[None]:
+    from vmie_tui.screens.inventory import InventoryScreen
+
+    return InventoryScreen()
+
+
+def _jobs() -> Screen[None]:
+    from vmie_tui.screens.jobs import JobsScreen
+
+    return JobsScreen()
+
+
+class VmieApp(App[int]):
+    """Give it any `Backend`; ``now`` is the clock (aware times)."""
+
+    TITLE = "vmie-tui"
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[None]]]] = {"inventory": _inventory, "jobs": _jobs}
+    DEFAULT_MODE = "inventory"
+    COMMANDS = {ActionProvider}  # noqa: RUF012 - Textual's own type
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(APP)]
+    CSS = "Toast { max-width: 70; } Screen { background: $background; }"
+
+    status: reactive[Status] = reactive(Status)
+    jobs: reactive[tuple[JobView, ...] | None] = reactive(None)
+    jobs_problem: reactive[Problem | None] = reactive(None)
+
+    class JobsRead(Message):
+        def __init__(self, jobs: tuple[JobView, ...], worker: WorkerStatus) -> None:
+            super().__init__()
+            self.jobs, self.worker = jobs, worker
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, VmieApp.JobsRead)
+
+    class JobsUnread(Message):
+        def __init__(self, problem: Problem) -> None:
+            super().__init__()
+            self.problem = problem
+
+    class AwsKnown(Message):
+        def __init__(self, status: AwsStatus | None, problem: Problem | None = None) -> None:
+            super().__init__()
+            self.status, self.problem = status, problem
+
+    def __init__(self, backend: Backend, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        plain = "NO_COLOR" in os.environ
+        super().__init__(ansi_color=True if plain else None)
+        self.backend = backend
+        self.now = now
+        self.animation_level = "none"
+        self.register_theme(THEME)
+        self.theme = "ansi-dark" if plain else "vmie"
+        self._poll = threading.Event()
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return ANSI_VARIABLES if self.current_theme.ansi else VARIABLES
+
+    def on_mount(self) -> None:
+        profile = self.backend.profile
+        vcenter = Part(profile.vcenter or "vcenter", Health.UNKNOWN if profile.vcenter else Health.OFF)
+        aws = Part(" ".join(part for part in ("aws", profile.aws_profile) if part), text=profile.region)
+        self.status = Status(vcenter if profile.vcenter else replace(vcenter, text="not configured"), aws)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self.exit, 128 + number)
+        self.call_after_refresh(self._start_watching)
+
+    def _start_watching(self) -> None:
+        """After the first paint: here boto3 and the job store are imported, in threads."""
+        self._follow_jobs()
+        self._check_aws()
+
+    def on_unmount(self) -> None:
+        self._poll.set()
+
+    # -- jobs and worker
+
+    @work(thread=True, exclusive=True, group="jobs", exit_on_error=False)
+    def _follow_jobs(self) -> None:
+        worker, last = get_current_worker(), None
+        while not worker.is_cancelled:
+            try:
+                seen = tuple(self.backend.jobs()), self.backend.worker()
+            except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
+                self.post_message(self.JobsUnread(problem_of(error)))
+            else:
+                if seen != last:
+                    self.post_message(self.JobsRead(*seen))
+                last = seen
+            self._poll.wait(POLL_SECONDS if self.current_mode == "jobs" else QUIET_POLL_SECONDS)
+            self._poll.clear()
+
+    def poll_now(self) -> None:
+        """Read the jobs at once, as after a key that changes one."""
+        self._poll.set()
+
+    @on(JobsRead)
+    def _jobs_read(self, event: JobsRead) -> None:
+        self.jobs, self.jobs_problem = event.jobs, None
+        worker = event.worker
+        busy = [f"{worker.running} running"] if worker.running else []
+        busy += [f"{worker.queued} waiting"] if worker.queued else []
+        if worker.alive:
+            part = Part("worker", Health.OK, ", ".join(busy) or "idle")
+        elif worker.running or worker.queued:
+            part = Part("worker", Health.BAD, "is not running; start it with: vmie-tui worker")
+        else:
+            part = Part("worker", Health.OFF, "starts with the first job")
+        self.status = replace(self.status, worker=part)
+
+    @on(JobsUnread)
+    def _jobs_unread(self, event: JobsUnread) -> None:
+        self.jobs_problem = event.problem
+        self.status = replace(self.status, worker=Part("worker", Health.BAD, str(event.problem)))
+
+    # -- vCenter and AWS
+
+    def vcenter_busy(self) -> None:
+        self.status = replace(self.status, vcenter=replace(self.status.vcenter, health=Health.UNKNOWN, text=""))
+
+    def vcenter_ok(self) -> None:
+        user = self.backend.profile.vcenter_user.split("@")[0]
+        self.status = replace(self.status, vcenter=replace(self.status.vcenter, health=Health.OK, text=user))
+
+    def vcenter_bad(self, problem: Problem) -> None:
+        text = problem.what + (": press L" if problem.kind is ErrorKind.LOGIN else ": press r")
+        self.status = replace(self.status, vcenter=replace(self.status.vcenter, health=Health.BAD, text=text))
+
+    @work(thread=True, exclusive=True, group="aws", exit_on_error=False)
+    def _check_aws(self) -> None:
+        try:
+            self.post_message(self.AwsKnown(self.backend.aws_status()))
+        except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
+            self.post_message(self.AwsKnown(None, problem_of(error)))
+
+    @on(AwsKnown)
+    def _aws_known(self, event: AwsKnown) -> None:
+        region = self.backend.profile.region
+        if event.status is not None:
+            text = " ".join((event.status.account, region, event.status.user))
+            part = Part("aws", Health.OK, text)
+        else:
+            reason = event.problem.what if event.problem else ""
+            part = Part("aws", Health.BAD, f"{reason}: press L")
+        self.status = replace(self.status, aws=part)
+
+    def action_login(self) -> None:
+        """AWS is asked again; the vCenter password is asked for when vCenter is what is wrong."""
+        self._check_aws()
+        if self.status.vcenter.health is Health.BAD or not self.backend.profile.vcenter:
+            self.ask_password(self.status.vcenter.text.removesuffix(": press L").removesuffix(": press r"))
+
+    @work(thread=False, exclusive=True, group="password", exit_on_error=False)
+    async def ask_password(self, reason: str = "") -> None:
+        from vmie_tui.screens.inventory import InventoryScreen
+        from vmie_tui.screens.password import PasswordScreen
+
+        profile = self.backend.profile
+        if not profile.vcenter:
+            return
+        password = await self.push_screen_wait(PasswordScreen(profile.vcenter, profile.vcenter_user, reason))
+        if password is not None:
+            self.backend.set_password(password)
+            for screen in self.screen_stack:
+                if isinstance(screen, InventoryScreen):
+                    screen.action_refresh_inventory()
+
+    # -- actions
+
+    @on(TitleBar.ModeClicked)
+    def _mode_clicked(self, event: TitleBar.ModeClicked) -> None:
+        self.action_mode(event.mode)
+
+    def action_mode(self, mode: str) -> None:
+        if mode != self.current_mode:
+            self.switch_mode(mode)
+            self.poll_now()
+
+    def action_help(self) -> None:
+        from vmie_tui.screens.help import HelpScreen
+
+        screen = self.screen
+        if isinstance(screen, FrameScreen):
+            self.push_screen(HelpScreen(type(screen).__name__.removesuffix("Screen"), screen.ACTIONS))
+
+
+def run(settings: Settings, *, profile: str | None = None, mouse: bool | None = None) -> int:
+    """Run the app until the user leaves; the process exit code. ``mouse`` None: on, but off over SSH.
+
+    Raises SettingsError when the named profile does not exist.
+    """
+    chosen = settings.profile(profile)
+    app = VmieApp(LiveBackend(settings, chosen))
+    app.run(mouse="SSH_CONNECTION" not in os.environ if mouse is None else mouse)
+    return app.return_value if app.return_value is not None else app.return_code or EXIT_OK

@@ -1,0 +1,112 @@
+"""The one registry of actions: key bindings, footer hints, the help screen and the palette all derive from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.binding import Binding
+
+MOST_HINTS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something a user can do. ``run`` is the Textual action; ``hint`` is the footer's word, empty for none.
+
+    ``keys`` are Textual key names, the first one is the one shown; ``shown`` overrides how it is shown.
+    """
+
+    id: str
+    keys: str
+    run: str
+    description: str
+    tooltip: str
+    hint: str = ""
+    shown: str = ""
+    palette: bool = True
+    priority: bool = False
+
+    @property
+    def key(self) -> str:
+        """The key as people read it."""
+        first = self.keys.split(",")[0]
+        return self.shown or KEY_NAMES.get(first, first)
+
+
+KEY_NAMES = {
+    "question_mark": "?",
+    "colon": ":",
+    "slash": "/",
+    "escape": "esc",
+    "left": "←",
+    "right": "→",
+    "ctrl+p": "^p",
+    "ctrl+q": "^q",
+}
+
+APP = (
+    Action("app.inventory", "1", "mode('inventory')", "Inventory", "The virtual machines vCenter lets you see"),
+    Action("app.jobs", "2", "mode('jobs')", "Jobs", "Imports running, waiting and done"),
+    Action("app.palette", "colon,ctrl+p", "command_palette", "Commands", "Find an action by name", "command", palette=False),
+    Action("app.help", "question_mark,f1", "help", "Help", "All keys of this screen", "help"),
+    Action("app.login", "L", "login", "Log in again", "Check the AWS login, ask for the vCenter password"),
+    Action("app.quit", "q,ctrl+q", "quit", "Quit", "Leave; running jobs go on in the worker", "quit"),
+)
+
+INVENTORY = (
+    Action("inventory.mark", "space", "mark", "Select VM", "Mark the VM for import and go to the next", "select"),
+    Action("inventory.import", "i", "import_marked", "Import…", "Import the selected VMs, or the one here", "import"),
+    Action("inventory.filter", "slash", "filter", "Filter", "Words that must be there; !word must not", "filter"),
+    Action("inventory.tree", "t", "tree", "Folders…", "Show one datacenter, folder or cluster only", "folders"),
+    Action("inventory.sort", "s", "sort", "Sort", "Sort by the next column; click a heading for one", "sort"),
+    Action("inventory.reverse", "S", "reverse", "Reverse order", "Turn the order round"),
+    Action("inventory.all", "a", "mark_all", "Select all shown", "Mark all VMs that the filter shows, or none"),
+    Action("inventory.detail", "d", "detail", "Detail pane", "Show or hide findings and disks"),
+    Action("inventory.refresh", "r", "refresh_inventory", "Refresh", "Read the inventory from vCenter again"),
+    Action("inventory.clear", "escape", "clear", "Clear", "Clear the filter, then the folder, then the selection"),
+)
+
+JOBS = (
+    Action("jobs.open", "enter", "open", "Open job", "Stages, disks and the whole log of one job", "open"),
+    Action("jobs.pause", "p", "pause", "Pause", "Stop the transfer, keep what was uploaded", "pause"),
+    Action("jobs.resume", "r", "resume", "Resume or retry", "Go on where the job stopped", "resume"),
+    Action("jobs.cancel", "x", "cancel", "Cancel…", "Stop the job and clean up; asks first", "cancel"),
+    Action("jobs.copy", "y", "copy", "Copy result", "The AMI id, or the problem in words", "copy"),
+)
+
+JOB = (
+    Action("job.back", "escape", "back", "Back", "Back to the list of jobs", "back"),
+    *JOBS[1:],
+)
+
+WIZARD = (
+    Action("wizard.back", "left,pageup", "step(-1)", "Step back", "What was entered stays", "back"),
+    Action("wizard.next", "right,pagedown", "step(1)", "Next step", "What was entered stays", "next"),
+    Action("wizard.copy", "y", "copy", "Copy command", "The same import as an 'aws ec2' command", "copy command"),
+    Action("wizard.close", "escape", "close", "Close", "Leave without starting anything", "close"),
+)
+
+FORM_HINTS = (("↑↓", "move"), ("space", "choose"))
+
+
+def bindings(*groups: tuple[Action, ...]) -> list[Binding]:
+    """Textual bindings of groups of actions."""
+    return [
+        Binding(
+            action.keys,
+            action.run,
+            action.description,
+            show=bool(action.hint),
+            key_display=action.key,
+            tooltip=action.tooltip,
+            id=action.id,
+            priority=action.priority,
+        )
+        for group in groups
+        for action in group
+    ]
+
+
+def hints(*groups: tuple[Action, ...]) -> tuple[tuple[str, str], ...]:
+    """(key, word) for the footer, at most `MOST_HINTS`."""
+    return tuple((action.key, action.hint) for group in groups for action in group if action.hint)[:MOST_HINTS]

@@ -1,0 +1,202 @@
+"""What the screens need from the world: one protocol, and its real implementation over services and jobs.
+
+Every method may block: call it in a thread worker. boto3, pyVmomi and dbos are imported inside the methods, after the
+first paint.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from vmie_tui.model.errors import ErrorKind, ServiceError
+
+if TYPE_CHECKING:
+    from vmie_tui.jobs.client import JobClient
+    from vmie_tui.model.finding import Finding
+    from vmie_tui.model.job import JobView, LogLine, WorkerStatus
+    from vmie_tui.model.machine import Inventory, Machine
+    from vmie_tui.model.plan import ImportPlan
+    from vmie_tui.settings import Profile, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileInfo:
+    """What the screens show and preset of the profile in use. ``vcenter`` is empty when none is configured."""
+
+    name: str
+    vcenter: str = ""
+    vcenter_user: str = ""
+    aws_profile: str = ""
+    region: str = ""
+    bucket: str = ""
+    prefix: str = ""
+    role_name: str = ""
+    read_only: bool = False
+    demo: bool = False
+    config_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AwsStatus:
+    """Who AWS takes us for. ``user`` is the last part of the ARN."""
+
+    account: str
+    user: str
+
+
+OnPage = Callable[["Sequence[Machine]", int], None]
+
+
+class Backend(Protocol):
+    """Raises ServiceError or SettingsError, nothing else, for what the outside world refuses."""
+
+    @property
+    def profile(self) -> ProfileInfo: ...
+    def has_password(self) -> bool: ...
+    def set_password(self, password: str) -> None: ...
+    def cached_inventory(self) -> Inventory | None: ...
+    def inventory(self, on_page: OnPage, cancelled: Callable[[], bool]) -> Inventory: ...
+    def check_machine(self, machine: Machine) -> tuple[Finding, ...]: ...
+    def check_plan(self, plan: ImportPlan, machine: Machine) -> tuple[Finding, ...]: ...
+    def aws_status(self) -> AwsStatus: ...
+    def submit(self, plan: ImportPlan) -> str: ...
+    def jobs(self) -> list[JobView]: ...
+    def log(self, job_id: str, tail: int) -> list[LogLine]: ...
+    def cancel(self, job_id: str) -> None: ...
+    def pause(self, job_id: str) -> None: ...
+    def resume(self, job_id: str) -> None: ...
+    def worker(self) -> WorkerStatus: ...
+    def save_text(self, name: str, text: str) -> str: ...
+
+
+class LiveBackend:
+    """The real thing: vCenter and AWS by `services`, jobs by `JobClient`."""
+
+    def __init__(self, settings: Settings, profile: Profile) -> None:
+        self._settings = settings
+        self._profile = profile
+        self._password: str | None = None
+        self._client: JobClient | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def profile(self) -> ProfileInfo:
+        vcenter, aws = self._profile.vcenter, self._profile.aws
+        return ProfileInfo(
+            name=self._profile.name,
+            vcenter=vcenter.host if vcenter else "",
+            vcenter_user=vcenter.user if vcenter else "",
+            aws_profile=aws.profile or "",
+            region=aws.region,
+            bucket=aws.bucket,
+            prefix=aws.prefix,
+            role_name=aws.role_name,
+            read_only=self._profile.read_only,
+            demo=self._profile.demo,
+            config_file=str(self._settings.config_file),
+        )
+
+    # -- vCenter
+
+    def has_password(self) -> bool:
+        if self._password is None and self._profile.vcenter is not None:
+            from vmie_tui.settings import password_for
+
+            self._password = password_for(self._profile)
+        return bool(self._password)
+
+    def set_password(self, password: str) -> None:
+        self._password = password
+
+    def cached_inventory(self) -> Inventory | None:
+        if self._profile.vcenter is None:
+            return None
+        from vmie_tui.services.vsphere.cache import load_cached
+
+        return load_cached(self._settings.cache_dir, self._profile.vcenter)
+
+    def inventory(self, on_page: OnPage, cancelled: Callable[[], bool]) -> Inventory:
+        vcenter = self._profile.vcenter
+        if vcenter is None:
+            raise ServiceError(
+                ErrorKind.INVALID,
+                "no vCenter is configured",
+                subject=f"profile {self._profile.name or 'default'}",
+                remedy=f"Add one to {self._settings.config_file}, or try 'vmie-tui demo'",
+            )
+        if not self.has_password():
+            raise ServiceError(
+                ErrorKind.LOGIN, "the password is not known", subject=vcenter.host, remedy="Press L to type it"
+            )
+        from vmie_tui.services.vsphere.cache import save_cached
+        from vmie_tui.services.vsphere.inventory import read_inventory
+        from vmie_tui.services.vsphere.session import connect
+
+        with connect(vcenter, self._password or "") as vsphere:
+            found = read_inventory(vsphere, on_page=on_page, cancelled=cancelled)
+        if not cancelled():
+            save_cached(self._settings.cache_dir, vcenter, found)
+        return found
+
+    def check_machine(self, machine: Machine) -> tuple[Finding, ...]:
+        from vmie_tui.model.rules import check_machine
+
+        return check_machine(machine)
+
+    def check_plan(self, plan: ImportPlan, machine: Machine) -> tuple[Finding, ...]:
+        from vmie_tui.model.rules import check_plan
+
+        return check_plan(plan, machine)
+
+    # -- AWS
+
+    def aws_status(self) -> AwsStatus:
+        from vmie_tui.services.aws.session import open_session
+
+        identity = open_session(self._profile.aws).identity()
+        return AwsStatus(identity.account, identity.arn.rsplit("/", 1)[-1].rsplit(":", 1)[-1])
+
+    # -- jobs
+
+    def _jobs(self) -> JobClient:
+        with self._lock:
+            if self._client is None:
+                from vmie_tui.jobs.client import JobClient
+
+                self._client = JobClient(self._settings)
+            return self._client
+
+    def submit(self, plan: ImportPlan) -> str:
+        return self._jobs().submit(plan)
+
+    def jobs(self) -> list[JobView]:
+        return self._jobs().jobs()
+
+    def log(self, job_id: str, tail: int) -> list[LogLine]:
+        return self._jobs().log(job_id, tail)
+
+    def cancel(self, job_id: str) -> None:
+        self._jobs().cancel(job_id)
+
+    def pause(self, job_id: str) -> None:
+        self._jobs().pause(job_id)
+
+    def resume(self, job_id: str) -> None:
+        self._jobs().resume(job_id)
+
+    def worker(self) -> WorkerStatus:
+        return self._jobs().worker()
+
+    # -- this machine
+
+    def save_text(self, name: str, text: str) -> str:
+        """Write ``text`` to a file of that name in the state folder, readable by the user alone; its path."""
+        folder = self._settings.state_dir / "copied"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = folder / name
+        path.touch(mode=0o600)
+        path.write_text(text, encoding="utf-8")
+        return str(path)

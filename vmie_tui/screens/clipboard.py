@@ -1,0 +1,46 @@
+"""Copying text out of a terminal, over SSH and inside tmux: OSC 52, tmux's own buffer, and always a file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+
+OSC52_MOST = 74_994  # bytes of base64 that terminals take
+TMUX_SECONDS = 2
+
+
+def copy_text(
+    text: str, *, osc52: Callable[[str], None], save: Callable[[str], str], environ: dict[str, str] | None = None
+) -> str:
+    """Put ``text`` where it can be pasted from; says in words where that is.
+
+    ``osc52`` asks the terminal, ``save`` writes a file and returns its path. Inside tmux, whose default drops OSC 52,
+    ``tmux load-buffer -w`` is asked instead. Blocks for up to `TMUX_SECONDS`: call it in a thread.
+    """
+    env = os.environ if environ is None else environ
+    path = save(text)
+    if env.get("TMUX") and _tmux(text):
+        return f"Copied to tmux's buffer (prefix ] pastes) and to {path}"
+    if len(text.encode()) * 4 / 3 < OSC52_MOST and not env.get("TMUX"):
+        osc52(text)
+        return f"Copied by the terminal (OSC 52) and to {path}"
+    return f"Saved to {path}"
+
+
+def _tmux(text: str) -> bool:
+    tmux = shutil.which("tmux")
+    if tmux is None:
+        return False
+    try:
+        subprocess.run(  # noqa: S603 - no shell, the text goes by stdin
+            [tmux, "load-buffer", "-w", "-"],
+            input=text.encode(),
+            check=True,
+            timeout=TMUX_SECONDS,
+            capture_output=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return True

@@ -1,0 +1,411 @@
+"""Mode 1: the virtual machines vCenter shows, filtered, marked, judged, and sent to the import wizard."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
+from textual.containers import Container, Horizontal
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Input
+from textual.worker import get_current_worker
+
+from vmie_tui.model.errors import ErrorKind, Problem
+from vmie_tui.screens.actions import INVENTORY
+from vmie_tui.screens.base import FrameScreen, problem_of, style_sheet
+from vmie_tui.widgets.lines import LinePane, OneLine
+from vmie_tui.widgets.machine_detail import machine_lines
+from vmie_tui.widgets.machines import SORT_KEYS, MachineRow, MachineTable, machine_row, select
+from vmie_tui.widgets.table import LineTable
+from vmie_tui.widgets.text import Cell, Line, clean, fit, line_width, paragraph, plural, width
+
+if TYPE_CHECKING:
+    from vmie_tui.model.machine import Inventory, Machine
+    from vmie_tui.screens.folders import Scope
+
+CHUNK = 1000  # rows judged in a thread before the screen hears of them
+
+
+class FilterInput(Input):
+    """Filters while typing; esc gives the words up, enter and down keep them."""
+
+    BINDINGS: ClassVar = [("escape", "screen.clear", "Clear filter"), ("down", "screen.leave_filter", "To the table")]
+
+
+class InventoryScreen(FrameScreen):
+    MODE = "inventory"
+    ACTIONS = INVENTORY
+    CSS_PATH = style_sheet(__file__)
+
+    class RowsRead(Message):
+        """The rows known so far. ``total`` is 0 when nobody knows it yet; ``taken_at`` is set once they are complete."""
+
+        def __init__(
+            self, rows: Sequence[MachineRow], total: int, taken_at: datetime | None, cached: bool, unreadable: int = 0
+        ) -> None:
+            super().__init__()
+            self.rows, self.total, self.taken_at = rows, total, taken_at
+            self.cached, self.unreadable = cached, unreadable
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, InventoryScreen.RowsRead)
+
+    class ReadFailed(Message):
+        def __init__(self, problem: Problem) -> None:
+            super().__init__()
+            self.problem = problem
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows: Sequence[MachineRow] = ()
+        self._words = ""
+        self._scope: Scope | None = None
+        self._sort, self._reverse = "name", False
+        self._taken_at: datetime | None = None
+        self._cached = False
+        self._reading = ""  # what is being read, in words; empty when nothing is
+        self._problem: Problem | None = None
+        self._unreadable = 0
+
+    def compose_body(self) -> Iterable[Widget]:
+        yield OneLine(id="scope")
+        with Horizontal(id="editing"):
+            yield OneLine(id="prompt")
+            yield FilterInput(id="filter", compact=True, placeholder="words that must be there, !word must not")
+            yield OneLine(id="found")
+        with Container(id="body"):
+            yield MachineTable(id="machines")
+            yield LinePane(id="detail")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one("#prompt", OneLine).show((" filter: ", "dim"))
+        editor = self.query_one(FilterInput)
+        editor.cursor_blink = False
+        self.table.sorted_by = (self._sort, self._reverse)
+        self.table.focus()
+        self._show_empty()
+        self._show_scope()
+        self.call_after_refresh(self.action_refresh_inventory)
+
+    @property
+    def table(self) -> MachineTable:
+        return self.query_one(MachineTable)
+
+    @property
+    def detail(self) -> LinePane:
+        return self.query_one("#detail", LinePane)
+
+    # -- reading vCenter, in a thread
+
+    def action_refresh_inventory(self) -> None:
+        """Ask for a password first when there is none; then read."""
+        self._problem = None
+        if not self.backend.profile.vcenter:
+            self._reading = ""
+        else:
+            self._reading = "reading vCenter"
+            self.vmie.vcenter_busy()
+            self._read()
+        self._show_empty()
+        self._show_scope()
+
+    @work(thread=True, exclusive=True, group="inventory", exit_on_error=False)
+    def _read(self) -> None:
+        worker = get_current_worker()
+        try:
+            if not self._rows:
+                self._read_cached()
+            if not self.backend.has_password():
+                self.post_message(self.ReadFailed(Problem(ErrorKind.LOGIN, "the password is not known")))
+                return
+            known = Pages(self, worker_cancelled := lambda: worker.is_cancelled)
+            found = self.backend.inventory(known.add, worker_cancelled)
+            if not worker.is_cancelled:
+                known.done(found)
+        except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
+            if not worker.is_cancelled:
+                self.post_message(self.ReadFailed(problem_of(error)))
+
+    def _read_cached(self) -> None:
+        cached = self.backend.cached_inventory()
+        if cached is not None:
+            rows = [machine_row(machine, self.backend.check_machine(machine)) for machine in cached.machines]
+            self.post_message(self.RowsRead(rows, len(rows), cached.taken_at, cached=True))
+
+    @on(RowsRead)
+    def _rows_read(self, event: RowsRead) -> None:
+        partial = event.taken_at is None
+        if partial:
+            of = f" of {event.total:,}" if event.total else ""
+            self._reading = f"reading {len(event.rows):,}{of}"
+        elif not event.cached:
+            self._reading, self._problem = "", None
+            self.vmie.vcenter_ok()
+        if not partial or not (self._cached or self._taken_at):
+            self._rows = event.rows
+            self._taken_at, self._cached, self._unreadable = event.taken_at, event.cached, event.unreadable
+            if not partial:
+                self.table.keep_marks({row.machine.moid for row in event.rows})
+            self._apply()
+        self._show_empty()
+        self._show_scope()
+
+    @on(ReadFailed)
+    def _read_failed(self, event: ReadFailed) -> None:
+        self._reading, self._problem = "", event.problem
+        self.vmie.vcenter_bad(event.problem)
+        self._show_empty()
+        self._show_scope()
+        if event.problem.kind is ErrorKind.LOGIN:
+            self.vmie.ask_password()
+
+    # -- what is shown of it
+
+    def _apply(self) -> None:
+        """Filter and sort again; the cursor stays on its VM."""
+        scope = self._scope.holds if self._scope else None
+        self.table.sorted_by = (self._sort, self._reverse)
+        self.table.set_rows(select(self._rows, words=self._words, scope=scope, sort=self._sort, reverse=self._reverse))
+        self._show_scope()
+
+    def _counts(self) -> str:
+        shown, every = len(self.table.rows), len(self._rows)
+        count = f"{shown:,} of {plural(every, 'VM')}" if shown != every else plural(every, "VM")
+        marked = len(self.table.marked)
+        return f"{count} · {marked:,} selected" if marked else count
+
+    def _show_scope(self) -> None:
+        """The line above the table: where we are, how many, how old, which filter."""
+        left: list[Cell] = [(" ", "")]
+        left.append((clean(self._scope.title) if self._scope else "All datacenters", "title"))
+        right: list[Cell] = [(self._counts(), "")]
+        if self._words:
+            right.append((f"  filter: {clean(self._words)}", "mark"))
+        if self._unreadable:
+            right.append((f"  {self._unreadable:,} unreadable", "warn"))
+        if self._reading:
+            right.append((f"  {self._reading}", "busy"))
+        elif self._cached and self._taken_at:
+            right.append((f"  as of {age(self._taken_at, self.vmie.now())}", "warn"))
+        line = self.query_one("#scope", OneLine)
+        room = (line.size.width or self.app.size.width) - line_width(right) - 1
+        title, style = left[1]
+        left[1] = (fit(title, max(4, min(width(title), room - 2))), style)
+        line.show(*left, (" " * max(1, room - line_width(left)), ""), *right)
+        self.query_one("#found", OneLine).show((f" {self._counts()} ", "dim"))
+
+    def _show_empty(self) -> None:
+        """What the table says when it has no row: why, and what to do."""
+        table = self.table
+        cells = max(20, table.text_width() - 2)
+        lines: list[Line] = [()]
+        if self._problem:
+            lines += problem_lines(self._problem, cells)
+        elif not self.backend.profile.vcenter:
+            lines += paragraph("No vCenter is configured in this profile.", cells, "title", ((" ", ""),))
+            lines += paragraph(f"Add one to {self.backend.profile.config_file}:", cells, "", ((" ", ""),))
+            lines += [((f"   {row}", "info"),) for row in EXAMPLE]
+            lines += paragraph("or try everything without one: vmie-tui demo", cells, "", ((" ", ""),))
+        elif self._reading:
+            lines.append(((f" {self._reading}…", "dim"),))
+        elif self._rows:
+            lines += paragraph("No VM matches. esc clears the filter, then the folder.", cells, "dim", ((" ", ""),))
+        else:
+            lines += paragraph("vCenter shows no VM to this account. r reads again.", cells, "dim", ((" ", ""),))
+        table.empty = tuple(lines)
+        if not table.rows:
+            table.update_size()
+            table.refresh()
+            self._show_detail()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._show_scope)
+        self.call_after_refresh(self._show_detail)
+
+    @on(LineTable.Moved)
+    def _show_detail(self) -> None:
+        row = self.table.current
+        changed = row is None or row.machine.moid != getattr(self, "_detail_of", None)
+        self._detail_of = row.machine.moid if row else None
+        cells = self.detail.text_width() or self.app.size.width - 1
+        lines = machine_lines(row, cells) if row else self._problem_detail(cells)
+        self.detail.set_lines(lines, top=changed)
+
+    def _problem_detail(self, cells: int) -> list[Line]:
+        return machine_lines(None, cells)
+
+    # -- filter, folder, sort
+
+    def action_filter(self) -> None:
+        self.add_class("-editing")
+        self.query_one(FilterInput).focus()
+
+    def action_leave_filter(self) -> None:
+        self.remove_class("-editing")
+        self.table.focus()
+
+    @on(Input.Changed, "#filter")
+    def _filter_changed(self, event: Input.Changed) -> None:
+        self._words = event.value
+        self._apply()
+        self._show_empty()
+
+    @on(Input.Submitted, "#filter")
+    def _filter_kept(self) -> None:
+        self.action_leave_filter()
+
+    def action_clear(self) -> None:
+        """One thing at a time: the filter, the folder, the selection."""
+        if self._words or self.has_class("-editing"):
+            self.query_one(FilterInput).value = ""
+            self._words = ""
+            self.action_leave_filter()
+        elif self._scope:
+            self._scope = None
+        elif self.table.marked:
+            self.table.marked.clear()
+            self.table.repaint()
+        self._apply()
+
+    @on(LineTable.HeaderClicked)
+    def _header_clicked(self, event: LineTable.HeaderClicked) -> None:
+        if event.column in SORT_KEYS:
+            self._reverse = not self._reverse if event.column == self._sort else False
+            self._sort = event.column
+            self._apply()
+            self.table.repaint()
+
+    def action_sort(self) -> None:
+        shown = [column.key for column, _ in self.table.columns() if column.key in SORT_KEYS]
+        self._sort = shown[(shown.index(self._sort) + 1) % len(shown)] if self._sort in shown else shown[0]
+        self._reverse = self._sort in {"verdict", "size", "disks"}
+        self._apply()
+        self.table.repaint()
+
+    def action_reverse(self) -> None:
+        self._reverse = not self._reverse
+        self._apply()
+        self.table.repaint()
+
+    def action_tree(self) -> None:
+        from vmie_tui.screens.folders import FolderScreen
+
+        def chosen(scope: Scope | None) -> None:
+            if scope is not None:
+                self._scope = scope if scope.title else None
+                self._apply()
+                self._show_empty()
+
+        self.app.push_screen(FolderScreen([row.machine for row in self._rows]), chosen)
+
+    def action_detail(self) -> None:
+        self.toggle_class("-no-detail")
+
+    # -- selection and import
+
+    def action_mark(self) -> None:
+        self.table.toggle_mark()
+        self.table.action_cursor(1)
+        self._show_scope()
+
+    def action_mark_all(self) -> None:
+        keys = {row.machine.moid for row in self.table.rows}
+        self.table.marked = self.table.marked - keys if keys <= self.table.marked else self.table.marked | keys
+        self.table.repaint()
+        self._show_scope()
+
+    @on(LineTable.Chosen)
+    def _row_chosen(self) -> None:
+        self.action_import_marked()
+
+    def action_import_marked(self) -> None:
+        """The wizard for the marked VMs, or for the one under the cursor when none is marked."""
+        if self.backend.profile.read_only:
+            self.tell("This profile is read-only: nothing can be started from it.", error=True)
+            return
+        marked = self.table.marked
+        rows = [row for row in self._rows if row.machine.moid in marked]
+        if not rows and self.table.current is not None:
+            rows = [self.table.current]
+        if not rows:
+            self.tell("There is no VM to import.", error=True)
+            return
+        from vmie_tui.screens.wizard import WizardScreen
+
+        def closed(started: bool | None) -> None:
+            if started:
+                self.table.marked.clear()
+                self.table.repaint()
+                self._show_scope()
+                self.vmie.action_mode("jobs")
+
+        self.app.push_screen(WizardScreen([row.machine for row in rows]), closed)
+
+
+class Pages:
+    """Collects pages of machines in the reading thread, judges them and tells the screen every `CHUNK` rows."""
+
+    def __init__(self, screen: InventoryScreen, cancelled: object) -> None:
+        self._screen = screen
+        self._cancelled = cancelled
+        self._rows: dict[str, MachineRow] = {}
+        self._told = 0
+        self._lock = threading.Lock()
+
+    def add(self, machines: Sequence[Machine], total: int) -> None:
+        with self._lock:
+            self._judge(machines)
+            if self._told == 0 or len(self._rows) - self._told >= CHUNK:
+                self._told = len(self._rows)
+                rows = list(self._rows.values())
+                self._screen.post_message(InventoryScreen.RowsRead(rows, total, None, cached=False))
+
+    def done(self, found: Inventory) -> None:
+        with self._lock:
+            missing = [machine for machine in found.machines if machine.moid not in self._rows]
+            self._judge(missing)
+            rows = [self._rows[machine.moid] for machine in found.machines]
+        message = InventoryScreen.RowsRead(rows, len(rows), found.taken_at, cached=False, unreadable=found.unreadable)
+        self._screen.post_message(message)
+
+    def _judge(self, machines: Sequence[Machine]) -> None:
+        check = self._screen.backend.check_machine
+        for machine in machines:
+            self._rows[machine.moid] = machine_row(machine, check(machine))
+
+
+EXAMPLE = (
+    "[profiles.prod.vcenter]",
+    'host = "vcenter.corp"',
+    'user = "svc-mig@vsphere.local"',
+    "[profiles.prod.aws]",
+    'region = "eu-west-1"',
+    'bucket = "migration-eu-west-1"',
+)
+
+
+def problem_lines(problem: Problem, cells: int) -> list[Line]:
+    """A problem in words: what failed, on which object, what to do, whether a retry is safe."""
+    subject = f"{problem.subject}: " if problem.subject else ""
+    lines = paragraph(f"{subject}{problem.what}", cells, "bad", ((" ", ""), ("✖", "bad"), (" ", "")))
+    rest: Line = (("   ", ""),)
+    if problem.detail and problem.detail not in problem.what:
+        code = f"{problem.code}: " if problem.code and problem.code not in problem.detail else ""
+        lines += paragraph(f"{code}{problem.detail}", cells, "dim", rest)
+    if problem.remedy:
+        lines += paragraph(f"Remedy: {problem.remedy.rstrip('.')}.", cells, "info", rest)
+    if problem.retry_safe:
+        lines += paragraph("Trying again is safe: r.", cells, "dim", rest)
+    return lines
+
+
+def age(moment: datetime, now: datetime) -> str:
+    """``10:41 (3 hours ago)``: said once, it does not tick."""
+    import humanize
+
+    return f"{moment.astimezone():%H:%M} ({humanize.naturaltime(now - moment)})"

@@ -1,0 +1,121 @@
+"""Mode 2: jobs as the worker reports them, with one in detail below."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from textual import on, work
+from textual.containers import Container
+from textual.message import Message
+from textual.widget import Widget
+
+from vmie_tui.model.errors import VmieError
+from vmie_tui.model.job import JobView, LogLine
+from vmie_tui.screens.actions import JOBS
+from vmie_tui.screens.base import style_sheet
+from vmie_tui.screens.inventory import problem_lines
+from vmie_tui.screens.job_actions import JobActions
+from vmie_tui.widgets.jobs import JobTable, counts, job_lines
+from vmie_tui.widgets.lines import LinePane, OneLine
+from vmie_tui.widgets.table import LineTable
+from vmie_tui.widgets.text import Line, paragraph
+
+LOG_TAIL = 50
+
+
+class JobsScreen(JobActions):
+    MODE = "jobs"
+    ACTIONS = JOBS
+    CSS_PATH = style_sheet(__file__)
+
+    class LogRead(Message):
+        def __init__(self, job_id: str, lines: list[LogLine]) -> None:
+            super().__init__()
+            self.job_id, self.lines = job_id, lines
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._log: list[LogLine] = []
+        self._log_of = ""
+
+    def compose_body(self) -> Iterable[Widget]:
+        yield OneLine(id="counts")
+        with Container(id="body"):
+            yield JobTable(id="jobs")
+            yield LinePane(id="detail")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.table.focus()
+        self.watch(self.app, "jobs", self._show_jobs)
+        self.watch(self.app, "jobs_problem", self._show_jobs)
+
+    @property
+    def table(self) -> JobTable:
+        return self.query_one(JobTable)
+
+    @property
+    def detail(self) -> LinePane:
+        return self.query_one("#detail", LinePane)
+
+    def job_in_view(self) -> JobView | None:
+        return self.table.current
+
+    def _show_jobs(self) -> None:
+        jobs, problem = self.vmie.jobs, self.vmie.jobs_problem
+        table, cells = self.table, max(20, self.table.text_width() - 2)
+        empty: list[Line] = [()]
+        if problem:
+            empty += problem_lines(problem, cells)
+        elif jobs is None:
+            empty.append(((" reading the jobs…", "dim"),))
+        else:
+            empty += paragraph("No job yet. Select VMs in the inventory (1) and press i.", cells, "dim", ((" ", ""),))
+        table.empty = tuple(empty)
+        table.set_rows(jobs or ())
+        if not jobs:
+            table.update_size()
+            table.refresh()
+        self.query_one("#counts", OneLine).show((" ", ""), (counts(jobs or ()) or "jobs", "dim"))
+
+    @on(LineTable.Moved)
+    def _moved(self) -> None:
+        job = self.table.current
+        if job and job.id != self._log_of:
+            self._log, self._log_of = [], job.id
+            self.detail.scroll_to(y=0, animate=False, force=True)
+        self._show_detail()
+        if job:
+            self._read_log(job.id)
+
+    def _show_detail(self) -> None:
+        cells = self.detail.text_width() or self.app.size.width - 1
+        wide = self.has_class("-wide")
+        self.detail.set_lines(job_lines(self.table.current, self._log, cells, log_lines=14 if wide else 5))
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._show_detail)
+
+    @work(thread=True, exclusive=True, group="log", exit_on_error=False)
+    def _read_log(self, job_id: str) -> None:
+        try:
+            self.post_message(self.LogRead(job_id, self.backend.log(job_id, LOG_TAIL)))
+        except VmieError:
+            self.post_message(self.LogRead(job_id, []))  # a job without a log yet
+
+    @on(LogRead)
+    def _log_read(self, event: LogRead) -> None:
+        if event.job_id == self._log_of and event.lines != self._log:
+            self._log = event.lines
+            self._show_detail()
+
+    @on(LineTable.Chosen)
+    def _chosen(self) -> None:
+        self.action_open()
+
+    def action_open(self) -> None:
+        job = self.table.current
+        if job:
+            from vmie_tui.screens.job import JobScreen
+
+            self.app.push_screen(JobScreen(job.id))

@@ -1,0 +1,33 @@
+"""The command palette's entries, out of the registry of actions: those of the screen below it, then the app's."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+
+from vmie_tui.screens.actions import APP, Action
+from vmie_tui.screens.base import FrameScreen
+
+
+class ActionProvider(Provider):
+    def _entries(self) -> list[tuple[str, Action, partial[object]]]:
+        screen = self.screen
+        own = screen.ACTIONS if isinstance(screen, FrameScreen) else ()
+        return [
+            (f"{action.description}  ({action.key})", action, partial(node.run_action, action.run))
+            for node, group in ((screen, own), (self.app, APP))
+            for action in group
+            if action.palette
+        ]
+
+    async def discover(self) -> Hits:
+        for title, action, run in self._entries():
+            yield DiscoveryHit(title, run, help=action.tooltip)
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for title, action, run in self._entries():
+            score = max(matcher.match(title), matcher.match(action.id))
+            if score > 0:
+                yield Hit(score, matcher.highlight(title), run, help=action.tooltip)

@@ -1,0 +1,201 @@
+"""The table of jobs and the words for a job's stages, disks and problems."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+from vmie_tui.model.errors import Problem
+from vmie_tui.model.job import DiskProgress, JobView, LogLine, StageState
+from vmie_tui.model.task import JobState
+from vmie_tui.widgets.machine_detail import heading
+from vmie_tui.widgets.table import Column, LineTable
+from vmie_tui.widgets.text import (
+    Cell,
+    Line,
+    bar,
+    clean,
+    clock,
+    duration,
+    fit,
+    join,
+    paragraph,
+    percent,
+    plural,
+    rate,
+    size,
+)
+
+STATES: dict[JobState, tuple[str, str]] = {
+    JobState.QUEUED: ("○ queued", "dim"),
+    JobState.RUNNING: ("▶ running", "busy"),
+    JobState.PAUSED: ("‖ paused", "warn"),
+    JobState.NEEDS_LOGIN: ("▲ login", "warn"),
+    JobState.CANCELLING: ("■ stopping", "warn"),
+    JobState.CANCELLED: ("■ cancelled", "dim"),
+    JobState.FAILED: ("✖ failed", "bad"),
+    JobState.DONE: ("✔ done", "ok"),
+}
+STAGES: dict[StageState, tuple[str, str]] = {
+    StageState.PENDING: ("○", "dim"),
+    StageState.RUNNING: ("▶", "busy"),
+    StageState.DONE: ("✔", "ok"),
+    StageState.SKIPPED: ("–", "dim"),
+    StageState.FAILED: ("✖", "bad"),
+}
+BAR_CELLS = 12
+LABEL_CELLS = 12
+
+
+class JobTable(LineTable[JobView]):
+    """Jobs, newest first. Ended and waiting ones say why in place of rate and time."""
+
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("state", "State", 11),
+        Column("job", "Job", 14, grows=2),
+        Column("stage", "Stage", 12),
+        Column("bar", "Progress", BAR_CELLS),
+        Column("percent", "", 4, "right", gap=0),
+        Column("rate", "Rate", 10, "right"),
+        Column("left", "Left", 8, "right"),
+    )
+
+    def key_of(self, row: JobView) -> str:
+        return row.id
+
+    def cell(self, row: JobView, column: str) -> Cell:
+        cells: dict[str, Cell] = {
+            "state": STATES[row.state],
+            "job": (clean(row.name), ""),
+            "stage": (stage_words(row), ""),
+            "bar": (bar(row.fraction, BAR_CELLS), "busy" if row.fraction is not None else "dim"),
+            "percent": (percent(row.fraction), ""),
+            "rate": (rate(row.rate), "dim" if row.rate < 1 else ""),
+            "left": (f"~{duration(row.eta_seconds)}" if row.eta_seconds is not None else "–", "dim"),
+        }
+        return cells[column]
+
+    def merged(self, row: JobView) -> tuple[str, Cell] | None:
+        if row.state is JobState.DONE:
+            took = duration((row.updated - row.created).total_seconds())
+            return "stage", (join([row.image_id or clean(row.message), f"in {took}"]), "ok")
+        if row.state in {JobState.FAILED, JobState.NEEDS_LOGIN} and row.problem:
+            return "stage", (clean(row.problem.what), "bad" if row.state is JobState.FAILED else "warn")
+        if row.state in {JobState.CANCELLED, JobState.QUEUED} or (row.state.live and row.fraction is None):
+            return "stage", (join([stage_words(row), clean(row.message)]), "dim")
+        return None
+
+
+def stage_words(job: JobView) -> str:
+    """The stage at work and its place: ``upload 3/5``."""
+    stage = job.stage
+    if stage is None:
+        return ""
+    order = [view.stage for view in job.stages]
+    return f"{stage.value} {order.index(stage) + 1}/{len(order)}"
+
+
+def job_lines(job: JobView | None, log: list[LogLine], cells: int, *, log_lines: int = 4) -> list[Line]:
+    """A job in full: stages, disks, AWS task, result or problem, the end of its log."""
+    if job is None:
+        return [heading("no job", cells)]
+    lines = [heading(f"{job.kind} {job.name}", cells)]
+    if job.problem:
+        lines += problem_text(job.problem, cells, retry=job.state is JobState.FAILED)
+    if job.image_id:
+        lines += _result(job, cells)
+    lines.append(stage_line(job))
+    lines += [disk_progress(disk, cells) for disk in job.disks]
+    if job.task_id:
+        lines += _task(job, cells)
+    lines += paragraph(join([job.source, job.target], " → "), cells, "dim", (("From, to  ", "dim"),))
+    tail = log[-log_lines:] if log_lines else log
+    lines += [line for entry in tail for line in log_line(entry, cells)]
+    return lines
+
+
+def problem_text(problem: Problem, cells: int, *, retry: bool) -> list[Line]:
+    subject = f"{problem.subject}: " if problem.subject else ""
+    lines = paragraph(f"{subject}{problem.what}", cells, "bad", (("✖ ", "bad"),))
+    rest: Line = (("  ", ""),)
+    if problem.detail and problem.detail not in problem.what:
+        code = f"{problem.code}: " if problem.code and problem.code not in problem.detail else ""
+        lines += paragraph(f"AWS or vCenter said: {code}{problem.detail}", cells, "dim", rest)
+    if problem.remedy:
+        lines += paragraph(f"Remedy: {problem.remedy.rstrip('.')}.", cells, "info", rest)
+    if retry:
+        hint = "A retry is safe: r goes on where it stopped." if problem.retry_safe else "Correct that, then r retries."
+        lines += paragraph(hint, cells, "dim", rest)
+    return lines
+
+
+def _result(job: JobView, cells: int) -> list[Line]:
+    snapshots = ", ".join(disk.snapshot_id for disk in job.disks if disk.snapshot_id)
+    text = join([job.image_id, f"snapshots {snapshots}" if snapshots else ""])
+    return paragraph(text, cells, "ok", (("✔ AMI     ", "ok"),))
+
+
+def stage_line(job: JobView) -> Line:
+    """``check ✔ 0:02  upload ▶ since 10:41:07  import ○``."""
+    parts: list[Cell] = [("Stages    ", "dim")]
+    for view in job.stages:
+        glyph, style = STAGES[view.state]
+        parts += [(f"{view.stage.value} ", "" if view.state is not StageState.PENDING else "dim"), (glyph, style)]
+        parts.append((stage_time(view.started, view.ended, view.state), "dim"))
+    return tuple(parts)
+
+
+def stage_time(started: datetime | None, ended: datetime | None, state: StageState) -> str:
+    if started and ended and state is not StageState.SKIPPED:
+        return f" {duration((ended - started).total_seconds())}  "
+    return "  "
+
+
+def disk_progress(disk: DiskProgress, cells: int) -> Line:
+    """``disk 1  60.0 GiB  ████████████ 100%  sha256 equal to the host's ✔``."""
+    known = disk.state is StageState.DONE or disk.total > 0
+    part = 1.0 if disk.state is StageState.DONE else disk.done / disk.total if disk.total else None
+    words, style = disk_words(disk)
+    fixed: list[Cell] = [
+        (fit(clean(disk.label), LABEL_CELLS), "title"),
+        (f"{size(disk.capacity):>9}  ", ""),
+        (bar(part, BAR_CELLS), "ok" if disk.state is StageState.DONE else "busy" if known else "dim"),
+        (f"{percent(part):>5}  ", ""),
+    ]
+    room = max(1, cells - LABEL_CELLS - 11 - BAR_CELLS - 7)
+    return (*fixed, (fit(words, room), style))
+
+
+def disk_words(disk: DiskProgress) -> tuple[str, str]:
+    """What is to be said beside a disk's bar."""
+    if disk.state is StageState.DONE:
+        verdict = {True: "sha256 equal to the host's ✔", False: "sha256 differs from the host's ✖", None: "uploaded"}
+        skipped = f"{size(disk.skipped)} were there" if disk.skipped else ""
+        return join([verdict[disk.verified], skipped]), "bad" if disk.verified is False else "ok"
+    if disk.state is StageState.FAILED:
+        return "failed", "bad"
+    if disk.state is StageState.RUNNING:
+        moved = size(disk.done) + (f" of {size(disk.total)}" if disk.total else "")
+        parts = f"part {disk.parts_done}" if disk.parts_done else ""
+        return join([rate(disk.rate) if disk.rate >= 1 else "", moved, parts]), ""
+    return ("left out", "dim") if disk.state is StageState.SKIPPED else ("waiting", "dim")
+
+
+def _task(job: JobView, cells: int) -> list[Line]:
+    progress = f"{job.task_progress}%" if job.task_progress is not None else ""
+    return paragraph(join([job.task_id, progress, job.task_message]), cells, "", (("AWS task  ", "dim"),))
+
+
+def log_line(entry: LogLine, cells: int) -> list[Line]:
+    style = {"error": "bad", "warning": "warn"}.get(entry.level, "")
+    return paragraph(entry.text, cells, style, ((f"{clock(entry.at)}  ", "dim"),))
+
+
+def counts(jobs: tuple[JobView, ...]) -> str:
+    """``2 running · 1 failed · 12 jobs``."""
+    words = [
+        f"{sum(job.state is state for job in jobs)} {state.value}"
+        for state in JobState
+        if any(job.state is state for job in jobs)
+    ]
+    return join([*words, plural(len(jobs), "job")]) if len(words) > 1 else join(words)

@@ -1,0 +1,148 @@
+"""The table of virtual machines, and what its rows carry ready made so that a key press costs little."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from vmie_tui.model.finding import Finding, Severity, worst
+from vmie_tui.model.machine import Machine, Power
+from vmie_tui.widgets.table import Column, LineTable
+from vmie_tui.widgets.text import Cell, clean, plural, size
+
+POWER = {Power.ON: ("on", "ok"), Power.OFF: ("off", "dim"), Power.SUSPENDED: ("susp.", "warn")}
+
+
+@dataclass(frozen=True, slots=True)
+class MachineRow:
+    """A machine with all that its line, the filter and the sort need. Made in a thread."""
+
+    machine: Machine
+    findings: tuple[Finding, ...]
+    name: str
+    os: str
+    size: str
+    verdict: Cell
+    rank: int
+    text: str  # what the filter looks at, in lower case
+
+
+def machine_row(machine: Machine, findings: tuple[Finding, ...]) -> MachineRow:
+    text, style, rank = verdict(findings)
+    name, system = clean(machine.name), short_os(clean(machine.os_name))
+    words = (
+        machine.path,
+        machine.cluster,
+        machine.host,
+        system,
+        machine.os_name,
+        machine.power.value,
+        machine.firmware.value,
+        machine.hostname,
+        text,
+        *(disk.datastore for disk in machine.disks),
+        *(address for nic in machine.nics for address in nic.addresses),
+    )
+    return MachineRow(machine, findings, name, system, size(machine.size), (text, style), rank, " ".join(words).lower())
+
+
+def verdict(findings: Iterable[Finding]) -> tuple[str, str, int]:
+    """The findings in two words: text, style, rank (worse is higher)."""
+    found = tuple(findings)
+    level = worst(found)
+    count = sum(1 for finding in found if finding.severity is level)
+    if level is Severity.BLOCKER:
+        return f"✖ {plural(count, 'blocker')}", "bad", 200 + count
+    if level is Severity.WARNING:
+        return f"▲ {plural(count, 'warning')}", "warn", 100 + count
+    return "✔ ready", "ok", 0
+
+
+_SHORTER = (
+    ("Microsoft ", ""),
+    ("Red Hat Enterprise Linux", "RHEL"),
+    ("SUSE Linux Enterprise Server", "SLES"),
+    ("SUSE Linux Enterprise", "SLE"),
+    ("GNU/Linux ", ""),
+    ("Windows Server", "Win Server"),
+    ("Windows", "Win"),
+    ("Linux (64-bit)", "Linux"),
+    (" or later", "+"),
+    (" (64-bit)", ""),
+    (" (32-bit)", " 32-bit"),
+)
+
+
+def short_os(name: str) -> str:
+    """A guest's name as it fits a column: ``RHEL 9.4``, ``Win Server 2019``."""
+    for long, short in _SHORTER:
+        name = name.replace(long, short)
+    return name or "unknown"
+
+
+SORT_KEYS: dict[str, Callable[[MachineRow], Any]] = {
+    "name": lambda row: row.name.casefold(),
+    "power": lambda row: row.machine.power.value,
+    "os": lambda row: row.os.casefold(),
+    "disks": lambda row: len(row.machine.disks),
+    "size": lambda row: row.machine.size,
+    "boot": lambda row: row.machine.firmware.value,
+    "verdict": lambda row: row.rank,
+    "cluster": lambda row: row.machine.cluster.casefold(),
+}
+
+
+def select(
+    rows: Sequence[MachineRow],
+    *,
+    words: str = "",
+    scope: Callable[[Machine], bool] | None = None,
+    sort: str = "name",
+    reverse: bool = False,
+) -> list[MachineRow]:
+    """Rows in ``scope`` that hold every word of ``words`` and none of its ``!words``, sorted; by name within equals."""
+    terms = words.lower().split()
+    wanted = [term for term in terms if not term.startswith("!")]
+    unwanted = [term[1:] for term in terms if term.startswith("!") and len(term) > 1]
+    found: Iterable[MachineRow] = rows if scope is None else [row for row in rows if scope(row.machine)]
+    for term in wanted:
+        found = [row for row in found if term in row.text]
+    for term in unwanted:
+        found = [row for row in found if term not in row.text]
+    ordered = sorted(found, key=SORT_KEYS["name"], reverse=reverse and sort == "name")
+    return ordered if sort == "name" else sorted(ordered, key=SORT_KEYS[sort], reverse=reverse)
+
+
+class MachineTable(LineTable[MachineRow]):
+    """Virtual machines; marked ones carry a filled circle."""
+
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("mark", "", 1),
+        Column("name", "Name", 15, grows=3),
+        Column("power", "Power", 5),
+        Column("os", "Guest OS", 15, grows=1),
+        Column("disks", "Disks", 5, "right"),
+        Column("size", "Size", 8, "right"),
+        Column("boot", "Boot", 4, gap=2, from_width=72),
+        Column("verdict", "Verdict", 12, gap=2),
+        Column("cluster", "Cluster", 16, grows=1, from_width=118, gap=2),
+    )
+
+    def key_of(self, row: MachineRow) -> str:
+        return row.machine.moid
+
+    def cell(self, row: MachineRow, column: str) -> Cell:
+        machine = row.machine
+        cells: dict[str, Cell] = {
+            "mark": ("◉", "mark") if machine.moid in self.marked else ("○", "dim"),
+            "name": (row.name, ""),
+            "power": POWER[machine.power],
+            "os": (row.os, ""),
+            "disks": (str(len(machine.disks)), ""),
+            "size": (row.size, ""),
+            "boot": (machine.firmware.value, "dim"),
+            "cluster": (clean(machine.cluster), "dim"),
+            "verdict": row.verdict,
+        }
+        return cells[column]
