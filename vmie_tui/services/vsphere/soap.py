@@ -136,9 +136,7 @@ def retrieve(
         method, arguments = PC.ContinueRetrievePropertiesEx.info, (token,)
 
 
-def _page(
-    vsphere: VSphere, collector: Any, method: Any, arguments: tuple[Any, ...]
-) -> Generator[Record, None, Page]:
+def _page(vsphere: VSphere, collector: Any, method: Any, arguments: tuple[Any, ...]) -> Generator[Record, None, Page]:
     stub = vsphere.stub
     request = stub.SerializeRequest(collector, method, arguments)
     connection, response = vsphere.once(lambda: _post(stub, request))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -21,16 +22,32 @@ class DiskStream:
     """
 
     def __init__(
-        self, host: str, port: int, path: str, *, trust: Trust, cookie: str, timeout: float = READ_SECONDS
+        self,
+        host: str,
+        port: int,
+        path: str,
+        *,
+        trust: Trust,
+        cookie: str = "",
+        timeout: float = READ_SECONDS,
+        explain: Callable[[], ServiceError | None] = lambda: None,
     ) -> None:
-        """Ask for the file. Raises ServiceError TLS, NETWORK, LOGIN, NOT_FOUND or REMOTE."""
-        self.host, self.port, self._path = host, port, path
+        """Ask for the file; ``explain`` is asked for the real cause when a read fails.
+
+        Raises ServiceError TLS, NETWORK, LOGIN, NOT_FOUND or REMOTE.
+        """
+        self.host, self.port = host, port
         self.received = 0
+        self.content_length: int | None = None
         self._broken = False
+        self._explain = explain
         self._connection = VerifiedConnection(host, port, trust=trust, timeout=timeout)
+        headers = {"Accept-Encoding": "identity", **({"Cookie": cookie} if cookie else {})}
         try:
             try:
-                self._connection.request("GET", path, headers={"Cookie": cookie, "Accept-Encoding": "identity"})
+                self._connection.connect()
+                self._socket: socket.socket = self._connection.sock  # the connection forgets it at Connection: close
+                self._connection.request("GET", path, headers=headers)
                 self._response = self._connection.getresponse()
             except (OSError, http.client.HTTPException) as error:
                 raise self._failed(error) from error
@@ -70,15 +87,17 @@ class DiskStream:
             # ValueError: the file object was closed by `interrupt` in another thread.
             raise self._failed(error) from error
         self.received += count
-        if count == 0 and (self._broken or (self.content_length or 0) > self.received):
+        if self._broken or (count == 0 and (self.content_length or 0) > self.received):
             raise self._failed(None)
         return count
 
     def _failed(self, error: Exception | None) -> ServiceError:
-        if isinstance(error, OSError):
+        cause = self._explain()
+        if cause is not None:
+            return cause
+        if isinstance(error, OSError) and not self._broken:
             return unreachable(error, self.host, self.port)
-        expected = getattr(self, "content_length", None)
-        of = f" of {expected}" if expected else ""
+        of = f" of {self.content_length}" if self.content_length else ""
         return ServiceError(
             ErrorKind.NETWORK,
             f"the transfer broke off after {self.received}{of} bytes",
@@ -91,10 +110,9 @@ class DiskStream:
     def interrupt(self) -> None:
         """Make a read that waits in another thread fail at once."""
         self._broken = True
-        sock = self._connection.sock
-        if sock is not None:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            # Not SSLSocket.shutdown: that would let the reader take the ciphertext that is still queued for data.
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._connection.close()
