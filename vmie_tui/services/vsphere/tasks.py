@@ -11,6 +11,7 @@ from vmie_tui.services.vsphere.errors import from_fault
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.services.vsphere.soap import properties
 
+_PATHS = ("info.state", "info.progress", "info.error", "info.result")
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds between two looks at a task
 
 
@@ -31,22 +32,17 @@ def wait_task(
     pause, shown = FIRST_PAUSE, -1
     resting = threading.Event()
     while True:
-        info = vsphere.call(lambda: properties(vsphere, task, "info"), subject=subject, doing=doing).get("info")
-        if info is None:
-            raise ServiceError(
-                ErrorKind.PERMISSION,
-                f"{doing} started, but vCenter does not show its task",
-                subject=subject,
-                remedy="Give the user the privilege System.Read on the virtual machine",
-            )
-        if info.state == "success":
-            return info.result
-        if info.state == "error":
-            if info.error is None:
+        info = vsphere.call(lambda: properties(vsphere, task, *_PATHS), subject=subject, doing=doing)
+        state = info.get("info.state")
+        if state == "success":
+            return info.get("info.result")
+        if state == "error":
+            if info.get("info.error") is None:
                 raise ServiceError(ErrorKind.REMOTE, f"{doing} failed without a reason given", subject=subject)
-            raise from_fault(info.error, subject=subject, doing=doing)
-        if on_progress and info.progress is not None and info.progress != shown:
-            shown = int(info.progress)
+            raise from_fault(info["info.error"], subject=subject, doing=doing)
+        progress = info.get("info.progress")
+        if on_progress and progress is not None and progress != shown:
+            shown = int(progress)
             on_progress(shown)
         on_wait()
         resting.wait(pause)
