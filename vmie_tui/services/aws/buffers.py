@@ -1,0 +1,94 @@
+"""Memory for parts under way: one budget in bytes for all transfers of the process, and buffers that are used again."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+MIB = 1 << 20
+DEFAULT_BUDGET = 128 * MIB
+POLL_SECONDS = 0.25  # how often somebody who waits for memory is asked whether to stop
+
+
+class BufferBudget:
+    """Lends buffers while their sum stays within ``limit`` bytes.
+
+    Who asked first is served first, so a large request is not starved by small ones. A request above the limit is
+    served when nothing else is lent. Nobody who waits here holds the lock, and a lent buffer is given back without
+    asking for another one, so there is no deadlock as long as borrowers do not wait for each other.
+
+    Returned buffers are kept for the next borrower within the same limit: glibc gives large blocks back to the system
+    each time, and faulting 16 MiB in again costs more than the upload's CRC.
+    """
+
+    def __init__(self, limit: int = DEFAULT_BUDGET) -> None:
+        self.limit = limit
+        self._changed = threading.Condition()
+        self._queue: deque[object] = deque()
+        self._idle: list[bytearray] = []
+        self._lent = 0
+        self._peak = 0
+
+    @property
+    def lent(self) -> int:
+        """Bytes lent now."""
+        with self._changed:
+            return self._lent
+
+    @property
+    def peak(self) -> int:
+        """The most bytes ever lent at once."""
+        with self._changed:
+            return self._peak
+
+    def acquire(self, size: int, stop: Callable[[], None] = lambda: None) -> bytearray:
+        """A buffer of exactly ``size`` bytes, of unknown content. Waits; ``stop`` is asked meanwhile and may raise."""
+        ticket = object()
+        with self._changed:
+            self._queue.append(ticket)
+        try:
+            while True:
+                stop()
+                with self._changed:
+                    if self._queue[0] is ticket and self._fits(size):
+                        return self._lend(size)
+                    self._changed.wait(POLL_SECONDS)
+        finally:
+            with self._changed:
+                self._queue.remove(ticket)
+                self._changed.notify_all()
+
+    def release(self, buffer: bytearray) -> None:
+        """Give a buffer back; the borrower must not touch it again."""
+        with self._changed:
+            self._lent -= len(buffer)
+            self._idle.append(buffer)
+            self._trim(0)
+            self._changed.notify_all()
+
+    def trim(self) -> None:
+        """Give idle buffers back to the system; for when the last transfer is over."""
+        with self._changed:
+            self._idle.clear()
+
+    def _fits(self, size: int) -> bool:
+        return self._lent == 0 or self._lent + size <= self.limit
+
+    def _lend(self, size: int) -> bytearray:
+        index = next((i for i, idle in enumerate(self._idle) if len(idle) == size), None)
+        buffer = self._idle.pop(index) if index is not None else None
+        if buffer is None:
+            self._trim(size)
+            buffer = bytearray(size)
+        self._lent += size
+        self._peak = max(self._peak, self._lent)
+        return buffer
+
+    def _trim(self, coming: int) -> None:
+        """Let the oldest idle buffers go until lent, idle and ``coming`` bytes fit the limit."""
+        while self._idle and self._lent + coming + sum(map(len, self._idle)) > self.limit:
+            self._idle.pop(0)
+
+
+SHARED = BufferBudget()

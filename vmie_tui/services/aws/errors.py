@@ -1,0 +1,285 @@
+"""Everything botocore can raise, as a `ServiceError`: what failed, on which object, what to do, is a retry safe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from botocore import exceptions as boto
+from botocore.exceptions import BotoCoreError, ClientError
+
+from vmie_tui.model import facts
+from vmie_tui.model.errors import ErrorKind, ServiceError
+
+K = ErrorKind
+SIGN_IN = "Sign in again ('aws sso login', or new keys in the AWS credentials file), then resume"
+ROLE_ERROR = "E06"  # documented error: "The service role vmimport does not exist or ..."
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one error code or exception class means for us."""
+
+    kind: ErrorKind
+    remedy: str
+    retry_safe: bool = False
+
+
+_LOGIN = Verdict(K.LOGIN, SIGN_IN, retry_safe=True)
+_KEYS = Verdict(K.LOGIN, "Check the access key, the secret key and the profile that is used", retry_safe=True)
+_DENIED = Verdict(K.PERMISSION, "Ask for this permission, or use a profile that has it", retry_safe=True)
+_MISSING = Verdict(K.NOT_FOUND, "Check the name, the Region and the account")
+_SLOW = Verdict(K.THROTTLED, "Wait a little, then try again", retry_safe=True)
+_QUOTA = Verdict(K.REFUSED, "Wait for running work to end, or ask AWS for a higher quota", retry_safe=True)
+_REGION = Verdict(K.INVALID, "Use a bucket in the Region of the import")
+_INVALID = Verdict(K.INVALID, "")
+_STATE = Verdict(K.CONFLICT, "Look at the state it is in now, then decide", retry_safe=False)
+_DAMAGED = Verdict(K.CORRUPT, "The bytes changed on the way; try again", retry_safe=True)
+_AWS_SIDE = Verdict(K.REMOTE, "AWS had trouble of its own; try again", retry_safe=True)
+_CLOCK = Verdict(K.LOCAL, "Set this machine's clock (NTP); AWS refuses a difference of over 15 minutes", True)
+_NETWORK = Verdict(K.NETWORK, "Check the network, the proxy and the endpoint, then try again", retry_safe=True)
+
+_BY_CODE: dict[str, Verdict] = {
+    **dict.fromkeys(
+        ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired", "InvalidToken"), _LOGIN
+    ),
+    **dict.fromkeys(
+        (
+            "InvalidClientTokenId",
+            "UnrecognizedClientException",
+            "InvalidAccessKeyId",
+            "SignatureDoesNotMatch",
+            "AuthFailure",
+            "MissingAuthenticationToken",
+            "IncompleteSignature",
+        ),
+        _KEYS,
+    ),
+    **dict.fromkeys(
+        (
+            "AccessDenied",
+            "AccessDeniedException",
+            "UnauthorizedOperation",
+            "AllAccessDisabled",
+            "AccountProblem",
+            "KMS.AccessDeniedException",
+            "OptInRequired",
+            "403",
+        ),
+        _DENIED,
+    ),
+    **dict.fromkeys(
+        ("NoSuchBucket", "NoSuchKey", "NoSuchUpload", "NoSuchEntity", "NotFound", "ResourceNotFoundException", "404"),
+        _MISSING,
+    ),
+    **dict.fromkeys(
+        (
+            "SlowDown",
+            "Throttling",
+            "ThrottlingException",
+            "ThrottledException",
+            "RequestLimitExceeded",
+            "RequestThrottled",
+            "RequestThrottledException",
+            "TooManyRequestsException",
+            "BandwidthLimitExceeded",
+            "EC2ThrottledException",
+            "PriorRequestNotComplete",
+        ),
+        _SLOW,
+    ),
+    **dict.fromkeys(
+        (
+            "ResourceCountLimitExceeded",
+            "ResourceLimitExceeded",
+            "ServiceQuotaExceededException",
+            "LimitExceeded",
+            "LimitExceededException",
+            "TooManyBuckets",
+            "SnapshotLimitExceeded",
+        ),
+        _QUOTA,
+    ),
+    **dict.fromkeys(
+        (
+            "PermanentRedirect",
+            "TemporaryRedirect",
+            "AuthorizationHeaderMalformed",
+            "IllegalLocationConstraintException",
+            "301",
+            "307",
+        ),
+        _REGION,
+    ),
+    **dict.fromkeys(
+        (
+            "IncorrectState",
+            "InvalidState",
+            "OperationAborted",
+            "ConflictException",
+            "BucketAlreadyExists",
+            "BucketAlreadyOwnedByYou",
+            "EntityAlreadyExists",
+            "IdempotentParameterMismatch",
+            "PreconditionFailed",
+            "409",
+            "412",
+        ),
+        _STATE,
+    ),
+    **dict.fromkeys(
+        (
+            "BadDigest",
+            "InvalidDigest",
+            "XAmzContentSHA256Mismatch",
+            "XAmzContentChecksumMismatch",
+            "IncompleteBody",
+            "RequestTimeout",
+        ),
+        _DAMAGED,
+    ),
+    **dict.fromkeys(("InternalError", "InternalFailure", "InternalServerException", "ServiceUnavailable"), _AWS_SIDE),
+    **dict.fromkeys(("Unavailable", "ServerInternal", "RequestTimeoutException", "HandlerFailure"), _AWS_SIDE),
+    **dict.fromkeys(("RequestTimeTooSkewed", "RequestInTheFuture"), _CLOCK),
+}
+
+# Ordered: the first class that fits decides.
+_BY_CLASS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, Verdict], ...] = (
+    (
+        boto.NoCredentialsError,
+        "there are no AWS credentials",
+        Verdict(K.LOGIN, "Sign in ('aws configure' or 'aws sso login'), or name a profile in the settings", True),
+    ),
+    (boto.PartialCredentialsError, "the AWS credentials are incomplete", _KEYS),
+    (
+        (
+            boto.TokenRetrievalError,
+            boto.UnauthorizedSSOTokenError,
+            boto.SSOError,
+            boto.LoginError,
+            boto.NoAuthTokenError,
+            boto.CredentialRetrievalError,
+            boto.RefreshWithMFAUnsupportedError,
+            boto.MetadataRetrievalError,
+        ),
+        "the AWS sign-in has expired or cannot be read",
+        _LOGIN,
+    ),
+    (
+        boto.ProfileNotFound,
+        "the AWS profile does not exist",
+        Verdict(K.LOGIN, "Name a profile that 'aws configure list-profiles' shows"),
+    ),
+    (
+        boto.SSLError,
+        "the TLS certificate of the endpoint is not trusted",
+        Verdict(K.TLS, "Set ca_bundle to the authority that signed it (a proxy's, or the simulator's)"),
+    ),
+    (boto.EndpointConnectionError, "the endpoint cannot be reached", _NETWORK),
+    (boto.ProxyConnectionError, "the proxy cannot be reached", _NETWORK),
+    ((boto.ConnectTimeoutError, boto.ReadTimeoutError), "the service did not answer in time", _NETWORK),
+    (
+        (boto.ConnectionClosedError, boto.ResponseStreamingError, boto.IncompleteReadError),
+        "the connection broke",
+        _NETWORK,
+    ),
+    ((boto.FlexibleChecksumError, boto.ChecksumError), "the answer's checksum is wrong", _DAMAGED),
+    ((boto.HTTPClientError, boto.ConnectionError), "the request did not get through", _NETWORK),
+    (
+        boto.NoRegionError,
+        "no AWS Region is set",
+        Verdict(K.INVALID, "Set region in the profile's [aws] section, or AWS_REGION"),
+    ),
+    (boto.ParamValidationError, "the request is not valid", _INVALID),
+    (
+        (boto.ConfigParseError, boto.InvalidConfigError, boto.ConfigNotFound),
+        "the AWS configuration cannot be used",
+        Verdict(K.INVALID, "Correct the AWS configuration file"),
+    ),
+)
+
+
+def error_code(error: ClientError) -> str:
+    """The service's own code, with the HTTP status where it sent none (HEAD answers have no body)."""
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    return code or str(http_status(error.response))
+
+
+def http_status(response: Mapping[str, Any]) -> int:
+    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def is_role_error(error: BaseException) -> bool:
+    """Whether this is the documented "service role does not exist" answer, which hides several causes (trap 34)."""
+    text = str(error)
+    return "service role" in text and "does not exist or does not have sufficient permissions" in text
+
+
+def translate(error: Exception, doing: str, subject: str = "") -> ServiceError:
+    """The `ServiceError` for a botocore error raised while ``doing`` (such as "upload part 3") to ``subject``."""
+    if isinstance(error, ServiceError):
+        return error.about(subject)
+    if isinstance(error, ClientError):
+        return _from_service(error, doing, subject)
+    for classes, words, verdict in _BY_CLASS:
+        if isinstance(error, classes):
+            return _make(verdict, f"cannot {doing}: {words}", subject, type(error).__name__, str(error))
+    if isinstance(error, OSError):
+        return _make(_NETWORK, f"cannot {doing}: the connection broke", subject, type(error).__name__, str(error))
+    return _make(Verdict(K.BUG, "Report this"), f"cannot {doing}", subject, type(error).__name__, str(error))
+
+
+def _from_service(error: ClientError, doing: str, subject: str) -> ServiceError:
+    code, text = error_code(error), str(error.response.get("Error", {}).get("Message", ""))
+    if is_role_error(error):
+        fact = facts.error(ROLE_ERROR)
+        verdict = Verdict(K.REFUSED, f"{str(fact['remedy']).capitalize()}", retry_safe=True)
+    else:
+        verdict = _verdict(code, http_status(error.response))
+    return _make(verdict, f"cannot {doing}", subject, code, text)
+
+
+def _verdict(code: str, status: int) -> Verdict:
+    found = _BY_CODE.get(code)
+    if found:
+        return found
+    if code.endswith((".NotFound", "NotFoundException", ".Unknown")):
+        return _MISSING
+    if code.startswith(("Invalid", "Missing", "Malformed", "Unknown", "Validation", "EntityTo", "Unsupported")):
+        return _INVALID
+    if status >= 500:
+        return _AWS_SIDE
+    return {401: _KEYS, 403: _DENIED, 404: _MISSING, 409: _STATE, 429: _SLOW}.get(status, Verdict(K.REMOTE, ""))
+
+
+def _make(verdict: Verdict, what: str, subject: str, code: str, detail: str) -> ServiceError:
+    return ServiceError(
+        verdict.kind,
+        what,
+        subject=subject,
+        remedy=verdict.remedy,
+        retry_safe=verdict.retry_safe,
+        code=code,
+        detail=detail,
+    )
+
+
+def transient(error: Exception) -> bool:
+    """Whether the same request may well work a moment later, without anybody doing anything."""
+    if isinstance(error, ClientError):
+        return _verdict(error_code(error), http_status(error.response)) in (_SLOW, _AWS_SIDE, _DAMAGED)
+    if isinstance(error, boto.SSLError):
+        # botocore says SSLError for a link cut in the middle of TLS too; only an untrusted certificate is final
+        return "CERTIFICATE_VERIFY_FAILED" not in str(error)
+    return isinstance(error, (boto.HTTPClientError, boto.ConnectionError, OSError))
+
+
+@contextmanager
+def aws_call(doing: str, subject: str = "") -> Iterator[None]:
+    """Turn whatever botocore raises inside into a `ServiceError` that names ``subject``."""
+    try:
+        yield
+    except (BotoCoreError, ClientError, OSError) as error:
+        raise translate(error, doing, subject) from error

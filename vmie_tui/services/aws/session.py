@@ -1,0 +1,157 @@
+"""One AWS session per settings profile: credentials, Region, endpoint and certificates as configured."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError
+
+from vmie_tui import __version__
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.services.aws.errors import SIGN_IN, aws_call, translate
+from vmie_tui.settings import AwsSettings
+
+CONNECT_SECONDS = 10
+READ_SECONDS = 60
+BLOCK_READ_SECONDS = 12  # EBS direct answers fast or not at all (trap 23)
+ATTEMPTS = 6
+CONNECTIONS = 64
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+PARTS = "s3-parts"  # S3 without retries of its own: the uploader waits between attempts, and can be stopped then
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who AWS says we are."""
+
+    account: str
+    arn: str
+    user_id: str
+
+
+class Aws:
+    """The clients of one profile. Every method may be called from any thread."""
+
+    def __init__(self, session: boto3.session.Session, settings: AwsSettings) -> None:
+        self._session, self.settings = session, settings
+        self._lock = threading.RLock()  # creating clients is not thread-safe in botocore, using them is
+        self._clients: dict[tuple[str, str], Any] = {}
+
+    @property
+    def region(self) -> str:
+        """The profile's Region: from the settings, else from the AWS files or environment. INVALID when none is set."""
+        region = self.settings.region or self._session.region_name
+        if not region:
+            raise ServiceError(
+                ErrorKind.INVALID,
+                "no AWS Region is set",
+                remedy="Set region in the profile's [aws] section, or AWS_REGION",
+            )
+        return str(region)
+
+    def client(self, service: str, region: str | None = None) -> Any:
+        """The boto3 client of a service (``ec2``, ``s3``, ...) or `PARTS`, made once per Region."""
+        wanted = (service, region or self.region)
+        with self._lock:
+            if wanted not in self._clients:
+                self._clients[wanted] = self._make(*wanted)
+            return self._clients[wanted]
+
+    def _make(self, service: str, region: str) -> Any:
+        settings, name = self.settings, "s3" if service == PARTS else service
+        with aws_call(f"open a session for {name}", region):
+            return self._session.client(
+                name,
+                region_name=region,
+                endpoint_url=settings.endpoint_url,
+                verify=str(settings.ca_bundle) if settings.ca_bundle else None,
+                config=client_config(service, settings.endpoint_url),
+            )
+
+    def identity(self) -> Identity:
+        """Ask STS who we are: proves that the credentials work. LOGIN when they do not."""
+        with aws_call("ask AWS who is signed in"):
+            answer = self.client("sts").get_caller_identity()
+        return Identity(answer["Account"], answer["Arn"], answer["UserId"])
+
+    def close(self) -> None:
+        """Close the idle connections; clients are made anew when asked for again."""
+        with self._lock:
+            clients, self._clients = list(self._clients.values()), {}
+        for client in clients:
+            client.close()
+
+
+def client_config(service: str, endpoint_url: str | None) -> Config:
+    """Retries in one layer only, timeouts per read, a pool for parallel parts, bodies signed by their checksum."""
+    attempts, mode = (1, "standard") if service == PARTS else (ATTEMPTS, "standard")
+    if service in {"ec2", "ebs"}:
+        mode = "adaptive"  # their limits are per account and second: slow down, do not only retry
+    s3: dict[str, Any] = {"addressing_style": "path" if endpoint_url else "auto"}
+    if service == PARTS:
+        # Parts carry a CRC64NVME of their own; signing their bytes too would hash every one with SHA-256.
+        s3["payload_signing_enabled"] = False
+    options: dict[str, Any] = {
+        "retries": {"mode": mode, "total_max_attempts": attempts},
+        "connect_timeout": CONNECT_SECONDS,
+        "read_timeout": BLOCK_READ_SECONDS if service == "ebs" else READ_SECONDS,
+        "max_pool_connections": CONNECTIONS,
+        "tcp_keepalive": True,
+        "user_agent_extra": f"vmie-tui/{__version__}",
+        "s3": s3,
+    }
+    if endpoint_url and urlsplit(endpoint_url).hostname in _LOOPBACK:
+        options["proxies"] = {}  # HTTPS_PROXY is not meant for this machine
+    return Config(**options)
+
+
+def open_session(settings: AwsSettings) -> Aws:
+    """The session these settings describe; no request is sent.
+
+    Raises ServiceError LOGIN when there are no credentials, or they have expired and cannot be renewed.
+    """
+    core = botocore.session.Session()
+    if settings.credentials_file is not None:
+        if not settings.credentials_file.is_file():
+            raise ServiceError(
+                ErrorKind.LOGIN,
+                "the AWS credentials file does not exist",
+                subject=str(settings.credentials_file),
+                remedy="Check credentials_file in the settings",
+            )
+        core.set_config_variable("credentials_file", str(settings.credentials_file))
+        # A named profile keeps AWS_ACCESS_KEY_ID and its kin from winning over the file.
+        core.set_config_variable("profile", settings.profile or "default")
+    elif settings.profile:
+        core.set_config_variable("profile", settings.profile)
+    if settings.endpoint_url is not None:
+        # The user's ~/.aws/config speaks of the real AWS (endpoints, roles to assume, checksums).
+        core.set_config_variable("config_file", os.devnull)
+    if settings.ca_bundle is not None:
+        core.set_config_variable("ca_bundle", str(settings.ca_bundle))
+    if settings.region:
+        core.set_config_variable("region", settings.region)
+    try:
+        found = core.get_credentials()
+        if found is not None:
+            found.get_frozen_credentials()
+        session = boto3.session.Session(botocore_session=core)
+    except (BotoCoreError, OSError) as error:
+        raise translate(error, "sign in to AWS", settings.profile or "") from error
+    if found is None:
+        raise ServiceError(
+            ErrorKind.LOGIN,
+            "there are no AWS credentials",
+            subject=settings.profile or "",
+            remedy=SIGN_IN,
+            retry_safe=True,
+        )
+    return Aws(session, settings)
