@@ -1,0 +1,250 @@
+"""From a FleetSpec to managed objects: folders, clusters, hosts, datastores, networks and machines."""
+
+from __future__ import annotations
+
+import functools
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyVmomi import vim
+
+from vmie_tui.simulators.spec import ClusterSpec, DatacenterSpec, DatastoreSpec, DiskSpec, FleetSpec, VmSpec
+from vmie_tui.simulators.vcenter import describe
+from vmie_tui.simulators.vcenter.center import Center
+from vmie_tui.simulators.vcenter.hardware import disk_keys, place
+from vmie_tui.simulators.vcenter.machine import SPACE, Held, Machine, SnapshotNode, VmDisk
+from vmie_tui.simulators.vcenter.registry import Managed
+from vmie_tui.simulators.vcenter.values import data
+
+GIB = 1 << 30
+HOST_MEMORY = 512 * GIB
+HOST_CORES = 32
+
+
+@dataclass(slots=True)
+class Site:
+    """One datacenter's objects by name."""
+
+    folders: dict[tuple[str, ...], Managed] = field(default_factory=dict)
+    hosts: dict[str, Managed] = field(default_factory=dict)
+    pools: dict[str, Managed] = field(default_factory=dict)
+    datastores: dict[str, Managed] = field(default_factory=dict)
+    networks: dict[str, Managed] = field(default_factory=dict)
+    host_machines: dict[str, list[Any]] = field(default_factory=dict)
+    pool_machines: dict[str, list[Any]] = field(default_factory=dict)
+
+
+class Builder:
+    """Builds a fleet below the root folder; object ids depend on the fleet alone."""
+
+    def __init__(self, center: Center, root: Managed) -> None:
+        self._center, self._registry, self._root = center, center.registry, root
+        self._sites: dict[str, Site] = {}
+
+    def build(self, fleet: FleetSpec) -> None:
+        for spec in fleet.datacenters:
+            self._sites[spec.name] = self._site(spec)
+        for machine in fleet.machines:
+            self.add_machine(machine)
+
+    def _entity(self, kind: Any, prefix: str, parent: Managed, name: str, **props: Any) -> Managed:
+        return self._registry.new(kind, prefix, parent, name=name, overallStatus="green", configStatus="green", **props)
+
+    def _folder(self, parent: Managed, name: str, prefix: str, *holds: str) -> Managed:
+        folder = self._entity(vim.Folder, prefix, parent, name, childType=list(holds))
+        folder.props["childEntity"] = lambda: [child.ref for child in folder.children]
+        return folder
+
+    def _site(self, spec: DatacenterSpec) -> Site:
+        site = Site()
+        center = self._entity(vim.Datacenter, "datacenter", self._root, spec.name)
+        machines = self._folder(center, "vm", "group-v", "Folder", "VirtualMachine", "VirtualApp")
+        hosts = self._folder(center, "host", "group-h", "Folder", "ComputeResource")
+        stores = self._folder(center, "datastore", "group-s", "Folder", "Datastore", "StoragePod")
+        networks = self._folder(center, "network", "group-n", "Folder", "Network", "DistributedVirtualSwitch")
+        center.props.update(
+            vmFolder=machines.ref, hostFolder=hosts.ref, datastoreFolder=stores.ref, networkFolder=networks.ref
+        )
+        site.folders[()] = machines
+        for store in spec.datastores:
+            site.datastores[store.name] = self._datastore(stores, spec.name, store)
+        for name in spec.networks:
+            made = self._entity(vim.Network, "network", networks, name)
+            made.props["summary"] = data(vim.Network.Summary, network=made.ref, name=name, accessible=True)
+            site.networks[name] = made
+        center.props.update(
+            datastore=[one.ref for one in site.datastores.values()], network=[one.ref for one in site.networks.values()]
+        )
+        for cluster in spec.clusters:
+            self._cluster(hosts, cluster, site)
+        return site
+
+    def _datastore(self, parent: Managed, site: str, spec: DatastoreSpec) -> Managed:
+        ident = str(uuid.uuid5(SPACE, f"datastore {site}/{spec.name}"))
+        url = f"ds:///vmfs/volumes/{ident}/"
+        made = self._entity(vim.Datastore, "datastore", parent, spec.name)
+        made.props["summary"] = data(
+            vim.Datastore.Summary,
+            datastore=made.ref,
+            name=spec.name,
+            url=url,
+            capacity=spec.capacity,
+            freeSpace=spec.free,
+            uncommitted=spec.capacity // 4,
+            accessible=True,
+            multipleHostAccess=True,
+            type=spec.type,
+            maintenanceMode="normal",
+        )
+        made.props["info"] = data(
+            vim.Datastore.Info,
+            name=spec.name,
+            url=url,
+            freeSpace=spec.free,
+            maxFileSize=64 << 40,
+            maxVirtualDiskCapacity=62 << 40,
+            timestamp=describe.STARTED,
+        )
+        return made
+
+    def _cluster(self, parent: Managed, spec: ClusterSpec, site: Site) -> None:
+        cluster = self._entity(vim.ClusterComputeResource, "domain-c", parent, spec.name)
+        pool = self._entity(vim.ResourcePool, "resgroup", cluster, "Resources", owner=cluster.ref)
+        site.pools[spec.name] = pool
+        members: list[Any] = site.pool_machines.setdefault(spec.name, [])
+        pool.props["vm"] = lambda: list(members)
+        made = [self._host(cluster, name, site) for name in spec.hosts]
+        stores = [one.ref for one in site.datastores.values()]
+        networks = [one.ref for one in site.networks.values()]
+        cluster.props.update(resourcePool=pool.ref, host=[one.ref for one in made], datastore=stores, network=networks)
+        count = len(made)
+        cluster.props["summary"] = data(
+            vim.ClusterComputeResource.Summary,
+            totalCpu=2600 * HOST_CORES * count,
+            totalMemory=HOST_MEMORY * count,
+            numCpuCores=HOST_CORES * count,
+            numCpuThreads=2 * HOST_CORES * count,
+            effectiveCpu=2400 * HOST_CORES * count,
+            effectiveMemory=(HOST_MEMORY >> 20) * count,
+            numHosts=count,
+            numEffectiveHosts=count,
+            overallStatus="green",
+        )
+
+    def _host(self, cluster: Managed, name: str, site: Site) -> Managed:
+        host = self._entity(vim.HostSystem, "host", cluster, name)
+        site.hosts[name] = host
+        members: list[Any] = site.host_machines.setdefault(name, [])
+        state = data(
+            vim.host.RuntimeInfo,
+            connectionState="connected",
+            powerState="poweredOn",
+            inMaintenanceMode=False,
+            bootTime=describe.STARTED,
+        )
+        about = data(vim.host.Summary.ConfigSummary, name=name, port=443, vmotionEnabled=True)
+        box = data(
+            vim.host.Summary.HardwareSummary,
+            vendor="Dell Inc.",
+            model="PowerEdge R760",
+            uuid=str(uuid.uuid5(SPACE, f"host {name}")),
+            memorySize=HOST_MEMORY,
+            cpuModel="Intel(R) Xeon(R) Gold 6430",
+            cpuMhz=2600,
+            numCpuPkgs=2,
+            numCpuCores=HOST_CORES,
+            numCpuThreads=2 * HOST_CORES,
+            numNics=4,
+            numHBAs=2,
+        )
+        host.props.update(
+            runtime=state,
+            summary=data(
+                vim.host.Summary,
+                host=host.ref,
+                hardware=box,
+                runtime=state,
+                config=about,
+                quickStats=data(vim.host.Summary.QuickStats),
+                overallStatus="green",
+            ),
+            vm=lambda: list(members),
+            datastore=[one.ref for one in site.datastores.values()],
+            network=[one.ref for one in site.networks.values()],
+        )
+        return host
+
+    def _machine_folder(self, site: Site, path: tuple[str, ...]) -> Managed:
+        found = site.folders.get(path)
+        if found is None:
+            parent = self._machine_folder(site, path[:-1])
+            found = self._folder(parent, path[-1], "group-v", "Folder", "VirtualMachine", "VirtualApp")
+            site.folders[path] = found
+        return found
+
+    def add_machine(self, spec: VmSpec) -> Machine:
+        """Put one machine in place; raises KeyError when its datacenter, host, cluster or datastore is not there."""
+        site = self._sites[spec.datacenter]
+        folder = self._machine_folder(site, spec.folder)
+        machine = Machine(self._registry.new_id("vm"), folder, spec, describe.PROPERTIES)
+        machine.host, machine.pool = site.hosts[spec.host], site.pools[spec.cluster]
+        machine.datastore = site.datastores[spec.datastore]
+        machine.networks = [site.networks[nic.network] for nic in spec.nics if nic.network in site.networks]
+        site.host_machines[spec.host].append(machine.ref)
+        site.pool_machines[spec.cluster].append(machine.ref)
+        self._add_disks(machine, site)
+        self._registry.add(machine)
+        for number in range(spec.snapshots):
+            self._old_snapshot(machine, number + 1)
+        return machine
+
+    def forget_machine(self, machine: Machine) -> None:
+        """Take a machine out of its host and pool."""
+        site = self._sites[machine.spec.datacenter]
+        for members in (site.host_machines[machine.spec.host], site.pool_machines[machine.spec.cluster]):
+            if machine.ref in members:
+                members.remove(machine.ref)
+
+    def _add_disks(self, machine: Machine, site: Site) -> None:
+        used: dict[str, int] = {}
+        folder = self._center.root / "disks" / machine.instance_uuid
+        for number, spec in enumerate(machine.spec.disks):
+            family = "scsi" if spec.controller in ("pvscsi", "lsi") else spec.controller
+            index = used.get(family, 0)
+            used[family] = index + 1
+            machine.disks.append(self._disk(machine, site, spec, number, place(spec.controller, index), folder))
+
+    def _disk(
+        self, machine: Machine, site: Site, spec: DiskSpec, number: int, spot: tuple[int, int], folder: Any
+    ) -> VmDisk:
+        key, controller_key = disk_keys(spec.controller, spot)
+        store = site.datastores[spec.datastore or machine.spec.datastore]
+        suffix = f"_{number}" if number else ""
+        return VmDisk(
+            spec=spec,
+            key=key,
+            controller_key=controller_key,
+            place=spot,
+            label=f"Hard disk {number + 1}",
+            datastore=store,
+            file_name=f"[{store.name}] {machine.spec.name}/{machine.spec.name}{suffix}.vmdk",
+            folder=folder,
+            ident=str(uuid.uuid5(SPACE, f"disk {machine.instance_uuid} {key}")),
+            capacity=spec.capacity,
+        )
+
+    def _old_snapshot(self, machine: Machine, number: int) -> None:
+        """A snapshot somebody took before the simulation began."""
+        above = machine.current
+        node = SnapshotNode(self._registry.new_id("snapshot"), machine, above)
+        node.label = f"before patch {number}"
+        node.description = "taken by hand"
+        node.number, node.created, node.power = number, describe.STARTED, machine.power
+        node.config = functools.partial(describe.config, machine, node)
+        for disk in machine.disks:
+            if not disk.independent:
+                node.held[disk.key] = Held(disk.content.freeze(), None, 0)
+        (machine.roots if above is None else above.below).append(node)
+        machine.current, machine.snapshot_count = node, number
+        self._registry.add(node)

@@ -1,0 +1,122 @@
+"""Files on datastores over ``/folder``: descriptors and flat extents, with ranges."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyVmomi import vim
+
+from vmie_tui.simulators.vcenter.center import Center
+from vmie_tui.simulators.vcenter.machine import Machine, VmDisk
+from vmie_tui.simulators.vcenter.registry import Managed
+
+SECTOR = 512
+
+
+class RefusedError(Exception):
+    """An HTTP status that is not success, with its text."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status, self.text = status, text
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a path names: a file on this machine, or bytes."""
+
+    size: int
+    path: Path | None = None
+    content: bytes = b""
+
+
+def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
+    """(first, end) of a Range header, None for the whole; raises RefusedError 416 for one outside."""
+    match = re.fullmatch(r"bytes=(\d*)-(\d*)", header or "")
+    if match is None or not (match[1] or match[2]):
+        return None
+    if not match[1]:
+        first, end = max(0, size - int(match[2])), size
+    else:
+        first, end = int(match[1]), min(int(match[2]) + 1, size) if match[2] else size
+    if first >= end:
+        raise RefusedError(416, "Requested Range Not Satisfiable")
+    return first, end
+
+
+class Folders:
+    """Looks files up."""
+
+    def __init__(self, center: Center) -> None:
+        self._center = center
+
+    def find(self, path: str, datacenter: str, datastore: str) -> Found:
+        """The file at ``path`` (``folder/name.vmdk``); raises RefusedError 403, 404 or 500."""
+        with self._center.registry.lock:
+            store = self._store(datacenter, datastore)
+            if not self._center.privileges.held("Datastore.Browse", store):
+                raise RefusedError(403, "Forbidden")
+            if store.value("summary").type in ("vsan", "VVOL"):
+                raise RefusedError(404, "Not Found")
+            home, _, name = path.partition("/")
+            for managed in self._center.registry.objects.values():
+                if isinstance(managed, Machine) and managed.spec.name == home:
+                    for disk in managed.disks:
+                        found = self._match(managed, disk, store, f"[{store.name}] {home}/{name}")
+                        if found is not None:
+                            return found
+        raise RefusedError(404, "Not Found")
+
+    def _store(self, datacenter: str, datastore: str) -> Managed:
+        for managed in self._center.registry.objects.values():
+            if managed.is_a(vim.Datastore) and managed.name == datastore:
+                site = next(node for node in managed.up() if node.is_a(vim.Datacenter))
+                if site.name == datacenter.strip("/"):
+                    return managed
+        raise RefusedError(404, "Not Found")
+
+    def _match(self, machine: Machine, disk: VmDisk, store: Managed, full: str) -> Found | None:
+        if disk.datastore is not store:
+            return None
+        if full == disk.file_name:
+            text = descriptor(disk).encode()
+            return Found(len(text), None, text)
+        if full != disk.file_name.removesuffix(".vmdk") + "-flat.vmdk":
+            return None
+        first = machine.roots[0].held.get(disk.key) if machine.roots else None
+        if first is None and machine.power == "poweredOn":
+            raise RefusedError(500, "Internal Server Error: the file is locked")
+        path = disk.content.path() if first is None else disk.content.path_of(first.generation)
+        return Found(disk.capacity, path)
+
+
+def descriptor(disk: VmDisk) -> str:
+    """The text of a flat disk's descriptor file."""
+    sectors = disk.capacity // SECTOR
+    flat = disk.file_name.rsplit("/", 1)[-1].removesuffix(".vmdk") + "-flat.vmdk"
+    adapter = "ide" if disk.spec.controller == "ide" else "lsilogic"
+    lines = (
+        "# Disk DescriptorFile",
+        "version=1",
+        'encoding="UTF-8"',
+        "CID=fffffffe",
+        "parentCID=ffffffff",
+        'createType="vmfs"',
+        "",
+        "# Extent description",
+        f'RW {sectors} VMFS "{flat}"',
+        "",
+        "# The Disk Data Base",
+        "#DDB",
+        "",
+        f'ddb.adapterType = "{adapter}"',
+        f'ddb.geometry.cylinders = "{max(1, sectors // (255 * 63))}"',
+        'ddb.geometry.heads = "255"',
+        'ddb.geometry.sectors = "63"',
+        f'ddb.thinProvisioned = "{int(disk.spec.thin)}"',
+        f'ddb.uuid = "{bytes.fromhex(disk.ident.replace("-", "")).hex(" ")}"',
+        'ddb.virtualHWVersion = "19"',
+    )
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,302 @@
+"""The HTTPS front: SOAP at /sdk, disk data at /nfc, datastore files at /folder, controls at /_sim."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Protocol
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from vmie_tui.simulators.vcenter.center import Center
+from vmie_tui.simulators.vcenter.dispatch import Answer, Dispatcher, DroppedError
+from vmie_tui.simulators.vcenter.folder import Folders, Found, RefusedError, byte_range
+from vmie_tui.simulators.vcenter.leases import Leases
+from vmie_tui.simulators.vcenter.nfc import Pace, Stream, StreamEndedError, reset_connection
+from vmie_tui.simulators.vcenter.sessions import Sessions, TooManySessionsError
+from vmie_tui.simulators.vcenter.values import VERSION_ID, known_versions
+
+log = logging.getLogger(__name__)
+
+XML = "text/xml; charset=utf-8"
+COOKIE = re.compile(r'vmware_soap_session="?([^";,\s]+)')
+LARGEST_REQUEST = 64 << 20
+BUFFER = 1 << 20
+
+
+class Parts(Protocol):
+    """What a handler needs of the simulator."""
+
+    center: Center
+    dispatcher: Dispatcher
+    sessions: Sessions
+    leases: Leases
+    folders: Folders
+    stopped: threading.Event
+
+    def control(self, method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, dict[str, Any]]: ...
+
+
+def versions() -> bytes:
+    """vimServiceVersions.xml."""
+    prior = "".join(f"<version>{text}</version>" for text in known_versions())
+    return (
+        '<?xml version="1.0" encoding="UTF-8" ?>\n<namespaces version="1.0"><namespace><name>urn:vim25</name>'
+        f"<version>{VERSION_ID}</version><priorVersions>{prior}</priorVersions></namespace></namespaces>\n"
+    ).encode()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "VMware"
+    sys_version = ""
+    disable_nagle_algorithm = True
+    wbufsize = 64 << 10
+    timeout = None
+    server: Server
+
+    def setup(self) -> None:
+        self.request.settimeout(10.0)
+        self.request.do_handshake()
+        self.request.settimeout(None)
+        super().setup()
+
+    @property
+    def parts(self) -> Parts:
+        return self.server.parts
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        log.debug(format, *args)
+
+    def _reply(self, status: int, body: bytes = b"", kind: str = "text/plain", **headers: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+        self.wfile.flush()
+
+    def _body(self) -> bytes | None:
+        """The request's body; None after answering that it is too large or has no length."""
+        length = self.headers.get("Content-Length", "0")
+        if not length.isdigit() or int(length) > LARGEST_REQUEST:
+            self.close_connection = True
+            self._reply(413 if length.isdigit() else 411)
+            return None
+        return self.rfile.read(int(length))
+
+    def _cookie(self) -> str | None:
+        found = COOKIE.search(self.headers.get("Cookie") or "")
+        return None if found is None else found[1]
+
+    def _drop(self) -> None:
+        self.close_connection = True
+        reset_connection(self.connection)
+
+    def do_POST(self) -> None:
+        body = self._body()
+        if body is None:
+            return
+        path = urlsplit(self.path).path
+        if path.startswith("/_sim/"):
+            self._control(body)
+        elif path.rstrip("/") in ("/sdk", "/sdk/vimService"):
+            self._soap(body)
+        else:
+            self._reply(404)
+
+    def do_DELETE(self) -> None:
+        body = self._body()
+        if body is not None:
+            self._control(body)
+
+    def do_GET(self) -> None:
+        place = urlsplit(self.path)
+        if place.path == "/sdk/vimServiceVersions.xml":
+            self._reply(200, versions(), XML)
+        elif place.path.startswith("/nfc/"):
+            self._nfc(place.path)
+        elif place.path.startswith("/folder/"):
+            self._folder(unquote(place.path[8:]), parse_qs(place.query))
+        elif place.path.startswith("/_sim/"):
+            self._control(b"")
+        else:
+            self._reply(404)
+
+    do_HEAD = do_GET
+
+    def _control(self, body: bytes) -> None:
+        place = urlsplit(self.path)
+        query = {name: values[-1] for name, values in parse_qs(place.query).items()}
+        status, answer = self.parts.control(self.command, place.path, query, body)
+        self._reply(status, json.dumps(answer).encode(), "application/json")
+
+    def _soap(self, body: bytes) -> None:
+        address, agent = self.client_address[0], self.headers.get("User-Agent") or ""
+        try:
+            answer = self.parts.dispatcher.answer(body, self._cookie(), address, agent)
+        except DroppedError:
+            self._drop()
+            return
+        except TooManySessionsError as error:
+            self._reply(503, str(error).encode())
+            return
+        except Exception:
+            log.exception("the simulated vCenter failed")
+            answer = Answer(500, b"")
+            self._reply(500, b"Internal Server Error")
+            return
+        headers = {}
+        if answer.cookie:
+            headers["Set_Cookie"] = f'vmware_soap_session="{answer.cookie}"; Path=/; HttpOnly; Secure; '
+        self._reply(answer.status, answer.body, XML, **headers)
+
+    # ---- disk data
+
+    def _nfc(self, path: str) -> None:
+        parts = self.parts
+        parts.center.stats.count(f"nfc:{self.command}")
+        _, _, ticket, file = [*path.split("/", 3), "", ""][:4]
+        lease = parts.leases.find(ticket)
+        device = None if lease is None else lease.device(file)
+        if lease is None or device is None or lease.state != "ready":
+            self._reply(404, b"Not Found")
+            return
+        subject = f"{lease.machine.moid} {lease.name} {device.key} {file}"
+        fault = parts.center.faults.take("nfc:GET", subject) if self.command == "GET" else None
+        if fault is not None and fault.action == "error":
+            self._reply(fault.status, fault.message.encode())
+            return
+        stream = Stream(parts.center, parts.leases, lease, self.wfile.write, parts.stopped)
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-vnd.vmware-streamVmdk")
+        if device.disk is None or parts.center.options.nfc_content_length:
+            stream.chunked = False
+            self.send_header("Content-Length", str(stream.length(device)))
+        else:
+            self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        try:
+            stream.run(device, fault)
+            self.wfile.flush()
+        except StreamEndedError as ended:
+            self.close_connection = True
+            if ended.reset:
+                self.wfile.flush()
+                self._drop()
+        except OSError:  # the client went away
+            self.close_connection = True
+
+    # ---- datastore files
+
+    def _folder(self, path: str, query: dict[str, list[str]]) -> None:
+        parts = self.parts
+        parts.center.stats.count(f"folder:{self.command}")
+        with parts.center.registry.lock:
+            session = parts.sessions.find(self._cookie())
+        if session is None:
+            self._reply(401, b"Unauthorized", WWW_Authenticate='Basic realm="VMware HTTP server"')
+            return
+        fault = parts.center.faults.take(f"folder:{self.command}", path)
+        if fault is not None and fault.action == "delay":
+            parts.stopped.wait(fault.seconds)
+        elif fault is not None and fault.action == "reset":
+            self._drop()
+            return
+        try:
+            if fault is not None and fault.action == "error":
+                raise RefusedError(fault.status, fault.message)
+            found = parts.folders.find(path, query.get("dcPath", [""])[0], query.get("dsName", [""])[0])
+            part = byte_range(self.headers.get("Range"), found.size)
+        except RefusedError as refused:
+            headers = {"Content_Range": f"bytes */{found.size}"} if refused.status == 416 else {}
+            self._reply(refused.status, refused.text.encode(), **headers)
+            return
+        first, end = part or (0, found.size)
+        self.send_response(206 if part else 200)
+        self.send_header("Content-Type", "application/octet-stream")
+        self.send_header("Content-Length", str(end - first))
+        self.send_header("Accept-Ranges", "bytes")
+        if part:
+            self.send_header("Content-Range", f"bytes {first}-{end - 1}/{found.size}")
+        self.end_headers()
+        if self.command == "GET":
+            self._send_file(found, first, end)
+
+    def _send_file(self, found: Found, first: int, end: int) -> None:
+        if found.path is None:
+            self.wfile.write(found.content[first:end])
+            return
+        pace = Pace(self.parts.center, self.parts.stopped)
+        buffer = memoryview(bytearray(BUFFER))
+        try:
+            with found.path.open("rb", buffering=0) as file:
+                file.seek(first)
+                while first < end and not self.parts.stopped.is_set():
+                    count = file.readinto(buffer[: min(BUFFER, end - first)]) or 0
+                    pace.spend(count)
+                    self.wfile.write(buffer[:count])
+                    first += count
+        except OSError:
+            self.close_connection = True
+
+
+class Server(ThreadingHTTPServer):
+    """Accepts on loopback; each connection has its thread, in which TLS is agreed too."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+    allow_reuse_address = True
+
+    def __init__(self, port: int, context: ssl.SSLContext, parts: Parts) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
+        self.parts = parts
+        self._context = context
+        self._open: set[socket.socket] = set()
+        self._guard = threading.Lock()
+
+    def get_request(self) -> tuple[Any, Any]:
+        connection, address = self.socket.accept()
+        wrapped = self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        with self._guard:
+            self._open.add(wrapped)
+        return wrapped, address
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._guard:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A handshake refused or a client gone is no news."""
+        level = logging.DEBUG if isinstance(sys.exc_info()[1], OSError) else logging.ERROR
+        log.log(level, "connection from %s ended", client_address, exc_info=True)
+
+    def close_all(self) -> None:
+        """Cut every connection."""
+        with self._guard:
+            connections = list(self._open)
+        for connection in connections:
+            with_suppressed(connection.shutdown, socket.SHUT_RDWR)
+
+
+def with_suppressed(call: Callable[[int], object], argument: int) -> None:
+    """Call, caring for nothing the network says."""
+    try:
+        call(argument)
+    except OSError:
+        log.debug("closing a connection", exc_info=True)

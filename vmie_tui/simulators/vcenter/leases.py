@@ -1,0 +1,272 @@
+"""Export leases: what ExportVm and ExportSnapshot hand out, and how they end."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyVmomi import vim, vmodl
+
+from vmie_tui.simulators.vcenter.calls import Call
+from vmie_tui.simulators.vcenter.center import Center
+from vmie_tui.simulators.vcenter.hardware import lease_name
+from vmie_tui.simulators.vcenter.machine import Machine, SnapshotNode, VmDisk
+from vmie_tui.simulators.vcenter.power import OFF, refuse_while_leased, wrong_power
+from vmie_tui.simulators.vcenter.registry import Managed
+from vmie_tui.simulators.vcenter.tasks import Tasks
+from vmie_tui.simulators.vcenter.values import data
+
+KEPT_SECONDS = 300.0  # an ended lease's life
+NVRAM_BYTES = 8684
+
+
+@dataclass(slots=True)
+class Device:
+    """One file of a lease; ``disk`` None for a file that is not a disk."""
+
+    key: str
+    file: str
+    import_key: str
+    disk: VmDisk | None
+    generation: int  # the held content
+    digest: str = "sha1"  # what the manifest is to say: sha1 | sha256
+    sent: tuple[int, str, str, int] | None = None  # (bytes, SHA-1, digest, populated bytes) once sent whole
+
+    def source(self) -> Path | None:
+        """The raw file behind a disk."""
+        return None if self.disk is None else self.disk.content.path_of(self.generation)
+
+
+class Lease(Managed):
+    """One HttpNfcLease. ``ticket`` is its part of the data URLs."""
+
+    __slots__ = ("devices", "heard", "machine", "ticket")
+
+    def __init__(self, moid: str, machine: Machine, devices: list[Device], heard: float) -> None:
+        super().__init__(vim.HttpNfcLease, moid)
+        self.machine, self.devices, self.heard = machine, devices, heard
+        self.ticket = str(uuid.uuid4())
+        capabilities = data(vim.HttpNfcLease.Capabilities, pullModeSupported=False, corsSupported=False)
+        self.props.update(
+            initializeProgress=0, transferProgress=0, mode="pushOrGet", capabilities=capabilities, state="initializing"
+        )
+
+    @property
+    def name(self) -> str:
+        return self.machine.name
+
+    @property
+    def state(self) -> str:
+        return str(self.props["state"])
+
+    def names(self) -> Iterable[str]:  # type: ignore[override]
+        return [name for name in self.props if not name.startswith("_")]
+
+    def device(self, file: str) -> Device | None:
+        return next((device for device in self.devices if device.file == file), None)
+
+
+class Leases:
+    """Leases by ticket, and their methods."""
+
+    def __init__(self, center: Center, tasks: Tasks) -> None:
+        self._center, self._registry, self._tasks = center, center.registry, tasks
+        self._by_ticket: dict[str, Lease] = {}
+
+    def find(self, ticket: str) -> Lease | None:
+        return self._by_ticket.get(ticket)
+
+    def session_ended(self, key: str) -> None:
+        for lease in list(self._by_ticket.values()):
+            if lease.owner == key:
+                self.fail(lease, vmodl.fault.RequestCanceled(msg="The session of the lease ended."))
+
+    # ---- SOAP methods
+
+    def ExportVm(self, call: Call, this: Machine) -> Any:
+        self._exportable(this)
+        if this.power != OFF:
+            raise wrong_power(this, OFF)
+        return self._open(call, this, [(disk, disk.content.freeze()) for disk in this.disks])
+
+    def ExportSnapshot(self, call: Call, this: SnapshotNode) -> Any:
+        machine = this.machine
+        self._exportable(machine)
+        taken = [(disk, this.held[disk.key]) for disk in machine.disks if disk.key in this.held]
+        held = [(disk, disk.content.hold(kept.generation)) for disk, kept in taken]
+        return self._open(call, machine, held)
+
+    def HttpNfcLeaseProgress(self, call: Call, this: Lease, percent: int) -> None:
+        self._usable(this)
+        if not 0 <= percent <= 100:
+            raise vmodl.fault.InvalidArgument(
+                invalidProperty="percent", msg="A specified parameter was not correct: percent"
+            )
+        this.heard = self._center.clock.now()
+        self._registry.set(this, transferProgress=percent)
+        self._tasks.update(this.props["_task"], progress=percent)
+
+    def HttpNfcLeaseComplete(self, call: Call, this: Lease) -> None:
+        self._usable(this)
+        if this.state != "ready":
+            raise vim.fault.InvalidState(msg="The lease is not ready.")
+        self._registry.set(this, state="done")
+        self._end(this, None)
+
+    def HttpNfcLeaseAbort(self, call: Call, this: Lease, fault: Any) -> None:
+        self._usable(this)
+        self.fail(this, fault or vmodl.fault.RequestCanceled(msg="The lease was aborted."))
+
+    def HttpNfcLeaseGetManifest(self, call: Call, this: Lease) -> list[Any]:
+        self._usable(this)
+        if this.state != "ready":
+            raise vim.fault.InvalidState(msg="The lease is not ready.")
+        return [_manifest_entry(device) for device in this.devices if device.sent is not None]
+
+    def HttpNfcLeaseSetManifestChecksumType(self, call: Call, this: Lease, wanted: Any) -> None:
+        self._usable(this)
+        devices = {device.key: device for device in this.devices}
+        for pair in wanted or ():
+            if pair.key not in devices or pair.value not in ("sha1", "sha256"):
+                raise vmodl.fault.InvalidArgument(
+                    invalidProperty="deviceUrlsToChecksumTypes",
+                    msg="A specified parameter was not correct: deviceUrlsToChecksumTypes",
+                )
+            devices[pair.key].digest = pair.value
+
+    # ---- life of a lease
+
+    def _exportable(self, machine: Machine) -> None:
+        refuse_while_leased(machine)
+        if machine.spec.encrypted:
+            raise vmodl.fault.NotSupported(msg="An encrypted virtual machine cannot be exported.")
+        if machine.spec.connection != "connected":
+            raise vim.fault.InvalidState(msg="The operation is not allowed in the current state.")
+
+    def _usable(self, lease: Lease) -> None:
+        if lease.state == "error":
+            error = lease.props["error"]
+            raise error if isinstance(error, vim.fault.Timedout) else vim.fault.InvalidState(msg=error.msg)
+        if lease.state == "done":
+            raise vim.fault.InvalidState(msg="The lease is already complete.")
+
+    def _open(self, call: Call, machine: Machine, disks: list[tuple[VmDisk, int]]) -> Any:
+        devices = []
+        for number, (disk, generation) in enumerate(disks):
+            place = lease_name(disk)
+            key, long_name = f"/{machine.moid}/{place}", f"/{machine.spec.name}/{place}"
+            devices.append(Device(key, f"disk-{number}.vmdk", long_name, disk, generation))
+        devices.append(
+            Device(f"/{machine.moid}/nvram", f"disk-{len(disks)}.nvram", f"/{machine.spec.name}/nvram", None, 0)
+        )
+        moid = f"session[{call.owner}]{uuid.uuid4()}"
+        lease = Lease(moid, machine, devices, self._center.clock.now())
+        lease.owner = call.owner
+        task = self._tasks.new(machine, call.method, call.session.user if call.session else "", cancelable=True)
+        task.props["_cancel"] = lambda: self.fail(
+            lease, vmodl.fault.RequestCanceled(msg="The task was canceled by a user.")
+        )
+        lease.props["_task"] = task
+        self._tasks.start(task)
+        machine.lease = lease
+        self._by_ticket[lease.ticket] = lease
+        self._registry.add(lease)
+        self._registry.touch(machine)
+        self._center.later.after(self._center.options.lease_seconds, lambda: self._ready(lease))
+        return lease.ref
+
+    def _ready(self, lease: Lease) -> None:
+        with self._registry.lock:
+            if lease.state != "initializing":
+                return
+            fault = self._center.faults.take("ExportVm", f"{lease.machine.moid} {lease.name}", "lease-error")
+            if fault is not None:
+                self.fail(lease, vmodl.fault.SystemError(reason=fault.code, msg=fault.message or "The export failed."))
+                return
+            lease.heard = self._center.clock.now()
+            self._registry.set(lease, info=self._info(lease), initializeProgress=100, state="ready")
+            self._watch(lease)
+
+    def _info(self, lease: Lease) -> Any:
+        options, center = self._center.options, self._center
+        host = "*" if options.nfc_host == "*" else f"{options.nfc_host}:{center.port}"
+        urls = []
+        for device in lease.devices:
+            disk = device.disk
+            urls.append(
+                data(
+                    vim.HttpNfcLease.DeviceUrl,
+                    key=device.key,
+                    importKey=device.import_key,
+                    url=f"https://{host}/nfc/{lease.ticket}/{device.file}",
+                    sslThumbprint=center.thumbprint,
+                    disk=disk is not None,
+                    targetId=device.file if disk is not None else "nvram",
+                    datastoreKey=None if disk is None else disk.datastore.value("summary").url,
+                    fileSize=disk.capacity if disk is not None and options.nfc_file_size else None,
+                )
+            )
+        total = sum(device.disk.capacity for device in lease.devices if device.disk is not None)
+        return data(
+            vim.HttpNfcLease.Info,
+            lease=lease.ref,
+            entity=lease.machine.ref,
+            deviceUrl=urls,
+            totalDiskCapacityInKB=total >> 10,
+            leaseTimeout=options.lease_timeout,
+        )
+
+    def _watch(self, lease: Lease) -> None:
+        """Let the lease time out unless progress is heard in time."""
+        timeout = lease.props["info"].leaseTimeout
+
+        def look() -> None:
+            with self._registry.lock:
+                left = lease.heard + timeout - self._center.clock.now()
+                if lease.state != "ready":
+                    return
+                if left <= 0:
+                    self.fail(lease, vim.fault.Timedout(msg="The lease has timed out."))
+                else:
+                    self._center.later.after(left, look)
+
+        self._center.later.after(timeout, look)
+
+    def fail(self, lease: Lease, fault: Any) -> None:
+        """Put a live lease into state error."""
+        with self._registry.lock:
+            if lease.state in ("initializing", "ready"):
+                self._registry.set(lease, state="error", error=fault)
+                self._end(lease, fault)
+
+    def _end(self, lease: Lease, fault: Any) -> None:
+        machine = lease.machine
+        if machine.lease is lease:
+            machine.lease = None
+            self._registry.touch(machine)
+        for device in lease.devices:
+            if device.disk is not None:
+                device.disk.content.release(device.generation)
+        self._tasks.finish(lease.props["_task"], error=fault)
+        self._by_ticket.pop(lease.ticket, None)
+        self._center.later.after(KEPT_SECONDS, lambda: self._registry.remove(lease))
+
+
+def _manifest_entry(device: Device) -> Any:
+    assert device.sent is not None
+    size, sha1, digest, populated = device.sent
+    disk = device.disk
+    return data(
+        vim.HttpNfcLease.ManifestEntry,
+        key=device.key,
+        sha1=sha1,
+        checksum=digest,
+        checksumType=device.digest,
+        size=size,
+        disk=disk is not None,
+        capacity=None if disk is None else disk.capacity,
+        populatedSize=None if disk is None else populated,
+    )

@@ -1,0 +1,145 @@
+"""The data side of an export lease: a disk as streamOptimized VMDK, compressed while it is sent."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pyVmomi import vmodl
+
+from vmie_tui.services.disks.source import RawFile
+from vmie_tui.services.disks.vmdk import encode
+from vmie_tui.simulators.control import Fault
+from vmie_tui.simulators.vcenter.center import Center
+from vmie_tui.simulators.vcenter.leases import NVRAM_BYTES, Device, Lease, Leases
+
+PIECE = 256 << 10  # bytes gathered before they are sent
+
+
+class StreamEndedError(Exception):
+    """The stream stops here: by a fault asked for, or because the lease ended. ``reset``: with a TCP reset."""
+
+    def __init__(self, *, reset: bool) -> None:
+        super().__init__("the data stream ended")
+        self.reset = reset
+
+
+def reset_connection(connection: socket.socket) -> None:
+    """Make closing this socket send a TCP reset."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+class Pace:
+    """Holds a stream to the link rate, which may change meanwhile."""
+
+    def __init__(self, center: Center, stopped: threading.Event) -> None:
+        self._center, self._stopped = center, stopped
+        self._due = time.monotonic()
+
+    def spend(self, nbytes: int) -> None:
+        rate = self._center.options.nfc_rate
+        now = time.monotonic()
+        if not rate:
+            self._due = now
+            return
+        self._due = max(self._due, now - 0.25) + nbytes / rate
+        if self._due > now:
+            self._stopped.wait(self._due - now)
+
+
+class Stream:
+    """Sends one device of one lease, in HTTP chunks or plain."""
+
+    def __init__(
+        self, center: Center, leases: Leases, lease: Lease, send: Callable[[bytes], Any], stopped: threading.Event
+    ) -> None:
+        self._center, self._leases, self._lease, self._send = center, leases, lease, send
+        self._pace = Pace(center, stopped)
+        self._stopped = stopped
+        self._pending = bytearray()
+        self._sha1, self._digest = hashlib.sha1(), hashlib.sha256()  # noqa: S324 - what the protocol says
+        self._total = 0
+        self.chunked = True
+        self._fault: Fault | None = None
+
+    def length(self, device: Device) -> int:
+        """Bytes the stream will have."""
+        total = 0
+
+        def count(piece: bytes | memoryview) -> None:
+            nonlocal total
+            total += len(piece)
+
+        if device.disk is None:
+            return NVRAM_BYTES
+        self._encode(device, count)
+        return total
+
+    def _encode(self, device: Device, write: Callable[[bytes | memoryview], Any]) -> int:
+        path = device.source()
+        assert path is not None
+        with RawFile(path) as source:
+            threads = self._center.options.nfc_threads
+            return encode(source, write, threads=threads, name=device.file).grains
+
+    def run(self, device: Device, fault: Fault | None) -> None:
+        """Send it all; raises StreamEndedError when it must break off."""
+        self._fault = fault
+        if device.disk is None:
+            self._write(bytes(NVRAM_BYTES))
+            grains = 0
+        else:
+            grains = self._encode(device, self._write)
+        self._flush()
+        if self.chunked:
+            self._send(b"0\r\n\r\n")
+        digest = (self._sha1 if device.digest == "sha1" else self._digest).hexdigest()
+        device.sent = (self._total, self._sha1.hexdigest(), digest, grains << 16)
+
+    def _write(self, piece: bytes | memoryview) -> None:
+        self._pending += piece
+        if len(self._pending) >= PIECE:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._stopped.is_set() or self._lease.state != "ready":
+            raise StreamEndedError(reset=True)
+        piece = bytes(self._pending)
+        self._pending.clear()
+        fault = self._fault
+        if fault is not None and self._total + len(piece) > fault.after:
+            allowed = max(0, fault.after - self._total)
+            self._put(piece[:allowed])
+            self._break(fault)
+            piece = piece[allowed:]
+        self._put(piece)
+
+    def _put(self, piece: bytes) -> None:
+        if piece:
+            self._pace.spend(len(piece))
+            self._sha1.update(piece)
+            self._digest.update(piece)
+            self._total += len(piece)
+            self._send(b"%x\r\n%b\r\n" % (len(piece), piece) if self.chunked else piece)
+
+    def _break(self, fault: Fault) -> None:
+        match fault.action:
+            case "delay":
+                self._fault = None
+                self._stopped.wait(fault.seconds)
+                return
+            case "lose-lease":
+                text = fault.message or "The host lost the connection to the datastore."
+                self._leases.fail(self._lease, vmodl.fault.SystemError(reason=fault.code or "lost", msg=text))
+                raise StreamEndedError(reset=True)
+            case "truncate":
+                if self.chunked:
+                    self._send(b"0\r\n\r\n")
+                raise StreamEndedError(reset=False)
+            case _:
+                raise StreamEndedError(reset=True)

@@ -1,0 +1,133 @@
+"""Logins: who is in, since when, and what goes away with them."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyVmomi import vim
+
+from vmie_tui.simulators.vcenter.calls import Call
+from vmie_tui.simulators.vcenter.center import Center
+from vmie_tui.simulators.vcenter.registry import Managed
+from vmie_tui.simulators.vcenter.values import data, moment
+
+WRONG = "Cannot complete login due to an incorrect user name or password."
+
+
+class TooManySessionsError(Exception):
+    """Answered with HTTP 503, as vCenter does."""
+
+
+@dataclass(slots=True)
+class Session:
+    """One login. ``key`` names it, ``cookie`` is its secret."""
+
+    key: str
+    cookie: str
+    user: str
+    login: float
+    last: float
+    address: str
+    agent: str
+    calls: int = 0
+    pages: dict[str, Any] = field(default_factory=dict)  # paging tokens
+
+
+class Sessions:
+    """The SessionManager's methods, and expiry."""
+
+    def __init__(self, center: Center) -> None:
+        self._center = center
+        self._by_cookie: dict[str, Session] = {}
+        self.ended: list[Callable[[str], None]] = []  # called with the key of each session that ends
+        self.manager = center.registry.add(Managed(vim.SessionManager, "SessionManager"))
+        self.manager.props.update(
+            defaultLocale="en",
+            supportedLocaleList=["en"],
+            messageLocaleList=["en"],
+            message="",
+            sessionList=lambda: [describe(session) for session in self._by_cookie.values()],
+        )
+
+    def find(self, cookie: str | None) -> Session | None:
+        """The live session of a cookie, marked as used now."""
+        now = self._center.clock.now()
+        limit = self._center.options.idle_seconds
+        for session in list(self._by_cookie.values()):
+            if now - session.last > limit:
+                self.end(session)
+        session_now = self._by_cookie.get(cookie or "")
+        if session_now is not None:
+            session_now.last = now
+            session_now.calls += 1
+        return session_now
+
+    def end(self, session: Session) -> None:
+        """Forget a session and everything it owned."""
+        self._by_cookie.pop(session.cookie, None)
+        for tell in self.ended:
+            tell(session.key)
+        registry = self._center.registry
+        for managed in [one for one in registry.objects.values() if one.owner == session.key]:
+            registry.remove(managed)
+
+    def expire_all(self) -> None:
+        for session in list(self._by_cookie.values()):
+            self.end(session)
+
+    def count(self) -> int:
+        return len(self._by_cookie)
+
+    def current(self, session: Session | None) -> Any:
+        return None if session is None else describe(session)
+
+    # ---- SOAP methods
+
+    def Login(self, call: Call, this: Managed, user: str, password: str, locale: str | None) -> Any:
+        center = self._center
+        right = secrets.compare_digest(user.encode(), center.user.encode())
+        if not (right and secrets.compare_digest(password.encode(), center.password.encode())):
+            raise vim.fault.InvalidLogin(msg=WRONG)
+        if call.session is not None:
+            raise vim.fault.InvalidLogin(msg="The session is already logged in.")
+        if len(self._by_cookie) >= center.options.max_sessions:
+            raise TooManySessionsError(f"The number of sessions ({len(self._by_cookie)}) has reached the limit")
+        now = center.clock.now()
+        key = f"52{uuid.uuid4().hex[2:16]}-{uuid.uuid4().hex[:16]}"
+        session = Session(key, secrets.token_hex(20), user, now, now, call.address, call.agent)
+        self._by_cookie[session.cookie] = session
+        call.session, call.cookie = session, session.cookie
+        return describe(session)
+
+    def Logout(self, call: Call, this: Managed) -> None:
+        if call.session is not None:
+            self.end(call.session)
+
+    def SessionIsActive(self, call: Call, this: Managed, key: str, user: str) -> bool:
+        return any(one.key == key and one.user == user for one in self._by_cookie.values())
+
+    def TerminateSession(self, call: Call, this: Managed, keys: list[str]) -> None:
+        for session in list(self._by_cookie.values()):
+            if session.key in keys:
+                self.end(session)
+
+
+def describe(session: Session) -> Any:
+    return data(
+        vim.UserSession,
+        key=session.key,
+        userName=session.user,
+        fullName=session.user,
+        loginTime=moment(session.login),
+        lastActiveTime=moment(session.last),
+        locale="en",
+        messageLocale="en",
+        extensionSession=False,
+        ipAddress=session.address,
+        userAgent=session.agent,
+        callCount=session.calls,
+    )

@@ -1,0 +1,163 @@
+"""Snapshots: they freeze the disks' contents, and are where change ids come from."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from pyVmomi import vim, vmodl
+
+from vmie_tui.simulators.vcenter import describe
+from vmie_tui.simulators.vcenter.calls import Call
+from vmie_tui.simulators.vcenter.center import Center
+from vmie_tui.simulators.vcenter.machine import Held, Machine, SnapshotNode
+from vmie_tui.simulators.vcenter.power import refuse_while_leased
+from vmie_tui.simulators.vcenter.tasks import Tasks
+
+DEEPEST = 32
+LONGEST_NAME = 80
+
+
+class Snapshots:
+    """Creating and removing snapshots, and the settings that wait for one."""
+
+    def __init__(self, center: Center, tasks: Tasks) -> None:
+        self._center, self._registry, self._tasks = center, center.registry, tasks
+
+    # ---- SOAP methods
+
+    def CreateSnapshot_Task(
+        self, call: Call, this: Machine, name: str, about: str | None, memory: bool, quiesce: bool
+    ) -> Any:
+        if not name or len(name) > LONGEST_NAME:
+            raise vim.fault.InvalidName(name=name, msg=f"The name '{name}' is not valid.")
+        if this.spec.connection != "connected":
+            raise vim.fault.InvalidState(msg="The operation is not allowed in the current state.")
+        work = functools.partial(self._create, this, name, about or "", quiesce)
+        return self._tasks.run(call, this, work, times=2)
+
+    def CreateSnapshotEx_Task(
+        self, call: Call, this: Machine, name: str, about: str | None, memory: bool, quiesce: Any
+    ) -> Any:
+        return self.CreateSnapshot_Task(call, this, name, about, memory, quiesce is not None)
+
+    def RemoveSnapshot_Task(self, call: Call, this: SnapshotNode, children: bool, consolidate: bool | None) -> Any:
+        machine = this.machine
+
+        def work() -> None:
+            refuse_while_leased(machine)
+            self._remove([this, *(_below(this) if children else ())])
+
+        return self._tasks.run(call, machine, work, times=2)
+
+    def RemoveAllSnapshots_Task(self, call: Call, this: Machine, consolidate: bool | None, spec: Any) -> Any:
+        def work() -> None:
+            refuse_while_leased(this)
+            self._remove(list(this.snapshots()))
+
+        return self._tasks.run(call, this, work, times=2)
+
+    def ConsolidateVMDisks_Task(self, call: Call, this: Machine) -> Any:
+        def work() -> None:
+            this.consolidate = False
+            self._registry.touch(this)
+
+        return self._tasks.run(call, this, work)
+
+    def ReconfigVM_Task(self, call: Call, this: Machine, spec: Any) -> Any:
+        """Change tracking and the annotation-free rest: what is not simulated is refused, not ignored."""
+        known = {"changeTrackingEnabled", "changeVersion"}
+        asked = {info.name for info in spec._GetPropertyList() if getattr(spec, info.name) not in (None, [])}
+        if asked - known:
+            raise vmodl.fault.NotSupported(msg=f"Not simulated: {', '.join(sorted(asked - known))}")
+        if spec.changeTrackingEnabled is not None:
+            self._center.privileges.check("VirtualMachine.Config.ChangeTracking", this)
+
+        def work() -> None:
+            if spec.changeTrackingEnabled is not None and spec.changeTrackingEnabled != this.cbt:
+                if this.current is not None:
+                    raise vim.fault.InvalidState(
+                        msg="Changed block tracking cannot be changed while the virtual machine has snapshots."
+                    )
+                this.cbt = spec.changeTrackingEnabled
+                self._registry.touch(this)
+
+        return self._tasks.run(call, this, work)
+
+    # ---- the work; the registry's lock is held
+
+    def _create(self, machine: Machine, name: str, about: str, quiesce: bool) -> Any:
+        refuse_while_leased(machine)
+        if any(disk.spec.sharing == "sharingMultiWriter" and not disk.independent for disk in machine.disks):
+            cause = (
+                vim.fault.SharedBusControllerNotSupported()
+                if hasattr(vim.fault, "SharedBusControllerNotSupported")
+                else vim.fault.DeviceNotSupported(device="disk")
+            )
+            raise vim.fault.SnapshotIncompatibleDeviceInVm(
+                fault=cause, msg="The virtual machine has disks that are shared by several writers."
+            )
+        above = machine.current
+        if above is not None and sum(1 for node in _line(above)) >= DEEPEST:
+            raise vim.fault.TooManySnapshotLevels(msg="The maximum number of snapshot levels is reached.")
+        machine.stun()
+        node = SnapshotNode(self._registry.new_id("snapshot"), machine, above)
+        machine.snapshot_count += 1
+        node.label, node.description, node.number = name, about, machine.snapshot_count
+        node.created, node.power = self._center.now(), machine.power
+        node.quiesced = quiesce and machine.running()
+        for disk in machine.disks:
+            if disk.independent:
+                continue
+            change_id, sequence = None, 0
+            if machine.cbt_active:
+                tracker = machine.tracker(disk)
+                tracker.sequence += 1
+                sequence = tracker.sequence
+                change_id = tracker.change_id()
+            node.held[disk.key] = Held(disk.content.freeze(), change_id, sequence)
+        node.config = describe.config(machine, node)
+        (machine.roots if above is None else above.below).append(node)
+        machine.current = node
+        self._registry.add(node)
+        self._registry.touch(machine)
+        return node.ref
+
+    def _remove(self, nodes: list[SnapshotNode]) -> None:
+        for node in nodes:
+            if self._registry.objects.get(node.moid) is not node:
+                continue
+            machine, above = node.machine, node.above
+            family = machine.roots if above is None else above.below
+            where = family.index(node)
+            family[where : where + 1] = node.below
+            for below in node.below:
+                below.above = above
+            if machine.current is node:
+                machine.current = above
+            for key, held in node.held.items():
+                disk = machine.disk(key)
+                if disk is not None:
+                    disk.content.release(held.generation)
+            self._registry.remove(node)
+            machine.stun()
+            self._registry.touch(machine)
+
+
+def _line(node: SnapshotNode | None) -> list[SnapshotNode]:
+    """A snapshot and what it stands on."""
+    found = []
+    while node is not None:
+        found.append(node)
+        node = node.above
+    return found
+
+
+def _below(node: SnapshotNode) -> list[SnapshotNode]:
+    found = []
+    waiting = list(node.below)
+    while waiting:
+        one = waiting.pop()
+        found.append(one)
+        waiting.extend(one.below)
+    return found
