@@ -17,7 +17,6 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.job import DiskProgress, Stage, StageState
 from vmie_tui.model.machine import Machine, Power
-from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.rules import check_plan
 from vmie_tui.model.task import Task
 

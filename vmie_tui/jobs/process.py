@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import socket
@@ -11,17 +10,15 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
 
 from vmie_tui.jobs.schema import private_dir
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.pidlock import PidLock, holder
 from vmie_tui.settings import Settings
 
 LOCK_FILE = "worker.lock"
 LOG_FILE = "worker.log"
 START_SECONDS = 20.0
-LOCK_TRIES = 6
 IDLE_MINUTES = 10.0  # a worker started by the way leaves when there was nothing to do for so long
 
 
@@ -36,55 +33,14 @@ def executor_id(settings: Settings) -> str:
     return hashlib.sha256(place.encode()).hexdigest()[:16]
 
 
-class WorkerLock:
-    """The lock of a state folder's worker; holds the worker's pid for others to read."""
-
-    def __init__(self, state_dir: Path) -> None:
-        self._path = private_dir(state_dir) / LOCK_FILE
-        self._file: IO[str] | None = None
-
-    def acquire(self) -> bool:
-        """False when another worker holds it."""
-        file = open(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600), "r+")  # noqa: PTH123, SIM115
-        for attempt in range(LOCK_TRIES):
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if attempt + 1 == LOCK_TRIES:
-                    file.close()
-                    return False
-                time.sleep(0.05)  # it may be only a reader, who looks for a moment
-        file.seek(0)
-        file.truncate()
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        self._file = file
-        return True
-
-    def release(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.release()
+def worker_lock(state_dir: Path) -> PidLock:
+    """The lock of a state folder's worker."""
+    return PidLock(private_dir(state_dir) / LOCK_FILE)
 
 
 def worker_pid(state_dir: Path) -> int | None:
-    """The pid of the worker that holds the folder's lock; None when there is none."""
-    try:
-        with (state_dir / LOCK_FILE).open("r+", encoding="ascii") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return int(file.read().strip() or 0)
-    except (OSError, ValueError):
-        return None
-    return None
+    """The pid of the worker that serves the folder; None when there is none."""
+    return holder(state_dir / LOCK_FILE)
 
 
 def worker_environment(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -151,7 +151,8 @@ def move_disk(context: JobContext, holder: LeaseHolder, progress: UploadProgress
             if meter is not None and meter.moved and error.kind is not ErrorKind.CORRUPT:
                 backoff.reset()
             lost = lease is not None and _is_lost(lease)
-            if not (_worth_another_try(error) or lost) or not backoff.fail():
+            hopeless = error.kind is ErrorKind.LOGIN or not _worth_another_try(error)
+            if (hopeless and not lost) or not backoff.fail():
                 raise error.about(disk.label) from None
             context.say(f"{disk.label}: {error.problem.what}; trying again", message=False, level="warning")
             if lease is not None and (error.kind is ErrorKind.CORRUPT or lost):

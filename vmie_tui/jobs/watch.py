@@ -34,7 +34,7 @@ def watch_task(context: JobContext, task_id: str, show: Callable[[Task], None]) 
     while True:
         context.control.check()
         try:
-            task = api.task(task_id)
+            task: Task = api.task(task_id)
         except VmieError as error:
             if not error.problem.retry_safe or time.monotonic() - good > OUTAGE_SECONDS:
                 raise

@@ -13,11 +13,12 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from vmie_tui.jobs.control import Controls
-from vmie_tui.jobs.process import WorkerLock, executor_id
+from vmie_tui.jobs.process import executor_id, worker_lock
 from vmie_tui.jobs.schema import private_dir
 from vmie_tui.jobs.store import PAUSE, JobRecord, Store
 from vmie_tui.model.errors import VmieError
 from vmie_tui.model.task import JobState
+from vmie_tui.pidlock import PidLock
 from vmie_tui.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _log = logging.getLogger("vmie_tui.worker")
 
 def run(settings: Settings, *, idle_minutes: float | None = None) -> int:
     """Work until told to stop, or until idle for ``idle_minutes``. 1 when another worker has this state folder."""
-    with WorkerLock(settings.state_dir) as lock:
+    with worker_lock(settings.state_dir) as lock:
         if not lock.acquire():
             sys.stderr.write(f"another worker already serves {settings.state_dir}\n")
             return 1
@@ -112,7 +113,7 @@ class Worker:
         DBOS.launch()
         workflows.register_queues()
 
-    def serve(self, lock: WorkerLock) -> None:
+    def serve(self, lock: PidLock) -> None:
         """Tick until stopped or idle."""
         while not self._stop.is_set():
             try:
@@ -165,7 +166,7 @@ class Worker:
             self._busy = now
         return self._idle_seconds is not None and now - self._busy > self._idle_seconds
 
-    def _leave(self, lock: WorkerLock) -> bool:
+    def _leave(self, lock: PidLock) -> bool:
         """Give the lock back, then look once more: a job may have come that saw it taken."""
         lock.release()
         if any(record.state.live for record in self._store.unfinished()) and lock.acquire():

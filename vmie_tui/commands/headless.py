@@ -1,0 +1,162 @@
+"""The demo without a screen: one VM from the simulated vCenter to an AMI, and the proof that not a byte differs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vmie_tui import settings as settings_module
+from vmie_tui.commands import importing
+from vmie_tui.commands import inventory as inventory_command
+from vmie_tui.commands.common import out_json, say
+from vmie_tui.commands.waiting import wait_for
+from vmie_tui.model.errors import EXIT_FAILED, EXIT_OK, ErrorKind, ServiceError, VmieError
+from vmie_tui.model.job import JobView
+from vmie_tui.model.machine import Machine
+from vmie_tui.model.plan import ImportPlan
+from vmie_tui.model.task import JobState
+from vmie_tui.settings import DEMO, Settings
+from vmie_tui.simulators import launch
+
+SPEED = 600.0  # of the simulated AWS: a conversion takes a few seconds
+PIECE = 4 << 20
+
+
+def run(speed: float | None, wanted_vm: str | None) -> int:
+    """Import, prove, print JSON, leave nothing behind. 0 only if every disk is equal."""
+    folder = Path(tempfile.mkdtemp(prefix="vmie-headless-"))
+    environment = {"VMIE_STATE_DIR": str(folder), "VMIE_CONFIG_FILE": str(folder / "config.toml")}
+    os.environ.update(environment)
+    for name in ("VMIE_PROFILE", "VMIE_DATABASE_URL", "VMIE_CACHE_DIR"):
+        os.environ.pop(name, None)
+    settings = settings_module.load(state_dir=folder)
+    started = time.monotonic()
+    try:
+        say("starting the simulated vCenter and AWS")
+        launch.start(settings.demo_dir, launch.Wanted(speed=speed or SPEED, rate=0, idle_hours=0.5))
+        settings = settings_module.load(DEMO, state_dir=folder)
+        report = _migrate(settings, wanted_vm)
+    finally:
+        _tidy(settings, folder)
+    report["seconds"]["total"] = round(time.monotonic() - started, 3)
+    out_json(report)
+    return EXIT_OK if report["equal"] else EXIT_FAILED
+
+
+def _migrate(settings: Settings, wanted_vm: str | None) -> dict[str, Any]:
+    from vmie_tui.jobs.client import JobClient
+
+    machines = inventory_command.read(settings).machines
+    say(f"{len(machines)} virtual machines in the simulated vCenter")
+    machine = inventory_command.find(machines, wanted_vm) if wanted_vm else _choose(settings, machines)
+    plan = importing.make_plan(settings.profile(), machine)
+    importing.preflight(plan, machine)
+    client = JobClient(settings)
+    job_id = client.submit(plan)
+    say(f"importing {machine.path}, job {job_id}")
+    view = wait_for(client, [job_id])[0]
+    if view.state is not JobState.DONE:
+        for line in client.log(job_id):
+            say(f"{line.at:%H:%M:%S} {line.level}: {line.text}")
+        raise _failure(view)
+    disks = _prove(settings, machine, plan, view)
+    return _report(machine, view, disks)
+
+
+def _failure(view: JobView) -> VmieError:
+    if view.problem is not None:
+        return ServiceError.of(view.problem)
+    return ServiceError(ErrorKind.REMOTE, f"the job ended as {view.state.value}", subject=view.id)
+
+
+def _choose(settings: Settings, machines: Sequence[Machine]) -> Machine:
+    """A machine that passes every rule, with more than one disk when there is one, and the least to move."""
+
+    def fits(machine: Machine) -> bool:
+        try:
+            importing.preflight(importing.make_plan(settings.profile(), machine), machine)
+        except VmieError:
+            return False
+        return True
+
+    candidates = sorted(machines, key=lambda vm: (vm.power.value != "off", len(vm.disks) != 2, vm.size))
+    for machine in candidates:
+        if "real disk" in machine.annotation.lower() and fits(machine):
+            return machine
+    raise ServiceError(ErrorKind.NOT_FOUND, "no virtual machine of the demo can be imported")
+
+
+def _prove(settings: Settings, machine: Machine, plan: ImportPlan, view: JobView) -> list[dict[str, Any]]:
+    """Compare each snapshot, read back through EBS direct, with the simulator's raw disk."""
+    from vmie_tui.services.aws.blocks import SnapshotReader
+    from vmie_tui.services.aws.session import open_session
+    from vmie_tui.services.disks.source import RawFile, sha256_of
+
+    rows = launch.Admin(settings.demo_dir)("vcenter", "GET", f"disks?vm={machine.moid}")["disks"]
+    sources = {row["key"]: row for row in rows}
+    aws = open_session(settings.profile(plan.profile).aws)
+    proofs = []
+    for disk in view.disks:
+        say(f"reading {disk.snapshot_id} back and comparing it with {disk.label}")
+        snapshot = SnapshotReader(aws, plan.region, disk.snapshot_id)
+        raw = Path(sources[disk.key]["path"])
+        with RawFile(raw, max(snapshot.size, sources[disk.key]["capacity"])) as source:
+            source_sha = sha256_of(source)
+        snapshot_sha = _sha256(snapshot)
+        proofs.append(
+            {
+                "label": disk.label,
+                "snapshot_id": disk.snapshot_id,
+                "source_bytes": sources[disk.key]["capacity"],
+                "snapshot_bytes": snapshot.size,
+                "source_sha256": source_sha,
+                "snapshot_sha256": snapshot_sha,
+                "equal": source_sha == snapshot_sha,
+                "bytes_moved": disk.done,
+                "stream_sha256": disk.sha256,
+                "stream_verified_by_host": disk.verified,
+            }
+        )
+    return proofs
+
+
+def _sha256(source: Any) -> str:
+    digest = hashlib.sha256()
+    for offset in range(0, source.size, PIECE):
+        digest.update(source.read_at(offset, min(PIECE, source.size - offset)))
+    return digest.hexdigest()
+
+
+def _report(machine: Machine, view: JobView, disks: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "vm": machine.path,
+        "job": view.id,
+        "image_id": view.image_id,
+        "task_id": view.task_id,
+        "snapshot_ids": [disk["snapshot_id"] for disk in disks],
+        "disks": disks,
+        "equal": bool(disks) and all(disk["equal"] for disk in disks),
+        "bytes_moved": sum(disk["bytes_moved"] for disk in disks),
+        "seconds": {
+            stage.stage.value: round((stage.ended - stage.started).total_seconds(), 3)
+            for stage in view.stages
+            if stage.started and stage.ended
+        },
+    }
+
+
+def _tidy(settings: Settings, folder: Path) -> None:
+    """Stop what was started and remove the folder, whatever happened."""
+    from vmie_tui.commands.jobs import stop_worker
+
+    try:
+        stop_worker(settings)
+        launch.stop(settings.demo_dir)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,98 @@
+"""``vmie-tui inventory``, and finding machines by name for other commands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from vmie_tui import settings as settings_module
+from vmie_tui.commands.common import Session, json_option, out, out_json, pass_session, say, size_text, table
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.machine import Inventory, Machine
+from vmie_tui.settings import Profile, Settings
+
+OFFERED = 8  # how many candidates an error names
+
+
+@click.command()
+@click.option("--filter", "terms", default="", metavar="TERMS", help="Words a VM must show; !word must be absent.")
+@json_option
+@pass_session
+def inventory(session: Session, terms: str, as_json: bool) -> None:
+    """List the virtual machines of the vCenter.
+
+    Example: vmie-tui inventory --filter 'web !win'
+    """
+    found = read(session.settings)
+    machines = [machine for machine in found.machines if matches(machine, terms.split())]
+    if as_json:
+        out_json(
+            {
+                "vcenter": found.vcenter.host,
+                "taken_at": found.taken_at.isoformat(),
+                "machines": [{**machine.to_json(), "path": machine.path} for machine in machines],
+            }
+        )
+        return
+    rows = [
+        (vm.name, vm.power.value, vm.os_name, str(len(vm.disks)), size_text(vm.size), vm.firmware.value, vm.path)
+        for vm in machines
+    ]
+    out(table(("NAME", "POWER", "GUEST OS", "DISKS", "SIZE", "BOOT", "PATH"), rows, right=frozenset({3, 4})))
+    say(f"{len(machines)} of {len(found.machines)} VMs on {found.vcenter.host}")
+
+
+def read(settings: Settings, profile: Profile | None = None) -> Inventory:
+    """Everything the profile's account may see, now; kept for the next start of the app."""
+    from vmie_tui.services.vsphere.cache import save_cached
+    from vmie_tui.services.vsphere.inventory import read_inventory
+    from vmie_tui.services.vsphere.session import connect
+
+    used = profile or settings.profile()
+    if used.vcenter is None:
+        raise ServiceError(ErrorKind.INVALID, "the profile names no vCenter", subject=used.name)
+    password = settings_module.password_for(used)
+    if password is None:
+        raise ServiceError(
+            ErrorKind.LOGIN,
+            "there is no password for this vCenter",
+            subject=f"{used.vcenter.user}@{used.vcenter.host}",
+            remedy=f"Set {settings_module.PASSWORD_VARIABLE}, name a password_file, or store it in the keyring",
+        )
+    with connect(used.vcenter, password) as vsphere:
+        found = read_inventory(vsphere)
+    save_cached(settings.cache_dir, used.vcenter, found)
+    return found
+
+
+def matches(machine: Machine, terms: Sequence[str]) -> bool:
+    """Whether a machine shows every term and none of those that start with ``!``; case does not count."""
+    text = " ".join(
+        (machine.path, machine.power.value, machine.os_name, machine.guest_id, machine.host, machine.moid)
+    ).casefold()
+    return all(
+        term[1:].casefold() not in text if term.startswith("!") and len(term) > 1 else term.casefold() in text
+        for term in terms
+    )
+
+
+def find(machines: Sequence[Machine], wanted: str) -> Machine:
+    """The only machine of this name, path or id. Raises ServiceError that names all of several, or near misses."""
+    found = [machine for machine in machines if wanted in {machine.name, machine.path, machine.moid}]
+    if len(found) > 1:
+        raise ServiceError(
+            ErrorKind.INVALID,
+            f"{len(found)} virtual machines have this name",
+            subject=wanted,
+            remedy="Give the path of one of them: " + ", ".join(machine.path for machine in found),
+        )
+    if not found:
+        near = [machine.path for machine in machines if wanted.casefold() in machine.path.casefold()][:OFFERED]
+        raise ServiceError(
+            ErrorKind.NOT_FOUND,
+            "there is no virtual machine of this name",
+            subject=wanted,
+            remedy=f"Did you mean {', '.join(near)}" if near else "See 'vmie-tui inventory'",
+        )
+    return found[0]

@@ -1,0 +1,189 @@
+"""``vmie-tui jobs``, ``job``, ``cancel``, ``pause``, ``resume`` and ``worker``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from vmie_tui.commands.common import (
+    Session,
+    job_line,
+    json_option,
+    left_text,
+    out,
+    out_json,
+    pass_session,
+    percent_text,
+    say,
+    size_text,
+    table,
+)
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.job import DiskProgress, JobView
+from vmie_tui.settings import Settings
+
+if TYPE_CHECKING:
+    from vmie_tui.jobs.client import JobClient
+
+STOP_SECONDS = 15.0
+
+
+def _client(session: Session) -> JobClient:
+    from vmie_tui.jobs.client import JobClient
+
+    return JobClient(session.settings)
+
+
+@click.command()
+@click.option("--profile", help="Only jobs of this profile.")
+@json_option
+@pass_session
+def jobs(session: Session, profile: str | None, as_json: bool) -> None:
+    """List the jobs, newest first."""
+    client = _client(session)
+    views = client.jobs(profile)
+    if as_json:
+        out_json([view.to_json() for view in views])
+        return
+    rows = [
+        (
+            view.id,
+            view.name,
+            view.state.value,
+            view.stage.value if view.stage else "",
+            percent_text(view.fraction),
+            f"{size_text(view.rate)}/s" if view.rate else "",
+            left_text(view.eta_seconds),
+            view.image_id or view.message,
+        )
+        for view in views
+    ]
+    out(table(("JOB", "VM", "STATE", "STAGE", "DONE", "RATE", "LEFT", "WHAT"), rows, right=frozenset({4, 5, 6})))
+    if any(view.state.live for view in views) and not client.worker().alive:
+        say("no worker is running: 'vmie-tui worker' takes the jobs up")
+
+
+@click.command()
+@click.argument("job_id", metavar="ID")
+@click.option("--log", "with_log", is_flag=True, help="Show the job's log too.")
+@json_option
+@pass_session
+def job(session: Session, job_id: str, with_log: bool, as_json: bool) -> None:
+    """Show one job. ID may be shortened as long as it names one job."""
+    client = _client(session)
+    view = client.job(job_id)
+    lines = client.log(view.id) if with_log else []
+    if as_json:
+        data = view.to_json()
+        if with_log:
+            data["log"] = [{"at": line.at.isoformat(), "level": line.level, "text": line.text} for line in lines]
+        out_json(data)
+        return
+    _show(view)
+    for line in lines:
+        out(f"{line.at.astimezone():%H:%M:%S}  {line.level:<7}  {line.text}")
+
+
+def _show(view: JobView) -> None:
+    out(f"job      {view.id}  {view.kind} {view.name}  ({view.profile})")
+    out(f"state    {job_line(view)}")
+    out(f"from     {view.source}")
+    out(f"to       {view.target}")
+    for stage in view.stages:
+        seconds = (stage.ended - stage.started).total_seconds() if stage.started and stage.ended else None
+        out(f"stage    {stage.stage.value:<9} {stage.state.value}{f'  {seconds:.1f} s' if seconds is not None else ''}")
+    for disk in view.disks:
+        out(f"disk     {_disk_text(disk)}")
+    if view.task_id:
+        progress = "" if view.task_progress is None else f"  {view.task_progress}%"
+        out(f"task     {view.task_id}  {view.task_message}{progress}")
+    if view.image_id:
+        out(f"image    {view.image_id}")
+
+
+def _disk_text(disk: DiskProgress) -> str:
+    judged = {True: "sha256 equal to the host's", False: "sha256 DIFFERS from the host's", None: ""}[disk.verified]
+    moved = f"{size_text(disk.done)}{f' of {size_text(disk.total)}' if disk.total else ''}"
+    rate = f"{size_text(disk.rate)}/s" if disk.rate else ""
+    parts = (disk.label, size_text(disk.capacity), disk.state.value, moved, rate, judged, disk.snapshot_id)
+    return "  ".join(part for part in parts if part)
+
+
+def _steer(name: str, doc: str, done: str, act: Callable[[JobClient, str], None]) -> click.Command:
+    @click.command(name, help=doc)
+    @click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
+    @pass_session
+    def command(session: Session, job_ids: tuple[str, ...]) -> None:
+        client = _client(session)
+        for job_id in [client.job(prefix).id for prefix in job_ids]:
+            act(client, job_id)
+            say(f"{job_id}: {done}")
+
+    return command
+
+
+cancel = _steer(
+    "cancel",
+    "Stop jobs for good: lease, uploads, snapshot and import task are cleaned up.",
+    "cancel requested",
+    lambda client, job_id: client.cancel(job_id),
+)
+pause = _steer(
+    "pause",
+    "Stop jobs for now; what was uploaded is kept.",
+    "pause requested",
+    lambda client, job_id: client.pause(job_id),
+)
+resume = _steer(
+    "resume",
+    "Go on with jobs that were paused, wait for a login or failed, where they stopped.",
+    "resumed",
+    lambda client, job_id: client.resume(job_id),
+)
+
+
+@click.command()
+@click.option("--idle-minutes", type=click.FloatRange(min=0), help="Leave after so long without work; else never.")
+@click.option("--status", is_flag=True, help="Only say whether a worker runs.")
+@click.option("--stop", is_flag=True, help="End the running worker; its jobs go on with the next one.")
+@json_option
+@pass_session
+def worker(session: Session, idle_minutes: float | None, status: bool, stop: bool, as_json: bool) -> int:
+    """Do the work of all jobs, in the foreground. The app starts one in the background when needed."""
+    if stop:
+        pid = stop_worker(session.settings)
+        say(f"worker {pid} ended" if pid else "no worker is running")
+        return 0
+    if status:
+        found = _client(session).worker()
+        since = found.since.isoformat() if found.since else None
+        if as_json:
+            out_json({**{key: getattr(found, key) for key in ("alive", "pid", "running", "queued")}, "since": since})
+        else:
+            out(f"running as {found.pid}" if found.alive else "not running")
+            out(f"{found.running} jobs running, {found.queued} queued")
+        return 0
+    from vmie_tui.jobs.worker import run
+
+    return run(session.settings, idle_minutes=idle_minutes)
+
+
+def stop_worker(settings: Settings) -> int | None:
+    """End the running worker and wait for its end; its pid, None when none ran. Raises ServiceError."""
+    from vmie_tui.jobs.process import worker_pid
+
+    pid = worker_pid(settings.state_dir)
+    if not pid:
+        return None
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while worker_pid(settings.state_dir) == pid:
+        if time.monotonic() > deadline:
+            raise ServiceError(ErrorKind.LOCAL, f"the worker did not end within {STOP_SECONDS:.0f} s", subject=str(pid))
+        time.sleep(0.05)
+    return pid

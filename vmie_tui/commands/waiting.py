@@ -1,0 +1,50 @@
+"""Waiting for jobs and saying what happens to them, in plain lines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from vmie_tui.commands.common import job_line, say
+from vmie_tui.jobs.client import JobClient
+from vmie_tui.model.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LOGIN, EXIT_OK, ErrorKind, exit_code
+from vmie_tui.model.job import JobView
+from vmie_tui.model.task import JobState
+
+LOOK_SECONDS = 0.3
+SAY_SECONDS = 2.0  # between two lines about the same stage of a job
+STILL = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.NEEDS_LOGIN, JobState.PAUSED})
+
+
+def wait_for(client: JobClient, ids: Sequence[str]) -> list[JobView]:
+    """The jobs once none of them moves any more without the user. Interrupting only ends the waiting."""
+    said: dict[str, tuple[object, float]] = {}
+    while True:
+        views = [client.job(job_id) for job_id in ids]
+        for view in views:
+            key, at = said.get(view.id, (None, 0.0))
+            now = time.monotonic()
+            new_key = (view.state, view.stage, view.task_message)
+            if new_key != key or (view.state not in STILL and now - at >= SAY_SECONDS):
+                said[view.id] = (new_key, now)
+                say(job_line(view))
+        if all(view.state in STILL for view in views):
+            return views
+        client.ensure_worker()
+        time.sleep(LOOK_SECONDS)
+
+
+def exit_code_of(views: Sequence[JobView]) -> int:
+    """The exit code for jobs that ended: the worst of theirs."""
+    codes = {EXIT_OK}
+    for view in views:
+        if view.state is JobState.NEEDS_LOGIN:
+            codes.add(EXIT_LOGIN)
+        elif view.state is JobState.CANCELLED:
+            codes.add(EXIT_INTERRUPTED)
+        elif view.state is JobState.FAILED:
+            kind = view.problem.kind if view.problem else ErrorKind.REMOTE
+            codes.add(exit_code(kind) if kind is ErrorKind.REFUSED else EXIT_FAILED)
+        elif view.state is not JobState.DONE:
+            codes.add(EXIT_FAILED)
+    return EXIT_FAILED if EXIT_FAILED in codes else max(codes)

@@ -1,0 +1,113 @@
+"""Start, find and stop the simulators as a process of their own, which outlives whoever started it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+import tomllib
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.pidlock import holder
+from vmie_tui.settings import DEMO
+
+LOCK_FILE, PROFILE_FILE, LOG_FILE = "serve.lock", "profile.toml", "serve.log"
+START_SECONDS, STOP_SECONDS = 60.0, 10.0
+DEMO_SPEED = 60.0  # of the simulated AWS: a conversion of twenty minutes takes twenty seconds
+DEMO_RATE = 16_000_000  # bytes a second of each disk's stream: one can watch it
+DEMO_IDLE_HOURS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How to simulate. ``rate`` is bytes a second per disk stream, 0 for no limit; ``fleet``: company or tiny."""
+
+    speed: float = DEMO_SPEED
+    rate: int = DEMO_RATE
+    scale: int = 0
+    idle_hours: float = DEMO_IDLE_HOURS
+    fleet: str = "company"
+
+    def arguments(self, root: Path) -> list[str]:
+        """The command line of the process that serves."""
+        return [
+            *(sys.executable, "-m", "vmie_tui.simulators.serve", str(root)),
+            *("--speed", f"{self.speed:g}", "--rate", str(self.rate), "--scale", str(self.scale)),
+            *("--idle-hours", f"{self.idle_hours:g}", "--fleet", self.fleet),
+        ]
+
+
+def running(root: Path) -> int | None:
+    """The pid of the simulators that serve ``root`` and are ready; None when there are none."""
+    pid = holder(root / LOCK_FILE)
+    return pid if pid and (root / PROFILE_FILE).exists() else None
+
+
+def start(root: Path, wanted: Wanted) -> int:
+    """Start the simulators, detached, unless they run; wait until they are ready; their pid. Raises ServiceError."""
+    pid = running(root)
+    if pid:
+        return pid
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    log = os.open(root / LOG_FILE, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    try:
+        process = subprocess.Popen(  # noqa: S603 - this very program
+            wanted.arguments(root), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    finally:
+        os.close(log)
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        pid = running(root)
+        if pid:
+            return pid
+        if process.poll() is not None:
+            break
+        time.sleep(0.05)
+    raise ServiceError(
+        ErrorKind.LOCAL,
+        "the simulators did not start",
+        subject=str(root / LOG_FILE),
+        remedy="See the end of that file; they need the extra 'demo': pip install 'vmie-tui[demo]'",
+    )
+
+
+def stop(root: Path) -> bool:
+    """End the simulators of ``root``; False when none ran. Raises ServiceError when they do not end."""
+    pid = holder(root / LOCK_FILE)
+    if not pid:
+        return False
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while holder(root / LOCK_FILE) == pid:
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+            raise ServiceError(ErrorKind.LOCAL, "the simulators had to be killed", subject=str(pid))
+        time.sleep(0.05)
+    return True
+
+
+class Admin:
+    """The ``/_sim/`` paths of the simulators that serve ``root`` (see `control.py`)."""
+
+    def __init__(self, root: Path) -> None:
+        profile = tomllib.loads((root / PROFILE_FILE).read_text(encoding="utf-8"))["profiles"][DEMO]
+        vcenter, aws = profile["vcenter"], profile["aws"]
+        self.urls = {"vcenter": f"https://{vcenter['host']}:{vcenter['port']}", "aws": aws["endpoint_url"].rstrip("/")}
+        self._context = ssl.create_default_context(cafile=vcenter["ca_file"])
+
+    def __call__(self, service: str, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """One request; ``service`` is vcenter or aws, ``path`` what follows ``/_sim/``. Raises OSError."""
+        data = json.dumps(body).encode() if body is not None else None
+        request = urllib.request.Request(f"{self.urls[service]}/_sim/{path}", data=data, method=method)  # noqa: S310
+        with urllib.request.urlopen(request, context=self._context, timeout=30) as response:  # noqa: S310 - loopback
+            answer: dict[str, Any] = json.load(response)
+        return answer

@@ -1,0 +1,162 @@
+"""The process that simulates: a vCenter and an AWS on loopback, until told to stop or left alone for long.
+
+``python -m vmie_tui.simulators.serve ROOT``. ROOT gets the TLS files, the AWS credentials file, the vCenter password
+file and, last of all and at once, ``profile.toml``: whoever sees that file finds both services answering.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vmie_tui.pidlock import PidLock
+from vmie_tui.settings import DEMO
+from vmie_tui.simulators.control import SimClock, make_tls
+from vmie_tui.simulators.launch import LOCK_FILE, PROFILE_FILE
+from vmie_tui.simulators.spec import FleetSpec
+
+if TYPE_CHECKING:
+    from vmie_tui.simulators.aws.server import AwsSimulator
+    from vmie_tui.simulators.vcenter.server import VCenterSimulator
+
+BUCKET, REGION, PREFIX = "vmie-demo-import", "eu-west-1", "vmie/"
+LOOK_SECONDS = 5.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM, SIGINT or idleness; 1 when ROOT is served already."""
+    options = _options(arguments)
+    root: Path = options.root
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    root.chmod(0o700)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with PidLock(root / LOCK_FILE) as lock, ExitStack() as stack:
+        if not lock.acquire():
+            sys.stderr.write(f"simulators already serve {root}\n")
+            return 1
+        _remove_profile(root)
+        tls = make_tls(root / "tls")
+        vcenter, aws = _make(options, root, tls)
+        stack.enter_context(vcenter)
+        stack.enter_context(aws)
+        aws.seed(bucket=BUCKET)
+        stack.callback(_remove_profile, root)
+        description = _write_profile(root, vcenter, aws)
+        if options.json:
+            sys.stdout.write(json.dumps(description, indent=2) + "\n")
+            sys.stdout.flush()
+        _wait(ended, vcenter, aws, options.idle_hours * 3600)
+    return 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="vmie-tui simulate", description="Simulate a vCenter and an AWS on loopback.")
+    parser.add_argument("root", type=Path, help="folder for everything that is simulated")
+    parser.add_argument("--speed", type=float, default=1.0, help="how many times as fast the AWS clock runs")
+    parser.add_argument("--rate", type=int, default=0, help="bytes a second of each disk's stream, 0 for no limit")
+    parser.add_argument("--scale", type=int, default=0, help="at least so many virtual machines")
+    parser.add_argument("--fleet", choices=("company", "tiny"), default="company")
+    parser.add_argument("--idle-hours", type=float, default=0.0, help="stop after so long without a request, 0: never")
+    parser.add_argument("--json", action="store_true", help="print endpoints and credentials once ready")
+    return parser.parse_args(arguments)
+
+
+def _fleet(name: str, scale: int) -> FleetSpec:
+    if name == "tiny":
+        from vmie_tui.simulators.fleet.tiny import tiny
+
+        return tiny()
+    from vmie_tui.simulators.fleet.company import company
+
+    return company(scale=scale or None)
+
+
+def _make(options: argparse.Namespace, root: Path, tls: Any) -> tuple[VCenterSimulator, AwsSimulator]:
+    from vmie_tui.simulators.aws.server import AwsSimulator
+    from vmie_tui.simulators.vcenter.server import VCenterSimulator
+
+    # Two clocks: a fast one would let leases time out between two reports of an honest client.
+    vcenter = VCenterSimulator(
+        _fleet(options.fleet, options.scale), root / "vcenter", tls=tls, nfc_rate=options.rate or None
+    )
+    aws = AwsSimulator(root / "aws", tls=tls, region=REGION, clock=SimClock(options.speed))
+    return vcenter, aws
+
+
+def _remove_profile(root: Path) -> None:
+    (root / PROFILE_FILE).unlink(missing_ok=True)
+
+
+def _private(path: Path, text: str) -> Path:
+    """Write a file only its owner can read, whole or not at all."""
+    draft = path.with_name(f".{path.name}.new")
+    draft.unlink(missing_ok=True)
+    with open(os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123
+        file.write(text)
+    draft.replace(path)
+    return path
+
+
+def _write_profile(root: Path, vcenter: VCenterSimulator, aws: AwsSimulator) -> dict[str, Any]:
+    """Write credentials, password and profile; what ``simulate --json`` prints."""
+    ca = root / "tls" / "ca.pem"
+    keys = {"aws_access_key_id": aws.access_key, "aws_secret_access_key": aws.secret_key}
+    lines = "".join(f"{key} = {value}\n" for key, value in keys.items())
+    credentials = _private(root / "credentials", f"[{DEMO}]\n{lines}")
+    password = _private(root / "vcenter-password", vcenter.password)
+    sections: dict[str, dict[str, Any]] = {
+        "vcenter": {
+            "host": vcenter.host,
+            "port": vcenter.port,
+            "user": vcenter.user,
+            "ca_file": str(ca),
+            "password_file": str(password),
+        },
+        "aws": {
+            "profile": DEMO,
+            "region": REGION,
+            "endpoint_url": aws.url,
+            "ca_bundle": str(ca),
+            "credentials_file": str(credentials),
+            "bucket": BUCKET,
+            "prefix": PREFIX,
+        },
+    }
+    text = "# Written by the simulators, removed when they stop.\n"
+    for name, values in sections.items():
+        text += f"\n[profiles.{DEMO}.{name}]\n"
+        text += "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+    profile = _private(root / PROFILE_FILE, text)
+    return {
+        "pid": os.getpid(),
+        "profile": str(profile),
+        "vcenter": {**sections["vcenter"], "password": vcenter.password, "thumbprint": vcenter.thumbprint},
+        "aws": {**sections["aws"], **keys},
+    }
+
+
+def _wait(ended: threading.Event, vcenter: VCenterSimulator, aws: AwsSimulator, idle_seconds: float) -> None:
+    """Until ``ended``, or until no request came for so long."""
+    seen, since = 0, time.monotonic()
+    while not ended.wait(LOOK_SECONDS):
+        count = sum(sum(simulator.stats.snapshot().values()) for simulator in (vcenter, aws))
+        if count != seen:
+            seen, since = count, time.monotonic()
+        elif idle_seconds and time.monotonic() - since > idle_seconds:
+            return
+
+
+if __name__ == "__main__":
+    sys.exit(main())
