@@ -23,8 +23,6 @@ from vmie_tui.simulators.vcenter.wire import Raw, dump, dump_fault, escape, loca
 log = logging.getLogger(__name__)
 
 ANONYMOUS = frozenset({"RetrieveServiceContent", "Login", "CurrentTime", "Fetch"})
-# methods whose names a class with two meanings shares, or that the schema leaves without a privilege
-PRIVILEGES = {"ReconfigVM_Task": "", "Destroy_Task": "", "Rename_Task": ""}
 
 
 class DroppedError(Exception):
@@ -175,4 +173,4 @@ def _fault(fault: Any) -> str:
 
 
 def _envelope(inside: str) -> bytes:
-    return (SoapAdapter.XML_HEADER + "\n" + SoapAdapter.SOAP_START + inside + SoapAdapter.SOAP_END).encode()
+    return f"{SoapAdapter.XML_HEADER}\n{SoapAdapter.SOAP_START}{inside}{SoapAdapter.SOAP_END}".encode()

@@ -73,7 +73,7 @@ class Handler(BaseHTTPRequestHandler):
     def parts(self) -> Parts:
         return self.server.parts
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+    def log_message(self, format: str, *args: Any) -> None:
         log.debug(format, *args)
 
     def _reply(self, status: int, body: bytes = b"", kind: str = "text/plain", **headers: str) -> None:
@@ -134,7 +134,8 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._reply(404)
 
-    do_HEAD = do_GET
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
     def _control(self, body: bytes) -> None:
         place = urlsplit(self.path)
@@ -211,18 +212,21 @@ class Handler(BaseHTTPRequestHandler):
             self._reply(401, b"Unauthorized", WWW_Authenticate='Basic realm="VMware HTTP server"')
             return
         fault = parts.center.faults.take(f"folder:{self.command}", path)
-        if fault is not None and fault.action == "delay":
-            parts.stopped.wait(fault.seconds)
-        elif fault is not None and fault.action == "reset":
-            self._drop()
-            return
+        match None if fault is None else fault.action:
+            case "delay":
+                parts.stopped.wait(fault.seconds if fault else 0)
+            case "reset":
+                self._drop()
+                return
+            case "error":
+                self._reply(fault.status if fault else 500)
+                return
+        found: Found | None = None
         try:
-            if fault is not None and fault.action == "error":
-                raise RefusedError(fault.status, fault.message)
             found = parts.folders.find(path, query.get("dcPath", [""])[0], query.get("dsName", [""])[0])
             part = byte_range(self.headers.get("Range"), found.size)
         except RefusedError as refused:
-            headers = {"Content_Range": f"bytes */{found.size}"} if refused.status == 416 else {}
+            headers = {"Content_Range": f"bytes */{found.size}"} if found is not None else {}
             self._reply(refused.status, refused.text.encode(), **headers)
             return
         first, end = part or (0, found.size)

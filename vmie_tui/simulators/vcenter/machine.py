@@ -73,8 +73,20 @@ class Held:
 class SnapshotNode(Managed):
     """A snapshot: a managed object and its place in the machine's tree."""
 
-    __slots__ = ("above", "below", "changed_at", "config", "description", "held", "machine", "number", "quiesced")
-    __slots__ += ("created", "label", "power")
+    __slots__ = (
+        "above",
+        "below",
+        "changed_at",
+        "config",
+        "created",
+        "description",
+        "held",
+        "label",
+        "machine",
+        "number",
+        "power",
+        "quiesced",
+    )
 
     def __init__(self, moid: str, machine: Machine, above: SnapshotNode | None) -> None:
         super().__init__(vim.vm.Snapshot, moid)
@@ -113,9 +125,27 @@ class SnapshotNode(Managed):
 class Machine(Managed):
     """A virtual machine. Change its attributes under the registry's lock, then `Registry.touch` it."""
 
-    __slots__ = ("bios_uuid", "cbt", "cbt_active", "consolidate", "current", "datastore", "describe", "disks")
-    __slots__ += ("host", "instance_uuid", "label", "lease", "networks", "pool", "power", "power_since")
-    __slots__ += ("roots", "snapshot_count", "spec")
+    __slots__ = (
+        "bios_uuid",
+        "cbt",
+        "cbt_active",
+        "consolidate",
+        "current",
+        "datastore",
+        "describe",
+        "disks",
+        "host",
+        "instance_uuid",
+        "label",
+        "lease",
+        "networks",
+        "pool",
+        "power",
+        "power_since",
+        "roots",
+        "snapshot_count",
+        "spec",
+    )
 
     def __init__(self, moid: str, parent: Managed, spec: VmSpec, describe: dict[str, Any]) -> None:
         super().__init__(vim.VirtualMachine, moid, parent)

@@ -30,7 +30,7 @@ class Selector:
         self._center, self._objects, self._owner = center, center.registry.objects, owner
 
     def objects(self, spec: Any) -> list[Managed]:
-        """The selected objects, each once, in the order found; raises ManagedObjectNotFound for a start that is gone."""
+        """The selected objects, each once, in the order found; raises ManagedObjectNotFound for a start gone."""
         found: dict[str, Managed] = {}
         for start in spec.objectSet:
             managed = self._objects.get(start.obj._moId)

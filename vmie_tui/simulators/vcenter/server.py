@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
 import ssl
 import threading
 import uuid
-from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from pyVmomi import vim
 
-from vmie_tui.simulators.control import Faults, SimClock, Stats, TlsFiles, admin
+from vmie_tui.simulators.control import Faults, SimClock, Stats, TlsFiles
 from vmie_tui.simulators.spec import FleetSpec
 from vmie_tui.simulators.vcenter.authorization import Authorization
 from vmie_tui.simulators.vcenter.builder import Builder
@@ -23,6 +20,7 @@ from vmie_tui.simulators.vcenter.calls import Call
 from vmie_tui.simulators.vcenter.center import Center, Options
 from vmie_tui.simulators.vcenter.changed import ChangedBlocks
 from vmie_tui.simulators.vcenter.collector import Collector
+from vmie_tui.simulators.vcenter.controls import Controls
 from vmie_tui.simulators.vcenter.dispatch import Dispatcher
 from vmie_tui.simulators.vcenter.folder import Folders
 from vmie_tui.simulators.vcenter.http import Server
@@ -100,6 +98,7 @@ class VCenterSimulator:
         self.stopped = threading.Event()
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
+        self._controls = Controls(self)
         self._assemble(fleet)
 
     def _assemble(self, fleet: FleetSpec) -> None:
@@ -198,7 +197,8 @@ class VCenterSimulator:
                     return managed
         raise KeyError(moid_or_name)
 
-    def _disk(self, moid_or_name: str, key: int) -> VmDisk:
+    def disk(self, moid_or_name: str, key: int) -> VmDisk:
+        """A machine's disk by device key; raises KeyError."""
         disk = self.machine(moid_or_name).disk(key)
         if disk is None:
             raise KeyError(f"{moid_or_name} has no disk {key}")
@@ -210,12 +210,12 @@ class VCenterSimulator:
 
     def disk_path(self, moid_or_name: str, disk_key: int) -> Path:
         """The raw file with a disk's present content, made if it is not there yet."""
-        return self._disk(moid_or_name, disk_key).content.path()
+        return self.disk(moid_or_name, disk_key).content.path()
 
     def write_disk(self, moid_or_name: str, disk_key: int, offset: int, content: bytes) -> None:
         """Write to a disk as its guest would."""
         with self.center.registry.lock:
-            self.changed.write(self.machine(moid_or_name), self._disk(moid_or_name, disk_key), offset, content)
+            self.changed.write(self.machine(moid_or_name), self.disk(moid_or_name, disk_key), offset, content)
 
     def reset_change_tracking(self, moid_or_name: str) -> None:
         with self.center.registry.lock:
@@ -252,58 +252,9 @@ class VCenterSimulator:
         with self.center.registry.lock:
             self.sessions.expire_all()
 
-    # ---- /_sim/
-
     def control(self, method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, dict[str, Any]]:
-        """Answer one control request: those of both simulators, and this one's own.
-
-        POST rate {"nfc": bytes per second or null}; POST options {Options field: value}; POST privileges
-        {"revoke"|"grant": name, "entity": id or name}; POST sessions {} ends all; POST power {"vm", "state"};
-        POST remove {"vm"}; POST write {"vm", "key", "offset", "data": base64}; GET disks?vm=name.
-        """
-        try:
-            given: dict[str, Any] = json.loads(body or b"{}")
-            answer = self._own_control(method, path.removeprefix("/_sim/"), query, given)
-        except (KeyError, TypeError, ValueError) as error:
-            return 400, {"error": str(error)}
-        if answer is not None:
-            return 200, answer
-        return admin(method, path, body, clock=self.clock, faults=self.faults, stats=self.stats)
-
-    def _own_control(
-        self, method: str, what: str, query: dict[str, str], given: dict[str, Any]
-    ) -> dict[str, Any] | None:
-        match method, what:
-            case "POST", "rate":
-                self.options.nfc_rate = given["nfc"]
-            case "POST", "options":
-                known = {field.name for field in fields(Options)}
-                for name in given:
-                    if name not in known:
-                        raise KeyError(f"no such option: {name}")
-                for name, value in given.items():
-                    setattr(self.options, name, value)
-            case "POST", "privileges":
-                if "revoke" in given:
-                    self.revoke(given["revoke"], given.get("entity"))
-                if "grant" in given:
-                    self.grant(given["grant"], given.get("entity"))
-            case "POST", "sessions":
-                self.expire_sessions()
-            case "POST", "power":
-                self.set_power(given["vm"], given["state"])
-            case "POST", "remove":
-                self.remove_machine(given["vm"])
-            case "POST", "write":
-                self.write_disk(given["vm"], given["key"], given["offset"], base64.b64decode(given["data"]))
-            case "GET", "disks":
-                return {"disks": [self._disk_row(disk) for disk in self.machine(query["vm"]).disks]}
-            case _:
-                return None
-        return {"ok": True}
-
-    def _disk_row(self, disk: VmDisk) -> dict[str, Any]:
-        return {"key": disk.key, "label": disk.label, "capacity": disk.capacity, "path": str(disk.content.path())}
+        """Answer one ``/_sim/`` request."""
+        return self._controls.answer(method, path, query, body)
 
 
 def _colons(text: str) -> str:

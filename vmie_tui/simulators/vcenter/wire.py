@@ -76,12 +76,12 @@ def _wsdl_name(out: list[str], tag: str, value: Any) -> None:
 
 
 def _reference(out: list[str], tag: str, value: Any, attributes: str = "") -> None:
-    out.append(f'<{tag}{attributes} type="{type_name(type(value))}">{escape(value._moId)}</{tag}>')
+    out.append(f'<{tag}{attributes} type="{type_name(value.__class__)}">{escape(value._moId)}</{tag}>')
 
 
 def _fault(out: list[str], tag: str, value: Any, attributes: str = "") -> None:
     out.append(f"<{tag}{attributes}>")
-    _object(out, "fault", value, f' xsi:type="{type_name(type(value))}"', skip="msg")
+    _object(out, "fault", value, f' xsi:type="{type_name(value.__class__)}"', skip="msg")
     if value.msg is not None:
         _text(out, "localizedMessage", value.msg)
     out.append(f"</{tag}>")
@@ -92,14 +92,14 @@ def _anything(out: list[str], tag: str, value: Any) -> None:
 
 
 @cache
-def type_name(kind: type) -> str:
+def type_name(kind: Any) -> str:
     """The WSDL name of a class as it is known in our version (a newer class goes out as its older parent)."""
     name: str = VmomiSupport.GetWsdlName(VmomiSupport.GetCompatibleType(kind, VERSION))
     return name
 
 
 @cache
-def _writer(declared: type) -> Write:
+def _writer(declared: Any) -> Write:
     """How a value of this declared type is written."""
     writer: Write
     if declared is object:
@@ -113,7 +113,7 @@ def _writer(declared: type) -> Write:
     elif issubclass(declared, datetime):
         writer = _date
     elif issubclass(declared, list):
-        writer = _items(_writer(declared.Item))  # type: ignore[attr-defined]
+        writer = _items(_writer(declared.Item))
     elif issubclass(declared, vmodl.MethodFault):
         writer = _fault
     elif issubclass(declared, VmomiSupport.DataObject):
@@ -137,18 +137,18 @@ def _items(write: Write) -> Write:
 
 def _objects_of(declared: type) -> Write:
     def one(out: list[str], tag: str, value: Any) -> None:
-        kind = type(value)
+        kind = value.__class__
         _object(out, tag, value, "" if kind is declared else f' xsi:type="{type_name(kind)}"')
 
     return one
 
 
 @cache
-def _plan(kind: type) -> tuple[tuple[str, Write], ...]:
+def _plan(kind: Any) -> tuple[tuple[str, Write], ...]:
     """(property, writer) of a class, in the order of the schema, without what our version does not know."""
     return tuple(
         (info.name, _writer(info.type))
-        for info in kind._GetPropertyList()  # type: ignore[attr-defined]
+        for info in kind._GetPropertyList()
         if VmomiSupport.IsChildVersion(VERSION, info.version)
     )
 
@@ -170,7 +170,7 @@ def _object(out: list[str], tag: str, value: Any, attributes: str, skip: str = "
 def _fields(out: list[str], tag: str, value: Any, attributes: str, skip: str) -> None:
     fields = value.__dict__
     out.append(f"<{tag}{attributes}>")
-    for name, write in _plan(type(value)):
+    for name, write in _plan(value.__class__):
         item = fields.get(name)
         if item is not None and name != skip:
             write(out, name, item)
@@ -178,7 +178,7 @@ def _fields(out: list[str], tag: str, value: Any, attributes: str, skip: str) ->
 
 
 @cache
-def _xsi(declared: type) -> str:
+def _xsi(declared: Any) -> str:
     space, name = VmomiSupport.GetQualifiedWsdlName(declared)
     return f' xsi:type="{"xsd:" if space == VmomiSupport.XMLNS_XSD else ""}{name}"'
 
@@ -190,7 +190,7 @@ def write_any(out: list[str], tag: str, value: Any, declared: type) -> None:
     elif isinstance(value, vmodl.MethodFault):
         _fault(out, tag, value, ' xsi:type="LocalizedMethodFault"')
     elif isinstance(value, VmomiSupport.DataObject):
-        _object(out, tag, value, f' xsi:type="{type_name(type(value))}"')
+        _object(out, tag, value, f' xsi:type="{type_name(value.__class__)}"')
     elif isinstance(value, list):
         _array(out, tag, value, declared)
     else:
@@ -243,7 +243,7 @@ def dump_any(tag: str, value: Any, declared: type = object) -> str:
 def dump_fault(fault: Any) -> str:
     """The inside of a SOAP fault's detail element."""
     out: list[str] = []
-    name = type_name(type(fault))
+    name = type_name(fault.__class__)
     _object(out, f"{name}Fault", fault, f' xmlns="{NAMESPACE}" xsi:type="{name}"', skip="msg")
     return "".join(out)
 
