@@ -17,7 +17,6 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.theme import Theme
 from textual.worker import get_current_worker
 
 from vmie_tui.model.errors import EXIT_OK, ErrorKind, Problem
@@ -26,6 +25,7 @@ from vmie_tui.screens.actions import APP, bindings
 from vmie_tui.screens.backend import AwsStatus, Backend, LiveBackend
 from vmie_tui.screens.base import FrameScreen, problem_of
 from vmie_tui.screens.palette import ActionProvider
+from vmie_tui.screens.theme import ANSI_VARIABLES, THEME, VARIABLES
 from vmie_tui.widgets.frame import Health, Part, Status, TitleBar
 
 if TYPE_CHECKING:
@@ -34,37 +34,14 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.5  # the worker writes progress twice a second
 QUIET_POLL_SECONDS = 2.0  # on other screens, for the worker's count in the status line
 
-# Colours are members of the 256 colour cube, so they look the same without truecolor.
-THEME = Theme(
-    name="vmie",
-    primary="#5fafff",
-    secondary="#87afd7",
-    accent="#ffaf5f",
-    success="#87d787",
-    warning="#ffd75f",
-    error="#ff8787",
-    foreground="#d0d0d0",
-    background="#121212",
-    surface="#1c1c1c",
-    panel="#262626",
-    dark=True,
-)
-VARIABLES = {"dim": "#949494", "rule": "#4e4e4e", "cursor": "#005f87", "cursor-blurred": "#303030"}
-ANSI_VARIABLES = {
-    "dim": "ansi_bright_black",
-    "rule": "ansi_bright_black",
-    "cursor": "ansi_blue",
-    "cursor-blurred": "ansi_black",
-}
 
-
-def _inventory() -> Screen[None]:
+def _inventory() -> Screen[bool]:
     from vmie_tui.screens.inventory import InventoryScreen
 
     return InventoryScreen()
 
 
-def _jobs() -> Screen[None]:
+def _jobs() -> Screen[bool]:
     from vmie_tui.screens.jobs import JobsScreen
 
     return JobsScreen()
@@ -74,7 +51,7 @@ class VmieApp(App[int]):
     """Give it any `Backend`; ``now`` is the clock (aware times)."""
 
     TITLE = "vmie-tui"
-    MODES: ClassVar[dict[str, str | Callable[[], Screen[None]]]] = {"inventory": _inventory, "jobs": _jobs}
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[bool]]]] = {"inventory": _inventory, "jobs": _jobs}
     DEFAULT_MODE = "inventory"
     COMMANDS = {ActionProvider}  # noqa: RUF012 - Textual's own type
     COMMAND_PALETTE_BINDING = "ctrl+p"

@@ -47,7 +47,9 @@ KEY_NAMES = {
 APP = (
     Action("app.inventory", "1", "mode('inventory')", "Inventory", "The virtual machines vCenter lets you see"),
     Action("app.jobs", "2", "mode('jobs')", "Jobs", "Imports running, waiting and done"),
-    Action("app.palette", "colon,ctrl+p", "command_palette", "Commands", "Find an action by name", "command", palette=False),
+    Action(
+        "app.palette", "colon,ctrl+p", "command_palette", "Commands", "Find an action by name", "command", palette=False
+    ),
     Action("app.help", "question_mark,f1", "help", "Help", "All keys of this screen", "help"),
     Action("app.login", "L", "login", "Log in again", "Check the AWS login, ask for the vCenter password"),
     Action("app.quit", "q,ctrl+q", "quit", "Quit", "Leave; running jobs go on in the worker", "quit"),
@@ -82,11 +84,9 @@ JOB = (
 WIZARD = (
     Action("wizard.back", "left,pageup", "step(-1)", "Step back", "What was entered stays", "back"),
     Action("wizard.next", "right,pagedown", "step(1)", "Next step", "What was entered stays", "next"),
-    Action("wizard.copy", "y", "copy", "Copy command", "The same import as an 'aws ec2' command", "copy command"),
+    Action("wizard.copy", "y", "copy", "Copy command", "The same import as an 'aws ec2' command"),
     Action("wizard.close", "escape", "close", "Close", "Leave without starting anything", "close"),
 )
-
-FORM_HINTS = (("↑↓", "move"), ("space", "choose"))
 
 
 def bindings(*groups: tuple[Action, ...]) -> list[Binding]:

@@ -11,7 +11,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from vmie_tui.model.errors import ErrorKind, Problem, VmieError
-from vmie_tui.screens.actions import APP, Action, bindings, hints
+from vmie_tui.screens.actions import APP, Action, hints
 from vmie_tui.widgets.frame import HintBar, StatusLine, TitleBar
 
 if TYPE_CHECKING:
@@ -33,16 +33,12 @@ def problem_of(error: BaseException) -> Problem:
     )
 
 
-class FrameScreen(Screen[None]):
-    """A screen inside the frame. Subclasses give ``MODE``, ``ACTIONS`` and `compose_body`."""
+class FrameScreen(Screen[bool]):
+    """A screen inside the frame. Subclasses give ``MODE``, ``ACTIONS``, their ``BINDINGS`` and `compose_body`."""
 
     MODE: ClassVar[str] = ""
     ACTIONS: ClassVar[tuple[Action, ...]] = ()
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (WIDE, "-wide")]
-
-    def __init_subclass__(cls, **keywords: object) -> None:
-        cls.BINDINGS = list(bindings(cls.ACTIONS))
-        super().__init_subclass__(**keywords)
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012 - Textual's own declaration
 
     @property
     def vmie(self) -> VmieApp:
@@ -54,8 +50,8 @@ class FrameScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         profile = self.backend.profile
-        badges = (profile.name.upper() if profile.demo else profile.name, "READ-ONLY" if profile.read_only else "")
-        yield TitleBar(MODES, self.MODE, "  ".join(badge for badge in badges if badge))
+        badge = "READ-ONLY" if profile.read_only else "DEMO" if profile.demo else ""
+        yield TitleBar(MODES, self.MODE, "" if profile.demo else profile.name, badge)
         yield StatusLine()
         yield from self.compose_body()
         yield HintBar()

@@ -2,62 +2,45 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
+from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
-from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input
-from textual.worker import get_current_worker
 
 from vmie_tui.model.errors import ErrorKind, Problem
-from vmie_tui.screens.actions import INVENTORY
-from vmie_tui.screens.base import FrameScreen, problem_of, style_sheet
+from vmie_tui.screens.actions import INVENTORY, bindings
+from vmie_tui.screens.base import FrameScreen, style_sheet
+from vmie_tui.screens.reading import Reader, ReadFailed, RowsRead
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.machine_detail import machine_lines
-from vmie_tui.widgets.machines import SORT_KEYS, MachineRow, MachineTable, machine_row, select
+from vmie_tui.widgets.machines import SORT_KEYS, MachineRow, MachineTable, select
+from vmie_tui.widgets.problem import age, nothing_configured, problem_lines
 from vmie_tui.widgets.table import LineTable
 from vmie_tui.widgets.text import Cell, Line, clean, fit, line_width, paragraph, plural, width
 
 if TYPE_CHECKING:
-    from vmie_tui.model.machine import Inventory, Machine
     from vmie_tui.screens.folders import Scope
-
-CHUNK = 1000  # rows judged in a thread before the screen hears of them
 
 
 class FilterInput(Input):
     """Filters while typing; esc gives the words up, enter and down keep them."""
 
-    BINDINGS: ClassVar = [("escape", "screen.clear", "Clear filter"), ("down", "screen.leave_filter", "To the table")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "screen.clear", "Clear filter"),
+        Binding("down", "screen.leave_filter", "To the table"),
+    ]
 
 
 class InventoryScreen(FrameScreen):
     MODE = "inventory"
     ACTIONS = INVENTORY
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(INVENTORY)]
     CSS_PATH = style_sheet(__file__)
-
-    class RowsRead(Message):
-        """The rows known so far. ``total`` is 0 when nobody knows it yet; ``taken_at`` is set once they are complete."""
-
-        def __init__(
-            self, rows: Sequence[MachineRow], total: int, taken_at: datetime | None, cached: bool, unreadable: int = 0
-        ) -> None:
-            super().__init__()
-            self.rows, self.total, self.taken_at = rows, total, taken_at
-            self.cached, self.unreadable = cached, unreadable
-
-        def can_replace(self, message: Message) -> bool:
-            return isinstance(message, InventoryScreen.RowsRead)
-
-    class ReadFailed(Message):
-        def __init__(self, problem: Problem) -> None:
-            super().__init__()
-            self.problem = problem
 
     def __init__(self) -> None:
         super().__init__()
@@ -116,26 +99,7 @@ class InventoryScreen(FrameScreen):
 
     @work(thread=True, exclusive=True, group="inventory", exit_on_error=False)
     def _read(self) -> None:
-        worker = get_current_worker()
-        try:
-            if not self._rows:
-                self._read_cached()
-            if not self.backend.has_password():
-                self.post_message(self.ReadFailed(Problem(ErrorKind.LOGIN, "the password is not known")))
-                return
-            known = Pages(self, worker_cancelled := lambda: worker.is_cancelled)
-            found = self.backend.inventory(known.add, worker_cancelled)
-            if not worker.is_cancelled:
-                known.done(found)
-        except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
-            if not worker.is_cancelled:
-                self.post_message(self.ReadFailed(problem_of(error)))
-
-    def _read_cached(self) -> None:
-        cached = self.backend.cached_inventory()
-        if cached is not None:
-            rows = [machine_row(machine, self.backend.check_machine(machine)) for machine in cached.machines]
-            self.post_message(self.RowsRead(rows, len(rows), cached.taken_at, cached=True))
+        Reader(self.backend, self.post_message).read(cached_first=not self._rows)
 
     @on(RowsRead)
     def _rows_read(self, event: RowsRead) -> None:
@@ -203,21 +167,18 @@ class InventoryScreen(FrameScreen):
         """What the table says when it has no row: why, and what to do."""
         table = self.table
         cells = max(20, table.text_width() - 2)
-        lines: list[Line] = [()]
+        margin: Line = ((" ", ""),)
         if self._problem:
-            lines += problem_lines(self._problem, cells)
+            lines = problem_lines(self._problem, cells, margin=" ")
         elif not self.backend.profile.vcenter:
-            lines += paragraph("No vCenter is configured in this profile.", cells, "title", ((" ", ""),))
-            lines += paragraph(f"Add one to {self.backend.profile.config_file}:", cells, "", ((" ", ""),))
-            lines += [((f"   {row}", "info"),) for row in EXAMPLE]
-            lines += paragraph("or try everything without one: vmie-tui demo", cells, "", ((" ", ""),))
+            lines = nothing_configured(self.backend.profile.config_file, cells)
         elif self._reading:
-            lines.append(((f" {self._reading}…", "dim"),))
+            lines = [((f" {self._reading}…", "dim"),)]
         elif self._rows:
-            lines += paragraph("No VM matches. esc clears the filter, then the folder.", cells, "dim", ((" ", ""),))
+            lines = paragraph("No VM matches. esc clears the filter, then the folder.", cells, "dim", margin)
         else:
-            lines += paragraph("vCenter shows no VM to this account. r reads again.", cells, "dim", ((" ", ""),))
-        table.empty = tuple(lines)
+            lines = paragraph("vCenter shows no VM to this account. r reads again.", cells, "dim", margin)
+        table.empty = ((), *lines)
         if not table.rows:
             table.update_size()
             table.refresh()
@@ -233,11 +194,7 @@ class InventoryScreen(FrameScreen):
         changed = row is None or row.machine.moid != getattr(self, "_detail_of", None)
         self._detail_of = row.machine.moid if row else None
         cells = self.detail.text_width() or self.app.size.width - 1
-        lines = machine_lines(row, cells) if row else self._problem_detail(cells)
-        self.detail.set_lines(lines, top=changed)
-
-    def _problem_detail(self, cells: int) -> list[Line]:
-        return machine_lines(None, cells)
+        self.detail.set_lines(machine_lines(row, cells), top=changed)
 
     # -- filter, folder, sort
 
@@ -335,7 +292,19 @@ class InventoryScreen(FrameScreen):
         if not rows:
             self.tell("There is no VM to import.", error=True)
             return
+        from vmie_tui.screens.draft import Draft
         from vmie_tui.screens.wizard import WizardScreen
+
+        profile = self.backend.profile
+        draft = Draft(
+            tuple(row.machine for row in rows),
+            profile.name,
+            profile.vcenter,
+            region=profile.region,
+            bucket=profile.bucket,
+            prefix=profile.prefix,
+            role_name=profile.role_name,
+        )
 
         def closed(started: bool | None) -> None:
             if started:
@@ -344,68 +313,4 @@ class InventoryScreen(FrameScreen):
                 self._show_scope()
                 self.vmie.action_mode("jobs")
 
-        self.app.push_screen(WizardScreen([row.machine for row in rows]), closed)
-
-
-class Pages:
-    """Collects pages of machines in the reading thread, judges them and tells the screen every `CHUNK` rows."""
-
-    def __init__(self, screen: InventoryScreen, cancelled: object) -> None:
-        self._screen = screen
-        self._cancelled = cancelled
-        self._rows: dict[str, MachineRow] = {}
-        self._told = 0
-        self._lock = threading.Lock()
-
-    def add(self, machines: Sequence[Machine], total: int) -> None:
-        with self._lock:
-            self._judge(machines)
-            if self._told == 0 or len(self._rows) - self._told >= CHUNK:
-                self._told = len(self._rows)
-                rows = list(self._rows.values())
-                self._screen.post_message(InventoryScreen.RowsRead(rows, total, None, cached=False))
-
-    def done(self, found: Inventory) -> None:
-        with self._lock:
-            missing = [machine for machine in found.machines if machine.moid not in self._rows]
-            self._judge(missing)
-            rows = [self._rows[machine.moid] for machine in found.machines]
-        message = InventoryScreen.RowsRead(rows, len(rows), found.taken_at, cached=False, unreadable=found.unreadable)
-        self._screen.post_message(message)
-
-    def _judge(self, machines: Sequence[Machine]) -> None:
-        check = self._screen.backend.check_machine
-        for machine in machines:
-            self._rows[machine.moid] = machine_row(machine, check(machine))
-
-
-EXAMPLE = (
-    "[profiles.prod.vcenter]",
-    'host = "vcenter.corp"',
-    'user = "svc-mig@vsphere.local"',
-    "[profiles.prod.aws]",
-    'region = "eu-west-1"',
-    'bucket = "migration-eu-west-1"',
-)
-
-
-def problem_lines(problem: Problem, cells: int) -> list[Line]:
-    """A problem in words: what failed, on which object, what to do, whether a retry is safe."""
-    subject = f"{problem.subject}: " if problem.subject else ""
-    lines = paragraph(f"{subject}{problem.what}", cells, "bad", ((" ", ""), ("✖", "bad"), (" ", "")))
-    rest: Line = (("   ", ""),)
-    if problem.detail and problem.detail not in problem.what:
-        code = f"{problem.code}: " if problem.code and problem.code not in problem.detail else ""
-        lines += paragraph(f"{code}{problem.detail}", cells, "dim", rest)
-    if problem.remedy:
-        lines += paragraph(f"Remedy: {problem.remedy.rstrip('.')}.", cells, "info", rest)
-    if problem.retry_safe:
-        lines += paragraph("Trying again is safe: r.", cells, "dim", rest)
-    return lines
-
-
-def age(moment: datetime, now: datetime) -> str:
-    """``10:41 (3 hours ago)``: said once, it does not tick."""
-    import humanize
-
-    return f"{moment.astimezone():%H:%M} ({humanize.naturaltime(now - moment)})"
+        self.app.push_screen(WizardScreen(draft), closed)

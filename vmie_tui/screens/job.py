@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from textual import on, work
+from textual.binding import BindingType
 from textual.message import Message
 from textual.widget import Widget
 
 from vmie_tui.model.errors import VmieError
 from vmie_tui.model.job import JobView, LogLine
-from vmie_tui.screens.actions import JOB
+from vmie_tui.screens.actions import JOB, bindings
 from vmie_tui.screens.base import style_sheet
 from vmie_tui.screens.job_actions import JobActions
 from vmie_tui.widgets.jobs import STATES, job_lines
@@ -23,6 +25,7 @@ WHOLE_LOG = 2000
 class JobScreen(JobActions):
     MODE = "jobs"
     ACTIONS = JOB
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(JOB)]
     CSS_PATH = style_sheet(__file__)
 
     class LogRead(Message):

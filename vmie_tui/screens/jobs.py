@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from textual import on, work
+from textual.binding import BindingType
 from textual.containers import Container
 from textual.message import Message
 from textual.widget import Widget
 
 from vmie_tui.model.errors import VmieError
 from vmie_tui.model.job import JobView, LogLine
-from vmie_tui.screens.actions import JOBS
+from vmie_tui.screens.actions import JOBS, bindings
 from vmie_tui.screens.base import style_sheet
-from vmie_tui.screens.inventory import problem_lines
 from vmie_tui.screens.job_actions import JobActions
 from vmie_tui.widgets.jobs import JobTable, counts, job_lines
 from vmie_tui.widgets.lines import LinePane, OneLine
+from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.table import LineTable
 from vmie_tui.widgets.text import Line, paragraph
 
@@ -26,6 +28,7 @@ LOG_TAIL = 50
 class JobsScreen(JobActions):
     MODE = "jobs"
     ACTIONS = JOBS
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(JOBS)]
     CSS_PATH = style_sheet(__file__)
 
     class LogRead(Message):
@@ -66,7 +69,7 @@ class JobsScreen(JobActions):
         table, cells = self.table, max(20, self.table.text_width() - 2)
         empty: list[Line] = [()]
         if problem:
-            empty += problem_lines(problem, cells)
+            empty += problem_lines(problem, cells, margin=" ")
         elif jobs is None:
             empty.append(((" reading the jobs…", "dim"),))
         else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
@@ -11,7 +13,7 @@ from vmie_tui.screens.base import FrameScreen
 
 
 class ActionProvider(Provider):
-    def _entries(self) -> list[tuple[str, Action, partial[object]]]:
+    def _entries(self) -> list[tuple[str, Action, Callable[[], Any]]]:
         screen = self.screen
         own = screen.ACTIONS if isinstance(screen, FrameScreen) else ()
         return [

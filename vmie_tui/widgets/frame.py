@@ -55,10 +55,10 @@ class TitleBar(OneLine):
             super().__init__()
             self.mode = mode
 
-    def __init__(self, modes: Sequence[tuple[str, str, str]], active: str, badge: str) -> None:
-        """``modes`` are (key, mode, title)."""
+    def __init__(self, modes: Sequence[tuple[str, str, str]], active: str, profile: str, badge: str) -> None:
+        """``modes`` are (key, mode, title); ``badge`` is a word to be seen, such as READ-ONLY."""
         super().__init__()
-        self._modes, self._active, self._badge = modes, active, badge
+        self._modes, self._active, self._profile, self._badge = modes, active, clean(profile), badge
 
     def on_mount(self) -> None:
         self._show()
@@ -72,9 +72,9 @@ class TitleBar(OneLine):
         for key, mode, title in self._modes:
             active = mode == self._active
             cells += [(f" {key} ", "key"), (f"{title} ", "tab" if active else "dim")]
-        badge = f" {clean(self._badge)} " if self._badge else ""
-        room = self.text_width() - line_width(cells) - width(badge) - 1
-        cells += [(" " * max(0, room), ""), (badge, "badge")]
+        badge = f" {self._badge} " if self._badge else ""
+        room = self.text_width() - line_width(cells) - width(badge) - 2
+        cells += [(f"{fit(self._profile, max(1, room), 'right')} ", "dim"), (badge, "badge"), (" ", "")]
         self.show(*cells)
 
     def on_click(self, event: events.Click) -> None:

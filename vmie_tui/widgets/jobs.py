@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from vmie_tui.model.errors import Problem
 from vmie_tui.model.job import DiskProgress, JobView, LogLine, StageState
 from vmie_tui.model.task import JobState
-from vmie_tui.widgets.machine_detail import heading
+from vmie_tui.widgets.machine_detail import heading, indented
+from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.table import Column, LineTable
 from vmie_tui.widgets.text import (
     Cell,
@@ -100,8 +100,13 @@ def job_lines(job: JobView | None, log: list[LogLine], cells: int, *, log_lines:
     if job is None:
         return [heading("no job", cells)]
     lines = [heading(f"{job.kind} {job.name}", cells)]
+    cells -= 1
     if job.problem:
-        lines += problem_text(job.problem, cells, retry=job.state is JobState.FAILED)
+        lines += problem_lines(job.problem, cells, retry="")
+        if job.state is JobState.FAILED:
+            safe = job.problem.retry_safe
+            words = "A retry is safe: r goes on where it stopped." if safe else "Correct that first, then r retries."
+            lines.append((("  ", ""), (words, "dim")))
     if job.image_id:
         lines += _result(job, cells)
     lines.append(stage_line(job))
@@ -111,22 +116,7 @@ def job_lines(job: JobView | None, log: list[LogLine], cells: int, *, log_lines:
     lines += paragraph(join([job.source, job.target], " → "), cells, "dim", (("From, to  ", "dim"),))
     tail = log[-log_lines:] if log_lines else log
     lines += [line for entry in tail for line in log_line(entry, cells)]
-    return lines
-
-
-def problem_text(problem: Problem, cells: int, *, retry: bool) -> list[Line]:
-    subject = f"{problem.subject}: " if problem.subject else ""
-    lines = paragraph(f"{subject}{problem.what}", cells, "bad", (("✖ ", "bad"),))
-    rest: Line = (("  ", ""),)
-    if problem.detail and problem.detail not in problem.what:
-        code = f"{problem.code}: " if problem.code and problem.code not in problem.detail else ""
-        lines += paragraph(f"AWS or vCenter said: {code}{problem.detail}", cells, "dim", rest)
-    if problem.remedy:
-        lines += paragraph(f"Remedy: {problem.remedy.rstrip('.')}.", cells, "info", rest)
-    if retry:
-        hint = "A retry is safe: r goes on where it stopped." if problem.retry_safe else "Correct that, then r retries."
-        lines += paragraph(hint, cells, "dim", rest)
-    return lines
+    return indented(lines)
 
 
 def _result(job: JobView, cells: int) -> list[Line]:

@@ -16,19 +16,25 @@ def heading(text: str, cells: int) -> Line:
     return (("── ", "rule"), (label, "title"), (" " + "─" * max(0, cells - width(label) - 4), "rule"))
 
 
+def indented(lines: list[Line]) -> list[Line]:
+    """The lines moved right by one cell, but the heading."""
+    return [line if number == 0 else ((" ", ""), *line) for number, line in enumerate(lines)]
+
+
 def machine_lines(row: MachineRow | None, cells: int) -> list[Line]:
     """The detail pane's content for a row, ``cells`` wide."""
     if row is None:
         return [heading("no VM", cells)]
     machine = row.machine
     lines = [heading(machine.name, cells)]
+    cells -= 1
     if not row.findings:
         lines.append((("✔", "ok"), (" Nothing found that stands in the way of the import.", "")))
     for finding in row.findings:
         lines += finding_lines(finding, cells)
     lines += [disk_line(disk, cells) for disk in machine.disks]
     lines += _facts(machine, cells)
-    return lines
+    return indented(lines)
 
 
 def finding_lines(finding: Finding, cells: int, *, indent: str = "") -> list[Line]:

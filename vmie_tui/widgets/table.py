@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from textual import events
 from textual.binding import Binding, BindingType
@@ -51,12 +51,12 @@ class LineTable(LineView, Generic[Row]):
     class Moved(Message):
         """The cursor is on another row, or on a row that changed."""
 
-        def __init__(self, table: LineTable[Row]) -> None:
+        def __init__(self, table: LineTable[Any]) -> None:
             super().__init__()
             self.table = table
 
         @property
-        def control(self) -> LineTable[Row]:
+        def control(self) -> LineTable[Any]:
             return self.table
 
         def can_replace(self, message: Message) -> bool:
@@ -73,7 +73,7 @@ class LineTable(LineView, Generic[Row]):
             super().__init__()
             self.column = column
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._rows: Sequence[Row] = ()
         self._cursor = 0

@@ -1,0 +1,87 @@
+"""Reading the inventory in a thread: pages of machines become judged rows, and messages to the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+from textual.worker import get_current_worker
+
+from vmie_tui.model.errors import ErrorKind, Problem
+from vmie_tui.screens.base import problem_of
+from vmie_tui.widgets.machines import MachineRow, machine_row
+
+if TYPE_CHECKING:
+    from vmie_tui.model.machine import Inventory, Machine
+    from vmie_tui.screens.backend import Backend
+
+CHUNK = 1000  # rows judged before the screen hears of them
+
+
+class RowsRead(Message):
+    """The rows known so far. ``total`` is 0 while unknown; ``taken_at`` is set once they are complete."""
+
+    def __init__(
+        self, rows: Sequence[MachineRow], total: int, taken_at: datetime | None, cached: bool, unreadable: int = 0
+    ) -> None:
+        super().__init__()
+        self.rows, self.total, self.taken_at = rows, total, taken_at
+        self.cached, self.unreadable = cached, unreadable
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, RowsRead)
+
+
+class ReadFailed(Message):
+    def __init__(self, problem: Problem) -> None:
+        super().__init__()
+        self.problem = problem
+
+
+class Reader:
+    """Call `read` in a thread; ``post`` takes the messages."""
+
+    def __init__(self, backend: Backend, post: Callable[[Message], object]) -> None:
+        self._backend = backend
+        self._post = post
+        self._rows: dict[str, MachineRow] = {}
+        self._told = 0
+
+    def read(self, *, cached_first: bool) -> None:
+        """The last list, where there is one and it is wanted, then vCenter's, page by page."""
+        worker = get_current_worker()
+        try:
+            if cached_first:
+                self._read_cached()
+            if not self._backend.has_password():
+                self._post(ReadFailed(Problem(ErrorKind.LOGIN, "the password is not known")))
+                return
+            found = self._backend.inventory(self._page, lambda: worker.is_cancelled)
+            if not worker.is_cancelled:
+                self._complete(found)
+        except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
+            if not worker.is_cancelled:
+                self._post(ReadFailed(problem_of(error)))
+
+    def _read_cached(self) -> None:
+        cached = self._backend.cached_inventory()
+        if cached is not None:
+            rows = [machine_row(machine, self._backend.check_machine(machine)) for machine in cached.machines]
+            self._post(RowsRead(rows, len(rows), cached.taken_at, cached=True))
+
+    def _page(self, machines: Sequence[Machine], total: int) -> None:
+        self._judge(machines)
+        if self._told == 0 or len(self._rows) - self._told >= CHUNK:
+            self._told = len(self._rows)
+            self._post(RowsRead(list(self._rows.values()), total, None, cached=False))
+
+    def _complete(self, found: Inventory) -> None:
+        self._judge([machine for machine in found.machines if machine.moid not in self._rows])
+        rows = [self._rows[machine.moid] for machine in found.machines]
+        self._post(RowsRead(rows, len(rows), found.taken_at, cached=False, unreadable=found.unreadable))
+
+    def _judge(self, machines: Sequence[Machine]) -> None:
+        for machine in machines:
+            self._rows[machine.moid] = machine_row(machine, self._backend.check_machine(machine))

@@ -1,0 +1,190 @@
+"""The import wizard: source, route, licence, target, review. ← and → go between the steps; nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import ClassVar
+
+from textual import on, work
+from textual.binding import BindingType
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Button, ContentSwitcher
+from textual.worker import get_current_worker
+
+from vmie_tui.model.machine import Machine
+from vmie_tui.model.plan import ImportPlan
+from vmie_tui.screens.actions import WIZARD, bindings
+from vmie_tui.screens.base import FrameScreen, problem_of, style_sheet
+from vmie_tui.screens.draft import Draft, aws_commands
+from vmie_tui.screens.job_actions import copy_in_thread
+from vmie_tui.screens.wizard_steps import FOUND, LicenceStep, ReviewStep, RouteStep, SourceStep, Step, TargetStep
+from vmie_tui.widgets.lines import OneLine
+from vmie_tui.widgets.text import Cell, clean, fit, line_width
+
+STEPS = (
+    ("source", "Source", SourceStep),
+    ("route", "Route", RouteStep),
+    ("licence", "Licence", LicenceStep),
+    ("target", "Target", TargetStep),
+    ("review", "Review", ReviewStep),
+)
+REVIEW = len(STEPS) - 1
+
+
+class WizardScreen(FrameScreen):
+    """Dismisses with True once jobs were started, False when closed."""
+
+    MODE = "inventory"
+    ACTIONS = WIZARD
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(WIZARD)]
+    CSS_PATH = style_sheet(__file__)
+
+    class Judged(Message):
+        """The rules have looked at the draft as it is now."""
+
+        def __init__(self, found: tuple[FOUND, ...]) -> None:
+            super().__init__()
+            self.found = found
+
+    class Submitted(Message):
+        """``refused`` maps a VM's name to the reason."""
+
+        def __init__(self, started: int, refused: dict[str, str]) -> None:
+            super().__init__()
+            self.started, self.refused = started, refused
+
+    def __init__(self, draft: Draft) -> None:
+        super().__init__()
+        self.draft = draft
+        self._at = 0
+        self._starting = False
+        self._found: tuple[FOUND, ...] = ()
+
+    def compose_body(self) -> Iterable[Widget]:
+        yield OneLine(id="steps")
+        with ContentSwitcher(id="pages", initial=STEPS[0][0]):
+            for key, _, step in STEPS:
+                yield step(self.draft, id=key)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self._show_step()
+
+    def step(self) -> Step:
+        return self.query_one(f"#{STEPS[self._at][0]}", Step)
+
+    # -- going from step to step
+
+    def action_step(self, direction: int) -> None:
+        target = self._at + direction
+        if not 0 <= target < len(STEPS):
+            return
+        self._at = target
+        self._show_step()
+
+    def _show_step(self) -> None:
+        self.query_one("#pages", ContentSwitcher).current = STEPS[self._at][0]
+        on_review = self._at == REVIEW
+        extra = (("enter", "start"), ("y", "copy command")) if on_review else (("tab", "field"), ("space", "choose"))
+        self.show_hints(extra)
+        self._show_title()
+        self.step().enter()
+        self._judge()
+        self.call_after_refresh(self._focus_first)
+
+    def _focus_first(self) -> None:
+        """The first part of the page that takes keys; on the review the start button, when it may be pressed."""
+        page = self.step()
+        wanted = "#start" if self._at == REVIEW else "ChoiceList, Input"
+        target = next((widget for widget in page.query(wanted) if widget.focusable), None)
+        if target is None:
+            target = next((widget for widget in page.query("LinePane") if widget.focusable), None)
+        self.set_focus(target)
+
+    def _show_title(self) -> None:
+        marks: list[Cell] = []
+        for number, (_, title, _) in enumerate(STEPS):
+            glyph, style = ("●", "ok") if number < self._at else ("◐", "mark") if number == self._at else ("○", "dim")
+            marks += [(f" {glyph} ", style), (title, "tab" if number == self._at else "dim")]
+        room = self.app.size.width - line_width(marks) - 2
+        names = f"Import {clean(self.draft.names())}"
+        self.query_one("#steps", OneLine).show((f" {fit(names, room)}", "title"), *marks)
+
+    def on_resize(self) -> None:
+        self._show_title()
+        self.step().enter()
+        self._show_found()
+
+    # -- the rules, in a thread
+
+    @on(Step.Changed)
+    def _changed(self) -> None:
+        self._judge()
+
+    def _judge(self) -> None:
+        mistakes = self.draft.mistakes()
+        draft = replace(self.draft, tags="") if "tags" in mistakes else self.draft
+        self._check(list(zip(draft.machines, draft.plans(), strict=True)))
+
+    @work(thread=True, exclusive=True, group="judge", exit_on_error=False)
+    def _check(self, pairs: list[tuple[Machine, ImportPlan]]) -> None:
+        found = tuple((machine, self.backend.check_plan(plan, machine)) for machine, plan in pairs)
+        if not get_current_worker().is_cancelled:
+            self.post_message(self.Judged(found))
+
+    @on(Judged)
+    def _judged(self, event: Judged) -> None:
+        self._found = event.found
+        self._show_found()
+
+    def _show_found(self) -> None:
+        self.query_one(SourceStep).show_findings(self._found)
+        self.query_one(ReviewStep).show_findings(self._found, self.draft.mistakes())
+
+    # -- start
+
+    @on(Button.Pressed, "#start")
+    def _start_pressed(self) -> None:
+        if not self._starting:
+            self._starting = True
+            self.query_one("#start", Button).disabled = True
+            self._submit(self.draft.plans())
+
+    @work(thread=True, exclusive=True, group="submit", exit_on_error=False)
+    def _submit(self, plans: list[ImportPlan]) -> None:
+        refused: dict[str, str] = {}
+        for plan in plans:
+            try:
+                self.backend.submit(plan)
+            except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
+                refused[plan.source.name] = str(problem_of(error))
+        self.post_message(self.Submitted(len(plans) - len(refused), refused))
+
+    @on(Submitted)
+    def _submitted(self, event: Submitted) -> None:
+        self._starting = False
+        for name, reason in event.refused.items():
+            self.tell(f"{name} was not started. {reason}", error=True)
+        if event.started:
+            self.vmie.poll_now()
+            self.dismiss(True)
+        else:
+            self.query_one("#start", Button).disabled = False
+
+    # -- other keys
+
+    def action_close(self) -> None:
+        self.dismiss(False)
+
+    def action_copy(self) -> None:
+        mistakes = self.draft.mistakes()
+        if mistakes:
+            self.tell(f"There is no command yet: {next(iter(mistakes.values()))}.", error=True)
+        else:
+            self._copy(aws_commands(self.draft.plans(), self.draft.machines))
+
+    @work(thread=True, exclusive=True, group="copy", exit_on_error=False)
+    def _copy(self, text: str) -> None:
+        copy_in_thread(self, "aws-import-image.sh", text)
