@@ -87,13 +87,16 @@ def runs(extents: Iterable[Extent], total: int, seed: str) -> Iterator[tuple[int
             at += size + int(size * gap * rng.uniform(0.8, 1.1)) // BLOCK * BLOCK
 
 
-def fill(path: Path, extents: Iterable[Extent], total: int, seed: str) -> int:
-    """Write about ``total`` bytes of deleted files into the free ``extents`` of a disk; returns the bytes written."""
+def fill(path: Path, extents: Iterable[Extent], total: int, seed: str, *, kind: Kind | None = None) -> int:
+    """Write about ``total`` bytes of deleted files into the free ``extents`` of a disk; returns the bytes written.
+
+    ``kind`` makes all of them of one kind.
+    """
     written = 0
     file = os.open(path, os.O_RDWR)
     try:
-        for at, size, kind in runs(extents, total, seed):
-            write_data(file, at, size, seed, kind)
+        for at, size, dealt in runs(extents, total, seed):
+            write_data(file, at, size, seed, kind or dealt)
             written += size
     finally:
         os.close(file)

@@ -88,7 +88,6 @@ def _security() -> Iterator[VmSpec]:
 
 def _guests() -> Iterator[VmSpec]:
     old = "Legacy"
-    yield vm("web-legacy", "fra-web", "Production/Web", "centos5-32", disks(20), annotation="Booking system of 2009")
     yield vm("fax-01", "dub-office", f"Office/{old}", "ws2003", disks(16), tools="toolsOld", annotation="Fax gateway")
     yield vm("badge-01", "dub-office", f"Office/{old}", "rhel6-32", disks(20), annotation="Door badges; 32-bit driver")
     yield vm("arm-build-01", "lab", "ARM", "ubuntu-arm", disks(60), annotation="ESXi on ARM")

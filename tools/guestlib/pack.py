@@ -1,0 +1,54 @@
+"""Packing a disk image into what ``vmie_tui/simulators/fleet/guests.py`` unpacks; the format is described there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import lzma
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from guestlib.disks import data_ranges
+from guestlib.filesystems import Extent
+
+_BLOCK = 4096
+_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME}]
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    size: int
+    sha256: str
+    blob: bytes
+
+
+def _blocks(image: Path) -> Iterator[tuple[int, bytes]]:
+    """``(offset, block)`` of every block that is not all zero; holes are not read."""
+    with image.open("rb") as file:
+        for start, end in data_ranges(file.fileno(), image.stat().st_size):
+            file.seek(start)
+            for at in range(start, end, _BLOCK):
+                block = file.read(_BLOCK)
+                if block.strip(b"\0"):
+                    yield at, block
+
+
+def pack(image: Path, free: list[Extent]) -> Packed:
+    """Pieces of neighbouring blocks; a block of one repeated byte is named, not stored."""
+    pieces: list[list[int]] = []
+    data = bytearray()
+    for offset, block in _blocks(image):
+        fill = block[0] if block == block[:1] * len(block) else -1
+        if pieces and pieces[-1][0] + pieces[-1][1] == offset and pieces[-1][2] == fill:
+            pieces[-1][1] += len(block)
+        else:
+            pieces.append([offset, len(block), fill])
+        if fill < 0:
+            data += block
+    with image.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    size = image.stat().st_size
+    header = json.dumps({"size": size, "pieces": pieces, "free": sorted(free)}, separators=(",", ":"))
+    blob = lzma.compress(header.encode() + b"\n" + bytes(data), format=lzma.FORMAT_XZ, filters=_FILTERS)
+    return Packed(size, digest, blob)
