@@ -37,6 +37,12 @@ class BufferBudget:
             return self._lent
 
     @property
+    def waiting(self) -> int:
+        """How many borrowers wait."""
+        with self._changed:
+            return len(self._queue)
+
+    @property
     def peak(self) -> int:
         """The most bytes ever lent at once."""
         with self._changed:

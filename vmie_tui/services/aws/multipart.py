@@ -77,13 +77,12 @@ class Upload:
     resumable: bool = True  # made with the checksum that tells equal parts apart
 
 
-def part_size_of(parts: Iterable[FoundPart], size_hint: int) -> int:
-    """The part size an earlier run used, told from what it left; else the one ``size_hint`` asks for.
+def part_size_of(parts: Iterable[FoundPart], size_hint: int, planned: int) -> int:
+    """The part size an earlier run used, told from what it left; else ``planned``.
 
     Every part but the last has the full size, so the largest of several is the part size. It is not taken over when it
     would not do for this object. A wrong guess costs sending the parts again, never a wrong object.
     """
-    planned = part_size_for(size_hint)
     found = list(parts)
     if len(found) < 2:
         return planned

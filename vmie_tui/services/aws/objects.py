@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws import buffers
 from vmie_tui.services.aws.errors import aws_call, error_code, translate
-from vmie_tui.services.aws.multipart import FoundPart, Upload
+from vmie_tui.services.aws.multipart import FoundPart, Upload, part_size_for
 from vmie_tui.services.aws.session import PARTS, Aws
 from vmie_tui.services.aws.uploader import (
     Encryption,
@@ -47,7 +47,11 @@ class ObjectInfo:
 
 
 class ObjectStore:
-    """The buckets and objects of one Region. ``budget`` bounds the memory of all uploads that share it."""
+    """The buckets and objects of one Region.
+
+    ``budget`` bounds the memory of all uploads that share it; ``parallel`` parts of one upload are under way at once;
+    ``part_size`` makes the size of parts from that of the object.
+    """
 
     def __init__(
         self,
@@ -56,9 +60,10 @@ class ObjectStore:
         *,
         budget: buffers.BufferBudget = buffers.SHARED,
         parallel: int = PARALLEL_PARTS,
+        part_size: Callable[[int], int] = part_size_for,
     ) -> None:
         self._aws, self.region = aws, region or aws.region
-        self._budget, self._parallel = budget, parallel
+        self._budget, self._parallel, self._part_size = budget, parallel, part_size
 
     @property
     def _s3(self) -> Any:
@@ -140,7 +145,8 @@ class ObjectStore:
         """
         control.stop()
         upload, found = self._open(request)
-        uploader = Uploader(request, upload, found, control=control, budget=self._budget)
+        size = self._part_size(request.size_hint)
+        uploader = Uploader(request, upload, found, control=control, budget=self._budget, part_size=size)
         uploader.run(fill, self._aws.client(PARTS, self.region), self._parallel)
         return self._complete(request, uploader)
 

@@ -97,7 +97,10 @@ def create_upload(client: Any, request: UploadRequest) -> Upload:
 
 
 class Uploader:
-    """One run of one upload. ``found`` are the parts that ``upload`` holds from earlier runs."""
+    """One run of one upload. ``found`` are the parts ``upload`` holds from earlier runs.
+
+    ``part_size`` is for an upload that holds none to tell it from.
+    """
 
     def __init__(
         self,
@@ -107,11 +110,12 @@ class Uploader:
         *,
         control: TransferControl,
         budget: BufferBudget,
+        part_size: int,
     ) -> None:
         self._request, self._upload = request, upload
         self._found = {part.number: part for part in found}
         self._control, self._budget = control, budget
-        self._part_size = part_size_of(found, request.size_hint)
+        self._part_size = part_size_of(found, request.size_hint, part_size)
         self._etags: dict[int, str] = {}
         self._crc = RunningCrc()
         self._sent = self._skipped = 0

@@ -1,0 +1,120 @@
+"""What users are told when AWS or the way to it says no."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+from botocore import exceptions as boto
+from botocore.exceptions import ClientError
+
+from vmie_tui.model import facts
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.services.aws.errors import aws_call, transient, translate
+
+K = ErrorKind
+
+
+def refusal(code: str, message: str = "said AWS", status: int = 400) -> ClientError:
+    response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, "SomeOperation")
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind", "retry_safe"),
+    [
+        ("ExpiredToken", 400, K.LOGIN, True),
+        ("InvalidClientTokenId", 403, K.LOGIN, True),
+        ("SignatureDoesNotMatch", 403, K.LOGIN, True),
+        ("AccessDenied", 403, K.PERMISSION, True),
+        ("UnauthorizedOperation", 403, K.PERMISSION, True),
+        ("NoSuchBucket", 404, K.NOT_FOUND, False),
+        ("InvalidAMIID.NotFound", 400, K.NOT_FOUND, False),
+        ("404", 404, K.NOT_FOUND, False),
+        ("SlowDown", 503, K.THROTTLED, True),
+        ("RequestLimitExceeded", 503, K.THROTTLED, True),
+        ("ResourceCountLimitExceeded", 400, K.REFUSED, True),
+        ("RequestTimeTooSkewed", 403, K.LOCAL, True),
+        ("BadDigest", 400, K.CORRUPT, True),
+        ("PermanentRedirect", 301, K.INVALID, False),
+        ("InvalidParameterValue", 400, K.INVALID, False),
+        ("IncorrectState", 400, K.CONFLICT, False),
+        ("NeverHeardOf", 502, K.REMOTE, True),
+        ("NeverHeardOf", 400, K.REMOTE, False),
+        ("", 403, K.PERMISSION, True),
+    ],
+)
+def test_service_codes(code: str, status: int, kind: ErrorKind, retry_safe: bool) -> None:
+    problem = translate(refusal(code, status=status), "do it", "s3://b/k").problem
+    assert (problem.kind, problem.retry_safe) == (kind, retry_safe)
+    assert problem.code == (code or "403")
+    assert problem.subject == "s3://b/k"
+    assert "said AWS" in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (boto.NoCredentialsError(), K.LOGIN),
+        (boto.PartialCredentialsError(provider="env", cred_var="key"), K.LOGIN),
+        (boto.TokenRetrievalError(provider="sso", error_msg="expired"), K.LOGIN),
+        (boto.UnauthorizedSSOTokenError(), K.LOGIN),
+        (boto.SSOTokenLoadError(error_msg="none"), K.LOGIN),
+        (boto.CredentialRetrievalError(provider="process", error_msg="no"), K.LOGIN),
+        (boto.ProfileNotFound(profile="nobody"), K.LOGIN),
+        (boto.EndpointConnectionError(endpoint_url="https://x"), K.NETWORK),
+        (boto.ConnectTimeoutError(endpoint_url="https://x"), K.NETWORK),
+        (boto.ReadTimeoutError(endpoint_url="https://x"), K.NETWORK),
+        (boto.ConnectionClosedError(endpoint_url="https://x"), K.NETWORK),
+        (boto.ProxyConnectionError(proxy_url="http://p"), K.NETWORK),
+        (boto.HTTPClientError(error=ValueError("odd")), K.NETWORK),
+        (boto.SSLError(endpoint_url="https://x", error="CERTIFICATE_VERIFY_FAILED"), K.TLS),
+        (boto.NoRegionError(), K.INVALID),
+        (boto.ParamValidationError(report="Missing x"), K.INVALID),
+        (boto.FlexibleChecksumError(error_msg="differs"), K.CORRUPT),
+        (ConnectionResetError("reset"), K.NETWORK),
+        (RuntimeError("oops"), K.BUG),
+    ],
+)
+def test_errors_without_an_answer(error: Exception, kind: ErrorKind) -> None:
+    problem = translate(error, "do it", "there").problem
+    assert problem.kind is kind
+    assert problem.remedy or kind is K.INVALID
+    assert "Traceback" not in str(problem)
+
+
+def test_the_role_error_gets_the_documented_remedy() -> None:
+    fact = facts.error("E06")
+    problem = translate(refusal("InvalidParameter", fact["message"]), "import the image").problem
+    assert problem.kind is K.REFUSED
+    assert problem.remedy.lower() == fact["remedy"].lower()
+    assert fact["message"] in str(problem)
+
+
+def test_transient_errors_are_those_worth_sending_again() -> None:
+    assert transient(refusal("SlowDown", status=503))
+    assert transient(refusal("InternalError", status=500))
+    assert transient(refusal("BadDigest"))
+    assert transient(boto.ConnectionClosedError(endpoint_url="https://x"))
+    assert transient(boto.SSLError(endpoint_url="https://x", error="EOF occurred in violation of protocol"))
+    assert not transient(boto.SSLError(endpoint_url="https://x", error="[SSL: CERTIFICATE_VERIFY_FAILED] unknown CA"))
+    assert not transient(refusal("AccessDenied", status=403))
+    assert not transient(refusal("ExpiredToken"))
+    assert not transient(refusal("NoSuchUpload", status=404))
+    assert not transient(boto.NoCredentialsError())
+
+
+def test_context_names_the_object_and_survives_pickling() -> None:
+    with pytest.raises(ServiceError) as caught, aws_call("read it", "s3://bucket/key"):
+        raise refusal("NoSuchKey", status=404)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert again.problem == caught.value.problem
+    assert str(again).startswith("s3://bucket/key: cannot read it (said AWS)")
+
+
+def test_own_errors_pass_through() -> None:
+    inner = ServiceError(K.CORRUPT, "bad block")
+    with pytest.raises(ServiceError) as caught, aws_call("read it", "here"):
+        raise inner
+    assert caught.value is inner
