@@ -28,6 +28,7 @@ class Runtime:
     settings: Settings
     store: Store
     controls: Controls
+    stopping: threading.Event  # the process is about to end; what it does now must not be taken for a job's end
 
 
 class JobContext:
@@ -36,7 +37,7 @@ class JobContext:
     def __init__(self, runtime: Runtime, job_id: str, control: JobControl) -> None:
         self.job_id, self.control = job_id, control
         self.store = runtime.store
-        self.settings = runtime.settings
+        self.settings, self.stopping = runtime.settings, runtime.stopping
         self._lock = threading.RLock()
         self._profile: Profile | None = None
         self._vsphere: VSphere | None = None

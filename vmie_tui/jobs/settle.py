@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -26,15 +27,22 @@ def outcome_of(context: JobContext, work: Callable[[], Outcome]) -> Outcome:
     try:
         context.control.check()
         return work()
-    except Cancelled:
+    except Exception as error:  # noqa: BLE001 - a bug must end the job, not the worker
+        if context.stopping.is_set():
+            # Leases and connections are being closed under this step. It is not over: the next worker repeats it.
+            threading.Event().wait()
+        return _meaning(context, error)
+
+
+def _meaning(context: JobContext, error: Exception) -> Outcome:
+    if isinstance(error, Cancelled):
         return {END: JobState.CANCELLED.value}
-    except Paused:
+    if isinstance(error, Paused):
         return {END: JobState.PAUSED.value}
-    except VmieError as error:
+    if isinstance(error, VmieError):
         state = JobState.NEEDS_LOGIN if error.kind is ErrorKind.LOGIN else JobState.FAILED
         return {END: state.value, "problem": error.problem.to_json()}
-    except Exception as error:  # noqa: BLE001 - a bug must end the job, not the worker
-        return {END: JobState.FAILED.value, "problem": _bug(context, error).to_json()}
+    return {END: JobState.FAILED.value, "problem": _bug(context, error).to_json()}
 
 
 def _bug(context: JobContext, error: Exception) -> Problem:

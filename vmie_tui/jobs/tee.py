@@ -1,4 +1,4 @@
-"""Look at bytes on their way: hashing and decoding run beside the network, on the uploader's own buffer (no copy)."""
+"""Look at bytes on their way: hashing and decoding run beside the network and the upload, in threads of their own."""
 
 from __future__ import annotations
 
@@ -12,26 +12,30 @@ from typing import Protocol, Self
 from vmie_tui.services.disks.vmdk import StreamDecoder
 
 CHUNK = 1 << 20
+AHEAD = 4  # pieces that may wait for a consumer: bounds the memory to a few MiB per disk
 
 
 class Readable(Protocol):
     """Where the bytes come from: ``readinto`` blocks; 0 is the end."""
 
-    def readinto(self, view: memoryview, /) -> int: ...
+    def readinto(self, buffer: memoryview, /) -> int: ...
 
 
 class Consumer:
-    """A thread that takes pieces in their order; its first error is raised by `drain`."""
+    """A thread that takes pieces in their order; its first error is raised by `put` and `drain`."""
 
-    def __init__(self, take: Callable[[memoryview], object], name: str) -> None:
+    def __init__(self, take: Callable[[bytes], object], name: str) -> None:
         self._take = take
-        self._queue: queue.SimpleQueue[memoryview | threading.Event | None] = queue.SimpleQueue()
+        self._queue: queue.Queue[bytes | threading.Event | None] = queue.Queue(AHEAD)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def put(self, piece: memoryview) -> None:
+    def put(self, piece: bytes) -> None:
+        """Hand over a piece; waits while too many are waiting."""
         self._queue.put(piece)
+        if self._error is not None:
+            raise self._error
 
     def drain(self) -> None:
         """Wait until everything put so far was taken. Raises what the consumer raised."""
@@ -52,15 +56,17 @@ class Consumer:
             elif self._error is None:
                 try:
                     self._take(item)
-                except BaseException as error:  # noqa: BLE001 - raised again in the thread that drains
+                except BaseException as error:  # noqa: BLE001 - raised again in the thread that feeds
                     self._error = error
 
 
 class DiskFeed:
     """Fills upload buffers from a disk's stream while its SHA-256 is taken and its VMDK structure is proven.
 
+    The consumers get a copy of each piece (a tenth of what hashing it costs), so the uploader owns its buffers alone.
     ``check`` is called before each read and may raise. ``at_end`` is called once with the SHA-256 and the size of
-    all bytes, before the end is reported: what it raises keeps the upload from being completed.
+    all bytes, before the end is reported: what it raises keeps the upload from being completed. ``on_offset`` hears,
+    in a consumer's thread, up to which byte of the disk the stream has come.
     """
 
     def __init__(
@@ -71,13 +77,12 @@ class DiskFeed:
         at_end: Callable[[str, int], None],
         on_offset: Callable[[int], None] | None = None,
     ) -> None:
-        self._stream, self._check, self._at_end = stream, check, at_end
+        self._stream, self._check, self._at_end, self._on_offset = stream, check, at_end, on_offset
         self._hash = hashlib.sha256()
         self._decoder = StreamDecoder(self._grain if on_offset else None, inflate=True)
-        self._on_offset = on_offset
         self._consumers = (Consumer(self._hash.update, "sha256"), Consumer(self._decoder.feed, "vmdk"))
         self._size = 0
-        self._ended = self._proven = False
+        self._proven = False
 
     def __enter__(self) -> Self:
         return self
@@ -86,32 +91,25 @@ class DiskFeed:
         for consumer in self._consumers:
             consumer.close()
 
-    @property
-    def decoder(self) -> StreamDecoder:
-        return self._decoder
-
     def _grain(self, offset: int, data: memoryview) -> None:
         if self._on_offset is not None:
             self._on_offset(offset + len(data))
 
     def fill(self, view: memoryview) -> int:
-        """Bytes written into ``view``, which is free again on return; 0 at the end. Raises ServiceError."""
-        filled = 0
-        while filled < len(view) and not self._ended:
-            self._check()
-            piece = view[filled : filled + CHUNK]
-            count = self._stream.readinto(piece)
-            if count == 0:
-                self._ended = True
-                break
+        """Bytes written into ``view``; 0 at the end, then everything is proven. Raises ServiceError."""
+        if self._proven:
+            return 0
+        self._check()
+        count = self._stream.readinto(view[:CHUNK])
+        if count == 0:
             for consumer in self._consumers:
-                consumer.put(piece[:count])
-            filled += count
-        for consumer in self._consumers:
-            consumer.drain()
-        self._size += filled
-        if self._ended and not self._proven:
+                consumer.drain()
             self._decoder.finish()
             self._at_end(self._hash.hexdigest(), self._size)
             self._proven = True
-        return filled
+            return 0
+        piece = bytes(view[:count])
+        for consumer in self._consumers:
+            consumer.put(piece)
+        self._size += count
+        return count

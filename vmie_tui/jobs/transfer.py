@@ -6,8 +6,9 @@ disk is read again from its start; the parts that are in S3 already are recognis
 
 from __future__ import annotations
 
-import contextlib
 import threading
+import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from vmie_tui.jobs.context import JobContext
@@ -23,7 +24,17 @@ if TYPE_CHECKING:
     from vmie_tui.services.vsphere.lease import ExportLease, LeaseDisk
 
 CONTENT_TYPE = "application/x-vmdk"
+BUSY = "TaskInProgress"
+LEFT_BEHIND_SECONDS, LOOK_SECONDS = 330.0, 5.0  # vCenter ends a silent lease after five minutes
 HEADER_ROOM = 1 << 20  # a stream of incompressible data is a little larger than the disk
+
+
+_holders: weakref.WeakSet[LeaseHolder] = weakref.WeakSet()
+
+
+def open_holders() -> list[LeaseHolder]:
+    """The leases this process may hold now."""
+    return list(_holders)
 
 
 class LeaseHolder:
@@ -34,6 +45,7 @@ class LeaseHolder:
         self._lock = threading.Lock()
         self._lease: ExportLease | None = None
         self._closed = False
+        _holders.add(self)
 
     def get(self) -> ExportLease:
         """The lease in use, a new one when there is none. Raises ServiceError."""
@@ -44,15 +56,37 @@ class LeaseHolder:
             return self._lease
 
     def _open(self) -> ExportLease:
-        try:
-            lease = self._enter()
-        except ServiceError as error:
-            if error.kind is not ErrorKind.LOGIN:
-                raise
-            self._context.reconnect()  # the session may only have expired
-            lease = self._enter()
-        self._context.say(f"export lease ready, {len(lease.disks)} disk(s)", message=False)
+        """A new lease; one that a killed worker of ours left on the machine is ended first."""
+        context = self._context
+        left_behind = bool(context.record.ledger.get("lease"))
+        context.store.remember(context.job_id, lease=True)
+        deadline, logins = time.monotonic() + LEFT_BEHIND_SECONDS, 0
+        while True:
+            try:
+                lease = self._enter()
+                break
+            except ServiceError as error:
+                if error.kind is ErrorKind.LOGIN and not logins:
+                    logins += 1
+                    context.reconnect()  # the session may only have expired
+                elif error.problem.code == BUSY and left_behind and time.monotonic() < deadline:
+                    self._end_left_behind()
+                else:
+                    raise
+        context.say(f"export lease ready, {len(lease.disks)} disk(s)", message=False)
         return lease
+
+    def _end_left_behind(self) -> None:
+        from vmie_tui.services.vsphere.orphans import end_own_export
+
+        if end_own_export(self._context.vsphere, self._moid):
+            self._context.say("ended the export that the killed worker left behind", message=False)
+        else:
+            self._context.say("waiting until the export of the killed worker times out")
+            self._context.control.wait(LOOK_SECONDS)
+
+    def _ended(self) -> None:
+        self._context.store.remember(self._context.job_id, lease=None)
 
     def _enter(self) -> ExportLease:
         from vmie_tui.services.vsphere.lease import ExportLease
@@ -65,16 +99,16 @@ class LeaseHolder:
         with self._lock:
             if self._lease is lease:
                 self._lease = None
-                with contextlib.suppress(VmieError):
-                    lease.abort(reason)
+                lease.abort(reason)
+                self._ended()
 
     def close(self) -> None:
         """End the lease for good, now: streams that are being read break, and no new lease is opened."""
         self._closed = True
         lease: ExportLease | None = self._lease
         if lease is not None:
-            with contextlib.suppress(VmieError):
-                lease.abort("the transfer was stopped")
+            lease.abort("the transfer was stopped")
+            self._ended()
 
     def check(self) -> None:
         """Raises Cancelled once closed: the user stopped the job, or another disk of the machine failed."""
@@ -91,6 +125,7 @@ class LeaseHolder:
                     lease.complete()
                 except VmieError as error:
                     self._context.say(f"the lease could not be completed: {error}", message=False, level="warning")
+                self._ended()
 
     def checksum(self, lease: ExportLease, lease_key: str) -> str | None:
         """The host's own SHA-256 of a file, when it gives one (trap 7)."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 TICK_SECONDS = 0.25
 BEAT_SECONDS = 2.0
+RELEASE_SECONDS = 5.0
 LOG_BYTES, LOG_FILES = 2_000_000, 3
 ENGINE_LOG = "engine.log"
 FLOW_VERSION = "1"  # of the workflows' shape: a worker takes up only workflows of its own version
@@ -89,7 +90,7 @@ class Worker:
     def _runtime(self) -> Runtime:
         from vmie_tui.jobs.context import Runtime
 
-        return Runtime(self._settings, self._store, self._controls)
+        return Runtime(self._settings, self._store, self._controls, self._stop)
 
     def start(self) -> None:
         """Launch the engine; it takes up the workflows a killed predecessor left."""
@@ -126,6 +127,18 @@ class Worker:
                 return
             self._stop.wait(TICK_SECONDS)
         _log.info("stopped by a signal")
+        self._release_leases()
+
+    def _release_leases(self) -> None:
+        """Give export leases back, so that vCenter is not kept waiting; the jobs go on with the next worker."""
+        from vmie_tui.jobs.transfer import open_holders
+
+        closing = [threading.Thread(target=holder.close, daemon=True) for holder in open_holders()]
+        for thread in closing:
+            thread.start()
+        deadline = time.monotonic() + RELEASE_SECONDS
+        for thread in closing:
+            thread.join(max(deadline - time.monotonic(), 0))
 
     def _tick(self) -> list[JobRecord]:
         from vmie_tui.jobs import workflows
