@@ -276,6 +276,8 @@ def parse(element: ET.Element, declared: Any) -> Any:
         return kind([parse(child, kind.Item) for child in element])
     if issubclass(kind, VmomiSupport.ManagedObject):
         return _named_type(element.get("type") or "?")(element.text or "", None)
+    if issubclass(kind, vmodl.MethodFault) and named is None:
+        return _parse_localized_fault(element)
     if issubclass(kind, VmomiSupport.DataObject):
         return _parse_object(element, kind)
     return _parse_plain(element.text or "", kind)
@@ -284,6 +286,16 @@ def parse(element: ET.Element, declared: Any) -> Any:
 def parse_items(elements: Iterable[ET.Element], declared: Any) -> Any:
     """Repeated elements as the declared list."""
     return declared([parse(element, declared.Item) for element in elements])
+
+
+def _parse_localized_fault(element: ET.Element) -> Any:
+    """A fault as an argument comes in a LocalizedMethodFault: the fault itself, and its text beside it."""
+    inner = {local(child.tag): child for child in element}
+    if "fault" not in inner:
+        raise vmodl.fault.InvalidRequest(msg="Missing element fault in LocalizedMethodFault")
+    fault = parse(inner["fault"], _named_type(inner["fault"].get(XSI_TYPE) or "MethodFault"))
+    fault.msg = inner["localizedMessage"].text if "localizedMessage" in inner else None
+    return fault
 
 
 def _parse_object(element: ET.Element, kind: Any) -> Any:
