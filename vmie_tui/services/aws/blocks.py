@@ -26,26 +26,33 @@ class SnapshotReader:
     """A disk over ListSnapshotBlocks and GetSnapshotBlock; each block's SHA-256 is checked. Use as a context manager.
 
     ``size``: bytes of the disk, when it is less than the snapshot's whole GiB (trap 13). Blocks the snapshot does not
-    have are zeros. Raises ServiceError CONFLICT for a snapshot that is not completed, NOT_FOUND, CORRUPT.
+    have are zeros. Raises ServiceError INVALID for a snapshot that is not completed, NOT_FOUND, CORRUPT.
     """
 
     def __init__(self, aws: Aws, region: str | None, snapshot_id: str, size: int | None = None) -> None:
         self.snapshot_id = snapshot_id
         self._client = aws.client("ebs", region)
         self._tokens: dict[int, str] = {}
-        self.block_size, capacity = BLOCK, 0
+        self.block_size, self.capacity = BLOCK, 0
         with aws_call("list the blocks of the snapshot", snapshot_id):
-            for page in self._client.get_paginator("list_snapshot_blocks").paginate(SnapshotId=snapshot_id):
-                self.block_size = int(page.get("BlockSize") or BLOCK)
-                capacity = int(page.get("VolumeSize") or 0) * GIB
-                self._tokens.update((block["BlockIndex"], block["BlockToken"]) for block in page.get("Blocks", ()))
-        self.capacity = capacity
-        self._size = capacity if size is None else min(size, capacity)
+            self._list()
+        self._size = self.capacity if size is None else min(size, self.capacity)
         self._order = sorted(self._tokens)
         self._next = dict(zip(self._order, self._order[1:], strict=False))
         self._lock = threading.Lock()
         self._kept: OrderedDict[int, Future[bytes]] = OrderedDict()
         self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="ebs-read")
+
+    def _list(self) -> None:
+        following: dict[str, str] = {}
+        while True:
+            page = self._client.list_snapshot_blocks(SnapshotId=self.snapshot_id, **following)
+            self.block_size = int(page.get("BlockSize") or BLOCK)
+            self.capacity = int(page.get("VolumeSize") or 0) * GIB
+            self._tokens.update((block["BlockIndex"], block["BlockToken"]) for block in page.get("Blocks", ()))
+            if not page.get("NextToken"):
+                return
+            following = {"NextToken": page["NextToken"]}
 
     @property
     def size(self) -> int:
