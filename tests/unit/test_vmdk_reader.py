@@ -90,6 +90,12 @@ def test_a_read_costs_little_more_than_its_grains() -> None:
     assert before < 32 << 10
 
 
+def test_entries_beyond_the_end_of_the_disk_are_not_data() -> None:
+    beyond = 22 * SECTOR + 2 * 2048 + 16  # the fifth entry of the last table, which has one grain
+    extents = list(VmdkReader(Image(patched(FRONT, beyond, "<II", 128, 129))).extents())
+    assert extents == [(0, 3 * GRAIN), (2 * ENTRIES * GRAIN, 5 * SECTOR)]
+
+
 def footer_field(at: int, form: str, value: int) -> bytes:
     return patched(STREAM, find(STREAM, "footer").offset + SECTOR + at, form, value)
 

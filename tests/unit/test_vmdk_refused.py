@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.unit.disks_images import Sparse, content, decoded, find, front_layout, patched, records, stream_of
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind
+from vmie_tui.services.disks import vmdk_tables
 from vmie_tui.services.disks.vmdk import DiskFormatError, StreamDecoder
 from vmie_tui.services.disks.vmdk_layout import ENTRIES, GRAIN, SECTOR
 
@@ -138,6 +139,9 @@ DAMAGE: dict[str, tuple[Callable[[], bytes], str]] = {
         "grain 0 is in no grain table",
     ),
     "front: one listed and not there": (lambda: patched(FRONT, 22 * SECTOR, "<I", 128), "1 grains missing"),
+    "front: the start of one more record": (lambda: FRONT + b"x" * 100, "closed the stream early"),
+    "front: no grains, cut before them": (lambda: front_layout(Sparse(1 << 20))[:-SECTOR], "closed the stream early"),
+    "header names another directory": (lambda: patched(STREAM, 56, "<Q", 5000), "the header names another place"),
     "front: grain twice": (lambda: FRONT + FRONT[128 * SECTOR :], "comes twice"),
     "front: a table marker": (lambda: FRONT + STREAM[at("table") : at("table") + 5 * SECTOR], "unknown marker"),
 }
@@ -170,6 +174,22 @@ def test_other_kinds_are_refused_with_the_documented_text(stream: bytes, words: 
     error = refused(stream, words, ErrorKind.INVALID)
     assert error.problem.detail == facts.error("E04")["message"]
     assert error.problem.code == facts.error("E04")["code"]
+
+
+def test_a_grain_behind_the_directory_is_refused() -> None:
+    stream = stream_of(Sparse(DISK.size, {GRAIN: DISK.runs[GRAIN]}))
+    late = patched(STREAM[at("grain") : at("grain", 1)], 0, "<Q", ENTRIES * 128)
+    footer = find(stream, "footer").offset
+    refused(stream[:footer] + late + stream[footer:], "behind the grain directory")
+
+
+def test_grains_that_wait_too_long_for_their_table_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vmdk_tables, "_MAX_PENDING", 3)
+    refused(STREAM, "3 grains came without a grain table")
+
+
+def test_a_header_may_name_the_directory_at_the_end() -> None:
+    assert decoded([patched(STREAM, 56, "<Q", at("directory") // SECTOR + 1)]) == DISK.grains()
 
 
 def test_zero_padding_behind_the_end_is_tolerated() -> None:

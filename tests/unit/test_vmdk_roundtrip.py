@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.disks_images import Sparse, content, decoded, disks, front_layout, records, stream_of
+from vmie_tui.services.disks import vmdk_write
 from vmie_tui.services.disks.source import sha256_of
 from vmie_tui.services.disks.vmdk import DiskFormatError, Encoded, StreamDecoder, VmdkReader, encode, probe
 from vmie_tui.services.disks.vmdk_layout import ENTRIES, GRAIN, SECTOR, SparseHeader
@@ -92,6 +94,26 @@ def test_zeros_are_not_written() -> None:
 def test_many_small_extents_in_one_grain_give_it_once() -> None:
     disk = Sparse(4 << 20, dict.fromkeys(range(GRAIN - 300, 6 * GRAIN, 5000), b"x" * 100))
     assert decoded([stream_of(disk)]) == disk.grains()
+
+
+def test_extents_that_overlap_give_each_grain_once() -> None:
+    class Overlapping(Sparse):
+        def extents(self) -> Iterator[tuple[int, int]]:
+            yield from [(0, 3 << 20), (0, GRAIN), (1 << 20, 4 << 20), (5 << 20, 0)]
+
+    disk = Overlapping(6 << 20, {0: content(6, 5 << 20)})
+    assert decoded([stream_of(disk)]) == disk.grains()
+
+
+def test_a_used_buffer_leaves_no_trace_in_the_last_sector() -> None:
+    disk = Sparse((40 << 20) + 100, {0: b"\xff" * ((40 << 20) + 100)})
+    assert decoded([stream_of(disk, threads=1)])[40 << 20] == b"\xff" * 100 + bytes(412)
+
+
+def test_more_than_a_vmdk_can_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vmdk_write, "_MAX_SECTOR", 1000)
+    with pytest.raises(DiskFormatError, match="2 TiB"):
+        stream_of(Sparse(4 << 20, {0: content(7, 4 << 20)}))
 
 
 def test_small_is_smaller() -> None:

@@ -123,7 +123,7 @@ class RawFile:
                 start, stop = at, end  # a device, or a file system without holes
             if start < stop:
                 yield start, stop - start
-            at = max(stop, at + 1)
+            at = stop
 
     def close(self) -> None:
         if self._fd >= 0:
