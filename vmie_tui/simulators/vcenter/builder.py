@@ -51,7 +51,7 @@ class Builder:
     def _entity(self, kind: Any, prefix: str, parent: Managed, name: str, **props: Any) -> Managed:
         return self._registry.new(kind, prefix, parent, name=name, overallStatus="green", configStatus="green", **props)
 
-    def _folder(self, parent: Managed, name: str, prefix: str, *holds: str) -> Managed:
+    def _folder(self, parent: Managed, name: str, prefix: str, *holds: Any) -> Managed:
         folder = self._entity(vim.Folder, prefix, parent, name, childType=list(holds))
         folder.props["childEntity"] = lambda: [child.ref for child in folder.children]
         return folder
@@ -59,10 +59,10 @@ class Builder:
     def _site(self, spec: DatacenterSpec) -> Site:
         site = Site()
         center = self._entity(vim.Datacenter, "datacenter", self._root, spec.name)
-        machines = self._folder(center, "vm", "group-v", "Folder", "VirtualMachine", "VirtualApp")
-        hosts = self._folder(center, "host", "group-h", "Folder", "ComputeResource")
-        stores = self._folder(center, "datastore", "group-s", "Folder", "Datastore", "StoragePod")
-        networks = self._folder(center, "network", "group-n", "Folder", "Network", "DistributedVirtualSwitch")
+        machines = self._folder(center, "vm", "group-v", vim.Folder, vim.VirtualMachine, vim.VirtualApp)
+        hosts = self._folder(center, "host", "group-h", vim.Folder, vim.ComputeResource)
+        stores = self._folder(center, "datastore", "group-s", vim.Folder, vim.Datastore, vim.StoragePod)
+        networks = self._folder(center, "network", "group-n", vim.Folder, vim.Network, vim.DistributedVirtualSwitch)
         center.props.update(
             vmFolder=machines.ref, hostFolder=hosts.ref, datastoreFolder=stores.ref, networkFolder=networks.ref
         )
@@ -179,7 +179,7 @@ class Builder:
         found = site.folders.get(path)
         if found is None:
             parent = self._machine_folder(site, path[:-1])
-            found = self._folder(parent, path[-1], "group-v", "Folder", "VirtualMachine", "VirtualApp")
+            found = self._folder(parent, path[-1], "group-v", vim.Folder, vim.VirtualMachine, vim.VirtualApp)
             site.folders[path] = found
         return found
 

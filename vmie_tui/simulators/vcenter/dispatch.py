@@ -80,7 +80,8 @@ class Dispatcher:
         self._trouble(name, subject, ref, cookie)
         with self._center.registry.lock:
             call.session = self._sessions.find(cookie)
-            if call.session is None and name not in ANONYMOUS:
+            open_object = isinstance(ref, (vim.ServiceInstance, vim.SessionManager))
+            if call.session is None and (name not in ANONYMOUS or not open_object):
                 raise vim.fault.NotAuthenticated(
                     object=ref, privilegeId="System.View", msg="The session is not authenticated."
                 )

@@ -15,7 +15,8 @@ from vmie_tui.simulators.vcenter.values import VERSION
 from vmie_tui.simulators.vcenter.views import View
 
 TraversalSpec = vmodl.query.PropertyCollector.TraversalSpec
-STEP = re.compile(r'([A-Za-z]\w*)(?:\[(?:"([^"]*)"|(-?\d+))\])?$')
+STEP = re.compile(r'([A-Za-z]\w*)(?:\[(?:"([^"]*)"|(-?\d+))\])?')
+PATH = re.compile(rf"{STEP.pattern}(?:\.{STEP.pattern})*")
 
 
 def invalid(path: str) -> Exception:
@@ -94,44 +95,33 @@ def paths_of(managed: Managed, spec: Any) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def check_path(kind: type, path: str) -> str:
-    """The privilege a path's first property needs; raises InvalidProperty when the schema has no such path."""
-    steps = [STEP.match(part) for part in _split(path)]
-    info: Any = None
+    """The privilege a path's first property needs; raises InvalidProperty when the schema has no such path.
+
+    Behind an array element (``device[2000].``) only the object itself can tell which properties there are.
+    """
+    steps = steps_of(path)
     holder: Any = kind
-    for number, step in enumerate(steps):
-        if step is None:
-            raise invalid(path)
+    for number, (name, key) in enumerate(steps):
         try:
-            info = VmomiSupport.GetPropertyInfo(holder, step[1])
+            info = VmomiSupport.GetPropertyInfo(holder, name)
         except AttributeError:
             raise invalid(path) from None
         if not VmomiSupport.IsChildVersion(VERSION, info.version):
             raise invalid(path)
         holder = info.type
-        if issubclass(holder, list):
-            keyed = step[2] is not None or step[3] is not None
-            if not keyed and number < len(steps) - 1:
-                raise invalid(path)
-            holder = holder.Item if keyed else holder
-    first = VmomiSupport.GetPropertyInfo(kind, steps[0][1]) if steps and steps[0] else None
-    return str((first and first.privId) or "System.Read")
-
-
-def _split(path: str) -> list[str]:
-    """A path's steps; dots inside ``["..."]`` do not divide."""
-    return re.findall(r'[^.\[]+(?:\["[^"]*"\]|\[[^\]]*\])?', path) if path else [""]
+        if key is not None:
+            break
+        if issubclass(holder, list) and number < len(steps) - 1:
+            raise invalid(path)
+    return str(VmomiSupport.GetPropertyInfo(kind, steps[0][0]).privId or "System.Read")
 
 
 @lru_cache(maxsize=4096)
 def steps_of(path: str) -> tuple[tuple[str, str | int | None], ...]:
-    """(property, key in an array or None) for each step of a checked path."""
-    found: list[tuple[str, str | int | None]] = []
-    for part in _split(path):
-        step = STEP.match(part)
-        if step is None:
-            raise invalid(path)
-        found.append((step[1], step[2] if step[2] is not None else int(step[3]) if step[3] is not None else None))
-    return tuple(found)
+    """(property, key in an array or None) for each step of a path; raises InvalidProperty."""
+    if not PATH.fullmatch(path):
+        raise invalid(path)
+    return tuple((name, text or (int(number) if number else None)) for name, text, number in STEP.findall(path))
 
 
 def read(managed: Managed, path: str, heads: dict[str, Any] | None = None) -> Any:
@@ -154,7 +144,10 @@ def read_typed(managed: Managed, path: str, heads: dict[str, Any] | None = None)
     for name, key in steps[1:]:
         if value is None:
             return None, declared
-        declared = VmomiSupport.GetPropertyInfo(type(value), name).type
+        try:
+            declared = VmomiSupport.GetPropertyInfo(type(value), name).type
+        except AttributeError:  # this element of an array has no such property
+            return None, declared
         value, declared = _keyed(getattr(value, name), declared, key)
     return value, declared
 

@@ -105,7 +105,7 @@ class VCenterSimulator:
         center, registry = self.center, self.center.registry
         root = registry.add(Managed(vim.Folder, "group-d1", None, name="Datacenters"))
         root.props.update(
-            childType=["Folder", "Datacenter"],
+            childType=[vim.Folder, vim.Datacenter],
             childEntity=lambda: [child.ref for child in root.children],
             overallStatus="green",
         )
