@@ -27,6 +27,7 @@ from vmie_tui.services.vsphere.tls import Trust, thumbprint_of
 
 READY_SECONDS = 300.0  # vCenter prepares a lease in seconds; a busy host may need minutes
 _PLACE = re.compile(r"/(\w+?Controller)(\d+):(\d+)$")
+MANIFEST_SECONDS = 5.0
 _NO_CHECKSUM_CHOICE = frozenset({"MethodNotFound", "NotSupported", "InvalidRequest", "InvalidType"})
 _DOING = "starting the export"
 
@@ -77,6 +78,7 @@ class ExportLease:
         self._interval, self._ready_timeout, self._read_timeout = keep_alive, ready_timeout, read_timeout
         self._lock = threading.Lock()
         self._streams: list[DiskStream] = []
+        self._opened: set[str] = set()  # lease keys
         self._lease: Any = None
         self._stub: Any = None
         self._keeper: KeepAlive | None = None
@@ -232,6 +234,7 @@ class ExportLease:
         )
         with self._lock:
             self._streams.append(stream)
+            self._opened.add(disk.key)
         return stream
 
     def _explain(self) -> ServiceError | None:
@@ -257,12 +260,22 @@ class ExportLease:
             raise ServiceError.of(lost.problem)
 
     def manifest(self) -> dict[str, ManifestEntry]:
-        """The host's checksums by lease key; ask after the last byte and before `complete`. Raises ServiceError."""
-        self.check()
-        entries = self._vsphere.once(
-            self._lease.HttpNfcLeaseGetManifest, subject=self._moid, doing="reading the export's checksums"
-        )
-        return {entry.key: _manifest_entry(entry) for entry in entries or ()}
+        """The host's checksums by lease key; ask after the last byte and before `complete`. Raises ServiceError.
+
+        A host writes an entry when it has closed the file, which may be a moment after the last byte came: the entries
+        of all disks opened are waited for, `MANIFEST_SECONDS` at most. What is missing then was never promised.
+        """
+        deadline, pause, resting = time.monotonic() + MANIFEST_SECONDS, 0.05, threading.Event()
+        while True:
+            self.check()
+            found = self._vsphere.once(
+                self._lease.HttpNfcLeaseGetManifest, subject=self._moid, doing="reading the export's checksums"
+            )
+            entries = {entry.key: _manifest_entry(entry) for entry in found or ()}
+            if self._opened <= entries.keys() or time.monotonic() > deadline:
+                return entries
+            resting.wait(pause)
+            pause *= 2
 
     # -- ending it ----------------------------------------------------------------------------------------------------
 
