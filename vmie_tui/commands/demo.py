@@ -18,14 +18,14 @@ from vmie_tui.settings import DEMO
 @click.option("--headless", is_flag=True, help="Import one VM without a screen and prove the result; prints JSON.")
 @click.option("--stop", is_flag=True, help="Stop the simulators of an earlier demo.")
 @click.option("--speed", type=click.FloatRange(min=0.1), help="How many times as fast the simulated AWS works.")
-@click.option("--vm", default=None, metavar="NAME", help="With --headless: the VM to import.")
+@click.option("--vm", "vms", multiple=True, metavar="NAME", help="With --headless: what to import; repeatable.")
 @pass_session
-def demo(session: Session, headless: bool, stop: bool, speed: float | None, vm: str | None) -> int:
+def demo(session: Session, headless: bool, stop: bool, speed: float | None, vms: tuple[str, ...]) -> int:
     """Open the app on a simulated vCenter and a simulated AWS: no account, no network."""
     if headless:
         from vmie_tui.commands.headless import run
 
-        return run(speed, vm)
+        return run(speed, vms)
     from vmie_tui.simulators import launch
 
     root = session.settings.demo_dir

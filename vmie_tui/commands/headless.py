@@ -25,10 +25,11 @@ from vmie_tui.settings import DEMO, Settings
 from vmie_tui.simulators import launch
 
 SPEED = 600.0  # of the simulated AWS: a conversion takes a few seconds
+DEFAULT_VMS = ("db-01",)  # off, two disks
 PIECE = 4 << 20
 
 
-def run(speed: float | None, wanted_vm: str | None) -> int:
+def run(speed: float | None, wanted: Sequence[str]) -> int:
     """Import, prove, print JSON, leave nothing behind. 0 only if every disk is equal."""
     folder = Path(tempfile.mkdtemp(prefix="vmie-headless-"))
     environment = {"VMIE_STATE_DIR": str(folder), "VMIE_CONFIG_FILE": str(folder / "config.toml")}
@@ -41,32 +42,42 @@ def run(speed: float | None, wanted_vm: str | None) -> int:
         say("starting the simulated vCenter and AWS")
         launch.start(settings.demo_dir, launch.Wanted(speed=speed or SPEED, rate=0, idle_hours=0.5))
         settings = settings_module.load(DEMO, state_dir=folder)
-        report = _migrate(settings, wanted_vm)
+        reports = _migrate(settings, wanted or DEFAULT_VMS)
     finally:
         _tidy(settings, folder)
-    report["seconds"]["total"] = round(time.monotonic() - started, 3)
-    out_json(report)
-    return EXIT_OK if report["equal"] else EXIT_FAILED
+    equal = all(report["equal"] for report in reports)
+    seconds = round(time.monotonic() - started, 3)
+    if len(reports) == 1:
+        reports[0]["seconds"]["total"] = seconds
+        out_json(reports[0])
+    else:
+        out_json({"equal": equal, "seconds": seconds, "imports": reports})
+    return EXIT_OK if equal else EXIT_FAILED
 
 
-def _migrate(settings: Settings, wanted_vm: str | None) -> dict[str, Any]:
+def _migrate(settings: Settings, wanted: Sequence[str]) -> list[dict[str, Any]]:
     from vmie_tui.jobs.client import JobClient
 
-    machines = inventory_command.read(settings).machines
-    say(f"{len(machines)} virtual machines in the simulated vCenter")
-    machine = inventory_command.find(machines, wanted_vm) if wanted_vm else _choose(settings, machines)
-    plan = importing.make_plan(settings.profile(), machine)
-    importing.preflight(plan, machine)
+    found = inventory_command.read(settings).machines
+    say(f"{len(found)} virtual machines in the simulated vCenter")
+    machines = [inventory_command.find(found, name) for name in wanted]
+    plans = [importing.make_plan(settings.profile(), machine) for machine in machines]
+    for plan, machine in zip(plans, machines, strict=True):
+        importing.preflight(plan, machine)
     client = JobClient(settings)
-    job_id = client.submit(plan)
-    say(f"importing {machine.path}, job {job_id}")
-    view = wait_for(client, [job_id])[0]
-    if view.state is not JobState.DONE:
-        for line in client.log(job_id):
-            say(f"{line.at:%H:%M:%S} {line.level}: {line.text}")
-        raise _failure(view)
-    disks = _prove(settings, machine, plan, view)
-    return _report(machine, view, disks)
+    ids = [client.submit(plan) for plan in plans]
+    for job_id, machine in zip(ids, machines, strict=True):
+        say(f"importing {machine.path}, job {job_id}")
+    views = wait_for(client, ids)
+    for view in views:
+        if view.state is not JobState.DONE:
+            for line in client.log(view.id):
+                say(f"{line.at:%H:%M:%S} {line.level}: {line.text}")
+            raise _failure(view)
+    return [
+        _report(machine, view, prove(settings, machine, plan, view))
+        for machine, plan, view in zip(machines, plans, views, strict=True)
+    ]
 
 
 def _failure(view: JobView) -> VmieError:
@@ -75,24 +86,7 @@ def _failure(view: JobView) -> VmieError:
     return ServiceError(ErrorKind.REMOTE, f"the job ended as {view.state.value}", subject=view.id)
 
 
-def _choose(settings: Settings, machines: Sequence[Machine]) -> Machine:
-    """A machine that passes every rule, with more than one disk when there is one, and the least to move."""
-
-    def fits(machine: Machine) -> bool:
-        try:
-            importing.preflight(importing.make_plan(settings.profile(), machine), machine)
-        except VmieError:
-            return False
-        return True
-
-    candidates = sorted(machines, key=lambda vm: (vm.power.value != "off", len(vm.disks) != 2, vm.size))
-    for machine in candidates:
-        if "real disk" in machine.annotation.lower() and fits(machine):
-            return machine
-    raise ServiceError(ErrorKind.NOT_FOUND, "no virtual machine of the demo can be imported")
-
-
-def _prove(settings: Settings, machine: Machine, plan: ImportPlan, view: JobView) -> list[dict[str, Any]]:
+def prove(settings: Settings, machine: Machine, plan: ImportPlan, view: JobView) -> list[dict[str, Any]]:
     """Compare each snapshot, read back through EBS direct, with the simulator's raw disk."""
     from vmie_tui.services.aws.blocks import SnapshotReader
     from vmie_tui.services.aws.session import open_session

@@ -18,16 +18,15 @@ STILL = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.
 
 def wait_for(client: JobClient, ids: Sequence[str]) -> list[JobView]:
     """The jobs once none of them moves any more without the user. Interrupting only ends the waiting."""
-    said: dict[str, tuple[object, float]] = {}
+    said: dict[str, tuple[object, str, float]] = {}
     while True:
         views = [client.job(job_id) for job_id in ids]
         for view in views:
-            key, at = said.get(view.id, (None, 0.0))
-            now = time.monotonic()
-            new_key = (view.state, view.stage, view.task_message)
-            if new_key != key or (view.state not in STILL and now - at >= SAY_SECONDS):
-                said[view.id] = (new_key, now)
-                say(job_line(view))
+            last_key, last_line, at = said.get(view.id, (None, "", 0.0))
+            key, line, now = (view.state, view.stage, view.task_message), job_line(view), time.monotonic()
+            if line != last_line and (key != last_key or now - at >= SAY_SECONDS):
+                said[view.id] = (key, line, now)
+                say(line)
         if all(view.state in STILL for view in views):
             return views
         client.ensure_worker()

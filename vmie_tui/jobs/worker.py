@@ -66,7 +66,7 @@ def _write_log(settings: Settings) -> None:
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]
         logger.propagate = False
-        logger.setLevel(logging.INFO)
+        logger.setLevel(logging.WARNING if name == "dbos" else logging.INFO)
 
 
 class Worker:
@@ -107,7 +107,7 @@ class Worker:
                 "executor_id": self._executor,
                 "application_version": FLOW_VERSION,
                 "serializer": DBOSPortableJSONSerializer(),
-                "log_level": "INFO",
+                "log_level": "WARNING",
                 "notification_listener_polling_interval_sec": 5.0,
             }
         )

@@ -1,0 +1,117 @@
+"""Real processes: one pair of simulators for all job tests, and a state folder with its own worker for each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers import wait_until
+from vmie_tui import settings as settings_module
+from vmie_tui.commands import importing
+from vmie_tui.commands import inventory as inventory_command
+from vmie_tui.commands.headless import prove
+from vmie_tui.commands.jobs import stop_worker
+from vmie_tui.jobs.client import JobClient
+from vmie_tui.jobs.process import worker_pid
+from vmie_tui.model.job import JobView
+from vmie_tui.model.machine import Machine
+from vmie_tui.model.plan import ImportPlan
+from vmie_tui.model.task import JobState
+from vmie_tui.settings import DEMO, Settings
+from vmie_tui.simulators import launch
+
+SPEED = 1000.0
+MIB = 1 << 20
+
+
+class World:
+    """One state folder that knows the simulators; what a user would do there."""
+
+    def __init__(self, settings: Settings, admin: launch.Admin) -> None:
+        self.settings, self.admin = settings, admin
+        self.client = JobClient(settings)
+
+    def machine(self, name: str) -> Machine:
+        return inventory_command.find(inventory_command.read(self.settings).machines, name)
+
+    def plan(self, name: str, **chosen: Any) -> ImportPlan:
+        return importing.make_plan(self.settings.profile(), self.machine(name), **chosen)
+
+    def submit(self, name: str, **chosen: Any) -> str:
+        return self.client.submit(self.plan(name, **chosen))
+
+    def wait(self, job_id: str, *states: JobState, timeout: float = 40.0) -> JobView:
+        """The job once it is in one of ``states`` (DONE); fails with its log when it ends otherwise."""
+        wanted = states or (JobState.DONE,)
+
+        def reached() -> JobView | None:
+            view = self.client.job(job_id)
+            if view.state in wanted:
+                return view
+            ended = view.state.terminal or view.state in {JobState.FAILED, JobState.NEEDS_LOGIN}
+            assert not ended, "\n".join([str(view.problem), *(line.text for line in self.client.log(job_id))])
+            return None
+
+        return wait_until(reached, timeout, f"{job_id} in {[state.value for state in wanted]}")
+
+    def requests(self, service: str, operation: str) -> int:
+        return int(self.admin(service, "GET", "stats")["requests"].get(operation, 0))
+
+    def fault(self, service: str, **fault: Any) -> None:
+        self.admin(service, "POST", "faults", fault)
+
+    def rate(self, nbytes: int | None) -> None:
+        """Bytes a second of each disk stream."""
+        self.admin("vcenter", "POST", "rate", {"nfc": nbytes})
+
+    def kill_worker(self) -> int:
+        pid = worker_pid(self.settings.state_dir)
+        assert pid
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: worker_pid(self.settings.state_dir) is None, what="the worker's end")
+        return pid
+
+    def log(self, job_id: str) -> str:
+        return "\n".join(line.text for line in self.client.log(job_id))
+
+    def assert_equal(self, name: str, view: JobView) -> None:
+        """Every snapshot of the AMI holds the very bytes of its source disk."""
+        proofs = prove(self.settings, self.machine(name), self.plan(name), view)
+        assert proofs
+        assert all(proof["equal"] for proof in proofs), proofs
+
+    def open_uploads(self) -> list[str]:
+        """Keys of the multipart uploads that were neither completed nor aborted."""
+        from vmie_tui.services.aws.session import open_session
+
+        aws = self.settings.profile().aws
+        found = open_session(aws).client("s3").list_multipart_uploads(Bucket=aws.bucket)
+        return [upload["Key"] for upload in found.get("Uploads", [])]
+
+
+@pytest.fixture(scope="session")
+def simulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    root = tmp_path_factory.mktemp("simulators")
+    launch.start(root, launch.Wanted(speed=SPEED, rate=0, idle_hours=0.2, fleet="tiny"))
+    yield root
+    launch.stop(root)
+
+
+@pytest.fixture
+def world(simulators: Path, own_home: Path) -> Iterator[World]:
+    state = Path(os.environ["VMIE_STATE_DIR"])
+    (state / DEMO).mkdir(parents=True)
+    shutil.copy(simulators / launch.PROFILE_FILE, state / DEMO / launch.PROFILE_FILE)
+    made = World(settings_module.load(DEMO), launch.Admin(simulators))
+    yield made
+    stop_worker(made.settings)
+    made.client.close()
+    for service in ("vcenter", "aws"):
+        made.admin(service, "DELETE", "faults")
+    made.rate(None)

@@ -1,0 +1,233 @@
+"""The progress store and the small parts around it, without any process."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from vmie_tui.jobs.control import Controls, JobControl, Paused
+from vmie_tui.jobs.progress import Rate, UploadProgress
+from vmie_tui.jobs.retry import Backoff, again
+from vmie_tui.jobs.store import CANCEL, PAUSE, Store
+from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
+from vmie_tui.model.job import DiskProgress, Stage, StageState
+from vmie_tui.model.plan import ImportPlan, VmSource
+from vmie_tui.model.task import JOB_TRANSITIONS, JobState, may_become
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "state")
+
+
+def plan(name: str = "web-01", profile: str = "demo") -> ImportPlan:
+    return ImportPlan(profile, VmSource("vc", "vm-1", name, "uuid"), "eu-west-1", "bucket")
+
+
+def test_reading_makes_no_database(store: Store, tmp_path: Path) -> None:
+    assert store.views() == []
+    with pytest.raises(ServiceError):
+        store.resolve("abc")
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_new_job_is_queued_with_all_its_stages(store: Store) -> None:
+    job_id = store.create(plan())
+    (view,) = store.views()
+    assert (view.id, view.state, view.name) == (job_id, JobState.QUEUED, "web-01")
+    assert [stage.stage for stage in view.stages] == list(Stage)
+    assert store.record(job_id).plan == plan()
+
+
+def test_newest_first_and_by_profile(store: Store) -> None:
+    first, second = store.create(plan("a")), store.create(plan("b", "prod"))
+    assert [view.id for view in store.views()] == [second, first]
+    assert [view.id for view in store.views(profile="prod")] == [second]
+
+
+@pytest.mark.parametrize("old", list(JobState))
+@pytest.mark.parametrize("new", list(JobState))
+def test_states_change_as_the_table_says(store: Store, old: JobState, new: JobState) -> None:
+    job_id = store.create(plan())
+    path = {JobState.DONE: [JobState.RUNNING], JobState.NEEDS_LOGIN: [JobState.RUNNING]}.get(old, [])
+    for state in (*path, old):
+        assert store.become(job_id, state)
+    assert store.become(job_id, new) is may_become(old, new)
+    assert store.record(job_id).state is (new if may_become(old, new) else old)
+
+
+def test_requeue_takes_only_jobs_that_wait(store: Store) -> None:
+    for state in JobState:
+        job_id = store.create(plan())
+        for step in ([JobState.RUNNING] if state in {JobState.DONE, JobState.NEEDS_LOGIN} else []) + [state]:
+            store.become(job_id, step)
+        waits = state in {JobState.PAUSED, JobState.NEEDS_LOGIN, JobState.FAILED}
+        assert store.requeue(job_id) is waits
+        assert store.record(job_id).attempt == (2 if waits else 1)
+        assert waits is (JobState.QUEUED in JOB_TRANSITIONS[state] and state is not JobState.RUNNING)
+
+
+def test_a_prefix_names_a_job_unless_two_share_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = iter(("abc1", "abd2"))
+    monkeypatch.setattr("vmie_tui.jobs.store.secrets.token_hex", lambda n: next(names) if n == 5 else "t")
+    store.create(plan())
+    store.create(plan())
+    assert store.resolve("abc") == "abc1"
+    with pytest.raises(ServiceError) as raised:
+        store.resolve("ab")
+    assert raised.value.kind is ErrorKind.INVALID
+    assert "abc1" in raised.value.problem.detail
+    with pytest.raises(ServiceError):
+        store.resolve("%")
+
+
+def test_disks_known_already_keep_what_they_have(store: Store) -> None:
+    job_id = store.create(plan())
+    disks = [DiskProgress(2000, "Hard disk 1", 10, s3_key="k1")]
+    store.set_disks(job_id, disks)
+    store.disk(job_id, 2000, state="done", sha256="ff", verified=True, total=7)
+    store.set_disks(job_id, [*disks, DiskProgress(2001, "Hard disk 2", 20)])
+    first, second = store.views()[0].disks
+    assert (first.state, first.sha256, first.verified) == (StageState.DONE, "ff", True)
+    assert (second.state, second.verified) == (StageState.PENDING, None)
+
+
+def test_ledger_keeps_facts_until_they_are_taken_out(store: Store) -> None:
+    job_id = store.create(plan())
+    store.remember(job_id, snapshot="snapshot-1", host="esx")
+    store.remember(job_id, snapshot=None)
+    ledger = store.record(job_id).ledger
+    assert ledger["host"] == "esx"
+    assert "snapshot" not in ledger
+    assert ledger["client_token"]
+
+
+def test_unknown_columns_are_refused(store: Store) -> None:
+    job_id = store.create(plan())
+    with pytest.raises(KeyError):
+        store.update(job_id, state="done")
+    with pytest.raises(KeyError):
+        store.disk(job_id, 1, nonsense=1)
+
+
+def test_log_is_the_tail_in_order(store: Store) -> None:
+    job_id = store.create(plan())
+    for number in range(5):
+        store.log(job_id, f"line {number}", "warning")
+    assert [line.text for line in store.lines(job_id, 2)] == ["line 3", "line 4"]
+
+
+def test_a_full_disk_is_said_in_words(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(ServiceError) as raised:
+        Store(blocked / "state").create(plan())
+    assert raised.value.kind is ErrorKind.LOCAL
+    assert raised.value.problem.remedy
+
+
+def test_progress_is_written_at_most_twice_a_second(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id, now = store.create(plan()), [0.0]
+    store.set_disks(job_id, [DiskProgress(1, "d", 1000)])
+    progress = UploadProgress(store, job_id, lambda: now[0])
+    progress.add_disk(1, 1000)
+    progress.restart(1, 1000)
+    writes: list[int] = []
+    real = store.disk
+    monkeypatch.setattr(
+        store, "disk", lambda job, key, **values: (writes.append(values["done"]), real(job, key, **values))
+    )
+    for _ in range(40):
+        now[0] += 0.05
+        progress.sent(1, 10, skipped=False, parts=1)
+    assert len(writes) <= 5
+    progress.finish(1, 400)
+    (disk,) = store.views()[0].disks
+    assert (disk.done, disk.total, disk.rate) == (400, 400, 0.0)
+
+
+def test_rate_forgets_what_was_skipped_and_eta_follows(store: Store) -> None:
+    job_id, now = store.create(plan()), [0.0]
+    store.set_disks(job_id, [DiskProgress(1, "d", 10_000)])
+    progress = UploadProgress(store, job_id, lambda: now[0])
+    progress.add_disk(1, 10_000)
+    progress.restart(1, 10_000)
+    now[0] += 1
+    progress.sent(1, 4000, skipped=True, parts=1)
+    now[0] += 1
+    progress.sent(1, 1000, skipped=False, parts=2)
+    (view,) = store.views()
+    (disk,) = view.disks
+    assert (disk.done, disk.skipped) == (5000, 4000)
+    assert 0 < disk.rate <= 1000
+    assert view.eta_seconds == pytest.approx(5000 / view.rate)
+    assert progress.share() == 0.5
+
+
+def test_share_by_covered_bytes_when_the_total_is_unknown(store: Store) -> None:
+    job_id = store.create(plan())
+    store.set_disks(job_id, [DiskProgress(1, "d", 1000)])
+    progress = UploadProgress(store, job_id)
+    progress.add_disk(1, 1000)
+    progress.restart(1, None)
+    progress.covered(1, 250)
+    assert progress.share() == 0.25
+
+
+def test_rate_converges() -> None:
+    now = [0.0]
+    rate = Rate(lambda: now[0])
+    for _ in range(60):
+        now[0] += 0.5
+        rate.add(500)
+        value = rate.value()
+    assert value == pytest.approx(1000, rel=0.01)
+
+
+def test_a_wish_is_raised_and_ends_a_wait() -> None:
+    control = JobControl()
+    control.check()
+    control.set(PAUSE)
+    with pytest.raises(Paused):
+        control.wait(30)
+    control.set(CANCEL)
+    with pytest.raises(Cancelled):
+        control.check()
+    control.set("")
+    control.wait(0)
+
+
+def test_a_wish_calls_who_blocks_elsewhere() -> None:
+    control, called = JobControl(), threading.Event()
+    with control.on_stop(called.set):
+        control.set(CANCEL)
+        assert called.wait(5)
+
+
+def test_controls_forget_jobs_that_are_over() -> None:
+    controls = Controls()
+    with controls.working("a") as control:
+        controls.update({"a": CANCEL})
+        with pytest.raises(Cancelled):
+            control.check()
+        assert controls.is_working("a")
+    assert not controls.is_working("a")
+    controls.of("a").check()
+
+
+def test_only_safe_errors_are_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Backoff, "seconds", 0.0)
+    tries: list[int] = []
+
+    def work(*, safe: bool) -> None:
+        tries.append(1)
+        raise ServiceError(ErrorKind.NETWORK, "broken", retry_safe=safe)
+
+    with pytest.raises(ServiceError):
+        again(lambda: work(safe=False), JobControl())
+    assert len(tries) == 1
+    with pytest.raises(ServiceError):
+        again(lambda: work(safe=True), JobControl(), tries=4)
+    assert len(tries) == 5

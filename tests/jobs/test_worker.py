@@ -1,0 +1,84 @@
+"""The worker as a process: alone in its folder, deaf to hang-ups, gone when idle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+
+from tests.helpers import wait_until
+from tests.jobs.conftest import MIB, World
+from vmie_tui.jobs.process import start_worker, worker_environment, worker_pid
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "vmie_tui", *arguments]
+
+
+def test_second_worker_says_so_and_ends(world: World) -> None:
+    world.client.ensure_worker()
+    first = worker_pid(world.settings.state_dir)
+    done = subprocess.run(
+        command("worker"),
+        env=worker_environment(world.settings),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "another worker" in done.stderr
+    assert worker_pid(world.settings.state_dir) == first
+
+
+def test_job_survives_the_hang_up_of_the_session_that_started_it(world: World) -> None:
+    world.rate(8 * MIB)
+    parent = subprocess.Popen(
+        command("--profile", "demo", "import", "web-01", "--wait"),
+        env=worker_environment(world.settings),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    (view,) = wait_until(world.client.jobs, 20)
+    wait_until(lambda: world.client.worker().alive, 20)
+    os.killpg(parent.pid, signal.SIGHUP)
+    parent.wait(10)
+    pid = worker_pid(world.settings.state_dir)
+    assert pid
+    os.kill(pid, signal.SIGHUP)
+    world.rate(None)
+    world.assert_equal("web-01", world.wait(view.id))
+    assert worker_pid(world.settings.state_dir) == pid
+
+
+def test_idle_worker_leaves(world: World) -> None:
+    start_worker(world.settings, idle_minutes=0.01)
+    wait_until(lambda: worker_pid(world.settings.state_dir) is None, 20, "the idle worker's end")
+    world.wait(world.submit("web-01"))
+
+
+def test_files_are_private(world: World) -> None:
+    world.wait(world.submit("web-01"))
+    state = world.settings.state_dir
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+    files = [*state.glob("vmie.db*"), *(state / "log").iterdir(), state / "worker.lock"]
+    assert len(files) >= 4
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+
+
+def test_no_secret_is_stored(world: World) -> None:
+    world.wait(world.submit("web-01"))
+    vcenter = world.settings.profile().vcenter
+    aws = world.settings.profile().aws
+    assert vcenter is not None
+    assert vcenter.password_file is not None
+    assert aws.credentials_file is not None
+    secrets = [vcenter.password_file.read_bytes().strip()]
+    secrets += [line.split(b"=")[1].strip() for line in aws.credentials_file.read_bytes().splitlines() if b"=" in line]
+    for path in (*world.settings.state_dir.glob("vmie.db*"), *(world.settings.state_dir / "log").iterdir()):
+        content = path.read_bytes()
+        assert not any(secret in content for secret in secrets), path
+        assert b"\x80\x04\x95" not in content, "pickled data in the database"

@@ -1,0 +1,196 @@
+"""The command line without any service: help, errors in one line, exit codes, what is imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import pytest
+
+from vmie_tui import cli, settings
+from vmie_tui.commands.common import left_text, percent_text, size_text, table
+from vmie_tui.commands.importing import make_plan, preflight
+from vmie_tui.commands.inventory import find, matches
+from vmie_tui.commands.waiting import exit_code_of
+from vmie_tui.jobs.store import Store
+from vmie_tui.model.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LOGIN, EXIT_OK, ErrorKind, Problem, ServiceError
+from vmie_tui.model.job import JobView
+from vmie_tui.model.machine import Disk, Machine
+from vmie_tui.model.plan import ImportPlan, LicenseType, VmSource
+from vmie_tui.model.task import JobState
+from vmie_tui.settings import AwsSettings, Profile, VCenterSettings
+
+COMMANDS = ("demo", "simulate", "inventory", "import", "jobs", "job", "cancel", "pause", "resume", "worker")
+DISK = Disk(2000, "Hard disk 1", 8 << 20)
+PROFILE = Profile("p", VCenterSettings("vc", "u"), AwsSettings(region="eu-west-1", bucket="some-bucket"))
+
+
+def linux(name: str, folder: tuple[str, ...] = ("A",)) -> Machine:
+    return Machine(f"vm-{name}", name, datacenter="DC", folder=folder, guest_id="debian12_64Guest", disks=(DISK,))
+
+
+def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert set(COMMANDS) <= set(cli.cli.commands)
+    for name, command in cli.cli.commands.items():
+        assert cli.main([name, "--help"]) == 0
+        assert name in capsys.readouterr().out
+        assert command.help, name
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help or isinstance(parameter.type, click.Choice), (name, parameter.name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--version"], 0),
+        (["--help"], 0),
+        (["nonsense"], 2),
+        (["import"], 2),
+        (["jobs", "--nonsense"], 2),
+        (["job", "nosuch"], 1),
+        (["cancel", "nosuch"], 1),
+        (["inventory"], 2),
+        (["--profile", "nosuch", "inventory"], 2),
+        (["worker", "--status"], 0),
+        (["worker", "--stop"], 0),
+        (["jobs"], 0),
+        ([], 2),
+    ],
+)
+def test_exit_codes(arguments: list[str], code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(arguments) == code
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    if code:
+        assert captured.out == ""
+        assert captured.err
+
+
+def test_jobs_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store(Path(os.environ["VMIE_STATE_DIR"]))
+    job_id = store.create(ImportPlan("p", VmSource("vc", "vm-1", "web"), "eu-west-1", "b"))
+    assert cli.main(["jobs", "--json"]) == 0
+    (job,) = json.loads(capsys.readouterr().out)
+    assert job["id"] == job_id
+    assert cli.main(["jobs"]) == 0
+    captured = capsys.readouterr()
+    assert job_id in captured.out
+    assert "no worker is running" in captured.err
+
+
+def test_a_bug_becomes_one_line_and_a_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("boom")
+
+    monkeypatch.setenv("VMIE_STATE_DIR", str(tmp_path))
+    monkeypatch.setattr(settings, "load", broken)
+    assert cli.main(["jobs"]) == EXIT_FAILED
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "RuntimeError" in line
+    (report,) = tmp_path.glob("*crash*")
+    assert "boom" in report.read_text()
+    assert report.stat().st_mode & 0o077 == 0
+
+
+def test_broken_configuration_is_usage(capsys: pytest.CaptureFixture[str], own_home: Path) -> None:
+    (own_home / "config.toml").write_text("nonsense = 1\n")
+    assert cli.main(["jobs"]) == 2
+    assert "nonsense" in capsys.readouterr().err
+
+
+def test_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(settings, "load", interrupted)
+    assert cli.main(["jobs"]) == EXIT_INTERRUPTED
+
+
+def test_heavy_libraries_stay_out_of_light_commands() -> None:
+    script = (
+        "import sys\nfrom vmie_tui.cli import main\n"
+        "assert main(['jobs']) == 0\n"
+        "heavy = {'boto3', 'botocore', 'pyVmomi', 'dbos', 'moto', 'textual', 'isal'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_name_two_machines_have_lists_both_paths() -> None:
+    machines = (linux("web"), linux("web", ("B",)))
+    with pytest.raises(ServiceError) as raised:
+        find(machines, "web")
+    assert raised.value.kind is ErrorKind.INVALID
+    assert "DC/A/web" in str(raised.value)
+    assert "DC/B/web" in str(raised.value)
+    assert find(machines, "DC/B/web") is machines[1]
+    with pytest.raises(ServiceError) as raised:
+        find(machines, "we")
+    assert raised.value.kind is ErrorKind.NOT_FOUND
+    assert "DC/A/web" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("terms", "fits"),
+    [((), True), (("WEB",), True), (("web", "!debian"), False), (("dc/a",), True), (("!win",), True), (("!",), False)],
+)
+def test_filter_terms(terms: tuple[str, ...], fits: bool) -> None:
+    assert matches(linux("web"), terms) is fits
+
+
+def test_plan_takes_the_profile_and_the_only_licence_linux_has() -> None:
+    plan = make_plan(PROFILE, linux("web"), ami_name="x")
+    assert (plan.region, plan.bucket, plan.prefix) == ("eu-west-1", "some-bucket", "vmie/")
+    assert plan.license_type is LicenseType.BYOL
+    assert make_plan(PROFILE, linux("web"), usage_operation="RunInstances").license_type is None
+    assert make_plan(PROFILE, linux("web"), prefix="").prefix == ""
+
+
+def test_windows_server_wants_a_choice_of_licence(capsys: pytest.CaptureFixture[str]) -> None:
+    server = Machine("vm-1", "win", guest_id="windows2019srv_64Guest", disks=(DISK,))
+    plan = make_plan(PROFILE, server)
+    assert plan.license_type is None
+    with pytest.raises(ServiceError) as raised:
+        preflight(plan, server)
+    assert raised.value.kind is ErrorKind.REFUSED
+
+
+def view(state: JobState, kind: ErrorKind | None = None) -> JobView:
+    now = datetime.now(UTC)
+    problem = Problem(kind, "x") if kind else None
+    return JobView("i", "import", "n", "p", state, now, now, problem=problem)
+
+
+@pytest.mark.parametrize(
+    ("views", "code"),
+    [
+        ([view(JobState.DONE)], EXIT_OK),
+        ([view(JobState.DONE), view(JobState.FAILED, ErrorKind.REMOTE)], EXIT_FAILED),
+        ([view(JobState.FAILED, ErrorKind.REFUSED)], 3),
+        ([view(JobState.NEEDS_LOGIN)], EXIT_LOGIN),
+        ([view(JobState.CANCELLED)], EXIT_INTERRUPTED),
+        ([view(JobState.PAUSED)], EXIT_FAILED),
+    ],
+)
+def test_exit_code_of_jobs(views: list[JobView], code: int) -> None:
+    assert exit_code_of(views) == code
+
+
+def test_words() -> None:
+    assert [size_text(n) for n in (0, 1023, 1536, 60 << 30)] == ["0 B", "1023 B", "1.5 KB", "60.0 GB"]
+    assert [left_text(s) for s in (None, 41, 3725)] == ["", "0:41", "1:02:05"]
+    assert percent_text(0.345) == "34%"
+    assert table(("A", "N"), [("x", "1"), ("yy", "22")], right=frozenset({1})).splitlines() == [
+        "A    N",
+        "x    1",
+        "yy  22",
+    ]
