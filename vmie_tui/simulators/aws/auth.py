@@ -1,0 +1,157 @@
+"""Who is calling: the SigV4 scope of a request, the known keys, the signature, and the words of a refusal."""
+
+from __future__ import annotations
+
+import calendar
+import hashlib
+import hmac
+import time
+from urllib.parse import parse_qsl, quote
+
+from vmie_tui.simulators.aws.wire import ApiError, Request, Scope
+
+MAX_SKEW = 15 * 60
+
+
+def scope_of(request: Request) -> Scope | None:
+    """The credential scope in the Authorization header or the presigned query; None for an unsigned request."""
+    header = request.header("Authorization")
+    credential = ""
+    if header.startswith("AWS4-"):
+        credential = _fields(header).get("Credential", "")
+    elif "X-Amz-Credential" in request.query:
+        credential = request.query["X-Amz-Credential"]
+    parts = credential.rsplit("/", 4)
+    if len(parts) != 5 or parts[4] != "aws4_request":
+        return None
+    return Scope(parts[0], parts[1], parts[2], parts[3].lower())
+
+
+def _fields(header: str) -> dict[str, str]:
+    _, _, rest = header.partition(" ")
+    pairs = (item.strip().partition("=") for item in rest.split(","))
+    return {name: value for name, _, value in pairs}
+
+
+class Keys:
+    """The access keys that may call, with their secrets; ``skew`` is how far the service's clock is ahead (seconds)."""
+
+    def __init__(self, access_key: str, secret_key: str) -> None:
+        self.secrets = {access_key: secret_key}
+        self.skew = 0.0
+
+    def now(self) -> float:
+        return time.time() + self.skew
+
+    def check(self, request: Request) -> None:
+        """Raise `ApiError` as the service would when the request is not from a known key, or not signed by it."""
+        scope = request.scope
+        if scope is None:
+            raise no_credentials(request.service)
+        secret = self.secrets.get(scope.access_key)
+        if secret is None:
+            raise unknown_key(request.service, scope.access_key)
+        presigned = "X-Amz-Signature" in request.query
+        stamp = request.query.get("X-Amz-Date", "") if presigned else request.header("X-Amz-Date")
+        lifetime = int(request.query.get("X-Amz-Expires", "0")) if presigned else MAX_SKEW
+        self._check_time(request.service, stamp, lifetime, presigned=presigned)
+        if not hmac.compare_digest(_signature(request, scope, secret, stamp), _given(request)):
+            raise wrong_signature(request.service)
+
+    def _check_time(self, service: str, stamp: str, lifetime: int, *, presigned: bool) -> None:
+        try:
+            signed = calendar.timegm(time.strptime(stamp, "%Y%m%dT%H%M%SZ"))
+        except ValueError as error:
+            raise wrong_signature(service) from error
+        age = self.now() - signed
+        if presigned and age > lifetime:
+            raise ApiError("AccessDenied", "Request has expired", 403)
+        if not presigned and abs(age) > MAX_SKEW:
+            raise skewed(service)
+
+
+def _given(request: Request) -> str:
+    if "X-Amz-Signature" in request.query:
+        return request.query["X-Amz-Signature"]
+    return _fields(request.header("Authorization")).get("Signature", "")
+
+
+def _signature(request: Request, scope: Scope, secret: str, stamp: str) -> str:
+    presigned = "X-Amz-Signature" in request.query
+    names = (
+        request.query.get("X-Amz-SignedHeaders", "")
+        if presigned
+        else _fields(request.header("Authorization")).get("SignedHeaders", "")
+    )
+    s3 = scope.service == "s3"
+    path = request.signed_path if s3 else quote(request.signed_path, safe="/~")
+    pairs = sorted(
+        (quote(name, safe="-_.~"), quote(value, safe="-_.~"))
+        for name, value in parse_qsl(request.raw_query, keep_blank_values=True)
+        if name != "X-Amz-Signature"
+    )
+    headers = "".join(f"{name}:{' '.join(request.header(name).split())}\n" for name in names.split(";"))
+    digest = request.header("x-amz-content-sha256")
+    if presigned:
+        digest = digest or "UNSIGNED-PAYLOAD"
+    elif not digest:
+        digest = hashlib.sha256(request.body.read()).hexdigest()
+    canonical = "\n".join(
+        [request.method, path, "&".join(f"{name}={value}" for name, value in pairs), headers, names, digest]
+    )
+    where = f"{scope.date}/{scope.region}/{scope.service}/aws4_request"
+    text = f"AWS4-HMAC-SHA256\n{stamp}\n{where}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    key = b"AWS4" + secret.encode()
+    for step in where.split("/"):
+        key = hmac.digest(key, step.encode(), "sha256")
+    return hmac.new(key, text.encode(), "sha256").hexdigest()
+
+
+def no_credentials(service: str) -> ApiError:
+    if service == "s3":
+        return ApiError("AccessDenied", "Access Denied", 403)
+    if service == "ec2":
+        return ApiError("AuthFailure", "AWS was not able to validate the provided access credentials", 401)
+    return ApiError("MissingAuthenticationToken", "Missing Authentication Token", 403)
+
+
+def unknown_key(service: str, access_key: str) -> ApiError:
+    if service == "s3":
+        text = "The AWS Access Key Id you provided does not exist in our records."
+        return ApiError("InvalidAccessKeyId", text, 403, fields={"AWSAccessKeyId": access_key})
+    if service == "ec2":
+        return ApiError("AuthFailure", "AWS was not able to validate the provided access credentials", 401)
+    code = "InvalidClientTokenId" if service in {"iam", "sts"} else "UnrecognizedClientException"
+    return ApiError(code, "The security token included in the request is invalid.", 403)
+
+
+def expired(service: str) -> ApiError:
+    """What an expired session token gets."""
+    if service == "s3":
+        return ApiError("ExpiredToken", "The provided token has expired.", 400)
+    if service == "ec2":
+        return ApiError("RequestExpired", "Request has expired.", 400)
+    code = "ExpiredToken" if service in {"iam", "sts"} else "ExpiredTokenException"
+    return ApiError(code, "The security token included in the request is expired", 403)
+
+
+def wrong_signature(service: str) -> ApiError:
+    text = (
+        "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
+        "and signing method."
+    )
+    if service == "ec2":
+        return ApiError("AuthFailure", "AWS was not able to validate the provided access credentials", 401)
+    return ApiError(
+        "SignatureDoesNotMatch" if service in {"s3", "iam", "sts"} else "InvalidSignatureException", text, 403
+    )
+
+
+def skewed(service: str) -> ApiError:
+    if service == "s3":
+        text = "The difference between the request time and the current time is too large."
+        return ApiError("RequestTimeTooSkewed", text, 403)
+    if service == "ec2":
+        return ApiError("RequestExpired", "Request has expired.", 400)
+    code = "SignatureDoesNotMatch" if service in {"iam", "sts"} else "InvalidSignatureException"
+    return ApiError(code, "Signature not yet current or expired: the request time differs too much", 403)

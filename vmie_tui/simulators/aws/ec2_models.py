@@ -1,0 +1,148 @@
+"""Snapshots and images of ours inside moto's EC2 model, where every other EC2 call finds them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from moto.ec2.models import ec2_backends
+from moto.ec2.models.amis import Ami
+from moto.ec2.models.elastic_block_store import Snapshot, Volume
+
+from vmie_tui.simulators.aws.snapshots import SnapshotInfo, SnapshotStore, new_id
+
+# moto makes some hundred images and snapshots when a Region is first used, unless told otherwise
+os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+
+NO_VOLUME = "vol-ffffffff"  # what AWS shows for a snapshot that was made from no volume
+
+
+class StoredSnapshot(Snapshot):  # type: ignore[misc]
+    """A snapshot whose state and content are in our store."""
+
+    def __init__(self, backend: Any, info: SnapshotInfo, store: SnapshotStore) -> None:
+        self._store, self._ident = store, info.id
+        volume = Volume(backend, NO_VOLUME, info.size_gib, None, encrypted=info.encrypted)
+        super().__init__(
+            backend, info.id, volume, info.description, encrypted=info.encrypted, kms_key_id=info.kms_key or None
+        )
+        self.start_time = datetime.fromtimestamp(info.started, UTC).replace(tzinfo=None)
+
+    @property
+    def status(self) -> str:
+        info = self._store.get(self._ident)
+        return info.state if info else "error"
+
+    @status.setter
+    def status(self, value: str) -> None:
+        """The base class sets one at birth; ours is the store's."""
+
+    @property
+    def progress(self) -> str:
+        return "100%" if self.status == "completed" else "0%"
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """One volume of an image: its device name and the snapshot behind it (None: an empty volume)."""
+
+    device: str
+    snapshot: str | None
+    size_gib: int
+    encrypted: bool = False
+    delete_on_termination: bool = False
+    volume_type: str = "gp2"
+
+
+class StoredImage(Ami):  # type: ignore[misc]
+    """An image made of given snapshots; moto's own would make a 15 GiB snapshot of its own."""
+
+    def __init__(
+        self, backend: Any, *, name: str, mappings: Sequence[Mapping], platform_details: str, usage: str, **more: Any
+    ) -> None:
+        # the base class's initialiser is left out on purpose: it creates a volume and a snapshot
+        self.ec2_backend = backend
+        self.id = new_id("ami")
+        self.name = name
+        self.mappings = tuple(mappings)
+        self.platform_details, self.usage_operation = platform_details, usage
+        self.platform = "windows" if platform_details.startswith("Windows") else None
+        self.description: str = more.get("description", "")
+        self.architecture: str = more.get("architecture") or "x86_64"
+        self.boot_mode: str = more.get("boot_mode") or ""
+        self.root_device_name: str = more.get("root_device_name") or self.mappings[0].device
+        self.ena_support: bool = more.get("ena_support", True)
+        self.sriov = "simple"
+        self.state, self.image_type, self.virtualization_type = "available", "machine", "hvm"
+        self.hypervisor, self.root_device_type = "xen", "ebs"
+        self.owner_id, self.owner_alias, self.kernel_id = backend.account_id, None, None
+        self.image_location = f"{backend.account_id}/{name}"
+        self.creation_date = datetime.now(UTC).replace(tzinfo=None)
+        self.product_codes: set[str] = set()
+        self.instance_id = None
+        self.launch_permissions: list[dict[str, str]] = []
+
+    @property
+    def block_device_mappings(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "DeviceName": mapping.device,
+                "Ebs": {
+                    "SnapshotId": mapping.snapshot,
+                    "VolumeSize": mapping.size_gib,
+                    "DeleteOnTermination": mapping.delete_on_termination,
+                    "VolumeType": mapping.volume_type,
+                    "Encrypted": mapping.encrypted,
+                },
+            }
+            for mapping in self.mappings
+        ]
+
+
+class Ec2Models:
+    """The EC2 side of the snapshot store, for one account."""
+
+    def __init__(self, account: str, store: SnapshotStore) -> None:
+        self.account, self.store = account, store
+
+    def backend(self, region: str) -> Any:
+        return ec2_backends[self.account][region]
+
+    def show_snapshot(self, info: SnapshotInfo) -> None:
+        """Let EC2's calls see a snapshot of the store."""
+        backend = self.backend(info.region)
+        snapshot = StoredSnapshot(backend, info, self.store)
+        backend.snapshots[info.id] = snapshot
+        snapshot.add_tags(info.tags)
+
+    def hide_snapshot(self, info: SnapshotInfo) -> None:
+        """Delete a snapshot from EC2 and from the store."""
+        self.backend(info.region).snapshots.pop(info.id, None)
+        self.store.delete(info.id)
+
+    def register(self, region: str, *, name: str, mappings: Sequence[Mapping], **more: Any) -> str:
+        """A new image; returns its id. ``more`` as in `StoredImage`."""
+        backend = self.backend(region)
+        image = StoredImage(backend, name=name, mappings=mappings, **more)
+        backend.amis[image.id] = image
+        return image.id
+
+    def image_of(self, region: str, snapshot: str) -> str | None:
+        """The image that uses a snapshot."""
+        for image in list(self.backend(region).amis.values()):
+            if isinstance(image, StoredImage) and any(m.snapshot == snapshot for m in image.mappings):
+                return image.id
+        return None
+
+    def encrypted_by_default(self, region: str) -> bool:
+        return bool(self.backend(region).ebs_encryption_by_default)
+
+    def default_key(self, region: str) -> str:
+        """The ARN of the key EBS uses when none is named."""
+        backend = self.backend(region)
+        if not backend.default_kms_key_id:
+            backend._create_default_encryption_key()
+        return str(backend.default_kms_key_id)

@@ -1,0 +1,245 @@
+"""The HTTPS front: keep-alive connections, one thread each; every request goes to the service its signature names."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import socket
+import ssl
+import struct
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Protocol
+
+from vmie_tui.simulators.aws import auth
+from vmie_tui.simulators.aws.errors import render
+from vmie_tui.simulators.aws.wire import ApiError, Body, Disconnect, Reply, Request, Throttle
+from vmie_tui.simulators.control import Fault, TlsFiles, admin
+
+LOG = logging.getLogger(__name__)
+HANDSHAKE_SECONDS = 20.0
+
+
+class Service(Protocol):
+    """A simulated service: names the operation of a request and gives what will answer it."""
+
+    def identify(self, request: Request) -> tuple[str, Callable[[], Reply]]: ...
+
+
+class Desk(Protocol):
+    """What the front needs of the simulator behind it."""
+
+    clock: Any
+    faults: Any
+    stats: Any
+    keys: auth.Keys
+    s3_rate: float | None
+    closing: threading.Event
+
+    def service(self, name: str) -> Service: ...
+
+
+class Server(ThreadingHTTPServer):
+    """A listening socket and its connections."""
+
+    daemon_threads = True
+    request_queue_size = 256
+    block_on_close = False
+
+    def __init__(self, port: int, desk: Desk, tls: TlsFiles | None) -> None:
+        self.desk = desk
+        self._context: ssl.SSLContext | None = None
+        if tls is not None:
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._context.minimum_version = ssl.TLSVersion.TLSv1_2
+            self._context.load_cert_chain(tls.chain, tls.key)
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        super().__init__(("127.0.0.1", port), Front)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._context is not None:
+            # the handshake happens in the connection's own thread, at its first read
+            connection = self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        with self._lock:
+            self._open.add(connection)
+        return connection, address
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        LOG.debug("a connection of the simulated AWS ended", exc_info=True)
+
+    def hang_up(self) -> None:
+        """Cut every open connection."""
+        with self._lock:
+            connections = list(self._open)
+        for connection in connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+class Front(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+    server_version, sys_version = "AmazonS3", ""
+    rbufsize = 1 << 16
+    server: Server
+
+    def setup(self) -> None:
+        if isinstance(self.request, ssl.SSLSocket):
+            self.request.settimeout(HANDSHAKE_SECONDS)
+            self.request.do_handshake()
+            self.request.settimeout(None)
+        super().setup()
+        desk = self.server.desk
+        wait = lambda seconds: desk.closing.wait(seconds) and None  # noqa: E731
+        self._throttle = Throttle(lambda: desk.s3_rate if self._limited else None, time.monotonic, wait)
+        self._limited, self._expects = False, False
+
+    def log_message(self, format: str, *args: Any) -> None:
+        LOG.debug(format, *args)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string(self.server.desk.keys.now() if timestamp is None else timestamp)
+
+    def handle_expect_100(self) -> bool:
+        self._expects = True  # answered when the body is first read, so that a refusal can come before it
+        return True
+
+    def _continue(self) -> None:
+        if self._expects:
+            self._expects = False
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _serve(self) -> None:
+        body = Body(self.rfile, self.headers, self._continue, self._throttle)  # type: ignore[arg-type]
+        request = Request.parse(self.command, self.path, self.headers, body)  # type: ignore[arg-type]
+        request.request_id = str(uuid.uuid4())
+        self._limited = False
+        try:
+            reply = self._admin(request) if request.path.startswith("/_sim/") else self._answer(request)
+            self._settle(body)
+            self._send(reply, request)
+        except (Disconnect, ConnectionError):
+            self._cut()
+        finally:
+            self._expects = False
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = _serve  # noqa: N815
+
+    def _settle(self, body: Body) -> None:
+        """Leave nothing of the body on the connection, or close it afterwards."""
+        if body.ended:
+            return
+        if self._expects and not body.started:
+            self.close_connection = True
+        else:
+            body.drain()
+
+    def _cut(self) -> None:
+        """Close with a reset, as a broken network does."""
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+    # what to answer
+
+    def _admin(self, request: Request) -> Reply:
+        desk, content = self.server.desk, request.body.read()
+        if (request.method, request.path) == ("POST", "/_sim/rate"):
+            rate = json.loads(content or b"{}").get("s3")
+            desk.s3_rate = float(rate) if rate else None
+            status, answer = 200, {"ok": True}
+        else:
+            status, answer = admin(
+                request.method, request.path, content, clock=desk.clock, faults=desk.faults, stats=desk.stats
+            )
+        return Reply(status, json.dumps(answer).encode(), {"Content-Type": "application/json"})
+
+    def _answer(self, request: Request) -> Reply:
+        desk = self.server.desk
+        request.scope = auth.scope_of(request)
+        request.service = request.scope.service if request.scope else "s3"
+        self._limited = request.service == "s3"
+        try:
+            operation, run = desk.service(request.service).identify(request)
+            request.operation = operation
+            desk.stats.count(f"{request.service}:{operation}")
+            desk.keys.check(request)
+            self._make_trouble(request)
+            return run()
+        except ApiError as error:
+            return render(request, error)
+        except (Disconnect, ConnectionError):
+            raise
+        except Exception:
+            LOG.exception("the simulated AWS failed in %s:%s", request.service, request.operation)
+            failure = ApiError("InternalError", "We encountered an internal error. Please try again.", 500)
+            return render(request, failure)
+
+    def _make_trouble(self, request: Request) -> None:
+        """Do what the faults asked for say: refuse, hang up, be slow, find the session expired."""
+        desk = self.server.desk
+        subject = request.path
+        if desk.faults.take("Auth", f"{request.service}:{request.operation}", "expired-token"):
+            raise auth.expired(request.service)
+        if request.service not in {"s3", "ebs"}:
+            subject += " " + request.body.read().decode("utf-8", "replace")
+        fault: Fault | None = desk.faults.take(request.operation, subject, "error", "reset", "delay", "expired-token")
+        if fault is None:
+            return
+        if fault.action == "expired-token":
+            raise auth.expired(request.service)
+        if fault.action == "reset":
+            raise Disconnect
+        if fault.action == "delay":
+            desk.closing.wait(fault.seconds)
+            return
+        code, text, status = _words(fault, request.service)
+        raise ApiError(code, text, status)
+
+    # sending
+
+    def _send(self, reply: Reply, request: Request) -> None:
+        length = len(reply.body) if reply.length is None else reply.length
+        self.send_response(reply.status)
+        headers = {"x-amzn-RequestId": request.request_id, "x-amz-request-id": request.request_id, **reply.headers}
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if reply.status not in {204, 304}:
+            self.send_header("Content-Length", str(length))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command == "HEAD" or reply.status in {204, 304}:
+            return
+        if reply.stream is not None:
+            for piece in reply.stream:
+                self.wfile.write(piece)
+                self._throttle.spend(len(piece))
+        elif reply.body:
+            self.wfile.write(reply.body)
+
+
+def _words(fault: Fault, service: str) -> tuple[str, str, int]:
+    """(code, message, status) of an injected error; throttling's own words when no others were given."""
+    slow = {"s3": ("SlowDown", "Please reduce your request rate.", 503)}.get(
+        service, ("RequestLimitExceeded", "Request limit exceeded.", 503)
+    )
+    if service == "ebs":
+        slow = ("RequestThrottledException", "The request was throttled.", 400)
+    if not fault.code or fault.code == slow[0]:
+        return slow[0], fault.message or slow[1], slow[2]
+    return fault.code, fault.message or fault.code, fault.status

@@ -1,0 +1,86 @@
+"""EC2 calls of moto that have to know the snapshot store: register an image, delete a snapshot, copy one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from moto.core.responses import ActionResult, EmptyResult
+from moto.ec2.exceptions import EC2ClientError
+
+from vmie_tui.simulators.aws.ec2_models import Mapping, StoredSnapshot
+from vmie_tui.simulators.aws.vmimport import operation
+
+
+@operation
+def register_image(response: Any, simulator: Any) -> ActionResult:
+    response.error_on_dryrun()
+    spec = dict(response.params)
+    name, backend = str(spec.get("Name") or ""), response.ec2_backend
+    if not 3 <= len(name) <= 128:
+        raise EC2ClientError("InvalidAMIName.Malformed", "AMI names must be between 3 and 128 characters long")
+    if any(image.name == name and image.owner_id == backend.account_id for image in backend.amis.values()):
+        raise EC2ClientError("InvalidAMIName.Duplicate", f"AMI name {name} is already in use by AMI")
+    mappings = [_mapping(item, backend) for item in spec.get("BlockDeviceMappings") or () if "Ebs" in item]
+    root = str(spec.get("RootDeviceName") or "")
+    if root not in {mapping.device for mapping in mappings if mapping.snapshot}:
+        raise EC2ClientError(
+            "InvalidBlockDeviceMapping", f"Invalid device mapping: the root device {root} has no snapshot"
+        )
+    mappings.sort(key=lambda mapping: mapping.device != root)
+    ident = simulator.ec2.register(
+        response.region,
+        name=name,
+        mappings=mappings,
+        platform_details="Linux/UNIX",
+        usage="RunInstances",
+        description=spec.get("Description") or "",
+        architecture=spec.get("Architecture") or "i386",
+        boot_mode=spec.get("BootMode"),
+        ena_support=bool(spec.get("EnaSupport")),
+        root_device_name=root,
+    )
+    backend.create_tags([ident], response._parse_tag_specification().get("image", {}))
+    return ActionResult({"ImageId": ident})
+
+
+def _mapping(item: dict[str, Any], backend: Any) -> Mapping:
+    ebs = item["Ebs"]
+    ident, size, encrypted = ebs.get("SnapshotId"), ebs.get("VolumeSize"), bool(ebs.get("Encrypted"))
+    if ident:
+        snapshot = backend.snapshots.get(ident)
+        if snapshot is None:
+            raise EC2ClientError("InvalidSnapshot.NotFound", f"The snapshot '{ident}' does not exist.")
+        if snapshot.status != "completed":
+            raise EC2ClientError("IncorrectState", f"The snapshot '{ident}' is not completed.")
+        if size and size < snapshot.volume.size:
+            text = (
+                f"Volume of size {size}GB is smaller than snapshot '{ident}', expect size >= {snapshot.volume.size}GB"
+            )
+            raise EC2ClientError("InvalidBlockDeviceMapping", text)
+        size, encrypted = size or snapshot.volume.size, snapshot.encrypted
+    if not size:
+        raise EC2ClientError("MissingParameter", "The request must contain the parameter size or snapshotId")
+    keep = ebs.get("DeleteOnTermination")
+    return Mapping(
+        str(item.get("DeviceName") or ""),
+        ident,
+        size,
+        encrypted,
+        keep is not False,
+        str(ebs.get("VolumeType") or "gp2"),
+    )
+
+
+@operation
+def delete_snapshot(response: Any, simulator: Any) -> ActionResult:
+    response.error_on_dryrun()
+    ident, backend = str(response._get_param("SnapshotId")), response.ec2_backend
+    snapshot = backend.get_snapshot(ident)
+    if not isinstance(snapshot, StoredSnapshot):
+        backend.delete_snapshot(ident)
+        return EmptyResult()
+    image = simulator.ec2.image_of(response.region, ident)
+    if image:
+        raise EC2ClientError("InvalidSnapshot.InUse", f"The snapshot {ident} is currently in use by {image}")
+    simulator.ec2.hide_snapshot(simulator.snapshots.get(ident))
+    return EmptyResult()

@@ -1,0 +1,370 @@
+"""Import tasks: what they walk through on the simulator's clock, and the thread that really reads their bytes.
+
+A task never leaves a phase before the work that belongs to it has ended, however fast the clock runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from vmie_tui.model import facts
+from vmie_tui.model.task import USER_CANCELLED
+from vmie_tui.simulators.aws import os_guess
+from vmie_tui.simulators.aws.disk_checks import CheckFailed, Stopped, Volume, decode, inspect
+from vmie_tui.simulators.aws.ec2_models import Ec2Models, Mapping
+from vmie_tui.simulators.aws.s3 import S3Service
+from vmie_tui.simulators.aws.snapshots import BLOCK, SnapshotStore
+from vmie_tui.simulators.control import SimClock
+
+LOG = logging.getLogger(__name__)
+CANCEL_SECONDS, KEPT_SECONDS = 5.0, 7 * 86_400.0
+# Known from practice, not in the guides: they say only that such a task "fails with an error message".
+NO_OBJECT = "ClientError: Disk validation failed [We do not have access to the given resource. Reason 404 Not Found]"
+WRONG_LICENCE = "ClientError: Unsupported license type AWS for a {system} operating system. Use BYOL."
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """``seconds`` of the simulator's clock; Progress goes from ``first`` to ``last``; ``gate`` names the work to await."""
+
+    message: str
+    seconds: float
+    first: int
+    last: int
+    gate: str = ""
+
+
+IMAGE_PHASES = (
+    Phase("pending", 15, 2, 2),
+    Phase("validating", 60, 3, 19, "checked"),
+    Phase("validated", 15, 20, 20),
+    Phase("converting", 150, 27, 38, "decoded"),
+    Phase("updating", 60, 39, 47),
+    Phase("booting", 210, 48, 68),
+    Phase("preparing ami", 90, 76, 95),
+)
+SNAPSHOT_PHASES = (Phase("pending", 15, 3, 3), Phase("downloading/converting", 165, 19, 95, "decoded"))
+
+
+@dataclass(slots=True)
+class Source:
+    """One disk container of a request. ``device`` is the name asked for."""
+
+    format: str
+    bucket: str = ""
+    key: str = ""
+    url: str = ""
+    snapshot: str = ""
+    description: str = ""
+    device: str = ""
+
+
+@dataclass(slots=True)
+class Detail:
+    """One disk of a task as it is shown: an OVA has several."""
+
+    source: Source
+    size: float = 0.0
+    volume: Volume | None = None
+    snapshot: str = ""
+
+
+@dataclass(slots=True)
+class ImportTask:
+    """A task. ``kind``: image | snapshot. ``doom``: (phase, StatusMessage) when it was told to fail."""
+
+    id: str
+    kind: str
+    region: str
+    spec: dict[str, Any]
+    sources: list[Source]
+    created: float
+    token: str = ""
+    doom: tuple[str, str] | None = None
+    details: list[Detail] = field(default_factory=list)
+    state: str = "active"
+    message: str = "pending"
+    index: int = 0
+    entered: float = 0.0
+    image: str = ""
+    system: str = ""
+    gates: dict[str, float] = field(default_factory=dict)
+    failure: tuple[str, str] | None = None  # (gate, StatusMessage)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def phases(self) -> Sequence[Phase]:
+        return IMAGE_PHASES if self.kind == "image" else SNAPSHOT_PHASES
+
+    def progress(self, now: float) -> int:
+        phase = self.phases[self.index]
+        part = min(1.0, max(0.0, (now - self.entered) / phase.seconds))
+        return int(phase.first + (phase.last - phase.first) * part)
+
+
+class World(Protocol):
+    """The parts of the simulator that tasks work on."""
+
+    clock: SimClock
+    s3: S3Service
+    snapshots: SnapshotStore
+    ec2: Ec2Models
+    closing: threading.Event
+
+
+class TaskEngine:
+    """All import tasks of the account, of every Region."""
+
+    def __init__(self, world: World, conversions: int = 2) -> None:
+        self._world = world
+        self._lock = threading.RLock()
+        self._tasks: dict[str, ImportTask] = {}
+        self._slots = threading.Semaphore(conversions)
+
+    def start(self, task: ImportTask) -> None:
+        """Take a task on and begin reading its disks."""
+        task.entered = task.created
+        task.details = [Detail(source) for source in task.sources]
+        with self._lock:
+            self._tasks[task.id] = task
+        threading.Thread(target=self._work, args=(task,), name=task.id, daemon=True).start()
+
+    def tasks(self, kind: str, region: str) -> list[ImportTask]:
+        """Those AWS still lists, oldest first."""
+        self.settle()
+        with self._lock:
+            return [task for task in self._tasks.values() if task.kind == kind and task.region == region]
+
+    def settle(self) -> None:
+        """Bring every task to where it is at this moment of the clock; ended ones are forgotten after a week."""
+        now = self._world.clock.now()
+        with self._lock:
+            for task in list(self._tasks.values()):
+                self._advance(task, now)
+                if task.state in {"completed", "deleted"} and now - task.entered > KEPT_SECONDS:
+                    del self._tasks[task.id]
+
+    def default_key(self, region: str) -> str:
+        """The key that encrypts when the request names none."""
+        return self._world.ec2.default_key(region)
+
+    def cancel(self, task: ImportTask) -> str:
+        """Begin to cancel; returns the state before."""
+        with self._lock:
+            before = task.state
+            task.stop.set()
+            task.state, task.message, task.entered = "deleting", "deleting", self._world.clock.now()
+            return before
+
+    def _advance(self, task: ImportTask, now: float) -> None:
+        if task.state == "deleting" and now - task.entered >= CANCEL_SECONDS:
+            self._end(task, "deleted", USER_CANCELLED, task.entered + CANCEL_SECONDS)
+        while task.state == "active":
+            phase = task.phases[task.index]
+            if phase.gate and phase.gate not in task.gates:
+                return
+            ends = max(task.entered + phase.seconds, task.gates.get(phase.gate, 0.0))
+            if now < ends:
+                return
+            wrong = task.failure or ((phase.gate, task.doom[1]) if task.doom else None)
+            doomed = task.doom is not None and task.doom[0] == phase.message
+            if wrong and (doomed or (task.failure and task.failure[0] == phase.gate)):
+                self._end(task, "deleted", task.doom[1] if doomed and task.doom else wrong[1], ends)
+                return
+            task.index, task.entered = task.index + 1, ends
+            if task.index == len(task.phases):
+                task.index -= 1
+                self._complete(task, ends)
+            else:
+                task.message = task.phases[task.index].message
+
+    def _end(self, task: ImportTask, state: str, message: str, when: float) -> None:
+        task.state, task.message, task.entered = state, message, when
+        task.stop.set()
+        for detail in task.details:
+            if detail.snapshot:
+                self._drop(detail.snapshot)
+                detail.snapshot = ""
+
+    def _drop(self, snapshot: str) -> None:
+        info = self._world.snapshots.get(snapshot)
+        if info is not None:
+            self._world.ec2.hide_snapshot(info)
+
+    def _complete(self, task: ImportTask, when: float) -> None:
+        world = self._world
+        for detail in task.details:
+            world.snapshots.change(detail.snapshot, ready_at=when, state="completed")
+        if task.kind == "image":
+            task.image = self._register(task)
+        task.state, task.message, task.entered = "completed", "", when
+
+    def _register(self, task: ImportTask) -> str:
+        spec, windows = task.spec, task.system == "Windows"
+        mappings = []
+        for number, detail in enumerate(task.details):
+            info = self._world.snapshots.get(detail.snapshot)
+            assert info is not None
+            device = detail.source.device or ("/dev/sda1" if number == 0 else f"/dev/sd{chr(ord('a') + number)}")
+            mappings.append(Mapping(device, info.id, info.size_gib, info.encrypted))
+        details, usage = licence(spec, windows=windows)
+        text = f"AWS-VMImport service: {task.system}"
+        return self._world.ec2.register(
+            task.region,
+            name=task.id,
+            mappings=mappings,
+            platform_details=details,
+            usage=usage,
+            description=f"{text} - {spec['Description']}" if spec.get("Description") else text,
+            architecture=spec.get("Architecture"),
+            boot_mode=spec.get("BootMode") or "legacy-bios",
+        )
+
+    # the bytes
+
+    def _work(self, task: ImportTask) -> None:
+        gate = "checked"
+        try:
+            with self._slots:
+                self._check(task)
+                task.gates[gate] = self._world.clock.now()
+                gate = "decoded"
+                self._decode(task)
+                if task.kind == "image":
+                    self._system(task)
+        except CheckFailed as error:
+            task.failure = (gate if task.kind == "image" else "decoded", str(error))
+        except Stopped:
+            return
+        except Exception:
+            LOG.exception("the simulated import %s failed", task.id)
+            task.failure = (gate if task.kind == "image" else "decoded", "ServerError: An internal error occurred")
+        task.gates.setdefault("checked", self._world.clock.now())
+        task.gates["decoded"] = self._world.clock.now()
+
+    def _check(self, task: ImportTask) -> None:
+        """Find every object and recognise what is in it."""
+        max_tib = 8 if task.kind == "image" else 16
+        limit = "import_image_disk_max" if task.kind == "image" else "disk_image_size_max"
+        max_tib = int(facts.limit("import", limit).get("value_tib", max_tib))
+        found: list[Detail] = []
+        for source in task.sources:
+            if source.snapshot:
+                info = self._world.snapshots.get(source.snapshot)
+                if info is None or info.state != "completed":
+                    raise CheckFailed(f"ClientError: Disk validation failed [{source.snapshot} cannot be read]")
+                found.append(Detail(source, float(info.size_gib * facts.GIB)))
+                continue
+            stored = self._world.s3.find(source.bucket, source.key)
+            if stored is None:
+                raise CheckFailed(NO_OBJECT)
+            with self._world.s3.open(source.bucket, stored) as reader:
+                volumes = inspect(reader, source.format, max_tib)
+            found += [Detail(source, float(volume.length), volume) for volume in volumes]
+        task.details = found
+
+    def _decode(self, task: ImportTask) -> None:
+        store, spec = self._world.snapshots, task.spec
+        encrypted, key = bool(spec.get("Encrypted")), str(spec.get("KmsKeyId") or "")
+        for detail in task.details:
+            old = store.get(detail.source.snapshot) if detail.source.snapshot else None
+            size_gib = detail.volume.size_gib if detail.volume else old.size_gib if old else 1
+            info = store.create(
+                region=task.region,
+                size_gib=size_gib,
+                description=f"Created by AWS-VMImport service for {task.id}",
+                encrypted=encrypted,
+                kms_key=key,
+            )
+            detail.snapshot = info.id
+            self._world.ec2.show_snapshot(info)
+            try:
+                self._fill(task, detail)
+            except BaseException:
+                self._drop(info.id)
+                detail.snapshot = ""
+                raise
+
+    def _fill(self, task: ImportTask, detail: Detail) -> None:
+        store, source = self._world.snapshots, detail.source
+        target = store.data_path(detail.snapshot)
+
+        def stopped() -> bool:
+            return task.stop.is_set() or self._world.closing.is_set()
+
+        if detail.volume is None:
+            with target.open("r+b") as file:
+                for index in store.blocks(source.snapshot):
+                    file.seek(index * BLOCK)
+                    file.write(store.read_block(source.snapshot, index) or b"")
+        else:
+            stored = self._world.s3.find(source.bucket, source.key)
+            if stored is None:
+                raise CheckFailed(NO_OBJECT)
+            with self._world.s3.open(source.bucket, stored) as reader:
+                decode(reader, detail.volume, target, stopped)
+        if stopped():
+            raise Stopped
+        store.map_data(detail.snapshot)
+
+    def _system(self, task: ImportTask) -> None:
+        """Recognise the operating system and hold it against the licence asked for."""
+        task.system = os_guess.guess([self._world.snapshots.data_path(detail.snapshot) for detail in task.details])
+        if not task.system:
+            raise CheckFailed(str(facts.error("E15")["message"]))
+        asked = str(task.spec.get("LicenseType") or "").upper()
+        if task.system == "Linux" and asked == "AWS":
+            raise CheckFailed(WRONG_LICENCE.format(system=task.system))
+        usage = str(task.spec.get("UsageOperation") or "")
+        entry = next((item for item in usage_codes() if item["code"] == usage), None)
+        if entry is not None and (entry["os"] == "windows-server") != (task.system == "Windows"):
+            raise CheckFailed(
+                f"ClientError: The usage operation {usage} does not fit a {task.system} operating system."
+            )
+
+
+def usage_codes() -> list[dict[str, Any]]:
+    """The documented usage operations."""
+    found: list[dict[str, Any]] = facts.load("licences")["usage_operations"]["values"]
+    return found
+
+
+def licence(spec: dict[str, Any], *, windows: bool) -> tuple[str, str]:
+    """(PlatformDetails, UsageOperation) of the image."""
+    usage = str(spec.get("UsageOperation") or "")
+    if not usage:
+        byol = str(spec.get("LicenseType") or "").upper() == "BYOL"
+        usage = "RunInstances" if not windows else "RunInstances:0800" if byol else "RunInstances:0002"
+    names = {
+        "RunInstances": "Linux/UNIX",
+        "RunInstances:0002": "Windows",
+        "RunInstances:0800": "Windows BYOL",
+        "RunInstances:0006": "Windows with SQL Server Standard",
+        "RunInstances:0102": "Windows with SQL Server Enterprise",
+        "RunInstances:0202": "Windows with SQL Server Web",
+        "RunInstances:0004": "SQL Server Standard",
+        "RunInstances:0100": "SQL Server Enterprise",
+        "RunInstances:0200": "SQL Server Web",
+        "RunInstances:0010": "Red Hat Enterprise Linux",
+        "RunInstances:000g": "SUSE Linux",
+    }
+    return names.get(usage, "Windows" if windows else "Linux/UNIX"), usage
+
+
+def doom(kind: str, code: str, message: str) -> tuple[str, str]:
+    """Where a task told to fail ends, and its StatusMessage; ``code`` may be the id of a documented error (E05)."""
+    try:
+        text = str(facts.error(code)["message"])
+    except KeyError:
+        text = message or f"ClientError: {code or 'Unknown error'}"
+    if kind == "snapshot":
+        return "downloading/converting", text
+    if any(word in text for word in ("validation", "VMDK", "OVF", "Footers", "length", "S3")):
+        return "validating", text
+    if any(word in text for word in ("FirstBootFailure", "Booter")):
+        return "booting", text
+    return "converting", text

@@ -1,0 +1,184 @@
+"""The simulated AWS as one object: one loopback endpoint for every service, started and stopped by its owner."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from vmie_tui.model import facts
+from vmie_tui.simulators.control import Faults, SimClock, Stats, TlsFiles
+
+
+from vmie_tui.simulators.aws import images, roles, vmimport
+from vmie_tui.simulators.aws.auth import Keys
+from vmie_tui.simulators.aws.ebs import EbsService
+from vmie_tui.simulators.aws.ec2_models import Ec2Models
+from vmie_tui.simulators.aws.front import Server, Service
+from vmie_tui.simulators.aws.import_tasks import TaskEngine
+from vmie_tui.simulators.aws.moto_bridge import MotoBridge
+from vmie_tui.simulators.aws.s3 import S3Service
+from vmie_tui.simulators.aws.snapshots import SnapshotStore
+from vmie_tui.simulators.aws.wire import Request
+
+ACCESS_KEY = "AKIAIOSFODNN7EXAMPLE"
+SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105 - AWS's own placeholder
+DEFAULT_SPEED = 60.0  # a ten-minute import in ten seconds
+
+
+class AwsSimulator:
+    """S3, EBS direct, EC2 with VM import, IAM, STS and KMS on ``https://localhost:<port>`` (plain HTTP without ``tls``).
+
+    ``root`` holds objects and snapshots and may be used again by a later start; moto's models (images, roles) live in
+    memory and begin empty. Only one simulator per account can run in a process. ``clock`` runs 60 times as fast as the
+    wall clock unless one is given. ``s3_rate``: bytes per second and connection, None is unlimited. ``md5_etags``: False
+    gives objects an ETag that is no MD5, which saves time.
+
+    Faults (`Faults.add`, ``POST /_sim/faults``) go by operation (``UploadPart``, ``ImportImage``, ``GetRole``), matched
+    against path and, outside S3 and EBS, the request's body. Actions: error (with code, message, status), reset, delay
+    (seconds), expired-token, reset-midway (``after`` bytes of an UploadPart or PutObject), fail-task (ImportImage and
+    ImportSnapshot; ``code`` may be the id of a documented error, ``match`` is looked for in ``bucket/key``). The operation
+    ``Auth`` with action expired-token stands for every call (``match`` is looked for in ``service:operation``).
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        tls: TlsFiles | None = None,
+        port: int = 0,
+        region: str = "eu-west-1",
+        account: str = "111122223333",
+        clock: SimClock | None = None,
+        access_key: str = ACCESS_KEY,
+        secret_key: str = SECRET_KEY,
+        s3_rate: float | None = None,
+        md5_etags: bool = True,
+        max_tasks: int | None = None,
+    ) -> None:
+        self.root, self.region, self.account = root, region, account
+        self.access_key, self.secret_key = access_key, secret_key
+        self.clock = clock or SimClock(DEFAULT_SPEED)
+        self.stats, self.faults = Stats(), Faults()
+        self.keys = Keys(access_key, secret_key)
+        self.s3_rate = s3_rate
+        self.closing = threading.Event()
+        self.max_tasks = max_tasks or facts.limit("export", "concurrent_conversion_tasks_per_region_default")["value"]
+        self._tls, self._port = tls, port
+        self._server: Server | None = None
+        self._thread: threading.Thread | None = None
+        _forget(account)
+        vmimport.install()
+        self.snapshots = SnapshotStore(root / "snapshots", self.clock.now)
+        self.ec2 = Ec2Models(account, self.snapshots)
+        for info in self.snapshots.all():
+            self.ec2.show_snapshot(info)
+        self.s3 = S3Service(root / "s3", account, self.clock, self.faults, md5_etags=md5_etags)
+        self.tasks = TaskEngine(self)
+        self.ebs = EbsService(self.snapshots, self.clock, account, self.ec2)
+        self.moto = MotoBridge(account, self, self._before_moto)
+        _add_user(account, access_key, secret_key)
+
+    def service(self, name: str) -> Service:
+        """The service a signature's scope names."""
+        if name == "s3":
+            return self.s3
+        return self.ebs if name == "ebs" else self.moto
+
+    def _before_moto(self, request: Request) -> None:
+        if request.service == "ec2":
+            self.tasks.settle()  # an image shows up when its task is done, asked about or not
+
+    # life
+
+    def start(self) -> None:
+        """Listen; returns at once."""
+        self.closing.clear()
+        self._server = Server(self._port, self, self._tls)
+        self._port = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="aws", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop listening and cut what is connected; what is on disk stays."""
+        self.closing.set()
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server.hang_up()
+            self._server = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self._tls else 'http'}://localhost:{self._port}"
+
+    # content
+
+    def seed(self, *, bucket: str | None, role: str | None = "vmimport") -> None:
+        """A bucket in the simulator's Region, and the service role with trust and policy as in the guides."""
+        if bucket:
+            self.s3.make_bucket(bucket, self.region)
+        if role:
+            _add_role(self.account, role, bucket or "*")
+
+    def snapshot_path(self, snapshot_id: str) -> Path:
+        """The raw content of an imported snapshot on this machine (for proofs)."""
+        return self.snapshots.data_path(snapshot_id)
+
+
+def _forget(account: str) -> None:
+    """Drop what moto knows of the account from an earlier simulator in this process."""
+    from moto.ec2.models import ec2_backends
+    from moto.iam.models import iam_backends
+    from moto.kms.models import kms_backends
+    from moto.sts.models import sts_backends
+
+    for backends in (ec2_backends, iam_backends, kms_backends, sts_backends):
+        if account in backends:
+            del backends[account]
+
+
+def _add_user(account: str, access_key: str, secret_key: str) -> None:
+    """The IAM user the access key belongs to."""
+    from moto.iam.models import iam_backends
+
+    backend = iam_backends[account]["aws"]
+    backend.create_user("us-east-1", "engineer")
+    key = backend.create_access_key("engineer")
+    backend.access_keys.pop(key.access_key_id)
+    key.access_key_id, key.secret_access_key = access_key, secret_key
+    backend.access_keys[key.physical_resource_id] = key
+
+
+def _add_role(account: str, name: str, bucket: str) -> None:
+    from moto.iam.models import iam_backends
+
+    backend = iam_backends[account]["aws"]
+    if not any(role.name == name for role in backend.roles.values()):
+        backend.create_role(
+            role_name=name,
+            assume_role_policy_document=roles.trust_document(),
+            path="/",
+            permissions_boundary=None,
+            description="VM Import/Export",
+            tags=[],
+            max_session_duration="3600",
+        )
+    backend.put_role_policy(name, name, roles.role_document(bucket))
+
+
+__all__ = ["ACCESS_KEY", "SECRET_KEY", "AwsSimulator", "images"]
