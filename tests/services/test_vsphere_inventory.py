@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -13,8 +15,15 @@ from vmie_tui.model.plan import VmSource
 from vmie_tui.services.vsphere.inventory import find_machine, read_inventory, read_machine
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.simulators.control import Fault, TlsFiles
+from vmie_tui.simulators.fleet.company import company
 from vmie_tui.simulators.fleet.tiny import CLUSTER, DATACENTER, DATASTORE, HOST, tiny
 from vmie_tui.simulators.vcenter.server import VCenterSimulator
+
+FIELDS = (
+    *("guest_id", "guest_name", "tools_guest_name", "secure_boot", "cpus", "memory_mib", "cdrom_connected"),
+    *("snapshots", "consolidation_needed", "cbt", "vtpm", "encrypted", "passthrough", "annotation"),
+)
+SCSI = {"pvscsi": "scsi", "lsi": "scsi"}
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +93,12 @@ def test_stops_between_pages_and_tells_vcenter(vcenter: VCenterSimulator, vspher
     assert sum(n for name, n in counts.items() if name.endswith("CancelRetrievePropertiesEx")) == 1
 
 
+def test_a_folder_made_meanwhile_is_known(vcenter: VCenterSimulator, vsphere: VSphere) -> None:
+    machine = named(vsphere, "db-01")
+    vsphere.places.kinds.pop(vcenter.machine("db-01").parent.moid)
+    assert read_machine(vsphere, machine.moid).path == machine.path
+
+
 def test_a_machine_that_may_not_be_seen_is_counted_not_guessed(vcenter: VCenterSimulator, vsphere: VSphere) -> None:
     hidden = named(vsphere, "web-01")
     vcenter.revoke("System.Read", "web-01")
@@ -130,3 +145,31 @@ def test_finds_by_moid_then_by_uuid_and_says_when_it_vanished(vcenter: VCenterSi
     assert caught.value.kind is ErrorKind.NOT_FOUND
     with pytest.raises(ServiceError, match=wanted.moid):
         read_machine(vsphere, wanted.moid)
+
+
+def test_every_field_of_a_company(tmp_path: Path, tls: TlsFiles) -> None:
+    fleet = company()
+    with VCenterSimulator(fleet, tmp_path, tls=tls) as vcenter, log_in(vcenter) as vsphere:
+        machines = {(one.datacenter, one.folder, one.name): one for one in read_inventory(vsphere).machines}
+    assert len(machines) == len(fleet.machines)
+    types = {(dc.name, store.name): store.type for dc in fleet.datacenters for store in dc.datastores}
+    for spec in fleet.machines:
+        machine = machines[spec.datacenter, spec.folder, unquote(spec.name)]
+        for name in ("cluster", "host", "connection"):
+            assert getattr(machine, name) == getattr(spec, name), (spec.name, name)
+        if spec.connection != "connected":
+            continue  # vCenter does not know such a machine's configuration
+        for name in FIELDS:
+            assert getattr(machine, name) == getattr(spec, name), (spec.name, name)
+        assert machine.firmware.value == {"efi": "uefi"}.get(spec.firmware, spec.firmware)
+        assert (machine.power.value, machine.tools_status) == (spec.power, spec.tools)
+        for disk, wanted in zip(machine.disks, spec.disks, strict=True):
+            assert (disk.capacity, disk.backing.value, disk.mode) == (wanted.capacity, wanted.backing, wanted.mode)
+            assert disk.encrypted == wanted.encrypted
+            assert disk.sharing in (wanted.sharing, "")
+            assert disk.datastore_type == types[spec.datacenter, disk.datastore]
+            assert disk.controller.startswith(SCSI.get(wanted.controller, wanted.controller))
+            assert disk.thin == (wanted.thin if wanted.backing == "flat" else None)
+        for nic, card in zip(machine.nics, spec.nics, strict=True):
+            assert (nic.network, nic.connected, nic.addresses) == (card.network, card.connected, card.addresses)
+            assert nic.dhcp in ((card.dhcp,) if card.addresses else (card.dhcp, None))

@@ -149,6 +149,16 @@ def test_something_that_is_no_vcenter(vcenter: VCenterSimulator) -> None:
     assert caught.value.kind in (ErrorKind.TLS, ErrorKind.NETWORK)
 
 
+def test_a_server_that_takes_the_call_and_says_nothing(
+    vcenter: VCenterSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vmie_tui.services.vsphere.session.CONNECT_SECONDS", 0.1)
+    slow = pytest.raises(ServiceError, match="did not answer in time")
+    with socket.create_server(("127.0.0.1", 0)) as silent, slow as caught:
+        log_in(vcenter, port=silent.getsockname()[1])
+    assert caught.value.kind is ErrorKind.NETWORK
+
+
 def test_logs_out(vcenter: VCenterSimulator) -> None:
     log_in(vcenter).close()
     assert sum(n for name, n in vcenter.stats.snapshot().items() if name.endswith("Logout")) == 1

@@ -72,7 +72,7 @@ def read_inventory(
     Raises ServiceError, and Cancelled when ``cancelled()`` turned true between two pages.
     """
     content = vsphere.content
-    places = read_places(vsphere)
+    places = read_places(vsphere, fresh=True)
     view = vsphere.call(
         lambda: content.viewManager.CreateContainerView(content.rootFolder, [vim.VirtualMachine], True), doing=_DOING
     )
@@ -117,6 +117,8 @@ class _Reading:
             on_page_end=page_end,
         )
         for record in records:
+            if _gone(record):
+                continue
             if _hidden(record):
                 unreadable += 1
             elif not record.flag("config.template"):
@@ -124,6 +126,11 @@ class _Reading:
         if self.cancelled():
             raise Cancelled("reading the inventory was cancelled")
         return Inventory(self.vsphere.info, taken_at, tuple(machines), unreadable)
+
+
+def _gone(record: Record) -> bool:
+    """Deleted between the view and the read."""
+    return "ManagedObjectNotFound" in record.missing.values()
 
 
 def _hidden(record: Record) -> bool:
@@ -190,15 +197,21 @@ def _snapshots(trees: ET.Element | None) -> int:
 def read_machine(vsphere: VSphere, moid: str, *, name: str = "") -> Machine:
     """One machine. ServiceError NOT_FOUND, naming it, when it vanished; PERMISSION when it may not be seen."""
     subject = f"{name} ({moid})" if name else moid
-    places = read_places(vsphere)
     target = vsphere.object(vim.VirtualMachine, moid)
 
     def read(paths: list[str]) -> Machine:
+        found: Machine | None = None
         for record in retrieve(vsphere, object_specification(target, paths)):
             for path in _NEEDED:
                 if path in record.missing:
                     raise from_fault_name(record.missing[path], doing="reading the virtual machine")
-            return machine_from(record, places)
+            places = read_places(vsphere)
+            parent = record.text("parent") or record.text("parentVApp")
+            if not places.know(parent, record.text("runtime.host")):  # made since the names were read
+                places = read_places(vsphere, fresh=True)
+            found = machine_from(record, places)
+        if found is not None:
+            return found
         raise from_fault_name("ManagedObjectNotFound")
 
     try:

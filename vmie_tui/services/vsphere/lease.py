@@ -144,10 +144,11 @@ class ExportLease:
         return self._vsphere.once(function, subject=self._moid, doing=_DOING)
 
     def _hardware(self, target: Any) -> Hardware:
+        found = Hardware()
         for record in retrieve(self._vsphere, object_specification(target, ("config.hardware.device",))):
             devices = record.values.get("config.hardware.device")
-            return read_hardware(devices if devices is not None else (), Names())
-        return Hardware()
+            found = read_hardware(devices if devices is not None else (), Names())
+        return found
 
     def _match(self, urls: Sequence[Any], hardware: Hardware) -> tuple[LeaseDisk, ...]:
         offered = [url for url in urls if _is_disk(url)]

@@ -33,6 +33,10 @@ class Places:
     datastore_types: dict[str, str] = field(default_factory=dict)
     devices: Names = field(default_factory=Names)
 
+    def know(self, *moids: str) -> bool:
+        """Are all these (an empty one counts) in the list?"""
+        return all(moid in self.kinds for moid in moids if moid)
+
     def path(self, parent: str) -> tuple[str, tuple[str, ...]]:
         """(datacenter, folders below its VM folder) of what lies in the folder or vApp ``parent``."""
         folders: list[str] = []
@@ -54,9 +58,9 @@ class Places:
         return self.names.get(moid, ""), self.names.get(parent, "") if in_cluster else ""
 
 
-def read_places(vsphere: VSphere) -> Places:
-    """Read the names, once per session. Raises ServiceError."""
-    if isinstance(vsphere.places, Places):
+def read_places(vsphere: VSphere, *, fresh: bool = False) -> Places:
+    """The names as read before in this session, or read now. Raises ServiceError."""
+    if isinstance(vsphere.places, Places) and not fresh:
         return vsphere.places
     places = Places()
     content = vsphere.content

@@ -44,7 +44,11 @@ class VSphere:
         with calling(settings.host, settings.port):
             self.stub = self._make_stub(self._agree_version())
             self.content: Any = vim.ServiceInstance("ServiceInstance", self.stub).RetrieveContent()
-        user = self._login()
+        try:
+            user = self._login()
+        except ServiceError:
+            self.stub.DropConnections()
+            raise
         about = self.content.about
         self.info = VCenterInfo(
             host=settings.host,
