@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +16,10 @@ from vmie_tui.simulators.vcenter.privileges import Privileges
 from vmie_tui.simulators.vcenter.registry import Registry
 from vmie_tui.simulators.vcenter.values import moment
 
-TICK = 0.02  # seconds of wall time between looks at a clock that may have been moved
+log = logging.getLogger(__name__)
+
+TICK, LAZY_TICK = 0.02, 0.2  # seconds of wall time between looks at a clock that may have been moved
+SOON = 30.0  # seconds on the clock
 
 
 @dataclass(slots=True)
@@ -70,11 +74,21 @@ class Later:
         while True:
             with self._wake:
                 while not self._stopped and (not self._heap or self._heap[0][0] > self._clock.now()):
-                    self._wake.wait(TICK if self._heap else None)
+                    self._wake.wait(self._nap())
                 if self._stopped:
                     return
                 call = heapq.heappop(self._heap)[2]
-            call()
+            try:
+                call()
+            except Exception:
+                log.exception("something due in the simulated vCenter failed")
+
+    def _nap(self) -> float | None:
+        """How long to sleep; the clock tells nobody when it is moved, so it is looked at again and again."""
+        if not self._heap:
+            return None
+        left = self._heap[0][0] - self._clock.now()
+        return TICK if left < SOON * max(1.0, self._clock.speed) else LAZY_TICK
 
 
 @dataclass(slots=True)

@@ -76,12 +76,12 @@ class ChangedBlocks:
     def _allocated(self, disk: VmDisk, node: SnapshotNode | None) -> Extents:
         if disk.datastore.value("summary").type == "NFS":
             return [(0, disk.capacity)]  # NFS does not say what is allocated
-        content = disk.content
-        path = content.path() if node is None else content.path_of(node.held[disk.key].generation)
-        return [
-            (offset // GRAIN * GRAIN, min(-(-(offset + length) // GRAIN) * GRAIN, disk.capacity))
-            for offset, length in data_extents(path, disk.capacity)
-        ]
+        generation = disk.content.generation if node is None else node.held[disk.key].generation
+        with disk.content.held(generation) as path:
+            return [
+                (offset // GRAIN * GRAIN, min(-(-(offset + length) // GRAIN) * GRAIN, disk.capacity))
+                for offset, length in data_extents(path, disk.capacity)
+            ]
 
     def _since(self, machine: Machine, disk: VmDisk, node: SnapshotNode | None, change_id: str) -> Extents:
         tracker = machine.tracker(disk)

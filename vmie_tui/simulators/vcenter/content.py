@@ -7,6 +7,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from vmie_tui.simulators.spec import DiskSpec
@@ -84,7 +85,7 @@ class DiskContent:
         return self._live.with_name(f"{self._live.stem}.g{generation}.raw")
 
     def freeze(self) -> int:
-        """Hold the present content; `path_of` finds it until `release`."""
+        """Hold the present content; `held` gives it until `release`."""
         with self._lock:
             self._holds[self.generation] += 1
             return self.generation
@@ -103,10 +104,11 @@ class DiskContent:
                 if generation != self.generation:
                     self._frozen(generation).unlink(missing_ok=True)
 
-    def path_of(self, generation: int) -> Path:
-        """The file with a held content."""
+    @contextmanager
+    def held(self, generation: int) -> Iterator[Path]:
+        """The file with a held content, for opening: what was opened stays what it was."""
         with self._lock:
-            return self.path() if generation == self.generation else self._frozen(generation)
+            yield self.path() if generation == self.generation else self._frozen(generation)
 
     def write(self, offset: int, data: bytes) -> None:
         """Change the present content; raises ValueError outside the disk."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from typing import BinaryIO
 
 from pyVmomi import vim
 
@@ -25,11 +26,10 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a path names: a file on this machine, or bytes."""
+    """What a path names: an open file on this machine, which the caller closes, or bytes."""
 
     size: int
-    path: Path | None = None
-    content: bytes = b""
+    file: BinaryIO
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
@@ -82,14 +82,15 @@ class Folders:
             return None
         if full == disk.file_name:
             text = descriptor(disk).encode()
-            return Found(len(text), None, text)
+            return Found(len(text), io.BytesIO(text))
         if full != disk.file_name.removesuffix(".vmdk") + "-flat.vmdk":
             return None
         first = machine.roots[0].held.get(disk.key) if machine.roots else None
         if first is None and machine.power == "poweredOn":
             raise RefusedError(500, "Internal Server Error: the file is locked")
-        path = disk.content.path() if first is None else disk.content.path_of(first.generation)
-        return Found(disk.capacity, path)
+        generation = disk.content.generation if first is None else first.generation
+        with disk.content.held(generation) as path:
+            return Found(disk.capacity, path.open("rb"))
 
 
 def descriptor(disk: VmDisk) -> str:

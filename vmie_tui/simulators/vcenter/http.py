@@ -14,10 +14,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from vmie_tui.services.disks.source import RawFile
+from vmie_tui.simulators.control import Fault
 from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.dispatch import Answer, Dispatcher, DroppedError
 from vmie_tui.simulators.vcenter.folder import Folders, Found, RefusedError, byte_range
-from vmie_tui.simulators.vcenter.leases import Leases
+from vmie_tui.simulators.vcenter.leases import Device, Lease, Leases
 from vmie_tui.simulators.vcenter.nfc import Pace, Stream, StreamEndedError, reset_connection
 from vmie_tui.simulators.vcenter.sessions import Sessions, TooManySessionsError
 from vmie_tui.simulators.vcenter.values import VERSION_ID, known_versions
@@ -179,19 +181,28 @@ class Handler(BaseHTTPRequestHandler):
         if fault is not None and fault.action == "error":
             self._reply(fault.status, fault.message.encode())
             return
+        source = device.open()
+        try:
+            self._stream(lease, device, source, fault)
+        finally:
+            if source is not None:
+                source.close()
+
+    def _stream(self, lease: Lease, device: Device, source: RawFile | None, fault: Fault | None) -> None:
+        parts = self.parts
         stream = Stream(parts.center, parts.leases, lease, self.wfile.write, parts.stopped)
         self.send_response(200)
         self.send_header("Content-Type", "application/x-vnd.vmware-streamVmdk")
-        if device.disk is None or parts.center.options.nfc_content_length:
+        if source is None or parts.center.options.nfc_content_length:
             stream.chunked = False
-            self.send_header("Content-Length", str(stream.length(device)))
+            self.send_header("Content-Length", str(stream.length(source, device)))
         else:
             self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         if self.command == "HEAD":
             return
         try:
-            stream.run(device, fault)
+            stream.run(source, device, fault)
             self.wfile.flush()
         except StreamEndedError as ended:
             self.close_connection = True
@@ -221,13 +232,19 @@ class Handler(BaseHTTPRequestHandler):
             case "error":
                 self._reply(fault.status if fault else 500)
                 return
-        found: Found | None = None
         try:
             found = parts.folders.find(path, query.get("dcPath", [""])[0], query.get("dsName", [""])[0])
+        except RefusedError as refused:
+            self._reply(refused.status, refused.text.encode())
+            return
+        with found.file:
+            self._send_file(found)
+
+    def _send_file(self, found: Found) -> None:
+        try:
             part = byte_range(self.headers.get("Range"), found.size)
         except RefusedError as refused:
-            headers = {"Content_Range": f"bytes */{found.size}"} if found is not None else {}
-            self._reply(refused.status, refused.text.encode(), **headers)
+            self._reply(refused.status, refused.text.encode(), Content_Range=f"bytes */{found.size}")
             return
         first, end = part or (0, found.size)
         self.send_response(206 if part else 200)
@@ -237,23 +254,18 @@ class Handler(BaseHTTPRequestHandler):
         if part:
             self.send_header("Content-Range", f"bytes {first}-{end - 1}/{found.size}")
         self.end_headers()
-        if self.command == "GET":
-            self._send_file(found, first, end)
-
-    def _send_file(self, found: Found, first: int, end: int) -> None:
-        if found.path is None:
-            self.wfile.write(found.content[first:end])
+        if self.command == "HEAD":
             return
         pace = Pace(self.parts.center, self.parts.stopped)
-        buffer = memoryview(bytearray(BUFFER))
+        found.file.seek(first)
         try:
-            with found.path.open("rb", buffering=0) as file:
-                file.seek(first)
-                while first < end and not self.parts.stopped.is_set():
-                    count = file.readinto(buffer[: min(BUFFER, end - first)]) or 0
-                    pace.spend(count)
-                    self.wfile.write(buffer[:count])
-                    first += count
+            while first < end and not self.parts.stopped.is_set():
+                piece = found.file.read(min(BUFFER, end - first))
+                if not piece:
+                    raise OSError("the file ended early")
+                pace.spend(len(piece))
+                self.wfile.write(piece)
+                first += len(piece)
         except OSError:
             self.close_connection = True
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pyVmomi import vim, vmodl
 
+from vmie_tui.services.disks.source import RawFile
 from vmie_tui.simulators.vcenter.calls import Call
 from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.hardware import lease_name
 from vmie_tui.simulators.vcenter.machine import Machine, SnapshotNode, VmDisk
 from vmie_tui.simulators.vcenter.power import OFF, refuse_while_leased, wrong_power
 from vmie_tui.simulators.vcenter.registry import Managed
-from vmie_tui.simulators.vcenter.tasks import Tasks
+from vmie_tui.simulators.vcenter.tasks import Task, Tasks
 from vmie_tui.simulators.vcenter.values import data
 
 KEPT_SECONDS = 300.0  # an ended lease's life
@@ -35,20 +34,24 @@ class Device:
     digest: str = "sha1"  # what the manifest is to say: sha1 | sha256
     sent: tuple[int, str, str, int] | None = None  # (bytes, SHA-1, digest, populated bytes) once sent whole
 
-    def source(self) -> Path | None:
-        """The raw file behind a disk."""
-        return None if self.disk is None else self.disk.content.path_of(self.generation)
+    def open(self) -> RawFile | None:
+        """The disk's content, None for a file that is no disk; raises what the content's maker raises."""
+        if self.disk is None:
+            return None
+        with self.disk.content.held(self.generation) as path:
+            return RawFile(path)
 
 
 class Lease(Managed):
-    """One HttpNfcLease. ``ticket`` is its part of the data URLs."""
+    """One HttpNfcLease. ``ticket`` is its part of the data URLs, ``heard`` when it was last told of progress."""
 
-    __slots__ = ("devices", "heard", "machine", "ticket")
+    __slots__ = ("devices", "heard", "machine", "task", "ticket")
 
     def __init__(self, moid: str, machine: Machine, devices: list[Device], heard: float) -> None:
         super().__init__(vim.HttpNfcLease, moid)
         self.machine, self.devices, self.heard = machine, devices, heard
         self.ticket = str(uuid.uuid4())
+        self.task: Task | None = None
         capabilities = data(vim.HttpNfcLease.Capabilities, pullModeSupported=False, corsSupported=False)
         self.props.update(
             initializeProgress=0, transferProgress=0, mode="pushOrGet", capabilities=capabilities, state="initializing"
@@ -61,9 +64,6 @@ class Lease(Managed):
     @property
     def state(self) -> str:
         return str(self.props["state"])
-
-    def names(self) -> Iterable[str]:  # type: ignore[override]
-        return [name for name in self.props if not name.startswith("_")]
 
     def device(self, file: str) -> Device | None:
         return next((device for device in self.devices if device.file == file), None)
@@ -107,7 +107,8 @@ class Leases:
             )
         this.heard = self._center.clock.now()
         self._registry.set(this, transferProgress=percent)
-        self._tasks.update(this.props["_task"], progress=percent)
+        if this.task is not None:
+            self._tasks.update(this.task, progress=percent)
 
     def HttpNfcLeaseComplete(self, call: Call, this: Lease) -> None:
         self._usable(this)
@@ -165,12 +166,10 @@ class Leases:
         moid = f"session[{call.owner}]{uuid.uuid4()}"
         lease = Lease(moid, machine, devices, self._center.clock.now())
         lease.owner = call.owner
-        task = self._tasks.new(machine, call.method, call.session.user if call.session else "", cancelable=True)
-        task.props["_cancel"] = lambda: self.fail(
-            lease, vmodl.fault.RequestCanceled(msg="The task was canceled by a user.")
-        )
-        lease.props["_task"] = task
-        self._tasks.start(task)
+        user = "" if call.session is None else call.session.user
+        lease.task = task = self._tasks.new(machine, call.method, user)
+        task.cancel = lambda: self.fail(lease, vmodl.fault.RequestCanceled(msg="The task was canceled by a user."))
+        self._tasks.start(task, cancelable=True)
         machine.lease = lease
         self._by_ticket[lease.ticket] = lease
         self._registry.add(lease)
@@ -250,7 +249,8 @@ class Leases:
         for device in lease.devices:
             if device.disk is not None:
                 device.disk.content.release(device.generation)
-        self._tasks.finish(lease.props["_task"], error=fault)
+        if lease.task is not None:
+            self._tasks.finish(lease.task, error=fault)
         self._by_ticket.pop(lease.ticket, None)
         self._center.later.after(KEPT_SECONDS, lambda: self._registry.remove(lease))
 

@@ -6,13 +6,16 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyVmomi import vim
 
 from vmie_tui.simulators.spec import DiskSpec, VmSpec
 from vmie_tui.simulators.vcenter.content import DiskContent
 from vmie_tui.simulators.vcenter.registry import Managed
+
+if TYPE_CHECKING:
+    from vmie_tui.simulators.vcenter.leases import Lease
 
 SPACE = uuid.UUID("6b2f0e7c-6c3d-4d5e-9c2b-0d3a5c1f7e11")  # names of this simulator's own UUIDs
 GRAIN = 65536  # the least that change tracking tells apart
@@ -161,7 +164,7 @@ class Machine(Managed):
         self.roots: list[SnapshotNode] = []
         self.current: SnapshotNode | None = None
         self.snapshot_count = 0
-        self.lease: Managed | None = None
+        self.lease: Lease | None = None
         self.host: Managed | None = None
         self.pool: Managed | None = None
         self.datastore: Managed | None = None

@@ -67,7 +67,7 @@ class Stream:
         self.chunked = True
         self._fault: Fault | None = None
 
-    def length(self, device: Device) -> int:
+    def length(self, source: RawFile | None, device: Device) -> int:
         """Bytes the stream will have."""
         total = 0
 
@@ -75,26 +75,22 @@ class Stream:
             nonlocal total
             total += len(piece)
 
-        if device.disk is None:
+        if source is None:
             return NVRAM_BYTES
-        self._encode(device, count)
+        self._encode(source, device, count)
         return total
 
-    def _encode(self, device: Device, write: Callable[[bytes | memoryview], Any]) -> int:
-        path = device.source()
-        assert path is not None
-        with RawFile(path) as source:
-            threads = self._center.options.nfc_threads
-            return encode(source, write, threads=threads, name=device.file).grains
+    def _encode(self, source: RawFile, device: Device, write: Callable[[bytes | memoryview], Any]) -> int:
+        return encode(source, write, threads=self._center.options.nfc_threads, name=device.file).grains
 
-    def run(self, device: Device, fault: Fault | None) -> None:
+    def run(self, source: RawFile | None, device: Device, fault: Fault | None) -> None:
         """Send it all; raises StreamEndedError when it must break off."""
         self._fault = fault
-        if device.disk is None:
+        grains = 0
+        if source is None:
             self._write(bytes(NVRAM_BYTES))
-            grains = 0
         else:
-            grains = self._encode(device, self._write)
+            grains = self._encode(source, device, self._write)
         self._flush()
         if self.chunked:
             self._send(b"0\r\n\r\n")

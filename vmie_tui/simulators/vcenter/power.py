@@ -26,9 +26,8 @@ def wrong_power(machine: Machine, wanted: str | None) -> Any:
 
 def refuse_while_leased(machine: Machine) -> None:
     """Raise TaskInProgress while an export lease holds the machine."""
-    if machine.lease is not None:
-        task = machine.lease.props["_task"]
-        raise vim.fault.TaskInProgress(task=task.ref, msg="Another task is already in progress.")
+    if machine.lease is not None and machine.lease.task is not None:
+        raise vim.fault.TaskInProgress(task=machine.lease.task.ref, msg="Another task is already in progress.")
 
 
 class Power:

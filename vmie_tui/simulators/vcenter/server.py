@@ -226,7 +226,7 @@ class VCenterSimulator:
         with self.center.registry.lock:
             machine = self.machine(moid_or_name)
             if machine.lease is not None:
-                self.leases.fail(machine.lease, vim.fault.InvalidState(msg="The virtual machine is gone."))  # type: ignore[arg-type]
+                self.leases.fail(machine.lease, vim.fault.InvalidState(msg="The virtual machine is gone."))
             self._power.remove(machine, files=True)
 
     def set_power(self, moid_or_name: str, state: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,19 @@ from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.registry import Managed
 from vmie_tui.simulators.vcenter.values import data
 
+log = logging.getLogger(__name__)
+
 KEPT_SECONDS = 3600.0  # a finished task's life
+
+
+class Task(Managed):
+    """One vim.Task; ``cancel`` stops its work where that can be stopped."""
+
+    __slots__ = ("cancel",)
+
+    def __init__(self, moid: str) -> None:
+        super().__init__(vim.Task, moid)
+        self.cancel: Callable[[], None] | None = None
 
 
 class Tasks:
@@ -25,10 +38,10 @@ class Tasks:
         self.manager = center.registry.add(Managed(vim.TaskManager, "TaskManager"))
         self.manager.props.update(maxCollector=32, recentTask=lambda: [task.ref for task in self._recent[-20:]])
 
-    def new(self, entity: Managed, operation: str, user: str, *, cancelable: bool = False) -> Managed:
+    def new(self, entity: Managed, operation: str, user: str) -> Task:
         """A queued task."""
         self._chain += 1
-        task = Managed(vim.Task, self._registry.new_id("task"))
+        task = Task(self._registry.new_id("task"))
         task.props["info"] = data(
             vim.TaskInfo,
             key=task.moid,
@@ -38,13 +51,13 @@ class Tasks:
             entity=entity.ref,
             entityName=entity.name,
             state="queued",
-            cancelable=cancelable,
             reason=data(vim.TaskReasonUser, userName=user),
             queueTime=self._center.now(),
             eventChainId=self._chain,
         )
         self._recent = [*self._recent[-200:], task]
-        return self._registry.add(task)
+        self._registry.add(task)
+        return task
 
     def update(self, task: Managed, **fields: Any) -> None:
         """Change the info; readers hold the registry's lock, so it is replaced whole."""
@@ -54,8 +67,8 @@ class Tasks:
             info.__dict__.update(fields)
             self._registry.set(task, info=info)
 
-    def start(self, task: Managed) -> None:
-        self.update(task, state="running", startTime=self._center.now(), progress=0)
+    def start(self, task: Managed, *, cancelable: bool = False) -> None:
+        self.update(task, state="running", startTime=self._center.now(), progress=0, cancelable=cancelable)
 
     def finish(self, task: Managed, *, result: Any = None, error: Any = None) -> None:
         state = "success" if error is None else "error"
@@ -90,6 +103,9 @@ class Tasks:
                     result = work()
                 except vmodl.MethodFault as fault:
                     self.finish(task, error=fault)
+                except Exception as error:
+                    log.exception("%s failed", call.method)
+                    self.finish(task, error=vmodl.fault.SystemError(reason=str(error), msg="A system error occurred."))
                 else:
                     self.finish(task, result=result)
 
@@ -103,14 +119,11 @@ class Tasks:
 
     # ---- SOAP methods
 
-    def CancelTask(self, call: Call, this: Managed) -> None:
-        info = this.props["info"]
-        if not info.cancelable:
+    def CancelTask(self, call: Call, this: Task) -> None:
+        if not this.props["info"].cancelable or this.cancel is None:
             raise vmodl.fault.NotSupported(msg="The task cannot be canceled.")
         self.update(this, cancelled=True)
-        cancel = this.props.get("_cancel")
-        if cancel is not None:
-            cancel()
+        this.cancel()
 
 
 def center_fault(center: Center, method: str, entity: Managed) -> None:
