@@ -74,9 +74,10 @@ class BufferBudget:
             self._changed.notify_all()
 
     def trim(self) -> None:
-        """Give idle buffers back to the system; for when the last transfer is over."""
+        """Give the idle buffers back to the system if nothing is lent: the last transfer is over."""
         with self._changed:
-            self._idle.clear()
+            if not self._lent:
+                self._idle.clear()
 
     def _fits(self, size: int) -> bool:
         return self._lent == 0 or self._lent + size <= self.limit

@@ -20,25 +20,28 @@ ROLE_ERROR = "E06"  # documented error: "The service role vmimport does not exis
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one error code or exception class means for us."""
+    """What one error code or exception class means for us.
+
+    ``retry_safe``: the same request may be sent again, and may work without anybody doing anything.
+    """
 
     kind: ErrorKind
     remedy: str
     retry_safe: bool = False
 
 
-_LOGIN = Verdict(K.LOGIN, SIGN_IN, retry_safe=True)
-_KEYS = Verdict(K.LOGIN, "Check the access key, the secret key and the profile that is used", retry_safe=True)
-_DENIED = Verdict(K.PERMISSION, "Ask for this permission, or use a profile that has it", retry_safe=True)
+_LOGIN = Verdict(K.LOGIN, SIGN_IN)
+_KEYS = Verdict(K.LOGIN, "Check the access key, the secret key and the profile that is used")
+_DENIED = Verdict(K.PERMISSION, "Ask for this permission, or use a profile that has it")
 _MISSING = Verdict(K.NOT_FOUND, "Check the name, the Region and the account")
 _SLOW = Verdict(K.THROTTLED, "Wait a little, then try again", retry_safe=True)
 _QUOTA = Verdict(K.REFUSED, "Wait for running work to end, or ask AWS for a higher quota", retry_safe=True)
 _REGION = Verdict(K.INVALID, "Use a bucket in the Region of the import")
 _INVALID = Verdict(K.INVALID, "")
-_STATE = Verdict(K.CONFLICT, "Look at the state it is in now, then decide", retry_safe=False)
+_STATE = Verdict(K.CONFLICT, "Look at the state it is in now, then decide")
 _DAMAGED = Verdict(K.CORRUPT, "The bytes changed on the way; try again", retry_safe=True)
 _AWS_SIDE = Verdict(K.REMOTE, "AWS had trouble of its own; try again", retry_safe=True)
-_CLOCK = Verdict(K.LOCAL, "Set this machine's clock (NTP); AWS refuses a difference of over 15 minutes", True)
+_CLOCK = Verdict(K.LOCAL, "Set this machine's clock (NTP); AWS refuses a difference of over 15 minutes")
 _NETWORK = Verdict(K.NETWORK, "Check the network, the proxy and the endpoint, then try again", retry_safe=True)
 
 _BY_CODE: dict[str, Verdict] = {
@@ -150,7 +153,7 @@ _BY_CLASS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, Verdi
     (
         boto.NoCredentialsError,
         "there are no AWS credentials",
-        Verdict(K.LOGIN, "Sign in ('aws configure' or 'aws sso login'), or name a profile in the settings", True),
+        Verdict(K.LOGIN, "Sign in ('aws configure' or 'aws sso login'), or name a profile in the settings"),
     ),
     (boto.PartialCredentialsError, "the AWS credentials are incomplete", _KEYS),
     (
@@ -235,7 +238,7 @@ def _from_service(error: ClientError, doing: str, subject: str) -> ServiceError:
     code, text = error_code(error), str(error.response.get("Error", {}).get("Message", ""))
     if is_role_error(error):
         fact = facts.error(ROLE_ERROR)
-        verdict = Verdict(K.REFUSED, f"{str(fact['remedy']).capitalize()}", retry_safe=True)
+        verdict = Verdict(K.REFUSED, str(fact["remedy"]).capitalize())
     else:
         verdict = _verdict(code, http_status(error.response))
     return _make(verdict, f"cannot {doing}", subject, code, text)

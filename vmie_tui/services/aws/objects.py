@@ -147,7 +147,10 @@ class ObjectStore:
         upload, found = self._open(request)
         size = self._part_size(request.size_hint)
         uploader = Uploader(request, upload, found, control=control, budget=self._budget, part_size=size)
-        uploader.run(fill, self._aws.client(PARTS, self.region), self._parallel)
+        try:
+            uploader.run(fill, self._aws.client(PARTS, self.region), self._parallel)
+        finally:
+            self._budget.trim()
         return self._complete(request, uploader)
 
     def _open(self, request: UploadRequest) -> tuple[Upload, list[FoundPart]]:

@@ -6,7 +6,6 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -20,7 +19,8 @@ from vmie_tui.services.aws.multipart import Upload, crc_text
 
 PART_ATTEMPTS = 10
 FIRST_WAIT, LONGEST_WAIT = 0.25, 20.0  # seconds between attempts, before jitter
-STOP_SECONDS = 1.0  # how long a stopped upload waits for its threads; they end by themselves later
+DRAIN_SECONDS = 0.7  # a stopped upload lets parts that are nearly there arrive, so that they count at the next attempt
+STOP_SECONDS = 0.7  # and then waits so long for its threads to break off; they end by themselves later
 POLL_SECONDS = 0.25
 PIECE = 1 << 18  # bytes handed to the socket at once; between two pieces a stop is seen
 
@@ -84,7 +84,8 @@ class PartSender:
         self._client, self._upload, self._budget, self._parallel = client, upload, budget, parallel
         self._todo: queue.SimpleQueue[OutgoingPart | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[SentPart | Exception] = queue.SimpleQueue()
-        self._halted = threading.Event()
+        self._ending = threading.Event()  # no new attempts
+        self._halted = threading.Event()  # break off
         self._threads: list[threading.Thread] = []
         self._under_way = 0
 
@@ -94,11 +95,16 @@ class PartSender:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
-            self._halted.set()
+        self._ending.set()
         for _ in self._threads:
             self._todo.put(None)
-        deadline = time.monotonic() + STOP_SECONDS
+        if error is not None:
+            self._join(DRAIN_SECONDS)
+        self._halted.set()
+        self._join(STOP_SECONDS)
+
+    def _join(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
@@ -130,11 +136,6 @@ class PartSender:
             finished.append(item)
         return finished
 
-    def wait_until(self, ready: Callable[[], bool], each: Callable[[float], None]) -> None:
-        """Call ``each(seconds it may wait)`` until ``ready()``; for slots and for the end."""
-        while not ready():
-            each(POLL_SECONDS)
-
     @property
     def idle(self) -> bool:
         return self._under_way == 0
@@ -158,14 +159,14 @@ class PartSender:
     def _send(self, part: OutgoingPart) -> SentPart:
         doing, attempt = f"upload part {part.number}", 0
         with memoryview(part.buffer) as whole, whole[: part.length] as view:
-            while not self._halted.is_set():
+            while not self._ending.is_set():
                 try:
                     return self._put(part, view)
                 except (BotoCoreError, ClientError, OSError) as error:
                     attempt += 1
-                    if not self._halted.is_set() and (attempt >= PART_ATTEMPTS or not transient(error)):
+                    if not self._ending.is_set() and (attempt >= PART_ATTEMPTS or not transient(error)):
                         raise translate(error, doing, self._subject) from error
-                self._halted.wait(backoff(attempt))
+                self._ending.wait(backoff(attempt))
         raise ServiceError(ErrorKind.CANCELLED, "the upload was stopped", subject=self._subject, retry_safe=True)
 
     def _put(self, part: OutgoingPart, view: memoryview) -> SentPart:

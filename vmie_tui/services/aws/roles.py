@@ -175,4 +175,4 @@ def _missing(role_name: str) -> Problem:
 
 
 def _problem(role_name: str, what: str, remedy: str, kind: ErrorKind = ErrorKind.REFUSED) -> Problem:
-    return Problem(kind, what, f"role {role_name}", remedy, retry_safe=True, code=ROLE_ERROR)
+    return Problem(kind, what, f"role {role_name}", remedy, code=ROLE_ERROR)

@@ -152,6 +152,5 @@ def open_session(settings: AwsSettings) -> Aws:
             "there are no AWS credentials",
             subject=settings.profile or "",
             remedy=SIGN_IN,
-            retry_safe=True,
         )
     return Aws(session, settings)

@@ -19,7 +19,7 @@ from vmie_tui.services.aws.multipart import (
     crc_text,
     part_size_of,
 )
-from vmie_tui.services.aws.parts import OutgoingPart, PartSender
+from vmie_tui.services.aws.parts import POLL_SECONDS, OutgoingPart, PartSender
 
 FILL_STEP = 1 << 20  # bytes asked of the source at once; between two steps the control is asked whether to stop
 
@@ -134,7 +134,8 @@ class Uploader:
             number, more = 0, True
             while more:
                 number += 1
-                sender.wait_until(lambda: not sender.full, poll)
+                while sender.full:
+                    poll(POLL_SECONDS)
                 part = self._next(number, fill, poll)
                 if part is None:
                     break
@@ -142,7 +143,8 @@ class Uploader:
                 self._crc.add(part.crc, part.length)
                 if not self._keep(part):
                     sender.submit(part)
-            sender.wait_until(lambda: sender.idle, poll)
+            while not sender.idle:
+                poll(POLL_SECONDS)
 
     def _next(self, number: int, fill: Callable[[memoryview], int], poll: Callable[[], None]) -> OutgoingPart | None:
         """The next part, filled; None at the end of the stream. An empty stream still has one, empty, part."""

@@ -1,0 +1,178 @@
+"""Which credentials, Region and endpoint a session uses, and what happens when they are no good."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.services.aws_world import BUCKET, REGION, settings_for, store_for, world
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.services.aws.session import PARTS, Aws, open_session
+from vmie_tui.settings import AwsSettings
+from vmie_tui.simulators.aws.server import AwsSimulator
+from vmie_tui.simulators.control import Fault, TlsFiles, make_tls
+
+World = tuple[AwsSimulator, Aws]
+
+
+@pytest.fixture(scope="module")
+def shared(tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world(tls, tmp_path_factory.mktemp("aws")) as made:
+        yield made
+
+
+@pytest.fixture
+def aws(shared: World) -> World:
+    shared[0].faults.clear()
+    return shared
+
+
+def kind_of(settings: AwsSettings) -> ErrorKind:
+    with pytest.raises(ServiceError) as caught:
+        open_session(settings).identity()
+    assert caught.value.problem.remedy
+    return caught.value.kind
+
+
+def test_identity(aws: World) -> None:
+    simulator, session = aws
+    identity = session.identity()
+    assert identity.account == simulator.account
+    assert identity.arn.startswith(f"arn:aws:iam::{simulator.account}:")
+
+
+def test_nothing_set_up_is_a_login(own_home: Path) -> None:
+    assert kind_of(AwsSettings(region=REGION)) is ErrorKind.LOGIN
+    assert kind_of(AwsSettings(region=REGION, profile="nobody")) is ErrorKind.LOGIN
+    assert kind_of(AwsSettings(region=REGION, credentials_file=own_home / "none")) is ErrorKind.LOGIN
+
+
+def test_wrong_keys_are_a_login(aws: World, tls: TlsFiles, tmp_path: Path) -> None:
+    assert kind_of(settings_for(aws[0], tls, tmp_path, secret="wrong")) is ErrorKind.LOGIN
+
+
+def test_an_untrusted_certificate_is_a_tls_error(aws: World, tls: TlsFiles, tmp_path: Path) -> None:
+    other = make_tls(tmp_path / "other")
+    assert kind_of(settings_for(aws[0], TlsFiles(other.ca, tls.chain, tls.key), tmp_path)) is ErrorKind.TLS
+
+
+def test_nobody_there_is_a_network_error(aws: World, tls: TlsFiles, tmp_path: Path) -> None:
+    settings = settings_for(aws[0], tls, tmp_path)
+    gone = AwsSettings(**{**_fields(settings), "endpoint_url": "https://localhost:1"})
+    session = open_session(gone)
+    with pytest.raises(ServiceError) as caught:
+        store_for(session).check_bucket(BUCKET)
+    assert caught.value.kind is ErrorKind.NETWORK
+    assert caught.value.problem.retry_safe
+
+
+def _fields(settings: AwsSettings) -> dict[str, object]:
+    return {name: getattr(settings, name) for name in AwsSettings.__dataclass_fields__}
+
+
+def test_explicit_settings_win_over_the_environment(
+    aws: World, tls: TlsFiles, tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (own_home / ".aws").mkdir()
+    (own_home / ".aws" / "config").write_text(
+        "[default]\nregion = us-gov-west-1\nendpoint_url = https://localhost:1\nca_bundle = /nowhere\n"
+    )
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "AKIAWRONG",
+        "AWS_SECRET_ACCESS_KEY": "wrong",
+        "AWS_SESSION_TOKEN": "wrong",
+        "AWS_PROFILE": "somebody-else",
+        "AWS_REGION": "us-west-2",
+        "AWS_DEFAULT_REGION": "us-west-2",
+        "AWS_ENDPOINT_URL": "https://localhost:1",
+        "AWS_ENDPOINT_URL_S3": "https://localhost:1",
+        "AWS_CA_BUNDLE": "/nowhere",
+        "REQUESTS_CA_BUNDLE": "/nowhere",
+        "HTTPS_PROXY": "http://localhost:1",
+        "https_proxy": "http://localhost:1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    session = open_session(settings_for(aws[0], tls, tmp_path))
+    assert session.region == REGION
+    assert session.identity().account == aws[0].account
+    assert store_for(session).check_bucket(BUCKET).region == REGION
+
+
+def test_what_is_not_set_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAENV")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    with pytest.raises(ServiceError, match="no AWS Region") as caught:
+        open_session(AwsSettings()).region  # noqa: B018 - the property raises
+    assert caught.value.kind is ErrorKind.INVALID
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    assert open_session(AwsSettings()).region == "eu-central-1"
+    assert open_session(AwsSettings(region="eu-north-1")).client("s3").meta.region_name == "eu-north-1"
+
+
+def test_clients_are_shared_and_made_once(aws: World) -> None:
+    _, session = aws
+    made: list[object] = []
+    threads = [threading.Thread(target=lambda: made.append(session.client("ec2", "eu-west-3"))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(made) == 8
+    assert len({id(client) for client in made}) == 1
+    assert session.client("ec2", "eu-west-2") is not made[0]
+
+
+def test_a_throttled_call_is_repeated_in_one_layer(aws: World) -> None:
+    simulator, session = aws
+    fault = simulator.faults.add(
+        Fault("GetCallerIdentity", times=2, code="Throttling", message="Rate exceeded", status=400)
+    )
+    assert session.identity().account == simulator.account
+    assert fault.fired == 2
+
+
+def test_parts_are_neither_hashed_nor_repeated_by_botocore(aws: World) -> None:
+    config = aws[1].client(PARTS).meta.config
+    assert config.retries["total_max_attempts"] == 1
+    assert config.s3["payload_signing_enabled"] is False
+
+
+def test_bucket_checks(aws: World) -> None:
+    _, session = aws
+    store = store_for(session)
+    assert store.create_bucket("far-away-bucket", "us-east-1").region == "us-east-1"
+    assert store.create_bucket("near-bucket").region == REGION
+    assert store.create_bucket("near-bucket").region == REGION  # ours already
+    assert store.check_bucket("near-bucket").region == REGION
+    with pytest.raises(ServiceError, match=r"in us-east-1.*in eu-west-1") as caught:
+        store.check_bucket("far-away-bucket")
+    assert caught.value.kind is ErrorKind.INVALID
+    with pytest.raises(ServiceError, match="does not exist") as caught:
+        store.check_bucket("never-made-bucket")
+    assert caught.value.kind is ErrorKind.NOT_FOUND
+    assert caught.value.problem.subject == "never-made-bucket"
+
+
+def test_the_documented_policy_is_enough_to_check_a_bucket(aws: World) -> None:
+    simulator, session = aws
+    denied = {"times": None, "code": "AccessDenied", "message": "Access Denied", "status": 403}
+    simulator.faults.add(Fault("HeadBucket", **denied))  # type: ignore[arg-type]
+    assert store_for(session).check_bucket(BUCKET).region == REGION
+    simulator.faults.add(Fault("GetBucketLocation", **denied))  # type: ignore[arg-type]
+    with pytest.raises(ServiceError, match="GetBucketLocation") as caught:
+        store_for(session).check_bucket(BUCKET)
+    assert caught.value.kind is ErrorKind.PERMISSION
+
+
+def test_deleting(aws: World) -> None:
+    _, session = aws
+    store = store_for(session)
+    for key in ("a", "b"):
+        session.client("s3").put_object(Bucket=BUCKET, Key=key, Body=b"x")
+    store.delete(BUCKET, "a")
+    store.delete(BUCKET, "a")
+    store.delete_objects(BUCKET, ["b", "never-there"])
+    assert store.head(BUCKET, "a") is store.head(BUCKET, "b") is None
