@@ -24,6 +24,8 @@ IMAGES = Path(__file__).resolve().parents[1] / "vmie_tui" / "simulators" / "flee
 INDEX = IMAGES / "index.toml"
 HEADER = """# The packed guests, written by tools/make_guests.py: do not edit.
 # boot: bios, uefi or none (a data disk). expect: what a look at the content must find, by short name.
+# sha256: of the whole disk. blocks: SHA-256 over offset (8 bytes, little-endian) and content of the 4 KiB blocks that
+# are not zero, which is quicker to check.
 # noise: what fills the free ranges in the demo, mixed (deleted files) or random (ciphertext).
 """
 
@@ -47,6 +49,7 @@ def entry(recipe: Recipe, packed: Packed) -> str:
         f"about = {quoted(recipe.about)}",
         f"size = {packed.size}",
         f"sha256 = {quoted(packed.sha256)}",
+        f"blocks = {quoted(packed.blocks)}",
         f"boot = {quoted(recipe.boot)}",
         f"expect = [{expect}]",
         f"noise = {quoted(recipe.noise)}",

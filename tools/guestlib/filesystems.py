@@ -32,7 +32,8 @@ class Dir:
 Tree = dict[str, "bytes | str | Link | Dir"]
 
 _EXECUTABLE = re.compile(r"^(usr/)?s?bin/|^init$|^(usr/)?lib/systemd/systemd$")
-EXT3 = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,sparse_super,large_file"
+EXT2 = "none,ext_attr,dir_index,filetype,sparse_super,large_file"
+EXT3 = f"{EXT2},has_journal,resize_inode"
 EXT4 = f"{EXT3},extent,64bit,flex_bg,huge_file,dir_nlink,extra_isize,metadata_csum"
 
 

@@ -75,8 +75,14 @@ class System:
     fstab: str = ""  # further lines
     drivers: tuple[str, ...] = DRIVERS
     network: str = "ifupdown"  # ifupdown | netplan | networkmanager | wicked | initscripts | networkd
+    boot_uuid: str = ""  # when /boot is a file system of its own
     cmdline: str = "ro net.ifnames=0 biosdevname=0"
     files: Tree = field(default_factory=dict)
+
+    @property
+    def boot(self) -> str:
+        """Where GRUB finds the kernel on the file system it looks at."""
+        return "" if self.boot_uuid else "/boot"
 
     @property
     def root(self) -> str:
@@ -163,8 +169,8 @@ def _grub2(system: System, image: str, ramdisk: str) -> str:
     return (
         "set default=0\nset timeout=5\n\n"
         f"menuentry '{system.release['PRETTY_NAME']}' --class gnu-linux --class os {{\n"
-        f"  search --no-floppy --fs-uuid --set=root {system.uuid}\n"
-        f"  linux /boot/{image} root={system.root} {system.cmdline}\n  initrd /boot/{ramdisk}\n}}\n"
+        f"  search --no-floppy --fs-uuid --set=root {system.boot_uuid or system.uuid}\n"
+        f"  linux {system.boot}/{image} root={system.root} {system.cmdline}\n  initrd {system.boot}/{ramdisk}\n}}\n"
     )
 
 
@@ -208,8 +214,8 @@ def enterprise(system: System, *, bls: str | None = None, machine_id: str = "012
             ),
             "boot/grub2/grubenv": f"# GRUB Environment Block\n{saved}".ljust(1024, "#"),
             f"boot/loader/entries/{entry}.conf": (
-                f"title {system.release['PRETTY_NAME']}\nversion {system.kernel}\nlinux /boot/{image}\n"
-                f"initrd /boot/{ramdisk}\noptions root={system.root} {system.cmdline}\ngrub_class kernel\n"
+                f"title {system.release['PRETTY_NAME']}\nversion {system.kernel}\nlinux {system.boot}/{image}\n"
+                f"initrd {system.boot}/{ramdisk}\noptions root={system.root} {system.cmdline}\ngrub_class kernel\n"
             ),
         }
     return tree | system.files

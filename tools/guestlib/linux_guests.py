@@ -79,9 +79,9 @@ def _esp(vendor: str, *, fallback: bool = True, root: str = "") -> Part:
     return Part(ESP, 64, partial(filesystems.fat, tree=tree, serial="5D2A-11CE".replace("-", "")), name="EFI System")
 
 
-def _debian12(seed: str, *, files: Tree | None = None, fstab: str = "") -> System:
+def _debian12(seed: str, *, files: Tree | None = None, fstab: str = "", boot_uuid: str = "") -> System:
     tree: Tree = {"etc/debian_version": "12.4\n", **(files or {})}
-    return System(guid(f"{seed} root"), K_DEBIAN12, _DEBIAN12, "web", files=tree, fstab=fstab)
+    return System(guid(f"{seed} root"), K_DEBIAN12, _DEBIAN12, "web", files=tree, fstab=fstab, boot_uuid=boot_uuid)
 
 
 def _debian_disk(path: Path, mib: int, seed: str, tree: Tree, **options: Any) -> list[Extent]:
@@ -228,7 +228,7 @@ def centos5_i386(path: Path) -> list[Extent]:
     """Wrong: a 32-bit system (ELF class of /bin/ls), past its end of life; ext3, GRUB Legacy, no os-release."""
     system = System(guid("centos5 root"), K_CENTOS5, {}, "booking", arch=linux.I386)
     options = {"features": filesystems.EXT3, "label": "/"}
-    return _debian_disk(path, 256, "centos5", linux.legacy(system), **options)
+    return _debian_disk(path, 384, "centos5", linux.legacy(system), **options)
 
 
 @guest("Debian 12.4 after a power cut", boot="bios", expect=("journal-dirty",))
@@ -249,7 +249,7 @@ def debian12_bad_initrd(path: Path) -> list[Extent]:
 def _lvm_disk(path: Path, seed: str, *, missing: bool) -> list[Extent]:
     boot, root = guid(f"{seed} boot"), guid(f"{seed} root")
     system = System(
-        root, K_RHEL8, _RHEL8, "files", network="networkmanager",
+        root, K_RHEL8, _RHEL8, "files", network="networkmanager", boot_uuid=boot,
         cmdline="ro rd.lvm.lv=rhel/root net.ifnames=0 biosdevname=0",
         fstab=f"UUID={boot} /boot ext4 defaults 1 2\n/dev/mapper/rhel-swap none swap defaults 0 0\n",
         files={"etc/redhat-release": "Red Hat Enterprise Linux release 8.9 (Ootpa)\n"},
@@ -307,7 +307,7 @@ def _luks_header(uuid: str) -> bytes:
 def debian12_luks(path: Path) -> list[Extent]:
     """Wrong: root is a LUKS1 volume ("encrypted volumes"); only /boot can be read."""
     seed = "debian12-luks"
-    whole = linux.debian(_debian12(seed))
+    whole = linux.debian(_debian12(seed, boot_uuid=guid(f"{seed} boot")))
     boot_tree = {name.removeprefix("boot/"): content for name, content in whole.items() if name.startswith("boot/")}
 
     def encrypted(image: Path) -> list[Extent]:
@@ -321,6 +321,20 @@ def debian12_luks(path: Path) -> list[Extent]:
 
     parts = [Part("83", 128, readable, active=True), Part("83", None, encrypted)]
     return disks.mbr(path, 512, parts, seed=seed, boot_code=GRUB_MBR)
+
+
+@guest(
+    "A few files of a Debian 12, in 6 MiB",
+    boot="bios",
+    expect=("initramfs-missing", "no-modules", "no-sshd", "no-dhcp", "low-space"),
+)
+def tiny_linux(path: Path) -> list[Extent]:
+    """For tests. MBR and a 6 MiB ext2 file system with os-release, fstab, grub.cfg and a kernel, nothing else."""
+    system = _debian12("tiny-linux")
+    keep = ("etc/fstab", "etc/os-release", "usr/lib/os-release", "etc/hostname", "boot/grub/grub.cfg")
+    tree = {name: content for name, content in linux.debian(system).items() if name in keep}
+    tree[f"boot/vmlinuz-{K_DEBIAN12}"] = linux.kernel(K_DEBIAN12, "debian")
+    return _debian_disk(path, 7, "tiny-linux", tree, features=filesystems.EXT2)
 
 
 @guest("PostgreSQL data, ext4", boot="none")

@@ -26,6 +26,7 @@ def _library() -> ctypes.CDLL:
         "ntfs_umount": (ctypes.c_int, [pointer, ctypes.c_int]),
         "ntfs_inode_open": (pointer, [pointer, ctypes.c_uint64]),
         "ntfs_inode_close": (ctypes.c_int, [pointer]),
+        "ntfs_inode_close_in_dir": (ctypes.c_int, [pointer, pointer]),
         "ntfs_pathname_to_inode": (pointer, [pointer, pointer, ctypes.c_char_p]),
         "ntfs_create": (pointer, [pointer, ctypes.c_uint32, pointer, ctypes.c_uint8, ctypes.c_uint32]),
         "ntfs_attr_open": (pointer, [pointer, ctypes.c_uint32, pointer, ctypes.c_uint32]),
@@ -68,8 +69,9 @@ class Volume:
             if lib.ntfs_attr_pwrite(attribute, 0, len(data), data) != len(data):
                 raise OSError(ctypes.get_errno(), f"libntfs-3g: cannot write {name}")
             lib.ntfs_attr_close(attribute)
-        lib.ntfs_inode_close(inode)
-        lib.ntfs_inode_close(directory)
+        # The plain close updates the entry through a second copy of the directory, and one of the two copies is lost.
+        if lib.ntfs_inode_close_in_dir(inode, directory) or lib.ntfs_inode_close(directory):
+            raise OSError(ctypes.get_errno(), f"libntfs-3g: cannot close {parent}/{name}")
 
     def free(self, clusters: int) -> list[tuple[int, int]]:
         """Free byte ranges, from $Bitmap."""

@@ -19,7 +19,8 @@ _FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME}]
 @dataclass(frozen=True, slots=True)
 class Packed:
     size: int
-    sha256: str
+    sha256: str  # of the whole disk
+    blocks: str  # SHA-256 over offset (8 bytes, little-endian) and content of every 4 KiB block that is not zero
     blob: bytes
 
 
@@ -38,7 +39,9 @@ def pack(image: Path, free: list[Extent]) -> Packed:
     """Pieces of neighbouring blocks; a block of one repeated byte is named, not stored."""
     pieces: list[list[int]] = []
     data = bytearray()
+    blocks = hashlib.sha256()
     for offset, block in _blocks(image):
+        blocks.update(offset.to_bytes(8, "little") + block)
         fill = block[0] if block == block[:1] * len(block) else -1
         if pieces and pieces[-1][0] + pieces[-1][1] == offset and pieces[-1][2] == fill:
             pieces[-1][1] += len(block)
@@ -51,4 +54,4 @@ def pack(image: Path, free: list[Extent]) -> Packed:
     size = image.stat().st_size
     header = json.dumps({"size": size, "pieces": pieces, "free": sorted(free)}, separators=(",", ":"))
     blob = lzma.compress(header.encode() + b"\n" + bytes(data), format=lzma.FORMAT_XZ, filters=_FILTERS)
-    return Packed(size, digest, blob)
+    return Packed(size, digest, blocks.hexdigest(), blob)

@@ -35,7 +35,8 @@ class Guest:
     title: str
     about: str
     size: int
-    sha256: str
+    sha256: str  # of the whole disk, before data is added
+    blocks: str  # SHA-256 over offset (8 bytes, little-endian) and content of every 4 KiB block that is not zero
     boot: str  # bios | uefi | none (a data disk)
     expect: tuple[str, ...] = ()
     noise: Literal["mixed", "random"] = "mixed"  # what fills its room: deleted files, or ciphertext

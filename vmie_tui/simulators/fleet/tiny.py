@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from vmie_tui.simulators.fleet.content import write_data
+from vmie_tui.simulators.fleet.content import fill, write_data
+from vmie_tui.simulators.fleet.guests import restore
 from vmie_tui.simulators.spec import ClusterSpec, DatacenterSpec, DatastoreSpec, DiskSpec, FleetSpec, NicSpec, VmSpec
 
 MIB = 1 << 20
 DATACENTER, CLUSTER, HOST, DATASTORE = "DC1", "Compute", "esx-01.corp.example", "vmfs-01"
 ODD_CAPACITY = 7 * MIB + 3 * 512  # neither whole GiB nor whole MiB
+LINUX = "tiny-linux"  # the packed guest; no disk that holds it is smaller than 7 MiB
 
 _DEBIAN = {
     "guest_id": "debian12_64Guest",
@@ -22,41 +23,12 @@ _DEBIAN = {
 }
 
 
-def mbr(partitions: tuple[tuple[int, int, int], ...], signature: int = 0x1D2C3B4A) -> bytes:
-    """A boot sector with the partitions ``(type, first sector, sectors)``, the first one active."""
-    sector = bytearray(512)
-    sector[:3] = b"\xeb\x63\x90"  # the jump GRUB puts there
-    struct.pack_into("<I", sector, 440, signature)
-    for number, (kind, first, count) in enumerate(partitions):
-        chs = b"\xfe\xff\xff"
-        flag = 0x80 if number == 0 else 0
-        entry = bytes([flag]) + chs + bytes([kind]) + chs + struct.pack("<II", first, count)
-        sector[446 + 16 * number : 462 + 16 * number] = entry
-    sector[510:] = b"\x55\xaa"
-    return bytes(sector)
-
-
-def _superblock(size: int, label: str) -> bytes:
-    """The first fields of an ext2 superblock: enough to be recognised, not to be mounted."""
-    block = bytearray(1024)
-    blocks = size // 1024
-    struct.pack_into("<IIIIIII", block, 0, 1024, blocks, 0, blocks // 2, 1000, 1, 0)
-    struct.pack_into("<HH", block, 56, 0xEF53, 1)
-    block[104:120] = bytes.fromhex("11111111222233334444555555555555")
-    block[120 : 120 + len(label)] = label.encode()
-    return bytes(block)
-
-
 def make_linux(path: Path, capacity: int, data: int, seed: str) -> None:
-    """A disk with one Linux partition at 1 MiB that holds an ext superblock and ``data`` bytes of noise."""
-    with path.open("wb") as file:
-        file.truncate(capacity)
-        file.write(mbr(((0x83, 2048, capacity // 512 - 2048),)))
-        file.seek(MIB + 1024)
-        file.write(_superblock(capacity - MIB, seed[:16]))
-        file.flush()
-        start = MIB + 64 * 1024
-        write_data(file.fileno(), start, min(data, capacity - start), seed)
+    """A disk with a small Linux in its first 7 MiB, and about ``data`` bytes of noise wherever there is room."""
+    free = restore(LINUX, path)
+    end = path.stat().st_size
+    os.truncate(path, capacity)
+    fill(path, [*free, (end, capacity - end)], data, seed, kind="random")
 
 
 def make_data(path: Path, capacity: int, data: int, seed: str) -> None:
@@ -70,8 +42,8 @@ def make_data(path: Path, capacity: int, data: int, seed: str) -> None:
 
 def make_zeros(path: Path, capacity: int) -> None:
     """An all-zero disk: a file without a single allocated block."""
-    path.touch()
-    os.truncate(path, capacity)
+    with path.open("wb") as file:
+        file.truncate(capacity)
 
 
 def _boot(capacity: int, data: int, seed: str) -> DiskSpec:
