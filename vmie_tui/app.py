@@ -88,16 +88,20 @@ class VmieApp(App[int]):
         self.animation_level = "none"
         self.register_theme(THEME)
         self.theme = "ansi-dark" if plain else "vmie"
-        self._poll = threading.Event()
+        self._poll, self._closing = threading.Event(), False
+        self.set_reactive(VmieApp.status, self._first_status())
+
+    def _first_status(self) -> Status:
+        profile = self.backend.profile
+        aws = Part(" ".join(part for part in ("aws", profile.aws_profile) if part), text=profile.region)
+        if profile.vcenter:
+            return Status(Part(profile.vcenter), aws)
+        return Status(Part("vcenter", Health.OFF, "not configured"), aws)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return ANSI_VARIABLES if self.current_theme.ansi else VARIABLES
 
     def on_mount(self) -> None:
-        profile = self.backend.profile
-        vcenter = Part(profile.vcenter or "vcenter", Health.UNKNOWN if profile.vcenter else Health.OFF)
-        aws = Part(" ".join(part for part in ("aws", profile.aws_profile) if part), text=profile.region)
-        self.status = Status(vcenter if profile.vcenter else replace(vcenter, text="not configured"), aws)
         for number in (signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self.exit, 128 + number)
         self.call_after_refresh(self._start_watching)
@@ -108,6 +112,7 @@ class VmieApp(App[int]):
         self._check_aws()
 
     def on_unmount(self) -> None:
+        self._closing = True
         self._poll.set()
 
     # -- jobs and worker
@@ -115,7 +120,7 @@ class VmieApp(App[int]):
     @work(thread=True, exclusive=True, group="jobs", exit_on_error=False)
     def _follow_jobs(self) -> None:
         worker, last = get_current_worker(), None
-        while not worker.is_cancelled:
+        while not (worker.is_cancelled or self._closing):
             try:
                 seen = tuple(self.backend.jobs()), self.backend.worker()
             except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words

@@ -31,7 +31,7 @@ class PasswordScreen(ModalScreen[str | None]):
             yield Static(self._reason, id="reason", markup=False)
             yield Static(f"User      {self._user}", id="user", markup=False)
             yield Input(password=True, id="password", compact=True, placeholder="password")
-            yield Static("enter logs in   esc not now   The password is kept in memory only.", id="hint", markup=False)
+            yield Static("enter logs in   esc not now   It stays in memory.", id="hint", markup=False)
 
     def on_mount(self) -> None:
         self.query_one("#reason").display = bool(self._reason)

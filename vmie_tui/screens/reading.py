@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ class RowsRead(Message):
         self.cached, self.unreadable = cached, unreadable
 
     def can_replace(self, message: Message) -> bool:
-        return isinstance(message, RowsRead)
+        return isinstance(message, RowsRead) and message.cached == self.cached
 
 
 class ReadFailed(Message):
@@ -70,17 +71,27 @@ class Reader:
         if cached is not None:
             rows = [machine_row(machine, self._backend.check_machine(machine)) for machine in cached.machines]
             self._post(RowsRead(rows, len(rows), cached.taken_at, cached=True))
+            self._settle()
 
     def _page(self, machines: Sequence[Machine], total: int) -> None:
         self._judge(machines)
         if self._told == 0 or len(self._rows) - self._told >= CHUNK:
             self._told = len(self._rows)
             self._post(RowsRead(list(self._rows.values()), total, None, cached=False))
+            self._settle()
 
     def _complete(self, found: Inventory) -> None:
         self._judge([machine for machine in found.machines if machine.moid not in self._rows])
         rows = [self._rows[machine.moid] for machine in found.machines]
         self._post(RowsRead(rows, len(rows), found.taken_at, cached=False, unreadable=found.unreadable))
+        self._settle()
+
+    def _settle(self) -> None:
+        """Take the rows, which hold no cycles, out of the garbage collector's sight.
+
+        A full collection over 20,000 machines holds the event loop for 100 to 200 ms; reference counts still free them.
+        """
+        gc.freeze()
 
     def _judge(self, machines: Sequence[Machine]) -> None:
         for machine in machines:

@@ -24,11 +24,11 @@ from vmie_tui.widgets.lines import OneLine
 from vmie_tui.widgets.text import Cell, clean, fit, line_width
 
 STEPS = (
-    ("source", "Source", SourceStep),
-    ("route", "Route", RouteStep),
-    ("licence", "Licence", LicenceStep),
-    ("target", "Target", TargetStep),
-    ("review", "Review", ReviewStep),
+    ("step-source", "Source", SourceStep),
+    ("step-route", "Route", RouteStep),
+    ("step-licence", "Licence", LicenceStep),
+    ("step-target", "Target", TargetStep),
+    ("step-review", "Review", ReviewStep),
 )
 REVIEW = len(STEPS) - 1
 

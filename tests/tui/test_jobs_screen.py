@@ -1,0 +1,161 @@
+"""Jobs: the list, one in detail, and the keys that change them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from textual.widgets import Button
+
+from tests.tui.driving import press, running, screen_text, settle, until
+from tests.tui.fake import FakeBackend, some_jobs
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.job import WorkerStatus
+from vmie_tui.screens.confirm import ConfirmScreen
+from vmie_tui.screens.job import JobScreen
+from vmie_tui.screens.jobs import JobsScreen
+from vmie_tui.widgets.jobs import JobTable
+
+
+async def test_each_state_is_a_glyph_and_a_word() -> None:
+    async with running(FakeBackend(jobs=some_jobs())) as pilot:
+        await press(pilot, "2")
+        text = screen_text(pilot)
+        for words in ("▶ running", "✖ failed", "✔ done", "○ queued", "‖ paused"):
+            assert words in text
+        assert "upload 3/5" in text and "83%" in text and "~0:41" in text
+        assert "ami-0ab12cd34ef567890" in text
+
+
+async def test_detail_shows_disks_stages_and_log() -> None:
+    async with running(FakeBackend(jobs=some_jobs())) as pilot:
+        await press(pilot, "2")
+        text = screen_text(pilot)
+        assert "sha256 equal to the host's ✔" in text
+        assert "part 44" in text
+        assert "check ✔ 1:00" in text
+        assert "10:39:07  upload started, 16 MiB parts" in text
+
+
+async def test_problem_is_said_in_words_with_remedy_and_retry() -> None:
+    async with running(FakeBackend(jobs=some_jobs())) as pilot:
+        await press(pilot, "2", "down", "down")
+        text = screen_text(pilot)
+        assert "Disk validation failed" in text
+        assert "Remedy: Convert it to a stream-optimized VMDK." in text
+        assert "then r retries" in text
+
+
+async def test_cancel_asks_names_the_job_and_focuses_no() -> None:
+    backend = FakeBackend(jobs=some_jobs())
+    async with running(backend) as pilot:
+        await press(pilot, "2", "x")
+        assert isinstance(pilot.app.screen, ConfirmScreen)
+        assert "Cancel import web-01?" in screen_text(pilot)
+        assert isinstance(pilot.app.focused, Button) and pilot.app.focused.id == "no"
+        await press(pilot, "enter")
+        assert backend.changes == []
+        await press(pilot, "x", "y", "escape")
+        assert backend.changes == []
+        await press(pilot, "x", "tab", "enter")
+        assert backend.changes == [("cancel", "job0001")]
+
+
+async def test_pause_and_resume_go_to_the_job_under_the_cursor() -> None:
+    backend = FakeBackend(jobs=some_jobs())
+    async with running(backend) as pilot:
+        await press(pilot, "2", "down", "p", "G", "r")
+        assert backend.changes == [("pause", "job0002"), ("resume", "job0006")]
+
+
+async def test_a_key_that_does_not_apply_says_why() -> None:
+    backend = FakeBackend(jobs=some_jobs())
+    async with running(backend) as pilot:
+        await press(pilot, "2", "down", "down", "down", "p", "x")
+        assert backend.changes == []
+        assert isinstance(pilot.app.screen, JobsScreen)
+        said = [note.message for note in pilot.app._notifications]
+        assert "ubuntu-build is done: it cannot be paused." in said
+        assert "ubuntu-build is done: it cannot be cancelled." in said
+
+
+async def test_a_refused_change_is_told_in_words() -> None:
+    backend = FakeBackend(jobs=some_jobs())
+
+    def refuse(job_id: str) -> None:
+        raise ServiceError(ErrorKind.CONFLICT, "a job that is done cannot be paused", subject=job_id)
+
+    backend.pause = refuse  # type: ignore[method-assign]
+    async with running(backend) as pilot:
+        await press(pilot, "2", "p")
+        assert any("cannot be paused" in note.message for note in pilot.app._notifications)
+
+
+async def test_only_cells_that_changed_are_painted(monkeypatch) -> None:
+    backend = FakeBackend(jobs=some_jobs())
+    async with running(backend) as pilot:
+        await press(pilot, "2")
+        table = pilot.app.screen.query_one(JobTable)
+        painted = []
+        refresh = table.refresh
+        monkeypatch.setattr(table, "refresh", lambda *a, **k: painted.extend(a or ["all"]) or refresh(*a, **k))
+        app = pilot.app
+        app.jobs = tuple(some_jobs())  # equal values: nothing to paint
+        await settle(pilot)
+        assert painted == []
+        changed = some_jobs()
+        changed[0] = replace(changed[0], rate=55e6, eta_seconds=90.0)
+        app.jobs = tuple(changed)
+        await settle(pilot)
+        assert [(region.y, region.height) for region in painted] == [(1, 1)]
+        assert painted[0].width < 25
+
+
+async def test_jobs_that_move_are_followed() -> None:
+    backend = FakeBackend(jobs=some_jobs()[:1])
+    async with running(backend) as pilot:
+        await press(pilot, "2")
+        backend.job_views = [replace(some_jobs()[0], fraction=0.91)]
+        await until(pilot, lambda: "91%" in screen_text(pilot), "the new percentage")
+
+
+async def test_enter_opens_the_whole_job_and_escape_comes_back() -> None:
+    async with running(FakeBackend(jobs=some_jobs())) as pilot:
+        await press(pilot, "2", "enter")
+        assert isinstance(pilot.app.screen, JobScreen)
+        text = screen_text(pilot)
+        assert "job job0001" in text
+        assert "10:40:07  S3 asked to slow down" in text
+        await press(pilot, "escape")
+        assert isinstance(pilot.app.screen, JobsScreen)
+
+
+async def test_no_jobs_says_how_to_begin() -> None:
+    async with running(FakeBackend()) as pilot:
+        await press(pilot, "2")
+        assert "No job yet" in screen_text(pilot)
+
+
+async def test_a_store_that_cannot_be_read_is_said() -> None:
+    backend = FakeBackend()
+
+    def broken() -> list:
+        raise ServiceError(ErrorKind.LOCAL, "the job store cannot be opened", remedy="Free space")
+
+    backend.jobs = broken  # type: ignore[method-assign]
+    async with running(backend) as pilot:
+        await press(pilot, "2")
+        assert "the job store cannot be opened" in screen_text(pilot)
+
+
+async def test_work_without_a_worker_is_said() -> None:
+    backend = FakeBackend(jobs=some_jobs())
+    backend.status = WorkerStatus(False, running=1)
+    async with running(backend) as pilot:
+        assert "worker ✖ is not running" in screen_text(pilot)
+
+
+async def test_result_is_copied() -> None:
+    backend = FakeBackend(jobs=some_jobs())
+    async with running(backend) as pilot:
+        await press(pilot, "2", "down", "down", "down", "y")
+        assert backend.saved == {"job-job0004.txt": "ami-0ab12cd34ef567890"}

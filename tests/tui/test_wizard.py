@@ -1,0 +1,232 @@
+"""The import wizard: five steps, nothing lost between them, clear refusals, one job per machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from textual.pilot import Pilot
+from textual.widgets import Button, Input
+
+from tests.tui.driving import press, running, screen_text, settle
+from tests.tui.fake import FakeBackend
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.plan import BootMode, LicenseType
+from vmie_tui.screens.inventory import InventoryScreen
+from vmie_tui.screens.jobs import JobsScreen
+from vmie_tui.screens.wizard import WizardScreen
+from vmie_tui.widgets.choice import ChoiceList
+from vmie_tui.widgets.machines import MachineTable
+
+
+async def open_wizard(pilot: Pilot[int], *moids: str) -> WizardScreen:
+    pilot.app.screen.query_one(MachineTable).marked = set(moids)
+    await press(pilot, "i")
+    screen = pilot.app.screen
+    assert isinstance(screen, WizardScreen)
+    return screen
+
+
+async def to_review(pilot: Pilot[int]) -> None:
+    await press(pilot, *["pagedown"] * 4)
+
+
+def start_button(pilot: Pilot[int]) -> Button:
+    return pilot.app.screen.query_one("#start", Button)
+
+
+async def test_two_linux_machines_from_selection_to_jobs() -> None:
+    backend = FakeBackend()
+    async with running(backend) as pilot:
+        await press(pilot, "slash", *"web-0", "enter", "space", "space", "i")
+        assert "Import web-01, web-02" in screen_text(pilot)
+        await press(pilot, "right", "right")
+        assert "the only one for Linux" in screen_text(pilot)
+        await press(pilot, "pagedown", "pagedown")
+        assert "aws ec2 import-image" in screen_text(pilot)
+        await press(pilot, "enter")
+        assert [plan.source.name for plan in backend.submitted] == ["web-01", "web-02"]
+        first = backend.submitted[0]
+        assert first.license_type is LicenseType.BYOL
+        assert (first.region, first.bucket, first.prefix) == ("eu-west-1", "migration-eu-west-1", "vmie/")
+        assert (first.profile, first.role_name, first.ami_name) == ("prod", "vmimport", "web-01")
+        assert (first.source.moid, first.source.instance_uuid) == ("vm-1", "uuid-1")
+        assert isinstance(pilot.app.screen, JobsScreen)
+        await press(pilot, "1")
+        assert not pilot.app.screen.query_one(MachineTable).marked
+
+
+async def test_answers_stay_when_going_back_and_forth() -> None:
+    backend = FakeBackend()
+    async with running(backend) as pilot:
+        screen = await open_wizard(pilot, "vm-1")
+        await press(pilot, "pagedown", "pagedown", "pagedown")
+        name = screen.query_one("#ami_name", Input)
+        name.focus()
+        await press(pilot, "end", *"-copy")
+        screen.query_one("#boot_mode", ChoiceList).focus()
+        await press(pilot, "space", "space")
+        await press(pilot, "pageup", "pageup", "pageup", "pageup", "pagedown", "pagedown", "pagedown")
+        assert name.value == "{vm}-copy"
+        await press(pilot, "pagedown", "enter")
+        plan = backend.submitted[0]
+        assert plan.ami_name == "web-01-copy"
+        assert plan.boot_mode is BootMode.UEFI
+
+
+async def test_arrows_edit_inside_a_field_and_change_step_at_its_ends() -> None:
+    async with running() as pilot:
+        screen = await open_wizard(pilot, "vm-1")
+        await press(pilot, "right", "right", "right")
+        region = screen.query_one("#region", Input)
+        region.focus()
+        await press(pilot, "home", "right", "x")
+        assert region.value == "exu-west-1"
+        await press(pilot, "backspace", "home", "left")
+        assert screen.query_one("#pages").current == "step-licence"
+
+
+async def test_licence_aws_is_refused_for_linux_and_says_why() -> None:
+    async with running() as pilot:
+        screen = await open_wizard(pilot, "vm-1")
+        await press(pilot, "pagedown", "pagedown")
+        screen.query_one("#licence", ChoiceList).focus()
+        await press(pilot, "down", "space")
+        assert screen.draft.licence == "BYOL"
+        assert "Windows Server only" in screen_text(pilot)
+        assert any("Windows Server only" in note.message for note in pilot.app._notifications)
+
+
+async def test_windows_server_must_choose_a_licence() -> None:
+    backend = FakeBackend()
+    async with running(backend) as pilot:
+        screen = await open_wizard(pilot, "vm-4")
+        await to_review(pilot)
+        assert start_button(pilot).disabled
+        assert "no licence was chosen" in screen_text(pilot)
+        await press(pilot, "pageup", "pageup")
+        screen.query_one("#licence", ChoiceList).focus()
+        await press(pilot, "down", "space", "pagedown", "pagedown")
+        assert not start_button(pilot).disabled
+        await press(pilot, "enter")
+        assert backend.submitted[0].license_type is LicenseType.AWS
+
+
+async def test_usage_operation_goes_into_the_plan_without_a_licence_type() -> None:
+    backend = FakeBackend()
+    async with running(backend) as pilot:
+        screen = await open_wizard(pilot, "vm-4")
+        await press(pilot, "pagedown", "pagedown")
+        screen.query_one("#licence", ChoiceList).focus()
+        await press(pilot, "down", "down", "space")
+        usage = screen.query_one("#usage", ChoiceList)
+        assert usage.display
+        usage.focus()
+        await press(pilot, "down", "space")
+        await press(pilot, "pagedown", "pagedown", "enter")
+        plan = backend.submitted[0]
+        assert plan.license_type is None
+        assert plan.usage_operation == "RunInstances:0006"
+
+
+async def test_mixed_systems_leave_only_what_fits_all() -> None:
+    async with running() as pilot:
+        screen = await open_wizard(pilot, "vm-1", "vm-4")
+        refused = {option.value: option.refused for option in screen.draft.licence_options()}
+        assert not refused["BYOL"]
+        assert "web-01 is not" in refused["AWS"]
+
+
+async def test_a_blocker_stops_the_start() -> None:
+    backend = FakeBackend()
+    async with running(backend) as pilot:
+        await open_wizard(pilot, "vm-6")
+        await to_review(pilot)
+        assert start_button(pilot).disabled
+        assert "raw device mapping" in screen_text(pilot)
+        await press(pilot, "enter")
+        assert backend.submitted == []
+
+
+async def test_mistakes_of_the_target_are_said_beside_the_field() -> None:
+    backend = FakeBackend()
+    backend.profile = replace(backend.profile, bucket="", region="Ireland")
+    async with running(backend) as pilot:
+        screen = await open_wizard(pilot, "vm-1", "vm-2")
+        await press(pilot, "pagedown", "pagedown", "pagedown")
+        text = screen_text(pilot)
+        assert "A Region reads like eu-west-1" in text
+        assert "Name a bucket in that Region" in text
+        for key, value in (("region", "eu-west-1"), ("bucket", "b-1-x"), ("ami_name", "same"), ("tags", "nonsense")):
+            screen.query_one(f"#{key}", Input).value = value
+        await settle(pilot)
+        text = screen_text(pilot)
+        assert "2 AMIs cannot share a name" in text
+        assert "Tags read like key=value" in text
+        await press(pilot, "pagedown")
+        assert start_button(pilot).disabled
+        screen.query_one("#ami_name", Input).value = "x-{vm}"
+        screen.query_one("#tags", Input).value = "owner=ops, wave=1"
+        await press(pilot, "pageup", "pagedown", "enter")
+        assert [plan.ami_name for plan in backend.submitted] == ["x-web-01", "x-web-02"]
+        assert backend.submitted[0].tags == {"owner": "ops", "wave": "1"}
+
+
+async def test_encryption_offers_a_key() -> None:
+    backend = FakeBackend()
+    async with running(backend) as pilot:
+        screen = await open_wizard(pilot, "vm-1")
+        await press(pilot, "pagedown", "pagedown", "pagedown")
+        assert not screen.query_one("#field-kms_key").display
+        screen.query_one("#encrypted", ChoiceList).focus()
+        await press(pilot, "space")
+        assert screen.query_one("#field-kms_key").display
+        screen.query_one("#kms_key", Input).value = "alias/migration"
+        await press(pilot, "pagedown", "enter")
+        assert backend.submitted[0].encrypted
+        assert backend.submitted[0].kms_key_id == "alias/migration"
+
+
+async def test_what_could_not_start_is_named_and_the_rest_starts() -> None:
+    backend = FakeBackend()
+    backend.submit_errors["web-02"] = ServiceError(ErrorKind.LOCAL, "the disk of the state folder is full")
+    async with running(backend) as pilot:
+        await open_wizard(pilot, "vm-1", "vm-2")
+        await to_review(pilot)
+        await press(pilot, "enter")
+        assert [plan.source.name for plan in backend.submitted] == ["web-01"]
+        assert any("web-02 was not started. the disk" in note.message for note in pilot.app._notifications)
+        assert isinstance(pilot.app.screen, JobsScreen)
+
+
+async def test_nothing_started_stays_in_the_wizard() -> None:
+    backend = FakeBackend()
+    backend.submit_errors["web-01"] = ServiceError(ErrorKind.LOCAL, "the disk of the state folder is full")
+    async with running(backend) as pilot:
+        await open_wizard(pilot, "vm-1")
+        await to_review(pilot)
+        await press(pilot, "enter")
+        assert isinstance(pilot.app.screen, WizardScreen)
+        assert not start_button(pilot).disabled
+
+
+async def test_command_is_copied_to_a_file_at_least() -> None:
+    backend = FakeBackend()
+    async with running(backend) as pilot:
+        await open_wizard(pilot, "vm-1")
+        await to_review(pilot)
+        await press(pilot, "y")
+        text = backend.saved["aws-import-image.sh"]
+        assert text.startswith("aws ec2 import-image")
+        assert "--license-type BYOL" in text
+        assert '"S3Key":"vmie/web-01/disk-2.vmdk"' in text
+        assert any("OSC 52" in note.message for note in pilot.app._notifications)
+
+
+async def test_escape_leaves_without_starting() -> None:
+    backend = FakeBackend()
+    async with running(backend) as pilot:
+        await open_wizard(pilot, "vm-1")
+        await press(pilot, "escape")
+        assert isinstance(pilot.app.screen, InventoryScreen)
+        assert backend.submitted == []
+        assert pilot.app.screen.query_one(MachineTable).marked == {"vm-1"}
