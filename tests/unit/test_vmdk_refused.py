@@ -68,7 +68,7 @@ def test_truncation_of_the_front_layout_is_refused(length: int) -> None:
 
 def test_a_whole_grain_missing_at_the_end_of_the_front_layout_is_refused() -> None:
     last = FRONT.rindex(struct.pack("<Q", (ENTRIES + 3) * 128))
-    refused(FRONT[:last], "1 grains missing")
+    refused(FRONT[:last], "grains missing: 1")
 
 
 def at(kind: str, number: int = 0) -> int:
@@ -104,7 +104,7 @@ DAMAGE: dict[str, tuple[Callable[[], bytes], str]] = {
     "table entry wrong": (lambda: patched(STREAM, at("table") + SECTOR + 4, "<I", 129), "does not list"),
     "table entry missing": (lambda: patched(STREAM, at("table") + SECTOR + 8, "<I", 0), "does not list"),
     "table entry too many": (lambda: patched(STREAM, at("table") + SECTOR + 40, "<I", 128), "does not list"),
-    "table empty": (lambda: patched(STREAM, at("table") + SECTOR, "<2048s", b""), "in no grain table"),
+    "table empty": (lambda: patched(STREAM, at("table") + SECTOR, "<2048s", b""), "grains in no grain table: 2"),
     "directory of a huge length": (lambda: patched(STREAM, at("directory"), "<Q", 1 << 40), "announces"),
     "directory entry wrong": (lambda: patched(STREAM, at("directory") + SECTOR, "<I", 9), "names sector 9 for table 0"),
     "directory entry missing": (lambda: patched(STREAM, at("directory") + SECTOR, "<I", 0), "names sector 0"),
@@ -138,7 +138,7 @@ DAMAGE: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: FRONT + patched(STREAM[at("grain") : at("grain", 1)], 0, "<Q", 0),
         "grain 0 is in no grain table",
     ),
-    "front: one listed and not there": (lambda: patched(FRONT, 22 * SECTOR, "<I", 128), "1 grains missing"),
+    "front: one listed and not there": (lambda: patched(FRONT, 22 * SECTOR, "<I", 128), "grains missing: 1"),
     "front: the start of one more record": (lambda: FRONT + b"x" * 100, "closed the stream early"),
     "front: no grains, cut before them": (lambda: front_layout(Sparse(1 << 20))[:-SECTOR], "closed the stream early"),
     "header names another directory": (lambda: patched(STREAM, 56, "<Q", 5000), "the header names another place"),

@@ -63,7 +63,7 @@ class FooterTables:
 
     def missing(self) -> str:
         if not self._directory:
-            return f", {len(self._pending)} grains without their table" if self._pending else ", no grain directory"
+            return f", grains without their table: {len(self._pending)}" if self._pending else ", no grain directory"
         return "" if self._footer else ", no footer"
 
     def length_of(self, kind: int, announced: int) -> int:
@@ -103,7 +103,7 @@ class FooterTables:
 
     def _check_directory(self, data: memoryview, sector: int) -> None:
         if self._pending:
-            raise corrupt(f"{len(self._pending)} grains are in no grain table")
+            raise corrupt(f"grains in no grain table: {len(self._pending)}")
         for number, (entry,) in enumerate(islice(struct.iter_unpack("<I", data), self._header.tables)):
             known = self._tables.get(number)
             if entry != known and (known is not None or not (entry == 0 or entry in self._empty)):
@@ -176,4 +176,4 @@ class FrontTables:
             raise corrupt("the grain tables name other places than those where the grains are")
 
     def missing(self) -> str:
-        return f", {self._owed} grains missing" if self._owed else ""
+        return f", grains missing: {self._owed}" if self._owed else ""
