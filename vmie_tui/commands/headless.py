@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -26,7 +25,6 @@ from vmie_tui.simulators import launch
 
 SPEED = 600.0  # of the simulated AWS: a conversion takes a few seconds
 DEFAULT_VMS = ("db-01",)  # off, two disks
-PIECE = 4 << 20
 
 
 def run(speed: float | None, wanted: Sequence[str]) -> int:
@@ -98,17 +96,18 @@ def prove(settings: Settings, machine: Machine, plan: ImportPlan, view: JobView)
     proofs = []
     for disk in view.disks:
         say(f"reading {disk.snapshot_id} back and comparing it with {disk.label}")
-        snapshot = SnapshotReader(aws, plan.region, disk.snapshot_id)
-        raw = Path(sources[disk.key]["path"])
-        with RawFile(raw, max(snapshot.size, sources[disk.key]["capacity"])) as source:
+        raw, capacity = Path(sources[disk.key]["path"]), sources[disk.key]["capacity"]
+        with SnapshotReader(aws, plan.region, disk.snapshot_id) as snapshot:
+            size = snapshot.size
+            snapshot_sha = sha256_of(snapshot)
+        with RawFile(raw, max(size, capacity)) as source:  # a snapshot has whole GiB: zeros behind the disk
             source_sha = sha256_of(source)
-        snapshot_sha = _sha256(snapshot)
         proofs.append(
             {
                 "label": disk.label,
                 "snapshot_id": disk.snapshot_id,
-                "source_bytes": sources[disk.key]["capacity"],
-                "snapshot_bytes": snapshot.size,
+                "source_bytes": capacity,
+                "snapshot_bytes": size,
                 "source_sha256": source_sha,
                 "snapshot_sha256": snapshot_sha,
                 "equal": source_sha == snapshot_sha,
@@ -118,13 +117,6 @@ def prove(settings: Settings, machine: Machine, plan: ImportPlan, view: JobView)
             }
         )
     return proofs
-
-
-def _sha256(source: Any) -> str:
-    digest = hashlib.sha256()
-    for offset in range(0, source.size, PIECE):
-        digest.update(source.read_at(offset, min(PIECE, source.size - offset)))
-    return digest.hexdigest()
 
 
 def _report(machine: Machine, view: JobView, disks: list[dict[str, Any]]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 
@@ -94,6 +95,14 @@ workers = sa.Table(
     sa.Column("started", sa.Float, nullable=False),
     sa.Column("heartbeat", sa.Float, nullable=False),
 )
+
+
+def create(connection: sa.Connection) -> None:
+    """Make the tables and indexes that are missing; several processes may do so at once."""
+    for table in metadata.sorted_tables:
+        connection.execute(CreateTable(table, if_not_exists=True))
+        for index in table.indexes:
+            connection.execute(CreateIndex(index, if_not_exists=True))
 
 
 def database_url(state_dir: Path, configured: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -62,6 +63,7 @@ class Store:
         self._url = schema.database_url(state_dir, url)
         self._file = None if url else state_dir / schema.DATABASE_FILE
         self._engine: sa.Engine | None = None
+        self._lock = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -74,14 +76,19 @@ class Store:
 
     @property
     def engine(self) -> sa.Engine:
-        if self._engine is None:
-            engine = schema.make_engine(self._url)
-            try:
-                schema.metadata.create_all(engine)
-            except OperationalError as error:
-                raise schema.local_problem(error, self._file or "database") from error
-            self._engine = engine
-        return self._engine
+        with self._lock:
+            if self._engine is None:
+                self._engine = self._open()
+            return self._engine
+
+    def _open(self) -> sa.Engine:
+        engine = schema.make_engine(self._url)
+        try:
+            with engine.begin() as connection:
+                schema.create(connection)
+        except OperationalError as error:
+            raise schema.local_problem(error, self._file or "database") from error
+        return engine
 
     def close(self) -> None:
         if self._engine is not None:
