@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import pytest
 from textual.color import Color
 
@@ -94,9 +96,8 @@ async def test_no_color_uses_the_ansi_theme_without_colours(monkeypatch: pytest.
         strips = pilot.app.screen._compositor.render_strips()
         filters = [one for one in pilot.app._filters if one.enabled]
         for strip in strips:
-            for one in filters:
-                strip = strip.apply_filter(one, Color.parse("black"))
-            assert all(s.style is None or s.style.color is None or s.style.color.is_default for s in strip)
+            plain = reduce(lambda line, one: line.apply_filter(one, Color.parse("black")), filters, strip)
+            assert all(s.style is None or s.style.color is None or s.style.color.is_default for s in plain)
 
 
 async def test_quit_leaves_with_zero() -> None:

@@ -142,6 +142,8 @@ class WizardScreen(FrameScreen):
     def _show_found(self) -> None:
         self.query_one(SourceStep).show_findings(self._found)
         self.query_one(ReviewStep).show_findings(self._found, self.draft.mistakes())
+        if self._at == REVIEW and not self._starting:
+            self._focus_first()  # the start button may be free only now
 
     # -- start
 
