@@ -13,6 +13,7 @@ from tests.services.vsphere_helpers import log_in, named, settings_for, simulato
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.disks.vmdk import StreamDecoder
 from vmie_tui.services.vsphere.lease import ExportLease, LeaseDisk
+from vmie_tui.services.vsphere.orphans import end_own_export
 from vmie_tui.services.vsphere.session import VSphere, connect
 from vmie_tui.services.vsphere.snapshot import create_snapshot, remove_snapshot
 from vmie_tui.simulators.control import Fault, TlsFiles
@@ -298,3 +299,20 @@ def test_an_old_host_that_knows_sha1_only(vcenter: VCenterSimulator, vsphere: VS
         entry = lease.manifest()[disk.key]
         lease.complete()
     assert (entry.sha1, entry.sha256) == (sha1.hexdigest(), None)
+
+
+def test_an_export_that_a_killed_process_left_is_ended_by_its_own_account_only(
+    vcenter: VCenterSimulator, vsphere: VSphere
+) -> None:
+    machine, other = named(vsphere, "web-01"), named(vsphere, "web-02")
+    with log_in(vcenter) as dead:
+        left = ExportLease(dead, machine.moid, keep_alive=1000)
+        left.__enter__()
+        with pytest.raises(ServiceError, match="starting the export failed") as caught:
+            ExportLease(vsphere, machine.moid).__enter__()
+        assert caught.value.kind is ErrorKind.CONFLICT
+        assert not end_own_export(vsphere, other.moid)
+        assert end_own_export(vsphere, machine.moid)
+        with ExportLease(vsphere, machine.moid) as lease:
+            lease.complete()
+        left.abort("killed")

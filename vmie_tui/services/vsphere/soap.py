@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -238,8 +239,9 @@ def without_unknown(read: Callable[[list[str]], Any], paths: Sequence[str]) -> A
         try:
             return read(wanted)
         except ServiceError as error:
-            unknown = [path for path in wanted if path == error.problem.detail.rpartition(": ")[2]]
+            words = {word.strip(".") for word in re.findall(r"[\w.]+", error.problem.detail)}
+            unknown = sorted((path for path in wanted if path in words), key=len)
             if error.problem.code != "InvalidProperty" or not unknown:
                 raise
-            wanted.remove(unknown[0])
+            wanted.remove(unknown[-1])  # the longest: the text may hold a word such as "name" too
     return read(wanted)
