@@ -137,8 +137,8 @@ def expired(service: str) -> ApiError:
 
 def wrong_signature(service: str) -> ApiError:
     text = (
-        "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
-        "and signing method."
+        "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access "
+        "Key and signing method."
     )
     if service == "ec2":
         return ApiError("AuthFailure", "AWS was not able to validate the provided access credentials", 401)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from moto.core.exceptions import ServiceException
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami
 from moto.ec2.models.elastic_block_store import Snapshot, Volume
@@ -107,27 +109,31 @@ class Ec2Models:
 
     def __init__(self, account: str, store: SnapshotStore) -> None:
         self.account, self.store = account, store
+        self.lock = threading.RLock()  # for moto's models: they are changed by calls and by import tasks
 
     def backend(self, region: str) -> Any:
         return ec2_backends[self.account][region]
 
     def show_snapshot(self, info: SnapshotInfo) -> None:
         """Let EC2's calls see a snapshot of the store."""
-        backend = self.backend(info.region)
-        snapshot = StoredSnapshot(backend, info, self.store)
-        backend.snapshots[info.id] = snapshot
-        snapshot.add_tags(info.tags)
+        with self.lock:
+            backend = self.backend(info.region)
+            snapshot = StoredSnapshot(backend, info, self.store)
+            backend.snapshots[info.id] = snapshot
+            snapshot.add_tags(info.tags)
 
     def hide_snapshot(self, info: SnapshotInfo) -> None:
         """Delete a snapshot from EC2 and from the store."""
-        self.backend(info.region).snapshots.pop(info.id, None)
-        self.store.delete(info.id)
+        with self.lock:
+            self.backend(info.region).snapshots.pop(info.id, None)
+            self.store.delete(info.id)
 
     def register(self, region: str, *, name: str, mappings: Sequence[Mapping], **more: Any) -> str:
         """A new image; returns its id. ``more`` as in `StoredImage`."""
-        backend = self.backend(region)
-        image = StoredImage(backend, name=name, mappings=mappings, **more)
-        backend.amis[image.id] = image
+        with self.lock:
+            backend = self.backend(region)
+            image = StoredImage(backend, name=name, mappings=mappings, **more)
+            backend.amis[image.id] = image
         return image.id
 
     def image_of(self, region: str, snapshot: str) -> str | None:
@@ -142,7 +148,21 @@ class Ec2Models:
 
     def default_key(self, region: str) -> str:
         """The ARN of the key EBS uses when none is named."""
-        backend = self.backend(region)
-        if not backend.default_kms_key_id:
-            backend._create_default_encryption_key()
-        return str(backend.default_kms_key_id)
+        with self.lock:
+            backend = self.backend(region)
+            if not backend.default_kms_key_id:
+                backend._create_default_encryption_key()
+            return str(backend.default_kms_key_id)
+
+    def key_arn(self, region: str, key: str) -> str | None:
+        """The ARN of a KMS key given by id, alias or ARN; None when it does not exist or is not enabled."""
+        from moto.kms.models import kms_backends
+
+        if key.rpartition(":")[2] == "alias/aws/ebs":
+            return self.default_key(region)
+        with self.lock:
+            try:
+                found = kms_backends[self.account][region].describe_key(key)
+            except ServiceException:
+                return None
+            return str(found.arn) if found.key_state == "Enabled" else None

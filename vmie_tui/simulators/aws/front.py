@@ -103,9 +103,11 @@ class Front(BaseHTTPRequestHandler):
             self.request.settimeout(None)
         super().setup()
         desk = self.server.desk
-        wait = lambda seconds: desk.closing.wait(seconds) and None  # noqa: E731
-        self._throttle = Throttle(lambda: desk.s3_rate if self._limited else None, time.monotonic, wait)
+        self._throttle = Throttle(lambda: desk.s3_rate if self._limited else None, time.monotonic, self._pause)
         self._limited, self._expects = False, False
+
+    def _pause(self, seconds: float) -> None:
+        self.server.desk.closing.wait(seconds)
 
     def log_message(self, format: str, *args: Any) -> None:
         LOG.debug(format, *args)

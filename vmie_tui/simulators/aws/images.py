@@ -1,31 +1,27 @@
-"""EC2 calls of moto that have to know the snapshot store: register an image, delete a snapshot, copy one."""
+"""EC2 calls that moto has, but that must know the snapshot store: register an image, delete a snapshot."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from moto.core.responses import ActionResult, EmptyResult
-from moto.ec2.exceptions import EC2ClientError
 
 from vmie_tui.simulators.aws.ec2_models import Mapping, StoredSnapshot
-from vmie_tui.simulators.aws.vmimport import operation
+from vmie_tui.simulators.aws.plugin import Operation, refuse
 
 
-@operation
 def register_image(response: Any, simulator: Any) -> ActionResult:
     response.error_on_dryrun()
     spec = dict(response.params)
     name, backend = str(spec.get("Name") or ""), response.ec2_backend
     if not 3 <= len(name) <= 128:
-        raise EC2ClientError("InvalidAMIName.Malformed", "AMI names must be between 3 and 128 characters long")
+        raise refuse("InvalidAMIName.Malformed", "AMI names must be between 3 and 128 characters long")
     if any(image.name == name and image.owner_id == backend.account_id for image in backend.amis.values()):
-        raise EC2ClientError("InvalidAMIName.Duplicate", f"AMI name {name} is already in use by AMI")
+        raise refuse("InvalidAMIName.Duplicate", f"AMI name {name} is already in use by AMI")
     mappings = [_mapping(item, backend) for item in spec.get("BlockDeviceMappings") or () if "Ebs" in item]
     root = str(spec.get("RootDeviceName") or "")
     if root not in {mapping.device for mapping in mappings if mapping.snapshot}:
-        raise EC2ClientError(
-            "InvalidBlockDeviceMapping", f"Invalid device mapping: the root device {root} has no snapshot"
-        )
+        raise refuse("InvalidBlockDeviceMapping", f"Invalid device mapping: the root device {root} has no snapshot")
     mappings.sort(key=lambda mapping: mapping.device != root)
     ident = simulator.ec2.register(
         response.region,
@@ -49,17 +45,17 @@ def _mapping(item: dict[str, Any], backend: Any) -> Mapping:
     if ident:
         snapshot = backend.snapshots.get(ident)
         if snapshot is None:
-            raise EC2ClientError("InvalidSnapshot.NotFound", f"The snapshot '{ident}' does not exist.")
+            raise refuse("InvalidSnapshot.NotFound", f"The snapshot '{ident}' does not exist.")
         if snapshot.status != "completed":
-            raise EC2ClientError("IncorrectState", f"The snapshot '{ident}' is not completed.")
+            raise refuse("IncorrectState", f"The snapshot '{ident}' is not completed.")
         if size and size < snapshot.volume.size:
             text = (
                 f"Volume of size {size}GB is smaller than snapshot '{ident}', expect size >= {snapshot.volume.size}GB"
             )
-            raise EC2ClientError("InvalidBlockDeviceMapping", text)
+            raise refuse("InvalidBlockDeviceMapping", text)
         size, encrypted = size or snapshot.volume.size, snapshot.encrypted
     if not size:
-        raise EC2ClientError("MissingParameter", "The request must contain the parameter size or snapshotId")
+        raise refuse("MissingParameter", "The request must contain the parameter size or snapshotId")
     keep = ebs.get("DeleteOnTermination")
     return Mapping(
         str(item.get("DeviceName") or ""),
@@ -71,7 +67,6 @@ def _mapping(item: dict[str, Any], backend: Any) -> Mapping:
     )
 
 
-@operation
 def delete_snapshot(response: Any, simulator: Any) -> ActionResult:
     response.error_on_dryrun()
     ident, backend = str(response._get_param("SnapshotId")), response.ec2_backend
@@ -81,6 +76,9 @@ def delete_snapshot(response: Any, simulator: Any) -> ActionResult:
         return EmptyResult()
     image = simulator.ec2.image_of(response.region, ident)
     if image:
-        raise EC2ClientError("InvalidSnapshot.InUse", f"The snapshot {ident} is currently in use by {image}")
+        raise refuse("InvalidSnapshot.InUse", f"The snapshot {ident} is currently in use by {image}")
     simulator.ec2.hide_snapshot(simulator.snapshots.get(ident))
     return EmptyResult()
+
+
+OPERATIONS: tuple[Operation, ...] = (register_image, delete_snapshot)

@@ -29,7 +29,7 @@ WRONG_LICENCE = "ClientError: Unsupported license type AWS for a {system} operat
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """``seconds`` of the simulator's clock; Progress goes from ``first`` to ``last``; ``gate`` names the work to await."""
+    """``seconds`` of the simulator's clock; Progress goes from ``first`` to ``last``; ``gate``: the work to await."""
 
     message: str
     seconds: float
@@ -100,6 +100,12 @@ class ImportTask:
     def phases(self) -> Sequence[Phase]:
         return IMAGE_PHASES if self.kind == "image" else SNAPSHOT_PHASES
 
+    def why_failed(self, phase: Phase) -> str:
+        """The StatusMessage of a task that fails in this phase, else ""."""
+        if self.doom is not None and self.doom[0] == phase.message:
+            return self.doom[1]
+        return self.failure[1] if self.failure is not None and self.failure[0] == phase.gate else ""
+
     def progress(self, now: float) -> int:
         phase = self.phases[self.index]
         part = min(1.0, max(0.0, (now - self.entered) / phase.seconds))
@@ -121,7 +127,7 @@ class TaskEngine:
 
     def __init__(self, world: World, conversions: int = 2) -> None:
         self._world = world
-        self._lock = threading.RLock()
+        self._lock = world.ec2.lock
         self._tasks: dict[str, ImportTask] = {}
         self._slots = threading.Semaphore(conversions)
 
@@ -148,10 +154,6 @@ class TaskEngine:
                 if task.state in {"completed", "deleted"} and now - task.entered > KEPT_SECONDS:
                     del self._tasks[task.id]
 
-    def default_key(self, region: str) -> str:
-        """The key that encrypts when the request names none."""
-        return self._world.ec2.default_key(region)
-
     def cancel(self, task: ImportTask) -> str:
         """Begin to cancel; returns the state before."""
         with self._lock:
@@ -170,10 +172,9 @@ class TaskEngine:
             ends = max(task.entered + phase.seconds, task.gates.get(phase.gate, 0.0))
             if now < ends:
                 return
-            wrong = task.failure or ((phase.gate, task.doom[1]) if task.doom else None)
-            doomed = task.doom is not None and task.doom[0] == phase.message
-            if wrong and (doomed or (task.failure and task.failure[0] == phase.gate)):
-                self._end(task, "deleted", task.doom[1] if doomed and task.doom else wrong[1], ends)
+            why = task.why_failed(phase)
+            if why:
+                self._end(task, "deleted", why, ends)
                 return
             task.index, task.entered = task.index + 1, ends
             if task.index == len(task.phases):

@@ -1,10 +1,10 @@
-"""Everything that is not S3 or EBS direct: handed to moto through its WSGI interface, its failures put into AWS's words."""
+"""Everything that is not S3 or EBS direct: handed to moto by WSGI, its failures put into AWS's words."""
 
 from __future__ import annotations
 
 import io
-import threading
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
@@ -17,14 +17,23 @@ SERVICES = frozenset({"ec2", "iam", "sts", "kms"})
 
 
 class MotoBridge:
-    """Calls moto in this process. ``simulator`` is found by plugin methods in the WSGI environ."""
+    """Calls moto in this process, one call at a time: its models are not made for threads.
 
-    def __init__(self, account: str, simulator: object, before: Callable[[Request], None]) -> None:
+    ``lock`` guards those models; ``before`` runs with the lock held, ahead of every call. Plugin methods find
+    ``simulator`` in the WSGI environ.
+    """
+
+    def __init__(
+        self,
+        account: str,
+        simulator: object,
+        lock: AbstractContextManager[Any],
+        before: Callable[[Request], None],
+    ) -> None:
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
         self._application = DomainDispatcherApplication(create_backend_app)
-        self._account, self._simulator, self._before = account, simulator, before
-        self._lock = threading.RLock()  # moto's models are not made for threads
+        self._account, self._simulator, self._lock, self._before = account, simulator, lock, before
 
     def identify(self, request: Request) -> tuple[str, Callable[[], Reply]]:
         """(operation name, what answers it)."""
@@ -39,7 +48,6 @@ class MotoBridge:
     def _run(self, request: Request) -> Reply:
         if request.service not in SERVICES:
             raise unsupported(request)
-        self._before(request)
         seen: dict[str, Any] = {}
 
         def start_response(status: str, headers: list[tuple[str, str]], *_: object) -> Callable[[bytes], None]:
@@ -48,6 +56,7 @@ class MotoBridge:
 
         try:
             with self._lock:
+                self._before(request)
                 parts: Iterable[bytes] = self._application(self._environ(request), start_response)
                 body = b"".join(parts)
         except (NotImplementedError, ImportError) as error:

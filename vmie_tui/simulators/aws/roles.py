@@ -31,8 +31,12 @@ def role_document(bucket: str) -> str:
     return text.replace("{import_bucket}", bucket).replace("{export_bucket}", bucket)
 
 
-def usable(account: str, name: str, buckets: Iterable[str], *, needs_kms: bool) -> bool:
-    """Whether the role exists in moto's IAM, trusts VM import and may read the buckets."""
+def usable(account: str, name: str, buckets: Iterable[str], *, reads_kms: bool, own_key: bool) -> bool:
+    """Whether the role exists in moto's IAM, trusts VM import and may read the buckets.
+
+    ``reads_kms``: an object is encrypted with KMS; ``own_key``: the result is to be encrypted with a key that is not
+    the default one.
+    """
     from moto.iam.models import iam_backends
 
     backend = iam_backends[account]["aws"]
@@ -42,7 +46,9 @@ def usable(account: str, name: str, buckets: Iterable[str], *, needs_kms: bool) 
     documents = [_parsed(text) for text in role.policies.values()]
     documents += [_parsed(policy.document) for policy in role.managed_policies.values()]
     statements = [statement for document in documents for statement in _statements(document)]
-    wanted = [(action, "*") for action in (*NEEDED_IN_EC2, *(("kms:Decrypt",) if needs_kms else ()))]
+    kms = facts.load("access")["iam"]["vmimport_role"]["optional_kms_statement"]["statement"]["Action"]
+    keys = [action.rstrip("*") for action in kms] if own_key else ["kms:Decrypt"] if reads_kms else []
+    wanted = [(action, "*") for action in (*NEEDED_IN_EC2, *keys)]
     for bucket in buckets:
         arn = f"arn:aws:s3:::{bucket}"
         wanted += [(action, arn) for action in NEEDED_ON_BUCKET]

@@ -12,7 +12,7 @@ from vmie_tui.simulators.aws.errors import unsupported
 from vmie_tui.simulators.aws.s3_common import Handler, S3Call
 from vmie_tui.simulators.aws.s3_store import Bucket, ObjectReader, Store, Stored
 from vmie_tui.simulators.aws.wire import ApiError, Reply, Request
-from vmie_tui.simulators.control import Faults, SimClock
+from vmie_tui.simulators.control import Faults
 
 CONFIG_NAMES = {
     "encryption": "BucketEncryption",
@@ -82,11 +82,13 @@ ANY_REGION = frozenset({"CreateBucket", "GetBucketLocation", "ListBuckets"})
 
 
 class S3Service:
-    """S3 for one account, keeping everything below ``root``."""
+    """S3 for one account, keeping everything below ``root``; ``now`` gives its dates, seconds since the epoch."""
 
-    def __init__(self, root: Path, account: str, clock: SimClock, faults: Faults, *, md5_etags: bool = True) -> None:
+    def __init__(
+        self, root: Path, account: str, now: Callable[[], float], faults: Faults, *, md5_etags: bool = True
+    ) -> None:
         self.store = Store(root)
-        self.account, self._clock, self._faults, self._md5_etags = account, clock, faults, md5_etags
+        self.account, self._now, self._faults, self._md5_etags = account, now, faults, md5_etags
 
     def identify(self, request: Request) -> tuple[str, Callable[[], Reply]]:
         """(operation name, what answers it). The name is what faults and statistics go by."""
@@ -96,7 +98,7 @@ class S3Service:
         name, _, key = request.path.lstrip("/").partition("/")
         query = request.query
         operation, handler = self._find(request, name, key, query)
-        call = S3Call(request, self.store, name, key, query, self.account, self._clock.now(), self._md5_etags)
+        call = S3Call(request, self.store, name, key, query, self.account, self._now(), self._md5_etags)
         return operation, partial(self._run, operation, handler, call)
 
     @staticmethod
@@ -154,7 +156,7 @@ class S3Service:
         """Create a bucket as if its owner had; nothing happens when it is there."""
         if self.store.bucket(name) is None:
             config = {"ownershipControls": s3_buckets.OWNERSHIP, "publicAccessBlock": s3_buckets.PUBLIC_BLOCK}
-            self.store.save_bucket(replace(Bucket(name, region, self._clock.now()), config=config))
+            self.store.save_bucket(replace(Bucket(name, region, self._now()), config=config))
 
 
 def _check_region(bucket: Bucket, signed_for: str) -> None:
@@ -167,8 +169,8 @@ def _check_region(bucket: Bucket, signed_for: str) -> None:
         raise ApiError("AuthorizationHeaderMalformed", text, 400, fields={"Region": bucket.region}, headers=headers)
     raise ApiError(
         "PermanentRedirect",
-        "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future "
-        "requests to this endpoint.",
+        "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all "
+        "future requests to this endpoint.",
         301,
         fields={"Endpoint": f"s3.{bucket.region}.amazonaws.com", "Bucket": bucket.name},
         headers=headers,

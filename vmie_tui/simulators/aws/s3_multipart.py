@@ -193,7 +193,7 @@ def complete_multipart_upload(call: S3Call) -> Reply:
         raise ApiError("InvalidRequest", text)
     kind = upload.algorithm or s3_checksums.DEFAULT
     checksums = {kind: _total(kind, upload.checksum_type, parts)}
-    _check_total(call, kind, checksums[kind])
+    _check_total(call, kind, checksums[kind], upload.checksum_type)
     etag = _etag(upload, parts)
     stored = Stored(
         call.key,
@@ -230,8 +230,11 @@ def _chosen(call: S3Call, upload: Upload) -> list[Part]:
     for node in nodes:
         wanted = number(child(node, "PartNumber"), 0, "PartNumber")
         if chosen and wanted <= chosen[-1].number:
-            text = "The list of parts was not in ascending order. The parts list must be specified in order by part number."
-            raise ApiError("InvalidPartOrder", text)
+            raise ApiError(
+                "InvalidPartOrder",
+                "The list of parts was not in ascending order. The parts list must be specified in order by part "
+                "number.",
+            )
         part = known.get(wanted)
         if part is None or child(node, "ETag").strip('"') != part.etag:
             raise _invalid_part(wanted)
@@ -268,8 +271,8 @@ def _check_part(node: ET.Element, part: Part, upload: Upload) -> None:
     if not given and upload.checksum_type == "COMPOSITE":
         raise ApiError(
             "InvalidRequest",
-            f"The upload was created using a {upload.algorithm.lower()} checksum. The complete request must include the "
-            f"checksum for each part. It was missing for part {part.number} in the request.",
+            f"The upload was created using a {upload.algorithm.lower()} checksum. The complete request must include "
+            f"the checksum for each part. It was missing for part {part.number} in the request.",
         )
 
 
@@ -279,14 +282,18 @@ def _total(kind: str, checksum_type: str, parts: list[Part]) -> str:
     return s3_checksums.combine(kind, [(part.checksums[kind], part.size) for part in parts])
 
 
-def _check_total(call: S3Call, kind: str, computed: str) -> None:
+def _check_total(call: S3Call, kind: str, computed: str, checksum_type: str) -> None:
     for other in s3_checksums.ELEMENTS:
         given = call.header(s3_checksums.header(other))
         if given and (other != kind or given.partition("-")[0] != computed.partition("-")[0]):
             raise ApiError("BadDigest", f"The {other} you specified did not match the calculated checksum.")
     declared = call.header("x-amz-checksum-type").upper()
-    if declared and declared != s3_checksums.default_type(kind) and "-" in computed and declared == "FULL_OBJECT":
-        raise ApiError("InvalidRequest", "The checksum type does not match the one the upload was created with.")
+    if declared and declared != checksum_type:
+        raise ApiError(
+            "InvalidRequest",
+            f"The upload was created using the {checksum_type} checksum mode. The complete request must use the same "
+            "checksum mode.",
+        )
 
 
 def _etag(upload: Upload, parts: list[Part]) -> str:

@@ -1,8 +1,8 @@
 """Buckets, objects and unfinished uploads on disk.
 
-Layout below the root: ``<bucket>/bucket.json``, ``<bucket>/objects/<digest of key>/object.json`` beside the object's part
-files, ``<bucket>/uploads/<upload id>/upload.json`` beside ``part-00001`` and ``part-00001.json``. Completing an upload
-renames its folder, so no byte is copied. Nothing of an object's content is held in memory.
+Layout below the root: ``<bucket>/bucket.json``, ``<bucket>/objects/<digest of key>/object.json`` beside the object's
+part files, ``<bucket>/uploads/<upload id>/upload.json`` beside ``part-00001`` and ``part-00001.json``. Completing an
+upload renames its folder, so no byte is copied. Nothing of an object's content is held in memory.
 """
 
 from __future__ import annotations

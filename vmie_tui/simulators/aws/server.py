@@ -8,10 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from vmie_tui.model import facts
-from vmie_tui.simulators.control import Faults, SimClock, Stats, TlsFiles
-
-
-from vmie_tui.simulators.aws import images, roles, vmimport
+from vmie_tui.simulators.aws import images, plugin, roles, vmimport
 from vmie_tui.simulators.aws.auth import Keys
 from vmie_tui.simulators.aws.ebs import EbsService
 from vmie_tui.simulators.aws.ec2_models import Ec2Models
@@ -21,6 +18,7 @@ from vmie_tui.simulators.aws.moto_bridge import MotoBridge
 from vmie_tui.simulators.aws.s3 import S3Service
 from vmie_tui.simulators.aws.snapshots import SnapshotStore
 from vmie_tui.simulators.aws.wire import Request
+from vmie_tui.simulators.control import Faults, SimClock, Stats, TlsFiles
 
 ACCESS_KEY = "AKIAIOSFODNN7EXAMPLE"
 SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105 - AWS's own placeholder
@@ -28,18 +26,18 @@ DEFAULT_SPEED = 60.0  # a ten-minute import in ten seconds
 
 
 class AwsSimulator:
-    """S3, EBS direct, EC2 with VM import, IAM, STS and KMS on ``https://localhost:<port>`` (plain HTTP without ``tls``).
+    """S3, EBS direct, EC2 with VM import, IAM, STS and KMS on ``https://localhost:<port>`` (HTTP without ``tls``).
 
     ``root`` holds objects and snapshots and may be used again by a later start; moto's models (images, roles) live in
     memory and begin empty. Only one simulator per account can run in a process. ``clock`` runs 60 times as fast as the
-    wall clock unless one is given. ``s3_rate``: bytes per second and connection, None is unlimited. ``md5_etags``: False
-    gives objects an ETag that is no MD5, which saves time.
+    wall clock unless one is given; dates shown are those of the wall clock. ``s3_rate``: bytes per second and
+    connection, None is unlimited. ``md5_etags``: False gives objects an ETag that is no MD5, which saves time.
 
     Faults (`Faults.add`, ``POST /_sim/faults``) go by operation (``UploadPart``, ``ImportImage``, ``GetRole``), matched
     against path and, outside S3 and EBS, the request's body. Actions: error (with code, message, status), reset, delay
     (seconds), expired-token, reset-midway (``after`` bytes of an UploadPart or PutObject), fail-task (ImportImage and
-    ImportSnapshot; ``code`` may be the id of a documented error, ``match`` is looked for in ``bucket/key``). The operation
-    ``Auth`` with action expired-token stands for every call (``match`` is looked for in ``service:operation``).
+    ImportSnapshot; ``code`` may be the id of a documented error, ``match`` is looked for in ``bucket/key``). The
+    operation ``Auth`` with action expired-token stands for every call (``match``: part of ``service:operation``).
     """
 
     def __init__(
@@ -69,15 +67,15 @@ class AwsSimulator:
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
         _forget(account)
-        vmimport.install()
-        self.snapshots = SnapshotStore(root / "snapshots", self.clock.now)
+        plugin.install([*vmimport.OPERATIONS, *images.OPERATIONS])
+        self.snapshots = SnapshotStore(root / "snapshots", self.clock.now, self.keys.now)
         self.ec2 = Ec2Models(account, self.snapshots)
         for info in self.snapshots.all():
             self.ec2.show_snapshot(info)
-        self.s3 = S3Service(root / "s3", account, self.clock, self.faults, md5_etags=md5_etags)
+        self.s3 = S3Service(root / "s3", account, self.keys.now, self.faults, md5_etags=md5_etags)
         self.tasks = TaskEngine(self)
         self.ebs = EbsService(self.snapshots, self.clock, account, self.ec2)
-        self.moto = MotoBridge(account, self, self._before_moto)
+        self.moto = MotoBridge(account, self, self.ec2.lock, self._before_moto)
         _add_user(account, access_key, secret_key)
 
     def service(self, name: str) -> Service:
@@ -179,6 +177,3 @@ def _add_role(account: str, name: str, bucket: str) -> None:
             max_session_duration="3600",
         )
     backend.put_role_policy(name, name, roles.role_document(bucket))
-
-
-__all__ = ["ACCESS_KEY", "SECRET_KEY", "AwsSimulator", "images"]

@@ -1,8 +1,8 @@
 """EBS snapshots on disk: one sparse file each, a map of the blocks it holds, chained to its parent.
 
 Shared by EBS direct, which writes single blocks, and by VM import, which writes whole disks. Below the root every
-snapshot has a folder with ``snapshot.json``, ``data`` (sparse, the volume's size), ``map`` (one byte per block: 1 where this
-snapshot holds the block itself) and ``digests`` (32 bytes per block, for blocks put one by one).
+snapshot has a folder with ``snapshot.json``, ``data`` (sparse, the volume's size), ``map`` (one byte per block: 1 where
+this snapshot holds the block itself) and ``digests`` (32 bytes per block, for blocks put one by one).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import secrets
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -57,12 +57,15 @@ def new_id(prefix: str) -> str:
 
 
 class SnapshotStore:
-    """All snapshots of an account, of every Region, below ``root``."""
+    """All snapshots of an account, of every Region, below ``root``.
 
-    def __init__(self, root: Path, now: Any) -> None:
+    ``now`` is the simulator's clock, by which a pending snapshot completes; ``date`` the date shown to callers.
+    """
+
+    def __init__(self, root: Path, now: Callable[[], float], date: Callable[[], float]) -> None:
         self.root = root
         root.mkdir(parents=True, exist_ok=True)
-        self._now = now
+        self._now, self._date = now, date
         self._lock = threading.RLock()
         self._known: dict[str, SnapshotInfo] = {}
         for path in sorted(root.glob("snap-*/snapshot.json")):
@@ -109,8 +112,7 @@ class SnapshotStore:
 
     def create(self, **fields: Any) -> SnapshotInfo:
         """A new pending snapshot without a block of its own; ``fields`` as in `SnapshotInfo`."""
-        now = self._now()
-        info = SnapshotInfo(new_id("snap"), started=now, touched=now, **fields)
+        info = SnapshotInfo(new_id("snap"), started=self._date(), touched=self._now(), **fields)
         folder = self.root / info.id
         folder.mkdir()
         for name, size in (("data", info.size_gib * GIB), ("map", info.blocks), ("digests", info.blocks * 32)):

@@ -1,8 +1,4 @@
-"""The VM import calls, as methods that moto's EC2 gets from outside.
-
-`OPERATIONS` maps a method name (the operation in snake case) to a function taking moto's response object and the
-simulator; another file adds calls by putting its own functions there before `install` runs.
-"""
+"""The calls of VM import: start, watch and cancel import tasks, with every check the service makes at once."""
 
 from __future__ import annotations
 
@@ -12,13 +8,12 @@ from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from moto.core.responses import ActionResult
-from moto.ec2.exceptions import EC2ClientError
-from moto.ec2.responses import EC2Response
 
 from vmie_tui.model import facts
 from vmie_tui.simulators.aws import roles
+from vmie_tui.simulators.aws.ec2_models import Ec2Models
 from vmie_tui.simulators.aws.import_tasks import ImportTask, Source, TaskEngine, doom, usage_codes
-from vmie_tui.simulators.aws.moto_bridge import ENVIRON_KEY
+from vmie_tui.simulators.aws.plugin import Operation, refuse
 from vmie_tui.simulators.aws.s3 import S3Service
 from vmie_tui.simulators.aws.s3_common import is_kms
 from vmie_tui.simulators.aws.snapshots import new_id
@@ -33,40 +28,13 @@ class Simulator(Protocol):
     faults: Faults
     s3: S3Service
     tasks: TaskEngine
+    ec2: Ec2Models
     max_tasks: int
-
-
-Operation = Callable[[Any, Any], ActionResult]
-OPERATIONS: dict[str, Operation] = {}
-
-
-def operation(function: Operation) -> Operation:
-    """Add a function to the calls EC2 answers, under its own name."""
-    OPERATIONS[function.__name__] = function
-    return function
-
-
-def install() -> None:
-    """Give moto's EC2 every registered operation; doing it again changes nothing."""
-
-    def method(function: Operation) -> Callable[[Any], ActionResult]:
-        def call(self: Any) -> ActionResult:
-            return function(self, self.normalized_request.environ[ENVIRON_KEY])
-
-        return call
-
-    for name, function in OPERATIONS.items():
-        setattr(EC2Response, name, method(function))
-
-
-def refuse(code: str, message: str) -> EC2ClientError:
-    return EC2ClientError(code, message)
 
 
 # starting
 
 
-@operation
 def import_image(response: Any, simulator: Simulator) -> ActionResult:
     spec = dict(response.params)
     response.error_on_dryrun()
@@ -83,7 +51,6 @@ def import_image(response: Any, simulator: Simulator) -> ActionResult:
     return ActionResult(_image_view(task, response, simulator.clock.now()))
 
 
-@operation
 def import_snapshot(response: Any, simulator: Simulator) -> ActionResult:
     spec = dict(response.params)
     response.error_on_dryrun()
@@ -161,22 +128,19 @@ def _start(response: Any, simulator: Simulator, kind: str, spec: dict[str, Any],
             text = "The client token was used before in a request with other parameters"
             raise refuse("IdempotentParameterMismatch", text)
         return again
-    if spec.get("KmsKeyId") and not spec.get("Encrypted"):
-        raise refuse("InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted to be set.")
+    own_key = _encryption(simulator, region, spec)
     _check_buckets(simulator, region, sources)
     role = str(spec.get("RoleName") or facts.load("access")["iam"]["vmimport_role"]["name"])
     buckets = {source.bucket for source in sources if source.bucket}
     found = [simulator.s3.find(source.bucket, source.key) for source in sources if source.bucket]
-    needs_kms = any(is_kms(stored.headers) for stored in found if stored)
-    if not roles.usable(simulator.account, role, buckets, needs_kms=needs_kms):
+    reads_kms = any(is_kms(stored.headers) for stored in found if stored)
+    if not roles.usable(simulator.account, role, buckets, reads_kms=reads_kms, own_key=own_key):
         raise refuse("InvalidParameter", roles.role_error(role))
     running = [task for each in ("image", "snapshot") for task in simulator.tasks.tasks(each, region)]
     if sum(task.state in {"active", "deleting"} for task in running) >= simulator.max_tasks:
         text = f"You have reached the limit of {simulator.max_tasks} concurrent conversion tasks in this Region"
         raise refuse("ResourceCountLimitExceeded", text)
     tags = response._parse_tag_specification().get(f"import-{kind}-task", {})
-    if spec.get("Encrypted") and not spec.get("KmsKeyId"):
-        spec["KmsKeyId"] = simulator.tasks.default_key(region)
     task = ImportTask(
         new_id("import-ami" if kind == "image" else "import-snap"),
         kind,
@@ -191,6 +155,21 @@ def _start(response: Any, simulator: Simulator, kind: str, spec: dict[str, Any],
         response.ec2_backend.create_tags([task.id], tags)
     simulator.tasks.start(task)
     return task
+
+
+def _encryption(simulator: Simulator, region: str, spec: dict[str, Any]) -> bool:
+    """Settle Encrypted and KmsKeyId in ``spec``; True when a key other than the default one is used."""
+    if spec.get("KmsKeyId") and not spec.get("Encrypted"):
+        raise refuse("InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted to be set.")
+    spec["Encrypted"] = bool(spec.get("Encrypted")) or simulator.ec2.encrypted_by_default(region)
+    if not spec["Encrypted"]:
+        return False
+    default = simulator.ec2.default_key(region)
+    key = simulator.ec2.key_arn(region, spec["KmsKeyId"]) if spec.get("KmsKeyId") else default
+    if key is None:
+        raise refuse("InvalidParameter", f"The KMS key {spec['KmsKeyId']} does not exist or is not enabled")
+    spec["KmsKeyId"] = key
+    return key != default
 
 
 def _check_buckets(simulator: Simulator, region: str, sources: list[Source]) -> None:
@@ -213,12 +192,10 @@ def _told_to_fail(simulator: Simulator, kind: str, sources: list[Source]) -> tup
 # watching
 
 
-@operation
 def describe_import_image_tasks(response: Any, simulator: Simulator) -> ActionResult:
     return _page(response, simulator, "image", _image_view)
 
 
-@operation
 def describe_import_snapshot_tasks(response: Any, simulator: Simulator) -> ActionResult:
     return _page(response, simulator, "snapshot", _snapshot_view)
 
@@ -330,7 +307,6 @@ def _snapshot_view(task: ImportTask, response: Any, now: float) -> dict[str, Any
     )
 
 
-@operation
 def cancel_import_task(response: Any, simulator: Simulator) -> ActionResult:
     response.error_on_dryrun()
     ident = str(response._get_param("ImportTaskId") or "")
@@ -342,3 +318,12 @@ def cancel_import_task(response: Any, simulator: Simulator) -> ActionResult:
         raise refuse("IncorrectState", f"The import task {ident} is {task.state} and cannot be cancelled")
     before = simulator.tasks.cancel(task)
     return ActionResult({"ImportTaskId": ident, "PreviousState": before, "State": task.state})
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    import_image,
+    import_snapshot,
+    describe_import_image_tasks,
+    describe_import_snapshot_tasks,
+    cancel_import_task,
+)

@@ -136,8 +136,8 @@ def _line(source: BinaryIO) -> bytes:
 class Body:
     """A request's body, taken out of HTTP and aws-chunked framing piece by piece.
 
-    ``trailers`` (lower case names) are filled once everything was read. ``size`` is the decoded length, or None when the
-    client did not say. ``on_start`` runs before the first byte is read (it sends ``100 Continue``).
+    ``trailers`` (lower case names) are filled once everything was read. ``size`` is the decoded length, or None when
+    the client did not say. ``on_start`` runs before the first byte is read (it sends ``100 Continue``).
     """
 
     def __init__(self, source: BinaryIO, headers: Headers, on_start: Callable[[], None], throttle: Throttle) -> None:
@@ -191,7 +191,7 @@ class Body:
 
     def _aws_chunks(self, source: io.BufferedReader) -> Iterator[memoryview]:
         view, total = _buffer(), 0
-        while size := int(_line(source).split(b";")[0], 16):  # type: ignore[arg-type]
+        while size := int(_line(source).split(b";")[0], 16):
             while size:
                 got = source.readinto(view[: min(size, len(view))])
                 if not got:
@@ -200,7 +200,7 @@ class Body:
                 total += got
                 self._throttle.spend(got)
                 yield view[:got]
-            _line(source)  # type: ignore[arg-type]
+            _line(source)
         while line := source.readline(1 << 16).strip():
             name, _, value = line.decode("latin-1").partition(":")
             self.trailers[name.strip().lower()] = value.strip()
