@@ -83,8 +83,8 @@ class DiskStream:
             return 0
         try:
             count = self._response.readinto(buffer)
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            # ValueError: the file object was closed by `interrupt` in another thread.
+        except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
+            # ValueError, AttributeError: the response was closed under us by `close` in another thread.
             raise self._failed(error) from error
         self.received += count
         if self._broken or (count == 0 and (self.content_length or 0) > self.received):
