@@ -15,6 +15,7 @@ import tomllib
 from pathlib import Path
 
 import guestlib.linux_guests
+import guestlib.odd_guests
 import guestlib.windows_guests  # noqa: F401 - importing registers the recipes
 from guestlib.pack import Packed, pack
 from guestlib.recipe import RECIPES, Recipe

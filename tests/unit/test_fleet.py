@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from vmie_tui.simulators.fleet import guests
 from vmie_tui.simulators.fleet.company import company
-from vmie_tui.simulators.fleet.tiny import MIB, ODD_CAPACITY, tiny
+from vmie_tui.simulators.fleet.tiny import LINUX, MIB, ODD_CAPACITY, tiny
 from vmie_tui.simulators.spec import FleetSpec, VmSpec
 
 GIB, TIB = 1 << 30, 1 << 40
@@ -72,6 +74,27 @@ def test_the_heroes_carry_data() -> None:
     assert all(disk.make for disk in machines["db-01"].disks)
     assert machines["win-fs01"].guest_id.startswith("windows")
     assert any(disk.capacity % MIB for machine in real for disk in machine.disks), "a size that is no whole MiB"
+
+
+def test_a_machine_boots_the_way_its_disk_does() -> None:
+    checked = 0
+    for machine in company().machines:
+        make = machine.disks[0].make if machine.disks else None
+        if isinstance(make, partial) and make.func is guests.make:
+            boot = guests.index()[make.keywords["name"]].boot
+            assert machine.firmware == {"uefi": "efi", "bios": "bios"}[boot], machine.name
+            checked += 1
+    assert checked >= 25
+
+
+def test_every_packed_guest_is_in_a_fleet() -> None:
+    used = {
+        make.keywords["name"]
+        for machine in company().machines
+        for disk in machine.disks
+        if isinstance(make := disk.make, partial) and make.func is guests.make
+    }
+    assert used | {LINUX} == set(guests.index())
 
 
 TROUBLE: dict[str, Callable[[VmSpec], bool]] = {

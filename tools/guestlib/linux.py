@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from guestlib.filesystems import Dir, Link, Tree
 
-X86_64, I386 = (0x3E, 64), (3, 32)
+X86_64, I386, ARM64 = (0x3E, 64), (3, 32), (0xB7, 64)
 DRIVERS = (
     "kernel/drivers/nvme/host/nvme-core.ko",
     "kernel/drivers/nvme/host/nvme.ko",

@@ -15,7 +15,7 @@ from guestlib.recipe import guest
 from guestlib.tools import run
 from guestlib.windows import pe
 
-_DEBIAN12 = {
+DEBIAN12 = {
     "PRETTY_NAME": "Debian GNU/Linux 12 (bookworm)",
     "NAME": "Debian GNU/Linux",
     "VERSION_ID": "12",
@@ -79,12 +79,12 @@ def _esp(vendor: str, *, fallback: bool = True, root: str = "") -> Part:
     return Part(ESP, 64, partial(filesystems.fat, tree=tree, serial="5D2A-11CE".replace("-", "")), name="EFI System")
 
 
-def _debian12(seed: str, *, files: Tree | None = None, fstab: str = "", boot_uuid: str = "") -> System:
+def debian12(seed: str, *, files: Tree | None = None, fstab: str = "", boot_uuid: str = "") -> System:
     tree: Tree = {"etc/debian_version": "12.4\n", **(files or {})}
-    return System(guid(f"{seed} root"), K_DEBIAN12, _DEBIAN12, "web", files=tree, fstab=fstab, boot_uuid=boot_uuid)
+    return System(guid(f"{seed} root"), K_DEBIAN12, DEBIAN12, "web", files=tree, fstab=fstab, boot_uuid=boot_uuid)
 
 
-def _debian_disk(path: Path, mib: int, seed: str, tree: Tree, **options: Any) -> list[Extent]:
+def debian_disk(path: Path, mib: int, seed: str, tree: Tree, **options: Any) -> list[Extent]:
     parts = [Part("83", None, _ext(tree, guid(f"{seed} root"), **options), active=True)]
     return disks.mbr(path, mib, parts, seed=seed, boot_code=GRUB_MBR)
 
@@ -93,7 +93,7 @@ def _debian_disk(path: Path, mib: int, seed: str, tree: Tree, **options: Any) ->
 def debian12_bios(path: Path) -> list[Extent]:
     """All right. MBR, ext4 root and a swap partition, GRUB 2, fstab by UUID, DHCP, sshd, NVMe, ENA and Xen drivers."""
     seed = "debian12-bios"
-    system = _debian12(seed, fstab=f"UUID={guid(f'{seed} swap')} none swap sw 0 0\n")
+    system = debian12(seed, fstab=f"UUID={guid(f'{seed} swap')} none swap sw 0 0\n")
     parts = [
         Part("83", 1791, _ext(linux.debian(system), system.uuid), active=True),
         Part("82", None, _swap(f"{seed} swap")),
@@ -193,28 +193,28 @@ def debian11_fstab_devices(path: Path) -> list[Extent]:
         "etc/network/interfaces": "auto lo\niface lo inet loopback\n\nauto ens192\niface ens192 inet dhcp\n",
     }
     system = System(guid(f"{seed} root"), K_DEBIAN11, _DEBIAN11, "cms", cmdline="ro quiet", files=files)
-    return _debian_disk(path, 512, seed, linux.debian(system))
+    return debian_disk(path, 512, seed, linux.debian(system))
 
 
 @guest("Debian 12.4 without fstab", boot="bios", expect=("no-fstab",))
 def debian12_no_fstab(path: Path) -> list[Extent]:
     """Wrong: /etc/fstab is missing ("Could not read fstab")."""
-    tree = linux.debian(_debian12("debian12-no-fstab"))
+    tree = linux.debian(debian12("debian12-no-fstab"))
     del tree["etc/fstab"]
-    return _debian_disk(path, 512, "debian12-no-fstab", tree)
+    return debian_disk(path, 512, "debian12-no-fstab", tree)
 
 
 @guest("Debian 12.4 with an invalid fstab", boot="bios", expect=("fstab-invalid",))
 def debian12_bad_fstab(path: Path) -> list[Extent]:
     """Wrong: a line of /etc/fstab has only two fields."""
     seed = "debian12-bad-fstab"
-    return _debian_disk(path, 512, seed, linux.debian(_debian12(seed, fstab="UUID=0000-1111 /backup\n")))
+    return debian_disk(path, 512, seed, linux.debian(debian12(seed, fstab="UUID=0000-1111 /backup\n")))
 
 
 @guest("Two Linux systems on one disk", boot="bios", expect=("several-roots", "several-grub-configs"))
 def dual_boot(path: Path) -> list[Extent]:
     """Wrong: Debian 12 and CentOS 7, each with its own /etc and GRUB configuration ("Multiple directories")."""
-    debian = _debian12("dual-boot")
+    debian = debian12("dual-boot")
     centos = System(guid("dual-boot centos"), K_CENTOS7, _CENTOS7, "other", network="initscripts")
     parts = [
         Part("83", 384, _ext(linux.debian(debian), debian.uuid), active=True),
@@ -228,22 +228,22 @@ def centos5_i386(path: Path) -> list[Extent]:
     """Wrong: a 32-bit system (ELF class of /bin/ls), past its end of life; ext3, GRUB Legacy, no os-release."""
     system = System(guid("centos5 root"), K_CENTOS5, {}, "booking", arch=linux.I386)
     options = {"features": filesystems.EXT3, "label": "/"}
-    return _debian_disk(path, 384, "centos5", linux.legacy(system), **options)
+    return debian_disk(path, 384, "centos5", linux.legacy(system), **options)
 
 
 @guest("Debian 12.4 after a power cut", boot="bios", expect=("journal-dirty",))
 def debian12_dirty(path: Path) -> list[Extent]:
     """Unknown: the ext4 journal needs recovery, so what is missing may be in the journal. Everything else is right."""
     seed = "debian12-dirty"
-    return _debian_disk(path, 512, seed, linux.debian(_debian12(seed)), dirty=True)
+    return debian_disk(path, 512, seed, linux.debian(debian12(seed)), dirty=True)
 
 
 @guest("Debian 12.4 with a broken initramfs", boot="bios", expect=("initramfs-unreadable",))
 def debian12_bad_initrd(path: Path) -> list[Extent]:
     """Wrong: the initrd that grub.cfg names is neither cpio nor any compression of it."""
     seed = "debian12-bad-initrd"
-    system = _debian12(seed, files={f"boot/initrd.img-{K_DEBIAN12}": b"garbage!" * 512})
-    return _debian_disk(path, 512, seed, linux.debian(system))
+    system = debian12(seed, files={f"boot/initrd.img-{K_DEBIAN12}": b"garbage!" * 512})
+    return debian_disk(path, 512, seed, linux.debian(system))
 
 
 def _lvm_disk(path: Path, seed: str, *, missing: bool) -> list[Extent]:
@@ -307,7 +307,7 @@ def _luks_header(uuid: str) -> bytes:
 def debian12_luks(path: Path) -> list[Extent]:
     """Wrong: root is a LUKS1 volume ("encrypted volumes"); only /boot can be read."""
     seed = "debian12-luks"
-    whole = linux.debian(_debian12(seed, boot_uuid=guid(f"{seed} boot")))
+    whole = linux.debian(debian12(seed, boot_uuid=guid(f"{seed} boot")))
     boot_tree = {name.removeprefix("boot/"): content for name, content in whole.items() if name.startswith("boot/")}
 
     def encrypted(image: Path) -> list[Extent]:
@@ -330,11 +330,11 @@ def debian12_luks(path: Path) -> list[Extent]:
 )
 def tiny_linux(path: Path) -> list[Extent]:
     """For tests. MBR and a 6 MiB ext2 file system with os-release, fstab, grub.cfg and a kernel, nothing else."""
-    system = _debian12("tiny-linux")
+    system = debian12("tiny-linux")
     keep = ("etc/fstab", "etc/os-release", "usr/lib/os-release", "etc/hostname", "boot/grub/grub.cfg")
     tree = {name: content for name, content in linux.debian(system).items() if name in keep}
     tree[f"boot/vmlinuz-{K_DEBIAN12}"] = linux.kernel(K_DEBIAN12, "debian")
-    return _debian_disk(path, 7, "tiny-linux", tree, features=filesystems.EXT2)
+    return debian_disk(path, 7, "tiny-linux", tree, features=filesystems.EXT2)
 
 
 @guest("PostgreSQL data, ext4", boot="none")

@@ -148,14 +148,19 @@ def tree(system: Windows) -> Tree:
         for name in ("ntfs", "disk", "storahci", "stornvme", "lsi_sas", "pvscsi", "vmxnet3")
     }
     if not system.efi:
-        files |= {"bootmgr": pe(), "Boot/BCD": hive({"Description": {"@KeyName": "BCD00000000"}, "Objects": {}}, "BCD")}
+        files |= {"bootmgr": pe(), "Boot/BCD": boot_store()}
     return files
+
+
+def boot_store() -> bytes:
+    """The boot configuration data, a hive too."""
+    return hive({"Description": {"@KeyName": "BCD00000000"}, "Objects": {}}, "BCD")
 
 
 def esp() -> Tree:
     """The EFI system partition of a Windows system."""
     return {
         "EFI/Microsoft/Boot/bootmgfw.efi": pe(),
-        "EFI/Microsoft/Boot/BCD": hive({"Description": {"@KeyName": "BCD00000000"}, "Objects": {}}, "BCD"),
+        "EFI/Microsoft/Boot/BCD": boot_store(),
         "EFI/BOOT/BOOTX64.EFI": pe(),
     }

@@ -23,7 +23,7 @@ def _ready() -> Iterator[VmSpec]:
         (disk("debian12-bios", 60, "db-01"), disk("data-ext4", 120, "db-01 data")), power="off", cpus=8,
         memory_mib=32768,
     )  # fmt: skip
-    yield vm("app-01", "fra-app", "Production/Apps", "rhel9", (disk("rhel9-uefi-xfs", 100, "app-01"),), cpus=4)
+    yield vm("app-01", "fra-app", "Production/Apps", "rhel9", (disk("rhel9-uefi-xfs", 100, "app-01"),), cbt=True)
     yield vm(
         "win-fs01", "fra-infra", "Office/Files", "ws2019",
         (disk("ws2019-bios", 130, "win-fs01"), disk("data-ntfs", 180, "win-fs01 data")), power="off", memory_mib=16384,
@@ -63,6 +63,12 @@ _INSIDE = (
     ("portal-uefi-01", "dub-dmz", "Production/Web", "ubuntu2204", "ubuntu2204-uefi-nofallback", 60, "off"),
     ("app-20", "fra-app", "Production/Apps", "rhel9", "rhel9-bls-stale", 50, "off"),
     ("print-01", "dub-office", "Office/Print", "ws2016", "ws2016-troubled", 80, "off"),
+    ("broken-gpt-01", "lab", "Linux", "debian12", "gpt-bad-checksums", 40, "off"),
+    ("wiped-01", "lab", "Linux", "debian12", "wiped", 40, "off"),
+    ("lfs-01", "lab", "Linux", "other-linux", "linux-unknown", 30, "off"),
+    ("arm-build-02", "lab", "ARM", "debian12", "debian12-arm64", 30, "off"),
+    ("erp-old", "fra-archive", "Legacy", "ws2012", "ws2012-dynamic", 60, "off"),
+    ("laptop-p2v-01", "dub-office", "Office/Desktops", "win10", "win10-bitlocker", 220, "off"),
     ("desk-4711", "dub-office", "Office/Desktops", "win10", "win10-bios", 90, "off"),
 )
 
