@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.services.aws_world import BUCKET, REGION, settings_for, store_for, world
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.aws.session import PARTS, Aws, open_session
+from vmie_tui.services.aws.session import PARTS, Aws, Identity, open_session
 from vmie_tui.settings import AwsSettings
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import Fault, TlsFiles, make_tls
@@ -42,6 +45,30 @@ def test_identity(aws: World) -> None:
     identity = session.identity()
     assert identity.account == simulator.account
     assert identity.arn.startswith(f"arn:aws:iam::{simulator.account}:")
+    assert not identity.root
+    assert Identity("1", "arn:aws:iam::1:root", "1").root
+
+
+@pytest.mark.parametrize(("offset", "skew"), [(-3600, 3600), (0, 0), (1200, -1200)])
+def test_the_clock_is_compared_with_the_services(aws: World, offset: int, skew: int) -> None:
+    _, session = aws
+    client, stamp = session.client("sts"), format_datetime(datetime.now(UTC) + timedelta(seconds=offset), usegmt=True)
+
+    def redate(http_response: object, parsed: dict[str, Any], **_: object) -> None:
+        parsed["ResponseMetadata"]["HTTPHeaders"]["date"] = stamp
+
+    client.meta.events.register("after-call.sts", redate, unique_id="redate")
+    try:
+        assert abs(session.identity().skew - skew) < 60
+    finally:
+        client.meta.events.unregister("after-call.sts", unique_id="redate")
+
+
+def test_an_answer_without_a_date_tells_no_skew(aws: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, session = aws
+    answer = {"Account": "1", "Arn": "arn", "UserId": "u"}
+    monkeypatch.setattr(session.client("sts"), "get_caller_identity", lambda: answer)
+    assert session.identity() == Identity("1", "arn", "u", 0.0)
 
 
 def test_nothing_set_up_is_a_login(own_home: Path) -> None:

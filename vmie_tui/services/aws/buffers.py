@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 
 MIB = 1 << 20
-DEFAULT_BUDGET = 128 * MIB
+DEFAULT_BUDGET = 96 * MIB  # a worker needs about 120 MiB for its libraries, and 256 in all are promised
 POLL_SECONDS = 0.25  # how often somebody who waits for memory is asked whether to stop
 
 

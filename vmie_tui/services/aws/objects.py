@@ -27,6 +27,7 @@ __all__ = ["BucketInfo", "Encryption", "ObjectInfo", "ObjectStore", "TransferCon
 PARALLEL_PARTS = 3
 OLD_DEFAULT_REGION = "us-east-1"  # GetBucketLocation answers with nothing for it (trap 17)
 DELETE_BATCH = 1000
+ABORT_ROUNDS = 3
 _GONE = frozenset({"NoSuchKey", "NoSuchUpload", "NotFound", "404"})
 _DENIED = frozenset({"AccessDenied", "403"})
 
@@ -219,15 +220,22 @@ class ObjectStore:
 
     def abort(self, bucket: str, key: str) -> int:
         """Give up every unfinished upload of this key, so that its parts are not billed; how many there were."""
-        aborted = 0
-        for upload in list(self._uploads(bucket, key)):
-            try:
-                self._s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload.upload_id)
-                aborted += 1
-            except (BotoCoreError, ClientError, OSError) as error:
-                if not (isinstance(error, ClientError) and error_code(error) in _GONE):
-                    raise translate(error, "abort the upload", f"s3://{bucket}/{key}") from error
-        return aborted
+        aborted: set[str] = set()
+        for _ in range(ABORT_ROUNDS):  # a part under way can bring an aborted upload back, says S3's manual
+            found = list(self._uploads(bucket, key))
+            if not found:
+                break
+            for upload in found:
+                self._abort(upload)
+                aborted.add(upload.upload_id)
+        return len(aborted)
+
+    def _abort(self, upload: Upload) -> None:
+        try:
+            self._s3.abort_multipart_upload(Bucket=upload.bucket, Key=upload.key, UploadId=upload.upload_id)
+        except (BotoCoreError, ClientError, OSError) as error:
+            if not (isinstance(error, ClientError) and error_code(error) in _GONE):
+                raise translate(error, "abort the upload", f"s3://{upload.bucket}/{upload.key}") from error
 
     def head(self, bucket: str, key: str) -> ObjectInfo | None:
         """The object as it is, None when there is none."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,11 +32,17 @@ PARTS = "s3-parts"  # S3 without retries of its own: the uploader waits between 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who AWS says we are."""
+    """Who AWS says we are. ``skew``: seconds by which this machine's clock is ahead of AWS's (over 900 is refused)."""
 
     account: str
     arn: str
     user_id: str
+    skew: float = 0.0
+
+    @property
+    def root(self) -> bool:
+        """The account's root user: VM import refuses it with the same words as a missing role (trap 34)."""
+        return self.arn.endswith(":root")
 
 
 class Aws:
@@ -80,7 +88,8 @@ class Aws:
         """Ask STS who we are: proves that the credentials work. LOGIN when they do not."""
         with aws_call("ask AWS who is signed in"):
             answer = self.client("sts").get_caller_identity()
-        return Identity(answer["Account"], answer["Arn"], answer["UserId"])
+        stamp = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+        return Identity(answer["Account"], answer["Arn"], answer["UserId"], _ahead_of(stamp))
 
     def close(self) -> None:
         """Close the idle connections; clients are made anew when asked for again."""
@@ -88,6 +97,14 @@ class Aws:
             clients, self._clients = list(self._clients.values()), {}
         for client in clients:
             client.close()
+
+
+def _ahead_of(stamp: str) -> float:
+    """Seconds from an HTTP Date header to now; 0 when there is none that can be read."""
+    try:
+        return time.time() - parsedate_to_datetime(stamp).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def client_config(service: str, endpoint_url: str | None) -> Config:
