@@ -126,7 +126,7 @@ def test_throttled_s3_is_no_failure(world: World) -> None:
 
 
 def test_failed_import_can_be_resumed_without_uploading_again(world: World) -> None:
-    world.fault("aws", operation="ImportImage", action="fail", code="E10", times=1)
+    world.fault("aws", operation="ImportImage", action="fail-task", code="E10", times=1)
     job_id = world.submit("web-01")
     view = world.wait(job_id, JobState.FAILED)
     assert view.problem is not None
