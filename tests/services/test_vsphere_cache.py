@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import stat
 from dataclasses import replace
@@ -12,7 +13,8 @@ import pytest
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Backing, Disk, Firmware, Inventory, Machine, Nic, Power, VCenterInfo
-from vmie_tui.services.vsphere.cache import cache_file, load_cached, save_cached
+from vmie_tui.services.vsphere.cache import BATCH, cache_file, load_cached, save_cached
+from vmie_tui.services.vsphere.calm import calm_collector
 from vmie_tui.settings import VCenterSettings
 
 SETTINGS = VCenterSettings("vcenter.corp", "ops@vsphere.local")
@@ -54,30 +56,37 @@ def test_each_user_and_vcenter_has_its_own(tmp_path: Path) -> None:
         assert load_cached(tmp_path, other) is None
 
 
-@pytest.mark.parametrize("damage", ["empty", "half", "list", "row", "layout", "format", "binary", "power", "naive"])
+def test_many_lines(tmp_path: Path) -> None:
+    many = replace(INVENTORY, machines=tuple(replace(MACHINE, moid=f"vm-{n}") for n in range(2 * BATCH + 1)))
+    save_cached(tmp_path, SETTINGS, many)
+    assert load_cached(tmp_path, SETTINGS) == many
+    save_cached(tmp_path, SETTINGS, replace(INVENTORY, machines=()))
+    assert load_cached(tmp_path, SETTINGS) == replace(INVENTORY, machines=())
+
+
+@pytest.mark.parametrize(
+    "damage", ["empty", "half", "line", "list", "row", "layout", "format", "binary", "power", "naive"]
+)
 def test_damage_is_no_inventory(tmp_path: Path, damage: str) -> None:
     save_cached(tmp_path, SETTINGS, INVENTORY)
     file = cache_file(tmp_path, SETTINGS)
     text = file.read_text()
-    data = json.loads(text)
-    raw: bytes | None = {
-        "empty": b"",
-        "half": text[: len(text) // 2].encode(),
-        "list": b"[]",
-        "binary": b"\xff\xfe",
-    }.get(damage)
+    head, rows = (json.loads(line) for line in text.splitlines())
+    raw = {"empty": "", "half": text[: len(text) // 2], "list": "[]\n", "line": text.partition("\n")[0] + "\n"}
     match damage:
         case "row":
-            data["machines"][0] = data["machines"][0][:4]
+            rows[0] = rows[0][:4]
         case "layout":
-            data["layout"]["disk"].append("shape")
+            head["layout"]["disk"].append("shape")
         case "format":
-            data["format"] += 1
+            head["format"] += 1
         case "power":
-            data["machines"][0][data["layout"]["machine"].index("power")] = "humming"
+            rows[0][head["layout"]["machine"].index("power")] = "humming"
         case "naive":
-            data["taken_at"] = "2026-11-21T07:00:00"
-    file.write_bytes(json.dumps(data).encode() if raw is None else raw)
+            head["taken_at"] = "2026-11-21T07:00:00"
+    file.write_text(raw.get(damage, f"{json.dumps(head)}\n{json.dumps(rows)}\n"))
+    if damage == "binary":
+        file.write_bytes(b"\xff\xfe")
     assert load_cached(tmp_path, SETTINGS) is None
 
 
@@ -86,3 +95,16 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match="the inventory could not be kept") as caught:
         save_cached(tmp_path / "file", SETTINGS, INVENTORY)
     assert caught.value.kind is ErrorKind.LOCAL
+
+
+def test_the_collector_rests_while_values_are_built_and_works_again(tmp_path: Path) -> None:
+    save_cached(tmp_path, SETTINGS, INVENTORY)
+    with calm_collector():
+        with pytest.raises(ZeroDivisionError), calm_collector():
+            raise ZeroDivisionError
+        assert load_cached(tmp_path, SETTINGS) == INVENTORY
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    kept = load_cached(tmp_path, SETTINGS)
+    assert kept is not None
+    assert not any(item is kept.machines[0] for item in gc.get_objects())

@@ -255,6 +255,18 @@ def test_a_short_failure_of_vcenter_does_not_end_the_export(vcenter: VCenterSimu
         lease.check()
 
 
+def test_a_vcenter_that_stays_away_longer_than_the_lease_lives_is_a_loss(
+    vcenter: VCenterSimulator, vsphere: VSphere
+) -> None:
+    machine = named(vsphere, "web-01")
+    vcenter.options.lease_timeout = 1
+    with ExportLease(vsphere, machine.moid, keep_alive=0.05) as lease:
+        vcenter.faults.add(Fault("HttpNfcLeaseProgress", "reset", times=None))
+        wait_until(lambda: lost(lease), what="the loss to be seen")
+        with pytest.raises(ServiceError, match="vCenter did not answer for 1 s"):
+            lease.check()
+
+
 @pytest.mark.parametrize("leave", ["exception", "return"])
 def test_left_without_complete_the_machine_is_free(vcenter: VCenterSimulator, vsphere: VSphere, leave: str) -> None:
     machine = named(vsphere, "web-01")

