@@ -11,7 +11,7 @@ import pytest
 
 from vmie_tui.simulators.fleet import guests
 from vmie_tui.simulators.fleet.company import company
-from vmie_tui.simulators.fleet.tiny import LINUX, MIB, ODD_CAPACITY, tiny
+from vmie_tui.simulators.fleet.tiny import LINUX, MIB, ODD_CAPACITY, WINDOWS, make_linux, tiny
 from vmie_tui.simulators.spec import FleetSpec, VmSpec
 
 GIB, TIB = 1 << 30, 1 << 40
@@ -94,7 +94,7 @@ def test_every_packed_guest_is_in_a_fleet() -> None:
         for disk in machine.disks
         if isinstance(make := disk.make, partial) and make.func is guests.make
     }
-    assert used | {LINUX} == set(guests.index())
+    assert used | {LINUX, WINDOWS} == set(guests.index())
 
 
 TROUBLE: dict[str, Callable[[VmSpec], bool]] = {
@@ -174,6 +174,11 @@ def test_tiny_disks_are_made_as_promised(tmp_path: Path) -> None:
                 assert path.read_bytes()[510:512] == b"\x55\xaa"
     assert ODD_CAPACITY % MIB and ODD_CAPACITY % 512 == 0
     assert (tmp_path / "big-01-0").stat().st_blocks * 512 > 48 * MIB
+
+
+def test_a_disk_too_small_for_its_system_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="tiny-linux needs"):
+        make_linux(tmp_path / "disk", 5 * MIB, MIB, "seed")
 
 
 def test_the_same_tiny_disk_comes_out_every_time(tmp_path: Path) -> None:

@@ -70,6 +70,12 @@ def win10_bios(path: Path) -> list[Extent]:
     return _bios(path, 8192, system)
 
 
+@guest("A few files of a Windows Server 2019, in 6 MiB", boot="bios", expect=("vmware-tools", "low-space"))
+def tiny_windows(path: Path) -> list[Extent]:
+    """For tests. MBR and a 6 MiB NTFS volume with registry hives and the main system files."""
+    return _bios(path, 7, Windows("Windows Server 2019 Standard", "17763", "ServerStandard", "WIN-01"))
+
+
 @guest("File shares, NTFS", boot="none")
 def data_ntfs(path: Path) -> list[Extent]:
     """All right. A data disk: MBR with one NTFS volume."""

@@ -14,7 +14,7 @@ from vmie_tui.simulators.spec import ClusterSpec, DatacenterSpec, DatastoreSpec,
 MIB = 1 << 20
 DATACENTER, CLUSTER, HOST, DATASTORE = "DC1", "Compute", "esx-01.corp.example", "vmfs-01"
 ODD_CAPACITY = 7 * MIB + 3 * 512  # neither whole GiB nor whole MiB
-LINUX = "tiny-linux"  # the packed guest; no disk that holds it is smaller than 7 MiB
+LINUX, WINDOWS = "tiny-linux", "tiny-windows"  # packed guests of 7 MiB: no disk that holds one may be smaller
 
 _DEBIAN = {
     "guest_id": "debian12_64Guest",
@@ -23,12 +23,22 @@ _DEBIAN = {
 }
 
 
-def make_linux(path: Path, capacity: int, data: int, seed: str) -> None:
-    """A disk with a small Linux in its first 7 MiB, and about ``data`` bytes of noise wherever there is room."""
-    free = restore(LINUX, path)
+def make_boot(path: Path, capacity: int, data: int, seed: str, guest: str = LINUX) -> None:
+    """A disk with a small system in its first 7 MiB, and about ``data`` bytes of noise wherever there is room.
+
+    Raises ValueError for a disk too small for the system.
+    """
+    free = restore(guest, path)
     end = path.stat().st_size
+    if capacity < end:
+        raise ValueError(f"{guest} needs {end} bytes, not {capacity}")
     os.truncate(path, capacity)
     fill(path, [*free, (end, capacity - end)], data, seed, kind="random")
+
+
+def make_linux(path: Path, capacity: int, data: int, seed: str) -> None:
+    """`make_boot` with the small Linux."""
+    make_boot(path, capacity, data, seed)
 
 
 def make_data(path: Path, capacity: int, data: int, seed: str) -> None:
@@ -46,8 +56,8 @@ def make_zeros(path: Path, capacity: int) -> None:
         file.truncate(capacity)
 
 
-def _boot(capacity: int, data: int, seed: str) -> DiskSpec:
-    return DiskSpec(capacity=capacity, make=partial(make_linux, capacity=capacity, data=data, seed=seed))
+def _boot(capacity: int, data: int, seed: str, guest: str = LINUX) -> DiskSpec:
+    return DiskSpec(capacity=capacity, make=partial(make_boot, capacity=capacity, data=data, seed=seed, guest=guest))
 
 
 def _disk(capacity: int, make: Callable[[Path], None]) -> DiskSpec:
@@ -73,7 +83,7 @@ def tiny() -> FleetSpec:
         _vm("app-01", _boot(8 * MIB, 5 * MIB, "app-01"), power="on", nics=(NicSpec(addresses=("10.0.0.11",)),)),
         _vm(
             "win-01",
-            _boot(8 * MIB, 5 * MIB, "win-01"),
+            _boot(8 * MIB, 3 * MIB, "win-01", WINDOWS),
             guest_id="windows2019srv_64Guest",
             guest_name="Microsoft Windows Server 2019 (64-bit)",
             tools_guest_name="Microsoft Windows Server 2019 (64-bit)",
