@@ -37,6 +37,7 @@ def refusal(code: str, message: str = "said AWS", status: int = 400) -> ClientEr
         ("ResourceCountLimitExceeded", 400, K.REFUSED, True),
         ("RequestTimeTooSkewed", 403, K.LOCAL, False),
         ("BadDigest", 400, K.CORRUPT, True),
+        ("RequestTimeout", 400, K.NETWORK, True),
         ("PermanentRedirect", 301, K.INVALID, False),
         ("InvalidParameterValue", 400, K.INVALID, False),
         ("IncorrectState", 400, K.CONFLICT, False),
@@ -96,6 +97,7 @@ def test_transient_errors_are_those_worth_sending_again() -> None:
     assert transient(refusal("SlowDown", status=503))
     assert transient(refusal("InternalError", status=500))
     assert transient(refusal("BadDigest"))
+    assert transient(refusal("RequestTimeout"))
     assert transient(boto.ConnectionClosedError(endpoint_url="https://x"))
     assert transient(boto.SSLError(endpoint_url="https://x", error="EOF occurred in violation of protocol"))
     assert not transient(boto.SSLError(endpoint_url="https://x", error="[SSL: CERTIFICATE_VERIFY_FAILED] unknown CA"))

@@ -86,6 +86,11 @@ def test_an_untrusted_certificate_is_a_tls_error(aws: World, tls: TlsFiles, tmp_
     assert kind_of(settings_for(aws[0], TlsFiles(other.ca, tls.chain, tls.key), tmp_path)) is ErrorKind.TLS
 
 
+def test_a_missing_ca_file_is_a_tls_error(aws: World, tls: TlsFiles, tmp_path: Path) -> None:
+    settings = settings_for(aws[0], TlsFiles(tmp_path / "none.pem", tls.chain, tls.key), tmp_path)
+    assert kind_of(settings) is ErrorKind.TLS
+
+
 def test_nobody_there_is_a_network_error(aws: World, tls: TlsFiles, tmp_path: Path) -> None:
     settings = settings_for(aws[0], tls, tmp_path)
     gone = AwsSettings(**{**_fields(settings), "endpoint_url": "https://localhost:1"})

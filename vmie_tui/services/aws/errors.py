@@ -138,11 +138,10 @@ _BY_CODE: dict[str, Verdict] = {
             "InvalidDigest",
             "XAmzContentSHA256Mismatch",
             "XAmzContentChecksumMismatch",
-            "IncompleteBody",
-            "RequestTimeout",
         ),
         _DAMAGED,
     ),
+    **dict.fromkeys(("IncompleteBody", "RequestTimeout"), _NETWORK),
     **dict.fromkeys(("InternalError", "InternalFailure", "InternalServerException", "ServiceUnavailable"), _AWS_SIDE),
     **dict.fromkeys(("Unavailable", "ServerInternal", "RequestTimeoutException", "HandlerFailure"), _AWS_SIDE),
     **dict.fromkeys(("RequestTimeTooSkewed", "RequestInTheFuture"), _CLOCK),
@@ -272,7 +271,7 @@ def _make(verdict: Verdict, what: str, subject: str, code: str, detail: str) -> 
 def transient(error: Exception) -> bool:
     """Whether the same request may well work a moment later, without anybody doing anything."""
     if isinstance(error, ClientError):
-        return _verdict(error_code(error), http_status(error.response)) in (_SLOW, _AWS_SIDE, _DAMAGED)
+        return _verdict(error_code(error), http_status(error.response)) in (_SLOW, _AWS_SIDE, _DAMAGED, _NETWORK)
     if isinstance(error, boto.SSLError):
         # botocore says SSLError for a link cut in the middle of TLS too; only an untrusted certificate is final
         return "CERTIFICATE_VERIFY_FAILED" not in str(error)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import boto3
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from vmie_tui import __version__
 from vmie_tui.model.errors import ErrorKind, ServiceError
@@ -131,10 +131,31 @@ def client_config(service: str, endpoint_url: str | None) -> Config:
 
 
 def open_session(settings: AwsSettings) -> Aws:
-    """The session these settings describe; no request is sent.
+    """The session these settings describe; AWS is only asked where the credentials themselves need it (SSO, roles).
 
-    Raises ServiceError LOGIN when there are no credentials, or they have expired and cannot be renewed.
+    Raises ServiceError LOGIN when there are no credentials, or they have expired and cannot be renewed; TLS when the
+    file of trusted authorities is missing.
     """
+    core = _configured(settings)
+    try:
+        found = core.get_credentials()
+        if found is not None:
+            found.get_frozen_credentials()
+        session = boto3.session.Session(botocore_session=core)
+    except (BotoCoreError, ClientError, OSError) as error:
+        raise translate(error, "sign in to AWS", settings.profile or "") from error
+    if found is None:
+        raise ServiceError(
+            ErrorKind.LOGIN,
+            "there are no AWS credentials",
+            subject=settings.profile or "",
+            remedy=SIGN_IN,
+        )
+    return Aws(session, settings)
+
+
+def _configured(settings: AwsSettings) -> botocore.session.Session:
+    """A botocore session in which what is set explicitly wins over files and environment."""
     core = botocore.session.Session()
     if settings.credentials_file is not None:
         if not settings.credentials_file.is_file():
@@ -153,21 +174,14 @@ def open_session(settings: AwsSettings) -> Aws:
         # The user's ~/.aws/config speaks of the real AWS (endpoints, roles to assume, checksums).
         core.set_config_variable("config_file", os.devnull)
     if settings.ca_bundle is not None:
+        if not settings.ca_bundle.is_file():
+            raise ServiceError(
+                ErrorKind.TLS,
+                "the file with the trusted authorities does not exist",
+                subject=str(settings.ca_bundle),
+                remedy="Check ca_bundle in the settings",
+            )
         core.set_config_variable("ca_bundle", str(settings.ca_bundle))
     if settings.region:
         core.set_config_variable("region", settings.region)
-    try:
-        found = core.get_credentials()
-        if found is not None:
-            found.get_frozen_credentials()
-        session = boto3.session.Session(botocore_session=core)
-    except (BotoCoreError, OSError) as error:
-        raise translate(error, "sign in to AWS", settings.profile or "") from error
-    if found is None:
-        raise ServiceError(
-            ErrorKind.LOGIN,
-            "there are no AWS credentials",
-            subject=settings.profile or "",
-            remedy=SIGN_IN,
-        )
-    return Aws(session, settings)
+    return core

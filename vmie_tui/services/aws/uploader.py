@@ -44,7 +44,10 @@ class Encryption:
 
 @dataclass(frozen=True, slots=True)
 class UploadRequest:
-    """Where a stream goes. ``size_hint``: bytes it will have at most, as well as known; it decides the part size."""
+    """Where a stream goes. ``size_hint``: bytes it will have at most, as well as known; it decides the part size.
+
+    ``tags`` need s3:PutObjectTagging, which the guides' policy does not grant; ``metadata`` needs nothing more.
+    """
 
     bucket: str
     key: str
