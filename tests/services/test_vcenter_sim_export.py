@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from pyVmomi import vim, vmodl
@@ -14,7 +16,7 @@ from pyVmomi import vim, vmodl
 from tests.helpers import wait_until
 from tests.services.vcenter_sim_kit import QUICK, decode, disks, finish, get, login, machine, raw, ready
 from vmie_tui.model.errors import ServiceError
-from vmie_tui.simulators.control import Fault, TlsFiles
+from vmie_tui.simulators.control import Fault, TlsFiles, make_tls
 from vmie_tui.simulators.fleet.tiny import tiny
 from vmie_tui.simulators.vcenter.server import VCenterSimulator
 
@@ -60,6 +62,24 @@ def test_what_a_lease_tells(sim: VCenterSimulator, si: Any) -> None:
     ]
     assert {url.sslThumbprint for url in info.deviceUrl} == {sim.thumbprint}
     assert len(get(sim, info.deviceUrl[2].url)[2]) == 8684
+
+
+def test_data_may_come_from_a_host_with_its_own_certificate(tls: TlsFiles, tmp_path: Path) -> None:
+    esxi = make_tls(tmp_path / "esxi")
+    with VCenterSimulator(tiny(), tmp_path, tls=tls, nfc_tls=esxi, **QUICK) as sim:
+        lease = ready(machine(login(sim), "web-01").ExportVm())
+        url = disks(lease)[0]
+        place = urlsplit(url.url)
+        assert place.port != sim.port
+        with pytest.raises(ssl.SSLCertVerificationError):
+            get(sim, url.url)
+        own = ssl.create_default_context(cafile=str(esxi.ca))
+        connection = http.client.HTTPSConnection("localhost", place.port, context=own)
+        connection.request("GET", place.path)
+        assert hashlib.sha1(connection.sock.getpeercert(True)).digest().hex(":").upper() == url.sslThumbprint
+        path = sim.disk_path("web-01", 2000)
+        assert decode(connection.getresponse().read(), path.stat().st_size) == raw(path)
+        connection.close()
 
 
 def test_the_host_may_be_left_to_the_caller(sim: VCenterSimulator, si: Any) -> None:

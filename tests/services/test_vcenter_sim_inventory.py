@@ -70,6 +70,16 @@ def test_a_machine_is_told_as_specified(shared: VCenterSimulator) -> None:
     assert told["app-01"]["guest.net"][0].ipAddress == ["10.0.0.11"]
 
 
+def test_all_properties_can_be_asked_for(shared: VCenterSimulator) -> None:
+    si = login(shared)
+    for kind in (vim.VirtualMachine, vim.HostSystem, vim.Datastore, vim.ClusterComputeResource, vim.Folder):
+        spec = view_spec(si, kind)
+        spec.propSet[0].all = True
+        for one in si.content.propertyCollector.RetrieveProperties([spec]):
+            assert {"name", "parent", "overallStatus"} <= set(props(one))
+            assert not one.missingSet
+
+
 def test_a_device_can_be_asked_for_by_key(shared: VCenterSimulator) -> None:
     si = login(shared)
     found = read_all(si, vim.VirtualMachine, "name", "config.hardware.device[2001].capacityInBytes")
@@ -99,6 +109,16 @@ def test_folders_lead_from_the_root_to_the_machine(shared: VCenterSimulator) -> 
         path.append(found[node]["name"])
         node = found[node].get("parent")
     assert path[::-1] == ["Datacenters", "DC1", "vm", "Test", "Web", "web-01"]
+
+
+@pytest.mark.parametrize("path", ["nonsense", "name", "config"])
+def test_a_walk_along_what_leads_nowhere_is_refused(shared: VCenterSimulator, path: str) -> None:
+    si = login(shared)
+    walk = PC.TraversalSpec(type=vim.VirtualMachine, path=path)
+    start = PC.ObjectSpec(obj=machine(si, "web-01"), selectSet=[walk])
+    spec = PC.FilterSpec(objectSet=[start], propSet=[PC.PropertySpec(type=vim.ManagedEntity, pathSet=["name"])])
+    with pytest.raises(vmodl.query.InvalidProperty):
+        si.content.propertyCollector.RetrieveProperties([spec])
 
 
 def test_machines_are_found_by_uuid_and_path(shared: VCenterSimulator) -> None:

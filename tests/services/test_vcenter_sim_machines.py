@@ -76,7 +76,9 @@ def test_tasks_go_from_queued_to_their_end(sim: VCenterSimulator, si: Any) -> No
     sim.clock.advance(30)
     wait_until(lambda: task.info.state == "success", what="the end")
     assert task.info.completeTime >= task.info.startTime >= task.info.queueTime
-    sim.faults.add(Fault("PowerOffVM_Task", action="task-error", code="InsufficientResourcesFault", message="none left"))
+    sim.faults.add(
+        Fault("PowerOffVM_Task", action="task-error", code="InsufficientResourcesFault", message="none left")
+    )
     with pytest.raises(vim.fault.InsufficientResourcesFault, match="none left"):
         task = machine(si, "off").PowerOff()
         wait_until(lambda: task.info.state == "running", what="the start")

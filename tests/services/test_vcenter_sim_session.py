@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from pyVim.connect import SmartConnect
-from pyVmomi import vim, vmodl
+from pyVmomi import SoapAdapter, VmomiSupport, vim, vmodl
 
 from tests.services.vcenter_sim_kit import QUICK, get, login, machine, read_all
 from vmie_tui.simulators.control import Fault, TlsFiles, make_tls
@@ -101,6 +101,26 @@ def test_rubbish_gets_a_fault_and_no_traceback(sim: VCenterSimulator, body: byte
     assert answer.status == 500
     assert "InvalidRequestFault" in text
     assert "Traceback" not in text
+
+
+def test_no_method_fails_for_want_of_arguments(sim: VCenterSimulator, caplog: pytest.LogCaptureFixture) -> None:
+    login(sim)
+    cookie = f'vmware_soap_session="{next(iter(sim.sessions._by_cookie))}"'
+    objects = {managed.kind: managed for managed in sim.center.registry.objects.values()}
+    asked = 0
+    for name in sorted(sim.dispatcher._methods):
+        if name in ("Logout", "WaitForUpdates"):
+            continue
+        info = VmomiSupport.GetWsdlMethod("urn:vim25", name).info
+        for kind, managed in objects.items():
+            if issubclass(kind, info.type):
+                this = f'<_this type="{kind._wsdlName}">{managed.moid}</_this>'
+                text = f'{SoapAdapter.SOAP_START}<{name} xmlns="urn:vim25">{this}</{name}>{SoapAdapter.SOAP_END}'
+                answer = sim.dispatcher.answer(text.encode(), cookie.split('"')[1], "127.0.0.1", "")
+                assert b"SystemErrorFault" not in answer.body, (name, answer.body)
+                asked += 1
+    assert asked > 30
+    assert not caplog.records
 
 
 def test_faults_on_request(sim: VCenterSimulator) -> None:

@@ -11,6 +11,7 @@ import pytest
 from pyVmomi import SoapAdapter, VmomiSupport, vim, vmodl
 
 from vmie_tui.simulators.control import TlsFiles
+from vmie_tui.simulators.fleet.company import company
 from vmie_tui.simulators.fleet.tiny import tiny
 from vmie_tui.simulators.spec import ClusterSpec, DatacenterSpec, DatastoreSpec, DiskSpec, FleetSpec, NicSpec, VmSpec
 from vmie_tui.simulators.vcenter import wire
@@ -54,9 +55,9 @@ def odd_fleet() -> FleetSpec:
     return FleetSpec((DatacenterSpec("DC <1> & co", (ClusterSpec("C1", ("esx-01.corp",)),), stores),), machines)
 
 
-@pytest.fixture(scope="module", params=["tiny", "odd"])
+@pytest.fixture(scope="module", params=["tiny", "odd", "company"])
 def objects(request: pytest.FixtureRequest, tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> list[Managed]:
-    fleet = tiny() if request.param == "tiny" else odd_fleet()
+    fleet = {"tiny": tiny, "odd": odd_fleet, "company": company}[request.param]()
     sim = VCenterSimulator(fleet, tmp_path_factory.mktemp("vc"), tls=tls)
     return list(sim.center.registry.objects.values())
 

@@ -106,8 +106,8 @@ class Center:
     privileges: Privileges = field(default_factory=Privileges)
     later: Later = field(init=False)
     instance_uuid: str = ""
-    thumbprint: str = ""  # SHA-1 of the server's certificate, colon hex
-    port: int = 0
+    thumbprint: str = ""  # SHA-1 of the certificate that data URLs lead to, colon hex
+    nfc_port: int = 0
 
     def __post_init__(self) -> None:
         self.later = Later(self.clock)

@@ -15,7 +15,7 @@ from vmie_tui.simulators.vcenter.calls import Call
 from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.collector import Collector
 from vmie_tui.simulators.vcenter.registry import Managed, gone
-from vmie_tui.simulators.vcenter.sessions import Sessions
+from vmie_tui.simulators.vcenter.sessions import Sessions, TooManySessionsError
 from vmie_tui.simulators.vcenter.tasks import make_fault
 from vmie_tui.simulators.vcenter.values import NAMESPACE
 from vmie_tui.simulators.vcenter.wire import Raw, dump, dump_fault, escape, local, parse, parse_items
@@ -62,6 +62,12 @@ class Dispatcher:
             inside = self._call(call, request, cookie)
         except vmodl.MethodFault as fault:
             return Answer(500, _envelope(_fault(fault)), call.cookie)
+        except (DroppedError, TooManySessionsError):
+            raise
+        except Exception:
+            log.exception("%s failed in the simulated vCenter", call.method)
+            broken = vmodl.fault.SystemError(reason="simulator", msg="A general system error occurred.")
+            return Answer(500, _envelope(_fault(broken)))
         name = call.method
         return Answer(200, _envelope(f'<{name}Response xmlns="{NAMESPACE}">{inside}</{name}Response>'), call.cookie)
 
@@ -153,15 +159,15 @@ def _arguments(info: Any, given: dict[str, list[ET.Element]]) -> list[Any]:
         raise vmodl.fault.InvalidRequest(msg=f"Unexpected parameter {unknown[0]}")
     found: list[Any] = []
     for param in info.params:
-        elements = given.get(param.name)
-        if elements is None:
-            if not param.flags & VmomiSupport.F_OPTIONAL and not issubclass(param.type, list):
-                raise vmodl.fault.InvalidRequest(msg=f"Missing parameter {param.name}")
-            found.append(None)
-        elif issubclass(param.type, list):
+        elements = given.get(param.name, [])
+        if issubclass(param.type, list):
             found.append(parse_items(elements, param.type))
-        else:
+        elif elements:
             found.append(parse(elements[0], param.type))
+        elif param.flags & VmomiSupport.F_OPTIONAL:
+            found.append(None)
+        else:
+            raise vmodl.fault.InvalidRequest(msg=f"Missing parameter {param.name}")
     return found
 
 

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from vmie_tui.services.disks.source import RawFile
 from vmie_tui.simulators.control import Fault
 from vmie_tui.simulators.vcenter.center import Center
-from vmie_tui.simulators.vcenter.dispatch import Answer, Dispatcher, DroppedError
+from vmie_tui.simulators.vcenter.dispatch import Dispatcher, DroppedError
 from vmie_tui.simulators.vcenter.folder import Folders, Found, RefusedError, byte_range
 from vmie_tui.simulators.vcenter.leases import Device, Lease, Leases
 from vmie_tui.simulators.vcenter.nfc import Pace, Stream, StreamEndedError, reset_connection
@@ -155,11 +155,6 @@ class Handler(BaseHTTPRequestHandler):
         except TooManySessionsError as error:
             self._reply(503, str(error).encode())
             return
-        except Exception:
-            log.exception("the simulated vCenter failed")
-            answer = Answer(500, b"")
-            self._reply(500, b"Internal Server Error")
-            return
         headers = {}
         if answer.cookie:
             headers["Set_Cookie"] = f'vmware_soap_session="{answer.cookie}"; Path=/; HttpOnly; Secure; '
@@ -190,19 +185,19 @@ class Handler(BaseHTTPRequestHandler):
 
     def _stream(self, lease: Lease, device: Device, source: RawFile | None, fault: Fault | None) -> None:
         parts = self.parts
-        stream = Stream(parts.center, parts.leases, lease, self.wfile.write, parts.stopped)
+        stream = Stream(parts, lease, device, source, self.wfile.write)
         self.send_response(200)
         self.send_header("Content-Type", "application/x-vnd.vmware-streamVmdk")
         if source is None or parts.center.options.nfc_content_length:
             stream.chunked = False
-            self.send_header("Content-Length", str(stream.length(source, device)))
+            self.send_header("Content-Length", str(stream.length()))
         else:
             self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         if self.command == "HEAD":
             return
         try:
-            stream.run(source, device, fault)
+            stream.run(fault)
             self.wfile.flush()
         except StreamEndedError as ended:
             self.close_connection = True
@@ -261,8 +256,9 @@ class Handler(BaseHTTPRequestHandler):
         try:
             while first < end and not self.parts.stopped.is_set():
                 piece = found.file.read(min(BUFFER, end - first))
-                if not piece:
-                    raise OSError("the file ended early")
+                if not piece:  # the file is shorter than its disk: the client sees a broken answer
+                    self.close_connection = True
+                    return
                 pace.spend(len(piece))
                 self.wfile.write(piece)
                 first += len(piece)

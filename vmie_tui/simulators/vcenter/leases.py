@@ -181,7 +181,8 @@ class Leases:
         with self._registry.lock:
             if lease.state != "initializing":
                 return
-            fault = self._center.faults.take("ExportVm", f"{lease.machine.moid} {lease.name}", "lease-error")
+            method = lease.task.props["info"].name if lease.task is not None else ""
+            fault = self._center.faults.take(method, f"{lease.machine.moid} {lease.name}", "lease-error")
             if fault is not None:
                 self.fail(lease, vmodl.fault.SystemError(reason=fault.code, msg=fault.message or "The export failed."))
                 return
@@ -191,7 +192,7 @@ class Leases:
 
     def _info(self, lease: Lease) -> Any:
         options, center = self._center.options, self._center
-        host = "*" if options.nfc_host == "*" else f"{options.nfc_host}:{center.port}"
+        host = "*" if options.nfc_host == "*" else f"{options.nfc_host}:{center.nfc_port}"
         urls = []
         for device in lease.devices:
             disk = device.disk

@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from pyVmomi import vmodl
 
@@ -19,6 +19,14 @@ from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.leases import NVRAM_BYTES, Device, Lease, Leases
 
 PIECE = 256 << 10  # bytes gathered before they are sent
+
+
+class Parts(Protocol):
+    """What a stream needs of the simulator."""
+
+    center: Center
+    leases: Leases
+    stopped: threading.Event
 
 
 class StreamEndedError(Exception):
@@ -53,21 +61,22 @@ class Pace:
 
 
 class Stream:
-    """Sends one device of one lease, in HTTP chunks or plain."""
+    """Sends one device of one lease, in HTTP chunks or plain. ``source`` is None for a file that is no disk."""
 
     def __init__(
-        self, center: Center, leases: Leases, lease: Lease, send: Callable[[bytes], Any], stopped: threading.Event
+        self, parts: Parts, lease: Lease, device: Device, source: RawFile | None, send: Callable[[bytes], Any]
     ) -> None:
-        self._center, self._leases, self._lease, self._send = center, leases, lease, send
-        self._pace = Pace(center, stopped)
-        self._stopped = stopped
+        self._center, self._leases, self._stopped = parts.center, parts.leases, parts.stopped
+        self._lease, self._device, self._source, self._send = lease, device, source, send
+        self._pace = Pace(parts.center, parts.stopped)
         self._pending = bytearray()
-        self._sha1, self._digest = hashlib.sha1(), hashlib.sha256()  # noqa: S324 - what the protocol says
+        self._sha1 = hashlib.sha1()  # noqa: S324 - what the protocol says
+        self._sha256 = hashlib.sha256() if device.digest == "sha256" else None
         self._total = 0
-        self.chunked = True
         self._fault: Fault | None = None
+        self.chunked = True
 
-    def length(self, source: RawFile | None, device: Device) -> int:
+    def length(self) -> int:
         """Bytes the stream will have."""
         total = 0
 
@@ -75,27 +84,27 @@ class Stream:
             nonlocal total
             total += len(piece)
 
-        if source is None:
+        if self._source is None:
             return NVRAM_BYTES
-        self._encode(source, device, count)
+        self._encode(self._source, count)
         return total
 
-    def _encode(self, source: RawFile, device: Device, write: Callable[[bytes | memoryview], Any]) -> int:
-        return encode(source, write, threads=self._center.options.nfc_threads, name=device.file).grains
+    def _encode(self, source: RawFile, write: Callable[[bytes | memoryview], Any]) -> int:
+        return encode(source, write, threads=self._center.options.nfc_threads, name=self._device.file).grains
 
-    def run(self, source: RawFile | None, device: Device, fault: Fault | None) -> None:
+    def run(self, fault: Fault | None) -> None:
         """Send it all; raises StreamEndedError when it must break off."""
         self._fault = fault
         grains = 0
-        if source is None:
+        if self._source is None:
             self._write(bytes(NVRAM_BYTES))
         else:
-            grains = self._encode(source, device, self._write)
+            grains = self._encode(self._source, self._write)
         self._flush()
         if self.chunked:
             self._send(b"0\r\n\r\n")
-        digest = (self._sha1 if device.digest == "sha1" else self._digest).hexdigest()
-        device.sent = (self._total, self._sha1.hexdigest(), digest, grains << 16)
+        digest = (self._sha1 if self._sha256 is None else self._sha256).hexdigest()
+        self._device.sent = (self._total, self._sha1.hexdigest(), digest, grains << 16)
 
     def _write(self, piece: bytes | memoryview) -> None:
         self._pending += piece
@@ -119,7 +128,8 @@ class Stream:
         if piece:
             self._pace.spend(len(piece))
             self._sha1.update(piece)
-            self._digest.update(piece)
+            if self._sha256 is not None:
+                self._sha256.update(piece)
             self._total += len(piece)
             self._send(b"%x\r\n%b\r\n" % (len(piece), piece) if self.chunked else piece)
 

@@ -65,7 +65,10 @@ class Selector:
         if isinstance(node, View) and spec.path == "view":
             yield from node.members()
             return
-        value = read(node, spec.path)
+        check_path(spec.type, spec.path)
+        value, declared = read_typed(node, spec.path)
+        if not issubclass(getattr(declared, "Item", declared), VmomiSupport.ManagedObject):
+            raise invalid(spec.path)
         for ref in value if isinstance(value, list) else [value]:
             managed = None if ref is None else self._objects.get(ref._moId)
             if managed is not None and self._center.privileges.held("System.View", managed):
@@ -124,13 +127,8 @@ def steps_of(path: str) -> tuple[tuple[str, str | int | None], ...]:
     return tuple((name, text or (int(number) if number else None)) for name, text, number in STEP.findall(path))
 
 
-def read(managed: Managed, path: str, heads: dict[str, Any] | None = None) -> Any:
-    """The value at a property path, None when unset; ``heads`` keeps top-level values between calls."""
-    return read_typed(managed, path, heads)[0]
-
-
 def read_typed(managed: Managed, path: str, heads: dict[str, Any] | None = None) -> tuple[Any, type]:
-    """(value, its declared type) at a property path."""
+    """(value, its declared type) at a property path; ``heads`` keeps top-level values from call to call."""
     steps = steps_of(path)
     head = steps[0][0]
     if heads is None or head not in heads:

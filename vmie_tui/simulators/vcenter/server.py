@@ -55,12 +55,15 @@ class Service:
 class VCenterSimulator:
     """A vCenter 8 on loopback. Content of disks lives below ``root`` and survives a restart.
 
-    Keyword options beyond those named are the fields of `Options`. Faults (`Faults.add`, ``POST /_sim/faults``) are
-    looked up by SOAP method name, "nfc:GET", "nfc:HEAD", "folder:GET" or "folder:HEAD"; actions:
+    With ``nfc_tls`` disk data comes from a port of its own with that certificate, as from an ESXi host whose
+    certificate only the thumbprint vouches for. Keyword options beyond those named are the fields of `Options`.
+    Faults (`Faults.add`, ``POST /_sim/faults``) are looked up by SOAP method name, "nfc:GET", "nfc:HEAD",
+    "folder:GET" or "folder:HEAD"; actions:
 
     - SOAP: ``error`` (``code`` a fault type such as NoPermission), ``delay``, ``reset``, ``expire`` (the session);
       ``task-error`` on a ``_Task`` method; ``missing`` on RetrievePropertiesEx (per object, NotAuthenticated or
-      ``code``); ``lease-error`` on ExportVm (the lease fails while initializing).
+      ``code``); ``lease-error`` on ExportVm and ExportSnapshot (the lease fails while
+      initializing).
     - ``nfc:GET``: ``lose-lease``, ``reset``, ``truncate``, ``delay`` after ``after`` bytes; ``error`` with ``status``.
     - ``folder:*``: ``error`` with ``status``, ``reset``, ``delay``.
 
@@ -77,6 +80,7 @@ class VCenterSimulator:
         password: str = DEFAULT_PASSWORD,
         port: int = 0,
         clock: SimClock | None = None,
+        nfc_tls: TlsFiles | None = None,
         **options: Any,
     ) -> None:
         self.host = "localhost"
@@ -87,17 +91,13 @@ class VCenterSimulator:
         self.options = self.center.options
         self.faults: Faults = self.center.faults
         self.stats: Stats = self.center.stats
-        certificate = ssl.PEM_cert_to_DER_cert(
-            tls.chain.read_text().split("-----END CERTIFICATE-----")[0] + "-----END CERTIFICATE-----\n"
-        )
-        self.thumbprint = _colons(hashlib.sha1(certificate).hexdigest())  # noqa: S324 - what vSphere shows
-        self.thumbprint_sha256 = _colons(hashlib.sha256(certificate).hexdigest())
-        self.center.thumbprint = self.thumbprint
+        self.thumbprint, self.thumbprint_sha256 = thumbprints(tls)
+        self._nfc_tls = nfc_tls
+        self.center.thumbprint = self.thumbprint if nfc_tls is None else thumbprints(nfc_tls)[0]
         names = ",".join(site.name for site in fleet.datacenters)
         self.center.instance_uuid = str(uuid.uuid5(SPACE, f"vcenter {names}"))
         self.stopped = threading.Event()
-        self._server: Server | None = None
-        self._thread: threading.Thread | None = None
+        self._servers: list[tuple[Server, threading.Thread]] = []
         self._controls = Controls(self)
         self._assemble(fleet)
 
@@ -154,26 +154,33 @@ class VCenterSimulator:
 
     def start(self) -> None:
         """Listen; `port` then says where."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.tls.chain, self.tls.key)
-        self._server = Server(self.port, context, self)
-        self.port = self.center.port = self._server.server_address[1]
+        self.stopped.clear()
+        front = self._listen(self.port, self.tls)
+        self.port = front.server_address[1]
+        behind = front if self._nfc_tls is None else self._listen(0, self._nfc_tls)
+        self.center.nfc_port = behind.server_address[1]
         self.center.later.start()
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.1,), name="vcenter-http", daemon=True
-        )
-        self._thread.start()
+
+    def _listen(self, port: int, tls: TlsFiles) -> Server:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls.chain, tls.key)
+        server = Server(port, context, self)
+        thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="vcenter-http", daemon=True)
+        thread.start()
+        self._servers.append((server, thread))
+        return server
 
     def stop(self) -> None:
         """Close every connection and stop; disk contents stay."""
         self.stopped.set()
         self.dispatcher.stop()
         self.center.later.stop()
-        if self._server is not None and self._thread is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server.close_all()
-            self._thread.join()
+        for server, thread in self._servers:
+            server.shutdown()
+            server.server_close()
+            server.close_all()
+            thread.join()
+        self._servers.clear()
 
     def __enter__(self) -> Self:
         self.start()
@@ -257,8 +264,12 @@ class VCenterSimulator:
         return self._controls.answer(method, path, query, body)
 
 
-def _colons(text: str) -> str:
-    return ":".join(text[at : at + 2] for at in range(0, len(text), 2)).upper()
+def thumbprints(tls: TlsFiles) -> tuple[str, str]:
+    """SHA-1 and SHA-256 of a server certificate, as colon-separated hex."""
+    end = "-----END CERTIFICATE-----"
+    certificate = ssl.PEM_cert_to_DER_cert(tls.chain.read_text().split(end)[0] + end + "\n")
+    sha1 = hashlib.sha1(certificate)  # noqa: S324 - what vSphere shows
+    return sha1.digest().hex(":").upper(), hashlib.sha256(certificate).digest().hex(":").upper()
 
 
 def _about(ident: str) -> Any:
