@@ -27,6 +27,8 @@ ATTEMPTS = 6
 CONNECTIONS = 64
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
+READS = ("Describe", "Get", "Head", "List")
+
 PARTS = "s3-parts"  # S3 without retries of its own: the uploader waits between attempts, and can be stopped then
 
 
@@ -46,10 +48,13 @@ class Identity:
 
 
 class Aws:
-    """The clients of one profile. Every method may be called from any thread."""
+    """The clients of one profile. Every method may be called from any thread.
 
-    def __init__(self, session: boto3.session.Session, settings: AwsSettings) -> None:
-        self._session, self.settings = session, settings
+    ``read_only``: every client refuses, before anything is sent, each operation that is not known to only read.
+    """
+
+    def __init__(self, session: boto3.session.Session, settings: AwsSettings, *, read_only: bool = False) -> None:
+        self._session, self.settings, self.read_only = session, settings, read_only
         self._lock = threading.RLock()  # creating clients is not thread-safe in botocore, using them is
         self._clients: dict[tuple[str, str], Any] = {}
 
@@ -76,13 +81,16 @@ class Aws:
     def _make(self, service: str, region: str) -> Any:
         settings, name = self.settings, "s3" if service == PARTS else service
         with aws_call(f"open a session for {name}", region):
-            return self._session.client(
+            client = self._session.client(
                 name,
                 region_name=region,
                 endpoint_url=settings.endpoint_url,
                 verify=str(settings.ca_bundle) if settings.ca_bundle else None,
                 config=client_config(service, settings.endpoint_url),
             )
+        if self.read_only:
+            client.meta.events.register_first("provide-client-params", refuse_writes)
+        return client
 
     def identity(self) -> Identity:
         """Ask STS who we are: proves that the credentials work. LOGIN when they do not."""
@@ -97,6 +105,16 @@ class Aws:
             clients, self._clients = list(self._clients.values()), {}
         for client in clients:
             client.close()
+
+
+def refuse_writes(model: Any, **_: Any) -> None:
+    """Event handler of read-only clients. Raises ServiceError REFUSED for any operation that may change something."""
+    if not model.name.startswith(READS):
+        raise ServiceError(
+            ErrorKind.REFUSED,
+            f"the profile is read-only, so {model.name} is not sent",
+            remedy="Use a profile without 'read_only = true'",
+        )
 
 
 def _ahead_of(stamp: str) -> float:
@@ -130,7 +148,7 @@ def client_config(service: str, endpoint_url: str | None) -> Config:
     return Config(**options)
 
 
-def open_session(settings: AwsSettings) -> Aws:
+def open_session(settings: AwsSettings, *, read_only: bool = False) -> Aws:
     """The session these settings describe; AWS is only asked where the credentials themselves need it (SSO, roles).
 
     Raises ServiceError LOGIN when there are no credentials, or they have expired and cannot be renewed; TLS when the
@@ -151,7 +169,7 @@ def open_session(settings: AwsSettings) -> Aws:
             subject=settings.profile or "",
             remedy=SIGN_IN,
         )
-    return Aws(session, settings)
+    return Aws(session, settings, read_only=read_only)
 
 
 def _configured(settings: AwsSettings) -> botocore.session.Session:
