@@ -97,7 +97,7 @@ class JobContext:
 
         with self._lock:
             if self._aws is None:
-                self._aws = open_session(self.profile.aws)
+                self._aws = open_session(self.profile.aws, read_only=self.profile.read_only)
             return self._aws
 
     @property
