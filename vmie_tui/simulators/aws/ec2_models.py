@@ -163,6 +163,6 @@ class Ec2Models:
         with self.lock:
             try:
                 found = kms_backends[self.account][region].describe_key(key)
-            except ServiceException:
+            except (ServiceException, KeyError):  # moto looks the id up without asking whether it is there
                 return None
             return str(found.arn) if found.key_state == "Enabled" else None

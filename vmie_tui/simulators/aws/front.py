@@ -58,6 +58,7 @@ class Server(ThreadingHTTPServer):
             self._context.minimum_version = ssl.TLSVersion.TLSv1_2
             self._context.load_cert_chain(tls.chain, tls.key)
         self._open: set[socket.socket] = set()
+        self._broken: set[socket.socket] = set()
         self._lock = threading.Lock()
         super().__init__(("127.0.0.1", port), Front)
 
@@ -74,7 +75,18 @@ class Server(ThreadingHTTPServer):
     def shutdown_request(self, request: Any) -> None:
         with self._lock:
             self._open.discard(request)
-        super().shutdown_request(request)
+            broken = request in self._broken
+            self._broken.discard(request)
+        if broken:
+            self.close_request(request)
+        else:
+            super().shutdown_request(request)
+
+    def reset(self, connection: socket.socket) -> None:
+        """Let the connection end with a reset, as a broken network does, instead of a goodbye."""
+        with self._lock, contextlib.suppress(OSError):
+            self._broken.add(connection)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         LOG.debug("a connection of the simulated AWS ended", exc_info=True)
@@ -134,7 +146,8 @@ class Front(BaseHTTPRequestHandler):
             self._settle(body)
             self._send(reply, request)
         except (Disconnect, ConnectionError):
-            self._cut()
+            self.close_connection = True
+            self.server.reset(self.connection)
         finally:
             self._expects = False
 
@@ -148,13 +161,6 @@ class Front(BaseHTTPRequestHandler):
             self.close_connection = True
         else:
             body.drain()
-
-    def _cut(self) -> None:
-        """Close with a reset, as a broken network does."""
-        self.close_connection = True
-        with contextlib.suppress(OSError):
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.shutdown(socket.SHUT_RDWR)
 
     # what to answer
 

@@ -106,6 +106,11 @@ class ImportTask:
             return self.doom[1]
         return self.failure[1] if self.failure is not None and self.failure[0] == phase.gate else ""
 
+    @property
+    def shown(self) -> list[Detail]:
+        """The disks as AWS tells them: nothing is known of their content while the task is pending."""
+        return self.details if self.index else [Detail(source) for source in self.sources]
+
     def progress(self, now: float) -> int:
         phase = self.phases[self.index]
         part = min(1.0, max(0.0, (now - self.entered) / phase.seconds))

@@ -258,7 +258,7 @@ def _image_view(task: ImportTask, response: Any, now: float) -> dict[str, Any]:
                 "UserBucket": _bucket(detail.source),
             }
         )
-        for number, detail in enumerate(task.details)
+        for number, detail in enumerate(task.shown)
     ]
     return _shown(
         {
@@ -283,7 +283,7 @@ def _image_view(task: ImportTask, response: Any, now: float) -> dict[str, Any]:
 
 
 def _snapshot_view(task: ImportTask, response: Any, now: float) -> dict[str, Any]:
-    spec, detail = task.spec, task.details[0]
+    spec, detail = task.spec, task.shown[0]
     shown = {
         "Description": detail.source.description,
         "DiskImageSize": detail.size,

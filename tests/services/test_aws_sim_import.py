@@ -1,0 +1,222 @@
+"""The simulated VM import reads the bytes it is given, walks the documented states and fails with documented texts."""
+
+from __future__ import annotations
+
+import io
+import struct
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.services.aws_sim import BUCKET, MIB, Kit, linux_disk, refused, running, sha256
+from vmie_tui.model import facts
+from vmie_tui.simulators.control import TlsFiles
+
+OVF = """<?xml version="1.0"?><Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1"
+ xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1"><References>
+ <File ovf:id="f1" ovf:href="a.vmdk" {more}/><File ovf:id="f2" ovf:href="b.vmdk"/></References>
+ <DiskSection><Info/><Disk ovf:diskId="d1" ovf:fileRef="f1"/><Disk ovf:diskId="d2" ovf:fileRef="f2"/></DiskSection>
+</Envelope>"""
+
+
+@pytest.fixture(scope="module")
+def kit(tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kit]:
+    with running(tls, tmp_path_factory.mktemp("import")) as kit:
+        yield kit
+
+
+@pytest.fixture(scope="module")
+def disk(kit: Kit) -> tuple[bytes, bytes]:
+    raw, vmdk = linux_disk(kit.folder)
+    kit.put("disk.vmdk", vmdk)
+    kit.put("disk.raw", raw)
+    return raw, vmdk
+
+
+def message(ident: str) -> str:
+    return str(facts.error(ident)["message"])
+
+
+def test_a_vmdk_becomes_an_image_whose_snapshot_is_byte_equal(kit: Kit, disk: tuple[bytes, bytes]) -> None:
+    tags = [{"ResourceType": "import-image-task", "Tags": [{"Key": "job", "Value": "7"}]}]
+    kit.sim.clock.speed = 0.0
+    try:
+        first = kit.import_image(
+            "disk.vmdk", Description="web", LicenseType="BYOL", BootMode="uefi", TagSpecifications=tags
+        )
+        assert (first["Status"], first["StatusMessage"], first["Progress"]) == ("active", "pending", "2")
+        assert first["SnapshotDetails"][0]["DiskImageSize"] == 0.0
+    finally:
+        kit.sim.clock.speed = 60.0
+    task = kit.ended(first["ImportTaskId"])
+    assert task["Status"] == "completed" and "Progress" not in task and "StatusMessage" not in task
+    [detail] = task["SnapshotDetails"]
+    assert detail["DiskImageSize"] == float(len(disk[1]))
+    assert sha256(kit.snapshot_bytes(detail["SnapshotId"], len(disk[0]))) == sha256(disk[0])
+    assert task["Tags"] == [{"Key": "job", "Value": "7"}]
+    ec2 = kit.client("ec2")
+    [image] = ec2.describe_images(ImageIds=[task["ImageId"]])["Images"]
+    assert image["Name"] == first["ImportTaskId"] and image["State"] == "available"
+    assert (image["BootMode"], image["PlatformDetails"]) == ("uefi", "Linux/UNIX")
+    [mapping] = image["BlockDeviceMappings"]
+    assert (mapping["DeviceName"], mapping["Ebs"]["SnapshotId"]) == ("/dev/sda1", detail["SnapshotId"])
+    [snapshot] = ec2.describe_snapshots(SnapshotIds=[detail["SnapshotId"]])["Snapshots"]
+    assert snapshot["Description"] == f"Created by AWS-VMImport service for {first['ImportTaskId']}"
+    assert (snapshot["VolumeSize"], snapshot["State"]) == (1, "completed")
+    with refused("InvalidSnapshot.InUse"):
+        ec2.delete_snapshot(SnapshotId=detail["SnapshotId"])
+    ec2.create_tags(Resources=[task["ImageId"], detail["SnapshotId"]], Tags=[{"Key": "vm", "Value": "web-01"}])
+    found = ec2.describe_images(Owners=["self"], Filters=[{"Name": "tag:vm", "Values": ["web-01"]}])["Images"]
+    assert [image["ImageId"] for image in found] == [task["ImageId"]]
+
+
+def test_the_states_come_in_their_order(kit: Kit, disk: tuple[bytes, bytes]) -> None:
+    ident = kit.import_image("disk.vmdk")["ImportTaskId"]
+    seen: list[tuple[str, int]] = []
+    while (task := kit.image_task(ident))["Status"] == "active":
+        seen.append((task["StatusMessage"], int(task["Progress"])))
+        kit.sim.clock.advance(7)
+    messages = list(dict.fromkeys(text for text, _ in seen))
+    assert messages[:1] == ["pending"] and messages[-2:] == ["booting", "preparing ami"]
+    order = ["pending", "validating", "validated", "converting", "updating", "booting", "preparing ami"]
+    assert messages == [text for text in order if text in messages]
+    assert [percent for _, percent in seen] == sorted(percent for _, percent in seen)
+    kit.ended(ident)
+
+
+@pytest.mark.parametrize("format", ["VMDK", "RAW"])
+def test_import_snapshot(kit: Kit, disk: tuple[bytes, bytes], format: str) -> None:
+    started = kit.import_snapshot(f"disk.{format.lower()}", format, Description="My server VM")
+    assert started["SnapshotTaskDetail"]["Progress"] == "3"
+    detail = kit.ended(started["ImportTaskId"])
+    assert detail["Status"] == "completed" and "Progress" not in detail
+    assert kit.snapshot_bytes(detail["SnapshotId"], len(disk[0])) == disk[0]
+
+
+def test_snapshot_then_register_image(kit: Kit, disk: tuple[bytes, bytes]) -> None:
+    ident = kit.ended(kit.import_snapshot("disk.vmdk")["ImportTaskId"])["SnapshotId"]
+    ec2 = kit.client("ec2")
+    mapping = {"DeviceName": "/dev/xvda", "Ebs": {"SnapshotId": ident, "VolumeType": "gp3"}}
+    spec = {"Name": "registered", "RootDeviceName": "/dev/xvda", "Architecture": "x86_64", "BootMode": "uefi"}
+    image = ec2.register_image(BlockDeviceMappings=[mapping], EnaSupport=True, VirtualizationType="hvm", **spec)
+    [found] = ec2.describe_images(ImageIds=[image["ImageId"]])["Images"]
+    assert found["RootDeviceName"] == "/dev/xvda" and found["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"] == ident
+    with refused("InvalidAMIName.Duplicate"):
+        ec2.register_image(BlockDeviceMappings=[mapping], **spec)
+    mapping["Ebs"]["SnapshotId"] = "snap-0123456789abcdef0"
+    with refused("InvalidSnapshot.NotFound"):
+        ec2.register_image(BlockDeviceMappings=[mapping], **{**spec, "Name": "another"})
+
+
+def ova(path: Path, members: list[tuple[str, bytes]]) -> bytes:
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, content in members:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return path.read_bytes()
+
+
+def test_an_ova_with_two_disks(kit: Kit, disk: tuple[bytes, bytes]) -> None:
+    text = OVF.format(more="").encode()
+    kit.put("two.ova", ova(kit.folder / "two.ova", [("vm.ovf", text), ("a.vmdk", disk[1]), ("b.vmdk", disk[1])]))
+    task = kit.ended(kit.import_image("two.ova", "OVA")["ImportTaskId"])
+    assert task["Status"] == "completed", task
+    for detail in task["SnapshotDetails"]:
+        assert kit.snapshot_bytes(detail["SnapshotId"], len(disk[0])) == disk[0]
+    [image] = kit.client("ec2").describe_images(ImageIds=[task["ImageId"]])["Images"]
+    assert [mapping["DeviceName"] for mapping in image["BlockDeviceMappings"]] == ["/dev/sda1", "/dev/sdb"]
+
+
+def bad_ova(kit: Kit, vmdk: bytes, order: str) -> bytes:
+    text = OVF.format(more='ovf:chunkSize="1000"' if order == "chunked" else "").encode()
+    members = [("vm.ovf", text), ("a.vmdk", vmdk), ("b.vmdk", vmdk)]
+    return ova(kit.folder / "bad.ova", members[::-1] if order == "ovf last" else members)
+
+
+def vhd(raw: bytes, kind: int = 2) -> bytes:
+    """A fixed VHD; ``kind`` 4 claims to be differencing."""
+    footer = bytearray(512)
+    struct.pack_into(">8sIIQ", footer, 0, b"conectix", 2, 0x10000, 0xFFFFFFFFFFFFFFFF)
+    struct.pack_into(">QQII", footer, 40, len(raw), len(raw), 0, kind)
+    struct.pack_into(">I", footer, 64, ~sum(footer) & 0xFFFFFFFF)
+    return raw + bytes(footer)
+
+
+def test_a_fixed_vhd(kit: Kit, disk: tuple[bytes, bytes]) -> None:
+    kit.put("disk.vhd", vhd(disk[0]))
+    detail = kit.ended(kit.import_snapshot("disk.vhd", "VHD")["ImportTaskId"])
+    assert kit.snapshot_bytes(detail["SnapshotId"], len(disk[0]) + 512) == disk[0] + bytes(512)
+
+
+def failing(kit: Kit, raw: bytes, vmdk: bytes) -> dict[str, tuple[str, bytes, str]]:
+    """Name -> (format, object, documented text)."""
+    sparse = bytearray(vmdk)
+    struct.pack_into("<I", sparse, 8, 3)  # flags without compression and markers: monolithicSparse
+    damaged = bytearray(vmdk)
+    damaged[len(vmdk) // 2 : len(vmdk) // 2 + 4096] = bytes(4096)
+    return {
+        "not stream-optimized": ("VMDK", bytes(sparse), message("E04")),
+        "no VMDK at all": ("VMDK", raw, message("E04")),
+        "cut short": ("VMDK", vmdk[: len(vmdk) // 2], message("E10")),
+        "damaged": ("VMDK", bytes(damaged), message("E10")),
+        "chunked OVA": ("OVA", bad_ova(kit, vmdk, "chunked"), message("E03")),
+        "OVF not first": ("OVA", bad_ova(kit, vmdk, "ovf last"), "Unsupported OVA format"),
+        "no OVA at all": ("OVA", raw, "Unsupported OVA format"),
+        "differencing VHD": ("VHD", vhd(raw, 4), message("E09")),
+        "no system": ("RAW", bytes(2 * MIB), message("E15")),
+    }
+
+
+CASES = (
+    "not stream-optimized",
+    "no VMDK at all",
+    "cut short",
+    "damaged",
+    "chunked OVA",
+    "OVF not first",
+    "no OVA at all",
+    "differencing VHD",
+    "no system",
+)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_bytes_fail_with_the_documented_text(kit: Kit, disk: tuple[bytes, bytes], case: str) -> None:
+    format, content, text = failing(kit, *disk)[case]
+    before = {item["SnapshotId"] for item in kit.client("ec2").describe_snapshots(OwnerIds=["self"])["Snapshots"]}
+    kit.put(f"bad/{case}", content)
+    task = kit.ended(kit.import_image(f"bad/{case}", format)["ImportTaskId"])
+    assert task["Status"] == "deleted" and text in task["StatusMessage"], task
+    assert "ImageId" not in task
+    after = {item["SnapshotId"] for item in kit.client("ec2").describe_snapshots(OwnerIds=["self"])["Snapshots"]}
+    assert after == before, "a failed import leaves nothing behind"
+
+
+def test_a_missing_object_and_a_wrong_licence_fail_the_task(kit: Kit, disk: tuple[bytes, bytes]) -> None:
+    assert "404 Not Found" in kit.ended(kit.import_image("nothing.vmdk")["ImportTaskId"])["StatusMessage"]
+    failed = kit.ended(kit.import_image("disk.vmdk", LicenseType="AWS")["ImportTaskId"])
+    assert failed["Status"] == "deleted" and "license type AWS" in failed["StatusMessage"]
+    usage = kit.ended(kit.import_image("disk.vmdk", UsageOperation="RunInstances:0002")["ImportTaskId"])
+    assert usage["Status"] == "deleted"
+
+
+@pytest.mark.parametrize("ident", ["E05", "E21", "E23"])
+def test_a_task_can_be_told_to_fail(kit: Kit, disk: tuple[bytes, bytes], ident: str) -> None:
+    fault: dict[str, Any] = {"operation": "ImportImage", "action": "fail-task", "code": ident, "match": "disk.vmdk"}
+    kit.control("POST", "faults", fault)
+    task = kit.ended(kit.import_image("disk.vmdk")["ImportTaskId"])
+    assert (task["Status"], task["StatusMessage"]) == ("deleted", message(ident))
+
+
+def test_encryption_and_an_existing_snapshot_as_source(kit: Kit, disk: tuple[bytes, bytes]) -> None:
+    ident = kit.ended(kit.import_snapshot("disk.vmdk", Encrypted=True)["ImportTaskId"])["SnapshotId"]
+    ec2 = kit.client("ec2")
+    assert ec2.describe_snapshots(SnapshotIds=[ident])["Snapshots"][0]["Encrypted"] is True
+    started = ec2.import_image(DiskContainers=[{"SnapshotId": ident, "DeviceName": "/dev/sda1"}])
+    task = kit.ended(started["ImportTaskId"])
+    assert kit.snapshot_bytes(task["SnapshotDetails"][0]["SnapshotId"], len(disk[0])) == disk[0]
+    assert kit.client("s3").list_objects_v2(Bucket=BUCKET)["KeyCount"] > 0
