@@ -78,7 +78,6 @@ def serve_vcenter(root: Path, mib: int, disks: int, pipe: Any) -> None:
 
 def serve_aws(root: Path, pipe: Any) -> None:
     from vmie_tui.simulators.aws.server import AwsSimulator
-
     from vmie_tui.simulators.control import make_tls
 
     tls = make_tls(root / "tls-a")

@@ -41,7 +41,8 @@ class StageView:
 class DiskProgress:
     """One disk's transfer. All sizes are bytes on the wire but ``capacity``; ``rate`` is bytes a second.
 
-    ``done`` is absolute and may go down on a retry. ``total`` is 0 while unknown: hosts often do not say (trap 6).
+    ``done`` is absolute and may go down on a retry. ``total`` is 0 while unknown: hosts often do not say (trap 6), then
+    it is estimated from how far the disk was read.
     ``skipped`` counts bytes found already uploaded by an earlier run.
     """
 
