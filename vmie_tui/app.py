@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
-from textual.app import App
 from textual.binding import BindingType
 from textual.message import Message
 from textual.reactive import reactive
@@ -24,6 +23,7 @@ from vmie_tui.model.job import JobView, WorkerStatus
 from vmie_tui.screens.actions import APP, bindings
 from vmie_tui.screens.backend import AwsStatus, Backend, LiveBackend
 from vmie_tui.screens.base import FrameScreen, problem_of
+from vmie_tui.screens.keys import OrderedKeys
 from vmie_tui.screens.palette import ActionProvider
 from vmie_tui.screens.theme import ANSI_VARIABLES, THEME, VARIABLES
 from vmie_tui.widgets.frame import Health, Part, Status, TitleBar
@@ -47,7 +47,7 @@ def _jobs() -> Screen[bool]:
     return JobsScreen()
 
 
-class VmieApp(App[int]):
+class VmieApp(OrderedKeys):
     """Give it any `Backend`; ``now`` is the clock (aware times)."""
 
     TITLE = "vmie-tui"
@@ -147,7 +147,7 @@ class VmieApp(App[int]):
         elif worker.running or worker.queued:
             part = Part("worker", Health.BAD, "is not running; start it with: vmie-tui worker")
         else:
-            part = Part("worker", Health.OFF, "starts with the first job")
+            part = Part("worker", Health.OFF, "off")
         self.status = replace(self.status, worker=part)
 
     @on(JobsUnread)
@@ -162,7 +162,7 @@ class VmieApp(App[int]):
 
     def vcenter_ok(self) -> None:
         user = self.backend.profile.vcenter_user.split("@")[0]
-        self.status = replace(self.status, vcenter=replace(self.status.vcenter, health=Health.OK, text=user))
+        self.status = replace(self.status, vcenter=replace(self.status.vcenter, health=Health.OK, text="", extra=user))
 
     def vcenter_bad(self, problem: Problem) -> None:
         text = problem.what + (": press L" if problem.kind is ErrorKind.LOGIN else ": press r")
@@ -179,8 +179,7 @@ class VmieApp(App[int]):
     def _aws_known(self, event: AwsKnown) -> None:
         region = self.backend.profile.region
         if event.status is not None:
-            text = " ".join((event.status.account, region, event.status.user))
-            part = Part("aws", Health.OK, text)
+            part = Part("aws", Health.OK, f"{event.status.account} {region}", event.status.user)
         else:
             reason = event.problem.what if event.problem else ""
             part = Part("aws", Health.BAD, f"{reason}: press L")

@@ -24,7 +24,6 @@ class Action:
     hint: str = ""
     shown: str = ""
     palette: bool = True
-    priority: bool = False
 
     @property
     def key(self) -> str:
@@ -100,7 +99,6 @@ def bindings(*groups: tuple[Action, ...]) -> list[Binding]:
             key_display=action.key,
             tooltip=action.tooltip,
             id=action.id,
-            priority=action.priority,
         )
         for group in groups
         for action in group

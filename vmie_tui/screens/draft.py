@@ -191,11 +191,9 @@ def aws_command(plan: ImportPlan, machine: Machine) -> str:
     """The AWS CLI call that would import the machine's disks once they lie in the bucket."""
     folder = f"{plan.prefix}{NOT_IN_AMI_NAME.sub('-', machine.name)}"
     disks = [
-        {
-            "Description": disk.label,
-            "Format": plan.upload_format.value,
-            "UserBucket": {"S3Bucket": plan.bucket, "S3Key": f"{folder}/disk-{number}.vmdk"},
-        }
+        f'{{"Description":{_json(disk.label)},"Format":"{plan.upload_format.value}",\n     "UserBucket":'
+        + _json({"S3Bucket": plan.bucket, "S3Key": f"{folder}/disk-{number}.vmdk"})
+        + "}"
         for number, disk in enumerate(machine.disks, 1)
     ]
     options: list[tuple[str, str]] = [("--region", plan.region), ("--description", plan.description)]
@@ -210,8 +208,13 @@ def aws_command(plan: ImportPlan, machine: Machine) -> str:
     words = [f"{name} {shlex.quote(value)}" for name, value in options]
     if plan.encrypted:
         words.append("--encrypted" + (f" --kms-key-id {shlex.quote(plan.kms_key_id)}" if plan.kms_key_id else ""))
-    words.append(f"--disk-containers {shlex.quote(json.dumps(disks, ensure_ascii=False, separators=(',', ':')))}")
+    containers = "[\n    " + ",\n    ".join(disks) + "]"
+    words.append(f"--disk-containers {shlex.quote(containers)}")
     return " \\\n  ".join(["aws ec2 import-image", *words])
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def aws_commands(plans: Sequence[ImportPlan], machines: Sequence[Machine]) -> str:

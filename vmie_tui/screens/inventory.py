@@ -32,7 +32,7 @@ class FilterInput(Input):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "screen.clear", "Clear filter"),
-        Binding("down", "screen.leave_filter", "To the table"),
+        Binding("down,enter", "screen.leave_filter", "To the table"),
     ]
 
 
@@ -200,21 +200,21 @@ class InventoryScreen(FrameScreen):
 
     def action_filter(self) -> None:
         self.add_class("-editing")
-        self.query_one(FilterInput).focus()
+        self.set_focus(self.query_one(FilterInput))
 
     def action_leave_filter(self) -> None:
         self.remove_class("-editing")
-        self.table.focus()
+        self.set_focus(self.table)
 
     @on(Input.Changed, "#filter")
     def _filter_changed(self, event: Input.Changed) -> None:
         self._words = event.value
+        here = self.table.current
         self._apply()
         self._show_empty()
-
-    @on(Input.Submitted, "#filter")
-    def _filter_kept(self) -> None:
-        self.action_leave_filter()
+        now = self.table.current
+        if here and now and now.machine.moid != here.machine.moid:
+            self.table.move_to(0)
 
     def action_clear(self) -> None:
         """One thing at a time: the filter, the folder, the selection."""
@@ -234,19 +234,24 @@ class InventoryScreen(FrameScreen):
         if event.column in SORT_KEYS:
             self._reverse = not self._reverse if event.column == self._sort else False
             self._sort = event.column
-            self._apply()
-            self.table.repaint()
+            self._sort_again()
 
     def action_sort(self) -> None:
         shown = [column.key for column, _ in self.table.columns() if column.key in SORT_KEYS]
         self._sort = shown[(shown.index(self._sort) + 1) % len(shown)] if self._sort in shown else shown[0]
         self._reverse = self._sort in {"verdict", "size", "disks"}
-        self._apply()
-        self.table.repaint()
+        self._sort_again()
 
     def action_reverse(self) -> None:
         self._reverse = not self._reverse
+        self._sort_again()
+
+    def _sort_again(self) -> None:
+        """The cursor stays on its VM, or at the top when it was there."""
+        at_top = self.table.cursor == 0
         self._apply()
+        if at_top:
+            self.table.move_to(0)
         self.table.repaint()
 
     def action_tree(self) -> None:

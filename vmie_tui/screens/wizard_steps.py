@@ -250,5 +250,5 @@ class ReviewStep(Step):
         text = aws_commands(self.draft.plans(), self.draft.machines)
         for row in text.strip().split("\n"):
             indent = len(row) - len(row.lstrip())
-            lines += paragraph(row.strip(), cells, "info", ((" " * (indent + 1), ""),)) if row.strip() else [()]
+            lines += paragraph(row.strip(), cells, "info", ((" " * (indent + 1), ""),))
         return lines

@@ -10,7 +10,7 @@ from textual import events
 from textual.message import Message
 
 from vmie_tui.widgets.lines import OneLine
-from vmie_tui.widgets.text import Cell, clean, fit, line_width, width
+from vmie_tui.widgets.text import Cell, clean, fit, join, line_width, width
 
 
 class Health(Enum):
@@ -22,11 +22,15 @@ class Health(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One of vCenter, AWS and the worker: what it is called, how it is, and who or why."""
+    """One of vCenter, AWS and the worker: what it is called, how it is, and who or why.
+
+    ``extra`` is shown where there is room.
+    """
 
     name: str
     health: Health = Health.UNKNOWN
     text: str = ""
+    extra: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,14 @@ class StatusLine(OneLine):
 
     def show_status(self, status: Status) -> None:
         self._status = status
+        room = self.text_width()
+        cells = self._cells(extras=True)
+        if line_width(cells) > room:
+            cells = self._cells(extras=False)
+        self.show(*(_clip(cells, room) if room else cells))
+
+    def _cells(self, *, extras: bool) -> list[Cell]:
+        status = self._status
         bad = [part for part in status.parts if part.health is Health.BAD]
         cells: list[Cell] = [(" ", "")]
         for number, part in enumerate(bad or status.parts):
@@ -113,12 +125,10 @@ class StatusLine(OneLine):
                 cells.append((" │ ", "rule"))
             text_style = "bad" if bad else "dim"
             cells += [(clean(part.name), ""), (f" {part.health.value}", HEALTH_STYLE[part.health])]
-            if part.text:
-                cells.append((f" {clean(part.text)}", text_style))
-        room = self.text_width()
-        if room and line_width(cells) > room:
-            cells = _clip(cells, room)
-        self.show(*cells)
+            words = join([clean(part.text), clean(part.extra) if extras else ""], " ")
+            if words:
+                cells.append((f" {words}", text_style))
+        return cells
 
 
 def _clip(cells: list[Cell], room: int) -> list[Cell]:

@@ -137,8 +137,8 @@ def stage_line(job: JobView) -> Line:
 
 def stage_time(started: datetime | None, ended: datetime | None, state: StageState) -> str:
     if started and ended and state is not StageState.SKIPPED:
-        return f" {duration((ended - started).total_seconds())}  "
-    return "  "
+        return f" {duration((ended - started).total_seconds())} "
+    return " "
 
 
 def disk_progress(disk: DiskProgress, cells: int) -> Line:

@@ -41,7 +41,7 @@ def finding_lines(finding: Finding, cells: int, *, indent: str = "") -> list[Lin
     """A finding: what, why, the AWS error it saves from, the remedy."""
     glyph, style = GLYPHS[finding.severity]
     subject = f"{finding.subject}: " if finding.subject else ""
-    what = f"{subject}{finding.what}" if finding.subject else finding.what[:1].upper() + finding.what[1:]
+    what = f"{subject}{finding.what}" if finding.subject else _sentence(finding.what)
     why = f" {finding.why}." if finding.why else ""
     first: Line = ((indent, ""), (glyph, style), (" ", ""))
     lines = paragraph(f"{what}.{why}", cells, "", first)
@@ -51,6 +51,11 @@ def finding_lines(finding: Finding, cells: int, *, indent: str = "") -> list[Lin
     if finding.remedy:
         lines += paragraph(f"Remedy: {finding.remedy}.", cells, "info", rest)
     return lines
+
+
+def _sentence(text: str) -> str:
+    """With a capital, unless it begins with a name such as vCenter."""
+    return text if text[1:2].isupper() else text[:1].upper() + text[1:]
 
 
 def disk_line(disk: Disk, cells: int) -> Line:

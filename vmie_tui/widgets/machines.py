@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -61,24 +62,27 @@ def verdict(findings: Iterable[Finding]) -> tuple[str, str, int]:
 
 _SHORTER = (
     ("Microsoft ", ""),
+    ("Red Hat Enterprise Linux Server", "RHEL"),
     ("Red Hat Enterprise Linux", "RHEL"),
     ("SUSE Linux Enterprise Server", "SLES"),
     ("SUSE Linux Enterprise", "SLE"),
     ("GNU/Linux ", ""),
+    ("CentOS Linux", "CentOS"),
+    ("CentOS release", "CentOS"),
+    ("RHEL Server", "RHEL"),
     ("Windows Server", "Win Server"),
     ("Windows", "Win"),
-    ("Linux (64-bit)", "Linux"),
     (" or later", "+"),
-    (" (64-bit)", ""),
     (" (32-bit)", " 32-bit"),
 )
+_IN_BRACKETS = re.compile(r" \([^)]*\)")
 
 
 def short_os(name: str) -> str:
     """A guest's name as it fits a column: ``RHEL 9.4``, ``Win Server 2019``."""
     for long, short in _SHORTER:
         name = name.replace(long, short)
-    return name or "unknown"
+    return _IN_BRACKETS.sub("", name) or "unknown"
 
 
 SORT_KEYS: dict[str, Callable[[MachineRow], Any]] = {
