@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from vmie_tui.jobs.control import Controls, JobControl, Paused
 from vmie_tui.jobs.progress import Rate, UploadProgress
@@ -128,6 +130,21 @@ def test_a_full_disk_is_said_in_words(tmp_path: Path) -> None:
     assert raised.value.problem.remedy
 
 
+def test_a_database_that_cannot_grow_is_said_in_words(store: Store) -> None:
+    @sa.event.listens_for(store.engine, "connect")
+    def _small(connection: Any, _record: Any) -> None:
+        connection.execute("PRAGMA max_page_count=1")  # SQLite then answers as on a full disk
+
+    store.engine.dispose()
+    with pytest.raises(ServiceError) as raised:
+        for _ in range(200):
+            store.create(plan())
+    assert raised.value.kind is ErrorKind.LOCAL
+    assert "full" in raised.value.problem.what
+    assert "Free some space" in raised.value.problem.remedy
+    assert store.views()
+
+
 def test_progress_is_written_at_most_twice_a_second(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     job_id, now = store.create(plan()), [0.0]
     store.set_disks(job_id, [DiskProgress(1, "d", 1000)])
@@ -141,7 +158,7 @@ def test_progress_is_written_at_most_twice_a_second(store: Store, monkeypatch: p
     )
     for _ in range(40):
         now[0] += 0.05
-        progress.sent(1, 10, skipped=False, parts=1)
+        progress.received(1, 10)
     assert len(writes) <= 5
     progress.finish(1, 400)
     (disk,) = store.views()[0].disks
@@ -155,15 +172,18 @@ def test_rate_forgets_what_was_skipped_and_eta_follows(store: Store) -> None:
     progress.add_disk(1, 10_000)
     progress.restart(1, 10_000)
     now[0] += 1
-    progress.sent(1, 4000, skipped=True, parts=1)
+    progress.received(1, 4000)
+    progress.part(1, 4000, skipped=True)
+    progress.received(1, 1000)
+    progress.part(1, 1000, skipped=False)
     now[0] += 1
-    progress.sent(1, 1000, skipped=False, parts=2)
+    progress.received(1, 1000)
     (view,) = store.views()
     (disk,) = view.disks
-    assert (disk.done, disk.skipped) == (5000, 4000)
+    assert (disk.done, disk.skipped) == (6000, 4000)
     assert 0 < disk.rate <= 1000
-    assert view.eta_seconds == pytest.approx(5000 / view.rate)
-    assert progress.share() == 0.5
+    assert view.eta_seconds == pytest.approx(4000 / view.rate)
+    assert progress.share() == 0.6
 
 
 def test_share_by_covered_bytes_when_the_total_is_unknown(store: Store) -> None:
@@ -174,6 +194,9 @@ def test_share_by_covered_bytes_when_the_total_is_unknown(store: Store) -> None:
     progress.restart(1, None)
     progress.covered(1, 250)
     assert progress.share() == 0.25
+    progress.received(1, 100)
+    progress.part(1, 100, skipped=False)
+    assert store.views()[0].disks[0].total in {0, 400}
 
 
 def test_rate_converges() -> None:

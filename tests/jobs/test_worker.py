@@ -11,6 +11,9 @@ import sys
 from tests.helpers import wait_until
 from tests.jobs.conftest import MIB, World
 from vmie_tui.jobs.process import start_worker, worker_environment, worker_pid
+from vmie_tui.jobs.store import Store
+from vmie_tui.model.errors import ErrorKind
+from vmie_tui.model.task import JobState
 
 
 def command(*arguments: str) -> list[str]:
@@ -58,6 +61,20 @@ def test_idle_worker_leaves(world: World) -> None:
     start_worker(world.settings, idle_minutes=0.01)
     wait_until(lambda: worker_pid(world.settings.state_dir) is None, 20, "the idle worker's end")
     world.wait(world.submit("web-01"))
+
+
+def test_job_whose_workflow_is_lost_fails_and_can_be_resumed(world: World) -> None:
+    """As after a disk that was full at the wrong moment."""
+    store = Store(world.settings.state_dir)
+    job_id = store.create(world.plan("web-01"))
+    store.update(job_id, dispatched=1)
+    store.become(job_id, JobState.RUNNING)
+    world.client.ensure_worker()
+    view = world.wait(job_id, JobState.FAILED)
+    assert view.problem is not None
+    assert view.problem.kind is ErrorKind.LOCAL
+    world.client.resume(job_id)
+    world.assert_equal("web-01", world.wait(job_id))
 
 
 def test_files_are_private(world: World) -> None:

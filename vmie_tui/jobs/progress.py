@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from vmie_tui.jobs.store import Store
 
 WRITE_SECONDS = 0.5
 SMOOTH_SECONDS = 4.0  # time constant of the rate's moving average
+ESTIMATE_FROM = 0.01  # share of a disk that must be read before its total is estimated
 UPLOAD_FROM, UPLOAD_TO, IMPORT_TO = 0.02, 0.60, 0.98  # shares of a whole job
 
 
@@ -31,7 +33,7 @@ class Rate:
         elapsed = now - self._last
         if elapsed >= WRITE_SECONDS / 2:
             current = self._pending / elapsed
-            weight = 1 - pow(2.718281828, -elapsed / SMOOTH_SECONDS)
+            weight = 1 - math.exp(-elapsed / SMOOTH_SECONDS)
             self._value = current if self._value is None else self._value + weight * (current - self._value)
             self._last, self._pending = now, 0
         return self._value or 0.0
@@ -39,31 +41,39 @@ class Rate:
 
 @dataclass(slots=True)
 class _Disk:
+    """Figures of one transfer in bytes. ``done``: received from the host, at most a few parts ahead of S3."""
+
     capacity: int
-    total: int = 0
+    announced: int = 0  # what the host said the transfer would have, 0 when it did not
     done: int = 0
     skipped: int = 0
     parts: int = 0
-    covered: int = 0  # highest byte of the disk that was read: a share when the total is unknown
+    covered: int = 0  # highest byte of the disk that was read: the share when nothing was announced
     finished: bool = False
+    skipping: bool = False  # the parts that come now are in S3 already: reading them again is no progress
     rate: Rate = field(default_factory=Rate)
 
     @property
     def share(self) -> float:
         if self.finished:
             return 1.0
-        if self.total:
-            return min(self.done / self.total, 1.0)
+        if self.announced:
+            return min(self.done / self.announced, 1.0)
         return min(self.covered / self.capacity, 1.0) if self.capacity else 0.0
 
     @property
+    def total(self) -> int:
+        """As announced, else estimated from the share of the disk that was read; 0 while that says nothing."""
+        if self.announced or self.finished:
+            return self.announced
+        return max(int(self.done / self.share), self.done) if self.share > ESTIMATE_FROM else 0
+
+    @property
     def left(self) -> float:
-        """Bytes still to come, estimated from the share when the total is unknown."""
+        """Bytes still to come, as well as can be said."""
         if self.finished:
             return 0.0
-        if self.total:
-            return max(self.total - self.done, 0)
-        return self.done * (1 / self.share - 1) if self.share > 0.01 else float(self.capacity)
+        return float(max((self.total or self.capacity) - self.done, 0))
 
 
 class UploadProgress:
@@ -78,25 +88,35 @@ class UploadProgress:
 
     def add_disk(self, key: int, capacity: int, *, total: int = 0, finished: bool = False) -> None:
         with self._lock:
-            self._disks[key] = _Disk(capacity, total, total if finished else 0, finished=finished)
+            rate = Rate(self._clock)
+            self._disks[key] = _Disk(capacity, total, total if finished else 0, finished=finished, rate=rate)
 
     def restart(self, key: int, total: int | None) -> None:
         """A transfer begins, perhaps again: its figures start at zero."""
         with self._lock:
             disk = self._disks[key]
-            disk.total, disk.done, disk.skipped, disk.parts, disk.covered = total or 0, 0, 0, 0, 0
-            disk.rate = Rate(self._clock)
+            disk.announced, disk.done, disk.skipped, disk.parts, disk.covered = total or 0, 0, 0, 0, 0
+            disk.skipping, disk.rate = False, Rate(self._clock)
         self._write(key, force=True)
 
-    def sent(self, key: int, nbytes: int, *, skipped: bool, parts: int) -> None:
+    def received(self, key: int, nbytes: int) -> None:
+        """Bytes came from the host."""
         with self._lock:
             disk = self._disks[key]
             disk.done += nbytes
-            disk.parts = parts
+            if not disk.skipping:
+                disk.rate.add(nbytes)
+        self._write(key)
+
+    def part(self, key: int, nbytes: int, *, skipped: bool) -> None:
+        """A part is in S3; ``skipped`` when it was there already, so that its bytes are no part of the rate."""
+        with self._lock:
+            disk = self._disks[key]
+            disk.parts += 1
             if skipped:
                 disk.skipped += nbytes
-            else:
-                disk.rate.add(nbytes)
+            if skipped != disk.skipping:
+                disk.skipping, disk.rate = skipped, Rate(self._clock)
         self._write(key)
 
     def covered(self, key: int, offset: int) -> None:
@@ -105,7 +125,7 @@ class UploadProgress:
     def finish(self, key: int, size: int) -> None:
         with self._lock:
             disk = self._disks[key]
-            disk.finished, disk.total, disk.done = True, size, size
+            disk.finished, disk.announced, disk.done = True, size, size
         self._write(key, force=True)
 
     def share(self) -> float:

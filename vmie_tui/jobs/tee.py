@@ -64,9 +64,9 @@ class DiskFeed:
     """Fills upload buffers from a disk's stream while its SHA-256 is taken and its VMDK structure is proven.
 
     The consumers get a copy of each piece (a tenth of what hashing it costs), so the uploader owns its buffers alone.
-    ``check`` is called before each read and may raise. ``at_end`` is called once with the SHA-256 and the size of
-    all bytes, before the end is reported: what it raises keeps the upload from being completed. ``on_offset`` hears,
-    in a consumer's thread, up to which byte of the disk the stream has come.
+    ``check`` is called before each read and may raise, ``on_bytes`` after it. ``at_end`` is called once with the
+    SHA-256 and the size of all bytes, before the end is reported: what it raises keeps the upload from being
+    completed. ``on_offset`` hears, in a consumer's thread, up to which byte of the disk the stream has come.
     """
 
     def __init__(
@@ -74,10 +74,12 @@ class DiskFeed:
         stream: Readable,
         *,
         check: Callable[[], None],
+        on_bytes: Callable[[int], None],
         at_end: Callable[[str, int], None],
         on_offset: Callable[[int], None] | None = None,
     ) -> None:
-        self._stream, self._check, self._at_end, self._on_offset = stream, check, at_end, on_offset
+        self._stream, self._check, self._on_bytes = stream, check, on_bytes
+        self._at_end, self._on_offset = at_end, on_offset
         self._hash = hashlib.sha256()
         self._decoder = StreamDecoder(self._grain if on_offset else None, inflate=True)
         self._consumers = (Consumer(self._hash.update, "sha256"), Consumer(self._decoder.feed, "vmdk"))
@@ -112,4 +114,5 @@ class DiskFeed:
         for consumer in self._consumers:
             consumer.put(piece)
         self._size += count
+        self._on_bytes(count)
         return count

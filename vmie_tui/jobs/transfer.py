@@ -143,21 +143,20 @@ class _Meter:
 
     def __init__(self, context: JobContext, progress: UploadProgress, lease: ExportLease, key: int) -> None:
         self._context, self.progress, self._lease, self._key = context, progress, lease, key
-        self._lock = threading.Lock()
-        self._parts = 0
         self.moved = 0
 
     def stop(self) -> None:
         self._context.control.check()
         self._lease.check()
 
-    def sent(self, nbytes: int, *, skipped: bool) -> None:
-        with self._lock:
-            self._parts += 1
-            if not skipped:
-                self.moved += nbytes
-        self.progress.sent(self._key, nbytes, skipped=skipped, parts=self._parts)
+    def received(self, nbytes: int) -> None:
+        self.progress.received(self._key, nbytes)
         self._lease.progress(self.progress.share())
+
+    def sent(self, nbytes: int, *, skipped: bool) -> None:
+        if not skipped:
+            self.moved += nbytes
+        self.progress.part(self._key, nbytes, skipped=skipped)
 
 
 def already_there(context: JobContext, disk: DiskRecord) -> bool:
@@ -234,6 +233,7 @@ def _move(
         with DiskFeed(
             stream,
             check=meter.stop,
+            on_bytes=meter.received,
             at_end=at_end,
             on_offset=None if total else lambda offset: meter.progress.covered(disk.key, offset),
         ) as feed:

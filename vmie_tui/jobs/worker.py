@@ -16,7 +16,7 @@ from vmie_tui.jobs.control import Controls
 from vmie_tui.jobs.process import executor_id, worker_lock
 from vmie_tui.jobs.schema import private_dir
 from vmie_tui.jobs.store import PAUSE, JobRecord, Store
-from vmie_tui.model.errors import VmieError
+from vmie_tui.model.errors import ErrorKind, Problem, VmieError
 from vmie_tui.model.task import JobState
 from vmie_tui.pidlock import PidLock
 from vmie_tui.settings import Settings
@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 
 TICK_SECONDS = 0.25
 BEAT_SECONDS = 2.0
+LOOK_SECONDS = 2.0
 RELEASE_SECONDS = 5.0
+LOST = Problem(
+    ErrorKind.LOCAL,
+    "the work was interrupted and its state could not be saved",
+    remedy="Check that the state folder has free space, then resume the job: it goes on where it stopped",
+    retry_safe=True,
+)
 LOG_BYTES, LOG_FILES = 2_000_000, 3
 ENGINE_LOG = "engine.log"
 FLOW_VERSION = "1"  # of the workflows' shape: a worker takes up only workflows of its own version
@@ -80,7 +87,8 @@ class Worker:
         self._controls = Controls()
         self._executor = executor_id(settings)
         self._started = time.time()
-        self._beaten = 0.0
+        self._beaten = self._looked = 0.0
+        self._suspects: set[str] = set()
         self._busy = time.monotonic()
 
     def on_signal(self, _number: int, _frame: FrameType | None) -> None:
@@ -157,19 +165,42 @@ class Worker:
                 self._store.update(record.id, dispatched=record.attempt)
             elif record.state is JobState.CANCELLING and not self._controls.is_working(record.id):
                 threading.Thread(target=self._clean_up, args=(record.id,), name="clean-up", daemon=True).start()
+        if now - self._looked > LOOK_SECONDS:
+            self._looked = now
+            self._fail_lost(records)
         return records
 
+    def _fail_lost(self, records: list[JobRecord]) -> None:
+        """Jobs that seem to be at work while no workflow is left for them: its end could not be written down."""
+        from vmie_tui.jobs import workflows
+
+        active = {JobState.RUNNING, JobState.QUEUED}
+        lost = {
+            record.id
+            for record in records
+            if record.state in active
+            and record.dispatched == record.attempt
+            and not self._controls.is_working(record.id)
+            and not workflows.is_alive(record.id, record.attempt)
+        }
+        for job_id in lost & self._suspects:  # seen twice: it was not just between two phases
+            threading.Thread(target=self._clean_up, args=(job_id,), name="clean-up", daemon=True).start()
+        self._suspects = lost
+
     def _clean_up(self, job_id: str) -> None:
-        """Cancel a job that no workflow of this process is working on."""
+        """Cancel, or fail, a job that no workflow of this process is working on."""
         from vmie_tui.jobs.context import JobContext
         from vmie_tui.jobs.control import JobControl
-        from vmie_tui.jobs.settle import cancel
+        from vmie_tui.jobs.settle import cancel, fail
 
         with self._controls.working(job_id):
             try:
-                if self._store.record(job_id).state is JobState.CANCELLING:
-                    with JobContext(self._runtime, job_id, JobControl()) as context:
+                with JobContext(self._runtime, job_id, JobControl()) as context:
+                    state = context.record.state
+                    if state is JobState.CANCELLING:
                         cancel(context)
+                    elif state in {JobState.QUEUED, JobState.RUNNING}:
+                        fail(context, LOST)
             except VmieError as error:
                 _log.warning("%s: %s", job_id, error)
 

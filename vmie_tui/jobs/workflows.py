@@ -59,6 +59,18 @@ def dispatch(job_id: str, attempt: int) -> None:
     _enqueue(CHECK, check_phase, job_id, attempt)
 
 
+def is_alive(job_id: str, attempt: int) -> bool:
+    """Whether a phase of this attempt waits in a queue or runs, here or in another process."""
+    found = DBOS.list_workflows(
+        workflow_id_prefix=f"{job_id}.{attempt}.",
+        status=["ENQUEUED", "PENDING", "DELAYED"],
+        load_input=False,
+        load_output=False,
+        limit=1,
+    )
+    return bool(found)
+
+
 def _enqueue(queue: str, phase: Callable[[str, int], None], job_id: str, attempt: int, partition: str = "") -> None:
     with SetWorkflowID(f"{job_id}.{attempt}.{queue}"), SetEnqueueOptions(queue_partition_key=partition or None):
         DBOS.enqueue_workflow(queue, phase, job_id, attempt)
