@@ -199,6 +199,27 @@ def test_the_length_can_be_announced(sim: VCenterSimulator, si: Any) -> None:
     assert int(headers["Content-Length"]) == len(body)
 
 
+def test_a_stream_can_be_prepared_once(sim: VCenterSimulator, si: Any) -> None:
+    sim.options.nfc_prepared = True
+    path = sim.disk_path("web-01", 2000)
+    for change in (None, b"changed"):
+        if change:
+            sim.write_disk("web-01", 2000, 3 << 20, change)
+        lease = ready(machine(si, "web-01").ExportVm())
+        first, second = (get(sim, disks(lease)[0].url)[2] for _ in range(2))
+        assert first == second
+        assert decode(first, path.stat().st_size) == raw(path)
+        lease.HttpNfcLeaseComplete()
+
+
+def test_a_slow_link_gives_the_same_bytes(sim: VCenterSimulator, si: Any) -> None:
+    lease = ready(machine(si, "empty-disk-01").ExportVm())
+    url = disks(lease)[1].url
+    fast = get(sim, url)[2]
+    sim.options.nfc_rate = 1 << 20
+    assert get(sim, url)[2] == fast
+
+
 def test_encrypted_machines_are_not_exported(sim: VCenterSimulator, si: Any) -> None:
     from dataclasses import replace
 

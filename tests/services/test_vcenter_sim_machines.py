@@ -114,6 +114,24 @@ def test_snapshots_make_a_tree(sim: VCenterSimulator, si: Any) -> None:
         _ = third.config
 
 
+def test_a_revert_brings_the_content_back(sim: VCenterSimulator, si: Any) -> None:
+    vm = machine(si, "on")
+    before = raw(sim.disk_path("on", 2000))
+    first = finish(vm.CreateSnapshot_Task("1", "", False, False))
+    sim.write_disk("on", 2000, 0, b"later")
+    since = change_ids(first)[2000]
+    second = finish(vm.CreateSnapshot_Task("2", "", False, False))
+    finish(first.RevertToSnapshot_Task())
+    assert raw(sim.disk_path("on", 2000)) == before
+    assert vm.snapshot.currentSnapshot == first
+    assert vm.runtime.powerState == "poweredOff"
+    third = finish(vm.CreateSnapshot_Task("3", "", False, False))
+    with pytest.raises(vmodl.fault.InvalidArgument):
+        vm.QueryChangedDiskAreas(third, 2000, 0, since)
+    finish(second.RevertToSnapshot_Task())
+    assert raw(sim.disk_path("on", 2000))[:5] == b"later"
+
+
 def test_quiescing_falls_back_where_tools_do_not_run(sim: VCenterSimulator, si: Any) -> None:
     for name, expected in (("on", True), ("deaf", False)):
         vm = machine(si, name)
@@ -239,7 +257,15 @@ def test_a_snapshot_freezes_the_file(sim: VCenterSimulator, si: Any) -> None:
     assert raw(sim.disk_path("on", 2000))[:5] == b"newer"
 
 
-def test_content_survives_a_restart(tls: TlsFiles, tmp_path: Path) -> None:
-    first = VCenterSimulator(fleet(), tmp_path, tls=tls)
-    first.write_disk("off", 2000, 0, b"kept")
-    assert raw(VCenterSimulator(fleet(), tmp_path, tls=tls).disk_path("off", 2000))[:4] == b"kept"
+def test_content_survives_a_restart_and_snapshots_do_not(tls: TlsFiles, tmp_path: Path) -> None:
+    def run(expected: bytes, written: bytes) -> None:
+        with VCenterSimulator(fleet(), tmp_path, tls=tls, **QUICK) as sim:
+            assert raw(sim.disk_path("off", 2000))[: len(expected)] == expected
+            vm = machine(login(sim), "off")
+            assert vm.snapshot is None
+            finish(vm.CreateSnapshot_Task("s", "", False, False))
+            sim.write_disk("off", 2000, 0, written)
+
+    run(b"\0", b"first")
+    run(b"first", b"second")
+    run(b"second", b"third")

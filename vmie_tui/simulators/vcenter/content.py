@@ -57,20 +57,23 @@ class DiskContent:
         self._spec = spec
         self._lock = threading.RLock()
         self._holds: Counter[int] = Counter()
+        self._checked = False
         self.generation = 0
         self.capacity = spec.capacity
 
     def path(self) -> Path:
         """The present content's file; raises ValueError when the maker wrote more than the capacity."""
         with self._lock:
+            if not self._checked:  # snapshots do not outlive the simulator, the present content does
+                for stale in self._live.parent.glob(f"{self._live.stem}.g*.raw"):
+                    stale.unlink()
+                self._checked = True
             if not self._live.exists() or self._live.stat().st_size != self.capacity:
                 self._make()
         return self._live
 
     def _make(self) -> None:
         self._live.parent.mkdir(parents=True, exist_ok=True)
-        for stale in self._live.parent.glob(f"{self._live.stem}.g*.raw"):
-            stale.unlink()
         fresh = self._live.with_suffix(".new")
         fresh.unlink(missing_ok=True)
         if self._spec.make is not None:
@@ -125,6 +128,17 @@ class DiskContent:
             with path.open("r+b") as file:
                 file.seek(offset)
                 file.write(data)
+
+    def revert(self, generation: int) -> None:
+        """Make a held content the present one again."""
+        with self._lock:
+            if generation != self.generation:
+                path, fresh = self.path(), self._live.with_suffix(".new")
+                sparse_copy(self._frozen(generation), fresh)
+                if self._holds[self.generation]:
+                    os.link(path, self._frozen(self.generation))
+                fresh.replace(path)
+                self.generation += 1
 
     def delete(self) -> None:
         with self._lock:

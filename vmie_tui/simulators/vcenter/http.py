@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 XML = "text/xml; charset=utf-8"
 COOKIE = re.compile(r'vmware_soap_session="?([^";,\s]+)')
 LARGEST_REQUEST = 64 << 20
-BUFFER = 1 << 20
 
 
 class Parts(Protocol):
@@ -255,7 +254,7 @@ class Handler(BaseHTTPRequestHandler):
         found.file.seek(first)
         try:
             while first < end and not self.parts.stopped.is_set():
-                piece = found.file.read(min(BUFFER, end - first))
+                piece = found.file.read(min(pace.share(), end - first))
                 if not piece:  # the file is shorter than its disk: the client sees a broken answer
                     self.close_connection = True
                     return

@@ -18,7 +18,9 @@ from vmie_tui.simulators.control import Fault
 from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.leases import NVRAM_BYTES, Device, Lease, Leases
 
-PIECE = 256 << 10  # bytes gathered before they are sent
+PIECE, SMALLEST = 256 << 10, 4 << 10  # bytes gathered before they are sent, on fast and slow links
+
+PREPARING = threading.Lock()  # one disk is compressed at a time
 
 
 class Parts(Protocol):
@@ -49,7 +51,13 @@ class Pace:
         self._center, self._stopped = center, stopped
         self._due = time.monotonic()
 
+    def share(self) -> int:
+        """Bytes to send at once: a tenth of a second's worth, so that a slow stream still flows evenly."""
+        rate = self._center.options.nfc_rate
+        return max(SMALLEST, min(PIECE, rate // 10)) if rate else PIECE
+
     def spend(self, nbytes: int) -> None:
+        """Wait until so many bytes may go."""
         rate = self._center.options.nfc_rate
         now = time.monotonic()
         if not rate:
@@ -58,6 +66,23 @@ class Pace:
         self._due = max(self._due, now - 0.25) + nbytes / rate
         if self._due > now:
             self._stopped.wait(self._due - now)
+
+
+def _send_prepared(source: RawFile, write: Callable[[bytes | memoryview], Any]) -> int:
+    """Send the kept stream of a disk's present content, made when it is not there yet."""
+    made = source.path.stat()
+    with PREPARING:
+        found = next(source.path.parent.glob(f"{source.path.stem}.{made.st_ino}-{made.st_mtime_ns}-*.vmdk"), None)
+        if found is None:
+            draft = source.path.with_suffix(".stream")
+            with draft.open("wb") as file:
+                grains = encode(source, file.write).grains
+            found = source.path.with_suffix(f".{made.st_ino}-{made.st_mtime_ns}-{grains}.vmdk")
+            draft.replace(found)
+    with found.open("rb") as file:
+        while piece := file.read(PIECE):
+            write(piece)
+    return int(found.stem.rsplit("-", 1)[-1])
 
 
 class Stream:
@@ -90,6 +115,9 @@ class Stream:
         return total
 
     def _encode(self, source: RawFile, write: Callable[[bytes | memoryview], Any]) -> int:
+        """Write the stream; the grains in it."""
+        if self._center.options.nfc_prepared:
+            return _send_prepared(source, write)
         return encode(source, write, threads=self._center.options.nfc_threads, name=self._device.file).grains
 
     def run(self, fault: Fault | None) -> None:
@@ -108,12 +136,10 @@ class Stream:
 
     def _write(self, piece: bytes | memoryview) -> None:
         self._pending += piece
-        if len(self._pending) >= PIECE:
+        if len(self._pending) >= self._pace.share():
             self._flush()
 
     def _flush(self) -> None:
-        if self._stopped.is_set() or self._lease.state != "ready":
-            raise StreamEndedError(reset=True)
         piece = bytes(self._pending)
         self._pending.clear()
         fault = self._fault
@@ -124,8 +150,13 @@ class Stream:
             piece = piece[allowed:]
         self._put(piece)
 
-    def _put(self, piece: bytes) -> None:
-        if piece:
+    def _put(self, whole: bytes) -> None:
+        at = 0
+        while at < len(whole):
+            if self._stopped.is_set() or self._lease.state != "ready":
+                raise StreamEndedError(reset=True)
+            piece = whole[at : at + self._pace.share()]
+            at += len(piece)
             self._pace.spend(len(piece))
             self._sha1.update(piece)
             if self._sha256 is not None:

@@ -10,7 +10,7 @@ from pyVmomi import vim, vmodl
 from vmie_tui.simulators.vcenter import describe
 from vmie_tui.simulators.vcenter.calls import Call
 from vmie_tui.simulators.vcenter.center import Center
-from vmie_tui.simulators.vcenter.machine import Held, Machine, SnapshotNode
+from vmie_tui.simulators.vcenter.machine import Held, Machine, SnapshotNode, Tracker, new_epoch
 from vmie_tui.simulators.vcenter.power import refuse_while_leased
 from vmie_tui.simulators.vcenter.tasks import Tasks
 
@@ -56,6 +56,23 @@ class Snapshots:
             self._remove(list(this.snapshots()))
 
         return self._tasks.run(call, this, work, times=2)
+
+    def RevertToSnapshot_Task(self, call: Call, this: SnapshotNode, host: Any, stay_off: bool | None) -> Any:
+        machine = this.machine
+
+        def work() -> None:
+            refuse_while_leased(machine)
+            for key, held in this.held.items():
+                disk = machine.disk(key)
+                if disk is not None:
+                    disk.content.revert(held.generation)
+                    if disk.tracker is not None:  # changes since are unknown: tracking begins anew
+                        disk.tracker = Tracker(new_epoch(disk.tracker.epoch))
+            machine.current = this
+            machine.power = "poweredOff"  # no snapshot here holds memory
+            self._registry.touch(machine)
+
+        return self._tasks.run(call, machine, work, times=2)
 
     def ConsolidateVMDisks_Task(self, call: Call, this: Machine) -> Any:
         def work() -> None:
