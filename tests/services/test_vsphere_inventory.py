@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
-from tests.services.vsphere_helpers import log_in, named, simulator
+from tests.services.vsphere_helpers import log_in, named
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.machine import Backing, Firmware, Machine, OsFamily, Power
 from vmie_tui.model.plan import VmSource
@@ -24,20 +23,6 @@ FIELDS = (
     *("snapshots", "consolidation_needed", "cbt", "vtpm", "encrypted", "passthrough", "annotation"),
 )
 SCSI = {"pvscsi": "scsi", "lsi": "scsi"}
-
-
-@pytest.fixture(scope="module")
-def vcenter(tmp_path_factory: pytest.TempPathFactory, tls: TlsFiles) -> Iterator[VCenterSimulator]:
-    with simulator(tmp_path_factory.mktemp("vcenter"), tls) as running:
-        yield running
-
-
-@pytest.fixture
-def vsphere(vcenter: VCenterSimulator) -> Iterator[VSphere]:
-    vcenter.faults.clear()
-    vcenter.stats.reset()
-    with log_in(vcenter) as session:
-        yield session
 
 
 def test_reads_the_whole_fleet(vsphere: VSphere) -> None:

@@ -3,41 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
 
 from tests.helpers import wait_until
-from tests.services.vsphere_helpers import log_in, named, settings_for, simulator
+from tests.services.vsphere_helpers import log_in, named, settings_for
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.disks.vmdk import StreamDecoder
 from vmie_tui.services.vsphere.lease import ExportLease, LeaseDisk
 from vmie_tui.services.vsphere.orphans import end_own_export
 from vmie_tui.services.vsphere.session import VSphere, connect
 from vmie_tui.services.vsphere.snapshot import create_snapshot, remove_snapshot
-from vmie_tui.simulators.control import Fault, TlsFiles
+from vmie_tui.simulators.control import Fault
 from vmie_tui.simulators.vcenter.server import VCenterSimulator
-
-
-@pytest.fixture(scope="module")
-def vcenter(tmp_path_factory: pytest.TempPathFactory, tls: TlsFiles) -> Iterator[VCenterSimulator]:
-    with simulator(tmp_path_factory.mktemp("vcenter"), tls) as running:
-        yield running
-
-
-@pytest.fixture
-def vsphere(vcenter: VCenterSimulator) -> Iterator[VSphere]:
-    vcenter.faults.clear()
-    vcenter.stats.reset()
-    kept = {name: getattr(vcenter.options, name) for name in vcenter.options.__slots__}
-    speed = vcenter.clock.speed
-    with log_in(vcenter) as session:
-        yield session
-    vcenter.clock.speed = speed
-    for name, value in kept.items():
-        setattr(vcenter.options, name, value)
-
 
 LOST = "the export lease was lost"
 

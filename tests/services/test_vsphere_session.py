@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.services.vsphere_helpers import log_in, settings_for, simulator
+from tests.services.vsphere_helpers import log_in, settings_for
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.vsphere.inventory import read_inventory, read_machine
 from vmie_tui.services.vsphere.session import connect
-from vmie_tui.simulators.control import TlsFiles, make_tls
+from vmie_tui.simulators.control import make_tls
 from vmie_tui.simulators.vcenter.server import VCenterSimulator
-
-
-@pytest.fixture(scope="module")
-def vcenter(tmp_path_factory: pytest.TempPathFactory, tls: TlsFiles) -> Iterator[VCenterSimulator]:
-    with simulator(tmp_path_factory.mktemp("vcenter"), tls) as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.services.vsphere_helpers import log_in, named, simulator
+from tests.services.vsphere_helpers import named
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.vsphere.inventory import read_machine
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.services.vsphere.snapshot import create_snapshot, find_snapshot, remove_snapshot
-from vmie_tui.simulators.control import Fault, TlsFiles
+from vmie_tui.simulators.control import Fault
 from vmie_tui.simulators.vcenter.server import VCenterSimulator
-
-
-@pytest.fixture(scope="module")
-def vcenter(tmp_path_factory: pytest.TempPathFactory, tls: TlsFiles) -> Iterator[VCenterSimulator]:
-    with simulator(tmp_path_factory.mktemp("vcenter"), tls) as running:
-        yield running
-
-
-@pytest.fixture
-def vsphere(vcenter: VCenterSimulator) -> Iterator[VSphere]:
-    vcenter.faults.clear()
-    vcenter.stats.reset()
-    with log_in(vcenter) as session:
-        yield session
 
 
 def calls(vcenter: VCenterSimulator, method: str) -> int:

@@ -1,0 +1,31 @@
+"""The simulated vCenter of a test module, and a session with it that finds no trace of the test before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.services.vsphere_helpers import log_in, simulator
+from vmie_tui.services.vsphere.session import VSphere
+from vmie_tui.simulators.control import TlsFiles
+from vmie_tui.simulators.vcenter.server import VCenterSimulator
+
+
+@pytest.fixture(scope="module")
+def vcenter(tmp_path_factory: pytest.TempPathFactory, tls: TlsFiles) -> Iterator[VCenterSimulator]:
+    with simulator(tmp_path_factory.mktemp("vcenter"), tls) as running:
+        yield running
+
+
+@pytest.fixture
+def vsphere(vcenter: VCenterSimulator) -> Iterator[VSphere]:
+    vcenter.faults.clear()
+    vcenter.stats.reset()
+    kept = {name: getattr(vcenter.options, name) for name in vcenter.options.__slots__}
+    speed = vcenter.clock.speed
+    with log_in(vcenter) as session:
+        yield session
+    vcenter.clock.speed = speed
+    for name, value in kept.items():
+        setattr(vcenter.options, name, value)
