@@ -162,6 +162,17 @@ def test_a_lease_can_fail_while_it_begins(sim: VCenterSimulator, si: Any) -> Non
     assert (lease.state, lease.error.msg) == ("error", "Failed to open the disk.")
 
 
+def test_faults_on_a_snapshot_are_found_by_its_machine(sim: VCenterSimulator, si: Any) -> None:
+    snapshot = finish(machine(si, "app-01").CreateSnapshot_Task("s", "", False, False))
+    sim.faults.add(Fault("ExportSnapshot", code="FileFault", match="app-01"))
+    with pytest.raises(vim.fault.FileFault):
+        snapshot.ExportSnapshot()
+    sim.faults.add(Fault("RemoveSnapshot_Task", action="task-error", code="FileLocked", match="app-01"))
+    with pytest.raises(vim.fault.FileLocked):
+        finish(snapshot.RemoveSnapshot_Task(False))
+    finish(snapshot.RemoveSnapshot_Task(False))
+
+
 def test_a_lost_lease_breaks_the_stream(sim: VCenterSimulator, si: Any) -> None:
     sim.faults.add(Fault("nfc:GET", action="lose-lease", match="big-01", after=1 << 20))
     lease = ready(machine(si, "big-01").ExportVm())

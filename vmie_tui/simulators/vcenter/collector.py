@@ -28,7 +28,7 @@ class Reader:
     def content(self, managed: Managed, paths: tuple[str, ...]) -> str:
         """propSet and missingSet elements of one object."""
         stamp = (paths, self._center.privileges.version)
-        fault = self._center.faults.take("RetrievePropertiesEx", f"{managed.moid} {managed.name}", "missing")
+        fault = self._center.faults.take("RetrievePropertiesEx", managed.subject, "missing")
         if fault is not None:
             return "".join(_missing(path, _missing_fault(fault.code, managed)) for path in paths)
         lasting = isinstance(managed.kind, type) and issubclass(managed.kind, vim.VirtualMachine)

@@ -82,7 +82,7 @@ class Dispatcher:
         self._center.stats.count(name)
         with self._center.registry.lock:
             known = self._center.registry.objects.get(ref._moId)
-            subject = ref._moId if known is None else f"{known.moid} {known.name}"
+            subject = ref._moId if known is None else known.subject
         self._trouble(name, subject, ref, cookie)
         with self._center.registry.lock:
             call.session = self._sessions.find(cookie)

@@ -170,7 +170,7 @@ class Handler(BaseHTTPRequestHandler):
         if lease is None or device is None or lease.state != "ready":
             self._reply(404, b"Not Found")
             return
-        subject = f"{lease.machine.moid} {lease.name} {device.key} {file}"
+        subject = f"{lease.subject} {device.key} {file}"
         fault = parts.center.faults.take("nfc:GET", subject) if self.command == "GET" else None
         if fault is not None and fault.action == "error":
             self._reply(fault.status, fault.message.encode())

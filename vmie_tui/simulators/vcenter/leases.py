@@ -62,6 +62,10 @@ class Lease(Managed):
         return self.machine.name
 
     @property
+    def subject(self) -> str:
+        return f"{self.moid} {self.machine.subject}"
+
+    @property
     def state(self) -> str:
         return str(self.props["state"])
 
@@ -182,7 +186,7 @@ class Leases:
             if lease.state != "initializing":
                 return
             method = lease.task.props["info"].name if lease.task is not None else ""
-            fault = self._center.faults.take(method, f"{lease.machine.moid} {lease.name}", "lease-error")
+            fault = self._center.faults.take(method, lease.subject, "lease-error")
             if fault is not None:
                 self.fail(lease, vmodl.fault.SystemError(reason=fault.code, msg=fault.message or "The export failed."))
                 return

@@ -106,6 +106,10 @@ class SnapshotNode(Managed):
     def name(self) -> str:
         return self.label
 
+    @property
+    def subject(self) -> str:
+        return f"{self.moid} {self.label} {self.machine.subject}"
+
     def value(self, name: str) -> Any:
         match name:
             case "config":

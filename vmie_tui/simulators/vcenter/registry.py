@@ -31,6 +31,11 @@ class Managed:
     def name(self) -> str:
         return str(self.props.get("name", ""))
 
+    @property
+    def subject(self) -> str:
+        """What a fault's ``match`` is looked for in."""
+        return f"{self.moid} {self.name}"
+
     def value(self, name: str) -> Any:
         """A top-level property; None when unset."""
         if name == "parent":

@@ -105,15 +105,11 @@ class Snapshots:
 
     def _create(self, machine: Machine, name: str, about: str, quiesce: bool) -> Any:
         refuse_while_leased(machine)
-        if any(disk.spec.sharing == "sharingMultiWriter" and not disk.independent for disk in machine.disks):
-            cause = (
-                vim.fault.SharedBusControllerNotSupported()
-                if hasattr(vim.fault, "SharedBusControllerNotSupported")
-                else vim.fault.DeviceNotSupported(device="disk")
-            )
-            raise vim.fault.SnapshotIncompatibleDeviceInVm(
-                fault=cause, msg="The virtual machine has disks that are shared by several writers."
-            )
+        for disk in machine.disks:
+            if disk.spec.sharing == "sharingMultiWriter" and not disk.independent:
+                text = f"{disk.label} is shared by several writers."
+                cause = vim.fault.MultiWriterNotSupported(device=disk.label, msg=text)
+                raise vim.fault.SnapshotIncompatibleDeviceInVm(fault=cause, msg=text)
         above = machine.current
         if above is not None and sum(1 for node in _line(above)) >= DEEPEST:
             raise vim.fault.TooManySnapshotLevels(msg="The maximum number of snapshot levels is reached.")

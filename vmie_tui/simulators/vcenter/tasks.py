@@ -128,7 +128,7 @@ class Tasks:
 
 def center_fault(center: Center, method: str, entity: Managed) -> None:
     """Raise the ``task-error`` fault asked for this method, if any."""
-    fault = center.faults.take(method, f"{entity.moid} {entity.name}", "task-error")
+    fault = center.faults.take(method, entity.subject, "task-error")
     if fault is not None:
         raise make_fault(fault.code, fault.message, entity)
 
