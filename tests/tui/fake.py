@@ -8,11 +8,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
-from vmie_tui.model.finding import Finding
+from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.job import DiskProgress, JobView, LogLine, Stage, StageState, StageView, WorkerStatus
 from vmie_tui.model.machine import Backing, Disk, Firmware, Inventory, Machine, Nic, Power, VCenterInfo
 from vmie_tui.model.plan import ImportPlan
-from vmie_tui.model.rules import check_machine, check_plan
+from vmie_tui.model.rules import check_licence
 from vmie_tui.model.task import JobState
 from vmie_tui.screens.backend import AwsStatus, OnPage, ProfileInfo
 
@@ -80,6 +80,48 @@ def company() -> tuple[Machine, ...]:
         machine(11, "win-10-desktop", guest_id="windows9_64Guest", guest_name="Microsoft Windows 10 (64-bit)"),
         machine(12, "suspended-01", power=Power.SUSPENDED),
     )
+
+
+# Fixed, so that the screens' tests do not follow every change of a rule's words.
+FINDINGS = {
+    "web-legacy": (
+        Finding(
+            Severity.BLOCKER,
+            "32-bit Linux is not accepted",
+            "CentOS 5.11 (32-bit)",
+            "VM import takes 64-bit Linux only",
+            "ClientError: Unsupported kernel version 2.6.18",
+            "Move the application to a 64-bit system",
+        ),
+        Finding(Severity.WARNING, "a CD-ROM is connected", remedy="Disconnect it before the copy"),
+    ),
+    "db-01": (
+        Finding(
+            Severity.WARNING,
+            "it has 2 snapshots",
+            why="The present state is copied, not theirs",
+            remedy="Delete those not needed",
+        ),
+        Finding(Severity.INFO, "VMware Tools is installed", remedy="Remove it before the last copy"),
+    ),
+    "db-rdm": (
+        Finding(
+            Severity.BLOCKER,
+            "is a raw device mapping",
+            "Hard disk 2",
+            "VM import takes VMDK disks only",
+            remedy="Turn it into a virtual disk by storage migration",
+        ),
+    ),
+    "suspended-01": (
+        Finding(
+            Severity.BLOCKER,
+            "it is suspended",
+            why="An export wants it off, or running with a snapshot",
+            remedy="Resume it or power it off",
+        ),
+    ),
+}
 
 
 def many(count: int) -> tuple[Machine, ...]:
@@ -217,10 +259,11 @@ class FakeBackend:
         return Inventory(VCenterInfo("vcenter.corp"), NOW, self.machines)
 
     def check_machine(self, machine: Machine) -> tuple[Finding, ...]:
-        return check_machine(machine)
+        return FINDINGS.get(machine.name, ())
 
     def check_plan(self, plan: ImportPlan, machine: Machine) -> tuple[Finding, ...]:
-        return check_plan(plan, machine)
+        licence = check_licence(machine.os_family, plan.license_type, plan.usage_operation, machine.name)
+        return (*self.check_machine(machine), *licence)
 
     def aws_status(self) -> AwsStatus:
         if self.aws_error is not None:

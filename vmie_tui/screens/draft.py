@@ -83,7 +83,6 @@ class Draft:
 
     def licence_options(self) -> tuple[LicenceOption, ...]:
         """BYOL, AWS-provided, usage operation; each with what it means or why it cannot be."""
-        meaning = {value["value"]: value["meaning"] for value in facts.load("licences")["license_types"]["values"]}
         not_server = [m for m in self.machines if m.os_family in {OsFamily.LINUX, OsFamily.WINDOWS_CLIENT}]
         only = "the only one for " + " and ".join(sorted(FAMILIES[m.os_family] for m in not_server[:1]))
         aws_refused = ""
@@ -92,8 +91,10 @@ class Draft:
             aws_refused = "Windows Server only" + (f", {not_server[0].name} is not" if others else "")
         usage_refused = "" if self.usage_options() else "no code fits all of these systems"
         return (
-            LicenceOption(LicenseType.BYOL.value, "Bring your own (BYOL)", only if not_server else meaning["BYOL"]),
-            LicenceOption(LicenseType.AWS.value, "AWS-provided", meaning["AWS"], aws_refused),
+            LicenceOption(
+                LicenseType.BYOL.value, "Bring your own (BYOL)", only if not_server else "the source's licence goes on"
+            ),
+            LicenceOption(LicenseType.AWS.value, "AWS-provided", "a new licence, billed by AWS", aws_refused),
             LicenceOption(USAGE, "Usage operation", "also covers SQL Server", usage_refused),
         )
 

@@ -18,6 +18,7 @@ THEME = Theme(
     surface="#1c1c1c",
     panel="#262626",
     dark=True,
+    variables={"block-cursor-background": "#005f87", "block-cursor-foreground": "#e4e4e4"},
 )
 VARIABLES = {"dim": "#949494", "rule": "#4e4e4e", "cursor": "#005f87", "cursor-blurred": "#303030"}
 ANSI_VARIABLES = {

@@ -44,9 +44,9 @@ class WizardScreen(FrameScreen):
     class Judged(Message):
         """The rules have looked at the draft as it is now."""
 
-        def __init__(self, found: tuple[FOUND, ...]) -> None:
+        def __init__(self, sources: tuple[FOUND, ...], found: tuple[FOUND, ...]) -> None:
             super().__init__()
-            self.found = found
+            self.sources, self.found = sources, found
 
     class Submitted(Message):
         """``refused`` maps a VM's name to the reason."""
@@ -60,7 +60,8 @@ class WizardScreen(FrameScreen):
         self.draft = draft
         self._at = 0
         self._starting = False
-        self._found: tuple[FOUND, ...] = ()
+        self._sources: tuple[FOUND, ...] = ()  # what the rules say of the machines alone
+        self._found: tuple[FOUND, ...] = ()  # and of the plans
 
     def compose_body(self) -> Iterable[Widget]:
         yield OneLine(id="steps")
@@ -130,17 +131,18 @@ class WizardScreen(FrameScreen):
 
     @work(thread=True, exclusive=True, group="judge", exit_on_error=False)
     def _check(self, pairs: list[tuple[Machine, ImportPlan]]) -> None:
+        sources = tuple((machine, self.backend.check_machine(machine)) for machine, _ in pairs)
         found = tuple((machine, self.backend.check_plan(plan, machine)) for machine, plan in pairs)
         if not get_current_worker().is_cancelled:
-            self.post_message(self.Judged(found))
+            self.post_message(self.Judged(sources, found))
 
     @on(Judged)
     def _judged(self, event: Judged) -> None:
-        self._found = event.found
+        self._sources, self._found = event.sources, event.found
         self._show_found()
 
     def _show_found(self) -> None:
-        self.query_one(SourceStep).show_findings(self._found)
+        self.query_one(SourceStep).show_findings(self._sources)
         self.query_one(ReviewStep).show_findings(self._found, self.draft.mistakes())
         if self._at == REVIEW and not self._starting:
             self._focus_first()  # the start button may be free only now

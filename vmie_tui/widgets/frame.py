@@ -75,7 +75,7 @@ class TitleBar(OneLine):
         cells: list[Cell] = [(" vmie ", "title"), (" ", "")]
         for key, mode, title in self._modes:
             active = mode == self._active
-            cells += [(f" {key} ", "key"), (f"{title} ", "tab" if active else "dim")]
+            cells += [(f" {key} ", "key"), (title, "tab" if active else "dim"), (" ", "")]
         badge = f" {self._badge} " if self._badge else ""
         room = self.text_width() - line_width(cells) - width(badge) - 2
         cells += [(f"{fit(self._profile, max(1, room), 'right')} ", "dim"), (badge, "badge"), (" ", "")]

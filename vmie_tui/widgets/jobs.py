@@ -98,7 +98,7 @@ def stage_words(job: JobView) -> str:
 def job_lines(job: JobView | None, log: list[LogLine], cells: int, *, log_lines: int = 4) -> list[Line]:
     """A job in full: stages, disks, AWS task, result or problem, the end of its log."""
     if job is None:
-        return [heading("no job", cells)]
+        return []
     lines = [heading(f"{job.kind} {job.name}", cells)]
     cells -= 1
     if job.problem:

@@ -68,8 +68,8 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         self.refresh()
 
     def text_width(self) -> int:
-        """Cells there are for a line."""
-        return self.scrollable_content_region.width
+        """Cells there are for a line: the last one is the scrollbar's, whether it shows or not."""
+        return max(1, self.size.width - 1)
 
     def to_document(self, y: int) -> int:
         """The line shown at row ``y`` of the widget."""
@@ -159,6 +159,9 @@ class OneLine(LinePane, can_focus=False):
     DEFAULT_CSS = """
     OneLine { height: 1; overflow-y: hidden; }
     """
+
+    def text_width(self) -> int:
+        return self.size.width
 
     def show(self, *cells: tuple[str, str]) -> None:
         self.set_lines([tuple(cells)])

@@ -24,15 +24,15 @@ def indented(lines: list[Line]) -> list[Line]:
 def machine_lines(row: MachineRow | None, cells: int) -> list[Line]:
     """The detail pane's content for a row, ``cells`` wide."""
     if row is None:
-        return [heading("no VM", cells)]
+        return []
     machine = row.machine
     lines = [heading(machine.name, cells)]
     cells -= 1
     if not row.findings:
-        lines.append((("✔", "ok"), (" Nothing found that stands in the way of the import.", "")))
+        lines += paragraph("Nothing found that stands in the way of the import.", cells, "", (("✔ ", "ok"),))
     for finding in row.findings:
         lines += finding_lines(finding, cells)
-    lines += [disk_line(disk, cells) for disk in machine.disks]
+    lines += [line for disk in machine.disks for line in disk_lines(disk, cells)]
     lines += _facts(machine, cells)
     return indented(lines)
 
@@ -58,15 +58,19 @@ def _sentence(text: str) -> str:
     return text if text[1:2].isupper() else text[:1].upper() + text[1:]
 
 
-def disk_line(disk: Disk, cells: int) -> Line:
+def disk_lines(disk: Disk, cells: int) -> list[Line]:
+    """One line, or two where the datastore does not fit beside the rest."""
     kind = "" if disk.thin is None else "thin" if disk.thin else "thick"
     notes = [kind] if disk.backing is Backing.FLAT else [disk.backing.value.upper()]
     notes += ["independent"] if disk.independent else []
     place = f"[{clean(disk.datastore)}]" if disk.datastore else ""
-    text = f"  {clean(disk.controller) or '–':<9} {size(disk.capacity):>8}  {' '.join(notes):<6}  {place}"
     label = fit(clean(disk.label), 12)
     bad = disk.backing is not Backing.FLAT or disk.encrypted
-    return ((label, "bad" if bad else "title"), (fit(text, max(1, cells - width(label))), ""))
+    text = f"  {clean(disk.controller) or '–':<9} {size(disk.capacity):>8}  {' '.join(notes):<6}"
+    first: Line = ((label, "bad" if bad else "title"), (text, ""))
+    if width(label) + width(text) + 2 + width(place) <= cells:
+        return [(*first, (f"  {place}", ""))]
+    return [first, (((" " * width(label) + "  "), ""), (fit(place, max(4, cells - width(label) - 2)), "dim"))]
 
 
 def _facts(machine: Machine, cells: int) -> list[Line]:

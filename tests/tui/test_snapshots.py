@@ -1,0 +1,104 @@
+"""Pictures of the screens, kept beside this file; look at them before accepting a change (--snapshot-update)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.tui.driving import press, settle, until
+from tests.tui.fake import NOW, FakeBackend, company, some_jobs
+from vmie_tui.app import VmieApp
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.machine import Inventory, VCenterInfo
+from vmie_tui.widgets.machines import MachineTable
+
+SMALL, WIDE = (80, 24), (120, 36)
+
+
+def picture(snap_compare, backend: FakeBackend, keys: str = "", size=SMALL, marked: tuple[str, ...] = ()) -> bool:
+    app = VmieApp(backend, now=lambda: NOW)
+
+    async def before(pilot) -> None:
+        await until(pilot, lambda: app.jobs is not None, "jobs read")
+        await settle(pilot)
+        for table in app.screen.query(MachineTable):
+            table.marked = set(marked)
+            table.repaint()
+        for key in keys.split():
+            await press(pilot, key)
+
+    return snap_compare(app, terminal_size=size, run_before=before)
+
+
+@pytest.mark.parametrize("size", [SMALL, WIDE], ids=["80x24", "120x36"])
+def test_inventory(snap_compare, size) -> None:
+    assert picture(snap_compare, FakeBackend(jobs=some_jobs()), "j j j space", size)
+
+
+@pytest.mark.parametrize("size", [SMALL, WIDE], ids=["80x24", "120x36"])
+def test_jobs(snap_compare, size) -> None:
+    assert picture(snap_compare, FakeBackend(jobs=some_jobs()), "2", size)
+
+
+def test_failed_job(snap_compare) -> None:
+    assert picture(snap_compare, FakeBackend(jobs=some_jobs()), "2 down down")
+
+
+def test_whole_job(snap_compare) -> None:
+    assert picture(snap_compare, FakeBackend(jobs=some_jobs()), "2 enter")
+
+
+def test_cancel_dialog(snap_compare) -> None:
+    assert picture(snap_compare, FakeBackend(jobs=some_jobs()), "2 x")
+
+
+def test_wizard_source(snap_compare) -> None:
+    assert picture(snap_compare, FakeBackend(), "i", marked=("vm-1", "vm-2", "vm-4"))
+
+
+def test_wizard_licence(snap_compare) -> None:
+    assert picture(snap_compare, FakeBackend(), "i pagedown pagedown tab down down space", marked=("vm-4",))
+
+
+def test_wizard_target(snap_compare) -> None:
+    backend = FakeBackend()
+    backend.profile = replace(backend.profile, bucket="")
+    assert picture(snap_compare, backend, "i pagedown pagedown pagedown", marked=("vm-1", "vm-2"))
+
+
+@pytest.mark.parametrize("size", [SMALL, WIDE], ids=["80x24", "120x36"])
+def test_wizard_review(snap_compare, size) -> None:
+    assert picture(snap_compare, FakeBackend(), "i pagedown pagedown pagedown pagedown", size, ("vm-1", "vm-5"))
+
+
+def test_wizard_blocked(snap_compare) -> None:
+    assert picture(snap_compare, FakeBackend(), "i pagedown pagedown pagedown pagedown", marked=("vm-3", "vm-6"))
+
+
+def test_folders(snap_compare) -> None:
+    assert picture(snap_compare, FakeBackend(), "t")
+
+
+def test_help(snap_compare) -> None:
+    assert picture(snap_compare, FakeBackend(), "question_mark")
+
+
+def test_vcenter_away_with_a_cached_list(snap_compare) -> None:
+    backend = FakeBackend()
+    backend.cached = Inventory(VCenterInfo("vcenter.corp"), NOW - timedelta(hours=3), company()[:6])
+    backend.inventory_error = ServiceError(ErrorKind.NETWORK, "no answer on port 443", subject="vcenter.corp")
+    assert picture(snap_compare, backend)
+
+
+def test_wrong_certificate(snap_compare) -> None:
+    backend = FakeBackend(())
+    backend.inventory_error = ServiceError(
+        ErrorKind.TLS,
+        "its certificate is not signed by an authority this machine trusts",
+        subject="vcenter.corp",
+        remedy="Set ca_file to the authority's certificate, or thumbprint to pin this one",
+        detail="certificate verify failed: unable to get local issuer certificate",
+    )
+    assert picture(snap_compare, backend)
