@@ -70,6 +70,15 @@ class Nic:
 
 
 @dataclass(frozen=True, slots=True)
+class GuestDisk:
+    """A file system the guest mounts, as VMware Tools reports it; ``capacity`` and ``free`` in bytes."""
+
+    path: str  # "/", "/var", "C:\\"
+    capacity: int
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
     """One virtual machine. ``folder`` is the path of names below the datacenter's VM folder."""
 
@@ -101,6 +110,7 @@ class Machine:
     encrypted: bool = False
     passthrough: bool = False
     annotation: str = ""
+    guest_disks: tuple[GuestDisk, ...] = ()  # empty when VMware Tools does not run
 
     @property
     def size(self) -> int:
@@ -137,6 +147,7 @@ class Machine:
         rest = {
             "disks": disks,
             "nics": nics,
+            "guest_disks": tuple(GuestDisk(**item) for item in data.get("guest_disks", ())),
             "folder": tuple(data["folder"]),
             "power": Power(data["power"]),
             "firmware": Firmware(data["firmware"]),

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.machine import Backing, Disk, Firmware, Inventory, Machine, Nic, Power, VCenterInfo
+from vmie_tui.model.machine import Backing, Disk, Firmware, GuestDisk, Inventory, Machine, Nic, Power, VCenterInfo
 from vmie_tui.services.vsphere.calm import calm_collector
 from vmie_tui.settings import VCenterSettings
 
@@ -26,9 +26,17 @@ BATCH = 200  # machines on one line: parsing a line holds the interpreter, and w
 _DISK = tuple(item.name for item in fields(Disk))
 _NIC = tuple(item.name for item in fields(Nic))
 _MACHINE = tuple(item.name for item in fields(Machine))
+_GUEST_DISK = tuple(item.name for item in fields(GuestDisk))
 _DISK_ROW, _NIC_ROW, _MACHINE_ROW = attrgetter(*_DISK), attrgetter(*_NIC), attrgetter(*_MACHINE)
-_LAYOUT = {"disk": list(_DISK), "nic": list(_NIC), "machine": list(_MACHINE)}
+_GUEST_DISK_ROW = attrgetter(*_GUEST_DISK)
+_LAYOUT = {
+    "disk": list(_DISK),
+    "nic": list(_NIC),
+    "guest_disk": list(_GUEST_DISK),
+    "machine": list(_MACHINE),
+}
 _DISKS, _NICS, _FOLDER = _MACHINE.index("disks"), _MACHINE.index("nics"), _MACHINE.index("folder")
+_GUEST_DISKS = _MACHINE.index("guest_disks")
 _POWER, _FIRMWARE = _MACHINE.index("power"), _MACHINE.index("firmware")
 _BACKING, _ADDRESSES = _DISK.index("backing"), _NIC.index("addresses")
 
@@ -103,6 +111,7 @@ def _machine_row(machine: Machine) -> list[Any]:
     row = list(_MACHINE_ROW(machine))
     row[_DISKS] = [_DISK_ROW(disk) for disk in machine.disks]
     row[_NICS] = [_NIC_ROW(nic) for nic in machine.nics]
+    row[_GUEST_DISKS] = [_GUEST_DISK_ROW(disk) for disk in machine.guest_disks]
     return row
 
 
@@ -114,6 +123,7 @@ _BACKINGS = {member.value: member for member in Backing}
 def _machine(row: list[Any]) -> Machine:
     row[_DISKS] = tuple(_disk(disk) for disk in row[_DISKS])
     row[_NICS] = tuple(_nic(nic) for nic in row[_NICS])
+    row[_GUEST_DISKS] = tuple(GuestDisk(*item) for item in row[_GUEST_DISKS])
     row[_FOLDER] = tuple(row[_FOLDER])
     row[_POWER] = _POWERS[row[_POWER]]
     row[_FIRMWARE] = _FIRMWARES[row[_FIRMWARE]]

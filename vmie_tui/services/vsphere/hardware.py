@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from vmie_tui.model.machine import Backing, Disk, Nic, Power
+from vmie_tui.model.machine import Backing, Disk, GuestDisk, Nic, Power
 from vmie_tui.services.vsphere.soap import child, children, kind_of, local, text_at
 
 _CONTROLLERS = {
@@ -103,6 +103,17 @@ def read_hardware(
     guests = _guest_nics(guest_nics)
     found.nics = tuple(_nic(device, names, power, guests) for device in nics)
     return found
+
+
+def read_guest_disks(listed: ET.Element | None) -> tuple[GuestDisk, ...]:
+    """``guest.disk``: the mounted file systems with what is free on them."""
+    found = []
+    for item in listed if listed is not None else ():
+        plain = {local(field): field.text or "" for field in item}
+        found.append(
+            GuestDisk(plain.get("diskPath", ""), int(plain.get("capacity") or 0), int(plain.get("freeSpace") or 0))
+        )
+    return tuple(found)
 
 
 def _disk(device: ET.Element, attachments: Mapping[int, Attachment], names: Names) -> Disk:

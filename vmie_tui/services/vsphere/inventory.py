@@ -16,7 +16,7 @@ from vmie_tui.model.machine import Firmware, Inventory, Machine, Power
 from vmie_tui.model.plan import VmSource
 from vmie_tui.services.vsphere.calm import calm_collector
 from vmie_tui.services.vsphere.errors import from_fault_name
-from vmie_tui.services.vsphere.hardware import read_hardware
+from vmie_tui.services.vsphere.hardware import read_guest_disks, read_hardware
 from vmie_tui.services.vsphere.places import Places, destroy, read_places
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.services.vsphere.soap import (
@@ -53,6 +53,7 @@ PATHS = (
     "guest.toolsStatus",
     "guest.hostName",
     "guest.net",
+    "guest.disk",
     "snapshot.rootSnapshotList",
 )
 _POWER = {"poweredOn": Power.ON, "poweredOff": Power.OFF, "suspended": Power.SUSPENDED}
@@ -186,6 +187,7 @@ def machine_from(record: Record, places: Places) -> Machine:
         encrypted="config.keyId" in record.values,
         passthrough=hardware.passthrough,
         annotation=record.text("config.annotation"),
+        guest_disks=read_guest_disks(record.values.get("guest.disk")),
     )
 
 
