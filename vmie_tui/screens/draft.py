@@ -84,16 +84,14 @@ class Draft:
     def licence_options(self) -> tuple[LicenceOption, ...]:
         """BYOL, AWS-provided, usage operation; each with what it means or why it cannot be."""
         not_server = [m for m in self.machines if m.os_family in {OsFamily.LINUX, OsFamily.WINDOWS_CLIENT}]
-        only = "the only one for " + " and ".join(sorted(FAMILIES[m.os_family] for m in not_server[:1]))
+        own = f"the only one for {FAMILIES[not_server[0].os_family]}" if not_server else "the source's licence goes on"
         aws_refused = ""
         if not_server:
             others = len(not_server) < len(self.machines)
             aws_refused = "Windows Server only" + (f", {not_server[0].name} is not" if others else "")
         usage_refused = "" if self.usage_options() else "no code fits all of these systems"
         return (
-            LicenceOption(
-                LicenseType.BYOL.value, "Bring your own (BYOL)", only if not_server else "the source's licence goes on"
-            ),
+            LicenceOption(LicenseType.BYOL.value, "Bring your own (BYOL)", own),
             LicenceOption(LicenseType.AWS.value, "AWS-provided", "a new licence, billed by AWS", aws_refused),
             LicenceOption(USAGE, "Usage operation", "also covers SQL Server", usage_refused),
         )

@@ -78,18 +78,18 @@ def line_width(line: Iterable[Cell]) -> int:
     return sum(width(text) for text, _ in line)
 
 
-def size(count: float) -> str:
-    """Bytes as people read them: ``80 GiB``, ``1.5 TiB``, ``512 B``."""
+def size(count: float, *, whole_from: float = 99.95) -> str:
+    """Bytes as people read them: ``80 GiB``, ``1.5 TiB``, ``512 B``; no decimals from ``whole_from`` on."""
     value, unit = float(count), 0
     while value >= 1023.5 and unit < len(UNITS) - 1:
         value, unit = value / 1024, unit + 1
-    digits = 0 if unit == 0 or value >= 99.95 or abs(value - round(value)) < 0.05 else 1
+    digits = 0 if unit == 0 or value >= whole_from or abs(value - round(value)) < 0.05 else 1
     return f"{value:,.{digits}f} {UNITS[unit]}"
 
 
 def rate(count: float) -> str:
     """Bytes a second; a dash when nothing moves."""
-    return f"{size(count)}/s" if count >= 1 else "–"
+    return f"{size(count, whole_from=9.95)}/s" if count >= 1 else "–"
 
 
 def duration(seconds: float | None) -> str:
