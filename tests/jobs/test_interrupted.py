@@ -41,6 +41,15 @@ def test_killed_worker_sends_no_finished_part_again(world: World) -> None:
     assert "killed worker left behind" in world.log(job_id)
 
 
+def test_cancel_after_a_kill_leaves_nothing_behind(world: World) -> None:
+    job_id, _ = started_upload(world, "big-01")
+    world.kill_worker()
+    world.client.cancel(job_id)
+    world.wait(job_id, JobState.CANCELLED)
+    assert world.open_uploads() == []
+    assert "killed worker left behind" in world.log(job_id)
+
+
 def test_worker_told_to_end_gives_the_lease_back_and_the_next_goes_on(world: World) -> None:
     from vmie_tui.commands.jobs import stop_worker
 

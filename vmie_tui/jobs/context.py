@@ -12,13 +12,35 @@ from vmie_tui.jobs.control import Controls, JobControl
 from vmie_tui.jobs.store import JobRecord, Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import ImportPlan
-from vmie_tui.settings import Profile, Settings
+from vmie_tui.settings import AwsSettings, Profile, Settings
 
 if TYPE_CHECKING:
     from vmie_tui.services.aws.objects import ObjectStore
     from vmie_tui.services.aws.session import Aws
     from vmie_tui.services.aws.vmimport import VmImport
     from vmie_tui.services.vsphere.session import VSphere
+
+
+class AwsSessions:
+    """One AWS session per account for all jobs of the process: each loads some 20 MB of service models."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sessions: dict[AwsSettings, Aws] = {}
+
+    def of(self, settings: AwsSettings) -> Aws:
+        """The session for these settings. Raises ServiceError LOGIN."""
+        from vmie_tui.services.aws.session import open_session
+
+        with self._lock:
+            if settings not in self._sessions:
+                self._sessions[settings] = open_session(settings)
+            return self._sessions[settings]
+
+    def forget(self, settings: AwsSettings) -> None:
+        """Read the credentials anew at the next use: after a login."""
+        with self._lock:
+            self._sessions.pop(settings, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +50,7 @@ class Runtime:
     settings: Settings
     store: Store
     controls: Controls
+    sessions: AwsSessions
     stopping: threading.Event  # the process is about to end; what it does now must not be taken for a job's end
 
 
@@ -37,12 +60,10 @@ class JobContext:
     def __init__(self, runtime: Runtime, job_id: str, control: JobControl) -> None:
         self.job_id, self.control = job_id, control
         self.store = runtime.store
-        self.settings, self.stopping = runtime.settings, runtime.stopping
+        self.settings, self.stopping, self._sessions = runtime.settings, runtime.stopping, runtime.sessions
         self._lock = threading.RLock()
         self._profile: Profile | None = None
         self._vsphere: VSphere | None = None
-        self._aws: Aws | None = None
-        self._objects: ObjectStore | None = None
         self.plan: ImportPlan = self.store.record(job_id).plan
 
     @property
@@ -93,21 +114,19 @@ class JobContext:
 
     @property
     def aws(self) -> Aws:
-        from vmie_tui.services.aws.session import open_session
+        return self._sessions.of(self.profile.aws)
 
-        with self._lock:
-            if self._aws is None:
-                self._aws = open_session(self.profile.aws, read_only=self.profile.read_only)
-            return self._aws
+    def forget_login(self) -> None:
+        """The credentials did not do: the next attempt reads them again."""
+        self.reconnect()
+        if self._profile is not None:
+            self._sessions.forget(self._profile.aws)
 
     @property
     def objects(self) -> ObjectStore:
         from vmie_tui.services.aws.objects import ObjectStore
 
-        with self._lock:
-            if self._objects is None:
-                self._objects = ObjectStore(self.aws, self.plan.region)
-            return self._objects
+        return ObjectStore(self.aws, self.plan.region)
 
     @property
     def vm_import(self) -> VmImport:

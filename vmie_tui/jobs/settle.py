@@ -14,6 +14,7 @@ from vmie_tui.jobs.context import JobContext
 from vmie_tui.jobs.control import Paused
 from vmie_tui.jobs.import_vm import remove_snapshot
 from vmie_tui.jobs.schema import private_dir
+from vmie_tui.jobs.transfer import give_back
 from vmie_tui.model.errors import Cancelled, ErrorKind, Problem, VmieError
 from vmie_tui.model.job import StageState
 from vmie_tui.model.task import JobState
@@ -63,6 +64,7 @@ def settle(context: JobContext, outcome: Outcome) -> None:
     elif state is JobState.PAUSED:
         _rest(context, state, "paused; what was uploaded is kept")
     elif state is JobState.NEEDS_LOGIN:
+        context.forget_login()
         problem = Problem.from_json(outcome["problem"])
         context.store.log(context.job_id, str(problem), "error")
         _rest(context, state, f"waits for a login: {problem.what}", problem=outcome["problem"])
@@ -78,6 +80,7 @@ def _rest(context: JobContext, state: JobState, message: str, **values: Any) -> 
 
 def fail(context: JobContext, problem: Problem) -> None:
     """FAILED: the VM's own snapshot goes, what was uploaded stays for a retry."""
+    _attempt(context, "the export lease", lambda: give_back(context))
     _attempt(context, "the snapshot", lambda: remove_snapshot(context))
     context.store.log(context.job_id, str(problem), "error")
     context.store.close_stages(context.job_id, StageState.FAILED)
@@ -99,8 +102,8 @@ def cancel(context: JobContext) -> None:
         _attempt(context, f"the task {record.task_id}", lambda: context.vm_import.cancel(record.task_id))
     for disk in context.store.disks(context.job_id):
         _attempt(context, f"the upload {disk.s3_key}", partial(_remove_object, context, disk.s3_key))
-    if record.ledger.get("snapshot"):
-        _attempt(context, "the snapshot", lambda: remove_snapshot(context))
+    _attempt(context, "the export lease", lambda: give_back(context))
+    _attempt(context, "the snapshot", lambda: remove_snapshot(context))
     context.store.log(context.job_id, "cancelled")
     context.store.close_stages(context.job_id, StageState.SKIPPED)
     context.store.become(context.job_id, JobState.CANCELLED, control="", message="cancelled", rate=0.0, eta=None)

@@ -12,7 +12,7 @@ from typing import Protocol, Self
 from vmie_tui.services.disks.vmdk import StreamDecoder
 
 CHUNK = 1 << 20
-AHEAD = 4  # pieces that may wait for a consumer: bounds the memory to a few MiB per disk
+AHEAD = 2  # pieces that may wait for a consumer: bounds the memory to a few MiB per disk
 
 
 class Readable(Protocol):

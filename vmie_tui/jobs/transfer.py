@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from vmie_tui.jobs.context import JobContext
 from vmie_tui.jobs.control import Paused
+from vmie_tui.jobs.process import give_memory_back
 from vmie_tui.jobs.progress import UploadProgress
 from vmie_tui.jobs.retry import Backoff
 from vmie_tui.jobs.store import DiskRecord
@@ -77,11 +78,7 @@ class LeaseHolder:
         return lease
 
     def _end_left_behind(self) -> None:
-        from vmie_tui.services.vsphere.orphans import end_own_export
-
-        if end_own_export(self._context.vsphere, self._moid):
-            self._context.say("ended the export that the killed worker left behind", message=False)
-        else:
+        if not end_left_behind(self._context, self._moid):
             self._context.say("waiting until the export of the killed worker times out")
             self._context.control.wait(LOOK_SECONDS)
 
@@ -110,6 +107,15 @@ class LeaseHolder:
             lease.abort("the transfer was stopped")
             self._ended()
 
+    def forget(self) -> None:
+        """The transfer is over; with the last one of the process its part buffers go back to the system."""
+        from vmie_tui.services.aws.buffers import SHARED
+
+        _holders.discard(self)
+        if not _holders:
+            SHARED.trim()
+            give_memory_back()
+
     def check(self) -> None:
         """Raises Cancelled once closed: the user stopped the job, or another disk of the machine failed."""
         self._context.control.check()
@@ -120,7 +126,9 @@ class LeaseHolder:
         """Say that all was read. Nothing is lost when the host does not answer: the objects are complete."""
         with self._lock:
             lease, self._lease = self._lease, None
-            if lease is not None:
+            if lease is None:
+                give_back(self._context)
+            else:
                 try:
                     lease.complete()
                 except VmieError as error:
@@ -136,6 +144,24 @@ class LeaseHolder:
                 self._context.say(f"no manifest from the host: {error}", message=False, level="warning")
                 return None
         return entry.sha256 if entry is not None else None
+
+
+def end_left_behind(context: JobContext, moid: str) -> bool:
+    """End an export of this machine that a killed worker of ours holds; False when there is none."""
+    from vmie_tui.services.vsphere.orphans import end_own_export
+
+    ended = end_own_export(context.vsphere, moid)
+    if ended:
+        context.say("ended the export that the killed worker left behind", message=False)
+    return ended
+
+
+def give_back(context: JobContext) -> None:
+    """End the lease that the ledger says was never given back, if there is one. Raises ServiceError."""
+    ledger = context.record.ledger
+    if ledger.get("lease"):
+        end_left_behind(context, ledger["moid"])
+        context.store.remember(context.job_id, lease=None)
 
 
 class _Meter:

@@ -10,10 +10,10 @@ import sys
 import threading
 import time
 from types import FrameType
-from typing import TYPE_CHECKING
 
-from vmie_tui.jobs.control import Controls
-from vmie_tui.jobs.process import executor_id, worker_lock
+from vmie_tui.jobs.context import AwsSessions, JobContext, Runtime
+from vmie_tui.jobs.control import Controls, JobControl
+from vmie_tui.jobs.process import executor_id, limit_arenas, worker_lock
 from vmie_tui.jobs.schema import private_dir
 from vmie_tui.jobs.store import PAUSE, JobRecord, Store
 from vmie_tui.model.errors import ErrorKind, Problem, VmieError
@@ -21,13 +21,11 @@ from vmie_tui.model.task import JobState
 from vmie_tui.pidlock import PidLock
 from vmie_tui.settings import Settings
 
-if TYPE_CHECKING:
-    from vmie_tui.jobs.context import Runtime
-
-TICK_SECONDS = 0.25
+TICK_SECONDS, IDLE_TICK_SECONDS = 0.25, 0.5
 BEAT_SECONDS = 2.0
 LOOK_SECONDS = 2.0
 RELEASE_SECONDS = 5.0
+PART_BYTES = 96 << 20  # for the parts of all transfers: keeps the whole worker below 256 MiB
 LOST = Problem(
     ErrorKind.LOCAL,
     "the work was interrupted and its state could not be saved",
@@ -48,6 +46,7 @@ def run(settings: Settings, *, idle_minutes: float | None = None) -> int:
             sys.stderr.write(f"another worker already serves {settings.state_dir}\n")
             return 1
         _write_log(settings)
+        limit_arenas()
         worker = Worker(settings, idle_minutes)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, worker.on_signal)
@@ -85,6 +84,7 @@ class Worker:
         self._stop = threading.Event()
         self._store = Store(settings.state_dir, settings.database_url)
         self._controls = Controls()
+        self._runtime = Runtime(settings, self._store, self._controls, AwsSessions(), self._stop)
         self._executor = executor_id(settings)
         self._started = time.time()
         self._beaten = self._looked = 0.0
@@ -94,18 +94,14 @@ class Worker:
     def on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._stop.set()
 
-    @property
-    def _runtime(self) -> Runtime:
-        from vmie_tui.jobs.context import Runtime
-
-        return Runtime(self._settings, self._store, self._controls, self._stop)
-
     def start(self) -> None:
         """Launch the engine; it takes up the workflows a killed predecessor left."""
         from dbos import DBOS, DBOSPortableJSONSerializer
 
         from vmie_tui.jobs import workflows
+        from vmie_tui.services.aws.buffers import SHARED
 
+        SHARED.limit = PART_BYTES
         self._store.beat(self._executor, os.getpid(), self._started)
         workflows.install(self._runtime)
         DBOS(
@@ -133,7 +129,7 @@ class Worker:
                 self._busy = time.monotonic()
             if self._is_idle(records) and self._leave(lock):
                 return
-            self._stop.wait(TICK_SECONDS)
+            self._stop.wait(TICK_SECONDS if any(record.state.live for record in records) else IDLE_TICK_SECONDS)
         _log.info("stopped by a signal")
         self._release_leases()
 
@@ -189,8 +185,6 @@ class Worker:
 
     def _clean_up(self, job_id: str) -> None:
         """Cancel, or fail, a job that no workflow of this process is working on."""
-        from vmie_tui.jobs.context import JobContext
-        from vmie_tui.jobs.control import JobControl
         from vmie_tui.jobs.settle import cancel, fail
 
         with self._controls.working(job_id):

@@ -30,7 +30,7 @@ CHECK, TRANSFER, CONVERT = "vmie-check", "vmie-transfer", "vmie-convert"
 CHECKS_AT_ONCE = 4
 TRANSFERS_PER_HOST = 3  # an ESXi host's NFC budget is about 48 MB and 48 streams (trap 10)
 TRANSFERS_AT_ONCE = 8
-POLL_SECONDS = 0.3
+POLL_SECONDS = 0.5
 
 _runtime: list[Runtime] = []
 
@@ -142,8 +142,11 @@ def _transfer(context: JobContext, snapshot_moid: str | None) -> Outcome:
             upload.holder.close()
         return result
 
-    with context.control.on_stop(upload.holder.close):
-        outcomes = _side_by_side(prepared["keys"], one)
+    try:
+        with context.control.on_stop(upload.holder.close):
+            outcomes = _side_by_side(prepared["keys"], one)
+    finally:
+        upload.holder.forget()
     bad = [outcome for outcome in outcomes if END in outcome]
     if bad:
         return next((outcome for outcome in bad if "problem" in outcome), bad[0])
