@@ -197,6 +197,17 @@ def test_changes_between_two_snapshots(sim: VCenterSimulator, si: Any) -> None:
     assert caught.value.invalidProperty == "changeId"
 
 
+def test_a_grown_disk_is_told_and_reads_on(sim: VCenterSimulator, si: Any) -> None:
+    vm = machine(si, "off")
+    sim.grow_disk("off", 2000, 10 * MIB)
+    disk = next(one for one in vm.config.hardware.device if one.key == 2000)
+    assert disk.capacityInBytes == 10 * MIB
+    assert len(raw(sim.disk_path("off", 2000))) == 10 * MIB
+    finish(vm.CreateSnapshot_Task("s", "", False, False))
+    with pytest.raises(ValueError, match="cannot become"):
+        sim.grow_disk("off", 2000, 12 * MIB)
+
+
 def test_wrong_questions_about_changes(sim: VCenterSimulator, si: Any) -> None:
     vm = machine(si, "on")
     snapshot = finish(vm.CreateSnapshot_Task("1", "", False, False))

@@ -129,6 +129,14 @@ class DiskContent:
                 file.seek(offset)
                 file.write(data)
 
+    def grow(self, capacity: int) -> None:
+        """Add zeros at the end; raises ValueError when that is no growth or a snapshot holds the disk."""
+        with self._lock:
+            if capacity <= self.capacity or self._holds.total():
+                raise ValueError(f"a disk of {self.capacity} bytes cannot become {capacity} now")
+            os.truncate(self.path(), capacity)
+            self.capacity = capacity
+
     def revert(self, generation: int) -> None:
         """Make a held content the present one again."""
         with self._lock:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
 import socket
 import ssl
+import struct
 import sys
 import threading
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -20,7 +21,7 @@ from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.dispatch import Dispatcher, DroppedError
 from vmie_tui.simulators.vcenter.folder import Folders, Found, RefusedError, byte_range
 from vmie_tui.simulators.vcenter.leases import Device, Lease, Leases
-from vmie_tui.simulators.vcenter.nfc import Pace, Stream, StreamEndedError, reset_connection
+from vmie_tui.simulators.vcenter.nfc import Pace, Stream, StreamEndedError
 from vmie_tui.simulators.vcenter.sessions import Sessions, TooManySessionsError
 from vmie_tui.simulators.vcenter.values import VERSION_ID, known_versions
 
@@ -102,8 +103,9 @@ class Handler(BaseHTTPRequestHandler):
         return None if found is None else found[1]
 
     def _drop(self) -> None:
+        """End the connection with a TCP reset once this request is over."""
         self.close_connection = True
-        reset_connection(self.connection)
+        self.server.cut(self.connection)
 
     def do_POST(self) -> None:
         body = self._body()
@@ -278,6 +280,7 @@ class Server(ThreadingHTTPServer):
         self.parts = parts
         self._context = context
         self._open: set[socket.socket] = set()
+        self._cut: set[socket.socket] = set()
         self._guard = threading.Lock()
 
     def get_request(self) -> tuple[Any, Any]:
@@ -290,7 +293,18 @@ class Server(ThreadingHTTPServer):
     def shutdown_request(self, request: Any) -> None:
         with self._guard:
             self._open.discard(request)
-        super().shutdown_request(request)
+            cut = request in self._cut
+            self._cut.discard(request)
+        if cut:
+            self.close_request(request)  # without the polite end first, so that the reset is what the client sees
+        else:
+            super().shutdown_request(request)
+
+    def cut(self, connection: socket.socket) -> None:
+        """Let this connection end with a TCP reset."""
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with self._guard:
+            self._cut.add(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A handshake refused or a client gone is no news."""
@@ -302,12 +316,5 @@ class Server(ThreadingHTTPServer):
         with self._guard:
             connections = list(self._open)
         for connection in connections:
-            with_suppressed(connection.shutdown, socket.SHUT_RDWR)
-
-
-def with_suppressed(call: Callable[[int], object], argument: int) -> None:
-    """Call, caring for nothing the network says."""
-    try:
-        call(argument)
-    except OSError:
-        log.debug("closing a connection", exc_info=True)
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)

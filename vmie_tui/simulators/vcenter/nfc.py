@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import socket
-import struct
 import threading
 import time
 from collections.abc import Callable
@@ -37,11 +35,6 @@ class StreamEndedError(Exception):
     def __init__(self, *, reset: bool) -> None:
         super().__init__("the data stream ended")
         self.reset = reset
-
-
-def reset_connection(connection: socket.socket) -> None:
-    """Make closing this socket send a TCP reset."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 class Pace:

@@ -224,6 +224,14 @@ class VCenterSimulator:
         with self.center.registry.lock:
             self.changed.write(self.machine(moid_or_name), self.disk(moid_or_name, disk_key), offset, content)
 
+    def grow_disk(self, moid_or_name: str, disk_key: int, capacity: int) -> None:
+        """Somebody enlarged a disk; raises ValueError while snapshots exist."""
+        with self.center.registry.lock:
+            disk = self.disk(moid_or_name, disk_key)
+            disk.content.grow(capacity)
+            disk.capacity = capacity
+            self.center.registry.touch(self.machine(moid_or_name))
+
     def reset_change_tracking(self, moid_or_name: str) -> None:
         with self.center.registry.lock:
             self.changed.reset(self.machine(moid_or_name))
