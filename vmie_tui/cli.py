@@ -5,7 +5,6 @@ Exit codes: 0 ok, 1 failed, 2 usage, 3 refused by a rule, 4 needs login, 130 int
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from pathlib import Path
 import click
 
 from vmie_tui import __version__
-from vmie_tui.commands.common import Session, pass_session, say
+from vmie_tui.commands.common import Session, run_app, say
 from vmie_tui.commands.demo import demo, simulate
 from vmie_tui.commands.importing import import_command
 from vmie_tui.commands.inventory import inventory
@@ -45,9 +44,7 @@ def open_app(session: Session) -> int:
     """Run the app until it is closed; its exit code."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("the app needs a terminal; see 'vmie-tui --help' for the commands that do not")
-    app = importlib.import_module("vmie_tui.app")
-    code: int = app.run(session.settings)
-    return code
+    return run_app(session.settings)
 
 
 for command in (demo, simulate, inventory, import_command, jobs, job, cancel, pause, resume, worker):
@@ -90,6 +87,3 @@ def _crash_file(error: Exception) -> Path:
             continue
         return path
     return Path("nowhere: no folder could be written")
-
-
-__all__ = ["cli", "main", "open_app", "pass_session"]

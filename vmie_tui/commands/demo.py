@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 import tempfile
 from contextlib import suppress
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from vmie_tui.commands.common import Session, json_option, pass_session, say
+from vmie_tui.commands.common import Session, json_option, pass_session, run_app, say
 from vmie_tui.settings import DEMO
 
 
@@ -40,9 +39,8 @@ def demo(session: Session, headless: bool, stop: bool, speed: float | None, vms:
     if speed is not None:
         with suppress(OSError):
             launch.Admin(root)("aws", "POST", "clock", {"speed": speed})
-    app = importlib.import_module("vmie_tui.app")
     session.profile_name = DEMO
-    code: int = app.run(session.reload())
+    code = run_app(session.reload())
     say("the simulators go on in the background; 'vmie-tui demo --stop' ends them")
     return code
 
