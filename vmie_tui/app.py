@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on, work
 from textual.binding import BindingType
 from textual.message import Message
-from textual.reactive import reactive
+from textual.reactive import var
 from textual.screen import Screen
 from textual.worker import get_current_worker
 
@@ -58,9 +58,10 @@ class VmieApp(OrderedKeys):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(APP)]
     CSS = "Toast { max-width: 70; } Screen { background: $background; }"
 
-    status: reactive[Status] = reactive(Status)
-    jobs: reactive[tuple[JobView, ...] | None] = reactive(None)
-    jobs_problem: reactive[Problem | None] = reactive(None)
+    # Not `reactive`: a change of those paints the whole screen again.
+    status: var[Status] = var(Status)
+    jobs: var[tuple[JobView, ...] | None] = var(None)
+    jobs_problem: var[Problem | None] = var(None)
 
     class JobsRead(Message):
         def __init__(self, jobs: tuple[JobView, ...], worker: WorkerStatus) -> None:

@@ -22,7 +22,7 @@ async def test_each_state_is_a_glyph_and_a_word() -> None:
         text = screen_text(pilot)
         for words in ("▶ running", "✖ failed", "✔ done", "○ queued", "‖ paused"):
             assert words in text
-        assert "upload 3/5" in text and "83%" in text and "~0:41" in text
+        assert "upload 3/5" in text and "83%" in text and "~0:40" in text
         assert "ami-0ab12cd34ef567890" in text
 
 

@@ -55,6 +55,13 @@ def test_duration(seconds: float | None, words: str) -> None:
     assert text.duration(seconds) == words
 
 
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(None, "–"), (41, "~0:40"), (119, "~2:00"), (725, "~12 min"), (7805, "~2h 10m")]
+)
+def test_time_left_is_no_finer_than_it_can_be_known(seconds: float | None, words: str) -> None:
+    assert text.remaining(seconds) == words
+
+
 def test_bar_never_says_full_before_it_is() -> None:
     assert text.bar(0.999, 10) == "█████████░"
     assert text.percent(0.999) == "99%"

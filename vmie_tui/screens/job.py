@@ -17,7 +17,7 @@ from vmie_tui.screens.base import style_sheet
 from vmie_tui.screens.job_actions import JobActions
 from vmie_tui.widgets.jobs import STATES, job_lines
 from vmie_tui.widgets.lines import LinePane, OneLine
-from vmie_tui.widgets.text import clean, duration, join, percent, rate
+from vmie_tui.widgets.text import clean, join, percent, rate, remaining
 
 WHOLE_LOG = 2000
 
@@ -60,7 +60,7 @@ class JobScreen(JobActions):
         pane.set_lines(job_lines(job, self._log, cells, log_lines=0))
         if job:
             state, style = STATES[job.state]
-            left = f"{duration(job.eta_seconds)} left" if job.eta_seconds is not None else ""
+            left = f"{remaining(job.eta_seconds)} left" if job.eta_seconds is not None else ""
             words = join([percent(job.fraction), rate(job.rate) if job.rate >= 1 else "", left, clean(job.message)])
             self.query_one("#summary", OneLine).show((f" {state}  ", style), (words, ""), (f"   job {job.id}", "dim"))
 

@@ -11,13 +11,14 @@ from collections import deque
 from time import monotonic
 
 from textual import events, on
-from textual.app import App
 from textual.message import Message
+
+from vmie_tui.screens.tight import TightRepaint
 
 PATIENCE = 0.25  # seconds to wait for a key whose widget vanished while it was handled
 
 
-class OrderedKeys(App[int]):
+class OrderedKeys(TightRepaint):
     class KeyHandled(Message):
         """Follows a key on its way up from the widget that got it."""
 

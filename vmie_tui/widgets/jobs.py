@@ -23,6 +23,7 @@ from vmie_tui.widgets.text import (
     percent,
     plural,
     rate,
+    remaining,
     size,
 )
 
@@ -71,7 +72,7 @@ class JobTable(LineTable[JobView]):
             "bar": (bar(row.fraction, BAR_CELLS), "busy" if row.fraction is not None else "dim"),
             "percent": (percent(row.fraction), ""),
             "rate": (rate(row.rate), "dim" if row.rate < 1 else ""),
-            "left": (f"~{duration(row.eta_seconds)}" if row.eta_seconds is not None else "–", "dim"),
+            "left": (remaining(row.eta_seconds), "dim"),
         }
         return cells[column]
 

@@ -84,7 +84,7 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         line, whole = self.draw(number)
         over = self._named(whole)
         segments = [Segment(text, base + self._named(style) + over) for text, style in line if text]
-        return Strip(segments).adjust_cell_length(cells_wide, base + over)
+        return Strip(Segment.simplify(segments)).adjust_cell_length(cells_wide, base + over)
 
     def _named(self, name: str) -> Style:
         return self.get_component_rich_style(f"line--{name}", partial=True) if name else Style.null()

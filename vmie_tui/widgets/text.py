@@ -101,6 +101,16 @@ def duration(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def remaining(seconds: float | None) -> str:
+    """Time left, no finer than it can be known: ``~2h 10m``, ``~12 min``, ``~0:40``; it changes seldom."""
+    if seconds is None:
+        return "–"
+    if seconds < 120:
+        return f"~{duration(5 * round(seconds / 5))}"
+    minutes = round(seconds / 60)
+    return f"~{minutes} min" if minutes < 60 else f"~{minutes // 60}h {minutes % 60:02}m"
+
+
 def bar(fraction: float | None, cells: int) -> str:
     """A progress bar in ``cells`` cells; dots when nothing can be said."""
     if fraction is None:
