@@ -65,6 +65,28 @@ def test_a_wrong_clock_is_refused_and_can_be_seen(kit: Kit) -> None:
         kit.client("s3", config=Config(signature_version=UNSIGNED)).list_buckets()
 
 
+def test_keys_handed_out_later_work_until_they_end(kit: Kit) -> None:
+    iam, sts = kit.client("iam"), kit.client("sts")
+    iam.create_user(UserName="second")
+    made = iam.create_access_key(UserName="second")["AccessKey"]
+    own = {"aws_access_key_id": made["AccessKeyId"], "aws_secret_access_key": made["SecretAccessKey"]}
+    assert kit.client("sts", **own).get_caller_identity()["Arn"].endswith(":user/second")
+    role = "arn:aws:iam::111122223333:role/vmimport"
+    given = sts.assume_role(RoleArn=role, RoleSessionName="session", DurationSeconds=900)["Credentials"]
+    session = {
+        "aws_access_key_id": given["AccessKeyId"],
+        "aws_secret_access_key": given["SecretAccessKey"],
+        "aws_session_token": given["SessionToken"],
+    }
+    client = kit.client("s3", **session)
+    client.list_buckets()
+    with refused("InvalidAccessKeyId"):
+        kit.client("s3", **{**session, "aws_session_token": "another"}).list_buckets()
+    kit.sim.keys.skew = 901
+    with refused("ExpiredToken"):
+        client.list_buckets()
+
+
 def test_a_presigned_url_is_served_and_its_signature_counts(kit: Kit) -> None:
     kit.put("signed.txt", b"hello")
     config = Config(signature_version="s3v4")

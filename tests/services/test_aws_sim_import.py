@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import io
+import shutil
 import struct
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.config import Config
 
 from tests.services.aws_sim import BUCKET, MIB, Kit, linux_disk, refused, running, sha256
 from vmie_tui.model import facts
 from vmie_tui.simulators.control import TlsFiles
+from vmie_tui.simulators.fleet.tiny import WINDOWS, make_boot
 
 OVF = """<?xml version="1.0"?><Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1"
  xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1"><References>
@@ -152,6 +156,36 @@ def test_a_fixed_vhd(kit: Kit, disk: tuple[bytes, bytes]) -> None:
     assert kit.snapshot_bytes(detail["SnapshotId"], len(disk[0]) + 512) == disk[0] + bytes(512)
 
 
+@pytest.mark.skipif(not shutil.which("qemu-img"), reason="qemu-img is not installed")
+def test_a_dynamic_vhd(kit: Kit, disk: tuple[bytes, bytes]) -> None:
+    raw, made = kit.folder / "plain.raw", kit.folder / "dynamic.vhd"
+    raw.write_bytes(disk[0])
+    command = ["qemu-img", "convert", "-O", "vpc", "-o", "subformat=dynamic,force_size=on", str(raw), str(made)]
+    subprocess.run(command, check=True, capture_output=True)
+    kit.put("dynamic.vhd", made.read_bytes())
+    detail = kit.ended(kit.import_snapshot("dynamic.vhd", "VHD")["ImportTaskId"])
+    assert detail["Status"] == "completed", detail
+    assert kit.snapshot_bytes(detail["SnapshotId"], len(disk[0])) == disk[0]
+
+
+@pytest.mark.parametrize(
+    ("licence", "usage", "details"),
+    [
+        ({"LicenseType": "AWS"}, "RunInstances:0002", "Windows"),
+        ({"LicenseType": "BYOL"}, "RunInstances:0800", "Windows BYOL"),
+        ({"UsageOperation": "RunInstances:0006"}, "RunInstances:0006", "Windows with SQL Server Standard"),
+    ],
+    ids=["AWS", "BYOL", "usage operation"],
+)
+def test_windows_is_recognised_and_licensed(kit: Kit, licence: dict[str, str], usage: str, details: str) -> None:
+    make_boot(kit.folder / "windows.raw", 8 * MIB, 0, "windows", WINDOWS)
+    kit.put("windows.raw", (kit.folder / "windows.raw").read_bytes())
+    task = kit.ended(kit.import_image("windows.raw", "RAW", **licence)["ImportTaskId"])
+    assert (task["Status"], task["Platform"]) == ("completed", "Windows"), task
+    [image] = kit.client("ec2").describe_images(ImageIds=[task["ImageId"]])["Images"]
+    assert (image["Platform"], image["UsageOperation"], image["PlatformDetails"]) == ("windows", usage, details)
+
+
 def failing(kit: Kit, raw: bytes, vmdk: bytes) -> dict[str, tuple[str, bytes, str]]:
     """Name -> (format, object, documented text)."""
     sparse = bytearray(vmdk)
@@ -204,11 +238,12 @@ def test_a_missing_object_and_a_wrong_licence_fail_the_task(kit: Kit, disk: tupl
     assert usage["Status"] == "deleted"
 
 
-@pytest.mark.parametrize("ident", ["E05", "E21", "E23"])
-def test_a_task_can_be_told_to_fail(kit: Kit, disk: tuple[bytes, bytes], ident: str) -> None:
-    fault: dict[str, Any] = {"operation": "ImportImage", "action": "fail-task", "code": ident, "match": "disk.vmdk"}
-    kit.control("POST", "faults", fault)
-    task = kit.ended(kit.import_image("disk.vmdk")["ImportTaskId"])
+@pytest.mark.parametrize(("kind", "ident"), [("Image", "E05"), ("Image", "E21"), ("Image", "E03"), ("Snapshot", "E10")])
+def test_a_task_can_be_told_to_fail(kit: Kit, disk: tuple[bytes, bytes], kind: str, ident: str) -> None:
+    fault: dict[str, Any] = {"action": "fail-task", "code": ident, "match": "disk.vmdk", "times": 1}
+    kit.control("POST", "faults", {"operation": f"Import{kind}", **fault})
+    start = kit.import_image if kind == "Image" else kit.import_snapshot
+    task = kit.ended(start("disk.vmdk")["ImportTaskId"])
     assert (task["Status"], task["StatusMessage"]) == ("deleted", message(ident))
 
 
@@ -219,4 +254,23 @@ def test_encryption_and_an_existing_snapshot_as_source(kit: Kit, disk: tuple[byt
     started = ec2.import_image(DiskContainers=[{"SnapshotId": ident, "DeviceName": "/dev/sda1"}])
     task = kit.ended(started["ImportTaskId"])
     assert kit.snapshot_bytes(task["SnapshotDetails"][0]["SnapshotId"], len(disk[0])) == disk[0]
-    assert kit.client("s3").list_objects_v2(Bucket=BUCKET)["KeyCount"] > 0
+    copied = kit.client("ec2", "us-east-1").copy_snapshot(SourceSnapshotId=ident, SourceRegion="eu-west-1")
+    token = kit.client("ebs", "us-east-1").list_snapshot_blocks(SnapshotId=copied["SnapshotId"])["Blocks"][0]
+    answer = kit.client("ebs", "us-east-1").get_snapshot_block(SnapshotId=copied["SnapshotId"], **token)
+    assert answer["BlockData"].read() == disk[0][:524_288]
+    volume = ec2.create_volume(AvailabilityZone="eu-west-1a", SnapshotId=ident)
+    assert (volume["Size"], volume["Encrypted"]) == (1, True)
+
+
+def test_a_private_object_needs_a_presigned_url(kit: Kit, disk: tuple[bytes, bytes]) -> None:
+    params = {"Bucket": BUCKET, "Key": "disk.vmdk"}
+    config = Config(signature_version="s3v4")
+    signed = kit.client("s3", config=config).generate_presigned_url("get_object", Params=params)
+    ec2 = kit.client("ec2")
+
+    def run(url: str) -> dict[str, Any]:
+        return kit.ended(ec2.import_image(DiskContainers=[{"Format": "vmdk", "Url": url}])["ImportTaskId"])
+
+    assert "403 Forbidden" in run(signed.partition("?")[0])["StatusMessage"]
+    assert run(signed)["Status"] == "completed"
+    assert run(f"S3://{BUCKET}/disk.vmdk")["Status"] == "completed"

@@ -6,6 +6,8 @@ import calendar
 import hashlib
 import hmac
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote
 
 from vmie_tui.simulators.aws.wire import ApiError, Request, Scope
@@ -33,12 +35,29 @@ def _fields(header: str) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-class Keys:
-    """The access keys that may call, with their secrets; ``skew`` is how far the service's clock is ahead (seconds)."""
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What belongs to an access key: its secret, its session token if it is temporary, its end (epoch seconds)."""
 
-    def __init__(self, access_key: str, secret_key: str) -> None:
-        self.secrets = {access_key: secret_key}
+    secret: str
+    token: str = ""
+    expires: float | None = None
+
+
+class Keys:
+    """The access keys that may call; ``skew`` is how far the service's clock is ahead (seconds).
+
+    ``issued`` finds keys that were made later (by IAM, or temporary ones by STS): access key -> `Key`, or None.
+    """
+
+    def __init__(self, access_key: str, secret_key: str, issued: Callable[[str], Key | None]) -> None:
+        self._first = (access_key, Key(secret_key))
+        self._issued = issued
         self.skew = 0.0
+
+    def find(self, access_key: str) -> Key | None:
+        name, key = self._first
+        return key if access_key == name else self._issued(access_key)
 
     def now(self) -> float:
         return time.time() + self.skew
@@ -48,14 +67,17 @@ class Keys:
         scope = request.scope
         if scope is None:
             raise no_credentials(request.service)
-        secret = self.secrets.get(scope.access_key)
-        if secret is None:
+        key = self.find(scope.access_key)
+        token = request.query.get("X-Amz-Security-Token") or request.header("X-Amz-Security-Token")
+        if key is None or key.token != token:
             raise unknown_key(request.service, scope.access_key)
+        if key.expires is not None and self.now() > key.expires:
+            raise expired(request.service)
         presigned = "X-Amz-Signature" in request.query
         stamp = request.query.get("X-Amz-Date", "") if presigned else request.header("X-Amz-Date")
         lifetime = int(request.query.get("X-Amz-Expires", "0")) if presigned else MAX_SKEW
         self._check_time(request.service, stamp, lifetime, presigned=presigned)
-        if not hmac.compare_digest(_signature(request, scope, secret, stamp), _given(request)):
+        if not hmac.compare_digest(_signature(request, scope, key.secret, stamp), _given(request)):
             raise wrong_signature(request.service)
 
     def _check_time(self, service: str, stamp: str, lifetime: int, *, presigned: bool) -> None:

@@ -1,4 +1,4 @@
-"""EC2 calls that moto has, but that must know the snapshot store: register an image, delete a snapshot."""
+"""EC2 calls that moto has, but that must know the snapshot store: register an image, delete or copy a snapshot."""
 
 from __future__ import annotations
 
@@ -81,4 +81,30 @@ def delete_snapshot(response: Any, simulator: Any) -> ActionResult:
     return EmptyResult()
 
 
-OPERATIONS: tuple[Operation, ...] = (register_image, delete_snapshot)
+def copy_snapshot(response: Any, simulator: Any) -> ActionResult:
+    """A copy is a child that changes nothing, so it shares the bytes; it is ready at once."""
+    response.error_on_dryrun()
+    spec = dict(response.params)
+    source = simulator.snapshots.get(str(spec.get("SourceSnapshotId")))
+    if source is None or source.region != spec.get("SourceRegion"):
+        raise refuse("InvalidSnapshot.NotFound", f"The snapshot '{spec.get('SourceSnapshotId')}' does not exist.")
+    if source.state != "completed":
+        raise refuse("IncorrectState", f"The snapshot '{source.id}' is not completed.")
+    encrypted = source.encrypted or bool(spec.get("Encrypted") or spec.get("KmsKeyId"))
+    key = str(spec.get("KmsKeyId") or (simulator.ec2.default_key(response.region) if encrypted else ""))
+    tags = response._parse_tag_specification().get("snapshot", {})
+    info = simulator.snapshots.create(
+        region=response.region,
+        size_gib=source.size_gib,
+        description=str(spec.get("Description") or ""),
+        parent=source.id,
+        encrypted=encrypted,
+        kms_key=key,
+        tags=tags,
+        state="completed",
+    )
+    simulator.ec2.show_snapshot(info)
+    return ActionResult({"SnapshotId": info.id, "Tags": [{"Key": k, "Value": v} for k, v in tags.items()]})
+
+
+OPERATIONS: tuple[Operation, ...] = (register_image, delete_snapshot, copy_snapshot)

@@ -23,7 +23,8 @@ from vmie_tui.simulators.control import SimClock
 LOG = logging.getLogger(__name__)
 CANCEL_SECONDS, KEPT_SECONDS = 5.0, 7 * 86_400.0
 # Known from practice, not in the guides: they say only that such a task "fails with an error message".
-NO_OBJECT = "ClientError: Disk validation failed [We do not have access to the given resource. Reason 404 Not Found]"
+NO_ACCESS = "ClientError: Disk validation failed [We do not have access to the given resource. Reason {reason}]"
+NO_OBJECT = NO_ACCESS.format(reason="404 Not Found")
 WRONG_LICENCE = "ClientError: Unsupported license type AWS for a {system} operating system. Use BYOL."
 
 
@@ -265,6 +266,8 @@ class TaskEngine:
                     raise CheckFailed(f"ClientError: Disk validation failed [{source.snapshot} cannot be read]")
                 found.append(Detail(source, float(info.size_gib * facts.GIB)))
                 continue
+            if source.url.lower().startswith("http") and "Signature=" not in source.url:
+                raise CheckFailed(NO_ACCESS.format(reason="403 Forbidden"))  # no object here is public
             stored = self._world.s3.find(source.bucket, source.key)
             if stored is None:
                 raise CheckFailed(NO_OBJECT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import uuid
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -66,11 +67,17 @@ def _partitions(file: BinaryIO) -> Iterator[tuple[int, Guess]]:
 
 
 def _gpt(file: BinaryIO, boot: bytes) -> Iterator[tuple[int, Guess]]:
-    first, count, size = struct.unpack_from("<QII", boot, SECTOR + 72)
-    if size < 128:
+    header = boot[SECTOR:]
+    length, checksum = struct.unpack_from("<II", header, 12)
+    first, count, size, table_checksum = struct.unpack_from("<QIII", header, 72)
+    if not 92 <= length <= SECTOR or zlib.crc32(header[:16] + bytes(4) + header[20:length]) != checksum:
+        return  # a damaged table is as good as none
+    if size < 128 or count > 1024:
         return
     file.seek(first * SECTOR)
-    table = file.read(min(count, 128) * size)
+    table = file.read(count * size)
+    if zlib.crc32(table) != table_checksum:
+        return
     for at in range(0, len(table) - size + 1, size):
         kind, start = uuid.UUID(bytes_le=table[at : at + 16]), struct.unpack_from("<Q", table, at + 32)[0]
         if kind.int:

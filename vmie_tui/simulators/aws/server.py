@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from vmie_tui.model import facts
-from vmie_tui.simulators.aws import images, plugin, roles, vmimport
+from vmie_tui.simulators.aws import account as accounts
+from vmie_tui.simulators.aws import images, plugin, vmimport
 from vmie_tui.simulators.aws.auth import Keys
 from vmie_tui.simulators.aws.ebs import EbsService
 from vmie_tui.simulators.aws.ec2_models import Ec2Models
@@ -59,14 +61,14 @@ class AwsSimulator:
         self.access_key, self.secret_key = access_key, secret_key
         self.clock = clock or SimClock(DEFAULT_SPEED)
         self.stats, self.faults = Stats(), Faults()
-        self.keys = Keys(access_key, secret_key)
+        self.keys = Keys(access_key, secret_key, partial(accounts.issued, account))
         self.s3_rate = s3_rate
         self.closing = threading.Event()
         self.max_tasks = max_tasks or facts.limit("export", "concurrent_conversion_tasks_per_region_default")["value"]
         self._tls, self._port = tls, port
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
-        _forget(account)
+        accounts.forget(account)
         plugin.install([*vmimport.OPERATIONS, *images.OPERATIONS])
         self.snapshots = SnapshotStore(root / "snapshots", self.clock.now, self.keys.now)
         self.ec2 = Ec2Models(account, self.snapshots)
@@ -76,7 +78,7 @@ class AwsSimulator:
         self.tasks = TaskEngine(self)
         self.ebs = EbsService(self.snapshots, self.clock, account, self.ec2)
         self.moto = MotoBridge(account, self, self.ec2.lock, self._before_moto)
-        _add_user(account, access_key, secret_key)
+        accounts.add_user(account, access_key, secret_key)
 
     def service(self, name: str) -> Service:
         """The service a signature's scope names."""
@@ -131,49 +133,8 @@ class AwsSimulator:
         if bucket:
             self.s3.make_bucket(bucket, self.region)
         if role:
-            _add_role(self.account, role, bucket or "*")
+            accounts.add_role(self.account, role, bucket or "*")
 
     def snapshot_path(self, snapshot_id: str) -> Path:
         """The raw content of an imported snapshot on this machine (for proofs)."""
         return self.snapshots.data_path(snapshot_id)
-
-
-def _forget(account: str) -> None:
-    """Drop what moto knows of the account from an earlier simulator in this process."""
-    from moto.ec2.models import ec2_backends
-    from moto.iam.models import iam_backends
-    from moto.kms.models import kms_backends
-    from moto.sts.models import sts_backends
-
-    for backends in (ec2_backends, iam_backends, kms_backends, sts_backends):
-        if account in backends:
-            del backends[account]
-
-
-def _add_user(account: str, access_key: str, secret_key: str) -> None:
-    """The IAM user the access key belongs to."""
-    from moto.iam.models import iam_backends
-
-    backend = iam_backends[account]["aws"]
-    backend.create_user("us-east-1", "engineer")
-    key = backend.create_access_key("engineer")
-    backend.access_keys.pop(key.access_key_id)
-    key.access_key_id, key.secret_access_key = access_key, secret_key
-    backend.access_keys[key.physical_resource_id] = key
-
-
-def _add_role(account: str, name: str, bucket: str) -> None:
-    from moto.iam.models import iam_backends
-
-    backend = iam_backends[account]["aws"]
-    if not any(role.name == name for role in backend.roles.values()):
-        backend.create_role(
-            role_name=name,
-            assume_role_policy_document=roles.trust_document(),
-            path="/",
-            permissions_boundary=None,
-            description="VM Import/Export",
-            tags=[],
-            max_session_duration="3600",
-        )
-    backend.put_role_policy(name, name, roles.role_document(bucket))

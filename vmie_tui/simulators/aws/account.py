@@ -1,0 +1,57 @@
+"""The simulated account's identities, in moto's IAM and STS: its user, the service role, keys issued later."""
+
+from __future__ import annotations
+
+from datetime import UTC
+
+from moto.ec2.models import ec2_backends
+from moto.iam.models import iam_backends
+from moto.kms.models import kms_backends
+from moto.sts.models import sts_backends
+
+from vmie_tui.simulators.aws import roles
+from vmie_tui.simulators.aws.auth import Key
+
+GLOBAL = "aws"  # moto's name for what belongs to no Region
+
+
+def forget(account: str) -> None:
+    """Drop what moto knows of the account from an earlier simulator in this process."""
+    for backends in (ec2_backends, iam_backends, kms_backends, sts_backends):
+        if account in backends:
+            del backends[account]
+
+
+def add_user(account: str, access_key: str, secret_key: str) -> None:
+    """The IAM user the access key belongs to."""
+    backend = iam_backends[account][GLOBAL]
+    backend.create_user("us-east-1", "engineer")
+    key = backend.create_access_key("engineer")
+    backend.access_keys.pop(key.access_key_id)
+    key.access_key_id, key.secret_access_key = access_key, secret_key
+    backend.access_keys[key.physical_resource_id] = key
+
+
+def add_role(account: str, name: str, bucket: str) -> None:
+    """The role VM import assumes, with trust and policy as in the guides."""
+    backend = iam_backends[account][GLOBAL]
+    if not any(role.name == name for role in backend.roles.values()):
+        backend.create_role(
+            role_name=name,
+            assume_role_policy_document=roles.trust_document(),
+            path="/",
+            permissions_boundary=None,
+            description="VM Import/Export",
+            tags=[],
+            max_session_duration="3600",
+        )
+    backend.put_role_policy(name, name, roles.role_document(bucket))
+
+
+def issued(account: str, access_key: str) -> Key | None:
+    """A key that IAM or STS handed out since the start."""
+    session = sts_backends[account][GLOBAL].get_assumed_role_from_access_key(access_key)
+    if session is not None:
+        return Key(session.secret_access_key, session.session_token, session.expiration.replace(tzinfo=UTC).timestamp())
+    key = iam_backends[account][GLOBAL].access_keys.get(access_key)
+    return Key(key.secret_access_key) if key is not None and key.status == "Active" else None
