@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from vmie_tui.commands.common import job_line, say
-from vmie_tui.jobs.client import JobClient
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LOGIN, EXIT_OK, ErrorKind, exit_code
 from vmie_tui.model.job import JobView
 from vmie_tui.model.task import JobState
+
+if TYPE_CHECKING:  # it brings SQLAlchemy, which the app's first paint does not wait for
+    from vmie_tui.jobs.client import JobClient
 
 LOOK_SECONDS = 0.3
 SAY_SECONDS = 2.0  # between two lines about the same stage of a job

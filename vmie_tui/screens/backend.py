@@ -156,7 +156,11 @@ class LiveBackend:
     def aws_status(self) -> AwsStatus:
         from vmie_tui.services.aws.session import open_session
 
-        identity = open_session(self._profile.aws).identity()
+        aws = open_session(self._profile.aws)
+        try:
+            identity = aws.identity()
+        finally:
+            aws.close()
         return AwsStatus(identity.account, identity.arn.rsplit("/", 1)[-1].rsplit(":", 1)[-1])
 
     # -- jobs

@@ -1,0 +1,69 @@
+"""The real backend against the simulated vCenter, over its socket: list, cache, password and certificate trouble."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.services.vsphere_helpers import settings_for, simulator
+from tests.tui.driving import press, running, screen_text
+from vmie_tui import settings as settings_module
+from vmie_tui.screens.backend import LiveBackend
+from vmie_tui.screens.password import PasswordScreen
+from vmie_tui.settings import AwsSettings, Profile, VCenterSettings
+from vmie_tui.simulators.control import TlsFiles, make_tls
+from vmie_tui.simulators.vcenter.server import VCenterSimulator
+from vmie_tui.widgets.frame import Health
+from vmie_tui.widgets.machines import MachineTable
+
+
+@pytest.fixture(scope="module")
+def vcenter(tmp_path_factory: pytest.TempPathFactory, tls: TlsFiles) -> Iterator[VCenterSimulator]:
+    with simulator(tmp_path_factory.mktemp("vcenter"), tls) as server:
+        yield server
+
+
+def backend(vcenter: VCenterSettings) -> LiveBackend:
+    profile = Profile("prod", vcenter, AwsSettings(region="eu-west-1", bucket="migration"))
+    loaded = settings_module.load()
+    return LiveBackend(replace(loaded, table={"prod": profile}, default_profile="prod"), profile)
+
+
+async def test_lists_what_vcenter_shows_and_keeps_it_for_the_next_start(
+    vcenter: VCenterSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VMIE_VCENTER_PASSWORD", vcenter.password)
+    first = backend(settings_for(vcenter))
+    async with running(first) as pilot:
+        names = {row.machine.name for row in pilot.app.screen.query_one(MachineTable).rows}
+        assert len(names) >= 5
+        assert pilot.app.status.vcenter.health is Health.OK
+    cached = first.cached_inventory()
+    assert cached is not None
+    assert {machine.name for machine in cached.machines} == names
+
+
+async def test_wrong_password_is_said_and_asked_for_again(
+    vcenter: VCenterSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VMIE_VCENTER_PASSWORD", "wrong")
+    async with running(backend(settings_for(vcenter))) as pilot:
+        assert isinstance(pilot.app.screen, PasswordScreen)
+        await pilot.press(*vcenter.password)
+        await press(pilot, "enter")
+        assert pilot.app.screen.query_one(MachineTable).rows
+
+
+async def test_unknown_authority_is_refused_in_words(
+    vcenter: VCenterSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VMIE_VCENTER_PASSWORD", vcenter.password)
+    other = make_tls(tmp_path)
+    async with running(backend(settings_for(vcenter, ca_file=other.ca))) as pilot:
+        text = screen_text(pilot)
+        assert "certificate" in text
+        assert "Remedy:" in text
+        assert not pilot.app.screen.query_one(MachineTable).rows
