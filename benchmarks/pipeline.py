@@ -1,6 +1,6 @@
 """vCenter to S3, streamed, against its own ends and against the two-step way; all in one run, on the simulators.
 
-    .venv/bin/python benchmarks/pipeline.py [--mib 1024] [--disks 4] [--rounds 3]
+    .venv/bin/python benchmarks/pipeline.py [--mib 1024] [--disks 4] [--rounds 3] [--mbit 1000]
 
 Prints MB/s of: the source alone (lease stream read and thrown away), the sink alone (multipart upload from memory),
 the product's path (stream, SHA-256, every grain inflated, multipart upload), the two-step way (download to disk, then
@@ -64,12 +64,13 @@ def fleet(mib: int, disks: int) -> FleetSpec:
     return replace(base, machines=(replace(base.machines[0], name="bench", disks=(spec,) * disks),))
 
 
-def serve_vcenter(root: Path, mib: int, disks: int, pipe: Any) -> None:
+def serve_vcenter(root: Path, mib: int, disks: int, mbit: int, pipe: Any) -> None:
     from vmie_tui.simulators.control import make_tls
     from vmie_tui.simulators.vcenter.server import VCenterSimulator
 
     tls = make_tls(root / "tls-v")
-    with VCenterSimulator(fleet(mib, disks), root / "v", tls=tls) as simulator:
+    rate = mbit * 125_000 or None
+    with VCenterSimulator(fleet(mib, disks), root / "v", tls=tls, nfc_prepared=True, nfc_rate=rate) as simulator:
         for key in range(disks):
             simulator.disk_path("bench", 2000 + key)
         pipe.send((simulator.host, simulator.port, simulator.user, simulator.password, tls.ca))
@@ -129,7 +130,7 @@ class Bench:
             disk = lease.disks[number]
             with (
                 lease.open(disk) as stream,
-                DiskFeed(stream, check=lease.check, at_end=lambda sha, size: None) as feed,
+                DiskFeed(stream, check=lease.check, on_bytes=lambda count: None, at_end=lambda sha, size: None) as feed,
             ):
                 request = UploadRequest(BUCKET, f"product-{number}", disk.capacity)
                 return self.store.upload(request, feed.fill, control=Quiet()).size
@@ -157,12 +158,16 @@ def main() -> None:
     parser.add_argument("--mib", type=int, default=1024, help="MiB of data on each disk")
     parser.add_argument("--disks", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--mbit", type=int, default=0, help="shape each disk's stream to so many Mbit/s")
     options = parser.parse_args()
     context = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vmie-bench-")))
         answers = []
-        for target, arguments in ((serve_vcenter, (folder, options.mib, options.disks)), (serve_aws, (folder,))):
+        for target, arguments in (
+            (serve_vcenter, (folder, options.mib, options.disks, options.mbit)),
+            (serve_aws, (folder,)),
+        ):
             ours, theirs = context.Pipe()
             process = context.Process(target=target, args=(*arguments, theirs), daemon=True)
             process.start()
