@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,9 +14,11 @@ import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
 
+from tests.helpers import wait_until
 from tests.services.aws_sim import BUCKET, Kit, linux_disk, refused, running
 from vmie_tui.model import facts
 from vmie_tui.simulators.aws import roles
+from vmie_tui.simulators.aws.wire import Throttle
 from vmie_tui.simulators.control import TlsFiles
 
 
@@ -253,6 +256,31 @@ def test_tokens_limits_filters_and_cancelling(kit: Kit) -> None:
         ec2.describe_import_image_tasks(ImportTaskIds=["import-ami-0"])
     kit.sim.clock.advance(8 * 86_400)
     assert ec2.describe_import_image_tasks()["ImportImageTasks"] == []
+
+
+def test_a_cancelled_import_leaves_no_snapshot(kit: Kit) -> None:
+    kit.put("disk.vmdk", linux_disk(kit.folder)[1])
+    ident = kit.import_image("disk.vmdk")["ImportTaskId"]
+    kit.client("ec2").cancel_import_task(ImportTaskId=ident)
+    assert kit.ended(ident)["Status"] == "deleted"
+    wait_until(lambda: not any(thread.name == ident for thread in threading.enumerate()), what="end of its thread")
+    assert kit.client("ec2").describe_snapshots(OwnerIds=["self"])["Snapshots"] == []
+    assert kit.sim.snapshots.all() == []
+
+
+def test_a_rate_is_kept_by_waiting() -> None:
+    now, waits = [100.0], []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        now[0] += seconds
+
+    throttle = Throttle(lambda: 1000.0, lambda: now[0], wait)
+    for _ in range(5):
+        throttle.spend(500)
+    assert sum(waits) == pytest.approx(2.5)
+    Throttle(lambda: None, lambda: now[0], wait).spend(1 << 40)
+    assert len(waits) == 5
 
 
 def test_the_certificate_is_verified(kit: Kit) -> None:

@@ -248,6 +248,8 @@ class TaskEngine:
         except Stopped:
             return
         except Exception:
+            if task.stop.is_set():
+                return  # it was ended and its snapshots removed while they were being written
             LOG.exception("the simulated import %s failed", task.id)
             task.failure = (gate if task.kind == "image" else "decoded", "ServerError: An internal error occurred")
         task.gates.setdefault("checked", self._world.clock.now())
@@ -292,15 +294,15 @@ class TaskEngine:
             detail.snapshot = info.id
             self._world.ec2.show_snapshot(info)
             try:
-                self._fill(task, detail)
+                self._fill(task, detail, info.id)
             except BaseException:
                 self._drop(info.id)
                 detail.snapshot = ""
                 raise
 
-    def _fill(self, task: ImportTask, detail: Detail) -> None:
+    def _fill(self, task: ImportTask, detail: Detail, ident: str) -> None:
         store, source = self._world.snapshots, detail.source
-        target = store.data_path(detail.snapshot)
+        target = store.data_path(ident)
 
         def stopped() -> bool:
             return task.stop.is_set() or self._world.closing.is_set()
@@ -318,7 +320,7 @@ class TaskEngine:
                 decode(reader, detail.volume, target, stopped)
         if stopped():
             raise Stopped
-        store.map_data(detail.snapshot)
+        store.map_data(ident)
 
     def _system(self, task: ImportTask) -> None:
         """Recognise the operating system and hold it against the licence asked for."""
