@@ -41,6 +41,19 @@ def test_killed_worker_sends_no_finished_part_again(world: World) -> None:
     assert "killed worker left behind" in world.log(job_id)
 
 
+def test_killed_worker_goes_on_with_the_same_snapshot_of_a_running_machine(world: World) -> None:
+    world.rate(MIB)
+    job_id = world.submit("app-01")
+    wait_until(lambda: world.client.job(job_id).disks[:1] and world.client.job(job_id).disks[0].done > 0, 20)
+    taken = world.requests("vcenter", "CreateSnapshot_Task")
+    world.kill_worker()
+    world.rate(None)
+    world.client.ensure_worker()
+    world.assert_equal("app-01", world.wait(job_id))
+    assert world.requests("vcenter", "CreateSnapshot_Task") == taken
+    assert world.machine("app-01").snapshots == 0
+
+
 def test_cancel_after_a_kill_leaves_nothing_behind(world: World) -> None:
     job_id, _ = started_upload(world, "big-01")
     world.kill_worker()

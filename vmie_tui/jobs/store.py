@@ -222,11 +222,12 @@ class Store:
     # ---- stages, disks, log
 
     def stage(self, job_id: str, stage: Stage, state: StageState) -> None:
-        """Enter a stage's state; the first start and the last end are kept."""
+        """Enter a stage's state. A stage that was broken off keeps its start; one that had ended begins anew."""
         now, table = time.time(), schema.stages
         values: dict[str, Any] = {"state": state.value}
         if state is StageState.RUNNING:
-            values |= {"started": sa.func.coalesce(table.c.started, now), "ended": None}
+            kept = sa.case((table.c.ended.is_(None), sa.func.coalesce(table.c.started, now)), else_=now)
+            values |= {"started": kept, "ended": None}
         elif state is not StageState.PENDING:
             values |= {"ended": now}
         with self._begin() as connection:

@@ -23,7 +23,7 @@ from vmie_tui.settings import Settings
 
 TICK_SECONDS, IDLE_TICK_SECONDS = 0.25, 0.5
 BEAT_SECONDS = 2.0
-LOOK_SECONDS = 2.0
+LOOK_SECONDS, LOST_SECONDS = 1.0, 4.0
 RELEASE_SECONDS = 5.0
 PART_BYTES = 96 << 20  # for the parts of all transfers: keeps the whole worker below 256 MiB
 LOST = Problem(
@@ -64,6 +64,7 @@ def run(settings: Settings, *, idle_minutes: float | None = None) -> int:
 
 def _write_log(settings: Settings) -> None:
     """The engine's and our own log go to a file; nothing but plain lines goes to the terminal."""
+    logging.raiseExceptions = False  # a full disk must not fill the terminal
     path = private_dir(settings.log_dir) / ENGINE_LOG
     path.touch(mode=0o600)
     handler = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES)
@@ -88,7 +89,7 @@ class Worker:
         self._executor = executor_id(settings)
         self._started = time.time()
         self._beaten = self._looked = 0.0
-        self._suspects: set[str] = set()
+        self._suspects: dict[str, float] = {}
         self._busy = time.monotonic()
 
     def on_signal(self, _number: int, _frame: FrameType | None) -> None:
@@ -177,11 +178,13 @@ class Worker:
             if record.state in active
             and record.dispatched == record.attempt
             and not self._controls.is_working(record.id)
-            and not workflows.is_alive(record.id, record.attempt)
+            and not workflows.is_alive(record.id, record.attempt, self._executor)
         }
-        for job_id in lost & self._suspects:  # seen twice: it was not just between two phases
-            threading.Thread(target=self._clean_up, args=(job_id,), name="clean-up", daemon=True).start()
-        self._suspects = lost
+        now = time.monotonic()
+        self._suspects = {job_id: self._suspects.get(job_id, now) for job_id in lost}
+        for job_id, since in self._suspects.items():
+            if now - since >= LOST_SECONDS:  # it was not just between two phases
+                threading.Thread(target=self._clean_up, args=(job_id,), name="clean-up", daemon=True).start()
 
     def _clean_up(self, job_id: str) -> None:
         """Cancel, or fail, a job that no workflow of this process is working on."""

@@ -59,16 +59,15 @@ def dispatch(job_id: str, attempt: int) -> None:
     _enqueue(CHECK, check_phase, job_id, attempt)
 
 
-def is_alive(job_id: str, attempt: int) -> bool:
-    """Whether a phase of this attempt waits in a queue or runs, here or in another process."""
+def is_alive(job_id: str, attempt: int, executor: str) -> bool:
+    """Whether a phase of this attempt waits in a queue, or runs in another process than this executor's."""
     found = DBOS.list_workflows(
         workflow_id_prefix=f"{job_id}.{attempt}.",
         status=["ENQUEUED", "PENDING", "DELAYED"],
         load_input=False,
         load_output=False,
-        limit=1,
     )
-    return bool(found)
+    return any(workflow.status != "PENDING" or workflow.executor_id != executor for workflow in found)
 
 
 def _enqueue(queue: str, phase: Callable[[str, int], None], job_id: str, attempt: int, partition: str = "") -> None:

@@ -1,0 +1,71 @@
+"""The demo and the simulators as the commands start them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import wait_until
+from vmie_tui.cli import main
+from vmie_tui.simulators import launch
+
+WITHIN = 120
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "vmie_tui", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=WITHIN, check=False)
+
+
+def test_headless_demo_proves_the_snapshot_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    done = run("demo", "--headless", "--vm", "bastion-03")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["image_id"].startswith("ami-")
+    assert report["equal"] is True
+    (disk,) = report["disks"]
+    assert disk["source_sha256"] == disk["snapshot_sha256"]
+    assert disk["source_bytes"] < disk["snapshot_bytes"]
+    assert {"check", "upload", "import", "finish", "total"} <= set(report["seconds"])
+    assert report["bytes_moved"] > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_headless_demo_fails_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    done = run("demo", "--headless", "--vm", "nosuch-vm")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "nosuch-vm" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_simulate_prints_what_a_client_needs_and_stops_when_told(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "vmie_tui", "simulate", "--json", "--fleet", "tiny", "--dir", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        wait_until(lambda: launch.running(tmp_path), WITHIN)
+        assert launch.Admin(tmp_path)("vcenter", "GET", "stats")["speed"] == 1.0
+    finally:
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    printed = json.loads(out)
+    assert printed["vcenter"]["password"]
+    assert printed["aws"]["aws_access_key_id"]
+    assert not (tmp_path / launch.PROFILE_FILE).exists()
+
+
+def test_demo_without_a_terminal_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo"]) == 2
+    assert "--headless" in capsys.readouterr().err
+    assert main(["demo", "--stop"]) == 0
+    assert not Path(os.environ["VMIE_STATE_DIR"]).exists()
