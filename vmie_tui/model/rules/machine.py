@@ -2,168 +2,67 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
 
 import humanize
 
 from vmie_tui.model import facts
 from vmie_tui.model.finding import Finding, Severity
-from vmie_tui.model.machine import Backing, Disk, Firmware, Machine, OsFamily, Power
+from vmie_tui.model.machine import GuestDisk, Machine, OsFamily, Power
+from vmie_tui.model.plan import Route
+from vmie_tui.model.rules.boot import advise_boot, check_boot_machine
+from vmie_tui.model.rules.disks import check_disks, check_stores
+from vmie_tui.model.rules.systems import System, check_system, system_of
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
+_NO_TOOLS = frozenset({"", "toolsNotInstalled", "guestToolsNotInstalled"})
+MIB = 1 << 20
 
 
-def check_machine(machine: Machine) -> tuple[Finding, ...]:
-    """Everything to be said about importing ``machine`` with ImportImage, worst first."""
-    found = [finding for rule in _RULES for finding in rule(machine)]
-    return tuple(sorted(found, key=lambda finding: -finding.severity))
+def check_machine(machine: Machine, *, route: Route = Route.IMAGE, notes: bool = False) -> tuple[Finding, ...]:
+    """Everything to be said about importing ``machine``, worst first.
+
+    Routes that do not change the guest (``unmodified``, ``snapshot``) do not mind what it runs. ``notes`` adds what is
+    no trouble but belongs into a report: boot firmware, change tracking, state of VMware Tools.
+    """
+    found = [
+        *_system(system_of(machine), machine.os_name, machine.name, route),
+        *check_disks(machine, route),
+        *_state(machine),
+        *_devices(machine),
+        *_guest(machine, route),
+        *check_boot_machine(machine, route),
+        *check_stores(machine),
+    ]
+    if notes:
+        found += _notes(machine)
+    return tuple(sorted(found, key=_by_severity)) if len(found) > 1 else tuple(found)
 
 
-def _architecture(vm: Machine) -> Iterator[Finding]:
-    gid = vm.guest_id.lower()
-    if "arm" in gid:
-        yield Finding(
-            B,
-            "ARM64 guests are not accepted",
-            vm.os_name,
-            "VM import takes x86 only",
-            "",
-            "Rebuild it on AWS Graviton",
-            "F043",
-        )
-    elif vm.os_family is OsFamily.LINUX and not gid.endswith("64guest") and "64" not in gid:
-        yield Finding(
-            B,
-            "32-bit Linux is not accepted",
-            vm.os_name,
-            "VM import takes 64-bit Linux only",
-            facts.error("E27")["message"],
-            "Move the application to a 64-bit system",
-            "IC12",
-        )
+def _by_severity(finding: Finding) -> int:
+    return -finding.severity
 
 
-def _deprecated(vm: Machine) -> Iterator[Finding]:
-    name = vm.os_name.lower()
-    since = facts.load("guests")["operating_systems"]["deprecation"]["from"]
-    for system, pattern in _deprecated_patterns():
-        if pattern.search(name):
-            yield Finding(
-                W,
-                f"{system} is deprecated by VM import since {since}",
-                vm.os_name,
-                "Import may be refused, and AWS does not test it",
-                "",
-                "Upgrade it first, or take the unmodified route",
-                "IC20",
-            )
-            return
+def _system(system: System, os_name: str, name: str, route: Route) -> tuple[Finding, ...]:
+    if route is Route.SNAPSHOT:
+        return ()
+    return _system_findings(system, os_name or name, route is Route.UNMODIFIED)
 
 
-@cache
-def _deprecated_patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
-    names: list[str] = facts.load("guests")["operating_systems"]["deprecation"]["all_versions_of"]
-    patterns = []
-    for name in names:
-        words = name.lower().split()
-        # "CentOS 5" is in "CentOS 4/5" and "CentOS Linux 5.11", not in "CentOS 7"; "Windows 8" is not in "Windows 8.1".
-        *head, last = words
-        body = r"\b.*?".join(re.escape(word) for word in head)
-        tail = re.escape(last) + (r"(?![\d.])(?! r2)" if "windows" in words else r"(?!\d)")
-        patterns.append((name, re.compile(rf"{body}\b[^0-9]*(?:\d+/)?\b{tail}")))
-    return tuple(patterns)
-
-
-def _volumes(vm: Machine) -> Iterator[Finding]:
-    most = facts.limit("import", "max_volumes_per_vm")["value"]
-    if not vm.disks:
-        yield Finding(B, "it has no disk", why="There is nothing to import", remedy="Attach its boot disk")
-    elif len(vm.disks) > most:
-        yield Finding(
-            B,
-            f"it has {len(vm.disks)} disks, VM import takes {most}",
-            why="The task fails",
-            remedy="Import the further disks one by one as snapshots",
-            fact="F114",
-        )
-
-
-def _disk(vm: Machine) -> Iterator[Finding]:
-    for disk in vm.disks:
-        yield from _disk_backing(disk)
-        yield from _disk_size(disk)
-        if disk.independent and vm.power is Power.ON:
-            yield Finding(
-                B,
-                "is independent, and a snapshot leaves it out",
-                disk.label,
-                "A running VM is copied through a snapshot",
-                "",
-                "Power the VM off, or make the disk dependent",
-                "trap 29",
-            )
-        if disk.sharing not in {"", "sharingNone"}:
-            yield Finding(
-                W,
-                "is shared with other VMs",
-                disk.label,
-                "Others may write during the copy",
-                "",
-                "Stop the others first",
-            )
-
-
-def _disk_backing(disk: Disk) -> Iterator[Finding]:
-    if disk.backing is Backing.RDM:
-        yield Finding(
-            B,
-            "is a raw device mapping",
-            disk.label,
-            "VM import takes VMDK disks only",
-            "",
-            "Turn it into a virtual disk by storage migration",
-            "F040",
-        )
-    elif disk.backing is Backing.SESPARSE:
-        yield Finding(
-            B,
-            "is in the SEsparse format",
-            disk.label,
-            "VM import does not read SEsparse",
-            "",
-            "Consolidate its snapshots, or clone it to a flat disk",
-            "F039",
-        )
-    if disk.encrypted:
-        yield Finding(
-            B,
-            "is encrypted by vSphere",
-            disk.label,
-            "An export lease does not give its content in clear",
-            "",
-            "Decrypt it (change its storage policy)",
-            "IC3",
-        )
-
-
-def _disk_size(disk: Disk) -> Iterator[Finding]:
-    most = facts.limit("import", "import_image_disk_max")["value_tib"]
-    top = facts.limit("import", "disk_image_size_max")["value_tib"]
-    size = humanize.naturalsize(disk.capacity, binary=True)
-    if disk.capacity >= top * facts.TIB:
-        yield Finding(B, f"is {size}; no way of VM import takes {top} TiB", disk.label, remedy="Split it", fact="F118")
-    elif disk.capacity >= most * facts.TIB:
-        yield Finding(
-            B,
-            f"is {size}; ImportImage takes less than {most} TiB",
-            disk.label,
-            "",
-            "",
-            "Import it as a snapshot instead",
-            "F119",
-        )
+@lru_cache(maxsize=4096)
+def _system_findings(system: System, subject: str, unmodified: bool) -> tuple[Finding, ...]:
+    """The same for all machines of a system: 20,000 machines run a few dozen."""
+    found = tuple(check_system(system, subject))
+    if not unmodified:
+        return found
+    # AWS does not look inside on this route: whether it boots is up to the guest (F229)
+    return tuple(
+        replace(item, severity=min(item.severity, W), prevents="", remedy="Check that it has EC2's drivers, and boots")
+        for item in found
+        if item.severity is not I
+    )
 
 
 def _state(vm: Machine) -> Iterator[Finding]:
@@ -176,7 +75,11 @@ def _state(vm: Machine) -> Iterator[Finding]:
         )
     if vm.encrypted:
         yield Finding(
-            B, "the VM is encrypted", why="Its disks cannot be read in clear", remedy="Decrypt it", fact="IC3"
+            B,
+            "the VM is encrypted",
+            why="Its disks cannot be read in clear",
+            remedy="Decrypt it (change its storage policy)",
+            fact="F112",
         )
     if vm.power is Power.SUSPENDED:
         yield Finding(
@@ -184,6 +87,7 @@ def _state(vm: Machine) -> Iterator[Finding]:
             "it is suspended",
             why="An export wants it off, or running with a snapshot",
             remedy="Resume it or power it off",
+            fact="F133",
         )
     if vm.consolidation_needed:
         yield Finding(
@@ -207,6 +111,7 @@ def _devices(vm: Machine) -> Iterator[Finding]:
             f"it has {len(vm.nics)} network interfaces",
             why="The imported machine has one, with DHCP",
             remedy="Add the others after the import",
+            fact="F117",
         )
     if vm.vtpm:
         yield Finding(
@@ -228,23 +133,9 @@ def _devices(vm: Machine) -> Iterator[Finding]:
         )
 
 
-def _guest(vm: Machine) -> Iterator[Finding]:
-    if vm.os_family is OsFamily.OTHER:
-        yield Finding(
-            W,
-            "the guest system is not one VM import lists",
-            vm.os_name or "unknown",
-            remedy="Check the list of systems, or take the unmodified route later",
-            fact="IC20",
-        )
-    if vm.tools_status not in {"", "toolsNotInstalled", "guestToolsNotInstalled"}:
-        yield Finding(
-            I,
-            "VMware Tools is installed",
-            why="AWS advises to remove it before the import",
-            remedy="Remove it before the last copy",
-            fact="F129",
-        )
+def _guest(vm: Machine, route: Route) -> Iterator[Finding]:
+    if vm.tools_status not in _NO_TOOLS:
+        yield _TOOLS
     if any(nic.dhcp is False for nic in vm.nics):
         yield Finding(
             W,
@@ -253,22 +144,63 @@ def _guest(vm: Machine) -> Iterator[Finding]:
             remedy="Switch the interface to DHCP",
             fact="F132",
         )
-    if vm.firmware is Firmware.UEFI and vm.os_family is OsFamily.LINUX:
+    if vm.guest_disks and route is not Route.SNAPSHOT:
+        yield from _free_space(vm)
+
+
+# Nearly every VM has them: as a warning on each this would hide the others.
+_TOOLS = Finding(
+    I,
+    "VMware Tools is installed",
+    why="AWS advises to remove it before the import",
+    remedy="Remove it before the last copy",
+    fact="F129",
+)
+
+
+def _free_space(vm: Machine) -> Iterator[Finding]:
+    """Drivers and agents are installed into the root file system."""
+    windows = vm.os_family in {OsFamily.WINDOWS_SERVER, OsFamily.WINDOWS_CLIENT}
+    if windows:
+        needed, fact = facts.limit("import", "windows_root_free_space_min")["value_gib"] * facts.GIB, "F123"
+    elif vm.os_family is OsFamily.LINUX:
+        needed, fact = facts.limit("sms", "linux_root_free_space_min")["value_mib"] * MIB, "F122"
+    else:
+        return
+    root = next((disk for disk in vm.guest_disks if _is_root(disk, windows)), None)
+    if root is not None and root.free < needed:
+        free, wanted = (humanize.naturalsize(size, binary=True) for size in (root.free, needed))
         yield Finding(
-            I,
-            "UEFI Linux needs EFI/BOOT/BOOTX64.EFI",
-            why="EC2 starts the fallback loader",
-            remedy="Check that the file is there",
-            fact="F101",
+            W,
+            f"{free} are free on {root.path}, {wanted} are wanted",
+            vm.name,
+            "The import installs drivers there",
+            remedy="Free space or enlarge the disk",
+            fact=fact,
         )
 
 
-_RULES: tuple[Callable[[Machine], Iterator[Finding]], ...] = (
-    _architecture,
-    _deprecated,
-    _volumes,
-    _disk,
-    _state,
-    _devices,
-    _guest,
-)
+def _is_root(disk: GuestDisk, windows: bool) -> bool:
+    return disk.path.upper().startswith("C:") if windows else disk.path == "/"
+
+
+def _notes(vm: Machine) -> Iterator[Finding]:
+    advice = advise_boot(vm.firmware, system_of(vm))
+    mode = advice.mode.value if advice.mode else "left out"
+    yield Finding(
+        I, f"it boots by {vm.firmware.value.upper()}", why=advice.why, remedy=f"Boot mode: {mode}", fact=advice.fact
+    )
+    if vm.cbt:
+        yield Finding(I, "changed blocks are tracked", why="Later copies can be incremental", fact="trap 25")
+    else:
+        why = "It starts at the next stun, and not while snapshots exist" if vm.snapshots else "It starts when stunned"
+        yield Finding(I, "changed blocks are not tracked", why=why, fact="trap 27")
+    if vm.tools_status in _NO_TOOLS:
+        yield Finding(
+            I,
+            "VMware Tools is not installed",
+            why="The guest's version, addresses and free space cannot be seen, and a snapshot is not quiesced",
+            fact="trap 30",
+        )
+    elif vm.tools_status != "toolsOk":
+        yield Finding(I, f"VMware Tools: {vm.tools_status}", why="What it reported may be old", fact="trap 30")

@@ -5,30 +5,51 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from vmie_tui.model import facts
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Firmware, Machine
-from vmie_tui.model.plan import BootMode, ImportPlan
+from vmie_tui.model.plan import ImportPlan, Route
+from vmie_tui.model.rules.boot import check_boot
+from vmie_tui.model.rules.formats import check_format
 from vmie_tui.model.rules.licensing import check_licence
 from vmie_tui.model.rules.machine import check_machine
+from vmie_tui.model.rules.secrets import check_tag_names, check_texts
+from vmie_tui.model.rules.systems import check_region, system_of
 
-# General S3 and EC2 naming rules (not in the guides).
+# General S3, EC2 and KMS naming rules (not in the guides).
 BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 AMI_NAME = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}")
+ROLE_NAME = re.compile(r"[\w+=,.@-]{1,64}")
+KMS_KEY = re.compile(
+    r"(?:arn:[a-z-]+:kms:(?P<region>[a-z0-9-]+):\d{12}:(?:key|alias)/|alias/)?[A-Za-z0-9/_-]{1,256}", re.ASCII
+)
 TAG_KEY_MAX, TAG_VALUE_MAX, TAGS_MAX, KEY_MAX = 128, 256, 50, 1024
 OWN_TAGS = 3  # source VM, job, tool version are added to the user's
 
 
 def check_plan(plan: ImportPlan, machine: Machine) -> tuple[Finding, ...]:
     """Findings on the machine and on what is to be done with it, worst first."""
-    family = machine.os_family
+    system = system_of(machine)
     found = [
-        *check_machine(machine),
-        *check_licence(family, plan.license_type, plan.usage_operation, machine.name),
+        *check_machine(machine, route=plan.route),
+        *check_licence(
+            machine.os_family,
+            plan.license_type,
+            plan.usage_operation,
+            machine.name,
+            system=system,
+            route=plan.route,
+        ),
         *_target(plan),
         *_encryption(plan),
         *_tags(plan),
-        *_boot(plan, machine),
+        *check_texts(_texts(plan)),
+        *check_tag_names(plan.tags),
+        *check_boot(plan, machine),
+        *check_format(plan.route, plan.upload_format.value, subject=machine.name),
     ]
+    if plan.region and plan.route is not Route.SNAPSHOT:
+        found += check_region(system, plan.region, uefi=machine.firmware is Firmware.UEFI)
     return tuple(sorted(found, key=lambda finding: -finding.severity))
 
 
@@ -39,6 +60,10 @@ def _blocker(what: str, subject: str, remedy: str, fact: str = "") -> Finding:
 def _target(plan: ImportPlan) -> Iterator[Finding]:
     if not plan.region:
         yield _blocker("no Region was chosen", "target", "Name the Region the AMI is wanted in", "F207")
+    elif plan.route is Route.INSTANCE and plan.region not in instance_regions():
+        yield _blocker(
+            f"instance import does not exist in {plan.region}", "target", "Import it as an image; it is there", "F266"
+        )
     if not plan.bucket:
         yield _blocker("no bucket was chosen", "target", "Name a bucket in that Region", "F207")
     elif not BUCKET_NAME.fullmatch(plan.bucket):
@@ -47,13 +72,52 @@ def _target(plan: ImportPlan) -> Iterator[Finding]:
         yield _blocker(
             "is no valid AMI name", plan.ami_name, "3 to 128 letters, digits, spaces and ( ) [ ] . / - ' @ _"
         )
+    if plan.role_name and not ROLE_NAME.fullmatch(plan.role_name):
+        yield _blocker(
+            "is no valid role name", plan.role_name, "Give its name, not its ARN: 64 letters at most", "F161"
+        )
     if len(plan.prefix.encode()) + len(plan.source.name.encode()) > KEY_MAX - 64:
         yield _blocker("is too long for an S3 key", "prefix", "Shorten it")
+    if plan.route is Route.INSTANCE:
+        yield Finding(
+            Severity.WARNING,
+            "instance import is the old way",
+            "target",
+            "AWS strongly recommends to import as an image instead",
+            fact="F258",
+        )
+
+
+def instance_regions() -> frozenset[str]:
+    """Where ImportInstance and ImportVolume exist; there will be no others."""
+    listed = facts.load("constraints")["instance_import"]["regions"]
+    return frozenset(region for some in listed.values() for region in some)
 
 
 def _encryption(plan: ImportPlan) -> Iterator[Finding]:
-    if plan.kms_key_id and not plan.encrypted:
-        yield _blocker("a KMS key needs encryption", plan.kms_key_id, "Turn encryption on, or leave the key out", "X05")
+    key = plan.kms_key_id or ""
+    if key and not plan.encrypted:
+        yield _blocker("a KMS key needs encryption", key, "Turn encryption on, or leave the key out", "X05")
+    match = KMS_KEY.fullmatch(key)
+    if key and not match:
+        yield _blocker("is no KMS key", key, "Give a key id, alias/NAME, or an ARN", "F216")
+    elif match and match["region"] and plan.region and match["region"] != plan.region:
+        yield _blocker(
+            f"the KMS key is in {match['region']}, the import in {plan.region}",
+            key,
+            "Name a key of that Region",
+            "F215",
+        )
+    elif key and plan.encrypted and key not in {"alias/aws/ebs", ""}:
+        yield Finding(
+            Severity.INFO,
+            "the service role needs the KMS statement for this key",
+            plan.role_name,
+            "The key must stay enabled until the task has ended",
+            str(facts.error("E06")["message"]),
+            "See that the role may use it",
+            "F168",
+        )
 
 
 def _tags(plan: ImportPlan) -> Iterator[Finding]:
@@ -66,17 +130,7 @@ def _tags(plan: ImportPlan) -> Iterator[Finding]:
             )
 
 
-def _boot(plan: ImportPlan, machine: Machine) -> Iterator[Finding]:
-    if "windows 11" in machine.os_name.lower() and plan.boot_mode is not BootMode.UEFI:
-        yield Finding(
-            Severity.WARNING, "Windows 11 wants boot mode uefi", machine.name, fact="F100", remedy="Choose uefi"
-        )
-    if plan.boot_mode is BootMode.LEGACY_BIOS and machine.firmware is Firmware.UEFI:
-        yield Finding(
-            Severity.WARNING,
-            "the VM boots by UEFI, the plan says legacy-bios",
-            machine.name,
-            why="It may not boot on EC2",
-            remedy="Leave the boot mode out, or choose uefi",
-            fact="F094",
-        )
+def _texts(plan: ImportPlan) -> dict[str, str]:
+    """Everything the user wrote that AWS keeps."""
+    tags = {f"tag {key}": f"{key}={value}" for key, value in plan.tags.items()}
+    return {"description": plan.description, "AMI name": plan.ami_name, "prefix": plan.prefix, **tags}

@@ -1,0 +1,26 @@
+"""What is known of the AWS account an import goes to. None stands for what was not, or may not be, looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """``bucket_region``: where the bucket is; ``bucket_key``: its default KMS key, "" for none.
+
+    ``ebs_encryption``: is every new volume encrypted, with ``ebs_key``; ``key_state``: DescribeKey's word for the key
+    the plan names; ``role_kms``: does the service role's policy have the KMS statement; ``active_tasks``: running
+    conversion tasks of the Region; ``skew``: seconds by which this machine's clock is ahead.
+    """
+
+    root: bool | None = None
+    region_enabled: bool | None = None
+    bucket_region: str | None = None
+    bucket_key: str | None = None
+    ebs_encryption: bool | None = None
+    ebs_key: str | None = None
+    key_state: str | None = None
+    role_kms: bool | None = None
+    active_tasks: int | None = None
+    skew: float | None = None

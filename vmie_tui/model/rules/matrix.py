@@ -1,0 +1,136 @@
+"""The table of systems VM import lists, with versions, kernels, editions and Regions, ready to be looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from vmie_tui.model import facts
+
+Version = tuple[int, ...]
+_TWO_PART = frozenset({"Ubuntu"})  # 22.04 is one release, 22.10 another
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table. ``release`` is what releases are told apart by: ``9``, ``22.04``, ``2012 R2``.
+
+    ``first`` and ``last`` bound the versions (empty: the whole release); ``kernels`` are beginnings of kernel releases,
+    those of the vendor's own kernel (UEK) with the mark that must be in their name after ``+``.
+    """
+
+    id: str
+    product: str
+    release: str
+    first: Version = ()
+    last: Version = ()
+    service_packs: frozenset[str] = frozenset()
+    kernels: tuple[str, ...] = ()
+    kernels_excluded: tuple[str, ...] = ()
+    bits: frozenset[int] = frozenset({64})
+    editions: tuple[str, ...] = ()
+    regions_refused: frozenset[str] = frozenset()
+    opt_in_regions: bool = True
+    opt_in_bits: frozenset[int] = frozenset()
+    uefi_only: bool = False
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.product} {self.release}"
+
+    def holds(self, version: Version) -> bool:
+        """Whether a version of this release is inside; what the version does not say does not count against it."""
+        size = min(len(version), len(self.first) or len(version))
+        return not self.first or self.first[:size] <= version[:size] <= self.last[:size]
+
+
+def release_of(product: str, version: Version) -> str:
+    """``22.04`` of an Ubuntu, ``9`` of everything else."""
+    if product in _TWO_PART:
+        return ".".join(f"{part:02}" if at else str(part) for at, part in enumerate(version[:2]))
+    return str(version[0]) if version else ""
+
+
+def parse_version(text: str) -> Version:
+    return tuple(int(part) for part in text.split(".") if part.isdigit())
+
+
+@cache
+def rows() -> dict[tuple[str, str], tuple[Row, ...]]:
+    """Every row by (product, release)."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    table = facts.load("guests")["operating_systems"]
+    for row in (*_linux(table["linux"]), *_windows(table["windows"])):
+        found.setdefault((row.product, row.release), []).append(row)
+    return {key: tuple(some) for key, some in found.items()}
+
+
+@cache
+def products() -> frozenset[str]:
+    return frozenset(product for product, _ in rows())
+
+
+def _linux(entries: list[dict[str, Any]]) -> Iterator[Row]:
+    for entry in entries:
+        product, versions = entry["name"], entry.get("versions", "")
+        if not versions:  # "Amazon Linux 2023": the version is part of the name
+            product, _, versions = product.rpartition(" ")
+        first, _, last = versions.partition("-")
+        low, high = parse_version(first), parse_version(last or first)
+        yield Row(
+            entry["id"],
+            product,
+            release_of(product, low),
+            low,
+            high,
+            frozenset(entry.get("service_packs", ())),
+            tuple(_kernels(entry.get("kernels", ()))),
+            tuple(entry.get("kernels_excluded", ())),
+            frozenset(entry["bits"]),
+            note=entry.get("notes", ""),
+        )
+
+
+def _kernels(listed: Any) -> Iterator[str]:
+    """``5.15.0 (el8uek)`` becomes ``5.15.0+el8uek``, and ``el5uek kernel suffix`` becomes ``+el5uek``."""
+    if isinstance(listed, dict):
+        for some in listed.values():
+            yield from _kernels(some)
+        return
+    for kernel in listed:
+        start, _, mark = kernel.replace(")", "").partition(" (")
+        yield f"+{kernel.split()[0]}" if not start[0].isdigit() else f"{start}+{mark}" if mark else start
+
+
+def _windows(entries: list[dict[str, Any]]) -> Iterator[Row]:
+    for entry in entries:
+        product = "Windows Server" if entry["kind"] == "server" else "Windows"
+        yield Row(
+            entry["id"],
+            product,
+            entry["name"].removeprefix(product).strip(),
+            bits=frozenset(entry["bits"]),
+            editions=tuple(entry["editions"]),
+            regions_refused=frozenset(entry.get("unsupported_regions", ())),
+            opt_in_regions=entry["non_default_regions"],
+            opt_in_bits=frozenset(entry.get("non_default_regions_bits", entry["bits"])),
+            uefi_only=entry.get("boot_mode_required") == "uefi",
+            note=entry.get("notes", ""),
+        )
+
+
+@cache
+def deprecated() -> dict[str, str]:
+    """Name of a system -> ``now`` (on the list of 2026) or ``earlier`` (on an earlier edition's list only)."""
+    listed = facts.load("guests")["operating_systems"]["deprecation"]
+    earlier = listed["listed_in_an_earlier_english_edition_only"]["values"]
+    return {**dict.fromkeys(earlier, "earlier"), **dict.fromkeys(listed["all_versions_of"], "now")}
+
+
+def deprecated_from() -> str:
+    """The day the withdrawal starts, as AWS writes it (ISO 8601)."""
+    since: str = facts.load("guests")["operating_systems"]["deprecation"]["from"]
+    return since

@@ -1,0 +1,69 @@
+"""Texts that end up in tags, logs and bills must hold no secrets: likely ones are recognised, and never repeated."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from vmie_tui.model.finding import Finding, Severity
+
+_CERTAIN, _LIKELY = Severity.BLOCKER, Severity.WARNING
+_PATTERNS: tuple[tuple[Severity, str, re.Pattern[str]], ...] = (
+    (_CERTAIN, "an AWS access key", re.compile(r"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b|\b(?:AKIA|ASIA)\w{9}EXAMPLE\b")),
+    (_CERTAIN, "a private key", re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY")),
+    (_CERTAIN, "credentials in a URL", re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^/\s:@]{1,200}:[^/\s@]{1,200}@", re.I)),
+    (_CERTAIN, "a signed URL", re.compile(r"[?&](?:X-Amz-Signature|AWSAccessKeyId)=", re.I)),
+    (_CERTAIN, "an access token", re.compile(r"\b(?:gh[pousr]_|github_pat_|xox[abprs]-|glpat-)[A-Za-z0-9_-]{16,}")),
+    (_CERTAIN, "an access token", re.compile(r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.")),
+    (
+        _LIKELY,
+        "a password",
+        re.compile(
+            r"(?<![A-Za-z])(?:pass(?:word|wd|phrase|wort)?|pwd|secret(?:[ _-]?(?:access[ _-]?)?key)?|"
+            r"api[ _-]?key|(?:access|auth|session)[ _-]?token|token|credentials?)\s{0,3}[:=]\s{0,3}[^\s,;]{3,}",
+            re.I,
+        ),
+    ),
+    (
+        _LIKELY,
+        "a secret access key",
+        re.compile(r"(?<![A-Za-z0-9/+=])(?=[A-Za-z0-9/+]{0,39}[0-9])(?=[A-Za-z0-9/+]{0,39}[/+])[A-Za-z0-9/+]{40}"
+                   r"(?![A-Za-z0-9/+=])"),
+    ),
+)  # fmt: skip
+_NAMES = re.compile(r"(?:^|[^a-z])(?:password|passwd|pwd|secret|token|api[ _-]?key|credentials?)(?:$|[^a-z])", re.I)
+LONGEST = 20_000  # no text of a plan is longer; a pasted file is looked at so far
+
+
+def secrets_in(text: str) -> tuple[tuple[Severity, str], ...]:
+    """What kinds of secret a text seems to hold, worst first: (severity, words); never the secret itself."""
+    found = dict.fromkeys((severity, words) for severity, words, pattern in _PATTERNS if pattern.search(text[:LONGEST]))
+    return tuple(sorted(found, key=lambda item: -item[0]))
+
+
+def check_texts(texts: dict[str, str]) -> Iterator[Finding]:
+    """Findings for free texts by the name of their field (``description``, ``tag Owner``)."""
+    for field, text in texts.items():
+        for severity, words in secrets_in(text):
+            yield Finding(
+                severity,
+                f"seems to hold {words}",
+                field,
+                "It would be seen in the console, in logs and on bills",
+                remedy="Take it out, and change it if it was ever saved",
+                fact="F343" if "URL" in words else "F342",
+            )
+
+
+def check_tag_names(tags: dict[str, str]) -> Iterator[Finding]:
+    """A tag called ``password`` holds one, whatever it looks like."""
+    for key, value in tags.items():
+        if value and _NAMES.search(key) and not secrets_in(value):
+            yield Finding(
+                _LIKELY,
+                "seems to hold a secret",
+                f"tag {key}",
+                "Tags are seen by everyone who may list resources",
+                remedy="Keep secrets in a secrets manager",
+                fact="F342",
+            )
