@@ -15,7 +15,10 @@ class Severity(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``prevents`` is the AWS error that would come later; ``fact`` the id of its source (F031, IC4, LR3)."""
+    """``prevents`` is the AWS error that would come later; ``fact`` the id of its source (F031, IC4, LR3).
+
+    ``rule`` names the rule that found it, where other parts ask for it (``no-fstab``).
+    """
 
     severity: Severity
     what: str
@@ -24,6 +27,7 @@ class Finding:
     prevents: str = ""
     remedy: str = ""
     fact: str = ""
+    rule: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "severity": self.severity.name.lower()}

@@ -1,0 +1,79 @@
+"""Every packed guest has the findings its index expects, and no others, within the budget."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from vmie_tui.model.finding import Severity
+from vmie_tui.model.machine import Firmware
+from vmie_tui.services.disks.containers import open_disk
+from vmie_tui.services.disks.guest.inspect import GuestReport, inspect
+from vmie_tui.services.disks.ranges import MAX_BYTES, MAX_REQUESTS, Budget
+from vmie_tui.services.disks.source import RawFile
+from vmie_tui.simulators.fleet import guests
+
+NAMES = sorted(guests.index())
+
+
+def rules(report: GuestReport) -> set[str]:
+    """The names of the findings that are more than information."""
+    return {finding.rule for finding in report.findings if finding.severity > Severity.INFO}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_guest_has_the_expected_findings_and_no_others(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "disk.raw"
+    guests.restore(name, path)
+    with open_disk(path) as disk:
+        report = inspect([disk])
+    assert rules(report) == set(guests.index()[name].expect)
+    assert report.requests <= MAX_REQUESTS
+    assert report.bytes_read <= MAX_BYTES
+    for finding in report.findings:
+        assert finding.rule
+        assert finding.fact or finding.severity is Severity.INFO
+
+
+@pytest.mark.parametrize("name", ["debian12-bios", "rhel9-uefi-xfs", "ws2022-uefi", "rhel8-lvm"])
+def test_two_tebibytes_cost_the_same(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "disk.raw"
+    guests.restore(name, path)
+    with RawFile(path) as disk:
+        small = inspect([disk])
+    os.truncate(path, 2 << 40)
+    with RawFile(path) as disk:
+        large = inspect([disk])
+    assert rules(large) == rules(small)
+    assert (large.requests, large.bytes_read) == (small.requests, small.bytes_read)
+
+
+def test_the_firmware_decides_what_must_be_there(tmp_path: Path) -> None:
+    path = tmp_path / "disk.raw"
+    guests.restore("debian12-bios", path)
+    with RawFile(path) as disk:
+        assert rules(inspect([disk], firmware=Firmware.BIOS)) == set()
+        assert rules(inspect([disk], firmware=Firmware.UEFI)) == {"no-bootx64"}
+
+
+def test_a_machine_must_have_a_system(tmp_path: Path) -> None:
+    path = tmp_path / "disk.raw"
+    guests.restore("data-ext4", path)
+    with RawFile(path) as disk:
+        assert rules(inspect([disk])) == set()
+        assert rules(inspect([disk], must_boot=True)) == {"unknown-os"}
+
+
+def test_a_small_budget_leaves_things_uninspected_and_passes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "disk.raw"
+    guests.restore("ws2016-troubled", path)
+    full = set(guests.index()["ws2016-troubled"].expect)
+    for requests in range(2, 11):
+        with open_disk(path, Budget(requests=requests)) as disk:
+            report = inspect([disk])
+        assert report.requests <= requests
+        assert rules(report) <= full
+        if rules(report) != full:
+            assert any(finding.rule == "not-inspected" for finding in report.findings)
