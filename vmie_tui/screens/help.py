@@ -39,7 +39,7 @@ def help_lines(title: str, actions: tuple[Action, ...], cells: int) -> list[Line
 
 
 def _entry(keys: str, name: str, text: str, cells: int) -> list[Line]:
-    first: Line = ((f"  {fit(keys, 11)}", "key"), (f"{fit(name, 18)} ", ""))
+    first: Line = ((f" {fit(keys, 11)}", "key"), (f"{fit(name, 16)} ", ""))
     return paragraph(text, cells, "dim", first)
 
 

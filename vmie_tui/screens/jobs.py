@@ -30,6 +30,7 @@ class JobsScreen(JobActions):
     ACTIONS = JOBS
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(JOBS)]
     CSS_PATH = style_sheet(__file__)
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (150, "-wide")]  # noqa: RUF012 - the table alone takes 80
 
     class LogRead(Message):
         def __init__(self, job_id: str, lines: list[LogLine]) -> None:
@@ -93,8 +94,8 @@ class JobsScreen(JobActions):
 
     def _show_detail(self) -> None:
         cells = self.detail.text_width() or self.app.size.width - 1
-        wide = self.has_class("-wide")
-        self.detail.set_lines(job_lines(self.table.current, self._log, cells, log_lines=14 if wide else 5))
+        tail = max(5, self.detail.size.height - 7)
+        self.detail.set_lines(job_lines(self.table.current, self._log, cells, log_lines=tail))
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._show_detail)

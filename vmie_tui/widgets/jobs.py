@@ -19,6 +19,7 @@ from vmie_tui.widgets.text import (
     duration,
     fit,
     join,
+    line_width,
     paragraph,
     percent,
     plural,
@@ -110,7 +111,7 @@ def job_lines(job: JobView | None, log: list[LogLine], cells: int, *, log_lines:
             lines.append((("  ", ""), (words, "dim")))
     if job.image_id:
         lines += _result(job, cells)
-    lines.append(stage_line(job))
+    lines += stage_lines(job, cells)
     lines += [disk_progress(disk, cells) for disk in job.disks]
     if job.task_id:
         lines += _task(job, cells)
@@ -126,14 +127,17 @@ def _result(job: JobView, cells: int) -> list[Line]:
     return paragraph(text, cells, "ok", (("✔ AMI     ", "ok"),))
 
 
-def stage_line(job: JobView) -> Line:
-    """``check ✔ 0:02  upload ▶ since 10:41:07  import ○``."""
-    parts: list[Cell] = [("Stages    ", "dim")]
+def stage_lines(job: JobView, cells: int) -> list[Line]:
+    """``check ✔ 0:02 upload ▶ import ○``, on as many lines as it takes."""
+    lines: list[list[Cell]] = [[("Stages    ", "dim")]]
     for view in job.stages:
         glyph, style = STAGES[view.state]
-        parts += [(f"{view.stage.value} ", "" if view.state is not StageState.PENDING else "dim"), (glyph, style)]
-        parts.append((stage_time(view.started, view.ended, view.state), "dim"))
-    return tuple(parts)
+        name = (f"{view.stage.value} ", "" if view.state is not StageState.PENDING else "dim")
+        part = [name, (glyph, style), (stage_time(view.started, view.ended, view.state), "dim")]
+        if line_width([*lines[-1], *part]) > cells + 1:
+            lines.append([(" " * 10, "")])
+        lines[-1] += part
+    return [tuple(line) for line in lines]
 
 
 def stage_time(started: datetime | None, ended: datetime | None, state: StageState) -> str:

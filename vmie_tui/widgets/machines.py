@@ -68,7 +68,7 @@ _SHORTER = (
     ("SUSE Linux Enterprise", "SLE"),
     ("GNU/Linux ", ""),
     ("CentOS Linux", "CentOS"),
-    ("CentOS release", "CentOS"),
+    (" release ", " "),
     ("RHEL Server", "RHEL"),
     ("Windows Server", "Win Server"),
     ("Windows", "Win"),
