@@ -31,7 +31,7 @@ from vmie_tui.settings import Profile
 @click.option("--boot-mode", type=click.Choice([mode.value for mode in BootMode]))
 @click.option("--encrypted", is_flag=True, help="Encrypt the AMI's snapshots.")
 @click.option("--kms-key-id", metavar="KEY", help="With --encrypted: the key, instead of the account's default.")
-@click.option("--ami-name", metavar="NAME", help="Name tag of the AMI; the VM's name when left out.")
+@click.option("--ami-name", metavar="NAME", default="", help="Name tag of the AMI; the VM's name when left out.")
 @click.option("--description", default="", help="Description of the import task and the AMI.")
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Tag of the AMI and its snapshots; repeatable.")
 @click.option("--no-quiesce", is_flag=True, help="Do not ask VMware Tools to quiesce a running guest.")
