@@ -18,6 +18,7 @@ import click
 from vmie_tui import __version__
 from vmie_tui.commands.common import Session, run_app, say
 from vmie_tui.commands.demo import demo, simulate
+from vmie_tui.commands.explain import explain_command
 from vmie_tui.commands.importing import import_command
 from vmie_tui.commands.inventory import inventory
 from vmie_tui.commands.jobs import cancel, job, jobs, pause, resume, worker
@@ -47,7 +48,7 @@ def open_app(session: Session) -> int:
     return run_app(session.settings)
 
 
-for command in (demo, simulate, inventory, import_command, jobs, job, cancel, pause, resume, worker):
+for command in (demo, simulate, inventory, import_command, jobs, job, cancel, pause, resume, worker, explain_command):
     cli.add_command(command)
 
 

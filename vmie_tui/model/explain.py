@@ -1,0 +1,316 @@
+"""Cause and remedy of an error text, a task's message or a pasted log, from the documented errors and known traps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from typing import Any
+
+from vmie_tui.model import facts
+from vmie_tui.model.task import Task, TaskKind
+
+LONGEST = 1_000_000  # characters that are looked at: of a longer log the end, where errors are
+_SNIPPET = 300
+_DOCUMENTED, _OTHER_WORDS, _TRAP = 0.9, 0.8, 0.75  # how sure a match is by its words alone
+_FITS, _FITS_NOT = 0.08, 0.3  # what the task's kind adds or takes away
+_CAUSE_FITS = 0.2
+
+_OPERATIONS = {
+    TaskKind.IMPORT_IMAGE: "ImportImage",
+    TaskKind.IMPORT_SNAPSHOT: "ImportSnapshot",
+    TaskKind.EXPORT_INSTANCE: "CreateInstanceExportTask",
+    TaskKind.EXPORT_IMAGE: "ExportImage",
+    TaskKind.CONVERSION: "ImportInstance",
+}
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+_PLAIN = str.maketrans("‘’‚‛“”„‟‐‑‒–—―−\u00a0\u2007\u202f\u3000：［］（），", "''''\"\"\"\"-------    :[](),")
+_ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&#39;", "'"), ("&apos;", "'"), ("&amp;", "&"))
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One of several causes of the same text. ``confidence`` is between 0 and 1."""
+
+    title: str
+    remedy: str
+    confidence: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A cause that can be looked for (by ``services.aws.role_probes``): ``check`` says how."""
+
+    id: str
+    title: str
+    check: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """An explanation of some words of the text.
+
+    ``id`` is the fact it comes from (``E06``, ``T35``); ``action`` names what fixes it (see `actions`). ``line`` counts
+    from 1; ``excerpt`` is that line, with plain quotes and dashes. ``confidence`` is between 0 and 1.
+    """
+
+    id: str
+    cause: str
+    remedy: str
+    action: str
+    confidence: float
+    line: int
+    excerpt: str
+    title: str = ""
+    facts: tuple[str, ...] = ()
+    causes: tuple[Cause, ...] = ()
+    probes: tuple[Probe, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """``matches``, the likeliest first; ``text`` is what was asked, unchanged."""
+
+    text: str
+    matches: tuple[Match, ...] = ()
+
+    @property
+    def known(self) -> bool:
+        return bool(self.matches)
+
+    def to_json(self) -> dict[str, Any]:
+        labels = actions()
+        return {
+            "known": self.known,
+            "text": self.text,
+            "matches": [{**asdict(match), "action_label": labels.get(match.action, "")} for match in self.matches],
+        }
+
+
+@cache
+def actions() -> dict[str, str]:
+    """What can be done about an error: id -> words for a button."""
+    return {entry["id"]: entry["label"] for entry in facts.load("traps")["actions"]}
+
+
+def role_probes() -> tuple[Probe, ...]:
+    """The six causes behind "the service role does not exist"."""
+    return tuple(Probe(**entry) for entry in facts.load("traps")["errors"]["E06"]["probes"])
+
+
+def explain(text: str, *, task: Task | None = None) -> Explanation:
+    """Everything that is known about the errors in ``text``, ranked by their words and by what the task is.
+
+    ``task`` adds its own message when the text is empty. Never raises; an unknown text has no matches.
+    """
+    told = text or (task.reason if task is not None else "")
+    plain = _plain(told)
+    known = _Known.of(task)
+    skipped = told[:-LONGEST].count("\n")
+    found: dict[str, Match] = {}
+    for entry in _entries():
+        hit = next((hit for pattern in entry.patterns if (hit := pattern.search(plain))), None)
+        if hit is not None:
+            confidence = entry.weight if entry.documented is None else _documented_weight(entry, plain)
+            found[entry.id] = _match(entry, confidence, hit.start(), plain, known, skipped)
+    return Explanation(told, tuple(sorted(_without_echoes(found), key=lambda match: (-match.confidence, match.line))))
+
+
+def _documented_weight(entry: _Entry, plain: str) -> float:
+    exact = entry.documented is not None and entry.documented.search(plain) is not None
+    return _DOCUMENTED if exact else entry.weight
+
+
+def _plain(text: str) -> str:
+    """The text with plain quotes, dashes and blanks; its lines stay lines."""
+    plain = _ANSI.sub("", text[-LONGEST:])
+    for entity, char in _ENTITIES:
+        plain = plain.replace(entity, char)
+    return plain.translate(_PLAIN).replace('\\"', '"').replace("\\n", "  ").replace("\\u0027", "'")
+
+
+# -- what can be recognised
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A documented error or a trap. ``documented`` is the expression of the error's own words."""
+
+    id: str
+    title: str
+    cause: str
+    remedy: str
+    action: str
+    weight: float
+    patterns: tuple[re.Pattern[str], ...]
+    documented: re.Pattern[str] | None = None
+    operations: frozenset[str] = frozenset()
+    facts: tuple[str, ...] = ()
+    causes: tuple[dict[str, Any], ...] = ()
+    probes: tuple[Probe, ...] = ()
+
+
+@cache
+def _entries() -> tuple[_Entry, ...]:
+    return (*_errors(), *_traps())
+
+
+def _errors() -> Iterator[_Entry]:
+    more = facts.load("traps")["errors"]
+    for error in facts.load("errors")["troubleshooting"]["errors"]:
+        ident = error["id"]
+        extra = more.get(ident, {})
+        own = compiled(error["regex"])
+        yield _Entry(
+            ident,
+            _title(error["message"]),
+            error["cause"],
+            error["remedy"] if not error.get("causes") else _practices(error),
+            extra["action"],
+            _OTHER_WORDS,
+            (own, *(compiled(pattern) for pattern in extra.get("patterns", ()))),
+            own,
+            frozenset(error["operations"]),
+            (ident,),
+            tuple(error.get("causes", ())) + tuple(extra.get("causes", ())),
+            role_probes() if ident == "E06" else (),
+        )
+
+
+def _title(message: str) -> str:
+    """The error's words without the code in front and the request's details behind."""
+    words = re.sub(
+        r"^(?:An error occurred \(\w+\) when calling the \w+ operation|A client error .*? operation): ", "", message
+    )
+    words = re.sub(r"^(?:[A-Z][\w.]*(?:Error|Failure|Exportable|Unsupported|Operation)|ERROR): ", "", words)
+    return words.partition(" (Service:")[0].partition(". Please try again")[0]
+
+
+def _practices(error: dict[str, Any]) -> str:
+    return "; ".join(error.get("best_practices", ())) or error["remedy"]
+
+
+def _traps() -> Iterator[_Entry]:
+    for trap in facts.load("traps")["traps"]:
+        patterns = tuple(compiled(pattern) for pattern in trap.get("patterns", ()))
+        if patterns:
+            yield _Entry(
+                trap["id"],
+                trap["title"],
+                trap["cause"],
+                trap["remedy"],
+                trap["action"],
+                trap.get("weight", _TRAP),
+                patterns,
+                facts=(trap["id"],),
+                causes=tuple(trap.get("causes", ())),
+            )
+
+
+def compiled(pattern: str) -> re.Pattern[str]:
+    """An expression of the facts for pasted text: blanks match any white space, ``.*`` ends after 300 characters."""
+    out: list[str] = []
+    in_class = False
+    index = 0
+    while index < len(pattern):
+        char = pattern[index]
+        if char == "\\":
+            out.append(pattern[index : index + 2])
+            index += 2
+            continue
+        if char in "[]":
+            in_class = char == "["
+        if char == " " and not in_class:
+            out.append(r"\s+")
+        elif pattern.startswith(".*", index) and not in_class:
+            out.append(r"[\s\S]{0,300}?")
+            index += 1
+        elif char == "." and not in_class:
+            out.append(r"[\s\S]")
+        else:
+            out.append(char)
+        index += 1
+    return re.compile("".join(out), re.IGNORECASE)
+
+
+# -- ranking
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of the task the text is about; None and empty where nothing is."""
+
+    operation: str = ""
+    formats: frozenset[str] = frozenset()
+    encrypted: bool | None = None
+    phase: str = ""
+    raw: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, task: Task | None) -> _Known:
+        if task is None:
+            return cls()
+        return cls(
+            _OPERATIONS[task.kind],
+            frozenset(disk.format.upper() for disk in task.disks if disk.format),
+            task.raw.get("Encrypted"),
+            task.reason.lower() if not task.terminal else "",
+            task.raw,
+        )
+
+    def speaks_for(self, when: dict[str, Any]) -> int:
+        """How many conditions hold, less how many do not."""
+        score = 0
+        for key, wanted in when.items():
+            if key == "encrypted" and self.encrypted is not None:
+                score += 1 if self.encrypted is wanted else -1
+            elif key == "format" and self.formats:
+                score += 1 if wanted in self.formats else -1
+            elif key == "not_format" and self.formats:
+                score += 1 if wanted not in self.formats else -1
+        return score
+
+
+def _match(entry: _Entry, confidence: float, at: int, plain: str, known: _Known, skipped: int) -> Match:
+    if known.operation and entry.operations:
+        confidence += _FITS if known.operation in entry.operations else -_FITS_NOT
+    elif entry.operations and any(operation in plain for operation in entry.operations):
+        confidence += _FITS
+    causes = [
+        Cause(
+            cause["title"],
+            cause["resolution"],
+            min(1.0, max(0.1, 0.5 + _CAUSE_FITS * known.speaks_for(cause.get("when", {})))),
+        )
+        for cause in entry.causes
+    ]
+    causes.sort(key=lambda cause: -cause.confidence)
+    start, end = plain.rfind("\n", 0, at) + 1, plain.find("\n", at)
+    return Match(
+        entry.id,
+        entry.cause,
+        entry.remedy,
+        entry.action,
+        round(min(0.99, max(0.05, confidence)), 2),
+        skipped + plain.count("\n", 0, at) + 1,
+        plain[max(start, at - _SNIPPET // 2) : len(plain) if end < 0 else end].strip()[:_SNIPPET],
+        entry.title,
+        entry.facts,
+        tuple(causes),
+        entry.probes,
+    )
+
+
+_GENERAL = ("K03", "K17", "T36")  # say less than any other match of the same line
+
+
+def _without_echoes(found: dict[str, Match]) -> Iterator[Match]:
+    """Leave out what only repeats a better match of the same line in general words."""
+    for match in found.values():
+        if match.id in _GENERAL and any(
+            other.line == match.line and other.id not in _GENERAL for other in found.values()
+        ):
+            continue
+        yield match
