@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -87,11 +88,22 @@ def stop(root: Path) -> bool:
         return False
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
-    while holder(root / LOCK_FILE) == pid:
+    while holder(root / LOCK_FILE) == pid or _exists(pid):
         if time.monotonic() > deadline:
             os.kill(pid, signal.SIGKILL)
             raise ServiceError(ErrorKind.LOCAL, "the simulators had to be killed", subject=str(pid))
         time.sleep(0.05)
+    return True
+
+
+def _exists(pid: int) -> bool:
+    """Whether the process still runs; takes leave of it when it was our child."""
+    with contextlib.suppress(ChildProcessError):
+        return os.waitpid(pid, os.WNOHANG) == (0, 0)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
     return True
 
 
