@@ -45,9 +45,11 @@ def _dirty(guest: GuestFacts, name: str) -> bool:
 def _tables(guest: GuestFacts) -> Iterator[Finding]:
     for disk in guest.disks:
         name = f"disk {disk.number + 1}"
-        if disk.problem:
+        if disk.number and disk.blank:
+            yield Finding(I, "it is empty", name, "Its first 64 KiB are zeros", fact="F105", rule="blank-disk")
+        elif disk.problem:
             yield Finding(
-                B, "it has no valid partitions", name, f"VM import finds nothing to work on: {disk.problem}",
+                W if disk.number else B, "it has no valid partitions", name, f"VM import finds nothing to work on: {disk.problem}",
                 NO_PARTITIONS, "Repair its partition table (testdisk, gdisk), or leave the disk out", "F105",
                 "no-valid-partitions",
             )  # fmt: skip

@@ -16,7 +16,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.disks.containers_flat import open_flat
 from vmie_tui.services.disks.containers_vhd import VhdReader
 from vmie_tui.services.disks.containers_vhdx import VhdxReader
-from vmie_tui.services.disks.errors import DiskFormatError, unsupported
+from vmie_tui.services.disks.errors import DiskFormatError, truncated, unsupported
 from vmie_tui.services.disks.ova import OvaMember
 from vmie_tui.services.disks.probe import DiskInfo, probe
 from vmie_tui.services.disks.ranges import BlockReader, Budget, Slice
@@ -25,6 +25,7 @@ from vmie_tui.services.disks.vmdk_read import VmdkReader
 
 _TEXT = re.compile(rb"[\t\n\r\x20-\x7e\x80-\xff]{16,}")
 _DISK_NAME = re.compile(r"\.(vmdk|vhdx?|img|raw)$", re.IGNORECASE)
+_NAMED = re.compile(r"(?<!-flat)\.(vmdk|vhdx?|ova|qcow2|vdi)$", re.IGNORECASE)
 _MAX_DISKS = 64
 
 
@@ -109,6 +110,13 @@ def open_disks(
         raise
 
 
+def open_raw(source: ByteReader, budget: Budget | None = None, *, name: str = "") -> OpenDisk:
+    """The bytes of ``source`` as they are, for what is known to be a disk: its guest may have written any header."""
+    spent = budget or Budget()
+    reader = BlockReader(source, spent)
+    return OpenDisk(name, DiskInfo("raw", reader.size), _Raw(reader), spent, ExitStack())
+
+
 def open_file(path: str | os.PathLike[str]) -> RawFile:
     """The file's bytes. ServiceError INVALID for a directory, pipe or empty file, NOT_FOUND, LOCAL."""
     try:
@@ -139,6 +147,8 @@ def _open(
     reader = BlockReader(image, spent)
     _check_plain(reader)
     info = probe(reader.read_at, reader.size)
+    if info.format == "raw" and (named := _NAMED.search(name)):
+        raise truncated(f"it is named {named[0]}, but is none: it was not received whole, or has the wrong name")
     if info.format != "ova":
         return (OpenDisk(name, info, _disk(reader, info, folder, spent, held), spent, held),)
     disks: list[OpenDisk] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vmie_tui.model.errors import ServiceError
@@ -108,7 +108,7 @@ def _linux(
     found: Sequence[Found], grub: tuple[GrubConfig, ...], missed: list[NotInspected]
 ) -> tuple[LinuxFacts | None, tuple[str, ...]]:
     """The Linux system that would start, and the volumes of all there are."""
-    roots = [one for one in found if one.posix is not None and is_root(Tree(one.posix, [])) is Presence.PRESENT]
+    roots = [one for one in found if one.posix is not None and _holds(is_root, one, one.posix, missed)]
     if not roots:
         return None, ()
     root = next((one for one in roots if one.active), roots[0])
@@ -163,8 +163,15 @@ def _matches(spec: str, one: Found) -> bool:
 
 def _windows(found: Sequence[Found], missed: list[NotInspected]) -> WindowsFacts | None:
     for one in found:
-        if isinstance(one.system, Ntfs):
-            tree = Tree(one.system, missed)
-            if is_windows(tree) is Presence.PRESENT:
-                return inspect_windows(tree, one.volume.name, one.system)
+        if isinstance(one.system, Ntfs) and _holds(is_windows, one, one.system, missed):
+            return inspect_windows(Tree(one.system, missed), one.volume.name, one.system)
     return None
+
+
+def _holds(question: Callable[[Tree], Presence], one: Found, system: FileSystem, missed: list[NotInspected]) -> bool:
+    """Whether there is a system; not being able to tell is noted for the volume as a whole."""
+    notes: list[NotInspected] = []
+    answer = question(Tree(system, notes))
+    if answer is Presence.UNKNOWN:
+        missed.append(NotInspected(f"the files on {one.volume.name}", notes[0].why))
+    return answer is Presence.PRESENT

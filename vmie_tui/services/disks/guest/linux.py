@@ -71,7 +71,7 @@ def is_root(tree: Tree) -> Presence:
 def _release(tree: Tree) -> tuple[Presence, str, str, str, str]:
     """(is there a release file, id, version, name, Debian's point release)."""
     presence, text = tree.text("/etc/os-release", 8192)
-    point = tree.text("/etc/debian_version", 64)[1].strip()
+    point = tree.text("/etc/debian_version", 64, needed=False)[1].strip()
     if presence is Presence.MISSING:
         presence, text = tree.text("/usr/lib/os-release", 8192)
     if presence is Presence.PRESENT:
@@ -81,7 +81,7 @@ def _release(tree: Tree) -> tuple[Presence, str, str, str, str]:
         ("/etc/oracle-release", "ol"), ("/etc/centos-release", "centos"), ("/etc/fedora-release", "fedora"),
         ("/etc/redhat-release", ""),
     ):  # fmt: skip
-        known, text = tree.text(path, 256)
+        known, text = tree.text(path, 256, needed=False)
         if known is Presence.PRESENT and (match := re.search(r"release (\d+(?:\.\d+)*)", text)):
             guess = "centos" if "centos" in text.lower() else "rhel"
             return known, ident or guess, match[1], text.strip(), point
@@ -168,7 +168,7 @@ def _entries(tree: Tree) -> BootEntries | None:
     """Boot Loader Specification entries; None when the boot loader does not use them."""
     names = tree.names("/boot/loader/entries")
     entries = tuple(name.removesuffix(".conf") for name in names or () if name.endswith(".conf"))
-    uses = b"blscfg" in tree.content("/boot/grub2/grub.cfg", 0, 1 << 17)[1]
+    uses = b"blscfg" in tree.content("/boot/grub2/grub.cfg", 0, 1 << 17, needed=False)[1]
     if not entries and not uses:
         return None
     presence, text = tree.text("/boot/grub2/grubenv", 4096)
@@ -183,7 +183,7 @@ def grub_configs(tree: Tree, volume: str) -> tuple[GrubConfig, ...]:
     found: dict[str, GrubConfig] = {}
     for name in _GRUB:
         for path in (f"/boot/{name}", f"/{name}"):
-            presence, data = tree.content(path, 0, 1 << 19)
+            presence, data = tree.content(path, 0, 1 << 19, needed=False)
             if presence is Presence.PRESENT:
                 real = tree.real(path) or path
                 found[real] = GrubConfig(volume, real, hashlib.sha256(data).hexdigest())
@@ -203,7 +203,7 @@ def _sshd_enabled(tree: Tree) -> Presence:
 def _nics(tree: Tree) -> tuple[NicConfig, ...]:
     """The interfaces that configuration files name."""
     found: list[NicConfig] = []
-    _, text = tree.text("/etc/network/interfaces")
+    _, text = tree.text("/etc/network/interfaces", needed=False)
     for name, method in re.findall(r"^[ \t]*iface[ \t]+(\S+)[ \t]+inet[ \t]+(\S+)", text, re.MULTILINE):
         found.append(NicConfig("/etc/network/interfaces", name, method == "static"))
     for folder, pattern, kind in (

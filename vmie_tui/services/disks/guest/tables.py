@@ -11,6 +11,7 @@ from vmie_tui.model.guest import DiskFacts, Partition
 from vmie_tui.services.disks.source import ByteReader
 
 SECTOR = 512
+_START = 64 << 10
 ESP = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
 BIOS_BOOT = "21686148-6449-6e6f-744e-656564454649"
 _LDM = {"5808c8aa-7e8f-42e0-85d2-e1e90434cfb3", "af9b60a0-1431-4f62-bc68-3311714a69ad"}
@@ -26,7 +27,8 @@ def read_table(source: ByteReader, number: int, whole: str) -> DiskFacts:
     if whole and whole not in {"fat", "ntfs"}:
         return _unpartitioned(facts)
     if len(boot) < SECTOR or boot[510:] != b"\x55\xaa":
-        return replace(facts, problem="its first sector has no boot signature (55AA)")
+        blank = not any(source.read_at(0, _START))
+        return replace(facts, problem="its first sector has no boot signature (55AA)", blank=blank)
     if whole:  # FAT and NTFS boot sectors carry the signature too, where a table would be is their code
         return _unpartitioned(facts)
     facts = replace(facts, boot_code=any(boot[:440]))

@@ -104,17 +104,17 @@ class Tree:
         self.miss(path, "it was not found, but may wait in the journal of its file system")
         return Presence.UNKNOWN
 
-    def text(self, path: str, most: int = 1 << 17) -> tuple[Presence, str]:
-        """Whether there is such a file, and its content (at most ``most`` bytes)."""
-        presence, data = self.content(path, 0, most)
+    def text(self, path: str, most: int = 1 << 17, *, needed: bool = True) -> tuple[Presence, str]:
+        """As `content`: the file from its start, at most ``most`` bytes."""
+        presence, data = self.content(path, 0, most, needed=needed)
         return presence, data.decode("utf-8", "replace")
 
-    def content(self, path: str, offset: int, length: int) -> tuple[Presence, bytes]:
-        """Whether there is such a file, and some of its bytes."""
+    def content(self, path: str, offset: int, length: int, *, needed: bool = True) -> tuple[Presence, bytes]:
+        """Whether there is such a file, and some of its bytes; one not ``needed`` may be missing without a note."""
         try:
             node = self.find(path)
             if node is None or node.kind is not Kind.FILE:
-                return self._absent(path), b""
+                return (self._absent(path) if needed else Presence.MISSING), b""
             return Presence.PRESENT, node.read(offset, length)
         except ServiceError as error:
             self.miss(path, error.problem.what)
