@@ -147,6 +147,16 @@ def test_throttled_s3_is_no_failure(world: World) -> None:
     world.assert_equal("web-01", view)
 
 
+def test_expired_token_in_the_middle_waits_for_a_login(world: World) -> None:
+    world.fault("aws", operation="UploadPart", action="expired-token", times=1)
+    job_id = world.submit("web-01")
+    view = world.wait(job_id, JobState.NEEDS_LOGIN)
+    assert view.problem is not None
+    assert view.problem.kind is ErrorKind.LOGIN
+    world.client.resume(job_id)
+    world.assert_equal("web-01", world.wait(job_id))
+
+
 def test_failed_import_can_be_resumed_without_uploading_again(world: World) -> None:
     world.fault("aws", operation="ImportImage", action="fail-task", code="E10", times=1)
     job_id = world.submit("web-01")
