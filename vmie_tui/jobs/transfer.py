@@ -22,6 +22,7 @@ from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError, VmieError
 from vmie_tui.model.job import StageState
 
 if TYPE_CHECKING:
+    from vmie_tui.services.aws.objects import Uploaded
     from vmie_tui.services.vsphere.lease import ExportLease, LeaseDisk
 
 CONTENT_TYPE = "application/x-vmdk"
@@ -272,6 +273,12 @@ def _move(
             )
             uploaded = context.objects.upload(request, feed.fill, control=meter)
     meter.progress.finish(disk.key, uploaded.size)
+    _record_done(context, disk, uploaded, proof)
+    return {"size": uploaded.size, "sent": uploaded.sent, "skipped": uploaded.skipped, **proof}
+
+
+def _record_done(context: JobContext, disk: DiskRecord, uploaded: Uploaded, proof: dict[str, Any]) -> None:
+    """From here on the disk is never read again."""
     context.store.disk(
         context.job_id,
         disk.key,
@@ -286,7 +293,6 @@ def _move(
     context.say(
         f"{disk.label}: {uploaded.size:,} bytes in S3{skipped}; sha256 {proof['sha256']}{judged}", message=False
     )
-    return {"size": uploaded.size, "sent": uploaded.sent, "skipped": uploaded.skipped, **proof}
 
 
 def _lease_disk(lease: ExportLease, disk: DiskRecord) -> LeaseDisk:
