@@ -108,13 +108,13 @@ def explain(text: str, *, task: Task | None = None) -> Explanation:
     told = text or (task.reason if task is not None else "")
     plain = _plain(told)
     known = _Known.of(task)
-    skipped = told[:-LONGEST].count("\n")
+    line = told[:-LONGEST].count("\n") + 1
     found: dict[str, Match] = {}
     for entry in _entries():
         hit = next((hit for pattern in entry.patterns if (hit := pattern.search(plain))), None)
         if hit is not None:
             confidence = entry.weight if entry.documented is None else _documented_weight(entry, plain)
-            found[entry.id] = _match(entry, confidence, hit.start(), plain, known, skipped)
+            found[entry.id] = _match(entry, confidence, hit.start(), _Told(plain, line), known)
     return Explanation(told, tuple(sorted(_without_echoes(found), key=lambda match: (-match.confidence, match.line))))
 
 
@@ -273,10 +273,23 @@ class _Known:
         return score
 
 
-def _match(entry: _Entry, confidence: float, at: int, plain: str, known: _Known, skipped: int) -> Match:
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """The text that was looked at, and the number of its first line."""
+
+    plain: str
+    line: int
+
+    def excerpt(self, at: int) -> str:
+        start, end = self.plain.rfind("\n", 0, at) + 1, self.plain.find("\n", at)
+        line = self.plain[max(start, at - _SNIPPET // 2) : len(self.plain) if end < 0 else end]
+        return line.strip()[:_SNIPPET]
+
+
+def _match(entry: _Entry, confidence: float, at: int, told: _Told, known: _Known) -> Match:
     if known.operation and entry.operations:
         confidence += _FITS if known.operation in entry.operations else -_FITS_NOT
-    elif entry.operations and any(operation in plain for operation in entry.operations):
+    elif entry.operations and any(operation in told.plain for operation in entry.operations):
         confidence += _FITS
     causes = [
         Cause(
@@ -287,15 +300,14 @@ def _match(entry: _Entry, confidence: float, at: int, plain: str, known: _Known,
         for cause in entry.causes
     ]
     causes.sort(key=lambda cause: -cause.confidence)
-    start, end = plain.rfind("\n", 0, at) + 1, plain.find("\n", at)
     return Match(
         entry.id,
         entry.cause,
         entry.remedy,
         entry.action,
         round(min(0.99, max(0.05, confidence)), 2),
-        skipped + plain.count("\n", 0, at) + 1,
-        plain[max(start, at - _SNIPPET // 2) : len(plain) if end < 0 else end].strip()[:_SNIPPET],
+        told.line + told.plain.count("\n", 0, at),
+        told.excerpt(at),
         entry.title,
         entry.facts,
         tuple(causes),
