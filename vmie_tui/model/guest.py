@@ -36,8 +36,8 @@ class Partition:
 class DiskFacts:
     """One disk. ``table``: mbr, gpt, none (a file system from the first byte) or "" when there is nothing valid.
 
-    ``problem``: why there is no valid table. ``backup``: only the GPT's second copy is good. ``blank``: its first 64 KiB are zeros. ``boot_code``: its
-    first sector holds a program; ``bios_boot``: it has what a BIOS needs to start from it.
+    ``problem``: why there is no valid table. ``backup``: only the GPT's second copy is good. ``blank``: its first 64
+    KiB are zeros. ``boot_code``: its first sector holds a program; ``bios_boot``: it has what a BIOS needs to start it.
     """
 
     number: int

@@ -49,7 +49,8 @@ def _tables(guest: GuestFacts) -> Iterator[Finding]:
             yield Finding(I, "it is empty", name, "Its first 64 KiB are zeros", fact="F105", rule="blank-disk")
         elif disk.problem:
             yield Finding(
-                W if disk.number else B, "it has no valid partitions", name, f"VM import finds nothing to work on: {disk.problem}",
+                W if disk.number else B, "it has no valid partitions", name,
+                f"VM import finds nothing to work on: {disk.problem}",
                 NO_PARTITIONS, "Repair its partition table (testdisk, gdisk), or leave the disk out", "F105",
                 "no-valid-partitions",
             )  # fmt: skip

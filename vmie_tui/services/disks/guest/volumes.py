@@ -13,6 +13,7 @@ from vmie_tui.services.disks.guest.btrfs import Btrfs
 from vmie_tui.services.disks.guest.filesystems import FileSystem
 from vmie_tui.services.disks.guest.identify import FILE_SYSTEMS, NOT_READ, identify, open_volume
 from vmie_tui.services.disks.guest.tables import ESP, read_table
+from vmie_tui.services.disks.guest.yal import parsing
 from vmie_tui.services.disks.ranges import Slice
 from vmie_tui.services.disks.source import ByteReader
 
@@ -51,7 +52,8 @@ def find_volumes(disks: Sequence[ByteReader], miss: Miss) -> tuple[tuple[DiskFac
 
 def _disk(number: int, disk: ByteReader, found: list[Found], miss: Miss) -> DiskFacts:
     try:
-        facts = read_table(disk, number, identify(disk))
+        with parsing("its partition table"):
+            facts = read_table(disk, number, identify(disk))
     except DiskFormatError as error:  # the budget is used up, or the container is damaged here
         miss(f"disk {number + 1}", error.problem.what)
         return DiskFacts(number, disk.size, "")
@@ -77,12 +79,14 @@ def _logical(found: Sequence[Found], miss: Miss) -> list[Found]:
     for one in found:
         if one.volume.kind == "lvm" and one.source is not None:
             try:
-                physical.append(lvm.physical_volume(one.source))
+                with parsing("its LVM label"):
+                    physical.append(lvm.physical_volume(one.source))
                 disk = disk or one.volume.disk
             except ServiceError as error:
                 miss(one.volume.name, error.problem.what)
     try:
-        volumes = list(lvm.logical_volumes(physical))
+        with parsing("their metadata"):
+            volumes = list(lvm.logical_volumes(physical))
     except ServiceError as error:
         miss("the volume groups", error.problem.what)
         return []
@@ -108,7 +112,8 @@ def _open(found: Found, miss: Miss) -> None:
     if kind not in FILE_SYSTEMS or found.source is None:
         return
     try:
-        system = open_volume(kind, found.source)
+        with parsing(f"its {kind} file system"):
+            system = open_volume(kind, found.source)
     except ServiceError as error:
         miss(files, error.problem.what)
         return

@@ -10,6 +10,7 @@ from vmie_tui.model.guest import Presence, WindowsFacts
 from vmie_tui.services.disks.guest.ntfs import Ntfs
 from vmie_tui.services.disks.guest.regf import Datum, Hive, Key
 from vmie_tui.services.disks.guest.tree import Tree
+from vmie_tui.services.disks.guest.yal import parsing
 
 ENOUGH = 6 << 30
 _CONFIG = "/Windows/System32/config"
@@ -46,7 +47,8 @@ def _open(tree: Tree, name: str) -> Hive | None:
         if node is None:
             tree.miss(path, "there is no such file")
             return None
-        hive = Hive(node.read)
+        with parsing("the hive"):
+            hive = Hive(node.read)
     except ServiceError as error:
         tree.miss(path, error.problem.what)
         return None
@@ -60,7 +62,8 @@ def _gather(tree: Tree, what: str, hive: Hive, look: Any) -> dict[str, Any]:
     found = {}
     for name, question in look(hive).items():
         try:
-            found[name] = question()
+            with parsing("the hive"):
+                found[name] = question()
         except ServiceError as error:
             tree.miss(f"{name.replace('_', ' ')} in {what}", error.problem.what)
     return found
@@ -83,7 +86,8 @@ def _string(values: dict[str, Datum], name: str) -> str:
 
 def _system(hive: Hive) -> dict[str, Any]:
     try:
-        number = _number(_values(hive, "Select"), "current") or 1
+        with parsing("the hive"):
+            number = _number(_values(hive, "Select"), "current") or 1
     except ServiceError:
         number = 1
     control, services = f"ControlSet{number:03d}\\Control", f"ControlSet{number:03d}\\Services"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,9 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.disks.errors import DiskFormatError
 from vmie_tui.services.disks.source import ByteReader
 
+_UNSOUND = (
+    struct.error, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, MemoryError, RecursionError
+)  # fmt: skip
 _MOST = 16 << 20  # bytes of one read; what wants more is damaged or not what it seems
 
 
@@ -67,11 +71,20 @@ class FileObject:
         """Turn what libyal raises into the reader's own error, or `DamagedError`."""
         try:
             yield
-        except (OSError, ValueError, MemoryError, OverflowError, SystemError, TypeError, UnicodeError) as error:
+        except (*_UNSOUND, OSError, SystemError) as error:
             if self.failure is not None:
                 failure, self.failure = self.failure, None
                 raise failure from error
             raise DamagedError(f"{doing}: {_reason(error)}") from error
+
+
+@contextmanager
+def parsing(what: str) -> Iterator[None]:
+    """Turn what a parser of hostile bytes may stumble over into `DamagedError`."""
+    try:
+        yield
+    except _UNSOUND as error:
+        raise DamagedError(f"{what} makes no sense ({type(error).__name__})") from error
 
 
 def _reason(error: BaseException) -> str:
