@@ -26,6 +26,9 @@ _OPERATIONS = {
 }
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _PLAIN = str.maketrans("‘’‚‛“”„‟‐‑‒–—―−\u00a0\u2007\u202f\u3000：［］（），", "''''\"\"\"\"-------    :[](),")
+_OPTIONAL = re.compile(
+    r"\.\*\([^()]*\)\?\.\*"
+)  # an optional word between two gaps only costs time: one gap is the same
 _ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&#39;", "'"), ("&apos;", "'"), ("&amp;", "&"))
 
 
@@ -211,6 +214,7 @@ def _traps() -> Iterator[_Entry]:
 
 def compiled(pattern: str) -> re.Pattern[str]:
     """An expression of the facts for pasted text: blanks match any white space, ``.*`` ends after 300 characters."""
+    pattern = _OPTIONAL.sub(".*", pattern)
     out: list[str] = []
     in_class = False
     index = 0
