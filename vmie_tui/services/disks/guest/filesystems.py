@@ -51,7 +51,7 @@ class FileSystem:
 
 
 class YalNode:
-    """A libyal file entry with POSIX modes (ext, XFS). ``path`` leads to it from the top of its file system."""
+    """A libyal file entry with POSIX modes (XFS). ``path`` leads to it from the top of its file system."""
 
     def __init__(self, volume: Any, path: str, entry: Any, file: FileObject) -> None:
         self._volume, self._path, self._entry, self._file = volume, path, entry, file
@@ -97,37 +97,6 @@ class YalNode:
         raise AssertionError
 
 
-# ext: feature bits that libfsext refuses although reading files does not depend on them, and those that it misreads
-_COMPAT_HIDDEN = 0x400 | 0x800 | 0x1000  # fast_commit, stable_inodes, orphan_file
-_INCOMPAT_HIDDEN = 0x4000  # large_dir
-_INCOMPAT_MISREAD = {0x8000: "inline_data", 0x10000: "encrypt", 0x0001: "compression", 0x0008: "an external journal"}
-_NEEDS_RECOVERY = 0x4
-
-
-def open_ext(source: ByteReader) -> FileSystem:
-    """ext2, ext3 or ext4. Raises `DamagedError` for features that cannot be read."""
-    import pyfsext
-
-    block = source.read_at(1024, 1024)
-    compat, incompat, readonly = struct.unpack_from("<3I", block, 92)
-    foreign = [name for bit, name in _INCOMPAT_MISREAD.items() if incompat & bit]
-    if foreign:
-        raise DamagedError(f"its ext4 feature {foreign[0]} is not known to the reader")
-    hidden = struct.pack("<II", compat & ~_COMPAT_HIDDEN, incompat & ~_INCOMPAT_HIDDEN)
-    patches = {} if hidden == block[92:100] else {1024 + 92: hidden}
-    file = FileObject(source, patches)
-    volume = opened(pyfsext.volume, file, "the ext file system")
-    kind = "ext4" if incompat & 0x2C0 or readonly & 0x78 else "ext3" if compat & 4 else "ext2"
-    found = FileSystem(kind, lambda: YalNode(volume, "", _root(volume, file), file))
-    found.keep = volume
-    found.uuid, found.label = str(uuid.UUID(bytes=block[104:120])), _text(block[120:136])
-    scale, low = struct.unpack_from("<I", block, 24)[0], struct.unpack_from("<I", block, 12)[0]
-    high = struct.unpack_from("<I", block, 344)[0] if incompat & 0x80 else 0
-    found.free = min((high << 32 | low) << (10 + min(scale, 6)), source.size)
-    found.dirty = bool(incompat & _NEEDS_RECOVERY)
-    return found
-
-
 def open_xfs(source: ByteReader) -> FileSystem:
     """XFS, version 4 and 5."""
     import pyfsxfs
@@ -151,70 +120,6 @@ def _root(volume: Any, file: FileObject) -> Any:
     with file.guard("the root directory"):
         return volume.get_root_directory()
     raise AssertionError
-
-
-class FatNode:
-    """A file or directory of FAT: names without regard to case."""
-
-    def __init__(self, entry: Any, file: FileObject) -> None:
-        self._entry, self._file = entry, file
-
-    @property
-    def kind(self) -> Kind:
-        with self._file.guard("a file's flags"):
-            flags = self._entry.file_attribute_flags
-        return Kind.FOLDER if flags is None or int(flags) & 0x10 else Kind.FILE
-
-    @property
-    def size(self) -> int:
-        with self._file.guard("a file's size"):
-            return int(self._entry.size or 0)
-        raise AssertionError
-
-    def target(self) -> str:
-        return ""
-
-    def _children(self) -> dict[str, Any]:
-        with self._file.guard("a directory"):
-            count = int(self._entry.number_of_sub_file_entries)
-            if count > MAX_NAMES:
-                raise DamagedError(f"a directory of {count} entries")
-            entries = [self._entry.get_sub_file_entry(number) for number in range(count)]
-            return {str(entry.name): entry for entry in entries}
-        raise AssertionError
-
-    def child(self, name: str) -> FatNode | None:
-        wanted = name.casefold()
-        for found, entry in self._children().items():
-            if found.casefold() == wanted:
-                return FatNode(entry, self._file)
-        return None
-
-    def names(self) -> tuple[str, ...]:
-        return tuple(self._children())
-
-    def read(self, offset: int, length: int) -> bytes:
-        length = max(0, min(length, self.size - offset, MAX_FILE))
-        if not length:
-            return b""
-        with self._file.guard("a file's content"):
-            self._entry.seek_offset(offset, 0)
-            return bytes(self._entry.read_buffer(length))
-        raise AssertionError
-
-
-def open_fat(source: ByteReader) -> FileSystem:
-    """FAT12, FAT16 or FAT32."""
-    import pyfsfat
-
-    block = source.read_at(0, 512)
-    file = FileObject(source)
-    volume = opened(pyfsfat.volume, file, "the FAT file system")
-    found = FileSystem("fat", lambda: FatNode(_root(volume, file), file))
-    found.keep = volume
-    serial = struct.unpack_from("<I", block, 67 if block[82:87] == b"FAT32" else 39)[0]
-    found.uuid = f"{serial >> 16:04X}-{serial & 0xFFFF:04X}"
-    return found
 
 
 def _text(data: bytes) -> str:

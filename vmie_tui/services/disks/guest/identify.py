@@ -5,12 +5,14 @@ from __future__ import annotations
 import struct
 
 from vmie_tui.services.disks.guest.btrfs import Btrfs
-from vmie_tui.services.disks.guest.filesystems import FileSystem, open_ext, open_fat, open_xfs
+from vmie_tui.services.disks.guest.ext import Ext
+from vmie_tui.services.disks.guest.fat import Fat
+from vmie_tui.services.disks.guest.filesystems import FileSystem, open_xfs
 from vmie_tui.services.disks.guest.ntfs import Ntfs
 from vmie_tui.services.disks.source import ByteReader
 
 _MDRAID = struct.pack("<I", 0xA92B4EFC)
-_READERS = {"ext": open_ext, "xfs": open_xfs, "fat": open_fat, "ntfs": Ntfs, "btrfs": Btrfs}
+_READERS = {"ext": Ext, "xfs": open_xfs, "fat": Fat, "ntfs": Ntfs, "btrfs": Btrfs}
 FILE_SYSTEMS = frozenset(_READERS)
 NOT_READ = frozenset({"luks", "bitlocker", "mdraid", "jfs", "refs"})
 _MAGICS = (

@@ -25,13 +25,10 @@ class DamagedError(DiskFormatError):
 
 
 class FileObject:
-    """What libyal wants of a file. Errors of the reader below are kept: libyal would turn them into text.
+    """What libyal wants of a file. Errors of the reader below are kept: libyal would turn them into text."""
 
-    ``patches``: offset -> bytes that are shown instead of those on disk.
-    """
-
-    def __init__(self, source: ByteReader, patches: dict[int, bytes] | None = None) -> None:
-        self._source, self._patches, self._at = source, patches or {}, 0
+    def __init__(self, source: ByteReader) -> None:
+        self._source, self._at = source, 0
         self.failure: ServiceError | None = None
 
     def seek(self, offset: int, whence: int = 0) -> int:
@@ -55,15 +52,7 @@ class FileObject:
         except ServiceError as error:
             self.failure = error
             raise OSError(str(error)) from error
-        data = self._patched(data)
         self._at += len(data)
-        return data
-
-    def _patched(self, data: bytes) -> bytes:
-        for at, patch in self._patches.items():
-            if self._at <= at and at + len(patch) <= self._at + len(data):
-                start = at - self._at
-                data = data[:start] + patch + data[start + len(patch) :]
         return data
 
     @contextmanager
