@@ -9,9 +9,8 @@ from __future__ import annotations
 import struct
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from vmie_tui.services.disks.guest.filesystems import MAX_FILE, MAX_NAMES, FileSystem, Kind
+from vmie_tui.services.disks.guest.filesystems import MAX_FILE, MAX_NAMES, FileSystem, Kind, Run, read_runs
 from vmie_tui.services.disks.guest.yal import DamagedError, parsing
 from vmie_tui.services.disks.source import ByteReader
 
@@ -27,15 +26,6 @@ _KINDS = {0x8000: Kind.FILE, 0x4000: Kind.FOLDER, 0xA000: Kind.LINK}
 _MAX_DEPTH, _UNWRITTEN = 5, 0x8000
 _MAX_FOLDER, _STEP = 4 << 20, 256 << 10
 _FAST_LINK = 60
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """``count`` blocks of a file from its block ``first`` on; ``place`` is None where they are zeros."""
-
-    first: int
-    count: int
-    place: int | None
 
 
 class Ext(FileSystem):
@@ -175,37 +165,29 @@ class ExtNode:
 
     def _mapped(self, offset: int, length: int) -> bytes:
         step = self._system.block
-        out = bytearray(length)
-        first, last = offset // step, (offset + length - 1) // step
-        for run in self._runs(first, last):
-            low, high = max(offset, run.first * step), min(offset + length, (run.first + run.count) * step)
-            if run.place is None or low >= high:
-                continue
-            data = self._system.source.read_at(run.place * step + low - run.first * step, high - low)
-            if len(data) < high - low:
-                raise DamagedError("a file lies outside of its file system")
-            out[low - offset : high - offset] = data
-        return bytes(out)
+        runs = self._runs(offset // step, (offset + length - 1) // step)
+        return read_runs(self._system.source, runs, step, offset, length)
 
     # ---- which blocks
 
-    def _runs(self, first: int, last: int) -> Iterator[_Run]:
+    def _runs(self, first: int, last: int) -> Iterator[Run]:
         if self._flags & _BY_EXTENTS:
             yield from self._extents(self._map, first, last, _MAX_DEPTH)
             return
-        pending: _Run | None = None
+        step = self._system.block
+        first_of, count, at = first, 0, None
         for number in range(first, last + 1):
             place = self._indirect(number)
-            if pending and pending.place is not None and place == pending.place + pending.count:
-                pending = _Run(pending.first, pending.count + 1, pending.place)
+            if count and at is not None and place is not None and place * step == at + count * step:
+                count += 1
                 continue
-            if pending:
-                yield pending
-            pending = _Run(number, 1, place)
-        if pending:
-            yield pending
+            if count:
+                yield Run(first_of, count, at)
+            first_of, count, at = number, 1, None if place is None else place * step
+        if count:
+            yield Run(first_of, count, at)
 
-    def _extents(self, node: bytes, first: int, last: int, depth: int) -> Iterator[_Run]:
+    def _extents(self, node: bytes, first: int, last: int, depth: int) -> Iterator[Run]:
         magic, count, _, level = struct.unpack_from("<4H", node)
         if magic != 0xF30A or level >= depth or 12 + 12 * count > len(node):
             raise DamagedError("the extents of a file are damaged")
@@ -223,7 +205,7 @@ class ExtNode:
             unwritten = length > _UNWRITTEN
             length -= _UNWRITTEN if unwritten else 0
             if start + length > first:
-                yield _Run(start, length, None if unwritten else high << 32 | low)
+                yield Run(start, length, None if unwritten else (high << 32 | low) * self._system.block)
 
     def _indirect(self, number: int) -> int | None:
         """The place of one block in the old way; None for a hole."""

@@ -7,12 +7,13 @@ import struct
 from vmie_tui.services.disks.guest.btrfs import Btrfs
 from vmie_tui.services.disks.guest.ext import Ext
 from vmie_tui.services.disks.guest.fat import Fat
-from vmie_tui.services.disks.guest.filesystems import FileSystem, open_xfs
+from vmie_tui.services.disks.guest.filesystems import FileSystem
 from vmie_tui.services.disks.guest.ntfs import Ntfs
+from vmie_tui.services.disks.guest.xfs import Xfs
 from vmie_tui.services.disks.source import ByteReader
 
 _MDRAID = struct.pack("<I", 0xA92B4EFC)
-_READERS = {"ext": Ext, "xfs": open_xfs, "fat": Fat, "ntfs": Ntfs, "btrfs": Btrfs}
+_READERS = {"ext": Ext, "xfs": Xfs, "fat": Fat, "ntfs": Ntfs, "btrfs": Btrfs}
 FILE_SYSTEMS = frozenset(_READERS)
 NOT_READ = frozenset({"luks", "bitlocker", "mdraid", "jfs", "refs"})
 _MAGICS = (

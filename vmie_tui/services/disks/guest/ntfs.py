@@ -72,7 +72,6 @@ class Ntfs(FileSystem):
         self._file = FileObject(source)
         self.volume = opened(pyfsntfs.volume, self._file, "the NTFS file system")
         super().__init__("ntfs", self._top)
-        self.keep = self.volume
         boot = source.read_at(0, 512)
         self.uuid = f"{struct.unpack_from('<Q', boot, 72)[0]:016X}"
         self._cluster = _cluster(boot)
