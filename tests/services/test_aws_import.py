@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,18 +28,20 @@ from vmie_tui.services.aws.vmimport import ImageRequest, SnapshotRequest, VmImpo
 from vmie_tui.services.disks.source import sha256_of
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import Fault, TlsFiles
+from vmie_tui.simulators.fleet import guests
 
 World = tuple[AwsSimulator, Aws]
 MIB = 1 << 20
 ROLE = "vmimport"
 
 
+@cache
 def disk() -> bytes:
-    """A RAW disk of 5 MiB and one odd sector: an MBR with one Linux partition, data, a hole, data."""
-    boot = bytearray(512)
-    struct.pack_into("<B3xB3xII", boot, 446, 0x80, 0x83, 64, 8000)
-    boot[510:] = b"\x55\xaa"
-    return bytes(boot) + content(MIB, 3) + bytes(3 * MIB) + content(MIB, 4)
+    """A RAW disk of 11 MiB and one odd sector: a small Linux, data, a hole, data."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "disk.raw"
+        guests.restore("tiny-linux", path)
+        return path.read_bytes() + content(MIB, 3) + bytes(2 * MIB) + content(MIB, 4) + content(512, 5)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import shutil
 import struct
 import subprocess
@@ -16,6 +17,8 @@ from botocore.config import Config
 
 from tests.services.aws_sim import BUCKET, MIB, Kit, linux_disk, refused, running, sha256
 from vmie_tui.model import facts
+from vmie_tui.services.disks.source import RawFile
+from vmie_tui.services.disks.vmdk import encode
 from vmie_tui.simulators.control import TlsFiles
 from vmie_tui.simulators.fleet.tiny import WINDOWS, make_boot
 
@@ -126,11 +129,16 @@ def ova(path: Path, members: list[tuple[str, bytes]]) -> bytes:
 
 def test_an_ova_with_two_disks(kit: Kit, disk: tuple[bytes, bytes]) -> None:
     text = OVF.format(more="").encode()
-    kit.put("two.ova", ova(kit.folder / "two.ova", [("vm.ovf", text), ("a.vmdk", disk[1]), ("b.vmdk", disk[1])]))
+    data, stream = random.Random(2).randbytes(MIB), io.BytesIO()
+    (kit.folder / "data.raw").write_bytes(data)
+    with RawFile(kit.folder / "data.raw") as source:
+        encode(source, stream.write)
+    members = [("vm.ovf", text), ("a.vmdk", disk[1]), ("b.vmdk", stream.getvalue())]
+    kit.put("two.ova", ova(kit.folder / "two.ova", members))
     task = kit.ended(kit.import_image("two.ova", "OVA")["ImportTaskId"])
     assert task["Status"] == "completed", task
-    for detail in task["SnapshotDetails"]:
-        assert kit.snapshot_bytes(detail["SnapshotId"], len(disk[0])) == disk[0]
+    for detail, content in zip(task["SnapshotDetails"], (disk[0], data), strict=True):
+        assert kit.snapshot_bytes(detail["SnapshotId"], len(content)) == content
     [image] = kit.client("ec2").describe_images(ImageIds=[task["ImageId"]])["Images"]
     assert [mapping["DeviceName"] for mapping in image["BlockDeviceMappings"]] == ["/dev/sda1", "/dev/sdb"]
 
@@ -201,8 +209,17 @@ def failing(kit: Kit, raw: bytes, vmdk: bytes) -> dict[str, tuple[str, bytes, st
         "OVF not first": ("OVA", bad_ova(kit, vmdk, "ovf last"), "Unsupported OVA format"),
         "no OVA at all": ("OVA", raw, "Unsupported OVA format"),
         "differencing VHD": ("VHD", vhd(raw, 4), message("E09")),
-        "no system": ("RAW", bytes(2 * MIB), message("E15")),
+        "no partitions": ("RAW", bytes(2 * MIB), "No valid partitions"),
+        "no system": ("RAW", empty_partition(), message("E15")),
     }
+
+
+def empty_partition() -> bytes:
+    """A disk with an active partition and nothing on it."""
+    boot = bytearray(2 * MIB)
+    struct.pack_into("<B3xB3xII", boot, 446, 0x80, 0x83, 64, 4000)
+    boot[510:512] = b"\x55\xaa"
+    return bytes(boot)
 
 
 CASES = (
@@ -214,6 +231,7 @@ CASES = (
     "OVF not first",
     "no OVA at all",
     "differencing VHD",
+    "no partitions",
     "no system",
 )
 

@@ -179,13 +179,18 @@ def open_datastore_disk(vsphere: VSphere, machine: Machine, disk: Disk) -> Datas
     For a machine that is on, give the ``disk`` as it was before the snapshot that froze it. Raises ServiceError with
     the reason otherwise: REFUSED for kinds of disks and datastores that have no flat file, else as `DatastoreFile`.
     """
-    why = ""
-    if disk.backing is not Backing.FLAT:
-        why = f"a disk of the kind {disk.backing} has no flat file"
-    elif disk.encrypted:
-        why = "the disk is encrypted"
-    elif disk.datastore_type.lower() in _NO_FILES:
-        why = f"datastores of the type {disk.datastore_type} serve no files"
+    why = why_unreadable(disk)
     if why:
         raise ServiceError(ErrorKind.REFUSED, why, subject=disk.label, remedy=_LATER)
     return DatastoreFile(vsphere, machine.datacenter, disk.file_name)
+
+
+def why_unreadable(disk: Disk) -> str:
+    """Why a disk has no flat file that a datastore could serve, as far as its description tells; "" when it may."""
+    if disk.backing is not Backing.FLAT:
+        return f"a disk of the kind {disk.backing} has no flat file"
+    if disk.encrypted:
+        return "the disk is encrypted"
+    if disk.datastore_type.lower() in _NO_FILES:
+        return f"datastores of the type {disk.datastore_type} serve no files"
+    return ""

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from vmie_tui.model import facts
 from vmie_tui.model.task import USER_CANCELLED
-from vmie_tui.simulators.aws import os_guess
+from vmie_tui.simulators.aws import guest_check, os_guess
 from vmie_tui.simulators.aws.disk_checks import CheckFailed, Stopped, Volume, decode, inspect
 from vmie_tui.simulators.aws.ec2_models import Ec2Models, Mapping
 from vmie_tui.simulators.aws.s3 import S3Service
@@ -323,8 +323,14 @@ class TaskEngine:
         store.map_data(ident)
 
     def _system(self, task: ImportTask) -> None:
-        """Recognise the operating system and hold it against the licence asked for."""
-        task.system = os_guess.guess([self._world.snapshots.data_path(detail.snapshot) for detail in task.details])
+        """Recognise the operating system, look into it, and hold it against the licence asked for."""
+        disks = [(self._world.snapshots.data_path(detail.snapshot), self._capacity(detail)) for detail in task.details]
+        task.system = os_guess.guess([path for path, _ in disks])
+        why = guest_check.refusal(disks)
+        if why.startswith(guest_check.FIRST_BOOT):
+            task.doom = task.doom or ("booting", why)
+        elif why:
+            raise CheckFailed(why)
         if not task.system:
             raise CheckFailed(str(facts.error("E15")["message"]))
         asked = str(task.spec.get("LicenseType") or "").upper()
@@ -336,6 +342,13 @@ class TaskEngine:
             raise CheckFailed(
                 f"ClientError: The usage operation {usage} does not fit a {task.system} operating system."
             )
+
+    def _capacity(self, detail: Detail) -> int:
+        """Bytes of the disk: its snapshot is whole GiB."""
+        if detail.volume is not None:
+            return detail.volume.capacity
+        info = self._world.snapshots.get(detail.snapshot)
+        return info.size_gib * facts.GIB if info is not None else 0
 
 
 def usage_codes() -> list[dict[str, Any]]:

@@ -1,0 +1,26 @@
+"""What VM import says of a guest it cannot convert: found by the same look into the disks that preflight takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from vmie_tui.model.finding import Severity
+from vmie_tui.services.disks.guest.inspect import inspect
+from vmie_tui.services.disks.ranges import Slice
+from vmie_tui.services.disks.source import RawFile
+
+FIRST_BOOT = "FirstBootFailure"
+
+
+def refusal(disks: Sequence[tuple[Path, int]]) -> str:
+    """The error of the worst thing on the disks (file, bytes of the disk), in AWS's words; "" for a guest it takes.
+
+    A blocker for which no error is documented lets the import go through, as AWS would: the instance does not work.
+    """
+    with ExitStack() as held:
+        readers = [Slice(held.enter_context(RawFile(path)), 0, size) for path, size in disks]
+        report = inspect(readers, must_boot=True)
+    blockers = (finding for finding in report.findings if finding.severity is Severity.BLOCKER)
+    return next((finding.prevents for finding in blockers if finding.prevents), "")
