@@ -132,4 +132,6 @@ class FatNode:
 
 def _short(entry: bytes) -> str:
     base, end = entry[:8].decode("cp437").rstrip(), entry[8:11].decode("cp437").rstrip()
+    base = base.lower() if entry[12] & 0x08 else base  # how Windows keeps a name that is all in small letters
+    end = end.lower() if entry[12] & 0x10 else end
     return f"{base}.{end}" if end else base
