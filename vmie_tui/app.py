@@ -110,6 +110,7 @@ class VmieApp(OrderedKeys):
 
     def _start_watching(self) -> None:
         """After the first paint: here boto3 and the job store are imported, in threads."""
+        gc.enable()
         gc.freeze()  # what was imported stays: a full collection need not walk it, and hold the loop, again
         self._follow_jobs()
         self._check_aws()

@@ -13,6 +13,7 @@ import click
 import pytest
 
 from vmie_tui import cli, settings
+from vmie_tui.commands import root
 from vmie_tui.commands.common import left_text, percent_text, size_text, table
 from vmie_tui.commands.importing import make_plan, preflight
 from vmie_tui.commands.inventory import find, matches
@@ -35,8 +36,13 @@ def linux(name: str, folder: tuple[str, ...] = ("A",)) -> Machine:
 
 
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert set(COMMANDS) <= set(cli.cli.commands)
-    for name, command in cli.cli.commands.items():
+    context = click.Context(root.cli)
+    names = root.cli.list_commands(context)
+    assert set(COMMANDS) <= set(names)
+    for name in names:
+        command = root.cli.get_command(context, name)
+        assert command is not None
+        assert command.name == name
         assert cli.main([name, "--help"]) == 0
         assert name in capsys.readouterr().out
         assert command.help, name

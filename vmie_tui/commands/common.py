@@ -2,73 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import json
 import sys
-import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 
-from vmie_tui import settings as settings_module
-from vmie_tui.model.errors import VmieError
+from vmie_tui.commands.session import Session
 from vmie_tui.model.job import JobView
 from vmie_tui.model.task import JobState
-from vmie_tui.settings import Settings
-
-REVIVE_SECONDS = 1.0  # after the first paint
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
-
-
-class Session:
-    """The settings of one invocation, read when first needed: ``--help`` must work with a broken file."""
-
-    def __init__(self, profile: str | None) -> None:
-        self.profile_name = profile
-        self._settings: Settings | None = None
-
-    @property
-    def settings(self) -> Settings:
-        if self._settings is None:
-            self._settings = settings_module.load(self.profile_name)
-        return self._settings
-
-    def use(self, state_dir: Path) -> Settings:
-        """Settings with another state folder."""
-        self._settings = settings_module.load(self.profile_name, state_dir=state_dir)
-        return self._settings
-
-    def reload(self) -> Settings:
-        self._settings = None
-        return self.settings
-
-
-def run_app(settings: Settings) -> int:
-    """Run the app until it is closed; its exit code. Jobs that nobody moves get a worker once the app stands."""
-    timer = threading.Timer(REVIVE_SECONDS, _revive_worker, (settings,))
-    timer.daemon = True
-    timer.start()
-    try:
-        code: int = importlib.import_module("vmie_tui.app").run(settings)
-    finally:
-        timer.cancel()
-    return code
-
-
-def _revive_worker(settings: Settings) -> None:
-    """Start a worker if jobs are under way and their worker was killed. A failure is the app's to show."""
-    from vmie_tui.jobs.client import JobClient
-
-    client = JobClient(settings)
-    with contextlib.suppress(VmieError):
-        status = client.worker()
-        if not status.alive and (status.running or status.queued):
-            client.ensure_worker()
-    client.close()
 
 
 pass_session = click.make_pass_decorator(Session)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from vmie_tui.commands.common import Session, json_option, pass_session, run_app, say
+from vmie_tui.commands.common import json_option, pass_session, say
+from vmie_tui.commands.session import Session, run_app
 from vmie_tui.settings import DEMO
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from vmie_tui.commands import inventory as inventory_command
-from vmie_tui.commands.common import Session, json_option, out, out_json, pass_session, say
+from vmie_tui.commands.common import json_option, out, out_json, pass_session, say
+from vmie_tui.commands.session import Session
 from vmie_tui.commands.waiting import exit_code_of, wait_for
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Severity

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import click
 
 from vmie_tui import settings as settings_module
-from vmie_tui.commands.common import Session, json_option, out, out_json, pass_session, say, size_text, table
+from vmie_tui.commands.common import json_option, out, out_json, pass_session, say, size_text, table
+from vmie_tui.commands.session import Session
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Inventory, Machine
 from vmie_tui.settings import Profile, Settings

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import click
 
 from vmie_tui.commands.common import (
-    Session,
     job_line,
     json_option,
     left_text,
@@ -23,6 +22,7 @@ from vmie_tui.commands.common import (
     size_text,
     table,
 )
+from vmie_tui.commands.session import Session
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import DiskProgress, JobView
 from vmie_tui.settings import Settings

@@ -1,0 +1,56 @@
+"""``vmie-tui`` as click sees it: every command by its name, each one's module imported when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from vmie_tui import __version__
+from vmie_tui.commands.session import Session, run_app
+from vmie_tui.model.errors import EXIT_OK
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+COMMANDS = {
+    "demo": "demo:demo",
+    "simulate": "demo:simulate",
+    "inventory": "inventory:inventory",
+    "import": "importing:import_command",
+    "jobs": "jobs:jobs",
+    "job": "jobs:job",
+    "cancel": "jobs:cancel",
+    "pause": "jobs:pause",
+    "resume": "jobs:resume",
+    "worker": "jobs:worker",
+    "explain": "explain:explain_command",
+}  # name: module in vmie_tui.commands, and what it calls the command
+
+
+class LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name].split(":")
+        command: click.Command = getattr(importlib.import_module(f"vmie_tui.commands.{module}"), attribute)
+        return command
+
+
+@click.group(cls=LazyGroup, invoke_without_command=True, context_settings=CONTEXT)
+@click.option("--profile", metavar="NAME", help="Profile of the configuration file to use.")
+@click.version_option(__version__, prog_name="vmie-tui")
+@click.pass_context
+def cli(context: click.Context, profile: str | None) -> int:
+    """Move virtual machines between VMware vCenter and Amazon EC2.
+
+    Without a command the app opens. 'vmie-tui demo' shows everything with simulated services.
+    """
+    session = context.obj = Session(profile)
+    if context.invoked_subcommand is not None:
+        return EXIT_OK
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise click.UsageError("the app needs a terminal; see 'vmie-tui --help' for the commands that do not")
+    return run_app(session.settings)
