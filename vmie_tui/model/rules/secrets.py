@@ -27,7 +27,7 @@ _PATTERNS: tuple[tuple[Severity, str, re.Pattern[str]], ...] = (
     (
         _LIKELY,
         "a secret access key",
-        re.compile(r"(?<![A-Za-z0-9/+=])(?=[A-Za-z0-9/+]{0,39}[0-9])(?=[A-Za-z0-9/+]{0,39}[/+])[A-Za-z0-9/+]{40}"
+        re.compile(r"(?<![A-Za-z0-9/+])(?=[A-Za-z0-9/+]{0,39}[0-9])(?=[A-Za-z0-9/+]{0,39}[/+])[A-Za-z0-9/+]{40}"
                    r"(?![A-Za-z0-9/+=])"),
     ),
 )  # fmt: skip

@@ -176,7 +176,8 @@ def _parse(name: str) -> _Parsed:
         releases = [matrix.release_of(product, version) for version in versions]
         releases = [_VMWARE_NUMBERS.get((product, release), release) for release in releases]
         later = bool(_LATER.search(rest))
-        version = versions[0] if len(versions) == 1 and str(versions[0][0]) in releases[0] else ()
+        exact = len(versions) == 1 and matrix.release_of(product, versions[0]) == releases[0]
+        version = versions[0] if exact else ()
         return product, tuple(releases), version, pack[1] if pack else "", later
     return "", (), (), "", False
 

@@ -51,7 +51,7 @@ def inspect_role(aws: Aws, role_name: str, bucket: str) -> RoleReport:
         raise denied from error
     problems = trust_problems(role_name, iam.document(role.get("AssumeRolePolicyDocument")), _account(role))
     try:
-        policies = _policies(client, role_name)
+        policies = role_policies(client, role_name)
     except ServiceError as error:
         if error.kind is not ErrorKind.PERMISSION:
             raise
@@ -71,7 +71,7 @@ def _partition(role: dict[str, Any]) -> str:
     return parts[1] if len(parts) > 4 else "aws"
 
 
-def _policies(client: Any, role_name: str) -> list[dict[str, Any]]:
+def role_policies(client: Any, role_name: str) -> list[dict[str, Any]]:
     """Every policy document of the role, inline and attached."""
     found: list[dict[str, Any]] = []
     with aws_call("read the policies of the role", role_name):
