@@ -124,7 +124,7 @@ def test_a_key_the_role_may_not_use(reached: tuple[AwsSimulator, Aws]) -> None:
         PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
     )
     assert found(aws, case) == []
-    aws.client("kms").disable_key(KeyId=key)
+    aws.client("kms").disable_key(KeyId=key.rpartition("/")[2])
     assert found(aws, case) == ["kms"]
     assert "Disabled" in by_id(probe_role_error(aws, case))["kms"].detail
 
