@@ -2,19 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import BindingType
+from textual.color import Color
 from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from vmie_tui.widgets.text import Line, width
 
-STYLES = ("tab", "dim", "ok", "warn", "bad", "info", "head", "title", "key", "mark", "busy", "rule", "badge")
+# What each style of a cell or a line is made of: text colour, background (variables of the theme), attributes.
+# Not Textual's component classes: those are matched against every rule for every widget, a quarter of the first paint.
+STYLES: dict[str, tuple[str, str, str]] = {
+    "dim": ("dim", "", ""),
+    "tab": ("foreground", "", "bold underline"),
+    "ok": ("success", "", ""),
+    "warn": ("warning", "", ""),
+    "bad": ("error", "", ""),
+    "info": ("secondary", "", ""),
+    "busy": ("primary", "", ""),
+    "head": ("dim", "", "bold"),
+    "title": ("", "", "bold"),
+    "key": ("accent", "", "bold"),
+    "mark": ("accent", "", ""),
+    "rule": ("rule", "", ""),
+    "badge": ("background", "warning", "bold"),
+    "here": ("", "cursor-blurred", ""),
+    "cursor": ("", "cursor", "bold"),
+}
+NO_COLOR = {"cursor": "reverse", "here": "underline", "badge": "reverse"}  # instead of the attributes above
+
+
+def _style(name: str, variables: Mapping[str, str], no_color: bool) -> Style:
+    text, behind, attributes = STYLES[name]
+    if no_color:
+        attributes = NO_COLOR.get(name, attributes)
+    return Style.parse(attributes) + Style(
+        color=Color.parse(variables[text]).rich_color if text else None,
+        bgcolor=Color.parse(variables[behind]).rich_color if behind else None,
+    )
 
 
 class LineView(ScrollView, can_focus=True, inherit_bindings=False):
@@ -24,31 +54,14 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = []
-    COMPONENT_CLASSES: ClassVar[set[str]] = {*(f"line--{name}" for name in STYLES), "line--cursor", "line--here"}
+    _made_for: ClassVar[tuple[dict[str, str], bool]] = ({}, False)
+    _made: ClassVar[dict[str, Style]] = {}
     DEFAULT_CSS = """
     LineView {
         background: $background;
         overflow-x: hidden;
         overflow-y: auto;
         scrollbar-size-vertical: 1;
-        & > .line--dim { color: $dim; }
-        & > .line--tab { color: $foreground; text-style: bold underline; }
-        & > .line--ok { color: $success; }
-        & > .line--warn { color: $warning; }
-        & > .line--bad { color: $error; }
-        & > .line--info { color: $secondary; }
-        & > .line--busy { color: $primary; }
-        & > .line--head { color: $dim; text-style: bold; }
-        & > .line--title { text-style: bold; }
-        & > .line--key { color: $accent; text-style: bold; }
-        & > .line--mark { color: $accent; }
-        & > .line--rule { color: $rule; }
-        & > .line--badge { color: $background; background: $warning; text-style: bold; }
-        & > .line--here { background: $cursor-blurred; }
-        & > .line--cursor { background: $cursor; text-style: bold; }
-        &:nocolor > .line--cursor { text-style: reverse; }
-        &:nocolor > .line--here { text-style: underline; }
-        &:nocolor > .line--badge { text-style: reverse; }
     }
     """
 
@@ -87,7 +100,15 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         return Strip(Segment.simplify(segments)).adjust_cell_length(cells_wide, base + over)
 
     def _named(self, name: str) -> Style:
-        return self.get_component_rich_style(f"line--{name}", partial=True) if name else Style.null()
+        return self._styles()[name] if name else Style.null()
+
+    def _styles(self) -> dict[str, Style]:
+        """The styles by name, made once for a theme: Textual makes new variables when it changes."""
+        app = self.app
+        if self._made_for[0] is not app.theme_variables or self._made_for[1] is not app.no_color:
+            LineView._made_for = app.theme_variables, app.no_color
+            LineView._made = {name: _style(name, app.theme_variables, app.no_color) for name in STYLES}
+        return self._made
 
     def refresh_changed(self, row: int, old: Line, new: Line) -> None:
         """Repaint only the cells of widget row ``row`` that differ between two drawings of it."""
