@@ -121,6 +121,17 @@ def test_causes_are_ranked_by_what_the_task_is() -> None:
     assert unknown[0].confidence == unknown[1].confidence
 
 
+def test_what_belongs_to_another_platform_is_less_likely() -> None:
+    words = facts.error("E21")["message"]
+    sure = {
+        platform: explain(words, task=task(TaskKind.IMPORT_IMAGE, Platform=platform)).matches[0].confidence
+        for platform in ("Windows", "Linux", None)
+    }
+    assert sure["Windows"] > sure[None] > sure["Linux"]  # type: ignore[operator]
+    stuck = Task(TaskKind.IMPORT_IMAGE, "import-ami-1", "active")
+    assert explain("stuck at 27%", task=stuck).matches[0].confidence > explain("stuck at 27%").matches[0].confidence
+
+
 def test_a_task_explains_itself() -> None:
     found = explain("", task=task(TaskKind.IMPORT_IMAGE, "ClientError: Unknown OS / Missing OS files"))
     assert found.known and found.text == "ClientError: Unknown OS / Missing OS files"

@@ -24,6 +24,7 @@ _OPERATIONS = {
     TaskKind.EXPORT_IMAGE: "ExportImage",
     TaskKind.CONVERSION: "ImportInstance",
 }
+_PLATFORMS = frozenset({"windows", "linux"})  # groups of the documented errors that are a platform's own
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _PLAIN = str.maketrans("‘’‚‛“”„‟‐‑‒–—―−\u00a0\u2007\u202f\u3000：［］（），", "''''\"\"\"\"-------    :[](),")
 _OPTIONAL = re.compile(
@@ -153,6 +154,7 @@ class _Entry:
     facts: tuple[str, ...] = ()
     causes: tuple[dict[str, Any], ...] = ()
     probes: tuple[Probe, ...] = ()
+    when: dict[str, Any] = field(default_factory=dict)
 
 
 @cache
@@ -179,6 +181,7 @@ def _errors() -> Iterator[_Entry]:
             (ident,),
             tuple(error.get("causes", ())) + tuple(extra.get("causes", ())),
             role_probes() if ident == "E06" else (),
+            {"platform": error["group"]} if error["group"] in _PLATFORMS else {},
         )
 
 
@@ -209,6 +212,7 @@ def _traps() -> Iterator[_Entry]:
                 patterns,
                 facts=(trap["id"],),
                 causes=tuple(trap.get("causes", ())),
+                when=trap.get("when", {}),
             )
 
 
@@ -227,7 +231,9 @@ def compiled(pattern: str) -> re.Pattern[str]:
         if char in "[]":
             in_class = char == "["
         if char == " " and not in_class:
-            out.append(r"\s+")
+            optional = pattern.startswith(" ?", index)
+            out.append(r"\s*" if optional else r"\s+")
+            index += optional
         elif pattern.startswith(".*", index) and not in_class:
             out.append(r"[\s\S]{0,300}?")
             index += 1
@@ -249,8 +255,8 @@ class _Known:
     operation: str = ""
     formats: frozenset[str] = frozenset()
     encrypted: bool | None = None
-    phase: str = ""
-    raw: dict[str, Any] = field(default_factory=dict)
+    platform: str = ""
+    active: bool | None = None
 
     @classmethod
     def of(cls, task: Task | None) -> _Known:
@@ -260,21 +266,20 @@ class _Known:
             _OPERATIONS[task.kind],
             frozenset(disk.format.upper() for disk in task.disks if disk.format),
             task.raw.get("Encrypted"),
-            task.reason.lower() if not task.terminal else "",
-            task.raw,
+            str(task.raw.get("Platform") or "").lower(),
+            not task.terminal,
         )
 
     def speaks_for(self, when: dict[str, Any]) -> int:
         """How many conditions hold, less how many do not."""
-        score = 0
-        for key, wanted in when.items():
-            if key == "encrypted" and self.encrypted is not None:
-                score += 1 if self.encrypted is wanted else -1
-            elif key == "format" and self.formats:
-                score += 1 if wanted in self.formats else -1
-            elif key == "not_format" and self.formats:
-                score += 1 if wanted not in self.formats else -1
-        return score
+        holds = {
+            "encrypted": None if self.encrypted is None else lambda wanted: self.encrypted is wanted,
+            "format": (lambda wanted: wanted in self.formats) if self.formats else None,
+            "not_format": (lambda wanted: wanted not in self.formats) if self.formats else None,
+            "platform": (lambda wanted: wanted == self.platform) if self.platform else None,
+            "active": None if self.active is None else lambda wanted: self.active is wanted,
+        }
+        return sum((1 if test(wanted) else -1) for key, wanted in when.items() if (test := holds[key]) is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +300,7 @@ def _match(entry: _Entry, confidence: float, at: int, told: _Told, known: _Known
         confidence += _FITS if known.operation in entry.operations else -_FITS_NOT
     elif entry.operations and any(operation in told.plain for operation in entry.operations):
         confidence += _FITS
+    confidence += _FITS * known.speaks_for(entry.when)
     causes = [
         Cause(
             cause["title"],

@@ -14,7 +14,8 @@ from vmie_tui.model.machine import GuestDisk, Machine, OsFamily, Power
 from vmie_tui.model.plan import Route
 from vmie_tui.model.rules.boot import advise_boot, check_boot_machine
 from vmie_tui.model.rules.disks import check_disks, check_stores
-from vmie_tui.model.rules.systems import System, check_system, system_of
+from vmie_tui.model.rules.listed import check_system
+from vmie_tui.model.rules.systems import System, system_of
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
 _NO_TOOLS = frozenset({"", "toolsNotInstalled", "guestToolsNotInstalled"})

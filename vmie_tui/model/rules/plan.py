@@ -12,9 +12,10 @@ from vmie_tui.model.plan import ImportPlan, Route
 from vmie_tui.model.rules.boot import check_boot
 from vmie_tui.model.rules.formats import check_format
 from vmie_tui.model.rules.licensing import check_licence
+from vmie_tui.model.rules.listed import check_region
 from vmie_tui.model.rules.machine import check_machine
 from vmie_tui.model.rules.secrets import check_tag_names, check_texts
-from vmie_tui.model.rules.systems import check_region, system_of
+from vmie_tui.model.rules.systems import system_of
 
 # General S3, EC2 and KMS naming rules (not in the guides).
 BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
