@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 import tomllib
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,6 +117,8 @@ class Admin:
 
     def __call__(self, service: str, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """One request; ``service`` is vcenter or aws, ``path`` what follows ``/_sim/``. Raises OSError."""
+        import urllib.request
+
         data = json.dumps(body).encode() if body is not None else None
         request = urllib.request.Request(f"{self.urls[service]}/_sim/{path}", data=data, method=method)  # noqa: S310
         with urllib.request.urlopen(request, context=self._context, timeout=30) as response:  # noqa: S310 - loopback
