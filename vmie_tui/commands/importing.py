@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -12,11 +13,12 @@ from vmie_tui.commands.common import json_option, out, out_json, pass_session, s
 from vmie_tui.commands.session import Session
 from vmie_tui.commands.waiting import exit_code_of, wait_for
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.finding import Severity
+from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import BootMode, ImportPlan, LicenseType, Route, VmSource
-from vmie_tui.model.rules import check_plan
+from vmie_tui.model.rules import check_machine, check_plan
 from vmie_tui.model.rules.licensing import default_licence
+from vmie_tui.model.rules.override import blocked
 from vmie_tui.settings import Profile
 
 
@@ -36,6 +38,13 @@ from vmie_tui.settings import Profile
 @click.option("--description", default="", help="Description of the import task and the AMI.")
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Tag of the AMI and its snapshots; repeatable.")
 @click.option("--no-quiesce", is_flag=True, help="Do not ask VMware Tools to quiesce a running guest.")
+@click.option(
+    "--force-name",
+    "forced",
+    multiple=True,
+    metavar="NAME",
+    help="Start this VM despite its blockers; repeatable.",
+)
 @click.option("--wait", is_flag=True, help="Wait until all jobs have ended.")
 @json_option
 @pass_session
@@ -48,12 +57,14 @@ def import_command(session: Session, /, vms: tuple[str, ...], wait: bool, as_jso
 
     settings = session.settings
     profile = settings.profile()
-    tags = _tags(chosen.pop("tags"))
+    tags, forced = _tags(chosen.pop("tags")), frozenset(chosen.pop("forced"))
     found = inventory_command.read(settings, profile).machines
     machines = [inventory_command.find(found, wanted) for wanted in vms]
     plans = [make_plan(profile, machine, tags=tags, **chosen) for machine in machines]
-    for plan, machine in zip(plans, machines, strict=True):
-        preflight(plan, machine)
+    unknown = sorted(forced - {machine.name for machine in machines})
+    if unknown:
+        raise click.BadParameter(f"{unknown[0]!r} is none of the VMs to import", param_hint="--force-name")
+    plans = [preflight(plan, machine, forced) for plan, machine in zip(plans, machines, strict=True)]
     client = JobClient(settings)
     ids = [client.submit(plan) for plan in plans]
     for job_id, machine in zip(ids, machines, strict=True):
@@ -110,20 +121,30 @@ def make_plan(
     return plan
 
 
-def preflight(plan: ImportPlan, machine: Machine) -> None:
-    """Say what the rules find; raises ServiceError REFUSED when something would make the import fail."""
-    blockers = []
-    for finding in check_plan(plan, machine):
-        words = ". ".join(part for part in (finding.what, finding.remedy) if part)
-        line = f"{machine.name}: {f'{finding.subject}: ' if finding.subject not in {'', machine.name} else ''}{words}"
-        if finding.severity is Severity.BLOCKER:
-            blockers.append(line)
-        elif finding.severity is Severity.WARNING:
-            say(f"warning: {line}")
-    if blockers:
-        for line in blockers[1:]:
-            say(f"refused: {line}")
-        raise ServiceError(ErrorKind.REFUSED, blockers[0])
+def preflight(plan: ImportPlan, machine: Machine, forced: Collection[str] = ()) -> ImportPlan:
+    """Say what the rules find. The plan; with the blockers of a machine whose name is in ``forced`` overridden.
+
+    Raises ServiceError REFUSED when something would make the import fail that was not, or cannot be, overridden.
+    """
+    found = check_plan(plan, machine)
+    for finding in found:
+        if finding.severity is Severity.WARNING:
+            say(f"warning: {_line(machine, finding)}")
+    sorted_out = blocked(machine, found, check_machine(machine, route=plan.route))
+    overridden = sorted_out.soft if machine.name in forced else ()
+    for finding in overridden:
+        say(f"forced: {_line(machine, finding)}")
+    standing = (*sorted_out.firm, *sorted_out.soft[len(overridden) :])
+    for finding in standing[1:]:
+        say(f"refused: {_line(machine, finding)}")
+    if standing:
+        raise ServiceError(ErrorKind.REFUSED, _line(machine, standing[0]))
+    return replace(plan, override=tuple(finding.headline for finding in overridden))
+
+
+def _line(machine: Machine, finding: Finding) -> str:
+    words = ". ".join(part for part in (finding.what, finding.remedy) if part)
+    return f"{machine.name}: {f'{finding.subject}: ' if finding.subject not in {'', machine.name} else ''}{words}"
 
 
 def _tags(pairs: tuple[str, ...]) -> dict[str, str]:

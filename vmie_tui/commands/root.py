@@ -16,6 +16,7 @@ COMMANDS = {
     "demo": "demo:demo",
     "simulate": "demo:simulate",
     "inventory": "inventory:inventory",
+    "preflight": "preflight:preflight_command",
     "import": "importing:import_command",
     "jobs": "jobs:jobs",
     "job": "jobs:job",

@@ -14,10 +14,11 @@ from vmie_tui.jobs.routes import refuse_unready
 from vmie_tui.jobs.transfer import LeaseHolder, already_there, move_disk
 from vmie_tui.jobs.watch import watch_task
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.finding import Finding, Severity
+from vmie_tui.model.finding import Finding
 from vmie_tui.model.job import DiskProgress, Stage, StageState
 from vmie_tui.model.machine import Machine, Power
 from vmie_tui.model.rules import check_plan
+from vmie_tui.model.rules.override import impossible, not_overridden
 from vmie_tui.model.task import Task
 
 SNAPSHOT_NOTE = "Made by vmie-tui to export a running machine; removed when the export ends"
@@ -33,7 +34,7 @@ def check(context: JobContext) -> dict[str, Any]:
     if context.profile.read_only:
         raise ServiceError(ErrorKind.REFUSED, "this profile is read-only", subject=plan.profile)
     machine = again(lambda: _machine(context), context.control, before=lambda _: context.reconnect())
-    _refuse_blockers(check_plan(plan, machine), machine)
+    _refuse_blockers(context, check_plan(plan, machine), machine)
     _exportable(machine)
     again(lambda: _check_aws(context), context.control)
     prefix = f"{plan.prefix}{_safe(machine.name)}-{context.job_id}"
@@ -64,35 +65,26 @@ def _check_aws(context: JobContext) -> None:
     check_role(context.aws, context.plan.role_name, context.plan.bucket)
 
 
-def _refuse_blockers(findings: tuple[Finding, ...], machine: Machine) -> None:
-    blockers = [finding for finding in findings if finding.severity is Severity.BLOCKER]
+def _refuse_blockers(context: JobContext, findings: tuple[Finding, ...], machine: Machine) -> None:
+    """Blockers stop the job, but for those the user has seen and overridden, which are written down in its log."""
+    for words in context.plan.override:
+        context.say(f"forced by the user: {words}", message=False, level="warning")
+    blockers = not_overridden(findings, context.plan.override)
     if blockers:
         first = blockers[0]
         raise ServiceError(
             ErrorKind.REFUSED,
-            "; ".join(_about(finding) for finding in blockers),
+            "; ".join(finding.headline for finding in blockers),
             subject=machine.name,
             remedy=first.remedy,
             code=first.fact,
         )
 
 
-def _about(finding: Finding) -> str:
-    return f"{finding.subject}: {finding.what}" if finding.subject else finding.what
-
-
 def _exportable(machine: Machine) -> None:
-    if machine.connection != "connected":
-        what, remedy = f"the VM is {machine.connection}", "Reconnect its host in vCenter"
-    elif machine.power is Power.SUSPENDED:
-        what, remedy = "the VM is suspended", "Power it on or off first"
-    elif not machine.disks:
-        what, remedy = "the VM has no disk", "Choose another VM"
-    elif machine.power is Power.ON and any(disk.independent for disk in machine.disks):
-        what, remedy = "an independent disk is left out of snapshots", "Power the VM off first"
-    else:
-        return
-    raise ServiceError(ErrorKind.CONFLICT, what, subject=machine.name, remedy=remedy)
+    why = impossible(machine)
+    if why is not None:
+        raise ServiceError(ErrorKind.CONFLICT, why.what, subject=machine.name, remedy=why.remedy)
 
 
 def snapshot(context: JobContext) -> dict[str, Any]:

@@ -29,6 +29,11 @@ class Finding:
     fact: str = ""
     rule: str = ""
 
+    @property
+    def headline(self) -> str:
+        """What, and on what; the words an override is recorded with."""
+        return f"{self.subject}: {self.what}" if self.subject else self.what
+
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "severity": self.severity.name.lower()}
 

@@ -70,6 +70,7 @@ class ImportPlan:
     encrypted: bool = False
     kms_key_id: str | None = None
     quiesce: bool = True
+    override: tuple[str, ...] = ()  # headlines of the blockers that the user has seen and wants ignored
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -84,5 +85,6 @@ class ImportPlan:
             "upload_format": UploadFormat(data["upload_format"]),
             "license_type": LicenseType(license_type) if license_type else None,
             "boot_mode": BootMode(boot_mode) if boot_mode else None,
+            "override": tuple(data.get("override", ())),
         }
         return cls(**{**data, **parsed})

@@ -32,7 +32,8 @@ class DiskLook:
 class Preflight:
     """``target``: a machine's path, a file, or s3://bucket/key. ``findings``: worst first.
 
-    ``guest`` is None when no content was read; ``not_inspected`` says why, and names whatever else was not looked at.
+    ``content``: those of them that the disks gave. ``guest`` is None when no content was read; ``not_inspected`` says
+    why, and names whatever else was not looked at.
     ``snapshot``: the snapshot of ours the disks were read through, gone by now; "" when none was needed.
     """
 
@@ -47,6 +48,7 @@ class Preflight:
     requests: int = 0
     bytes_read: int = 0
     snapshot: str = ""
+    content: tuple[Finding, ...] = ()
 
     @property
     def blockers(self) -> tuple[Finding, ...]:
@@ -55,6 +57,13 @@ class Preflight:
     @property
     def warnings(self) -> tuple[Finding, ...]:
         return tuple(finding for finding in self.findings if finding.severity is Severity.WARNING)
+
+    @property
+    def verdict(self) -> str:
+        """blocked, warnings, ready, or unknown: nothing was found, but nothing was read either."""
+        if self.blockers:
+            return "blocked"
+        return "warnings" if self.warnings else "ready" if self.guest else "unknown"
 
     @property
     def windows(self) -> bool:
@@ -66,7 +75,7 @@ class Preflight:
     def to_json(self) -> dict[str, Any]:
         return {
             "target": self.target,
-            "verdict": "blocked" if self.blockers else "warnings" if self.warnings else "ready",
+            "verdict": self.verdict,
             "findings": [finding.to_json() for finding in self.findings],
             "content_inspected": self.guest is not None,
             "not_inspected": [asdict(note) for note in self.not_inspected],

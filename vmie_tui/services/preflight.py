@@ -144,6 +144,7 @@ def _look(vsphere: VSphere, machine: Machine, on_step: Callable[[str], None], *,
         report.requests,
         report.bytes_read,
         snapshot,
+        join_findings((), content),
     )
 
 
@@ -211,6 +212,7 @@ def _image(name: str, disks: Sequence[OpenDisk], route: Route) -> Preflight:
         looks,
         report.requests,
         report.bytes_read,
+        content=join_findings((), report.findings),
     )
 
 

@@ -1,0 +1,198 @@
+"""``vmie-tui preflight``: what would go wrong with machines, image files and objects in S3, before a byte moves."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vmie_tui import settings as settings_module
+from vmie_tui.commands import inventory as inventory_command
+from vmie_tui.commands.common import json_option, out, out_json, pass_session, say
+from vmie_tui.commands.session import Session
+from vmie_tui.model.errors import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_LOGIN,
+    EXIT_OK,
+    EXIT_REFUSED,
+    EXIT_USAGE,
+    ErrorKind,
+    ServiceError,
+    VmieError,
+    exit_code,
+)
+from vmie_tui.model.finding import Finding, Severity
+from vmie_tui.model.machine import Machine, Power
+from vmie_tui.model.preflight import Preflight, cost_words
+
+if TYPE_CHECKING:
+    from vmie_tui.services.aws.session import Aws
+    from vmie_tui.services.vsphere.session import VSphere
+    from vmie_tui.settings import Profile
+
+WIDTH = 100
+S3 = "s3://"
+_GLYPHS = {Severity.BLOCKER: "✖", Severity.WARNING: "▲", Severity.INFO: "·"}
+_WORST_FIRST = (EXIT_INTERRUPTED, EXIT_LOGIN, EXIT_USAGE, EXIT_FAILED, EXIT_REFUSED)
+_WRONG_INPUT = frozenset({ErrorKind.NOT_FOUND, ErrorKind.LOCAL, ErrorKind.CORRUPT})
+
+
+@click.command("preflight")
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
+@click.option("--no-content", is_flag=True, help="Machines: look at vCenter's configuration only, not into disks.")
+@click.option("--snapshot", is_flag=True, help="Running machines: look through a snapshot, and remove it again.")
+@json_option
+@pass_session
+def preflight_command(
+    session: Session, targets: tuple[str, ...], no_content: bool, snapshot: bool, as_json: bool
+) -> int:
+    """Say what would make an import fail, without importing anything.
+
+    TARGET is a VM's name, path or id, a disk image file, or s3://bucket/key. A running VM's disks can be read through
+    a snapshot only: give --snapshot, or answer the question.
+
+    \b
+    Exit code 0 when nothing blocks, 3 when something does, 2 for what cannot be looked at.
+    """
+    results: list[Preflight] = []
+    codes = {EXIT_OK}
+    with ExitStack() as held:
+        look = _Looker(session, held, content=not no_content, snapshot=snapshot, ask=not as_json)
+        for target in targets:
+            try:
+                result = look.at(target)
+            except VmieError as error:
+                codes.add(EXIT_USAGE if error.kind in _WRONG_INPUT else exit_code(error.kind))
+                say(f"vmie-tui: {error if error.problem.subject else f'{target}: {error}'}")
+                continue
+            codes.add(EXIT_REFUSED if result.blockers else EXIT_OK)
+            results.append(result)
+            if not as_json:
+                if len(results) > 1:
+                    out("")
+                for line in report(result):
+                    out(line)
+    if as_json:
+        out_json([result.to_json() for result in results])
+    return next((code for code in _WORST_FIRST if code in codes), EXIT_OK)
+
+
+class _Looker:
+    """Looks at one target after another; connects only to what they need, once."""
+
+    def __init__(self, session: Session, held: ExitStack, *, content: bool, snapshot: bool, ask: bool) -> None:
+        self._session, self._held = session, held
+        self._content, self._snapshot, self._ask = content, snapshot, ask
+        self._machines: tuple[Machine, ...] | None = None
+        self._vsphere: VSphere | None = None
+        self._aws: Aws | None = None
+
+    def at(self, target: str) -> Preflight:
+        """Raises VmieError."""
+        from vmie_tui.services.preflight import preflight_file, preflight_machine, preflight_object
+
+        if target.lower().startswith(S3):
+            bucket, _, key = target[len(S3) :].partition("/")
+            if not bucket or not key:
+                raise ServiceError(ErrorKind.INVALID, "is no s3://bucket/key", subject=target)
+            return preflight_object(self._aws_session(), bucket, key)
+        if _is_file(target):
+            return preflight_file(target)
+        machine = self._machine(target)
+        return preflight_machine(
+            self._vcenter(),
+            machine,
+            content=self._content,
+            snapshot=self._may_freeze(machine),
+            read_only=self._profile.read_only,
+            on_step=lambda words: say(f"{machine.name}: {words}"),
+        )
+
+    @property
+    def _profile(self) -> Profile:
+        return self._session.settings.profile()
+
+    def _machine(self, target: str) -> Machine:
+        if self._machines is None:
+            self._machines = inventory_command.read(self._session.settings).machines
+        return inventory_command.find(self._machines, target)
+
+    def _may_freeze(self, machine: Machine) -> bool:
+        if not self._content or machine.power is not Power.ON or self._snapshot:
+            return self._snapshot
+        if self._ask and sys.stdin.isatty() and sys.stderr.isatty() and not self._profile.read_only:
+            question = f"{machine.name} is running. Make a snapshot to look into its disks, and remove it again?"
+            return click.confirm(question, default=False, err=True)
+        say(f"{machine.name} is running: its disks are read with --snapshot only")
+        return False
+
+    def _vcenter(self) -> VSphere:
+        if self._vsphere is None:
+            from vmie_tui.services.vsphere.session import connect
+
+            profile = self._profile
+            assert profile.vcenter is not None  # the inventory was read from it
+            password = settings_module.password_for(profile) or ""
+            self._vsphere = self._held.enter_context(connect(profile.vcenter, password))
+        return self._vsphere
+
+    def _aws_session(self) -> Aws:
+        if self._aws is None:
+            from vmie_tui.services.aws.session import open_session
+
+            self._aws = open_session(self._profile.aws, read_only=True)
+            self._held.callback(self._aws.close)
+        return self._aws
+
+
+def _is_file(target: str) -> bool:
+    """Whether a target means a file: it is there, or is written like one."""
+    if target.startswith(("/", "./", "../", "~")):
+        return True
+    try:
+        return Path(target).exists() or Path(target).suffix.lower() in _SUFFIXES
+    except (OSError, ValueError):
+        return False
+
+
+_SUFFIXES = frozenset({".vmdk", ".vhd", ".vhdx", ".raw", ".img", ".ova", ".qcow2", ".vdi"})
+
+
+# -- words
+
+
+def report(result: Preflight) -> Iterator[str]:
+    """The findings of one target in lines."""
+    yield f"{result.target}: {_verdict(result)}"
+    for finding in result.findings:
+        yield from _finding(finding)
+    for note in result.not_inspected:
+        yield from _wrapped(f"? not inspected: {note.what}: {note.why}", "  ", "    ")
+    yield f"  {cost_words(result)}"
+
+
+def _verdict(result: Preflight) -> str:
+    counted = ((len(result.blockers), "blocker"), (len(result.warnings), "warning"))
+    words = [f"{count} {word}{'' if count == 1 else 's'}" for count, word in counted if count]
+    return ", ".join(words) or ("ready" if result.guest else "nothing found in its configuration")
+
+
+def _finding(finding: Finding) -> Iterator[str]:
+    why = f". {finding.why}" if finding.why else ""
+    fact = f" ({finding.fact})" if finding.fact else ""
+    yield from _wrapped(f"{_GLYPHS[finding.severity]} {finding.headline}{why}{fact}", "  ", "    ")
+    if finding.prevents:
+        yield from _wrapped(f"AWS would say: {finding.prevents}", "    ", "      ")
+    if finding.remedy:
+        yield from _wrapped(f"Remedy: {finding.remedy}", "    ", "      ")
+
+
+def _wrapped(text: str, first: str, rest: str) -> list[str]:
+    clean = "".join(char if char.isprintable() else "�" for char in text)  # names come from guests
+    return textwrap.wrap(clean, WIDTH, initial_indent=first, subsequent_indent=rest)
