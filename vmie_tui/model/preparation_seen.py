@@ -6,14 +6,13 @@ from collections.abc import Iterator
 
 from vmie_tui.model import facts
 from vmie_tui.model.guest import GuestFacts, LinuxFacts, Presence, WindowsFacts
+from vmie_tui.model.rules.content_windows import DOTNET_45, US_ENGLISH
 
 MIB = 1 << 20
 _ENCRYPTED = frozenset({"luks", "bitlocker"})
 _DEVICES = ("/dev/sd", "/dev/hd", "/dev/vd", "/dev/xvd", "/dev/nvme")
 _PREDICTABLE = ("en", "wl")
 _NIC_DRIVERS = ("nvme", "ena")
-_DOTNET_45 = 378389  # the Release value of .NET Framework 4.5
-_US_ENGLISH = "0409"
 
 
 def seen_on_disk(guest: GuestFacts) -> dict[str, bool]:
@@ -92,9 +91,9 @@ def _windows(windows: WindowsFacts) -> Iterator[tuple[str, bool]]:
     if windows.static_addresses is not None:
         yield "GP4", not windows.static_addresses
     if windows.dotnet is not None:
-        yield "GW4", windows.dotnet >= _DOTNET_45
+        yield "GW4", windows.dotnet >= DOTNET_45
     if windows.language:
-        yield "GW12", windows.language.lower() == _US_ENGLISH
+        yield "GW12", windows.language.lower() == US_ENGLISH
     if windows.paging is not None and windows.free is not None:
         room = facts.limit("import", "windows_root_free_space_min")["value_gib"] * facts.GIB
         fixed = not any(line.startswith("?:") for line in windows.paging)

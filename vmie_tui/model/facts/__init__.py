@@ -34,3 +34,12 @@ def error(ident: str) -> dict[str, Any]:
             found: dict[str, Any] = entry
             return found
     raise KeyError(ident)
+
+
+def trap(ident: str) -> dict[str, Any]:
+    """A known trap by id (``T32``): ``title``, ``cause``, ``remedy`` and what else it states."""
+    for entry in load("traps")["traps"]:
+        if entry["id"] == ident:
+            found: dict[str, Any] = entry
+            return found
+    raise KeyError(ident)

@@ -10,7 +10,6 @@ from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.plan import ImportPlan
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
-SKEW_MAX = 15 * 60  # seconds; AWS refuses signatures beyond (trap 32)
 _OWN_KEYS = ("alias/aws/", "aws/")
 
 
@@ -43,7 +42,7 @@ def _identity(plan: ImportPlan, account: Account) -> Iterator[Finding]:
             remedy="Enable it in the account settings, or choose another",
             fact="F090",
         )
-    if account.skew is not None and abs(account.skew) > SKEW_MAX:
+    if account.skew is not None and abs(account.skew) > facts.trap("T32")["skew_max_seconds"]:
         yield Finding(
             B,
             f"this machine's clock is {abs(account.skew) / 60:.0f} minutes off",
