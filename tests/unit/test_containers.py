@@ -119,6 +119,30 @@ def test_what_vm_import_refuses_is_refused_in_its_words() -> None:
     assert refusal(ova({"vm.ovf": b"<Envelope/>"})).kind is ErrorKind.INVALID
 
 
+def test_an_ova_must_agree_with_its_descriptor() -> None:
+    stream = vmdk_stream(DISK)
+
+    def packed(attributes: str) -> bytes:
+        ovf = f'<Envelope><References><File ovf:id="f" {attributes}/></References></Envelope>'
+        return ova({"vm.ovf": ovf.encode(), "disk.vmdk": stream})
+
+    assert open_disk(Memory(packed(f'ovf:href="disk.vmdk" ovf:size="{len(stream)}"'))).size == DISK.size
+    assert "bytes" in refusal(packed('ovf:href="disk.vmdk" ovf:size="7"')).problem.what
+    assert "does not hold" in refusal(packed('ovf:href="other.vmdk"')).problem.what
+    assert refusal(packed('ovf:href="disk.vmdk" ovf:chunkSize="7"')).problem.detail == facts.error("E03")["message"]
+    assert "first" in refusal(ova({"disk.vmdk": stream, "vm.ovf": b"<Envelope/>"})).problem.remedy
+
+
+def test_findings_about_the_image_itself() -> None:
+    for name, write in WRITERS.items():
+        with open_disk(Memory(write(DISK)), plenty()) as disk:
+            rules = {finding.rule: finding.prevents for finding in disk.findings()}
+        assert rules == ({"not-stream-optimized": facts.error("E04")["message"]} if name == "vmdk-sparse" else {})
+    for size, count in ((8 << 40) - 1, 0), (8 << 40, 1), (16 << 40, 1):
+        with open_raw(Sparse(size)) as disk:
+            assert len(disk.findings()) == count
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_truncated_image_is_noticed(name: str) -> None:
     image = WRITERS[name](DISK)

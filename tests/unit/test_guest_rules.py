@@ -147,6 +147,9 @@ def test_stale_numbers_of_a_dirty_file_system_do_not_block() -> None:
         ({"paging": ("?:\\pagefile.sys",)}, "auto-pagefile", Severity.WARNING),
         ({"static_addresses": ("10.0.0.1",)}, "static-ip", Severity.WARNING),
         ({"language": "0407"}, "language", Severity.WARNING),
+        ({"product": "Windows Server 2008 Standard"}, "deprecated-os", Severity.WARNING),
+        ({"product": "Windows 8.1 Pro"}, "deprecated-os", Severity.WARNING),
+        ({"installation": "Nano Server"}, "unsupported-os", Severity.BLOCKER),
         ({"dotnet": 378388}, "dotnet", Severity.INFO),
         ({"sysprep": 7}, "sysprep", Severity.INFO),
     ],
@@ -156,6 +159,7 @@ def test_windows(changes: dict[str, object], rule: str, severity: Severity) -> N
 
 
 def test_windows_with_enough_room_or_an_unknown_one() -> None:
+    assert windows(product="Windows Server 2012 R2 Standard") == {}
     assert windows(free=6 << 30, free_at_least=True, language="0409", paging=("C:\\pagefile.sys 1 1",)) == {}
 
 
@@ -202,6 +206,11 @@ def test_tables_of_further_disks() -> None:
     assert found(replace(GUEST, disks=(DISK, further)))["no-valid-partitions"].severity is Severity.WARNING
     assert found(replace(GUEST, disks=(DISK, replace(further, blank=True))))["blank-disk"].severity is Severity.INFO
     assert set(found(replace(GUEST, disks=(replace(DISK, backup=True),)))) == {"gpt-damaged"}
+
+
+def test_a_root_away_from_the_boot_code() -> None:
+    other = replace(GUEST, volumes=(replace(GUEST.volumes[0], disk=1),))
+    assert {name: each.severity for name, each in found(other).items()} == {"root-elsewhere": Severity.WARNING}
 
 
 def test_two_systems() -> None:

@@ -9,6 +9,7 @@ import zlib
 import pytest
 
 from tests.unit.container_writers import Memory
+from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.guest import DiskFacts, NotInspected, Presence
 from vmie_tui.services.disks.guest import lvm
 from vmie_tui.services.disks.guest.btrfs import Btrfs
@@ -144,7 +145,7 @@ def group(segments: str) -> str:
     )
     return (
         f'vg {{\nseqno = 3\nextent_size = {EXTENT}\nphysical_volumes {{\n{physical}}}\nlogical_volumes {{\nroot {{\n'
-        f'id = "x"\nstatus = ["READ", "VISIBLE"]\nsegment_count = 1\n{segments}}}\n}}\n}}\n# made by hand\nversion = 1\n'
+        f'id = "x"\nstatus = ["READ", "VISIBLE"]\nsegment_count = 1\n{segments}}}\n}}\n}}\n# by hand\nversion = 1\n'
     )  # fmt: skip
 
 
@@ -338,6 +339,27 @@ def test_a_budget_is_never_exceeded() -> None:
     late = BlockReader(Memory(bytes(1000)), Budget(seconds=-1))
     with pytest.raises(BudgetExceededError):
         late.read_at(0, 1)
+
+
+def test_a_source_that_failed_is_not_asked_again() -> None:
+    asked = []
+
+    class Broken:
+        size = 1000
+
+        def read_at(self, offset: int, length: int) -> bytes:
+            asked.append(offset)
+            if offset:
+                raise ServiceError(ErrorKind.NETWORK, "the network is gone")
+            return bytes(length)
+
+    reader = BlockReader(Broken(), block=100)
+    reader.read_at(0, 100)
+    for _ in range(3):
+        with pytest.raises(ServiceError, match="gone"):
+            reader.read_at(500, 10)
+    assert reader.read_at(50, 50) == bytes(50)
+    assert asked == [0, 500]
 
 
 def test_a_slice_ends_where_its_source_does() -> None:

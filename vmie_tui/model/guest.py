@@ -147,13 +147,16 @@ class LinuxFacts:
 
 @dataclass(frozen=True, slots=True)
 class WindowsFacts:
-    """One Windows system. ``free`` in bytes; with ``free_at_least`` it is a lower bound. None: could not be read."""
+    """One Windows system. ``installation``: Server, Server Core, Nano Server or Client.
+
+    ``free`` in bytes; with ``free_at_least`` it is a lower bound. None: could not be read.
+    """
 
     volume: str
     product: str = ""
     build: str = ""
     edition: str = ""
-    client: bool | None = None
+    installation: str = ""
     computer: str = ""
     rdp_denied: bool | None = None
     hyper_v: bool | None = None
@@ -167,6 +170,11 @@ class WindowsFacts:
     sysprep: int | None = None
     free: int | None = None
     free_at_least: bool = False
+
+    @property
+    def client(self) -> bool | None:
+        """Whether it is a client system; None when unknown."""
+        return self.installation.lower() == "client" if self.installation else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ def check_content(
         *_grub(guest),
         *(check_linux(guest.linux, dirty=_dirty(guest, guest.linux.volume)) if guest.linux else ()),
         *_loader(guest, firmware),
+        *_root_place(guest),
         *(check_windows(guest.windows) if guest.windows else ()),
         *_not_inspected(guest),
     ]
@@ -173,6 +174,17 @@ def _loader(guest: GuestFacts, firmware: Firmware | None) -> Iterator[Finding]:
             B, "EFI/BOOT/BOOTX64.EFI is missing", "EFI system partition",
             "EC2 starts Linux by UEFI through that file only", "",
             "Copy the distribution's loader there (grub-install --removable)", "F101", "no-bootx64",
+        )  # fmt: skip
+
+
+def _root_place(guest: GuestFacts) -> Iterator[Finding]:
+    starts = [disk.number for disk in guest.disks if disk.boot_code]
+    root = next((volume for volume in guest.volumes if guest.linux and volume.name == guest.linux.volume), None)
+    if root is not None and starts and root.disk not in starts:
+        yield Finding(
+            W, f"the root file system is on disk {root.disk + 1}, its boot code on disk {starts[0] + 1}", root.name,
+            "It may not boot when both are not on the same disk", "", "Move the root file system to the boot disk",
+            "F113", "root-elsewhere",
         )  # fmt: skip
 
 

@@ -18,9 +18,27 @@ DOTNET_45 = 378389  # the Release value of .NET Framework 4.5
 
 def check_windows(windows: WindowsFacts) -> Iterator[Finding]:
     """Findings about one system."""
+    yield from _system(windows)
     yield from _blockers(windows)
     yield from _warnings(windows)
     yield from _remarks(windows)
+
+
+def _system(windows: WindowsFacts) -> Iterator[Finding]:
+    if windows.installation.lower() == "nano server":
+        yield Finding(
+            B, "it is a Nano Server installation", windows.product, "Nano Server is not supported",
+            facts.error("E15")["message"], "Install Server Core instead", "IC20", "unsupported-os",
+        )  # fmt: skip
+    rules = facts.load("guests")["operating_systems"]["deprecation"]
+    for name in rules["all_versions_of"]:
+        rest = windows.product[len(name) :]
+        if windows.product.startswith(name) and not rest.startswith((".", " R2")) and name.startswith("Windows"):
+            yield Finding(
+                W, f"the system is deprecated since {rules['from']}", windows.product,
+                "Import may be refused, and AWS does not test it", "",
+                "Upgrade it first, or take the route without modification", "F046", "deprecated-os",
+            )  # fmt: skip
 
 
 def _blockers(windows: WindowsFacts) -> Iterator[Finding]:

@@ -13,18 +13,19 @@ from typing import Self
 
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.finding import Finding
+from vmie_tui.model.rules.content_image import check_image
 from vmie_tui.services.disks.containers_flat import open_flat
+from vmie_tui.services.disks.containers_ova import disk_members
 from vmie_tui.services.disks.containers_vhd import VhdReader
 from vmie_tui.services.disks.containers_vhdx import VhdxReader
 from vmie_tui.services.disks.errors import DiskFormatError, truncated, unsupported
-from vmie_tui.services.disks.ova import OvaMember
 from vmie_tui.services.disks.probe import DiskInfo, probe
 from vmie_tui.services.disks.ranges import BlockReader, Budget, Slice
 from vmie_tui.services.disks.source import ByteReader, DiskSource, RawFile
 from vmie_tui.services.disks.vmdk_read import VmdkReader
 
 _TEXT = re.compile(rb"[\t\n\r\x20-\x7e\x80-\xff]{16,}")
-_DISK_NAME = re.compile(r"\.(vmdk|vhdx?|img|raw)$", re.IGNORECASE)
 _NAMED = re.compile(r"(?<!-flat)\.(vmdk|vhdx?|ova|qcow2|vdi)$", re.IGNORECASE)
 _MAX_DISKS = 64
 
@@ -65,6 +66,10 @@ class OpenDisk:
     def extents(self) -> Iterator[tuple[int, int]]:
         """The areas that may hold data."""
         return self._source.extents()
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What is to be said about the image itself, whatever its disk holds."""
+        return check_image(self.info.format, self.size, self.name)
 
     def close(self) -> None:
         self._held.close()
@@ -152,32 +157,13 @@ def _open(
     if info.format != "ova":
         return (OpenDisk(name, info, _disk(reader, info, folder, spent, held), spent, held),)
     disks: list[OpenDisk] = []
-    for member in _members(info)[:most]:
+    for member in disk_members(reader, info.members)[:most]:
         inner = spent if not disks else budget()  # the first pays for the list of members too
         part = BlockReader(Slice(image, member.offset, member.size), inner)
         found = probe(part.read_at, part.size)
         if found.format == "ova":
             raise unsupported(f"{member.name} is an archive inside the OVA")
         disks.append(OpenDisk(member.name, found, _disk(part, found, None, inner, held), inner, held))
-    return disks
-
-
-def _members(info: DiskInfo) -> list[OvaMember]:
-    """The disks of an OVA; refuses chunked ones (E03)."""
-    if any(member.chunk for member in info.members):
-        known = facts.error("E03")
-        raise DiskFormatError(
-            ErrorKind.INVALID,
-            "the OVA's disks are split in chunks",
-            remedy="Export it again with each disk in one file",
-            code=known["code"],
-            detail=known["message"],
-        )
-    disks = [member for member in info.members if _DISK_NAME.search(member.name)]
-    if not disks:
-        raise DiskFormatError(
-            ErrorKind.INVALID, "the archive holds no disk", remedy="Give an OVA with its disks inside"
-        )
     return disks
 
 

@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from vmie_tui.model.errors import ErrorKind
+from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.disks.errors import DiskFormatError, truncated
 from vmie_tui.services.disks.source import ByteReader
 
@@ -58,7 +58,8 @@ class BlockReader:
     """A `ByteReader` over another one that is slow to ask: whole blocks, neighbours in one request, the last ones kept.
 
     Raises `BudgetExceededError`, and ``DiskFormatError`` (CORRUPT, ``retry_safe``) when the source gives less than its
-    size promises. Safe to use from several threads; requests are made one after the other.
+    size promises. After a failure of the source all reads that are not cached fail like it. Safe to use from several
+    threads; requests are made one after the other.
     """
 
     def __init__(self, source: ByteReader, budget: Budget | None = None, *, block: int = BLOCK) -> None:
@@ -66,6 +67,7 @@ class BlockReader:
         self._size = source.size
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._lock = threading.Lock()
+        self._failure: ServiceError | None = None
 
     @property
     def size(self) -> int:
@@ -98,13 +100,24 @@ class BlockReader:
                 continue
             at = missing[start] * self._block
             length = min((index - start) * self._block, self._size - at)
-            self.budget.spend(length)
-            data = self._source.read_at(at, length)
-            if len(data) != length:
-                raise truncated(f"{len(data)} bytes of {length} could be read at byte {at}")
+            data = self._read(at, length)
             for step, number in enumerate(missing[start:index]):
                 self._blocks[number] = data[step * self._block : (step + 1) * self._block]
             start = index
+
+    def _read(self, at: int, length: int) -> bytes:
+        """One request. After a failure there are no more: a dead network would be asked for every file."""
+        if self._failure is not None:
+            raise self._failure
+        self.budget.spend(length)
+        try:
+            data = self._source.read_at(at, length)
+            if len(data) != length:
+                raise truncated(f"{len(data)} bytes of {length} could be read at byte {at}")
+        except ServiceError as error:
+            self._failure = error
+            raise
+        return data
 
 
 class Slice:

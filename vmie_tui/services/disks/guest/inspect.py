@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from vmie_tui.model.errors import ServiceError
 from vmie_tui.model.finding import Finding
@@ -33,6 +34,14 @@ class GuestReport:
     findings: tuple[Finding, ...]
     requests: int
     bytes_read: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "findings": [finding.to_json() for finding in self.findings],
+            "facts": self.facts.to_json(),
+            "requests": self.requests,
+            "bytes_read": self.bytes_read,
+        }
 
 
 def inspect(disks: Sequence[ByteReader], *, firmware: Firmware | None = None, must_boot: bool = False) -> GuestReport:

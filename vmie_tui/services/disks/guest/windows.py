@@ -133,7 +133,7 @@ def _software(hive: Hive) -> dict[str, Any]:
         "product": lambda: value("productname"),
         "build": lambda: value("currentbuild") or value("currentbuildnumber"),
         "edition": lambda: value("editionid"),
-        "client": lambda: {"client": True}.get(value("installationtype").lower(), False) if current else None,
+        "installation": lambda: value("installationtype"),
         "pending_reboot": lambda: (
             hive.find(f"{_SERVICING}\\Component Based Servicing\\RebootPending") is not None
             or hive.find(f"{_SERVICING}\\WindowsUpdate\\Auto Update\\RebootRequired") is not None
