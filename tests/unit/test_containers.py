@@ -133,16 +133,6 @@ def test_an_ova_must_agree_with_its_descriptor() -> None:
     assert "first" in refusal(ova({"disk.vmdk": stream, "vm.ovf": b"<Envelope/>"})).problem.remedy
 
 
-def test_findings_about_the_image_itself() -> None:
-    for name, write in WRITERS.items():
-        with open_disk(Memory(write(DISK)), plenty()) as disk:
-            rules = {finding.rule: finding.prevents for finding in disk.findings()}
-        assert rules == ({"not-stream-optimized": facts.error("E04")["message"]} if name == "vmdk-sparse" else {})
-    for size, count in ((8 << 40) - 1, 0), (8 << 40, 1), (16 << 40, 1):
-        with open_raw(Sparse(size)) as disk:
-            assert len(disk.findings()) == count
-
-
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_truncated_image_is_noticed(name: str) -> None:
     image = WRITERS[name](DISK)

@@ -13,8 +13,6 @@ from typing import Self
 
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.finding import Finding
-from vmie_tui.model.rules.content_image import check_image
 from vmie_tui.services.disks.containers_flat import open_flat
 from vmie_tui.services.disks.containers_ova import disk_members
 from vmie_tui.services.disks.containers_vhd import VhdReader
@@ -66,10 +64,6 @@ class OpenDisk:
     def extents(self) -> Iterator[tuple[int, int]]:
         """The areas that may hold data."""
         return self._source.extents()
-
-    def findings(self) -> tuple[Finding, ...]:
-        """What is to be said about the image itself, whatever its disk holds."""
-        return check_image(self.info.format, self.size, self.name)
 
     def close(self) -> None:
         self._held.close()
