@@ -181,6 +181,22 @@ _WORDS = st.sampled_from(
 )
 
 
+def test_facts_named_by_traps_exist() -> None:
+    tables = (facts.load("features"), facts.load("errors"), facts.load("licences"))
+    known = {ident for table in tables for ident in re.findall(r"'id': '(\w+)'", str(table))}
+    named = {fact for trap in facts.load("traps")["traps"] for fact in trap.get("facts", ())}
+    assert named and named <= known
+    assert {"K15", "DF04"} <= set(explain("the task cannot be cancelled").matches[0].facts)
+
+
+def test_the_command_wants_a_text_from_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    assert main(["explain"]) == 2
+    assert "standard input" in capsys.readouterr().err
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.one_of(st.text(max_size=80), _WORDS), max_size=8).map(" ".join))
 @example("service role " * 2000)

@@ -56,7 +56,7 @@ L, P, M, O, U = Coverage.LISTED, Coverage.POINT, Coverage.MAYBE, Coverage.OUTSID
         ("Microsoft Windows 8.x (64-bit)", "Windows 8/8.1", M),
         ("Microsoft Windows 10 (64-bit)", "Windows 10", L),
         ("Microsoft Windows XP Professional (64-bit)", "Windows XP", O),
-        ("Microsoft Windows Vista (64-bit)", "Windows VISTA", O),
+        ("Microsoft Windows Vista (64-bit)", "Windows Vista", O),
         ("Microsoft Windows 2000 Server", "Windows Server 2000", O),
         ("VMware Photon OS (64-bit)", "VMware Photon OS", O),
         ("FreeBSD 13.2-RELEASE", "FreeBSD 13.2", O),

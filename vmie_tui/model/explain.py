@@ -210,7 +210,7 @@ def _traps() -> Iterator[_Entry]:
                 trap["action"],
                 trap.get("weight", _TRAP),
                 patterns,
-                facts=(trap["id"],),
+                facts=(trap["id"], *trap.get("facts", ())),
                 causes=tuple(trap.get("causes", ())),
                 when=trap.get("when", {}),
             )

@@ -179,7 +179,8 @@ def _windows_release(name: str) -> tuple[tuple[str, ...], Version]:
     match = _WINDOWS.search(_IN_BRACKETS.sub("", name))
     if not match:
         return (), ()
-    release = match[1].upper() if match[1].isalpha() else match[1].lower()
+    release = match[1].lower()
+    release = {"vista": "Vista"}.get(release, release.upper() if release.isalpha() else release)
     if release == "8.x":
         return ("8", "8.1"), ()
     return (f"{release} R2" if match[2] else release,), ()
