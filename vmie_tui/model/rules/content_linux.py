@@ -10,7 +10,9 @@ import humanize
 from vmie_tui.model import facts
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.guest import Kernel, LinuxFacts, Presence
-from vmie_tui.model.rules.content_matrix import standing
+from vmie_tui.model.rules import matrix
+from vmie_tui.model.rules.listed import kernel_listed
+from vmie_tui.model.rules.systems import Coverage, System, from_os_release
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
 MISSING = Presence.MISSING
@@ -38,31 +40,49 @@ def _system(linux: LinuxFacts) -> Iterator[Finding]:
     if linux.release is not Presence.PRESENT:
         return
     name = linux.os_name or f"{linux.os_id} {linux.os_version}"
-    found = standing(linux.os_id, linux.os_version)
-    if not found.listed:
+    system = _listed(linux)
+    if system.coverage in {Coverage.OUTSIDE, Coverage.UNKNOWN}:
         yield Finding(
             B, "the system is not one VM import lists", name, "Another version or distribution is not recognised",
             facts.error("E15")["message"], "Upgrade to a listed version, or take the route without modification",
             "IC20", "unsupported-os",
         )  # fmt: skip
         return
-    if found.deprecated:
+    if system.coverage is Coverage.POINT:
         yield Finding(
-            W, f"the system is deprecated {found.deprecated}", name, "Import may be refused, and AWS does not test it",
-            "", "Upgrade it first, or take the route without modification", "F045", "deprecated-os",
+            W, f"{system.name} is not among the listed point releases", name, "Other releases of it are listed", "",
+            "Test one machine first", "IC20", "point-release",
         )  # fmt: skip
-    if found.point_releases and linux.point_release[:1].isdigit() and linux.point_release not in found.point_releases:
+    elif system.coverage is Coverage.MAYBE:
         yield Finding(
-            W, f"point release {linux.point_release} is not listed", name,
-            f"The guide lists {', '.join(found.point_releases)}", "", "Expect it to work; test one machine first",
-            "F053", "point-release",
+            W, f"which version of {system.product} it is was not found", name, "Only some versions are listed", "",
+            "Compare it with the list", "IC20", "unknown-version",
         )  # fmt: skip
-    yield from _kernel_versions(linux, found.takes, found.kernels)
+    when = next((found for release in system.releases if (found := _deprecated(system.product, release))), "")
+    if when:
+        yield Finding(
+            W, f"the system is deprecated {when}", name, "Import may be refused, and AWS does not test it", "",
+            "Upgrade it first, or take the route without modification", "F045", "deprecated-os",
+        )  # fmt: skip
+    yield from _kernel_versions(linux, system)
 
 
-def _kernel_versions(linux: LinuxFacts, takes: Callable[[str], bool], listed: tuple[str, ...]) -> Iterator[Finding]:
+def _listed(linux: LinuxFacts) -> System:
+    """The system's place in the list; Debian tells its point release in a file of its own."""
+    exact = linux.os_id == "debian" and linux.point_release[:1].isdigit()
+    return from_os_release(linux.os_id, linux.point_release if exact else linux.os_version)
+
+
+def _deprecated(product: str, release: str) -> str:
+    return {"now": f"since {matrix.deprecated_from()}", "earlier": "by an earlier edition of the guide"}.get(
+        matrix.deprecated().get(f"{product} {release}", ""), ""
+    )
+
+
+def _kernel_versions(linux: LinuxFacts, system: System) -> Iterator[Finding]:
     kernels = linux.kernels or ()
-    strange = [kernel.version for kernel in kernels if not takes(kernel.version)]
+    strange = [kernel.version for kernel in kernels if kernel_listed(system, kernel.version) is False]
+    listed = dict.fromkeys(kernel.replace("+", " ").strip() for row in system.rows for kernel in row.kernels)
     if kernels and len(strange) == len(kernels):
         yield Finding(
             B, f"its kernel {strange[0]} is not a listed one", linux.os_name, f"Listed are {', '.join(listed)}",

@@ -9,6 +9,8 @@ import humanize
 from vmie_tui.model import facts
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.guest import WindowsFacts
+from vmie_tui.model.rules import matrix
+from vmie_tui.model.rules.systems import identify
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
 ROOM = 6 << 30
@@ -30,15 +32,13 @@ def _system(windows: WindowsFacts) -> Iterator[Finding]:
             B, "it is a Nano Server installation", windows.product, "Nano Server is not supported",
             facts.error("E15")["message"], "Install Server Core instead", "IC20", "unsupported-os",
         )  # fmt: skip
-    rules = facts.load("guests")["operating_systems"]["deprecation"]
-    for name in rules["all_versions_of"]:
-        rest = windows.product[len(name) :]
-        if windows.product.startswith(name) and not rest.startswith((".", " R2")) and name.startswith("Windows"):
-            yield Finding(
-                W, f"the system is deprecated since {rules['from']}", windows.product,
-                "Import may be refused, and AWS does not test it", "",
-                "Upgrade it first, or take the route without modification", "F046", "deprecated-os",
-            )  # fmt: skip
+    system = identify("", windows.product)
+    if any(matrix.deprecated().get(f"{system.product} {release}") == "now" for release in system.releases):
+        yield Finding(
+            W, f"the system is deprecated since {matrix.deprecated_from()}", windows.product,
+            "Import may be refused, and AWS does not test it", "",
+            "Upgrade it first, or take the route without modification", "F046", "deprecated-os",
+        )  # fmt: skip
 
 
 def _blockers(windows: WindowsFacts) -> Iterator[Finding]:
