@@ -18,7 +18,7 @@ from vmie_tui.simulators.fleet import guests
 
 SECTOR = 512
 NAMES = ("debian12-bios", "rhel9-uefi-xfs", "rhel8-lvm", "ws2016-troubled", "tiny-linux", "data-xfs")
-RELAXED = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+RELAXED = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 class Recording:
@@ -100,7 +100,7 @@ MAGICS = {
 
 
 @pytest.mark.parametrize("kind", MAGICS)
-@settings(RELAXED, max_examples=20)
+@settings(RELAXED, max_examples=12)
 @given(noise=st.randoms(use_true_random=False), filled=st.sampled_from([512, 4096, 70_000, 200_000]))
 def test_random_headers(kind: str, noise: object, filled: int) -> None:
     content = bytearray(400_000)

@@ -46,7 +46,10 @@ class _Raw:
 
 
 class OpenDisk:
-    """One disk of an image; a `DiskSource` and a context manager. ``budget`` counts what reading it has cost."""
+    """One disk of an image; a `DiskSource` and a context manager. ``budget`` counts what reading it has cost.
+
+    The disks of one OVA share its file: closing one of them closes it for all.
+    """
 
     def __init__(self, name: str, info: DiskInfo, source: DiskSource, budget: Budget, held: ExitStack) -> None:
         self.name, self.info, self.budget = name, info, budget

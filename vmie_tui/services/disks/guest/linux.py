@@ -65,7 +65,7 @@ def inspect_linux(tree: Tree, volume: str, free: int | None, grub: tuple[GrubCon
 
 def is_root(tree: Tree) -> Presence:
     """Whether a Linux system is installed here."""
-    return tree.has("/etc/os-release", "/etc/fstab", "/etc/redhat-release", "/etc/debian_version", "/sbin/init")
+    return tree.has("/etc/os-release", "/etc/fstab", "/etc/redhat-release", "/etc/debian_version", "/etc/passwd")
 
 
 def _release(tree: Tree) -> tuple[Presence, str, str, str, str]:
@@ -85,6 +85,10 @@ def _release(tree: Tree) -> tuple[Presence, str, str, str, str]:
         if known is Presence.PRESENT and (match := re.search(r"release (\d+(?:\.\d+)*)", text)):
             guess = "centos" if "centos" in text.lower() else "rhel"
             return known, ident or guess, match[1], text.strip(), point
+    known, text = tree.text("/etc/SuSE-release", 256, needed=False)
+    if known is Presence.PRESENT and (match := re.search(r"^VERSION = (\d+)", text, re.MULTILINE)):
+        pack = re.search(r"^PATCHLEVEL = ([1-9]\d*)", text, re.MULTILINE)
+        return known, "sles", f"{match[1]}.{pack[1]}" if pack else match[1], text.split("\n", 1)[0].strip(), point
     if point:
         return Presence.PRESENT, "debian", point.split("/")[0], f"Debian {point}", point
     return presence, "", "", "", point

@@ -1,0 +1,187 @@
+"""What is read from the configuration of a Linux system: release files, fstab, networks, boot entries, drivers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from vmie_tui.model.guest import BootEntries, LinuxFacts, NotInspected, Presence
+from vmie_tui.services.disks.guest.filesystems import FileSystem, Kind
+from vmie_tui.services.disks.guest.linux import grub_configs, inspect_linux, is_root
+from vmie_tui.services.disks.guest.tree import Tree
+
+YES, NO = Presence.PRESENT, Presence.MISSING
+
+
+class Fake:
+    """A node of files given by path."""
+
+    def __init__(self, files: dict[str, bytes], path: str = "") -> None:
+        self.files, self.path = files, path
+        content = files.get(path)
+        self.kind = Kind.FOLDER if content is None else Kind.LINK if content.startswith(b"->") else Kind.FILE
+        self.size = len(content or b"")
+
+    def target(self) -> str:
+        return self.files[self.path][2:].decode()
+
+    def child(self, name: str) -> Fake | None:
+        path = f"{self.path}/{name}"
+        there = any(file == path or file.startswith(f"{path}/") for file in self.files)
+        return Fake(self.files, path) if there else None
+
+    def names(self) -> tuple[str, ...]:
+        start = f"{self.path}/"
+        return tuple(dict.fromkeys(file[len(start) :].split("/")[0] for file in self.files if file.startswith(start)))
+
+    def read(self, offset: int, length: int) -> bytes:
+        return self.files[self.path][offset : offset + length]
+
+
+def tree(**files: Any) -> tuple[Tree, list[NotInspected]]:
+    content = {path: text if isinstance(text, bytes) else text.encode() for path, text in files.items()}
+    missed: list[NotInspected] = []
+    return Tree(FileSystem("ext4", lambda: Fake(content)), missed), missed
+
+
+def look(files: dict[str, Any]) -> LinuxFacts:
+    return inspect_linux(tree(**files)[0], "root", None, ())
+
+
+@pytest.mark.parametrize(
+    ("files", "ident", "version"),
+    [
+        ({"/etc/os-release": 'NAME="x"\nID="rhel"\nVERSION_ID="9.4"\n'}, "rhel", "9.4"),
+        ({"/usr/lib/os-release": "ID=fedora\nVERSION_ID=39\n"}, "fedora", "39"),
+        ({"/etc/redhat-release": "CentOS release 6.10 (Final)\n"}, "centos", "6.10"),
+        ({"/etc/redhat-release": "Red Hat Enterprise Linux Server release 5.11 (Tikanga)\n"}, "rhel", "5.11"),
+        (
+            {"/etc/oracle-release": "Oracle Linux Server release 6.9\n", "/etc/redhat-release": "x release 6.9"},
+            "ol",
+            "6.9",
+        ),
+        (
+            {"/etc/SuSE-release": "SUSE Linux Enterprise Server 11 (x86_64)\nVERSION = 11\nPATCHLEVEL = 3\n"},
+            "sles",
+            "11.3",
+        ),
+        (
+            {"/etc/SuSE-release": "SUSE Linux Enterprise Server 11 (x86_64)\nVERSION = 11\nPATCHLEVEL = 0\n"},
+            "sles",
+            "11",
+        ),
+        ({"/etc/debian_version": "6.0.8\n"}, "debian", "6.0.8"),
+    ],
+)
+def test_release_files_old_and_new(files: dict[str, str], ident: str, version: str) -> None:
+    found = look(files)
+    assert (found.release, found.os_id, found.os_version) == (YES, ident, version)
+
+
+def test_no_release_file() -> None:
+    assert look({"/etc/passwd": "root"}).release is NO
+
+
+def test_a_separate_usr_is_no_second_root() -> None:
+    assert is_root(tree(**{"/sbin/init": "x", "/lib/os-release": "ID=x"})[0]) is NO
+    assert is_root(tree(**{"/etc/fstab": ""})[0]) is YES
+
+
+def test_fstab_lines() -> None:
+    text = (
+        "# a comment\n\nUUID=1 / ext4 defaults 0 1  # not a comment for fstab\n/dev/sdb1 /srv\nx y ext4\nz none swap\n"
+    )
+    found = look({"/etc/fstab": text})
+    assert [(line.number, line.mount, bool(line.problem)) for line in found.fstab_lines] == [
+        (3, "/", False), (4, "/srv", True), (5, "y", True), (6, "none", False),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "nics"),
+    [
+        ("/etc/network/interfaces", "iface lo inet loopback\niface eth0 inet dhcp\n", [("eth0", False)]),
+        ("/etc/network/interfaces", "auto ens3\n  iface ens3 inet static\n address 10.0.0.1\n", [("ens3", True)]),
+        ("/etc/netplan/01.yaml", "network:\n  ethernets:\n    ens160:\n      dhcp4: true\n", [("ens160", False)]),
+        (
+            "/etc/netplan/01.yaml",
+            "network:\n  ethernets:\n    eth0:\n      addresses:\n        - 10.0.0.1/24\n",
+            [("eth0", True)],
+        ),
+        ("/etc/sysconfig/network-scripts/ifcfg-eth0", 'DEVICE="eth0"\nBOOTPROTO="dhcp"\n', [("eth0", False)]),
+        ("/etc/sysconfig/network-scripts/ifcfg-eth0", "BOOTPROTO=none\nIPADDR=10.0.0.1\n", [("eth0", True)]),
+        ("/etc/sysconfig/network/ifcfg-eth1", "BOOTPROTO='static'\n", [("eth1", True)]),
+        ("/etc/sysconfig/network-scripts/ifcfg-lo", "DEVICE=lo\nIPADDR=127.0.0.1\n", []),
+        (
+            "/etc/NetworkManager/system-connections/a.nmconnection",
+            "[connection]\ninterface-name=ens192\n\n[ipv4]\nmethod=manual\n\n[ipv6]\nmethod=auto\n",
+            [("ens192", True)],
+        ),
+        (
+            "/etc/NetworkManager/system-connections/a.nmconnection",
+            "[connection]\ninterface-name=eth0\n[ipv4]\nmethod=auto\n[ipv6]\nmethod=manual\n",
+            [("eth0", False)],
+        ),
+        ("/etc/systemd/network/10.network", "[Match]\nName=eth0\n[Network]\nAddress=10.0.0.1/8\n", [("eth0", True)]),
+    ],
+)
+def test_networks(path: str, text: str, nics: list[tuple[str, bool]]) -> None:
+    assert [(nic.name, nic.static) for nic in look({path: text}).nics] == nics
+
+
+ENTRIES = {"/boot/loader/entries/a.conf": "title A\n", "/boot/loader/entries/notes.txt": "no entry"}
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"/boot/grub2/grub.cfg": "menuentry 'x' {\n}\n"}, None),
+        ({**ENTRIES, "/boot/grub2/grubenv": "# GRUB\nsaved_entry=a\n"}, BootEntries(("a",), "a")),
+        ({**ENTRIES, "/boot/grub2/grubenv": "# GRUB\nsaved_entry=a.conf\n"}, BootEntries(("a",), "a")),
+        ({**ENTRIES, "/boot/grub2/grubenv": "# GRUB\nsaved_entry=\n"}, BootEntries(("a",), "")),
+        (ENTRIES, BootEntries(("a",), "")),
+        ({"/boot/grub2/grub.cfg": "insmod blscfg\nblscfg\n"}, BootEntries((), "")),
+    ],
+)
+def test_boot_entries(files: dict[str, str], expected: BootEntries | None) -> None:
+    assert look(files).bls == expected
+
+
+def test_kernels_newest_first_with_their_initramfs_and_drivers() -> None:
+    modules = "/usr/lib/modules/5.14.0-427.el9.x86_64"
+    found = look({
+        "/lib": "->usr/lib",
+        "/boot/vmlinuz-5.14.0-70.el9.x86_64": "MZ",
+        "/boot/vmlinuz-5.14.0-427.el9.x86_64": "MZ",
+        "/boot/vmlinuz-0-rescue-0123": "MZ",
+        "/boot/initramfs-5.14.0-427.el9.x86_64.img": b"\x28\xb5\x2f\xfd0000",
+        f"{modules}/modules.dep": "x" * 300_000 + "\nkernel/drivers/net/ethernet/amazon/ena/ena.ko.xz:\n",
+        f"{modules}/modules.builtin": "kernel/drivers/nvme/host/nvme.ko\n",
+    }).kernels  # fmt: skip
+    assert found is not None
+    newest, older = found
+    assert (newest.version, newest.ramdisk, newest.format) == ("5.14.0-427.el9.x86_64", YES, "zstd")
+    assert newest.drivers == {"nvme": YES, "ena": YES, "xen-blkfront": NO}
+    assert (older.ramdisk, older.modules, older.drivers) == (NO, NO, {})
+
+
+def test_sshd_by_systemd_upstart_and_run_levels() -> None:
+    server = {"/usr/sbin/sshd": "x"}
+    for path in (
+        "/etc/systemd/system/multi-user.target.wants/ssh.service",
+        "/etc/systemd/system/sockets.target.wants/ssh.socket",
+        "/etc/rc.d/rc3.d/S55sshd",
+        "/etc/init/ssh.conf",
+    ):
+        found = look({**server, path: "x"})
+        assert (found.sshd, found.sshd_enabled) == (YES, YES), path
+    assert look(server).sshd_enabled is NO
+    assert look({"/etc/passwd": ""}).sshd is NO
+
+
+def test_a_boot_configuration_behind_a_link_counts_once() -> None:
+    files = {"/boot/grub/grub.conf": "default=0", "/boot/grub/menu.lst": "->./grub.conf", "/grub/grub.cfg": "other"}
+    found = grub_configs(tree(**files)[0], "root")
+    assert [config.path for config in found] == ["/grub/grub.cfg", "/boot/grub/grub.conf"]
+    assert len({config.digest for config in found}) == 2
