@@ -11,7 +11,7 @@ from vmie_tui.jobs.context import JobContext
 from vmie_tui.jobs.progress import UPLOAD_TO, UploadProgress, import_fraction
 from vmie_tui.jobs.retry import again
 from vmie_tui.jobs.routes import refuse_unready
-from vmie_tui.jobs.transfer import LeaseHolder, already_there, move_disk
+from vmie_tui.jobs.transfer import LeaseHolder, already_there, move_disk, off_moment
 from vmie_tui.jobs.watch import watch_task
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding
@@ -19,7 +19,7 @@ from vmie_tui.model.job import DiskProgress, Stage, StageState
 from vmie_tui.model.machine import Machine, Power
 from vmie_tui.model.rules import check_plan
 from vmie_tui.model.rules.override import impossible, not_overridden
-from vmie_tui.model.task import Task
+from vmie_tui.model.task import Task, TaskKind
 
 SNAPSHOT_NOTE = "Made by vmie-tui to export a running machine; removed when the export ends"
 TAG_SOURCE, TAG_JOB, TAG_VERSION = "vmie-tui:source-vm", "vmie-tui:job", "vmie-tui:version"
@@ -96,7 +96,7 @@ def snapshot(context: JobContext) -> dict[str, Any]:
         lambda: read_machine(context.vsphere, ledger["moid"]), context.control, before=lambda _: context.reconnect()
     )
     if machine.power is Power.OFF:
-        found, moment = None, "off"
+        found, moment = None, off_moment((disk.key, disk.content_id) for disk in machine.disks)
         context.store.stage(context.job_id, Stage.SNAPSHOT, StageState.SKIPPED)
     else:
         context.store.stage(context.job_id, Stage.SNAPSHOT, StageState.RUNNING)
@@ -107,7 +107,7 @@ def snapshot(context: JobContext) -> dict[str, Any]:
             if disk.state is StageState.DONE:
                 context.store.disk(context.job_id, disk.key, state=StageState.PENDING.value)
         context.say("the machine ran since the last attempt: every disk is read again", message=False, level="warning")
-    context.store.remember(context.job_id, moment=moment, snapshot=found)
+    context.store.remember(context.job_id, moment=moment, snapshot=found, taking=None)
     return {"snapshot": found}
 
 
@@ -118,6 +118,7 @@ def _own_snapshot(context: JobContext, moid: str) -> str:
     found = find_snapshot(context.vsphere, moid, name)
     if found is None:
         context.say("making a snapshot of the running machine")
+        context.store.remember(context.job_id, taking=True)  # a worker killed from here on leaves one to be removed
         found = create_snapshot(context.vsphere, moid, name, SNAPSHOT_NOTE, quiesce=context.plan.quiesce)
         kind = "quiesced" if found.quiesced else "crash-consistent"
         context.say(f"snapshot {name!r} made, {kind}", message=False)
@@ -136,12 +137,13 @@ def remove_snapshot(context: JobContext) -> bool:
     from vmie_tui.services.vsphere.snapshot import remove_snapshot as remove
 
     ledger = context.record.ledger
-    if not ledger.get("snapshot") or not ledger.get("moid"):
+    if not (ledger.get("snapshot") or ledger.get("taking")) or not ledger.get("moid"):
         return False
     found = find_snapshot(context.vsphere, ledger["moid"], snapshot_name(context.job_id))
-    if found is not None and found.moid == ledger["snapshot"]:
+    if found is not None and found.moid == ledger.get("snapshot", found.moid):
         remove(context.vsphere, found.moid)
         context.say("snapshot removed", message=False)
+        context.store.remember(context.job_id, taking=None)
     context.store.remember(context.job_id, snapshot=None)
     return True
 
@@ -207,10 +209,20 @@ def start_import(context: JobContext) -> dict[str, Any]:
         tags=tags(context),
         client_token=f"{record.ledger['client_token']}-{record.ledger.get('import_try', 1)}",
     )
+    context.store.remember(context.job_id, asked=True)
     task = again(lambda: context.vm_import.import_image(request), context.control)
     context.store.update(context.job_id, task_id=task.id)
     context.say(f"AWS converts: {task.id}")
     return {"task": task.id}
+
+
+def task_to_cancel(context: JobContext) -> str:
+    """The id of this job's import task that may still go on, else ""; one a killed worker never saw goes by its tag."""
+    record = context.record
+    if record.image_id or record.task_id or not record.ledger.get("asked"):
+        return "" if record.image_id else record.task_id
+    tasks = context.vm_import.tasks((TaskKind.IMPORT_IMAGE,))
+    return next((task.id for task in tasks if task.tags.get(TAG_JOB) == context.job_id and not task.terminal), "")
 
 
 def watch(context: JobContext, task_id: str) -> dict[str, Any]:

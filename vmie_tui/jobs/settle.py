@@ -12,7 +12,7 @@ from typing import Any
 
 from vmie_tui.jobs.context import JobContext
 from vmie_tui.jobs.control import Paused
-from vmie_tui.jobs.import_vm import remove_snapshot
+from vmie_tui.jobs.import_vm import remove_snapshot, task_to_cancel
 from vmie_tui.jobs.schema import private_dir
 from vmie_tui.jobs.transfer import give_back
 from vmie_tui.model.errors import Cancelled, ErrorKind, Problem, VmieError
@@ -97,9 +97,7 @@ def fail(context: JobContext, problem: Problem) -> None:
 
 def cancel(context: JobContext) -> None:
     """CANCELLED: nothing of this job stays in vCenter, S3 or EC2. What cannot be removed is named in the log."""
-    record = context.record
-    if record.task_id and not record.image_id:
-        _attempt(context, f"the task {record.task_id}", lambda: context.vm_import.cancel(record.task_id))
+    _attempt(context, "the import task", lambda: _cancel_task(context))
     for disk in context.store.disks(context.job_id):
         _attempt(context, f"the upload {disk.s3_key}", partial(_remove_object, context, disk.s3_key))
     _attempt(context, "the export lease", lambda: give_back(context))
@@ -107,6 +105,12 @@ def cancel(context: JobContext) -> None:
     context.store.log(context.job_id, "cancelled")
     context.store.close_stages(context.job_id, StageState.SKIPPED)
     context.store.become(context.job_id, JobState.CANCELLED, control="", message="cancelled", rate=0.0, eta=None)
+
+
+def _cancel_task(context: JobContext) -> None:
+    task_id = task_to_cancel(context)
+    if task_id:
+        context.vm_import.cancel(task_id)
 
 
 def _remove_object(context: JobContext, key: str) -> None:

@@ -63,7 +63,7 @@ class Store:
         self._url = schema.database_url(state_dir, url)
         self._file = None if url else state_dir / schema.DATABASE_FILE
         self._engine: sa.Engine | None = None
-        self._lock = threading.Lock()
+        self._lock, self._ledger = threading.Lock(), threading.Lock()
 
     @property
     def url(self) -> str:
@@ -152,7 +152,7 @@ class Store:
 
     def remember(self, job_id: str, **facts: Any) -> None:
         """Put facts into the job's ledger; None takes one out."""
-        with self._begin() as connection:
+        with self._ledger, self._begin() as connection:  # SQLite would let another thread write between the two
             ledger = dict(
                 connection.execute(
                     sa.select(schema.jobs.c.ledger).where(schema.jobs.c.id == job_id).with_for_update()

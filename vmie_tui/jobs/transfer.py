@@ -6,9 +6,11 @@ disk is read again from its start; the parts that are in S3 already are recognis
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 import weakref
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from vmie_tui.jobs.context import JobContext
@@ -54,8 +56,33 @@ class LeaseHolder:
         with self._lock:
             self.check()
             if self._lease is None:
-                self._lease = self._open()
+                lease = self._open()
+                if self._closed:  # while it was being opened: `close` had nothing to end yet
+                    self._give_up(lease, "the transfer was stopped")
+                    self.check()
+                self._refuse_another_moment(lease)
+                self._lease = lease
             return self._lease
+
+    def _give_up(self, lease: ExportLease, reason: str) -> None:
+        lease.abort(reason)
+        self._ended()
+
+    def _refuse_another_moment(self, lease: ExportLease) -> None:
+        """A machine that is off may have run since another of its disks was read; under a lease it cannot start."""
+        context = self._context
+        moment = off_moment(lease.content_ids)
+        if self._snapshot or context.record.ledger.get("moment") == moment:
+            return
+        if any(disk.state is StageState.DONE for disk in context.store.disks(context.job_id)):
+            self._give_up(lease, "the machine ran meanwhile")
+            raise ServiceError(
+                ErrorKind.CONFLICT,
+                "the machine ran after some of its disks were read",
+                subject=context.plan.source.name,
+                remedy="Power it off and resume the job: every disk is read again",
+            )
+        context.store.remember(context.job_id, moment=moment)
 
     def _open(self) -> ExportLease:
         """A new lease; one that a killed worker of ours left on the machine is ended first."""
@@ -74,6 +101,8 @@ class LeaseHolder:
                 elif error.problem.code == BUSY and left_behind and time.monotonic() < deadline:
                     self._end_left_behind()
                 else:
+                    if error.problem.code == BUSY:
+                        self._ended()  # the export that is going on is another job's: not ours to end
                     raise
         context.say(f"export lease ready, {len(lease.disks)} disk(s)", message=False)
         return lease
@@ -97,16 +126,14 @@ class LeaseHolder:
         with self._lock:
             if self._lease is lease:
                 self._lease = None
-                lease.abort(reason)
-                self._ended()
+                self._give_up(lease, reason)
 
     def close(self) -> None:
         """End the lease for good, now: streams that are being read break, and no new lease is opened."""
         self._closed = True
         lease: ExportLease | None = self._lease
         if lease is not None:
-            lease.abort("the transfer was stopped")
-            self._ended()
+            self._give_up(lease, "the transfer was stopped")
 
     def forget(self) -> None:
         """The transfer is over; with the last one of the process its part buffers go back to the system."""
@@ -140,11 +167,17 @@ class LeaseHolder:
         """The host's own SHA-256 of a file, when it gives one (trap 7)."""
         with self._lock:
             try:
-                entry = lease.manifest().get(lease_key)
+                entry = lease.manifest(lease_key).get(lease_key)
             except ServiceError as error:
                 self._context.say(f"no manifest from the host: {error}", message=False, level="warning")
                 return None
         return entry.sha256 if entry is not None else None
+
+
+def off_moment(content_ids: Iterable[tuple[int, str]]) -> str:
+    """What tells one state of a powered-off machine's disks from the next: vSphere gives a disk that was written to
+    another content id. ``content_ids`` are (device key, content id)."""
+    return "off " + hashlib.sha256(repr(sorted(content_ids)).encode()).hexdigest()[:16]
 
 
 def end_left_behind(context: JobContext, moid: str) -> bool:
@@ -168,12 +201,12 @@ def give_back(context: JobContext) -> None:
 class _Meter:
     """What the object store tells and asks during one disk's upload (`TransferControl`)."""
 
-    def __init__(self, context: JobContext, progress: UploadProgress, lease: ExportLease, key: int) -> None:
-        self._context, self.progress, self._lease, self._key = context, progress, lease, key
+    def __init__(self, holder: LeaseHolder, progress: UploadProgress, lease: ExportLease, key: int) -> None:
+        self._holder, self.progress, self._lease, self._key = holder, progress, lease, key
         self.moved = 0
 
     def stop(self) -> None:
-        self._context.control.check()
+        self._holder.check()
         self._lease.check()
 
     def received(self, nbytes: int) -> None:
@@ -203,7 +236,7 @@ def move_disk(context: JobContext, holder: LeaseHolder, progress: UploadProgress
         meter: _Meter | None = None
         try:
             lease = holder.get()
-            meter = _Meter(context, progress, lease, disk.key)
+            meter = _Meter(holder, progress, lease, disk.key)
             return _move(context, holder, disk, lease, meter)
         except (Cancelled, Paused):
             raise

@@ -158,7 +158,7 @@ class Worker:
             if record.state is JobState.QUEUED and record.control == PAUSE:
                 self._store.become(record.id, JobState.PAUSED, control="", message="paused")
             elif record.state is JobState.QUEUED and record.dispatched < record.attempt:
-                workflows.dispatch(record.id, record.attempt)
+                workflows.dispatch(record)
                 self._store.update(record.id, dispatched=record.attempt)
             elif record.state is JobState.CANCELLING and not self._controls.is_working(record.id):
                 threading.Thread(target=self._clean_up, args=(record.id,), name="clean-up", daemon=True).start()

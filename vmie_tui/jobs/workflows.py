@@ -22,7 +22,9 @@ from dbos import DBOS, SetEnqueueOptions, SetWorkflowID
 
 from vmie_tui.jobs import import_vm
 from vmie_tui.jobs.context import JobContext, Runtime
+from vmie_tui.jobs.retry import again
 from vmie_tui.jobs.settle import END, Outcome, outcome_of, settle
+from vmie_tui.jobs.store import JobRecord
 from vmie_tui.model import facts
 from vmie_tui.model.task import JobState
 
@@ -54,9 +56,15 @@ def register_queues() -> None:
     DBOS.register_queue(CONVERT, partition_concurrency=conversions, **always)  # type: ignore[arg-type]
 
 
-def dispatch(job_id: str, attempt: int) -> None:
-    """Queue the first phase of an attempt; doing so twice is harmless."""
-    _enqueue(CHECK, check_phase, job_id, attempt)
+def dispatch(record: JobRecord) -> None:
+    """Queue the first phase of an attempt; doing so twice is harmless.
+
+    A job whose import task AWS has taken up waits for that task: its disks must not be touched again.
+    """
+    if record.task_id:
+        _enqueue(CONVERT, convert_phase, record.id, record.attempt, record.plan.region)
+    else:
+        _enqueue(CHECK, check_phase, record.id, record.attempt)
 
 
 def is_alive(job_id: str, attempt: int, executor: str) -> bool:
@@ -154,7 +162,8 @@ def _transfer(context: JobContext, snapshot_moid: str | None) -> Outcome:
 
 def _release(context: JobContext, upload: import_vm.Upload) -> Outcome:
     upload.close()
-    import_vm.remove_snapshot(context)
+    # Failing here would throw away the whole upload of a machine that runs: its next snapshot is of another moment.
+    again(lambda: import_vm.remove_snapshot(context), context.control, before=lambda _: context.reconnect())
     return {}
 
 

@@ -51,6 +51,7 @@ class Disk:
     datastore_type: str = ""
     file_name: str = ""
     uuid: str = ""
+    content_id: str = ""  # another one once the disk was written to; empty when vCenter does not say
     encrypted: bool = False
 
     @property

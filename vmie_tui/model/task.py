@@ -100,7 +100,7 @@ JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     _S.PAUSED: frozenset({_S.QUEUED, _S.RUNNING, _S.CANCELLING, _S.CANCELLED}),
     _S.NEEDS_LOGIN: frozenset({_S.QUEUED, _S.RUNNING, _S.CANCELLING, _S.CANCELLED}),
     _S.CANCELLING: frozenset({_S.CANCELLED, _S.FAILED, _S.DONE}),
-    _S.FAILED: frozenset({_S.QUEUED}),  # retried by the user: goes on where it stopped
+    _S.FAILED: frozenset({_S.QUEUED, _S.CANCELLING}),  # the user retries, or gives it up: then S3 is cleaned too
     _S.CANCELLED: frozenset(),
     _S.DONE: frozenset(),
 }

@@ -140,6 +140,7 @@ def _disk(device: ET.Element, attachments: Mapping[int, Attachment], names: Name
         datastore_type=kind,
         file_name=file_name,
         uuid=plain.get("uuid", ""),
+        content_id=plain.get("contentId", ""),
         encrypted="keyId" in plain,
     )
 

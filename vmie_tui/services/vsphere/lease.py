@@ -84,6 +84,7 @@ class ExportLease:
         self._keeper: KeepAlive | None = None
         self._ended = False
         self.disks: tuple[LeaseDisk, ...] = ()
+        self.content_ids: tuple[tuple[int, str], ...] = ()  # (device key, content id) of the machine's disks
 
     # -- getting it ---------------------------------------------------------------------------------------------------
 
@@ -100,7 +101,9 @@ class ExportLease:
             self._stub = vsphere.second_stub()
             self._lease = vsphere.object(vim.HttpNfcLease, lease._moId, self._stub)
             info = self._await_ready()
-            self.disks = self._match(info.deviceUrl or (), self._hardware(target))
+            hardware = self._hardware(target)
+            self.disks = self._match(info.deviceUrl or (), hardware)
+            self.content_ids = tuple((disk.key, disk.content_id) for disk in hardware.disks)
             self._ask_for_sha256(info.deviceUrl or ())
             timeout = float(info.leaseTimeout or 300)
             self._keeper = KeepAlive(
@@ -260,12 +263,14 @@ class ExportLease:
         if lost is not None:
             raise ServiceError.of(lost.problem)
 
-    def manifest(self) -> dict[str, ManifestEntry]:
+    def manifest(self, *keys: str) -> dict[str, ManifestEntry]:
         """The host's checksums by lease key; ask after the last byte and before `complete`. Raises ServiceError.
 
         A host writes an entry when it has closed the file, which may be a moment after the last byte came: the entries
-        of all disks opened are waited for, `MANIFEST_SECONDS` at most. What is missing then was never promised.
+        of ``keys`` (of all disks opened) are waited for, `MANIFEST_SECONDS` at most. What is missing then was never
+        promised.
         """
+        wanted = set(keys) or self._opened
         deadline, pause, resting = time.monotonic() + MANIFEST_SECONDS, 0.05, threading.Event()
         while True:
             self.check()
@@ -273,7 +278,7 @@ class ExportLease:
                 self._lease.HttpNfcLeaseGetManifest, subject=self._moid, doing="reading the export's checksums"
             )
             entries = {entry.key: _manifest_entry(entry) for entry in found or ()}
-            if self._opened <= entries.keys() or time.monotonic() > deadline:
+            if wanted <= entries.keys() or time.monotonic() > deadline:
                 return entries
             resting.wait(pause)
             pause *= 2

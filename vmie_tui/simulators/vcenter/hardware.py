@@ -145,7 +145,7 @@ def _backing(machine: Machine, disk: VmDisk, snapshot: SnapshotNode | None) -> A
         "datastore": disk.datastore.ref,
         "diskMode": spec.mode,
         "uuid": disk.ident,
-        "contentId": disk.ident.replace("-", ""),
+        "contentId": disk.content_id,
         "changeId": _change_id(machine, disk, snapshot),
     }
     if spec.backing == "rdm":

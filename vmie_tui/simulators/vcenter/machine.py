@@ -52,6 +52,12 @@ class VmDisk:
     capacity: int
     _content: DiskContent | None = None
     tracker: Tracker | None = None
+    runs: int = 0  # how often its machine was powered on, and so wrote to it
+
+    @property
+    def content_id(self) -> str:
+        """Names the content, as a VMDK's CID does."""
+        return uuid.uuid5(SPACE, f"content {self.ident} {self.runs}").hex
 
     @property
     def content(self) -> DiskContent:

@@ -38,6 +38,9 @@ class Power:
 
     def set_power(self, machine: Machine, state: str) -> None:
         machine.power, machine.power_since = state, self._center.now()
+        if state == ON:
+            for disk in machine.disks:
+                disk.runs += 1
         machine.stun()
         self._registry.touch(machine)
 
