@@ -30,7 +30,8 @@ class Hive:
         self.dirty = first != second  # changes wait in its log files
         (self._root,) = struct.unpack_from("<I", head, 36)
 
-    def _cell(self, at: int) -> bytes:
+    def cell(self, at: int) -> bytes:
+        """The content of the cell at an offset."""
         size = -int(struct.unpack("<i", self._exactly(_BASE + at, 4))[0])
         if not 4 < size <= _MAX_CELL:
             raise DamagedError(f"a registry cell of {size} bytes")
@@ -42,15 +43,16 @@ class Hive:
             raise DamagedError("the registry hive is cut short")
         return data
 
-    def _key(self, at: int) -> bytes:
-        cell = self._cell(at)
+    def key_at(self, at: int) -> bytes:
+        """The cell of a key."""
+        cell = self.cell(at)
         if cell[:2] != b"nk" or len(cell) < 76:
             raise DamagedError("a registry key is damaged")
         return cell
 
     def find(self, path: str) -> Key | None:
         """The key at ``A\\B\\C``, without regard to case; None when there is none."""
-        key: Key | None = Key(self, self._key(self._root))
+        key: Key | None = Key(self, self.key_at(self._root))
         for name in filter(None, path.split("\\")):
             key = key.sub(name) if key is not None else None
         return key
@@ -69,7 +71,7 @@ class Key:
     def subs(self) -> Iterator[Key]:
         """The keys below."""
         for at, _ in self._places():
-            yield Key(self._hive, self._hive._key(at))
+            yield Key(self._hive, self._hive.key_at(at))
 
     def sub(self, name: str) -> Key | None:
         """The key below of this name."""
@@ -80,7 +82,7 @@ class Key:
                 continue
             if isinstance(check, str) and check.upper() != hint:
                 continue
-            key = Key(self._hive, self._hive._key(at))
+            key = Key(self._hive, self._hive.key_at(at))
             if key.name.upper() == wanted:
                 return key
         return None
@@ -95,7 +97,7 @@ class Key:
         yield from self._list(at, 0)
 
     def _list(self, at: int, depth: int) -> Iterator[tuple[int, int | str | None]]:
-        cell = self._hive._cell(at)
+        cell = self._hive.cell(at)
         kind, count = cell[:2], struct.unpack_from("<H", cell, 2)[0]
         width = 8 if kind in {b"lf", b"lh"} else 4
         if kind not in {b"lf", b"lh", b"li", b"ri"} or 4 + count * width > len(cell) or depth > 2:
@@ -119,13 +121,13 @@ class Key:
             return {}
         if count > _MOST:
             raise DamagedError(f"a registry key with {count} values")
-        table = self._hive._cell(at)
+        table = self._hive.cell(at)
         if len(table) < 4 * count:
             raise DamagedError("a list of registry values is damaged")
         return dict(self._value(place) for (place,) in struct.iter_unpack("<I", table[: 4 * count]))
 
     def _value(self, at: int) -> tuple[str, Datum]:
-        cell = self._hive._cell(at)
+        cell = self._hive.cell(at)
         if cell[:2] != b"vk" or len(cell) < 20:
             raise DamagedError("a registry value is damaged")
         length, size, place, kind, flags = struct.unpack_from("<HIIIH", cell, 2)
@@ -134,7 +136,7 @@ class Key:
         if size & 0x80000000:
             data = cell[8 : 8 + min(size & 0x7FFFFFFF, 4)]
         else:
-            data = self._hive._cell(place)[: min(size, _MAX_CELL)] if size else b""
+            data = self._hive.cell(place)[: min(size, _MAX_CELL)] if size else b""
         return name.lower(), _datum(kind, data)
 
 
