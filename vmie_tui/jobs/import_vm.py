@@ -10,6 +10,7 @@ from vmie_tui import __version__
 from vmie_tui.jobs.context import JobContext
 from vmie_tui.jobs.progress import UPLOAD_TO, UploadProgress, import_fraction
 from vmie_tui.jobs.retry import again
+from vmie_tui.jobs.role_trouble import with_causes
 from vmie_tui.jobs.routes import refuse_unready
 from vmie_tui.jobs.transfer import LeaseHolder, already_there, move_disk, off_moment
 from vmie_tui.jobs.watch import watch_task
@@ -210,7 +211,10 @@ def start_import(context: JobContext) -> dict[str, Any]:
         client_token=f"{record.ledger['client_token']}-{record.ledger.get('import_try', 1)}",
     )
     context.store.remember(context.job_id, asked=True)
-    task = again(lambda: context.vm_import.import_image(request), context.control)
+    try:
+        task = again(lambda: context.vm_import.import_image(request), context.control)
+    except ServiceError as error:
+        raise with_causes(context, error) from error
     context.store.update(context.job_id, task_id=task.id)
     context.say(f"AWS converts: {task.id}")
     return {"task": task.id}
