@@ -11,6 +11,7 @@ from vmie_tui.model.finding import Severity
 from vmie_tui.model.machine import Firmware
 from vmie_tui.services.disks.containers import open_disk
 from vmie_tui.services.disks.guest.inspect import GuestReport, inspect
+from vmie_tui.services.disks.guest.tables import read_table
 from vmie_tui.services.disks.ranges import MAX_BYTES, MAX_REQUESTS, Budget
 from vmie_tui.services.disks.source import RawFile
 from vmie_tui.simulators.fleet import guests
@@ -77,3 +78,29 @@ def test_a_small_budget_leaves_things_uninspected_and_passes_nothing(tmp_path: P
         assert rules(report) <= full
         if rules(report) != full:
             assert any(finding.rule == "not-inspected" for finding in report.findings)
+
+
+def test_a_raw_image_that_was_cut_short_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "disk.raw"
+    guests.restore("debian12-bios", path)
+    os.truncate(path, 900 << 20)
+    with open_disk(path) as disk:
+        assert "cut-short" in rules(inspect([disk]))
+
+
+def test_a_volume_group_over_two_disks_is_read_with_both(tmp_path: Path) -> None:
+    """The half that is missing is only missing while its disk is."""
+    path, other = tmp_path / "disk.raw", tmp_path / "other.raw"
+    guests.restore("rhel8-lvm-missing", path)
+    with RawFile(path) as disk:
+        [_, group] = read_table(disk, 0, "").partitions
+        second = bytearray(disk.read_at(group.offset, 1 << 20))
+    second[544:576] = second[second.index(b"pv1 {") :].split(b'"')[1].replace(b"-", b"")  # the other volume's id
+    other.write_bytes(bytes(second))
+    os.truncate(other, 600 << 20)
+    with RawFile(path) as disk, RawFile(other) as further:
+        report = inspect([disk, further])
+        assert rules(inspect([disk])) == {"lvm-missing-pv"}
+    assert "lvm-missing-pv" not in rules(report)
+    assert report.facts.linux is not None
+    assert (report.facts.linux.os_id, report.facts.linux.volume) == ("rhel", "rhel/root")

@@ -205,6 +205,9 @@ def test_tables_of_further_disks() -> None:
     assert found(replace(GUEST, disks=(DISK, further)))["no-valid-partitions"].severity is Severity.WARNING
     assert found(replace(GUEST, disks=(DISK, replace(further, blank=True))))["blank-disk"].severity is Severity.INFO
     assert set(found(replace(GUEST, disks=(replace(DISK, backup=True),)))) == {"gpt-damaged"}
+    short = replace(DISK, size=DISK.partitions[0].size)
+    assert found(replace(GUEST, disks=(short,))) == {}, "a MiB is nothing"
+    assert set(found(replace(GUEST, disks=(replace(short, size=short.size - 512),)))) == {"cut-short"}
 
 
 def test_a_root_away_from_the_boot_code() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import humanize
+
 from vmie_tui.model import facts
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.guest import GuestFacts, Presence, Volume
@@ -16,6 +18,8 @@ B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read
 # The guides do not give AWS's words for these two.
 NO_PARTITIONS = "ClientError: No valid partitions"
 ENCRYPTED = "ClientError: Unsupported configuration - encrypted volumes"
+
+_SLACK = 1 << 20  # bytes by which old tools let a last partition reach beyond the end of a disk
 
 
 def check_content(
@@ -59,6 +63,13 @@ def _tables(guest: GuestFacts) -> Iterator[Finding]:
             yield Finding(
                 W, "the first copy of its partition table is damaged", name, "Only the copy at its end is good",
                 NO_PARTITIONS, "Write the table anew (gdisk: command w)", "F105", "gpt-damaged",
+            )  # fmt: skip
+        beyond = max((part.offset + part.size - disk.size for part in disk.partitions), default=0)
+        if beyond > _SLACK:
+            yield Finding(
+                B, f"its partitions reach {humanize.naturalsize(beyond, binary=True)} beyond its end", name,
+                "The disk or image was cut short, or its table belongs to a larger one", "",
+                "Copy or export the whole disk again", "F105", "cut-short",
             )  # fmt: skip
         if disk.dynamic:
             yield Finding(
