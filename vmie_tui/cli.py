@@ -5,6 +5,9 @@ Exit codes: 0 ok, 1 failed, 2 usage, 3 refused by a rule, 4 needs login, 130 int
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -22,6 +25,7 @@ PROGRAM = "vmie-tui"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code. Nothing but SystemExit of a nested interpreter gets out."""
     words = sys.argv[1:] if arguments is None else list(arguments)
+    _write_anything()
     try:
         alone = not words and sys.stdin.isatty() and sys.stdout.isatty()
         code = run_app(Session().settings) if alone else _command(words)
@@ -29,16 +33,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("interrupted")
         return EXIT_INTERRUPTED
-    except VmieError as error:
+    except Exception as error:  # noqa: BLE001 - a user gets a line and a file, never a traceback
+        return _failed(error, as_json="--json" in words)
+    return code
+
+
+def _failed(error: Exception, *, as_json: bool) -> int:
+    """Say what went wrong; the exit code for it."""
+    if isinstance(error, VmieError):
+        if as_json:
+            _print_problem(error)
         _say(f"{PROGRAM}: {error}")
         return exit_code(error.kind)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us has had enough
+    if isinstance(error, BrokenPipeError):
+        _forget_output()  # whoever read us has had enough
         return EXIT_OK
-    except Exception as error:  # noqa: BLE001 - a user gets a line and a file, never a traceback
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG}:
+        _forget_output()
+        _say(f"{PROGRAM}: the output could not be written: {error.strerror}. Free some space where it goes")
+    else:
         _say(f"{PROGRAM}: unexpected {type(error).__name__}; please report it with {_crash_file(error)}")
-        return EXIT_FAILED
-    return code
+    return EXIT_FAILED
+
+
+def _write_anything() -> None:
+    """A name that the terminal's encoding lacks is written with escapes, instead of ending the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _print_problem(error: VmieError) -> None:
+    """With ``--json`` an error is data too: ``{"error": {...}}`` on standard output."""
+    import json
+
+    with contextlib.suppress(OSError):
+        sys.stdout.write(json.dumps({"error": error.problem.to_json()}, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+
+def _forget_output() -> None:
+    """What is left in the buffer goes nowhere, so that the interpreter's end does not stumble over it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _command(words: list[str]) -> int:

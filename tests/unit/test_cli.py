@@ -200,3 +200,31 @@ def test_words() -> None:
         "x    1",
         "yy  22",
     ]
+
+
+def test_an_error_is_json_too_when_json_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["job", "nosuch", "--json"]) == EXIT_FAILED
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["error"]["subject"] == "nosuch"
+    assert "nosuch" in captured.err
+
+
+def test_output_that_cannot_be_written_is_said_in_a_line() -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "vmie_tui", "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == EXIT_FAILED
+    assert "No space left" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_names_the_terminal_cannot_show_are_escaped() -> None:
+    program = "import sys; from vmie_tui import cli; cli._write_anything(); sys.stdout.write('data ☕')"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == b"data \\u2615"
