@@ -203,3 +203,11 @@ async def test_wide_terminal_puts_the_detail_at_the_right() -> None:
         detail, table = pilot.app.screen.query_one("#detail").region, pilot.app.screen.query_one("#machines").region
         assert detail.x >= table.right
         assert detail.y == table.y
+
+
+async def test_a_low_terminal_shows_machines_rather_than_the_detail() -> None:
+    async with running(size=(40, 12)) as pilot:
+        assert "db-01" in screen_text(pilot)
+        await pilot.resize_terminal(80, 24)
+        await settle(pilot)
+        assert pilot.app.screen.query_one("#detail").display

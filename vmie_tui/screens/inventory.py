@@ -40,6 +40,7 @@ class InventoryScreen(FrameScreen):
     MODE = "inventory"
     ACTIONS = INVENTORY
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(INVENTORY)]
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (18, "-high")]  # noqa: RUF012 - below, the detail would leave no row
     CSS_PATH = style_sheet(__file__)
 
     def __init__(self) -> None:
