@@ -27,7 +27,7 @@ def make_tree(root: Path) -> None:
     (root / "etc" / "long").symlink_to(f"/{LONG}/{LONG}/x")
     (root / "deep/er/still/tiny").write_bytes(b"x")
     (root / "deep/er/still/medium").write_bytes(bytes(range(256)) * 2)
-    for number in range(1200):
+    for number in range(500):
         (root / "many" / f"a-rather-long-name-of-a-file-{number:05d}").write_text(str(number))
     with (root / "holes").open("wb") as file:  # many extents, the last one far away
         for number in range(400):
