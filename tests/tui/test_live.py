@@ -52,9 +52,32 @@ async def test_wrong_password_is_said_and_asked_for_again(
     monkeypatch.setenv("VMIE_VCENTER_PASSWORD", "wrong")
     async with running(backend(settings_for(vcenter))) as pilot:
         assert isinstance(pilot.app.screen, PasswordScreen)
+        assert "refused the user name or the password" in str(pilot.app.screen.query_one("#reason").render())
         await pilot.press(*vcenter.password)
         await press(pilot, "enter")
         assert pilot.app.screen.query_one(MachineTable).rows
+
+
+async def test_a_corrected_password_file_is_read_again(
+    vcenter: VCenterSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VMIE_VCENTER_PASSWORD", "wrong")
+    async with running(backend(settings_for(vcenter))) as pilot:
+        await press(pilot, "escape")
+        monkeypatch.setenv("VMIE_VCENTER_PASSWORD", vcenter.password)
+        await press(pilot, "r")
+        assert pilot.app.screen.query_one(MachineTable).rows
+
+
+async def test_the_list_is_shown_though_it_cannot_be_kept(
+    vcenter: VCenterSimulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("VMIE_VCENTER_PASSWORD", vcenter.password)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("VMIE_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    async with running(backend(settings_for(vcenter))) as pilot:
+        assert pilot.app.screen.query_one(MachineTable).rows
+        assert pilot.app.status.vcenter.health is Health.OK
 
 
 async def test_unknown_authority_is_refused_in_words(

@@ -63,7 +63,10 @@ def read(settings: Settings, profile: Profile | None = None) -> Inventory:
         )
     with connect(used.vcenter, password) as vsphere:
         found = read_inventory(vsphere)
-    save_cached(settings.cache_dir, used.vcenter, found)
+    try:
+        save_cached(settings.cache_dir, used.vcenter, found)
+    except ServiceError as error:  # the list itself is good
+        say(f"warning: {error}")
     return found
 
 

@@ -6,6 +6,7 @@ first paint.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -135,10 +136,16 @@ class LiveBackend:
         from vmie_tui.services.vsphere.inventory import read_inventory
         from vmie_tui.services.vsphere.session import connect
 
-        with connect(vcenter, self._password or "") as vsphere:
-            found = read_inventory(vsphere, on_page=on_page, cancelled=cancelled)
+        try:
+            with connect(vcenter, self._password or "") as vsphere:
+                found = read_inventory(vsphere, on_page=on_page, cancelled=cancelled)
+        except ServiceError as error:
+            if error.kind is ErrorKind.LOGIN:
+                self._password = None  # what was typed, or read from the file, did not do
+            raise
         if not cancelled():
-            save_cached(self._settings.cache_dir, vcenter, found)
+            with contextlib.suppress(ServiceError):  # without room to keep it the list is still good
+                save_cached(self._settings.cache_dir, vcenter, found)
         return found
 
     def check_machine(self, machine: Machine) -> tuple[Finding, ...]:

@@ -127,7 +127,7 @@ class InventoryScreen(FrameScreen):
         self._show_empty()
         self._show_scope()
         if event.problem.kind is ErrorKind.LOGIN:
-            self.vmie.ask_password()
+            self.vmie.ask_password(event.problem.what)
 
     # -- what is shown of it
 
