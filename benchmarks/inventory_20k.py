@@ -113,7 +113,9 @@ async def session(configured: settings.Settings, presses: int) -> dict[str, Any]
         while not screen.table.rows:
             await asyncio.sleep(BEAT)
         report["first_rows_s"] = round(time.perf_counter() - started, 2) if not first else 0.0
-        await until(lambda: bool(screen.table.rows) and screen._taken_at is not None and not screen._reading, LOAD_SECONDS)
+        await until(
+            lambda: bool(screen.table.rows) and screen._taken_at is not None and not screen._reading, LOAD_SECONDS
+        )
         report["read_s"] = round(time.perf_counter() - started, 2)
         report["machines"] = len(screen.table.rows)
         report["while_reading"] = beat.take()
@@ -153,7 +155,9 @@ def main() -> int:
             configured = settings.load(DEMO)
             first = asyncio.run(session(configured, options.presses))
             second = asyncio.run(session(configured, 0))
-    print(json.dumps({"first": first, "second_from_cache": second, "cores": os.cpu_count(), "load": os.getloadavg()[0]}))
+    print(
+        json.dumps({"first": first, "second_from_cache": second, "cores": os.cpu_count(), "load": os.getloadavg()[0]})
+    )
     return 0
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
@@ -123,10 +124,13 @@ class VmieApp(OrderedKeys):
 
     @work(thread=True, exclusive=True, group="jobs", exit_on_error=False)
     def _follow_jobs(self) -> None:
+        from vmie_tui.services.vsphere.calm import calm_collector
+
         worker, last = get_current_worker(), None
         while not (worker.is_cancelled or self._closing):
             try:
-                seen = tuple(self.backend.jobs()), self.backend.worker()
+                with calm_collector() if last is None else nullcontext():  # the first one imports the job store
+                    seen = tuple(self.backend.jobs()), self.backend.worker()
             except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
                 self.post_message(self.JobsUnread(problem_of(error)))
             else:
@@ -174,8 +178,12 @@ class VmieApp(OrderedKeys):
 
     @work(thread=True, exclusive=True, group="aws", exit_on_error=False)
     def _check_aws(self) -> None:
+        from vmie_tui.services.vsphere.calm import calm_collector
+
         try:
-            self.post_message(self.AwsKnown(self.backend.aws_status()))
+            with calm_collector():  # boto3 is imported
+                status = self.backend.aws_status()
+            self.post_message(self.AwsKnown(status))
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             self.post_message(self.AwsKnown(None, problem_of(error)))
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from vmie_tui.screens.folders import Scope
 
 
+PIECE = 200  # rows freed at a time
+
+
 class FilterInput(Input):
     """Filters while typing; esc gives the words up, enter and down keep them."""
 
@@ -112,6 +115,8 @@ class InventoryScreen(FrameScreen):
             self._reading, self._problem = "", None
             self.vmie.vcenter_ok()
         if not partial or not (self._cached or self._taken_at):
+            if not partial:
+                self._let_go(list(self._rows))
             self._rows = event.rows
             self._taken_at, self._cached, self._unreadable = event.taken_at, event.cached, event.unreadable
             if not partial:
@@ -119,6 +124,12 @@ class InventoryScreen(FrameScreen):
             self._apply()
         self._show_empty()
         self._show_scope()
+
+    @work(thread=True, group="let go", exit_on_error=False, description="frees rows")  # else it prints them all
+    def _let_go(self, rows: list[MachineRow]) -> None:
+        """Free rows piece by piece: 20,000 at once hold the interpreter, and the screen, for 90 ms."""
+        while rows:
+            del rows[-PIECE:]
 
     @on(ReadFailed)
     def _read_failed(self, event: ReadFailed) -> None:
@@ -220,7 +231,9 @@ class InventoryScreen(FrameScreen):
     def action_clear(self) -> None:
         """One thing at a time: the filter, the folder, the selection."""
         if self._words or self.has_class("-editing"):
-            self.query_one(FilterInput).value = ""
+            editor = self.query_one(FilterInput)
+            with editor.prevent(Input.Changed):  # the list is made once, below
+                editor.value = ""
             self._words = ""
             self.action_leave_filter()
         elif self._scope:

@@ -12,7 +12,7 @@ from textual.worker import get_current_worker
 
 from vmie_tui.model.errors import ErrorKind, Problem
 from vmie_tui.screens.base import problem_of
-from vmie_tui.widgets.machines import MachineRow, machine_row
+from vmie_tui.widgets.machines import MachineRow, by_name, machine_row
 
 if TYPE_CHECKING:
     from vmie_tui.model.machine import Inventory, Machine
@@ -22,7 +22,7 @@ CHUNK = 1000  # rows judged before the screen hears of them
 
 
 class RowsRead(Message):
-    """The rows known so far. ``total`` is 0 while unknown; ``taken_at`` is set once they are complete."""
+    """The rows known so far, by name. ``total`` is 0 while unknown; ``taken_at`` is set once they are complete."""
 
     def __init__(
         self, rows: Sequence[MachineRow], total: int, taken_at: datetime | None, cached: bool, unreadable: int = 0
@@ -70,19 +70,19 @@ class Reader:
         cached = self._backend.cached_inventory()
         if cached is not None:
             rows = [machine_row(machine, self._backend.check_machine(machine)) for machine in cached.machines]
-            self._post(RowsRead(rows, len(rows), cached.taken_at, cached=True))
+            self._post(RowsRead(by_name(rows), len(rows), cached.taken_at, cached=True))
             self._settle()
 
     def _page(self, machines: Sequence[Machine], total: int) -> None:
         self._judge(machines)
         if self._told == 0 or len(self._rows) - self._told >= CHUNK:
             self._told = len(self._rows)
-            self._post(RowsRead(list(self._rows.values()), total, None, cached=False))
+            self._post(RowsRead(by_name(self._rows.values()), total, None, cached=False))
             self._settle()
 
     def _complete(self, found: Inventory) -> None:
         self._judge([machine for machine in found.machines if machine.moid not in self._rows])
-        rows = [self._rows[machine.moid] for machine in found.machines]
+        rows = by_name(self._rows[machine.moid] for machine in found.machines)
         self._post(RowsRead(rows, len(rows), found.taken_at, cached=False, unreadable=found.unreadable))
         self._settle()
 
