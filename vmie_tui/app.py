@@ -31,6 +31,7 @@ from vmie_tui.screens.theme import ANSI_VARIABLES, THEME, VARIABLES
 from vmie_tui.widgets.frame import Health, Part, Status, TitleBar
 
 if TYPE_CHECKING:
+    from vmie_tui.model.preflight import Preflight
     from vmie_tui.settings import Settings
 
 POLL_SECONDS = 0.5  # the worker writes progress twice a second
@@ -64,6 +65,7 @@ class VmieApp(OrderedKeys):
     status: var[Status] = var(Status)
     jobs: var[tuple[JobView, ...] | None] = var(None)
     jobs_problem: var[Problem | None] = var(None)
+    preflights: var[dict[str, Preflight]] = var(dict)  # by `machine_key`; what this session has looked into
 
     class JobsRead(Message):
         def __init__(self, jobs: tuple[JobView, ...], worker: WorkerStatus) -> None:

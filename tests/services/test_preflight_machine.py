@@ -42,12 +42,12 @@ def test_a_machine_that_is_off(vsphere: VSphere) -> None:
 
 def test_a_running_machine_is_frozen_only_when_that_is_wanted(vcenter: VCenterSimulator, vsphere: VSphere) -> None:
     vm = named(vsphere, "app-01")
-    before = vcenter.stats["vim:CreateSnapshot_Task"]
+    before = vcenter.stats["CreateSnapshot_Task"]
     result = preflight_machine(vsphere, vm)
     assert result.guest is None
     assert result.verdict != "ready"
     assert "snapshot" in result.not_inspected[0].why
-    assert vcenter.stats["vim:CreateSnapshot_Task"] == before
+    assert vcenter.stats["CreateSnapshot_Task"] == before
     steps: list[str] = []
     result = preflight_machine(vsphere, vm, snapshot=True, on_step=steps.append)
     assert result.guest is not None

@@ -9,9 +9,22 @@ from datetime import UTC, datetime, timedelta
 
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
 from vmie_tui.model.finding import Finding, Severity
+from vmie_tui.model.guest import (
+    DiskFacts,
+    FstabLine,
+    GuestFacts,
+    Kernel,
+    LinuxFacts,
+    NotInspected,
+    Partition,
+    Presence,
+    Volume,
+)
 from vmie_tui.model.job import DiskProgress, JobView, LogLine, Stage, StageState, StageView, WorkerStatus
 from vmie_tui.model.machine import Backing, Disk, Firmware, Inventory, Machine, Nic, Power, VCenterInfo
 from vmie_tui.model.plan import ImportPlan
+from vmie_tui.model.preflight import DiskLook, Preflight, join_findings, prepared
+from vmie_tui.model.preparation import modifications
 from vmie_tui.model.rules import check_licence
 from vmie_tui.model.task import JobState
 from vmie_tui.screens.backend import AwsStatus, OnPage, ProfileInfo
@@ -209,6 +222,67 @@ def some_jobs() -> list[JobView]:
     ]
 
 
+FSTAB = Finding(
+    Severity.BLOCKER,
+    "/etc/fstab is missing",
+    "disk 1 partition 1",
+    "VM import reads it to find the file systems",
+    "ClientError: Invalid configuration - Could not read fstab",
+    "Restore it, with UUIDs",
+    "F371",
+    "no-fstab",
+)
+
+
+def guest_facts() -> GuestFacts:
+    """A small Debian as a look into its disk sees it."""
+    present = Presence.PRESENT
+    drivers = {"nvme": present, "ena": present, "xen-blkfront": Presence.MISSING}
+    kernel = Kernel(
+        "6.1.0-18-amd64", "/boot/vmlinuz-6.1.0-18-amd64", present, "/boot/initrd.img", "gzip", present, drivers
+    )
+    linux = LinuxFacts(
+        "disk 1 partition 1",
+        "debian",
+        "12",
+        "Debian GNU/Linux 12 (bookworm)",
+        present,
+        "12.4",
+        "x86_64",
+        present,
+        (FstabLine(1, "UUID=4eb38bc1 / ext4 defaults 0 1", "UUID=4eb38bc1", "/", "ext4"),),
+        (kernel,),
+        dhcp=present,
+        sshd=present,
+        sshd_enabled=present,
+        vmware_tools=present,
+        free=343 << 20,
+    )
+    disk = DiskFacts(0, 40 * GIB, "mbr", (Partition(1, 1 << 20, 39 * GIB, "83", True),), bios_boot=True)
+    volumes = (Volume("disk 1 partition 1", "ext4", 39 * GIB), Volume("disk 1 partition 2", "swap", GIB))
+    missed = (NotInspected("/boot/efi", "its file system was not found"),)
+    return GuestFacts((disk,), volumes, ("disk 1 partition 1",), linux, not_inspected=missed)
+
+
+def preflight_of(machine: Machine, configuration: tuple[Finding, ...], *content: Finding) -> Preflight:
+    """What a look into the machine's disks gives: a small Debian, and these findings."""
+    guest = guest_facts()
+    return Preflight(
+        machine.path,
+        join_findings(configuration, content),
+        guest.not_inspected,
+        machine,
+        guest,
+        prepared(machine, guest),
+        modifications(machine),
+        (DiskLook("Hard disk 1", "raw", 40 * GIB),),
+        13,
+        832 << 10,
+        "vmie-tui preflight" if machine.power is Power.ON else "",
+        content,
+    )
+
+
 class FakeBackend:
     """Records what it is asked; `inventory` serves ``machines`` in pages or raises ``inventory_error``."""
 
@@ -237,6 +311,9 @@ class FakeBackend:
         self.submitted: list[ImportPlan] = []
         self.changes: list[tuple[str, str]] = []
         self.saved: dict[str, str] = {}
+        self.preflights: dict[str, Preflight] = {}  # by name; others get their configuration's
+        self.preflight_error: ServiceError | None = None
+        self.looked: list[tuple[str, bool]] = []
         self.status = WorkerStatus(True, 4711, NOW, running=2)
 
     def has_password(self) -> bool:
@@ -264,6 +341,16 @@ class FakeBackend:
     def check_plan(self, plan: ImportPlan, machine: Machine) -> tuple[Finding, ...]:
         licence = check_licence(machine.os_family, plan.license_type, plan.usage_operation, machine.name)
         return (*self.check_machine(machine), *licence)
+
+    def preflight(self, machine: Machine, *, snapshot: bool, on_step: Callable[[str], None]) -> Preflight:
+        self.looked.append((machine.name, snapshot))
+        on_step("reading Hard disk 1")
+        if self.preflight_error is not None:
+            raise self.preflight_error
+        if machine.power is Power.ON and not snapshot:
+            note = NotInspected("the content of its disks", "the machine is on, and was not frozen by a snapshot")
+            return Preflight(machine.path, self.check_machine(machine), (note,), machine)
+        return self.preflights.get(machine.name) or preflight_of(machine, self.check_machine(machine))
 
     def aws_status(self) -> AwsStatus:
         if self.aws_error is not None:

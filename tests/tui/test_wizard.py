@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from dataclasses import replace
 
 from textual.pilot import Pilot
 from textual.widgets import Button, Input
 
 from tests.tui.driving import press, running, screen_text, settle
-from tests.tui.fake import FakeBackend
+from tests.tui.fake import FSTAB, FakeBackend, company, preflight_of
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import BootMode, LicenseType
+from vmie_tui.screens.force import ForceScreen
 from vmie_tui.screens.inventory import InventoryScreen
 from vmie_tui.screens.jobs import JobsScreen
 from vmie_tui.screens.wizard import WizardScreen
 from vmie_tui.widgets.choice import ChoiceList
+from vmie_tui.widgets.lines import LinePane
 from vmie_tui.widgets.machines import MachineTable
 
 
@@ -136,15 +140,85 @@ async def test_mixed_systems_leave_only_what_fits_all() -> None:
         assert "web-01 is not" in refused["AWS"]
 
 
-async def test_a_blocker_stops_the_start() -> None:
+async def test_a_blocker_stops_the_start_until_the_name_is_typed() -> None:
     backend = FakeBackend()
     async with running(backend) as pilot:
         await open_wizard(pilot, "vm-6")
         await to_review(pilot)
-        assert start_button(pilot).disabled
         assert "raw device mapping" in screen_text(pilot)
         await press(pilot, "enter")
+        assert isinstance(pilot.app.screen, ForceScreen)
+        await press(pilot, *"db-rd", "enter")
+        assert "not its name" in screen_text(pilot)
         assert backend.submitted == []
+        await press(pilot, "m", "enter")
+        assert [plan.override for plan in backend.submitted] == [("Hard disk 2: is a raw device mapping",)]
+
+
+async def test_several_blocked_machines_are_named_one_after_the_other() -> None:
+    backend = FakeBackend()
+    async with running(backend) as pilot:
+        await open_wizard(pilot, "vm-1", "vm-3", "vm-6")
+        await to_review(pilot)
+        await press(pilot, "enter")
+        assert "1 of 2" in screen_text(pilot)
+        first = "db-rdm" if "db-rdm is blocked" in screen_text(pilot) else "web-legacy"
+        await press(pilot, *first, "enter")
+        assert "2 of 2" in screen_text(pilot)
+        await press(pilot, "escape")
+        assert backend.submitted == []
+        assert isinstance(pilot.app.screen, WizardScreen)
+        second = ({"db-rdm", "web-legacy"} - {first}).pop()
+        await press(pilot, "enter", *first, "enter", *second, "enter")
+        assert {plan.source.name: bool(plan.override) for plan in backend.submitted} == {
+            "web-01": False,
+            "web-legacy": True,
+            "db-rdm": True,
+        }
+
+
+async def test_a_machine_that_cannot_be_exported_cannot_be_forced() -> None:
+    backend = FakeBackend()
+    async with running(backend) as pilot:
+        await open_wizard(pilot, "vm-12")
+        await to_review(pilot)
+        assert start_button(pilot).disabled
+        await press(pilot, "enter")
+        assert backend.submitted == []
+
+
+async def test_what_the_disks_say_blocks_too() -> None:
+    backend = FakeBackend()
+    backend.preflights["web-02"] = preflight_of(company()[1], (), FSTAB)
+    async with running(backend) as pilot:
+        await open_wizard(pilot, "vm-2")
+        await to_review(pilot)
+        assert "disks not inspected" in screen_text(pilot)
+        await press(pilot, "p", "escape")
+        assert "/etc/fstab is missing" in screen_text(pilot)
+        await press(pilot, "enter", *"web-02", "enter")
+        assert backend.submitted[0].override == ("disk 1 partition 1: /etc/fstab is missing",)
+
+
+async def test_the_command_is_valid_shell_with_valid_json() -> None:
+    backend = FakeBackend()
+    async with running(backend) as pilot:
+        screen = await open_wizard(pilot, "vm-1")
+        screen.draft.description = 'it\'s "quoted" $HOME `x` \\ {vm}'
+        await to_review(pilot)
+        await press(pilot, "y")
+        assert '"UserBucket":{"S3Bucket"' in screen.query_one("#review", LinePane).plain()
+    (line,) = backend.saved["aws-import-image.sh"].splitlines()
+    words = shlex.split(line)
+    assert words[:3] == ["aws", "ec2", "import-image"]
+    options = dict(zip(words[3::2], words[4::2], strict=True))
+    assert options["--description"] == 'it\'s "quoted" $HOME `x` \\ web-01'
+    containers = json.loads(options["--disk-containers"])
+    assert [container["UserBucket"]["S3Key"] for container in containers] == [
+        "vmie/web-01/disk-1.vmdk",
+        "vmie/web-01/disk-2.vmdk",
+    ]
+    assert {container["Format"] for container in containers} == {"VMDK"}
 
 
 async def test_mistakes_of_the_target_are_said_beside_the_field() -> None:

@@ -89,6 +89,11 @@ class Preflight:
         }
 
 
+def machine_key(machine: Machine) -> str:
+    """What a machine's preflight is kept by: its moid may be given to another one."""
+    return machine.instance_uuid or machine.moid
+
+
 def join_findings(configuration: Sequence[Finding], content: Sequence[Finding]) -> tuple[Finding, ...]:
     """Worst first; of two on the same fact, one from each side, what the disks say stays."""
     seen = {finding.fact for finding in content if finding.fact and finding.rule != NOT_INSPECTED}

@@ -57,7 +57,8 @@ APP = (
 INVENTORY = (
     Action("inventory.mark", "space", "mark", "Select VM", "Mark the VM for import and go to the next", "select"),
     Action("inventory.import", "i", "import_marked", "Import…", "Import the selected VMs, or the one here", "import"),
-    Action("inventory.filter", "slash", "filter", "Filter", "Words that must be there; !word must not", "filter"),
+    Action("inventory.report", "p", "report", "Preflight", "Look into the disks; the full report", "preflight"),
+    Action("inventory.filter", "slash", "filter", "Filter", "Words, !word; also ready, warning, blocker", "filter"),
     Action("inventory.tree", "t", "tree", "Folders…", "Show one datacenter, folder or cluster only", "folders"),
     Action("inventory.sort", "s", "sort", "Sort", "Sort by the next column; click a heading for one", "sort"),
     Action("inventory.reverse", "S", "reverse", "Reverse order", "Turn the order round"),
@@ -83,8 +84,19 @@ JOB = (
 WIZARD = (
     Action("wizard.back", "left,pageup", "step(-1)", "Step back", "What was entered stays", "back"),
     Action("wizard.next", "right,pagedown", "step(1)", "Next step", "What was entered stays", "next"),
+    Action("wizard.report", "p", "report", "Preflight", "Look into the disks; the full report"),
     Action("wizard.copy", "y", "copy", "Copy command", "The same import as an 'aws ec2' command"),
     Action("wizard.close", "escape", "close", "Close", "Leave without starting anything", "close"),
+)
+
+
+REPORT = (
+    Action("report.back", "escape", "back", "Back", "Back to where you were", "back"),
+    Action("report.next", "n", "next(1)", "Next VM", "The report of the next selected VM"),
+    Action("report.previous", "N", "next(-1)", "Previous VM", "The report of the one before"),
+    Action("report.again", "r", "again", "Look again", "Read the disks once more", "look again"),
+    Action("report.copy", "y", "copy", "Copy as Markdown", "The whole report, also to a file", "copy"),
+    Action("report.unattend", "u", "unattend", "Save unattend.xml", "The answer file for Sysprep, for Windows"),
 )
 
 

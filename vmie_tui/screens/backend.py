@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from vmie_tui.model.job import JobView, LogLine, WorkerStatus
     from vmie_tui.model.machine import Inventory, Machine
     from vmie_tui.model.plan import ImportPlan
-    from vmie_tui.settings import Profile, Settings
+    from vmie_tui.model.preflight import Preflight
+    from vmie_tui.settings import Profile, Settings, VCenterSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Backend(Protocol):
     def inventory(self, on_page: OnPage, cancelled: Callable[[], bool]) -> Inventory: ...
     def check_machine(self, machine: Machine) -> tuple[Finding, ...]: ...
     def check_plan(self, plan: ImportPlan, machine: Machine) -> tuple[Finding, ...]: ...
+    def preflight(self, machine: Machine, *, snapshot: bool, on_step: Callable[[str], None]) -> Preflight: ...
     def aws_status(self) -> AwsStatus: ...
     def submit(self, plan: ImportPlan) -> str: ...
     def jobs(self) -> list[JobView]: ...
@@ -120,18 +122,7 @@ class LiveBackend:
         return load_cached(self._settings.cache_dir, self._profile.vcenter)
 
     def inventory(self, on_page: OnPage, cancelled: Callable[[], bool]) -> Inventory:
-        vcenter = self._profile.vcenter
-        if vcenter is None:
-            raise ServiceError(
-                ErrorKind.INVALID,
-                "no vCenter is configured",
-                subject=f"profile {self._profile.name or 'default'}",
-                remedy=f"Add one to {self._settings.config_file}, or try 'vmie-tui demo'",
-            )
-        if not self.has_password():
-            raise ServiceError(
-                ErrorKind.LOGIN, "the password is not known", subject=vcenter.host, remedy="Press L to type it"
-            )
+        vcenter = self._vcenter()
         from vmie_tui.services.vsphere.cache import save_cached
         from vmie_tui.services.vsphere.inventory import read_inventory
         from vmie_tui.services.vsphere.session import connect
@@ -147,6 +138,33 @@ class LiveBackend:
             with contextlib.suppress(ServiceError):  # without room to keep it the list is still good
                 save_cached(self._settings.cache_dir, vcenter, found)
         return found
+
+    def _vcenter(self) -> VCenterSettings:
+        """Where it is, once it is configured and the password is known; ServiceError otherwise."""
+        vcenter = self._profile.vcenter
+        if vcenter is None:
+            raise ServiceError(
+                ErrorKind.INVALID,
+                "no vCenter is configured",
+                subject=f"profile {self._profile.name or 'default'}",
+                remedy=f"Add one to {self._settings.config_file}, or try 'vmie-tui demo'",
+            )
+        if not self.has_password():
+            raise ServiceError(
+                ErrorKind.LOGIN, "the password is not known", subject=vcenter.host, remedy="Press L to type it"
+            )
+        return vcenter
+
+    def preflight(self, machine: Machine, *, snapshot: bool, on_step: Callable[[str], None]) -> Preflight:
+        """The machine and its disks; a running one's only through a snapshot, when ``snapshot`` allows it."""
+        vcenter = self._vcenter()
+        from vmie_tui.services.preflight import preflight_machine
+        from vmie_tui.services.vsphere.session import connect
+
+        with connect(vcenter, self._password or "") as vsphere:
+            return preflight_machine(
+                vsphere, machine, snapshot=snapshot, read_only=self._profile.read_only, on_step=on_step
+            )
 
     def check_machine(self, machine: Machine) -> tuple[Finding, ...]:
         from vmie_tui.model.rules import check_machine

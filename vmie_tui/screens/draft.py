@@ -186,16 +186,28 @@ class Draft:
         )
 
 
-def aws_command(plan: ImportPlan, machine: Machine) -> str:
-    """The AWS CLI call that would import the machine's disks once they lie in the bucket."""
+def aws_command(plan: ImportPlan, machine: Machine, *, wrapped: bool = False) -> str:
+    """The AWS CLI call that would import the machine's disks once they lie in the bucket: one line of shell.
+
+    ``wrapped`` breaks it into lines to be read, one for each option and two for each disk; it is still the same shell.
+    """
+    words = [f"{name} {shlex.quote(value)}" for name, value in _aws_options(plan)]
+    if plan.encrypted:
+        words.append("--encrypted" + (f" --kms-key-id {shlex.quote(plan.kms_key_id)}" if plan.kms_key_id else ""))
     folder = f"{plan.prefix}{NOT_IN_AMI_NAME.sub('-', machine.name)}"
-    disks = [
-        f'{{"Description":{_json(disk.label)},"Format":"{plan.upload_format.value}",\n     "UserBucket":'
+    fold, inner = ("\n    ", "\n     ") if wrapped else ("", "")
+    containers = [
+        f'{{"Description":{_json(disk.label)},"Format":"{plan.upload_format.value}",{inner}"UserBucket":'
         + _json({"S3Bucket": plan.bucket, "S3Key": f"{folder}/disk-{number}.vmdk"})
         + "}"
         for number, disk in enumerate(machine.disks, 1)
     ]
-    options: list[tuple[str, str]] = [("--region", plan.region), ("--description", plan.description)]
+    words.append("--disk-containers " + shlex.quote(f"[{fold}" + f",{fold}".join(containers) + "]"))
+    return (" \\\n  " if wrapped else " ").join(["aws ec2 import-image", *words])
+
+
+def _aws_options(plan: ImportPlan) -> list[tuple[str, str]]:
+    """(option, value) of what the plan says in plain texts."""
     optional = (
         ("--license-type", plan.license_type.value if plan.license_type else ""),
         ("--usage-operation", plan.usage_operation or ""),
@@ -203,18 +215,15 @@ def aws_command(plan: ImportPlan, machine: Machine) -> str:
         ("--platform", plan.platform or ""),
         ("--role-name", plan.role_name),
     )
-    options += [(name, value) for name, value in optional if value]
-    words = [f"{name} {shlex.quote(value)}" for name, value in options]
-    if plan.encrypted:
-        words.append("--encrypted" + (f" --kms-key-id {shlex.quote(plan.kms_key_id)}" if plan.kms_key_id else ""))
-    containers = "[\n    " + ",\n    ".join(disks) + "]"
-    words.append(f"--disk-containers {shlex.quote(containers)}")
-    return " \\\n  ".join(["aws ec2 import-image", *words])
+    always = [("--region", plan.region), ("--description", plan.description)]
+    return always + [(name, value) for name, value in optional if value]
 
 
 def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def aws_commands(plans: Sequence[ImportPlan], machines: Sequence[Machine]) -> str:
-    return "\n\n".join(aws_command(plan, machine) for plan, machine in zip(plans, machines, strict=True)) + "\n"
+def aws_commands(plans: Sequence[ImportPlan], machines: Sequence[Machine], *, wrapped: bool = False) -> str:
+    """One call for each plan."""
+    calls = (aws_command(plan, machine, wrapped=wrapped) for plan, machine in zip(plans, machines, strict=True))
+    return ("\n\n" if wrapped else "\n").join(calls) + "\n"

@@ -15,7 +15,7 @@ from textual.widgets import Input
 from vmie_tui.model.errors import ErrorKind, Problem
 from vmie_tui.screens.actions import INVENTORY, bindings
 from vmie_tui.screens.base import FrameScreen, style_sheet
-from vmie_tui.screens.reading import Reader, ReadFailed, RowsRead
+from vmie_tui.screens.reading import Reader, ReadFailed, RowsRead, judged
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.machine_detail import machine_lines
 from vmie_tui.widgets.machines import SORT_KEYS, MachineRow, MachineTable, select
@@ -103,7 +103,7 @@ class InventoryScreen(FrameScreen):
 
     @work(thread=True, exclusive=True, group="inventory", exit_on_error=False)
     def _read(self) -> None:
-        Reader(self.backend, self.post_message).read(cached_first=not self._rows)
+        Reader(self.backend, self.post_message, self.vmie.preflights).read(cached_first=not self._rows)
 
     @on(RowsRead)
     def _rows_read(self, event: RowsRead) -> None:
@@ -299,15 +299,47 @@ class InventoryScreen(FrameScreen):
     def _row_chosen(self) -> None:
         self.action_import_marked()
 
+    def _chosen(self) -> list[MachineRow]:
+        """The marked VMs, or the one under the cursor when none is marked."""
+        marked = self.table.marked
+        rows = [row for row in self._rows if row.machine.moid in marked]
+        if not rows and self.table.current is not None:
+            rows = [self.table.current]
+        return rows
+
+    def action_report(self) -> None:
+        """The preflight of the marked VMs, or of the one under the cursor, read from their disks."""
+        rows = self._chosen()
+        if not rows:
+            self.tell("There is no VM to look into.", error=True)
+            return
+        from vmie_tui.screens.report import ReportScreen
+
+        def closed(looked: bool | None) -> None:
+            if looked:
+                self.judge_again()
+
+        self.app.push_screen(ReportScreen([row.machine for row in rows]), closed)
+
+    def judge_again(self) -> None:
+        """Show what this session has found on disks since the rows were made."""
+        from vmie_tui.model.preflight import machine_key
+
+        known = self.vmie.preflights
+        if not known:
+            return
+        self._rows = [
+            judged(self.backend, row.machine, known) if machine_key(row.machine) in known else row for row in self._rows
+        ]
+        self._apply()
+        self._show_detail()
+
     def action_import_marked(self) -> None:
         """The wizard for the marked VMs, or for the one under the cursor when none is marked."""
         if self.backend.profile.read_only:
             self.tell("This profile is read-only: nothing can be started from it.", error=True)
             return
-        marked = self.table.marked
-        rows = [row for row in self._rows if row.machine.moid in marked]
-        if not rows and self.table.current is not None:
-            rows = [self.table.current]
+        rows = self._chosen()
         if not rows:
             self.tell("There is no VM to import.", error=True)
             return
@@ -326,6 +358,7 @@ class InventoryScreen(FrameScreen):
         )
 
         def closed(started: bool | None) -> None:
+            self.judge_again()  # the wizard may have looked into disks
             if started:
                 self.table.marked.clear()
                 self.table.repaint()

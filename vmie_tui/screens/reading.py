@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from vmie_tui.widgets.machines import MachineRow, by_name, machine_row
 
 if TYPE_CHECKING:
     from vmie_tui.model.machine import Inventory, Machine
+    from vmie_tui.model.preflight import Preflight
     from vmie_tui.screens.backend import Backend
 
 CHUNK = 1000  # rows judged before the screen hears of them
@@ -41,11 +42,24 @@ class ReadFailed(Message):
         self.problem = problem
 
 
+def judged(backend: Backend, machine: Machine, inspected: Mapping[str, Preflight]) -> MachineRow:
+    """The row of a machine by its configuration, and by its disks when this session has looked into them."""
+    findings = backend.check_machine(machine)
+    if not inspected:
+        return machine_row(machine, findings)
+    from vmie_tui.model.preflight import join_findings, machine_key
+
+    known = inspected.get(machine_key(machine))
+    if known is None:
+        return machine_row(machine, findings)
+    return machine_row(machine, join_findings(findings, known.content), inspected=True)
+
+
 class Reader:
     """Call `read` in a thread; ``post`` takes the messages."""
 
-    def __init__(self, backend: Backend, post: Callable[[Message], object]) -> None:
-        self._backend = backend
+    def __init__(self, backend: Backend, post: Callable[[Message], object], inspected: Mapping[str, Preflight]) -> None:
+        self._backend, self._inspected = backend, inspected
         self._post = post
         self._rows: dict[str, MachineRow] = {}
         self._told = 0
@@ -69,7 +83,7 @@ class Reader:
     def _read_cached(self) -> None:
         cached = self._backend.cached_inventory()
         if cached is not None:
-            rows = [machine_row(machine, self._backend.check_machine(machine)) for machine in cached.machines]
+            rows = [judged(self._backend, machine, self._inspected) for machine in cached.machines]
             self._post(RowsRead(by_name(rows), len(rows), cached.taken_at, cached=True))
             self._settle()
 
@@ -95,4 +109,4 @@ class Reader:
 
     def _judge(self, machines: Sequence[Machine]) -> None:
         for machine in machines:
-            self._rows[machine.moid] = machine_row(machine, self._backend.check_machine(machine))
+            self._rows[machine.moid] = judged(self._backend, machine, self._inspected)

@@ -13,8 +13,10 @@ from textual.widget import Widget
 from textual.widgets import Button, ContentSwitcher
 from textual.worker import get_current_worker
 
+from vmie_tui.model.finding import Finding
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan
+from vmie_tui.model.rules.override import Blocked, blocked
 from vmie_tui.screens.actions import WIZARD, bindings
 from vmie_tui.screens.base import FrameScreen, problem_of, style_sheet
 from vmie_tui.screens.draft import Draft, aws_commands
@@ -88,7 +90,8 @@ class WizardScreen(FrameScreen):
     def _show_step(self) -> None:
         self.query_one("#pages", ContentSwitcher).current = STEPS[self._at][0]
         on_review = self._at == REVIEW
-        extra = (("enter", "start"), ("y", "copy command")) if on_review else (("tab", "field"), ("space", "choose"))
+        on_page = (("enter", "start"), ("p", "preflight"), ("y", "copy command"))
+        extra = on_page if on_review else (("tab", "field"), ("space", "choose"))
         self.show_hints(extra)
         self._show_title()
         self.step().enter()
@@ -131,10 +134,26 @@ class WizardScreen(FrameScreen):
 
     @work(thread=True, exclusive=True, group="judge", exit_on_error=False)
     def _check(self, pairs: list[tuple[Machine, ImportPlan]]) -> None:
-        sources = tuple((machine, self.backend.check_machine(machine)) for machine, _ in pairs)
-        found = tuple((machine, self.backend.check_plan(plan, machine)) for machine, plan in pairs)
+        from vmie_tui.model.preflight import join_findings
+
+        looks = [self._content(machine) for machine, _ in pairs]
+        sources = tuple(
+            (machine, join_findings(self.backend.check_machine(machine), content))
+            for (machine, _), content in zip(pairs, looks, strict=True)
+        )
+        found = tuple(
+            (machine, join_findings(self.backend.check_plan(plan, machine), content))
+            for (machine, plan), content in zip(pairs, looks, strict=True)
+        )
         if not get_current_worker().is_cancelled:
             self.post_message(self.Judged(sources, found))
+
+    def _content(self, machine: Machine) -> tuple[Finding, ...]:
+        """What a look into the machine's disks has found in this session."""
+        from vmie_tui.model.preflight import machine_key
+
+        known = self.vmie.preflights.get(machine_key(machine))
+        return known.content if known is not None else ()
 
     @on(Judged)
     def _judged(self, event: Judged) -> None:
@@ -143,18 +162,57 @@ class WizardScreen(FrameScreen):
 
     def _show_found(self) -> None:
         self.query_one(SourceStep).show_findings(self._sources)
-        self.query_one(ReviewStep).show_findings(self._found, self.draft.mistakes())
+        looked = {machine.moid for machine in self.draft.machines if self._looked(machine)}
+        self.query_one(ReviewStep).show_findings(self._found, self._blocked(), self.draft.mistakes(), looked)
         if self._at == REVIEW and not self._starting:
             self._focus_first()  # the start button may be free only now
+
+    def _looked(self, machine: Machine) -> bool:
+        from vmie_tui.model.preflight import machine_key
+
+        return machine_key(machine) in self.vmie.preflights
+
+    def _blocked(self) -> dict[str, Blocked]:
+        """The blockers of each machine, by moid, as far as the rules have looked."""
+        about = {machine.moid: findings for machine, findings in self._sources}
+        return {machine.moid: blocked(machine, found, about.get(machine.moid, ())) for machine, found in self._found}
 
     # -- start
 
     @on(Button.Pressed, "#start")
     def _start_pressed(self) -> None:
+        """Blocked machines one after the other: each one's name must be typed, else nothing starts."""
         if not self._starting:
-            self._starting = True
-            self.query_one("#start", Button).disabled = True
-            self._submit(self.draft.plans())
+            known = self._blocked()
+            self._force(
+                [(m, known[m.moid].soft) for m in self.draft.machines if m.moid in known and known[m.moid].soft]
+            )
+
+    @work(thread=False, exclusive=True, group="password", exit_on_error=False)
+    async def _force(self, machines: list[tuple[Machine, tuple[Finding, ...]]]) -> None:
+        from vmie_tui.screens.force import ForceScreen
+
+        override: dict[str, tuple[str, ...]] = {}
+        for number, (machine, blockers) in enumerate(machines, 1):
+            place = f"{number} of {len(machines)}" if len(machines) > 1 else ""
+            if not await self.app.push_screen_wait(ForceScreen(machine, blockers, place)):
+                self.tell(f"Nothing was started: {clean(machine.name)} is blocked.")
+                return
+            override[machine.moid] = tuple(finding.headline for finding in blockers)
+        self._starting = True
+        self.query_one("#start", Button).disabled = True
+        plans = self.draft.plans()
+        self._submit([replace(plan, override=override.get(plan.source.moid, ())) for plan in plans])
+
+    def action_report(self) -> None:
+        """The preflight of the machines, read from their disks."""
+        from vmie_tui.screens.report import ReportScreen
+
+        def closed(looked: bool | None) -> None:
+            if looked:
+                self._judge()
+
+        self.app.push_screen(ReportScreen(self.draft.machines), closed)
 
     @work(thread=True, exclusive=True, group="submit", exit_on_error=False)
     def _submit(self, plans: list[ImportPlan]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,6 +12,7 @@ from textual.widgets import Button, Input
 
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Machine, Power
+from vmie_tui.model.rules.override import Blocked
 from vmie_tui.screens.draft import FAMILIES, USAGE, Draft, aws_commands
 from vmie_tui.widgets.choice import ChoiceList, Field, Option
 from vmie_tui.widgets.lines import LinePane
@@ -209,22 +210,31 @@ class ReviewStep(Step):
         yield Button("Start", id="start", variant="success", compact=True)
 
     def enter(self) -> None:
-        count = plural(len(self.draft.machines), "import")
-        self.query_one("#start", Button).label = f" Start {count} "
+        self.query_one("#start", Button).disabled = True  # until the rules have looked
 
-    def show_findings(self, found: Iterable[FOUND], mistakes: dict[str, str]) -> None:
-        found = tuple(found)
-        blocked = bool(mistakes) or any(f.severity is Severity.BLOCKER for _, some in found for f in some)
-        self.query_one("#start", Button).disabled = blocked
+    def show_findings(
+        self, found: Iterable[FOUND], blocked: Mapping[str, Blocked], mistakes: dict[str, str], looked: Collection[str]
+    ) -> None:
+        """``blocked`` by moid; ``looked``: the moids of machines whose disks were inspected."""
+        firm = bool(mistakes) or any(some.firm for some in blocked.values())
+        soft = sum(bool(some.soft) for some in blocked.values())
+        start = self.query_one("#start", Button)
+        start.disabled = firm or not blocked
+        count = plural(len(self.draft.machines), "import")
+        start.label = f" Force {count}… " if soft else f" Start {count} "
         cells, margin = self.cells(), ((" ", ""),)
         lines: list[Line] = []
-        if blocked:
+        if firm:
             lines += paragraph("This cannot start yet: correct what is marked ✖.", cells, "bad", margin)
+        elif soft:
+            words = f"{plural(soft, 'VM')} blocked. To start all the same, type each one's name when asked."
+            lines += paragraph(words, cells, "bad", margin)
         for text in mistakes.values():
             lines += paragraph(f"{text}.", cells, "", ((" ", ""), ("✖ ", "bad")))
         for machine, findings in found:
             words, style, _ = verdict(findings)
-            lines.append(((f" {clean(machine.name)}  ", "title"), (words, style)))
+            note = "" if machine.moid in looked else "  disks not inspected: p looks"
+            lines.append(((f" {clean(machine.name)}  ", "title"), (words, style), (note, "dim")))
             for finding in findings:
                 if finding.severity is not Severity.INFO:
                     lines += finding_lines(finding, cells - 1, indent="   ")
@@ -247,7 +257,7 @@ class ReviewStep(Step):
 
     def _command(self, cells: int) -> list[Line]:
         lines: list[Line] = [(), ((" The same by hand, once the disks are uploaded (y copies)", "dim"),)]
-        text = aws_commands(self.draft.plans(), self.draft.machines)
+        text = aws_commands(self.draft.plans(), self.draft.machines, wrapped=True)
         for row in text.strip().split("\n"):
             indent = len(row) - len(row.lstrip())
             lines += paragraph(row.strip(), cells, "info", ((" " * (indent + 1), ""),))

@@ -7,6 +7,8 @@ from vmie_tui.model.machine import Backing, Disk, Machine
 from vmie_tui.widgets.machines import MachineRow
 from vmie_tui.widgets.text import Line, clean, fit, join, paragraph, plural, size, width
 
+CONFIGURED = "Nothing found in its configuration. p looks into its disks."
+LOOKED, NOT_LOOKED = "Its disks were inspected: p shows the report.", "Its disks were not inspected: p looks into them."
 GLYPHS = {Severity.BLOCKER: ("✖", "bad"), Severity.WARNING: ("▲", "warn"), Severity.INFO: ("·", "dim")}
 
 
@@ -29,22 +31,26 @@ def machine_lines(row: MachineRow | None, cells: int) -> list[Line]:
     lines = [heading(machine.name, cells)]
     cells -= 1
     if not row.findings:
-        lines += paragraph("Nothing found that stands in the way of the import.", cells, "", (("✔ ", "ok"),))
+        words = "Nothing found that stands in the way of the import."
+        lines += paragraph(words if row.inspected else CONFIGURED, cells, "", (("✔ ", "ok"),))
     for finding in row.findings:
         lines += finding_lines(finding, cells)
+    if row.findings or row.inspected:
+        lines.append(((LOOKED if row.inspected else NOT_LOOKED, "dim"),))
     lines += [line for disk in machine.disks for line in disk_lines(disk, cells)]
     lines += _facts(machine, cells)
     return indented(lines)
 
 
-def finding_lines(finding: Finding, cells: int, *, indent: str = "") -> list[Line]:
-    """A finding: what, why, the AWS error it saves from, the remedy."""
+def finding_lines(finding: Finding, cells: int, *, indent: str = "", fact: bool = False) -> list[Line]:
+    """A finding: what, why, the AWS error it saves from, the remedy; with ``fact`` the id of its source."""
     glyph, style = GLYPHS[finding.severity]
     subject = f"{finding.subject}: " if finding.subject else ""
     what = f"{subject}{finding.what}" if finding.subject else _sentence(finding.what)
     why = f" {finding.why}." if finding.why else ""
     first: Line = ((indent, ""), (glyph, style), (" ", ""))
-    lines = paragraph(f"{what}.{why}", cells, "", first)
+    source = f" ({finding.fact})" if fact and finding.fact else ""
+    lines = paragraph(f"{what}.{why}{source}", cells, "", first)
     rest: Line = ((indent + "  ", ""),)
     if finding.prevents:
         lines += paragraph(f"AWS would say: {finding.prevents}", cells, "dim", rest)

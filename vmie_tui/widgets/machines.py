@@ -29,9 +29,11 @@ class MachineRow:
     rank: int
     text: str  # what the filter looks at, in lower case
     order: str  # what the sort by name compares
+    inspected: bool = False  # the findings are also those of its disks
 
 
-def machine_row(machine: Machine, findings: tuple[Finding, ...]) -> MachineRow:
+def machine_row(machine: Machine, findings: tuple[Finding, ...], *, inspected: bool = False) -> MachineRow:
+    """The row of a machine. ``inspected``: the findings are also those of its disks."""
     text, style, rank = verdict(findings)
     name, system = clean(machine.name), short_os(clean(machine.os_name))
     words = (
@@ -44,16 +46,28 @@ def machine_row(machine: Machine, findings: tuple[Finding, ...]) -> MachineRow:
         machine.firmware.value,
         machine.hostname,
         text,
+        INSPECTED if inspected else "",
         *(disk.datastore for disk in machine.disks),
         *(address for nic in machine.nics for address in nic.addresses),
     )
-    seen = " ".join(words).lower()
-    return MachineRow(machine, findings, name, system, size(machine.size), (text, style), rank, seen, name.casefold())
+    seen, look = " ".join(words).lower(), (text, style)
+    return MachineRow(machine, findings, name, system, size(machine.size), look, rank, seen, name.casefold(), inspected)
 
 
 def by_name(rows: Iterable[MachineRow]) -> list[MachineRow]:
     """The rows in the order of their names. Done where they are read: sorting sorted rows costs the screen nothing."""
     return sorted(rows, key=SORT_KEYS["name"])
+
+
+INSPECTED = "inspected"
+# What a filter word that is a verdict asks of a row's rank (see `verdict`).
+VERDICTS: dict[str, Callable[[int], bool]] = {
+    "ready": lambda rank: rank < 100,
+    "warning": lambda rank: 100 <= rank < 200,
+    "warnings": lambda rank: 100 <= rank < 200,
+    "blocker": lambda rank: rank >= 200,
+    "blockers": lambda rank: rank >= 200,
+}
 
 
 def verdict(findings: Iterable[Finding]) -> tuple[str, str, int]:
@@ -113,15 +127,20 @@ def select(
     sort: str = "name",
     reverse: bool = False,
 ) -> list[MachineRow]:
-    """Rows in ``scope`` that hold every word of ``words`` and none of its ``!words``, sorted; by name within equals."""
+    """Rows in ``scope`` that hold every word of ``words`` and none of its ``!words``, sorted; by name within equals.
+
+    The words of `VERDICTS` mean the verdict, not letters in a name.
+    """
     terms = words.lower().split()
     wanted = [term for term in terms if not term.startswith("!")]
     unwanted = [term[1:] for term in terms if term.startswith("!") and len(term) > 1]
     found: Iterable[MachineRow] = rows if scope is None else [row for row in rows if scope(row.machine)]
     for term in wanted:
-        found = [row for row in found if term in row.text]
+        judge = VERDICTS.get(term)
+        found = [row for row in found if (judge(row.rank) if judge else term in row.text)]
     for term in unwanted:
-        found = [row for row in found if term not in row.text]
+        judge = VERDICTS.get(term)
+        found = [row for row in found if not (judge(row.rank) if judge else term in row.text)]
     ordered = sorted(found, key=SORT_KEYS["name"], reverse=reverse and sort == "name")
     return ordered if sort == "name" else sorted(ordered, key=SORT_KEYS[sort], reverse=reverse)
 
