@@ -219,7 +219,12 @@ def _profiles(data: Any, path: Path, origins: dict[str, str]) -> dict[str, Profi
         unknown = set(content) - {"vcenter", "aws", "read_only"}
         if unknown:
             raise _bad(path, f"profile {name!r} has an unknown setting {sorted(unknown)[0]!r}")
+        read_only = content.get("read_only", False)
+        if not isinstance(read_only, bool):
+            raise _bad(path, f"profile {name!r}: read_only must be true or false, without quotes")
         for section in ("vcenter", "aws"):
+            if not isinstance(content.get(section, {}), dict):
+                raise _bad(path, f"profile {name!r}: {section} must be a table such as [profiles.{name}.{section}]")
             for key in content.get(section, {}):
                 origins[f"{name}.{section}.{key}"] = str(path)
         vcenter = content.get("vcenter")
@@ -227,14 +232,12 @@ def _profiles(data: Any, path: Path, origins: dict[str, str]) -> dict[str, Profi
             name,
             _section(VCenterSettings, vcenter, name, path) if vcenter is not None else None,
             _section(AwsSettings, content.get("aws", {}), name, path),
-            bool(content.get("read_only", False)),
+            read_only,
         )
     return table
 
 
-def _section(kind: type[T], data: Any, name: str, path: Path) -> T:
-    if not isinstance(data, dict):
-        raise _bad(path, f"profile {name!r}: the section must be a table")
+def _section(kind: type[T], data: dict[str, Any], name: str, path: Path) -> T:
     known = {item.name: item for item in fields(kind)}
     values: dict[str, Any] = {}
     for key, value in data.items():

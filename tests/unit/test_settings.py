@@ -62,6 +62,8 @@ def test_a_running_demo_is_a_profile_like_any_other(config: Path, tmp_path: Path
         ("[profiles.p.vcenter]\nhost = 'x'\nuser = 'u'\nport = 70000", "port has a value of the wrong kind"),
         ("[profiles.p.vcenter]\nhost = 'x'\nuser = 'u'\npassword_command = 'cat x'", "list of words"),
         ("profiles = 3", "must be tables"),
+        ("[profiles.p]\nvcenter = 5", "vcenter must be a table"),
+        ("[profiles.p]\nread_only = 'false'", "read_only must be true or false"),
     ],
 )
 def test_wrong_files_are_refused_in_words(tmp_path: Path, text: str, words: str) -> None:
