@@ -176,7 +176,8 @@ class VmieApp(OrderedKeys):
 
     def vcenter_bad(self, problem: Problem) -> None:
         text = problem.what + (": press L" if problem.kind is ErrorKind.LOGIN else ": press r")
-        self.status = replace(self.status, vcenter=replace(self.status.vcenter, health=Health.BAD, text=text))
+        part = replace(self.status.vcenter, health=Health.BAD, text=text, extra="")
+        self.status = replace(self.status, vcenter=part)
 
     @work(thread=True, exclusive=True, group="aws", exit_on_error=False)
     def _check_aws(self) -> None:

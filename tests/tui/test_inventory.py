@@ -211,3 +211,12 @@ async def test_a_low_terminal_shows_machines_rather_than_the_detail() -> None:
         await pilot.resize_terminal(80, 24)
         await settle(pilot)
         assert pilot.app.screen.query_one("#detail").display
+
+
+async def test_the_user_is_not_named_behind_an_error() -> None:
+    backend = FakeBackend()
+    async with running(backend, size=(200, 30)) as pilot:
+        assert "svc-mig" in screen_text(pilot).splitlines()[1]
+        backend.inventory_error = ServiceError(ErrorKind.NETWORK, "the connection was refused")
+        await press(pilot, "r")
+        assert screen_text(pilot).splitlines()[1].rstrip().endswith("the connection was refused: press r")
