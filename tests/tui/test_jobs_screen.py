@@ -7,9 +7,10 @@ from dataclasses import replace
 from textual.widgets import Button
 
 from tests.tui.driving import press, running, screen_text, settle, until
-from tests.tui.fake import FakeBackend, some_jobs
-from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.job import WorkerStatus
+from tests.tui.fake import FakeBackend, job, some_jobs, stages
+from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
+from vmie_tui.model.job import StageState, WorkerStatus
+from vmie_tui.model.task import JobState
 from vmie_tui.screens.confirm import ConfirmScreen
 from vmie_tui.screens.job import JobScreen
 from vmie_tui.screens.jobs import JobsScreen
@@ -159,3 +160,31 @@ async def test_result_is_copied() -> None:
     async with running(backend) as pilot:
         await press(pilot, "2", "down", "down", "down", "y")
         assert backend.saved == {"job-job0004.txt": "ami-0ab12cd34ef567890"}
+
+
+async def test_a_failed_job_is_explained_in_short_and_in_full() -> None:
+    async with running(FakeBackend(jobs=some_jobs()), (80, 40)) as pilot:
+        await press(pilot, "2", "down", "down")
+        text = screen_text(pilot)
+        assert "Means" in text
+        assert "stream" in text[text.index("Means") :]
+        await press(pilot, "e")
+        full = screen_text(pilot)
+        assert "Why db-01 failed" in full
+        assert "E04" in full
+        assert "sure" in full
+        await press(pilot, "escape", "up", "up", "e")
+        assert any("no problem to explain" in note.message for note in pilot.app._notifications)
+
+
+async def test_an_unknown_error_says_so_and_keeps_the_text() -> None:
+    problem = Problem(
+        ErrorKind.REMOTE, "AWS could not import the machine", "import-ami-1", detail="Qwertz 4711 happened"
+    )
+    failed = job(1, "web-09", JobState.FAILED, stages=stages(3, StageState.FAILED), problem=problem)
+    async with running(FakeBackend(jobs=[failed])) as pilot:
+        await press(pilot, "2")
+        assert "Means" not in screen_text(pilot)
+        await press(pilot, "e")
+        assert "Qwertz 4711 happened" in screen_text(pilot)
+        assert "not documented" in screen_text(pilot)

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.tui.driving import press, settle, until
-from tests.tui.fake import NOW, FakeBackend, company, some_jobs
+from tests.tui.fake import FSTAB, NOW, FakeBackend, company, preflight_of, some_jobs
 from vmie_tui.app import VmieApp
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Inventory, VCenterInfo
@@ -75,6 +75,34 @@ def test_wizard_review(snap_compare, size) -> None:
 
 def test_wizard_blocked(snap_compare) -> None:
     assert picture(snap_compare, FakeBackend(), "i pagedown pagedown pagedown pagedown", marked=("vm-3", "vm-6"))
+
+
+def test_wizard_force(snap_compare) -> None:
+    keys = "i pagedown pagedown pagedown pagedown enter w e b"
+    assert picture(snap_compare, FakeBackend(), keys, marked=("vm-3", "vm-6"))
+
+
+def inspected() -> FakeBackend:
+    backend = FakeBackend()
+    backend.preflights["web-02"] = preflight_of(company()[1], (), FSTAB)
+    return backend
+
+
+@pytest.mark.parametrize("size", [SMALL, WIDE], ids=["80x24", "120x36"])
+def test_report(snap_compare, size) -> None:
+    assert picture(snap_compare, inspected(), "p", size, marked=("vm-2",))
+
+
+def test_report_checklist(snap_compare) -> None:
+    assert picture(snap_compare, inspected(), "p pagedown pagedown", marked=("vm-2",))
+
+
+def test_report_asks_before_a_snapshot(snap_compare) -> None:
+    assert picture(snap_compare, FakeBackend(), "p", marked=("vm-1",))
+
+
+def test_explained_job(snap_compare) -> None:
+    assert picture(snap_compare, FakeBackend(jobs=some_jobs()), "2 down down e")
 
 
 def test_folders(snap_compare) -> None:

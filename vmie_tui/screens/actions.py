@@ -73,6 +73,7 @@ JOBS = (
     Action("jobs.pause", "p", "pause", "Pause", "Stop the transfer, keep what was uploaded", "pause"),
     Action("jobs.resume", "r", "resume", "Resume or retry", "Go on where the job stopped", "resume"),
     Action("jobs.cancel", "x", "cancel", "Cancel…", "Stop the job and clean up; asks first", "cancel"),
+    Action("jobs.explain", "e", "explain", "Explain", "What the problem means, and what to do about it", "explain"),
     Action("jobs.copy", "y", "copy", "Copy result", "The AMI id, or the problem in words", "copy"),
 )
 

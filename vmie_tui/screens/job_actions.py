@@ -43,6 +43,18 @@ class JobActions(FrameScreen):
         question = ConfirmScreen(f"Cancel {job.kind} {job.name}?", text, yes="Cancel the job", no="Keep it")
         self.app.push_screen(question, answered)
 
+    def action_explain(self) -> None:
+        """The problem of the job in view, in full."""
+        job = self.job_in_view()
+        if job is None:
+            return
+        if job.problem is None:
+            self.tell(f"{job.name} has no problem to explain.")
+            return
+        from vmie_tui.screens.explain import ExplainScreen
+
+        self.app.push_screen(ExplainScreen(job.name, job.problem))
+
     def action_copy(self) -> None:
         job = self.job_in_view()
         if job is None:

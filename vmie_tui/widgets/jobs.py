@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from vmie_tui.model.job import DiskProgress, JobView, LogLine, StageState
 from vmie_tui.model.task import JobState
+from vmie_tui.widgets.explained import brief_lines
 from vmie_tui.widgets.machine_detail import heading, indented
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.table import Column, LineTable
@@ -105,6 +106,8 @@ def job_lines(job: JobView | None, log: list[LogLine], cells: int, *, log_lines:
     cells -= 1
     if job.problem:
         lines += problem_lines(job.problem, cells, retry="")
+        if job.state is JobState.FAILED:
+            lines += [((" " * 2, ""), *line) for line in brief_lines(job.problem, cells - 2)]
         if job.state is JobState.FAILED:
             safe = job.problem.retry_safe
             words = "A retry is safe: r goes on where it stopped." if safe else "Correct that first, then r retries."

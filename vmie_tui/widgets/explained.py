@@ -1,0 +1,68 @@
+"""What a problem means and what to do about it, from the documented errors and the known traps."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from vmie_tui.model.errors import Problem
+from vmie_tui.model.explain import Explanation, Match, actions, explain
+from vmie_tui.widgets.text import Line, fit, paragraph
+
+LABEL_CELLS = 10
+SURE = 0.6  # below it a match is a guess, which only the full page shows
+
+
+@lru_cache(maxsize=256)
+def explained(problem: Problem) -> Explanation:
+    """The explanation of a problem's own words; of what the service said rather than of what we made of it."""
+    found = explain(problem.detail)
+    return found if found.known else explain(problem.what)
+
+
+def brief_lines(problem: Problem, cells: int) -> list[Line]:
+    """Means, do, source of the likeliest cause; nothing when it is not known."""
+    found = explained(problem)
+    if not found.known or found.matches[0].confidence < SURE:
+        return []
+    match = found.matches[0]
+    lines = _labelled("Means", _sentence(match.cause), cells)
+    lines += _labelled("Do", _sentence(match.remedy), cells, "info")
+    return lines + _labelled("Source", f"{_source(match)}; e: in full", cells, "dim")
+
+
+def full_lines(problem: Problem, cells: int) -> list[Line]:
+    """All that is known: every match with its causes, what can be looked for, and what to do."""
+    found = explained(problem)
+    lines = _labelled("Said", problem.detail or problem.what, cells)
+    if not found.known:
+        words = "This error is not documented, and no known trap. Its text is kept as it is: y copies it for support."
+        return [*lines, (), *paragraph(words, cells, "warn")]
+    for match in found.matches:
+        lines += [(), *_match_lines(match, cells)]
+    return lines
+
+
+def _match_lines(match: Match, cells: int) -> list[Line]:
+    lines: list[Line] = [((match.title or match.id, "title"), (f"  {match.confidence:.0%} sure", "dim"))]
+    lines += _labelled("Means", _sentence(match.cause), cells)
+    for cause in match.causes:
+        lines += _labelled("  or", f"{_sentence(cause.title)} {_sentence(cause.remedy)}", cells)
+    for probe in match.probes:
+        lines += _labelled("  or", f"{_sentence(probe.title)} {_sentence(probe.remedy)} Check: {probe.check}", cells)
+    lines += _labelled("Do", _sentence(match.remedy), cells, "info")
+    if match.action:
+        lines += _labelled("Next", _sentence(actions().get(match.action, "")), cells, "info")
+    return lines + _labelled("Source", _source(match), cells, "dim")
+
+
+def _source(match: Match) -> str:
+    kind = "Known trap" if match.id.startswith("T") else "VM Import/Export guide, errors"
+    return f"{kind} ({', '.join(dict.fromkeys((match.id, *match.facts)))})"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
+
+
+def _labelled(label: str, text: str, cells: int, style: str = "") -> list[Line]:
+    return paragraph(text, cells, style, ((fit(label, LABEL_CELLS), "dim"),)) if text else []
