@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -111,10 +112,12 @@ def database_url(state_dir: Path, configured: str | None) -> str:
 
 
 def private_dir(path: Path) -> Path:
-    """Make ``path`` a folder that only its owner may enter. Raises ServiceError LOCAL."""
+    """Make ``path`` a folder that only its owner may enter. Raises ServiceError LOCAL, also for one like /tmp."""
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.chmod(0o700)
+        shared = path.stat().st_mode & stat.S_ISVTX
+        if not shared:
+            path.chmod(0o700)
     except OSError as error:
         raise ServiceError(
             ErrorKind.LOCAL,
@@ -123,6 +126,13 @@ def private_dir(path: Path) -> Path:
             remedy="Free some space or correct its owner, or choose another with VMIE_STATE_DIR",
             detail=error.strerror or str(error),
         ) from error
+    if shared:
+        raise ServiceError(
+            ErrorKind.LOCAL,
+            "this folder is shared by everybody, so it cannot be made private",
+            subject=str(path),
+            remedy="Name a folder inside it, or another one, with VMIE_STATE_DIR",
+        )
     return path
 
 

@@ -121,6 +121,7 @@ def _remove_object(context: JobContext, key: str) -> None:
 def _attempt(context: JobContext, what: str, work: Callable[[], object]) -> None:
     try:
         work()
-    except VmieError as error:
-        with contextlib.suppress(VmieError):
-            context.store.log(context.job_id, f"{what} could not be removed: {error}", "warning")
+    except Exception as error:  # noqa: BLE001 - a bug here must not keep the job from ending
+        with contextlib.suppress(VmieError, OSError):
+            why = error if isinstance(error, VmieError) else _bug(context, error)
+            context.store.log(context.job_id, f"{what} could not be removed: {why}", "warning")

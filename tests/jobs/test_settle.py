@@ -1,0 +1,49 @@
+"""The end of a job, without any process: it comes whatever fails on the way; and the folder a job's state is in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+import pytest
+
+from vmie_tui.jobs.schema import private_dir
+from vmie_tui.jobs.settle import cancel
+from vmie_tui.jobs.store import Store
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.job import DiskProgress
+from vmie_tui.model.plan import ImportPlan, VmSource
+from vmie_tui.model.task import JobState
+
+
+def test_a_job_is_cancelled_though_cleaning_up_has_a_bug(tmp_path: Path) -> None:
+    store = Store(tmp_path / "state")
+    job_id = store.create(ImportPlan("demo", VmSource("vc", "vm-1", "web-01", "uuid"), "eu-west-1", "bucket"))
+    store.set_disks(job_id, [DiskProgress(2000, "Hard disk 1", 1 << 20, s3_key="web-01/disk-1.vmdk")])
+    store.become(job_id, JobState.CANCELLING)
+
+    def broken(*_: Any) -> NoReturn:
+        raise KeyError("Uploads")
+
+    context: Any = SimpleNamespace(
+        store=store,
+        job_id=job_id,
+        plan=store.record(job_id).plan,
+        objects=SimpleNamespace(abort=broken),
+        settings=SimpleNamespace(log_dir=tmp_path / "log"),
+        record=store.record(job_id),
+    )
+    cancel(context)
+    assert store.record(job_id).state is JobState.CANCELLED
+    said = "\n".join(line.text for line in store.lines(job_id, 10))
+    assert "the upload web-01/disk-1.vmdk could not be removed" in said
+    assert "KeyError" in said
+
+
+def test_a_folder_that_everybody_uses_is_left_as_it_is(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    with pytest.raises(ServiceError) as caught:
+        private_dir(tmp_path)
+    assert caught.value.kind is ErrorKind.LOCAL
+    assert tmp_path.stat().st_mode & 0o7777 == 0o1777
