@@ -249,7 +249,7 @@ def watch(context: JobContext, task_id: str) -> dict[str, Any]:
             ErrorKind.REMOTE,
             "AWS could not import the machine" if task.failed else f"the import task is {task.state}",
             subject=task_id,
-            remedy="Correct the cause, then resume the job: the uploaded disks are kept",
+            remedy="Correct the cause, then resume the job: disks of a VM that was off and did not change are kept",
             detail=task.reason,
         )
     snapshots = [disk.snapshot_id for disk in task.disks]
