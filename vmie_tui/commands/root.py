@@ -24,6 +24,7 @@ COMMANDS = {
     "pause": "jobs:pause",
     "resume": "jobs:resume",
     "worker": "jobs:worker",
+    "convert": "convert:convert_command",
     "explain": "explain:explain_command",
 }  # name: module in vmie_tui.commands, and what it calls the command
 

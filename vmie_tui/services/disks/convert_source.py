@@ -1,0 +1,143 @@
+"""Opens a disk to read all of it, where `containers` opens it to look at a few blocks."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import struct
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.services.disks import qemu
+from vmie_tui.services.disks.containers import OpenDisk, open_disks, open_file
+from vmie_tui.services.disks.errors import DiskFormatError
+from vmie_tui.services.disks.output import part_name
+from vmie_tui.services.disks.pieces import Progress
+from vmie_tui.services.disks.probe import DiskInfo, probe
+from vmie_tui.services.disks.ranges import Budget
+from vmie_tui.services.disks.source import DiskSource, RawFile
+from vmie_tui.services.disks.vmdk_read import VmdkReader
+
+_BY_QEMU = {"qcow2": "qcow2", "vdi": "vdi"}
+_DATA_FILE = 4  # QCOW2, incompatible features: the data is in another file
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A disk to convert. ``format``: as `probe` says, with its kind. ``name``: of the file, or of the OVA's member."""
+
+    source: DiskSource
+    format: str
+    name: str
+
+
+def no_limit() -> Budget:
+    return Budget(requests=1 << 62, bytes=1 << 62, seconds=math.inf)
+
+
+def open_source(
+    path: Path, held: ExitStack, *, disk: int | None, raw: bool, beside: Path, progress: Progress
+) -> Opened:
+    """Disk number ``disk`` (from 1; None: the only one) of the image at ``path``; closed with ``held``.
+
+    ``raw``: take the file as it is, whatever its first bytes say. ``beside``: where a temporary RAW copy of what only
+    qemu-img reads may lie, until ``held`` closes; ``progress`` hears of its making. Raises as `containers.open_disks`;
+    ServiceError INVALID for a number that the image does not have, or none given where it has several.
+    """
+    file = held.enter_context(open_file(path))
+    info = DiskInfo("raw", file.size) if raw else probe_file(path)
+    if info.format in _BY_QEMU:
+        _one_of([path.name], path, disk)
+        return Opened(_by_qemu(path, info, held, beside, progress), info.format, path.name)
+    if raw and not file.size:
+        raise DiskFormatError(ErrorKind.INVALID, "the file is empty", subject=str(path), remedy="Give a disk image")
+    if raw:
+        _one_of([path.name], path, disk)
+        return Opened(file, "raw", path.name)
+    disks = open_disks(path, no_limit)
+    held.callback(disks[0].close)
+    chosen = disks[_one_of([each.name for each in disks], path, disk)]
+    inside = info.format == "ova"
+    name = chosen.name if inside else path.name
+    return Opened(_direct(chosen, file, path, held, inside=inside), _format(chosen.info), name)
+
+
+def probe_file(path: Path) -> DiskInfo:
+    """What kind of image the file is; errors name it."""
+    try:
+        with open_file(path) as file:
+            return probe(file.read_at, file.size)
+    except ServiceError as error:
+        raise error.about(str(path)) from error.__cause__
+
+
+def source_files(path: Path) -> list[Path]:
+    """The file, and the extents its descriptor names: none of them may be the output."""
+    with contextlib.suppress(ServiceError):
+        return [path, *(path.parent / Path(name).name for name in probe_file(path).files)]
+    return [path]
+
+
+def _one_of(names: Sequence[str], path: Path, disk: int | None) -> int:
+    """The index of the disk that is meant."""
+    if disk is None and len(names) > 1:
+        listed = ", ".join(f"{number} {name}" for number, name in enumerate(names, 1))
+        raise ServiceError(
+            ErrorKind.INVALID,
+            f"the archive holds {len(names)} disks",
+            subject=str(path),
+            remedy=f"Choose one with --disk: {listed}",
+        )
+    if disk is not None and not 1 <= disk <= len(names):
+        raise ServiceError(
+            ErrorKind.INVALID,
+            f"there is no disk {disk}; the image holds {len(names)}",
+            subject=str(path),
+            remedy="Disks are counted from 1",
+        )
+    return (disk or 1) - 1
+
+
+def _direct(chosen: OpenDisk, file: RawFile, path: Path, held: ExitStack, *, inside: bool) -> DiskSource:
+    """The same disk without the small cached reads, where its bytes lie in one file as they are."""
+    info = chosen.info
+    if inside:
+        return chosen
+    if info.format == "raw":
+        return file
+    if info.format == "vhd" and info.create_type == "fixed":
+        return held.enter_context(RawFile(path, chosen.size))
+    if info.format in {"vmdk-sparse", "vmdk-stream"}:
+        return held.enter_context(VmdkReader(path))
+    return chosen
+
+
+def _format(info: DiskInfo) -> str:
+    return f"{info.format} {info.create_type}".strip()
+
+
+def _by_qemu(path: Path, info: DiskInfo, held: ExitStack, beside: Path, progress: Progress) -> RawFile:
+    kind = info.format.upper()
+    if info.parent:
+        raise DiskFormatError(
+            ErrorKind.INVALID,
+            f"the {kind} image holds only the difference to its parent {info.parent}",
+            subject=str(path),
+            remedy="Merge it with its parent (qemu-img convert does it where both are) and use the result",
+        )
+    with open_file(path) as file:
+        head = file.read_at(0, 104)
+    if info.format == "qcow2" and head[7:8] >= b"\x03" and struct.unpack_from(">Q", head, 72)[0] & _DATA_FILE:
+        raise DiskFormatError(
+            ErrorKind.INVALID,
+            "the QCOW2 image keeps its data in another file, which it may choose freely",
+            subject=str(path),
+            remedy="Convert that file instead, or make one file of both with qemu-img convert",
+        )
+    copy = part_name(beside, "raw")
+    held.callback(copy.unlink, missing_ok=True)
+    qemu.convert(path, _BY_QEMU[info.format], copy, "raw", size=info.capacity or 0, progress=progress)
+    return held.enter_context(RawFile(copy))
