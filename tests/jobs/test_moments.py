@@ -121,3 +121,10 @@ def test_a_job_that_ended_cannot_be_cancelled(world: World) -> None:
     with pytest.raises(ServiceError) as caught:
         world.client.cancel(job_id)
     assert caught.value.kind is ErrorKind.CONFLICT
+
+
+def test_a_vcenter_that_hangs_up_at_the_end_costs_no_second_upload(world: World) -> None:
+    world.fault("vcenter", operation="RemoveSnapshot_Task", action="reset", times=3)
+    job_id = world.submit("app-01")
+    world.assert_equal("app-01", world.wait(job_id))
+    assert world.machine("app-01").snapshots == 0

@@ -1,0 +1,54 @@
+"""The lease holder and the ledger under threads, with a lease that is only a note of what was asked of it."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from vmie_tui.jobs.control import JobControl
+from vmie_tui.jobs.store import Store
+from vmie_tui.jobs.transfer import LeaseHolder
+from vmie_tui.model.errors import Cancelled
+from vmie_tui.model.plan import ImportPlan, VmSource
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Any:
+    store = Store(tmp_path / "state")
+    job_id = store.create(ImportPlan("demo", VmSource("vc", "vm-1", "web-01", "uuid"), "eu-west-1", "bucket"))
+    return SimpleNamespace(
+        store=store, job_id=job_id, control=JobControl(), say=lambda *_, **__: None, record=store.record(job_id)
+    )
+
+
+def test_a_lease_that_comes_after_the_close_is_given_back(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    reasons: list[str] = []
+    holder = LeaseHolder(context, "vm-1", "snapshot-1")
+
+    def enter() -> Any:
+        holder.close()  # the user cancels while vCenter prepares the export
+        return SimpleNamespace(disks=(), content_ids=(), abort=reasons.append)
+
+    monkeypatch.setattr(holder, "_enter", enter)
+    with pytest.raises(Cancelled):
+        holder.get()
+    assert reasons == ["the transfer was stopped"]
+    assert "lease" not in context.store.record(context.job_id).ledger
+
+
+def test_the_ledger_forgets_nothing_that_threads_write_at_once(context: Any) -> None:
+    def note(number: int) -> None:
+        for turn in range(20):
+            context.store.remember(context.job_id, **{f"fact-{number}-{turn}": True})
+
+    threads = [threading.Thread(target=note, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ledger = context.store.record(context.job_id).ledger
+    assert sum(key.startswith("fact-") for key in ledger) == 80
