@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import queue
 import threading
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from vmie_tui.services.disks.vmdk import StreamDecoder
 
 CHUNK = 1 << 20
 AHEAD = 2  # pieces that may wait for a consumer: bounds the memory to a few MiB per disk
+RING = AHEAD + 2  # pieces in memory: those that wait, one that a consumer has in hand, one that is being filled
 
 
 class Readable(Protocol):
@@ -24,15 +26,15 @@ class Readable(Protocol):
 class Consumer:
     """A thread that takes pieces in their order; its first error is raised by `put` and `drain`."""
 
-    def __init__(self, take: Callable[[bytes], object], name: str) -> None:
+    def __init__(self, take: Callable[[memoryview], object], name: str) -> None:
         self._take = take
-        self._queue: queue.Queue[bytes | threading.Event | None] = queue.Queue(AHEAD)
+        self._queue: queue.Queue[memoryview | threading.Event | None] = queue.Queue(AHEAD)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def put(self, piece: bytes) -> None:
-        """Hand over a piece; waits while too many are waiting."""
+    def put(self, piece: memoryview) -> None:
+        """Hand over a piece; waits while too many are waiting. The piece of `RING` calls ago is done with."""
         self._queue.put(piece)
         if self._error is not None:
             raise self._error
@@ -64,6 +66,7 @@ class DiskFeed:
     """Fills upload buffers from a disk's stream while its SHA-256 is taken and its VMDK structure is proven.
 
     The consumers get a copy of each piece (a tenth of what hashing it costs), so the uploader owns its buffers alone.
+    The copies go round in a ring of buffers: memory of that size taken anew is faulted in anew each time.
     ``check`` is called before each read and may raise, ``on_bytes`` after it. ``at_end`` is called once with the
     SHA-256 and the size of all bytes, before the end is reported: what it raises keeps the upload from being
     completed. ``on_offset`` hears, in a consumer's thread, up to which byte of the disk the stream has come.
@@ -83,6 +86,7 @@ class DiskFeed:
         self._hash = hashlib.sha256()
         self._decoder = StreamDecoder(self._grain if on_offset else None, inflate=True)
         self._consumers = (Consumer(self._hash.update, "sha256"), Consumer(self._decoder.feed, "vmdk"))
+        self._ring = itertools.cycle([memoryview(bytearray(CHUNK)) for _ in range(RING)])
         self._size = 0
         self._proven = False
 
@@ -110,7 +114,8 @@ class DiskFeed:
             self._at_end(self._hash.hexdigest(), self._size)
             self._proven = True
             return 0
-        piece = bytes(view[:count])
+        piece = next(self._ring)[:count]
+        piece[:] = view[:count]
         for consumer in self._consumers:
             consumer.put(piece)
         self._size += count
