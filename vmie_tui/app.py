@@ -137,6 +137,10 @@ class VmieApp(OrderedKeys):
                 self.post_message(self.JobsUnread(problem_of(error)))
             else:
                 if seen != last:
+                    if any(job.problem for job in seen[0]):
+                        from vmie_tui.widgets.explained import look_up
+
+                        look_up(seen[0])
                     self.post_message(self.JobsRead(*seen))
                 last = seen
             self._poll.wait(POLL_SECONDS if self.current_mode == "jobs" else QUIET_POLL_SECONDS)

@@ -41,7 +41,7 @@ class ForceScreen(ModalScreen[bool]):
             yield Static(f"{clean(self._machine.name)} is blocked{place}", id="title", markup=False)
             yield LinePane(id="blockers")
             yield Static("To import it all the same, type its name:", id="ask", markup=False)
-            yield Input(id="name", compact=True, placeholder=clean(self._machine.name))
+            yield Input(id="name", compact=True, placeholder="its name, as it is written above")
             yield Static("", id="wrong", markup=False)
             yield Static("enter forces   esc starts nothing   It is recorded in the job.", id="hint", markup=False)
 

@@ -75,7 +75,9 @@ class ReportScreen(FrameScreen):
 
     def show_hints(self, extra: tuple[tuple[str, str], ...] = ()) -> None:
         several = (("n", "next VM"),) if len(self._machines) > 1 else ()
-        super().show_hints((*extra, *several))
+        result = self.result
+        answers = (("u", "unattend.xml"),) if result is not None and result.windows else ()
+        super().show_hints((*extra, *several, *answers))
 
     # -- looking
 
@@ -174,6 +176,7 @@ class ReportScreen(FrameScreen):
             lines += paragraph("Nothing was looked at yet: r looks.", cells, "dim", ((" ", ""),))
         pane.set_lines(lines, top=top)
         self._draw_summary(result)
+        self.show_hints()
 
     def _draw_summary(self, result: Preflight | None) -> None:
         machine = self.machine

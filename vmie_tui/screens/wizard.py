@@ -188,7 +188,7 @@ class WizardScreen(FrameScreen):
                 [(m, known[m.moid].soft) for m in self.draft.machines if m.moid in known and known[m.moid].soft]
             )
 
-    @work(thread=False, exclusive=True, group="password", exit_on_error=False)
+    @work(thread=False, exclusive=True, group="asking", exit_on_error=False)
     async def _force(self, machines: list[tuple[Machine, tuple[Finding, ...]]]) -> None:
         from vmie_tui.screens.force import ForceScreen
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from vmie_tui.model.errors import Problem
 from vmie_tui.model.explain import Explanation, Match, actions, explain
+from vmie_tui.model.job import JobView
 from vmie_tui.widgets.text import Line, fit, paragraph
 
 LABEL_CELLS = 10
@@ -17,6 +19,13 @@ def explained(problem: Problem) -> Explanation:
     """The explanation of a problem's own words; of what the service said rather than of what we made of it."""
     found = explain(problem.detail)
     return found if found.known else explain(problem.what)
+
+
+def look_up(jobs: Iterable[JobView]) -> None:
+    """Explain the problems of these jobs ahead, in a thread: the first time takes longer than a screen may be held."""
+    for job in jobs:
+        if job.problem is not None:
+            explained(job.problem)
 
 
 def brief_lines(problem: Problem, cells: int) -> list[Line]:
