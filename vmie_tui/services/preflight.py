@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding
-from vmie_tui.model.guest import NotInspected
+from vmie_tui.model.guest import GuestFacts, NotInspected, Presence
 from vmie_tui.model.machine import Disk, Machine, Power
 from vmie_tui.model.plan import Route
 from vmie_tui.model.preflight import (
@@ -134,7 +134,7 @@ def _look(vsphere: VSphere, machine: Machine, on_step: Callable[[str], None], *,
     content = doubt_missing(report.findings) if missed else report.findings
     return Preflight(
         machine.path,
-        join_findings(check_machine(machine, notes=True), content),
+        join_findings(_unsettled(check_machine(machine, notes=True), report.facts), content),
         (*missed, *report.facts.not_inspected),
         machine,
         report.facts,
@@ -146,6 +146,12 @@ def _look(vsphere: VSphere, machine: Machine, on_step: Callable[[str], None], *,
         snapshot,
         join_findings((), content),
     )
+
+
+def _unsettled(configuration: Sequence[Finding], guest: GuestFacts) -> list[Finding]:
+    """Without the advice to check what was just seen to be there."""
+    there = guest.loader is Presence.PRESENT
+    return [finding for finding in configuration if not (there and finding.rule == "efi-loader")]
 
 
 @contextmanager

@@ -67,6 +67,7 @@ _LOADER = Finding(
     why="EC2 starts the fallback loader",
     remedy="Check that the file is there",
     fact="F101",
+    rule="efi-loader",
 )
 
 
