@@ -13,7 +13,7 @@ from vmie_tui.services.disks.source import DiskSource
 from vmie_tui.services.disks.vmdk_write import Encoded, Mode, encode
 
 _OCTAL_END = 8 << 30  # from here a size needs more than the 11 octal digits of a tar header
-_ROOM = 8192  # the OVF stands in front of the disk, whose size it names: it gets a place of fixed size
+ROOM = 8192  # the OVF stands in front of the disk, whose size it names: it gets a place of fixed size
 _END = bytes(2 * BLOCK)
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -103,7 +103,7 @@ def write_ova(source: DiskSource, out: Output, *, name: str, mode: Mode, hardwar
     """Fill ``out`` with an archive of ``source`` and an OVF made up for it; what was written of the VMDK."""
     base = member_name(name)
     ovf_name, disk_name = f"{base}.ovf", f"{base}-disk1.vmdk"
-    disk_at = BLOCK + _ROOM + BLOCK
+    disk_at = BLOCK + ROOM + BLOCK
     out.end = disk_at
     digest = hashlib.sha256()
 
@@ -115,7 +115,7 @@ def write_ova(source: DiskSource, out: Output, *, name: str, mode: Mode, hardwar
     capacity = -(-source.size // BLOCK) * BLOCK
     ovf = make_ovf(
         name[:200], disk_name, file_size=disk.bytes, capacity=capacity, hardware=hardware or Hardware()
-    ).ljust(_ROOM, b"\n")
+    ).ljust(ROOM, b"\n")
     out.write_at(0, tar_header(ovf_name, len(ovf)) + ovf + tar_header(disk_name, disk.bytes))
     sums = manifest({ovf_name: hashlib.sha256(ovf).hexdigest(), disk_name: digest.hexdigest()})
     out.write(
