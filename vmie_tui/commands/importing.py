@@ -18,7 +18,7 @@ from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import BootMode, ImportPlan, LicenseType, Route, VmSource
 from vmie_tui.model.rules import check_machine, check_plan
 from vmie_tui.model.rules.licensing import default_licence
-from vmie_tui.model.rules.override import blocked
+from vmie_tui.model.rules.override import CONTENT, blocked
 from vmie_tui.settings import Profile
 
 
@@ -139,7 +139,8 @@ def preflight(plan: ImportPlan, machine: Machine, forced: Collection[str] = ()) 
         say(f"refused: {_line(machine, finding)}")
     if standing:
         raise ServiceError(ErrorKind.REFUSED, _line(machine, standing[0]))
-    return replace(plan, override=tuple(finding.headline for finding in overridden))
+    seen = tuple(finding.headline for finding in overridden)
+    return replace(plan, override=(*seen, CONTENT) if machine.name in forced else seen)
 
 
 def _line(machine: Machine, finding: Finding) -> str:

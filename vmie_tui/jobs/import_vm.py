@@ -8,6 +8,7 @@ from typing import Any
 
 from vmie_tui import __version__
 from vmie_tui.jobs.context import JobContext
+from vmie_tui.jobs.look_inside import look_inside
 from vmie_tui.jobs.progress import UPLOAD_TO, UploadProgress, import_fraction
 from vmie_tui.jobs.retry import again
 from vmie_tui.jobs.role_trouble import with_causes
@@ -109,6 +110,7 @@ def snapshot(context: JobContext) -> dict[str, Any]:
                 context.store.disk(context.job_id, disk.key, state=StageState.PENDING.value)
         context.say("the machine ran since the last attempt: every disk is read again", message=False, level="warning")
     context.store.remember(context.job_id, moment=moment, snapshot=found, taking=None)
+    again(lambda: look_inside(context, machine), context.control, before=lambda _: context.reconnect())
     return {"snapshot": found}
 
 

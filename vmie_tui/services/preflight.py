@@ -74,6 +74,14 @@ def preflight_machine(
     return _look_frozen(vsphere, machine, on_step)
 
 
+def preflight_frozen(vsphere: VSphere, machine: Machine) -> Preflight:
+    """A machine that is off, or that the caller has frozen by a snapshot since ``machine`` was read.
+
+    Raises ServiceError LOGIN, NETWORK and TLS; what else cannot be read is in ``not_inspected``.
+    """
+    return _look(vsphere, machine, lambda _: None)
+
+
 def _configured(machine: Machine, missed: tuple[NotInspected, ...]) -> Preflight:
     return Preflight(
         machine.path,

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Machine, Power
 
+CONTENT = "whatever is on its disks"  # in a plan's override: the user forced the machine without a look inside
+
 
 @dataclass(frozen=True, slots=True)
 class Blocked:

@@ -1,0 +1,48 @@
+"""The last look before the upload: what AWS would refuse after hours is refused now, in AWS's own words."""
+
+from __future__ import annotations
+
+from vmie_tui.jobs.context import JobContext
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.finding import Severity
+from vmie_tui.model.machine import Machine
+from vmie_tui.model.rules.override import CONTENT, not_overridden
+
+
+def look_inside(context: JobContext, machine: Machine) -> None:
+    """Read what the disks hold, a few MiB of each, by ranges.
+
+    ``machine`` is off, or was read before this job froze it. Raises ServiceError REFUSED for what the conversion is
+    documented to refuse and the user has not overridden; anything else that was found, or that could not be looked
+    at, goes to the job's log.
+    """
+    from vmie_tui.services.preflight import preflight_frozen
+
+    if CONTENT in context.plan.override:
+        return
+    context.say("looking into the disks")
+    try:
+        seen = preflight_frozen(context.vsphere, machine)
+    except ServiceError as error:
+        if error.kind in {ErrorKind.LOGIN, ErrorKind.CANCELLED}:
+            raise
+        context.say(f"the disks could not be looked into: {error}", message=False, level="warning")
+        return
+    for missed in seen.not_inspected:
+        context.say(f"not inspected: {missed.what} ({missed.why})", message=False)
+    blockers = not_overridden(seen.content, context.plan.override)
+    refused = [finding for finding in blockers if finding.prevents]
+    for finding in seen.content:
+        if finding.severity > Severity.INFO and finding not in refused:
+            context.say(f"{finding.headline}. {finding.remedy}".rstrip(". "), message=False, level="warning")
+    if refused:
+        first = refused[0]
+        raise ServiceError(
+            ErrorKind.REFUSED,
+            "; ".join(finding.headline for finding in refused),
+            subject=machine.name,
+            remedy=f"{first.remedy}. To import it as it is: p in the inventory, then start it by typing its name "
+            "(vmie-tui import --force-name)",
+            code=first.fact,
+            detail=f"AWS would say: {first.prevents}",
+        )
