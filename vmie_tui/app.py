@@ -28,6 +28,7 @@ from vmie_tui.screens.base import FrameScreen, problem_of
 from vmie_tui.screens.keys import OrderedKeys
 from vmie_tui.screens.palette import ActionProvider
 from vmie_tui.screens.theme import ANSI_VARIABLES, THEME, VARIABLES
+from vmie_tui.services.vsphere.calm import calm_collector
 from vmie_tui.widgets.frame import Health, Part, Status, TitleBar
 
 if TYPE_CHECKING:
@@ -126,8 +127,6 @@ class VmieApp(OrderedKeys):
 
     @work(thread=True, exclusive=True, group="jobs", exit_on_error=False)
     def _follow_jobs(self) -> None:
-        from vmie_tui.services.vsphere.calm import calm_collector
-
         worker, last = get_current_worker(), None
         while not (worker.is_cancelled or self._closing):
             try:
@@ -185,12 +184,9 @@ class VmieApp(OrderedKeys):
 
     @work(thread=True, exclusive=True, group="aws", exit_on_error=False)
     def _check_aws(self) -> None:
-        from vmie_tui.services.vsphere.calm import calm_collector
-
         try:
             with calm_collector():  # boto3 is imported
-                status = self.backend.aws_status()
-            self.post_message(self.AwsKnown(status))
+                self.post_message(self.AwsKnown(self.backend.aws_status()))
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             self.post_message(self.AwsKnown(None, problem_of(error)))
 
