@@ -9,6 +9,9 @@ from textual.pilot import Pilot
 from tests.tui.driving import press, running, screen_text
 from tests.tui.fake import FSTAB, FakeBackend, company, preflight_of
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.guest import NotInspected
+from vmie_tui.model.machine import Power
+from vmie_tui.model.preflight import Preflight
 from vmie_tui.screens.confirm import ConfirmScreen
 from vmie_tui.screens.inventory import InventoryScreen
 from vmie_tui.screens.report import ReportScreen
@@ -132,6 +135,18 @@ async def test_read_only_makes_no_snapshot() -> None:
     async with running(backend) as pilot:
         await go_to(pilot, "vm-1")
         assert backend.looked == [("web-01", False)]
+
+
+async def test_a_machine_started_since_the_inventory_was_read_is_asked_about_at_the_next_look() -> None:
+    backend = FakeBackend()
+    on = replace(company()[1], power=Power.ON)
+    note = NotInspected("the content of its disks", "the machine is on")
+    backend.preflights["web-02"] = Preflight(on.path, (), (note,), on)
+    async with running(backend) as pilot:
+        await go_to(pilot, "vm-2")
+        assert isinstance(pilot.app.screen, ReportScreen)
+        await press(pilot, "r")
+        assert isinstance(pilot.app.screen, ConfirmScreen)
 
 
 async def test_filter_words_mean_the_verdict() -> None:

@@ -92,7 +92,8 @@ class ReportScreen(FrameScreen):
         """A running machine is frozen by a snapshot first: only after asking."""
         if self._step:
             return
-        machine = self.machine
+        known = self.result
+        machine = known.machine if known is not None and known.machine is not None else self.machine  # the newer one
         if machine.power is not Power.ON:
             self._start(machine, snapshot=False)
         elif self.backend.profile.read_only:
