@@ -9,6 +9,7 @@ import tempfile
 import uuid
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from tests.unit.container_writers import ova, vhd_dynamic, vhd_fixed, vhdx, vmdk
 from tests.unit.disks_images import Sparse, content, disks, needs_qemu
 from vmie_tui.services.disks.containers import open_disk
 from vmie_tui.services.disks.convert import Converted, Format, Request, convert
-from vmie_tui.services.disks.convert_source import no_limit
+from vmie_tui.services.disks.convert_source import no_limit, open_source
 from vmie_tui.services.disks.ova import list_members
 from vmie_tui.services.disks.ova_write import ROOM, Hardware, make_ovf, tar_header
 from vmie_tui.services.disks.source import sha256_of
@@ -101,6 +102,20 @@ def test_flat_disks_and_disks_in_slices(tmp_path: Path) -> None:
     for source in (flat, sliced):
         assert run(source, tmp_path / f"{source.stem}.vhd", Format.VHD_DYNAMIC).disk_sha256 == sha256_of(DISK)
     assert run(flat, tmp_path / "x.raw", Format.RAW, raw=True).capacity == flat.stat().st_size
+
+
+def test_only_the_data_of_a_flat_disk_is_read(tmp_path: Path) -> None:
+    write_sparse(tmp_path / "d-flat.vmdk", Sparse(1 << 40, {1 << 39: content(1, 4096)}))
+    text = tmp_path / "d.vmdk"
+    text.write_text(f'# Disk DescriptorFile\ncreateType="vmfs"\nRW {1 << 31} VMFS "d-flat.vmdk"\n')
+    with ExitStack() as held:
+        found = open_source(text, held, disk=None, raw=False, beside=text, progress=lambda done, total: None)
+        assert sum(length for _, length in found.source.extents()) < 1 << 20
+    done = run(text, tmp_path / "d.vhd", Format.VHD_DYNAMIC, checksums=False)
+    assert done.capacity == 1 << 40
+    assert 4096 <= done.data <= 65536  # the file system's block, or more
+    with open_disk(tmp_path / "d.vhd", no_limit()) as disk:
+        assert disk.read_at(1 << 39, 5000) == content(1, 4096) + bytes(904)
 
 
 def test_holes_stay_holes_and_zeros_become_some(tmp_path: Path) -> None:

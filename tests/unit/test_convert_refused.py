@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from tests.unit.container_writers import Memory, ova, vhd_dynamic, vhdx, vmdk_st
 from tests.unit.disks_images import content, needs_qemu
 from tests.unit.test_convert import names
 from vmie_tui.cli import main
+from vmie_tui.commands.convert import Meter
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, ErrorKind, ServiceError
 from vmie_tui.services.disks import qemu
 from vmie_tui.services.disks.convert import Format, Request, convert
@@ -161,6 +164,25 @@ def test_qcow2_that_reads_other_files_is_refused(tmp_path: Path, raw: Path, caps
     assert "another file" in refused(capsys, outside, tmp_path / "out.raw")
     refused(capsys, broken, tmp_path / "out.raw")
     assert not list(tmp_path.glob(".*"))
+
+
+def test_the_progress_line_is_for_terminals_and_twice_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    clock = iter([0.0, 0.1, 0.5, 0.9, 1.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    for screen, painted in ((Terminal(), 2), (io.StringIO(), 0)):
+        monkeypatch.setattr(sys, "stderr", screen)
+        with Meter() as meter:
+            for done in (1, 50, 60, 100) if painted else ():
+                meter.show(done << 20, 100 << 20)
+        assert screen.getvalue().count("%") == painted
+        if painted:
+            assert "50.0 MB of 100.0 MB" in screen.getvalue()
+            assert screen.getvalue().endswith(" \r")
+            clock = iter([0.0])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -55,12 +55,22 @@ class FlatDisk:
         return bytes(out)
 
     def extents(self) -> Iterator[tuple[int, int]]:
-        """Every extent that has a file."""
-        return ((part.start, part.size) for part in self._parts if part.source is not None)
+        """Of every extent that has a file, what may hold data."""
+        for part in self._parts:
+            if isinstance(part.source, RawFile | VmdkReader):
+                for start, length in part.source.extents():
+                    if start < part.size:
+                        yield part.start + start, min(length, part.size - start)
+            elif part.source is not None:
+                yield part.start, part.size
 
 
-def open_flat(reader: ByteReader, info: DiskInfo, folder: Path | None, budget: Budget, held: ExitStack) -> FlatDisk:
+def open_flat(
+    reader: ByteReader, info: DiskInfo, folder: Path | None, budget: Budget | None, held: ExitStack
+) -> FlatDisk:
     """The disk a descriptor describes; its files must lie in ``folder`` beside it.
+
+    Without a ``budget`` they are read as they are, uncached: for whoever reads all of the disk.
 
     Raises ``DiskFormatError``: INVALID for snapshots' differences, raw device mappings, and extents elsewhere; CORRUPT
     for one without extents.
@@ -88,7 +98,7 @@ def open_flat(reader: ByteReader, info: DiskInfo, folder: Path | None, budget: B
 
 
 def _extent(
-    kind: str, name: str, start: int, size: int, *, folder: Path | None, budget: Budget, held: ExitStack
+    kind: str, name: str, start: int, size: int, *, folder: Path | None, budget: Budget | None, held: ExitStack
 ) -> ByteReader:
     if kind not in {"FLAT", "VMFS", "SPARSE"}:
         raise unsupported(f"its extent {name} is of the kind {kind}")
@@ -105,9 +115,12 @@ def _extent(
             f"the VMDK's extent {name} is not beside its descriptor",
             remedy="Copy all files of the disk into one directory",
         )
-    file = BlockReader(held.enter_context(RawFile(path)), budget)
+    plain = held.enter_context(RawFile(path))
+    file = plain if budget is None else BlockReader(plain, budget)
     if kind == "SPARSE":
         return VmdkReader(file)
     if start + size > file.size:
         raise corrupt(f"the extent {name} has {file.size} bytes, its descriptor says {start + size}")
+    if file is plain and start == 0 and size == file.size:
+        return plain  # which knows its holes
     return Slice(file, start, size)

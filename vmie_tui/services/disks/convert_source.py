@@ -13,12 +13,16 @@ from pathlib import Path
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.disks import qemu
 from vmie_tui.services.disks.containers import OpenDisk, open_disks, open_file
+from vmie_tui.services.disks.containers_flat import open_flat
+from vmie_tui.services.disks.containers_ova import disk_members
+from vmie_tui.services.disks.containers_vhd import VhdReader
+from vmie_tui.services.disks.containers_vhdx import VhdxReader
 from vmie_tui.services.disks.errors import DiskFormatError
 from vmie_tui.services.disks.output import part_name
 from vmie_tui.services.disks.pieces import Progress
 from vmie_tui.services.disks.probe import DiskInfo, probe
-from vmie_tui.services.disks.ranges import Budget
-from vmie_tui.services.disks.source import DiskSource, RawFile
+from vmie_tui.services.disks.ranges import Budget, Slice
+from vmie_tui.services.disks.source import ByteReader, DiskSource, RawFile
 from vmie_tui.services.disks.vmdk_read import VmdkReader
 
 _BY_QEMU = {"qcow2": "qcow2", "vdi": "vdi"}
@@ -59,10 +63,12 @@ def open_source(
         return Opened(file, "raw", path.name)
     disks = open_disks(path, no_limit)
     held.callback(disks[0].close)
-    chosen = disks[_one_of([each.name for each in disks], path, disk)]
-    inside = info.format == "ova"
-    name = chosen.name if inside else path.name
-    return Opened(_direct(chosen, file, path, held, inside=inside), _format(chosen.info), name)
+    number = _one_of([each.name for each in disks], path, disk)
+    if info.format != "ova":
+        return Opened(_direct(disks[0], file, path.parent, held), _format(disks[0].info), path.name)
+    member, chosen = disk_members(file, info.members)[number], disks[number]
+    inside = Slice(file, member.offset, member.size)
+    return Opened(_direct(chosen, inside, None, held), _format(chosen.info), chosen.name)
 
 
 def probe_file(path: Path) -> DiskInfo:
@@ -101,17 +107,20 @@ def _one_of(names: Sequence[str], path: Path, disk: int | None) -> int:
     return (disk or 1) - 1
 
 
-def _direct(chosen: OpenDisk, file: RawFile, path: Path, held: ExitStack, *, inside: bool) -> DiskSource:
-    """The same disk without the small cached reads, where its bytes lie in one file as they are."""
+def _direct(chosen: OpenDisk, image: ByteReader, folder: Path | None, held: ExitStack) -> DiskSource:
+    """The disk that was found good, once more and without the cached reads, which would cost memory and copies."""
     info = chosen.info
-    if inside:
-        return chosen
-    if info.format == "raw":
-        return file
-    if info.format == "vhd" and info.create_type == "fixed":
-        return held.enter_context(RawFile(path, chosen.size))
-    if info.format in {"vmdk-sparse", "vmdk-stream"}:
-        return held.enter_context(VmdkReader(path))
+    match info.format:
+        case "raw" if isinstance(image, RawFile):
+            return image
+        case "vhd" if info.create_type == "fixed" and isinstance(image, RawFile):
+            return held.enter_context(RawFile(image.path, chosen.size))  # which knows its holes
+        case "vhd" | "vhdx":
+            return VhdReader(image) if info.format == "vhd" else VhdxReader(image)
+        case "vmdk-sparse" | "vmdk-stream":
+            return VmdkReader(image)
+        case "vmdk-descriptor":
+            return open_flat(image, info, folder, None, held)
     return chosen
 
 
