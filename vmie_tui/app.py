@@ -22,6 +22,7 @@ from textual.worker import get_current_worker
 
 from vmie_tui.model.errors import EXIT_OK, ErrorKind, Problem
 from vmie_tui.model.job import JobView, WorkerStatus
+from vmie_tui.screens import modes
 from vmie_tui.screens.actions import APP, bindings
 from vmie_tui.screens.backend import AwsStatus, Backend, LiveBackend
 from vmie_tui.screens.base import FrameScreen, problem_of
@@ -39,23 +40,11 @@ POLL_SECONDS = 0.5  # the worker writes progress twice a second
 QUIET_POLL_SECONDS = 2.0  # on other screens, for the worker's count in the status line
 
 
-def _inventory() -> Screen[bool]:
-    from vmie_tui.screens.inventory import InventoryScreen
-
-    return InventoryScreen()
-
-
-def _jobs() -> Screen[bool]:
-    from vmie_tui.screens.jobs import JobsScreen
-
-    return JobsScreen()
-
-
 class VmieApp(OrderedKeys):
     """Give it any `Backend`; ``now`` is the clock (aware times)."""
 
     TITLE = "vmie-tui"
-    MODES: ClassVar[dict[str, str | Callable[[], Screen[bool]]]] = {"inventory": _inventory, "jobs": _jobs}
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[bool]]]] = {"inventory": modes.inventory, "jobs": modes.jobs}
     DEFAULT_MODE = "inventory"
     COMMANDS = {ActionProvider}  # noqa: RUF012 - Textual's own type
     COMMAND_PALETTE_BINDING = "ctrl+p"
@@ -66,6 +55,7 @@ class VmieApp(OrderedKeys):
     status: var[Status] = var(Status)
     jobs: var[tuple[JobView, ...] | None] = var(None)
     jobs_problem: var[Problem | None] = var(None)
+    wanted_job: var[str] = var("")  # just started: the cursor of the jobs goes there once it is read
     preflights: var[dict[str, Preflight]] = var(dict)  # by `machine_key`; what this session has looked into
 
     class JobsRead(Message):

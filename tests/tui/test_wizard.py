@@ -9,8 +9,8 @@ from dataclasses import replace
 from textual.pilot import Pilot
 from textual.widgets import Button, Input
 
-from tests.tui.driving import press, running, screen_text, settle
-from tests.tui.fake import FSTAB, FakeBackend, company, preflight_of
+from tests.tui.driving import press, running, screen_text, settle, until
+from tests.tui.fake import FSTAB, FakeBackend, company, preflight_of, some_jobs
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import BootMode, LicenseType
 from vmie_tui.screens.force import ForceScreen
@@ -304,3 +304,17 @@ async def test_escape_leaves_without_starting() -> None:
         assert isinstance(pilot.app.screen, InventoryScreen)
         assert backend.submitted == []
         assert pilot.app.screen.query_one(MachineTable).marked == {"vm-1"}
+
+
+async def test_the_jobs_cursor_goes_to_what_was_just_started() -> None:
+    old = [replace(view, id=f"old-{number}") for number, view in enumerate(some_jobs())]
+    backend = FakeBackend(jobs=old)
+    async with running(backend) as pilot:
+        await press(pilot, "2", "down", "down", "1")
+        await open_wizard(pilot, "vm-1")
+        await to_review(pilot)
+        backend.job_views = [replace(old[0], id="job-1"), *old]
+        await press(pilot, "enter")
+        screen = pilot.app.screen
+        assert isinstance(screen, JobsScreen)
+        await until(pilot, lambda: screen.table.current is not None and screen.table.current.id == "job-1")

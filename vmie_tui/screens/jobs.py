@@ -77,6 +77,10 @@ class JobsScreen(JobActions):
             empty += paragraph("No job yet. Select VMs in the inventory (1) and press i.", cells, "dim", ((" ", ""),))
         table.empty = tuple(empty)
         table.set_rows(jobs or ())
+        started = next((i for i, job in enumerate(jobs or ()) if job.id == self.vmie.wanted_job), None)
+        if started is not None:
+            self.vmie.wanted_job = ""
+            table.move_to(started)
         if not jobs:
             table.update_size()
             table.refresh()

@@ -51,11 +51,11 @@ class WizardScreen(FrameScreen):
             self.sources, self.found = sources, found
 
     class Submitted(Message):
-        """``refused`` maps a VM's name to the reason."""
+        """``newest``: id of the last job started, "" for none. ``refused`` maps a VM's name to the reason."""
 
-        def __init__(self, started: int, refused: dict[str, str]) -> None:
+        def __init__(self, newest: str, refused: dict[str, str]) -> None:
             super().__init__()
-            self.started, self.refused = started, refused
+            self.newest, self.refused = newest, refused
 
     def __init__(self, draft: Draft) -> None:
         super().__init__()
@@ -217,19 +217,21 @@ class WizardScreen(FrameScreen):
     @work(thread=True, exclusive=True, group="submit", exit_on_error=False)
     def _submit(self, plans: list[ImportPlan]) -> None:
         refused: dict[str, str] = {}
+        newest = ""
         for plan in plans:
             try:
-                self.backend.submit(plan)
+                newest = self.backend.submit(plan)
             except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
                 refused[plan.source.name] = str(problem_of(error))
-        self.post_message(self.Submitted(len(plans) - len(refused), refused))
+        self.post_message(self.Submitted(newest, refused))
 
     @on(Submitted)
     def _submitted(self, event: Submitted) -> None:
         self._starting = False
         for name, reason in event.refused.items():
             self.tell(f"{name} was not started. {reason}", error=True)
-        if event.started:
+        if event.newest:
+            self.vmie.wanted_job = event.newest
             self.vmie.poll_now()
             self.dismiss(True)
         else:

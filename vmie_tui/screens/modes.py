@@ -1,0 +1,20 @@
+"""The screens of the modes, each imported when its mode is first entered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+
+
+def inventory() -> Screen[bool]:
+    from vmie_tui.screens.inventory import InventoryScreen
+
+    return InventoryScreen()
+
+
+def jobs() -> Screen[bool]:
+    from vmie_tui.screens.jobs import JobsScreen
+
+    return JobsScreen()
