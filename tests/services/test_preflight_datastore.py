@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.vsphere_helpers import log_in, named, simulator
+from tests.services.vsphere_helpers import named, simulator
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Severity
 from vmie_tui.services.disks.containers import open_raw
@@ -24,12 +24,6 @@ from vmie_tui.simulators.vcenter.server import VCenterSimulator
 def vcenter(tls: TlsFiles, tmp_path: Path) -> Iterator[VCenterSimulator]:
     with simulator(tmp_path / "vcenter", tls) as running:
         yield running
-
-
-@pytest.fixture
-def vsphere(vcenter: VCenterSimulator) -> Iterator[VSphere]:
-    with log_in(vcenter) as session:
-        yield session
 
 
 def found_in(source: DatastoreFile) -> set[str]:

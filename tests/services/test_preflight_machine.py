@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.vsphere_helpers import log_in, named, simulator
+from tests.services.vsphere_helpers import named, simulator
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.preflight import SNAPSHOT, preflight_machine
 from vmie_tui.services.vsphere.session import VSphere
@@ -21,12 +21,6 @@ from vmie_tui.simulators.vcenter.server import VCenterSimulator
 def vcenter(tls: TlsFiles, tmp_path: Path) -> Iterator[VCenterSimulator]:
     with simulator(tmp_path / "vcenter", tls) as running:
         yield running
-
-
-@pytest.fixture
-def vsphere(vcenter: VCenterSimulator) -> Iterator[VSphere]:
-    with log_in(vcenter) as session:
-        yield session
 
 
 def test_a_machine_that_is_off(vsphere: VSphere) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -32,6 +33,32 @@ class Node(Protocol):
     def child(self, name: str) -> Node | None: ...
     def names(self) -> tuple[str, ...]: ...
     def read(self, offset: int, length: int) -> bytes: ...
+
+
+class NumberedNode(ABC):
+    """What the nodes of file systems share whose directories list (name, inode number)."""
+
+    @abstractmethod
+    def _entries(self) -> Iterator[tuple[bytes, int]]: ...
+    @abstractmethod
+    def _numbered(self, number: int) -> Node: ...
+
+    def child(self, name: str) -> Node | None:
+        """The entry of this name in a directory."""
+        wanted = name.encode("utf-8", "surrogateescape")
+        for found, number in self._entries():
+            if found == wanted:
+                return self._numbered(number)
+        return None
+
+    def names(self) -> tuple[str, ...]:
+        """The names in a directory, in its order."""
+        found = []
+        for name, _ in self._entries():
+            found.append(name.decode("utf-8", "replace"))
+            if len(found) > MAX_NAMES:
+                raise DamagedError(f"a directory of more than {MAX_NAMES} entries")
+        return tuple(found)
 
 
 class FileSystem:

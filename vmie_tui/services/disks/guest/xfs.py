@@ -10,7 +10,7 @@ import struct
 import uuid
 from collections.abc import Iterator
 
-from vmie_tui.services.disks.guest.filesystems import MAX_FILE, MAX_NAMES, FileSystem, Kind, Run, read_runs
+from vmie_tui.services.disks.guest.filesystems import MAX_FILE, FileSystem, Kind, NumberedNode, Run, read_runs
 from vmie_tui.services.disks.guest.xfs_log import log_is_clean
 from vmie_tui.services.disks.guest.yal import DamagedError, parsing
 from vmie_tui.services.disks.source import ByteReader
@@ -77,7 +77,7 @@ class Xfs(FileSystem):
         raise AssertionError
 
 
-class XfsNode:
+class XfsNode(NumberedNode):
     """A file, directory or link of an XFS file system."""
 
     def __init__(self, system: Xfs, inode: bytes) -> None:
@@ -105,22 +105,8 @@ class XfsNode:
             return raw[:length].decode("utf-8", "replace")
         raise AssertionError
 
-    def child(self, name: str) -> XfsNode | None:
-        """The entry of this name in a directory."""
-        wanted = name.encode("utf-8", "surrogateescape")
-        for found, number in self._entries():
-            if found == wanted:
-                return self._system.node(number)
-        return None
-
-    def names(self) -> tuple[str, ...]:
-        """The names in a directory, in its order."""
-        found = []
-        for name, _ in self._entries():
-            found.append(name.decode("utf-8", "replace"))
-            if len(found) > MAX_NAMES:
-                raise DamagedError(f"a directory of more than {MAX_NAMES} entries")
-        return tuple(found)
+    def _numbered(self, number: int) -> XfsNode:
+        return self._system.node(number)
 
     def read(self, offset: int, length: int) -> bytes:
         """Some of the content, fewer bytes only at the end."""
