@@ -110,7 +110,7 @@ def snapshot(context: JobContext) -> dict[str, Any]:
                 context.store.disk(context.job_id, disk.key, state=StageState.PENDING.value)
         context.say("the machine ran since the last attempt: every disk is read again", message=False, level="warning")
     context.store.remember(context.job_id, moment=moment, snapshot=found, taking=None)
-    again(lambda: look_inside(context, machine), context.control, before=lambda _: context.reconnect())
+    look_inside(context, machine)
     return {"snapshot": found}
 
 

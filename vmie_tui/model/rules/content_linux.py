@@ -11,7 +11,7 @@ from vmie_tui.model import facts
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.guest import Kernel, LinuxFacts, Presence
 from vmie_tui.model.rules import matrix
-from vmie_tui.model.rules.listed import kernel_listed
+from vmie_tui.model.rules.listed import check_kernel, kernel_listed
 from vmie_tui.model.rules.systems import Coverage, System, from_os_release
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
@@ -82,13 +82,8 @@ def _deprecated(product: str, release: str) -> str:
 def _kernel_versions(linux: LinuxFacts, system: System) -> Iterator[Finding]:
     kernels = linux.kernels or ()
     strange = [kernel.version for kernel in kernels if kernel_listed(system, kernel.version) is False]
-    listed = dict.fromkeys(kernel.replace("+", " ").strip() for row in system.rows for kernel in row.kernels)
     if kernels and len(strange) == len(kernels):
-        yield Finding(
-            B, f"its kernel {strange[0]} is not a listed one", linux.os_name, f"Listed are {', '.join(listed)}",
-            facts.error("E27")["message"], "Install and boot the distribution's default kernel", "F376",
-            "unsupported-kernel",
-        )  # fmt: skip
+        yield from check_kernel(system, strange[0], linux.os_name)
     elif strange:
         yield Finding(
             I, f"of its kernels {', '.join(strange)} are not listed", linux.os_name, "Another one that is installed is",

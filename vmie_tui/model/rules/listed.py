@@ -219,13 +219,14 @@ def _begins(release: str, start: str) -> bool:
 def check_kernel(system: System, release: str, subject: str = "") -> Iterator[Finding]:
     """A kernel outside the list: the import ends with "Unsupported kernel version"."""
     if kernel_listed(system, release) is False:
-        wanted = ", ".join(dict.fromkeys(kernel.replace("+", " ") for row in system.rows for kernel in row.kernels))
+        listed = dict.fromkeys(kernel.replace("+", " ").strip() for row in system.rows for kernel in row.kernels)
         yield Finding(
             B,
-            f"kernel {release} is not listed for {system.name}",
+            f"its kernel {release} is not a listed one",
             subject or system.name,
-            f"Listed: {wanted.strip()}",
+            f"Listed are {', '.join(listed)}",
             str(facts.error(BAD_KERNEL)["message"]),
-            "Boot the distribution's default kernel",
-            "F075",
+            "Install and boot the distribution's default kernel",
+            "F376",
+            "unsupported-kernel",
         )

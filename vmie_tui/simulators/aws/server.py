@@ -134,7 +134,3 @@ class AwsSimulator:
             self.s3.make_bucket(bucket, self.region)
         if role:
             accounts.add_role(self.account, role, bucket or "*")
-
-    def snapshot_path(self, snapshot_id: str) -> Path:
-        """The raw content of an imported snapshot on this machine (for proofs)."""
-        return self.snapshots.data_path(snapshot_id)

@@ -35,11 +35,8 @@ class Xfs(FileSystem):
             raise DamagedError("the XFS superblock is cut short")
         self.source = source
         (self.block,), (self._root_inode,) = struct.unpack_from(">I", block, 4), struct.unpack_from(">Q", block, 56)
-        (self._group_blocks, self._groups), (version,) = (
-            struct.unpack_from(">II", block, 84),
-            struct.unpack_from(">H", block, 100),
-        )
-        self.inode_size, self._per_block = struct.unpack_from(">HH", block, 104)
+        (self._group_blocks,), (version,) = struct.unpack_from(">I", block, 84), struct.unpack_from(">H", block, 100)
+        (self.inode_size,) = struct.unpack_from(">H", block, 104)
         self._per_block_bits, self._group_bits = block[123], block[124]
         self.folder_block = self.block << min(block[192], 8)
         self.uuid = str(uuid.UUID(bytes=block[32:48]))
