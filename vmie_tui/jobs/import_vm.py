@@ -57,7 +57,7 @@ def check(context: JobContext) -> dict[str, Any]:
 def _machine(context: JobContext) -> Machine:
     from vmie_tui.services.vsphere.inventory import find_machine
 
-    return find_machine(context.vsphere, context.plan.source)
+    return find_machine(context.vsphere, context.plan.vm)
 
 
 def _check_aws(context: JobContext) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 
 from vmie_tui.jobs import schema
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
-from vmie_tui.model.job import DiskProgress, JobView, LogLine, Stage, StageState, StageView
+from vmie_tui.model.job import DiskProgress, JobView, LogLine, Stage, StageState, StageView, import_stages
 from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.task import JobState, may_become
 
@@ -117,14 +117,14 @@ class Store:
             "created": now,
             "updated": now,
             "message": "waiting for the worker",
-            "source": f"{plan.source.vcenter}/{plan.source.name}",
+            "source": plan.source.where,
             "target": f"s3://{plan.bucket}/{plan.prefix} in {plan.region}",
             "plan": plan.to_json(),
             "ledger": {"client_token": secrets.token_hex(16)},
         }
         pending = [
             {"job_id": job_id, "stage": stage.value, "ordinal": number, "state": StageState.PENDING.value}
-            for number, stage in enumerate(Stage)
+            for number, stage in enumerate(import_stages(plan))
         ]
         with self._begin() as connection:
             connection.execute(schema.jobs.insert().values(row))

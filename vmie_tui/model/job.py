@@ -8,17 +8,38 @@ from enum import StrEnum
 from typing import Any
 
 from vmie_tui.model.errors import Problem
+from vmie_tui.model.plan import ImportPlan, Route, VmSource
 from vmie_tui.model.task import JobState
 
 
 class Stage(StrEnum):
-    """Stages of an import, in their order."""
+    """Stages of a job, in their order; a job has those of its kind and route."""
 
-    CHECK = "check"  # role, bucket, Region, VM still there
+    CHECK = "check"  # role, bucket, Region, source still there
     SNAPSHOT = "snapshot"  # a running VM is frozen first
-    UPLOAD = "upload"  # export lease to S3, one transfer per disk
-    IMPORT = "import"  # AWS converts
+    UPLOAD = "upload"  # to S3 or EBS, one transfer per disk
+    IMPORT = "import"  # AWS converts, or reads the disks
+    REGISTER = "register"  # an AMI, or volumes, of the snapshots
+    EXPORT = "export"  # AWS writes the disk or OVA
+    DOWNLOAD = "download"
+    DEPLOY = "deploy"  # back into vCenter
+    LAUNCH = "launch"  # a test instance of the AMI
     FINISH = "finish"  # tags and clean-up
+
+
+def import_stages(plan: ImportPlan) -> tuple[Stage, ...]:
+    """The stages an import by this plan goes through."""
+    made = plan.route is Route.UNMODIFIED or (plan.route is Route.SNAPSHOT and plan.volumes is not None)
+    wanted = {
+        Stage.SNAPSHOT: isinstance(plan.source, VmSource),
+        Stage.UPLOAD: plan.moves_bytes,
+        Stage.IMPORT: plan.aws_reads,
+        Stage.REGISTER: made,
+        Stage.LAUNCH: plan.test_launch is not None,
+        Stage.CHECK: True,
+        Stage.FINISH: True,
+    }
+    return tuple(stage for stage in Stage if wanted.get(stage))
 
 
 class StageState(StrEnum):

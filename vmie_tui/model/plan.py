@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 
 class Route(StrEnum):
@@ -38,26 +38,129 @@ class BootMode(StrEnum):
     UEFI = "uefi"
 
 
+class Via(StrEnum):
+    """How the bytes of an unmodified or snapshot import become EBS snapshots."""
+
+    S3 = "s3"  # an object in S3, then ImportSnapshot
+    EBS = "ebs"  # blocks through EBS direct: no bucket, no service role
+
+
 @dataclass(frozen=True, slots=True)
 class VmSource:
     """A virtual machine in vCenter, named so that it can be found again after a restart."""
 
+    KIND: ClassVar[str] = "vm"
     vcenter: str
     moid: str
     name: str
     instance_uuid: str = ""
 
+    @property
+    def where(self) -> str:
+        """Where it lies, in the words a user would give."""
+        return f"{self.vcenter}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """Disk images on this machine, the boot disk first; absolute paths. An OVA or OVF stands for all of its disks.
+
+    ``raw``: take the file as RAW, whatever it looks like.
+    """
+
+    KIND: ClassVar[str] = "file"
+    name: str
+    paths: tuple[str, ...]
+    raw: bool = False
+
+    @property
+    def where(self) -> str:
+        return ", ".join(self.paths)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectSource:
+    """Disk images that lie in S3, the boot disk first; an OVA stands for all of its disks.
+
+    ``format``: of the objects, as ImportImage names it; empty: to be found out by a look at them.
+    """
+
+    KIND: ClassVar[str] = "object"
+    name: str
+    bucket: str
+    keys: tuple[str, ...]
+    format: str = ""
+
+    @property
+    def where(self) -> str:
+        return ", ".join(f"s3://{self.bucket}/{key}" for key in self.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotSource:
+    """EBS snapshots of the plan's Region, the boot disk's first."""
+
+    KIND: ClassVar[str] = "snapshot"
+    name: str
+    snapshot_ids: tuple[str, ...]
+
+    @property
+    def where(self) -> str:
+        return ", ".join(self.snapshot_ids)
+
+
+Source = VmSource | FileSource | ObjectSource | SnapshotSource
+_SOURCES: dict[str, type[Source]] = {kind.KIND: kind for kind in (VmSource, FileSource, ObjectSource, SnapshotSource)}
+
+
+@dataclass(frozen=True, slots=True)
+class Volumes:
+    """What a snapshot import makes of its snapshots: EBS volumes, attached to an instance when one is named."""
+
+    availability_zone: str
+    volume_type: str = "gp3"
+    instance_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyInstance:
+    """What ImportInstance wants to know of the instance; with ``volume_only`` it is ImportVolume instead."""
+
+    instance_type: str = ""
+    availability_zone: str = ""
+    subnet_id: str = ""
+    volume_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TestLaunch:
+    """An instance of the finished AMI, to see that it boots. Empty texts: chosen by the VM's size, the default VPC's.
+
+    ``isolated``: in a security group of its own that lets nothing in or out.
+    """
+
+    __test__: ClassVar[bool] = False  # no test class, whatever pytest thinks of its name
+    instance_type: str = ""
+    subnet_id: str = ""
+    key_name: str = ""
+    isolated: bool = True
+
 
 @dataclass(frozen=True, slots=True)
 class ImportPlan:
-    """One virtual machine's way into EC2. ``profile`` names the settings profile to connect with."""
+    """One machine's way into EC2. ``profile`` names the settings profile to connect with.
+
+    ``architecture``, ``ena`` and ``root_device`` are for RegisterImage alone, where nobody else finds them out.
+    ``clean_up``: delete the objects in S3 once the import is done; never those the user gave as the source.
+    """
 
     profile: str
-    source: VmSource
+    source: Source
     region: str
     bucket: str
     route: Route = Route.IMAGE
     upload_format: UploadFormat = UploadFormat.VMDK
+    via: Via = Via.S3
     license_type: LicenseType | None = None
     usage_operation: str | None = None
     prefix: str = ""
@@ -71,20 +174,70 @@ class ImportPlan:
     kms_key_id: str | None = None
     quiesce: bool = True
     override: tuple[str, ...] = ()  # headlines of the blockers that the user has seen and wants ignored
+    architecture: str = "x86_64"
+    ena: bool = True
+    root_device: str = "/dev/sda1"
+    volumes: Volumes | None = None
+    legacy: LegacyInstance | None = None
+    copy_to: tuple[str, ...] = ()  # Regions the AMI is copied to
+    test_launch: TestLaunch | None = None
+    clean_up: bool = False
+
+    @property
+    def vm(self) -> VmSource:
+        """The source, which must be a virtual machine in vCenter."""
+        if not isinstance(self.source, VmSource):
+            raise TypeError(f"{self.source.name} is no virtual machine in vCenter")
+        return self.source
+
+    @property
+    def direct(self) -> bool:
+        """Whether the bytes go through EBS direct rather than S3."""
+        either_way = self.route in {Route.UNMODIFIED, Route.SNAPSHOT}
+        return self.route is Route.IMAGE_DIRECT or (either_way and self.via is Via.EBS)
+
+    @property
+    def moves_bytes(self) -> bool:
+        """Whether disks pass through this machine: not when they are in AWS already, in the shape the route needs."""
+        if isinstance(self.source, SnapshotSource):
+            return False
+        return not isinstance(self.source, ObjectSource) or self.direct or self.route is Route.INSTANCE
+
+    @property
+    def aws_reads(self) -> bool:
+        """Whether an import task of AWS is waited for, rather than snapshots taken as they are."""
+        if self.route in {Route.IMAGE, Route.IMAGE_DIRECT, Route.INSTANCE}:
+            return True
+        return not self.direct and not isinstance(self.source, SnapshotSource)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        data = asdict(self)
+        data["source"]["kind"] = self.source.KIND
+        return data
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ImportPlan:
         """Inverse of `to_json`; raises KeyError, TypeError or ValueError for what is no plan."""
         license_type, boot_mode = data.get("license_type"), data.get("boot_mode")
+        volumes, legacy, launch = data.get("volumes"), data.get("legacy"), data.get("test_launch")
         parsed = {
-            "source": VmSource(**data["source"]),
+            "source": _source(data["source"]),
             "route": Route(data["route"]),
             "upload_format": UploadFormat(data["upload_format"]),
+            "via": Via(data.get("via", Via.S3)),
             "license_type": LicenseType(license_type) if license_type else None,
             "boot_mode": BootMode(boot_mode) if boot_mode else None,
             "override": tuple(data.get("override", ())),
+            "volumes": Volumes(**volumes) if volumes else None,
+            "legacy": LegacyInstance(**legacy) if legacy else None,
+            "copy_to": tuple(data.get("copy_to", ())),
+            "test_launch": TestLaunch(**launch) if launch else None,
         }
         return cls(**{**data, **parsed})
+
+
+def _source(data: dict[str, Any]) -> Source:
+    kind: Any = _SOURCES[data.get("kind", VmSource.KIND)]
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if key != "kind"}
+    source: Source = kind(**values)
+    return source

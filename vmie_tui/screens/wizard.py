@@ -202,7 +202,7 @@ class WizardScreen(FrameScreen):
         self._starting = True
         self.query_one("#start", Button).disabled = True
         plans = self.draft.plans()
-        self._submit([replace(plan, override=override.get(plan.source.moid, ())) for plan in plans])
+        self._submit([replace(plan, override=override.get(plan.vm.moid, ())) for plan in plans])
 
     def action_report(self) -> None:
         """The preflight of the machines, read from their disks."""
