@@ -10,7 +10,7 @@ import pytest
 from tests.helpers import wait_until
 from tests.services.aws_world import BUCKET, PART, Control, Source, content, store_for, world
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
-from vmie_tui.services.aws import parts
+from vmie_tui.services.aws import sending
 from vmie_tui.services.aws.buffers import BufferBudget
 from vmie_tui.services.aws.multipart import crc_of, crc_text
 from vmie_tui.services.aws.objects import Encryption, UploadRequest
@@ -29,7 +29,7 @@ def shared(tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture
 def aws(shared: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(parts, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(sending, "FIRST_WAIT", 0.01)
     simulator, _ = shared
     simulator.faults.clear()
     simulator.stats.reset()
@@ -103,7 +103,7 @@ def test_passing_trouble_is_ridden_out(aws: World, fault: Fault) -> None:
 
 def test_trouble_that_stays_ends_the_upload_with_its_name(aws: World, monkeypatch: pytest.MonkeyPatch) -> None:
     simulator, session = aws
-    monkeypatch.setattr(parts, "PART_ATTEMPTS", 3)
+    monkeypatch.setattr(sending, "ATTEMPTS", 3)
     simulator.faults.add(Fault("UploadPart", times=None, code="SlowDown", message="Reduce", status=503))
     budget, data = BufferBudget(4 * PART), content(PART * 6)
     with pytest.raises(ServiceError) as caught:

@@ -90,6 +90,7 @@ _BY_CODE: dict[str, Verdict] = {
             "BandwidthLimitExceeded",
             "EC2ThrottledException",
             "PriorRequestNotComplete",
+            "ConcurrentLimitExceededException",
         ),
         _SLOW,
     ),

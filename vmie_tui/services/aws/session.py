@@ -30,6 +30,9 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 READS = ("Describe", "Get", "Head", "List")
 
 PARTS = "s3-parts"  # S3 without retries of its own: the uploader waits between attempts, and can be stopped then
+BLOCKS = "ebs-blocks"  # EBS direct, likewise, for as many blocks under way as several disks have
+_NO_RETRIES = {PARTS: "s3", BLOCKS: "ebs"}
+BLOCK_CONNECTIONS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ class Aws:
             return self._clients[wanted]
 
     def _make(self, service: str, region: str) -> Any:
-        settings, name = self.settings, "s3" if service == PARTS else service
+        settings, name = self.settings, _NO_RETRIES.get(service, service)
         with aws_call(f"open a session for {name}", region):
             client = self._session.client(
                 name,
@@ -127,7 +130,7 @@ def _ahead_of(stamp: str) -> float:
 
 def client_config(service: str, endpoint_url: str | None) -> Config:
     """Retries in one layer only, timeouts per read, a pool for parallel parts, bodies signed by their checksum."""
-    attempts, mode = (1, "standard") if service == PARTS else (ATTEMPTS, "standard")
+    attempts, mode = (1, "standard") if service in _NO_RETRIES else (ATTEMPTS, "standard")
     if service in {"ec2", "ebs"}:
         mode = "adaptive"  # their limits are per account and second: slow down, do not only retry
     s3: dict[str, Any] = {"addressing_style": "path" if endpoint_url else "auto"}
@@ -137,8 +140,8 @@ def client_config(service: str, endpoint_url: str | None) -> Config:
     options: dict[str, Any] = {
         "retries": {"mode": mode, "total_max_attempts": attempts},
         "connect_timeout": CONNECT_SECONDS,
-        "read_timeout": BLOCK_READ_SECONDS if service == "ebs" else READ_SECONDS,
-        "max_pool_connections": CONNECTIONS,
+        "read_timeout": BLOCK_READ_SECONDS if service in {"ebs", BLOCKS} else READ_SECONDS,
+        "max_pool_connections": BLOCK_CONNECTIONS if service == BLOCKS else CONNECTIONS,
         "tcp_keepalive": True,
         "user_agent_extra": f"vmie-tui/{__version__}",
         "s3": s3,

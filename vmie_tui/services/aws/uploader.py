@@ -19,7 +19,8 @@ from vmie_tui.services.aws.multipart import (
     crc_text,
     part_size_of,
 )
-from vmie_tui.services.aws.parts import POLL_SECONDS, OutgoingPart, PartSender
+from vmie_tui.services.aws.parts import OutgoingPart, PartSender
+from vmie_tui.services.aws.sending import POLL_SECONDS
 
 FILL_STEP = 1 << 20  # bytes asked of the source at once; between two steps the control is asked whether to stop
 
