@@ -96,7 +96,7 @@ class ExportPlan:
 
     @property
     def key_prefix(self) -> str:
-        """The prefix as it is sent: AWS puts nothing between it and the task's id, so a folder needs its slash (D27)."""
+        """The prefix as it is sent: AWS adds nothing between it and the task's id, a folder needs its slash (D27)."""
         return f"{self.prefix.strip('/')}/" if self.prefix.strip("/") else ""
 
     @property
