@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
 
+from vmie_tui.jobs.context import AwsSessions, Runtime
+from vmie_tui.jobs.control import Controls, JobControl
+from vmie_tui.jobs.import_context import ImportContext
 from vmie_tui.jobs.schema import private_dir
 from vmie_tui.jobs.settle import cancel
 from vmie_tui.jobs.store import Store
@@ -15,9 +19,10 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import DiskProgress
 from vmie_tui.model.plan import ImportPlan, VmSource
 from vmie_tui.model.task import JobState
+from vmie_tui.settings import Settings
 
 
-def test_a_job_is_cancelled_though_cleaning_up_has_a_bug(tmp_path: Path) -> None:
+def test_a_job_is_cancelled_though_cleaning_up_has_a_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path / "state")
     job_id = store.create(ImportPlan("demo", VmSource("vc", "vm-1", "web-01", "uuid"), "eu-west-1", "bucket"))
     store.set_disks(job_id, [DiskProgress(2000, "Hard disk 1", 1 << 20, s3_key="web-01/disk-1.vmdk")])
@@ -26,14 +31,11 @@ def test_a_job_is_cancelled_though_cleaning_up_has_a_bug(tmp_path: Path) -> None
     def broken(*_: Any) -> NoReturn:
         raise KeyError("Uploads")
 
-    context: Any = SimpleNamespace(
-        store=store,
-        job_id=job_id,
-        plan=store.record(job_id).plan,
-        objects=SimpleNamespace(abort=broken),
-        settings=SimpleNamespace(log_dir=tmp_path / "log"),
-        record=store.record(job_id),
+    runtime = Runtime(
+        Settings(tmp_path, tmp_path, tmp_path / "c", {}, ""), store, Controls(), AwsSessions(), threading.Event()
     )
+    context = ImportContext(runtime, job_id, JobControl())
+    monkeypatch.setattr(ImportContext, "objects", SimpleNamespace(abort=broken))
     cancel(context)
     assert store.record(job_id).state is JobState.CANCELLED
     said = "\n".join(line.text for line in store.lines(job_id, 10))

@@ -260,3 +260,16 @@ def test_only_safe_errors_are_tried_again(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(ServiceError):
         again(lambda: work(safe=True), JobControl(), tries=4)
     assert len(tries) == 5
+
+
+def test_a_database_of_an_earlier_version_gets_the_new_columns(store: Store, tmp_path: Path) -> None:
+    job_id = store.create(plan())
+    store.set_disks(job_id, [DiskProgress(2000, "Hard disk 1", 10)])
+    with store.begin() as connection:
+        for column in ("samples", "ledger", "host_sha256"):
+            connection.execute(sa.text(f"ALTER TABLE vmie_job_disks DROP COLUMN {column}"))
+    store.close()
+    again = Store(tmp_path / "state")
+    again.disk(job_id, 2000, samples={3: "ff"})
+    (disk,) = again.disks(job_id)
+    assert (disk.samples, disk.ledger, disk.host_sha256) == ({3: "ff"}, {}, "")

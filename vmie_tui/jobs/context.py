@@ -1,23 +1,23 @@
-"""What a job's steps work with: its plan and wish, the store, and connections made when first needed."""
+"""What the steps of any job work with: its plan and wish, the store, and connections made when first needed."""
 
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from vmie_tui import settings as settings_module
 from vmie_tui.jobs.control import Controls, JobControl
+from vmie_tui.jobs.kinds import JobPlan
 from vmie_tui.jobs.store import JobRecord, Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.plan import ImportPlan
 from vmie_tui.settings import AwsSettings, Profile, Settings
 
 if TYPE_CHECKING:
-    from vmie_tui.services.aws.objects import ObjectStore
     from vmie_tui.services.aws.session import Aws
-    from vmie_tui.services.aws.vmimport import VmImport
     from vmie_tui.services.vsphere.session import VSphere
 
 
@@ -54,8 +54,13 @@ class Runtime:
     stopping: threading.Event  # the process is about to end; what it does now must not be taken for a job's end
 
 
-class JobContext:
-    """One job in one phase. Use as a context manager: the vCenter session is logged out at the end."""
+Undo = tuple[str, Callable[[], object]]  # what there is to take away, in words for the log, and how
+
+
+class JobContext(ABC):
+    """One job in one phase; each kind has its own. Use as a context manager: at the end vCenter is logged out of."""
+
+    plan: JobPlan
 
     def __init__(self, runtime: Runtime, job_id: str, control: JobControl) -> None:
         self.job_id, self.control = job_id, control
@@ -64,7 +69,15 @@ class JobContext:
         self._lock = threading.RLock()
         self._profile: Profile | None = None
         self._vsphere: VSphere | None = None
-        self.plan: ImportPlan = self.store.record(job_id).plan
+        self.plan = self.store.record(job_id).plan
+
+    @abstractmethod
+    def undo(self) -> Iterator[Undo]:
+        """All that a cancelled job must take away again, in this order; each is tried though another failed."""
+
+    @abstractmethod
+    def let_go(self) -> Iterator[Undo]:
+        """What a job that failed gives back at once: it may be resumed, so what was moved stays."""
 
     @property
     def record(self) -> JobRecord:
@@ -121,18 +134,6 @@ class JobContext:
         self.reconnect()
         if self._profile is not None:
             self._sessions.forget(self._profile.aws)
-
-    @property
-    def objects(self) -> ObjectStore:
-        from vmie_tui.services.aws.objects import ObjectStore
-
-        return ObjectStore(self.aws, self.plan.region)
-
-    @property
-    def vm_import(self) -> VmImport:
-        from vmie_tui.services.aws.vmimport import VmImport
-
-        return VmImport(self.aws, self.plan.region)
 
     def __enter__(self) -> Self:
         return self

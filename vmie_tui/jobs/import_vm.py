@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from vmie_tui import __version__
-from vmie_tui.jobs.context import JobContext
+from vmie_tui.jobs.import_context import ImportContext
 from vmie_tui.jobs.look_inside import look_inside
 from vmie_tui.jobs.progress import UPLOAD_TO, UploadProgress, import_fraction
 from vmie_tui.jobs.retry import again
@@ -27,7 +27,7 @@ SNAPSHOT_NOTE = "Made by vmie-tui to export a running machine; removed when the 
 TAG_SOURCE, TAG_JOB, TAG_VERSION = "vmie-tui:source-vm", "vmie-tui:job", "vmie-tui:version"
 
 
-def check(context: JobContext) -> dict[str, Any]:
+def check(context: ImportContext) -> dict[str, Any]:
     """Everything that can be refused before a byte moves; records the disks. Returns the ESXi host to pace by."""
     plan = context.plan
     context.store.stage(context.job_id, Stage.CHECK, StageState.RUNNING)
@@ -54,20 +54,20 @@ def check(context: JobContext) -> dict[str, Any]:
     return {"host": machine.host or "unknown"}
 
 
-def _machine(context: JobContext) -> Machine:
+def _machine(context: ImportContext) -> Machine:
     from vmie_tui.services.vsphere.inventory import find_machine
 
     return find_machine(context.vsphere, context.plan.vm)
 
 
-def _check_aws(context: JobContext) -> None:
+def _check_aws(context: ImportContext) -> None:
     from vmie_tui.services.aws.roles import check_role
 
     context.objects.check_bucket(context.plan.bucket)
     check_role(context.aws, context.plan.role_name, context.plan.bucket)
 
 
-def _refuse_blockers(context: JobContext, findings: tuple[Finding, ...], machine: Machine) -> None:
+def _refuse_blockers(context: ImportContext, findings: tuple[Finding, ...], machine: Machine) -> None:
     """Blockers stop the job, but for those the user has seen and overridden, which are written down in its log."""
     for words in context.plan.override:
         context.say(f"forced by the user: {words}", message=False, level="warning")
@@ -89,7 +89,7 @@ def _exportable(machine: Machine) -> None:
         raise ServiceError(ErrorKind.CONFLICT, why.what, subject=machine.name, remedy=why.remedy)
 
 
-def snapshot(context: JobContext) -> dict[str, Any]:
+def snapshot(context: ImportContext) -> dict[str, Any]:
     """Freeze a running machine. Returns ``{"snapshot": moid or None}`` and forgets disks of another moment."""
     from vmie_tui.services.vsphere.inventory import read_machine
 
@@ -114,7 +114,7 @@ def snapshot(context: JobContext) -> dict[str, Any]:
     return {"snapshot": found}
 
 
-def _own_snapshot(context: JobContext, moid: str) -> str:
+def _own_snapshot(context: ImportContext, moid: str) -> str:
     from vmie_tui.services.vsphere.snapshot import create_snapshot, find_snapshot
 
     name = snapshot_name(context.job_id)
@@ -134,7 +134,7 @@ def snapshot_name(job_id: str) -> str:
     return f"vmie-tui {job_id}"
 
 
-def remove_snapshot(context: JobContext) -> bool:
+def remove_snapshot(context: ImportContext) -> bool:
     """Remove this job's own snapshot, never its children; False when there was none."""
     from vmie_tui.services.vsphere.snapshot import find_snapshot
     from vmie_tui.services.vsphere.snapshot import remove_snapshot as remove
@@ -154,7 +154,7 @@ def remove_snapshot(context: JobContext) -> bool:
 class Upload:
     """The transfer of a machine's disks within one phase: `prepare`, then `move` for each disk, then `close`."""
 
-    def __init__(self, context: JobContext, snapshot_moid: str | None) -> None:
+    def __init__(self, context: ImportContext, snapshot_moid: str | None) -> None:
         self.context = context
         self.progress = UploadProgress(context.store, context.job_id)
         self.holder = LeaseHolder(context, context.record.ledger["moid"], snapshot_moid)
@@ -190,7 +190,7 @@ class Upload:
         context.store.update(context.job_id, rate=0.0, eta=None, fraction=UPLOAD_TO)
 
 
-def start_import(context: JobContext) -> dict[str, Any]:
+def start_import(context: ImportContext) -> dict[str, Any]:
     """Ask AWS for the conversion; asking twice gives the same task. Returns ``{"task": id}``."""
     from vmie_tui.services.aws.vmimport import ImageRequest
 
@@ -222,7 +222,7 @@ def start_import(context: JobContext) -> dict[str, Any]:
     return {"task": task.id}
 
 
-def task_to_cancel(context: JobContext) -> str:
+def task_to_cancel(context: ImportContext) -> str:
     """The id of this job's import task that may still go on, else ""; one a killed worker never saw goes by its tag."""
     record = context.record
     if record.image_id or record.task_id or not record.ledger.get("asked"):
@@ -231,7 +231,7 @@ def task_to_cancel(context: JobContext) -> str:
     return next((task.id for task in tasks if task.tags.get(TAG_JOB) == context.job_id and not task.terminal), "")
 
 
-def watch(context: JobContext, task_id: str) -> dict[str, Any]:
+def watch(context: ImportContext, task_id: str) -> dict[str, Any]:
     """Wait for the task's end. Returns ``{"image": id, "snapshots": [...]}``; raises ServiceError REMOTE on failure."""
 
     def show(task: Task) -> None:
@@ -262,7 +262,7 @@ def watch(context: JobContext, task_id: str) -> dict[str, Any]:
     return {"image": task.image_id, "snapshots": snapshots}
 
 
-def finish(context: JobContext, image_id: str, snapshots: list[str]) -> dict[str, Any]:
+def finish(context: ImportContext, image_id: str, snapshots: list[str]) -> dict[str, Any]:
     """Name the AMI and its snapshots by tags."""
     from vmie_tui.services.aws.images import tag
 
@@ -274,7 +274,7 @@ def finish(context: JobContext, image_id: str, snapshots: list[str]) -> dict[str
     return {}
 
 
-def tags(context: JobContext) -> dict[str, str]:
+def tags(context: ImportContext) -> dict[str, str]:
     """The user's tags and ours: where the image comes from."""
     plan = context.plan
     name = plan.ami_name or plan.source.name

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from vmie_tui.jobs.context import JobContext
+from vmie_tui.jobs.import_context import ImportContext
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Severity
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.rules.override import CONTENT, not_overridden
 
 
-def look_inside(context: JobContext, machine: Machine) -> None:
+def look_inside(context: ImportContext, machine: Machine) -> None:
     """Read what the disks hold, a few MiB of each, by ranges.
 
     ``machine`` is off, or was read before this job froze it. Raises ServiceError REFUSED for what the conversion is

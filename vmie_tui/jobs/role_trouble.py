@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from vmie_tui.jobs.context import JobContext
+from vmie_tui.jobs.import_context import ImportContext
 from vmie_tui.model.errors import ServiceError, VmieError
 
 
-def with_causes(context: JobContext, error: ServiceError) -> ServiceError:
+def with_causes(context: ImportContext, error: ServiceError) -> ServiceError:
     """The same error naming the causes that were found; any other error, or one that cannot be looked into, as it is.
 
     What was seen of each cause goes to the job's log. Only reads.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
@@ -76,6 +78,19 @@ disks = sa.Table(
     sa.Column("s3_key", sa.Text, nullable=False, default=""),
     sa.Column("snapshot_id", sa.Text, nullable=False, default=""),
     sa.Column("checksum", sa.Text, nullable=False, default=""),  # of the whole object, as S3 keeps it
+    sa.Column("host_sha256", sa.Text),  # what the host itself says its stream's SHA-256 is
+    sa.Column("samples", sa.JSON(none_as_null=True)),  # SHA-256 of some blocks by their index, for the proof
+    sa.Column("ledger", sa.JSON(none_as_null=True)),  # what a later attempt must know of this disk
+)
+
+blocks = sa.Table(
+    "vmie_blocks",
+    metadata,
+    sa.Column("job_id", sa.String(32), primary_key=True),
+    sa.Column("key", sa.Integer, primary_key=True),  # of the disk
+    sa.Column("block", sa.Integer, primary_key=True),  # index of 512 KiB blocks that EBS has confirmed
+    sa.Column("sha256", sa.LargeBinary(32), nullable=False),
+    sqlite_with_rowid=False,
 )
 
 log = sa.Table(
@@ -99,11 +114,23 @@ workers = sa.Table(
 
 
 def create(connection: sa.Connection) -> None:
-    """Make the tables and indexes that are missing; several processes may do so at once."""
+    """Make the tables, indexes and columns that are missing; several processes may do so at once."""
     for table in metadata.sorted_tables:
         connection.execute(CreateTable(table, if_not_exists=True))
         for index in table.indexes:
             connection.execute(CreateIndex(index, if_not_exists=True))
+        _add_columns(connection, table)
+
+
+def _add_columns(connection: sa.Connection, table: sa.Table) -> None:
+    """Columns that came with a later version; all of them may be null."""
+    there = {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
+    unless = "IF NOT EXISTS " if connection.dialect.name == "postgresql" else ""
+    for column in table.columns:
+        if column.name not in there:
+            kind = column.type.compile(connection.dialect)
+            with contextlib.suppress(OperationalError):  # another process was faster
+                connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {unless}{column.name} {kind}"))
 
 
 def database_url(state_dir: Path, configured: str | None) -> str:

@@ -7,14 +7,11 @@ import threading
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from vmie_tui.jobs.context import JobContext
 from vmie_tui.jobs.control import Paused
-from vmie_tui.jobs.import_vm import remove_snapshot, task_to_cancel
 from vmie_tui.jobs.schema import private_dir
-from vmie_tui.jobs.transfer import give_back
 from vmie_tui.model.errors import Cancelled, ErrorKind, Problem, VmieError
 from vmie_tui.model.job import StageState
 from vmie_tui.model.task import JobState
@@ -79,9 +76,9 @@ def _rest(context: JobContext, state: JobState, message: str, **values: Any) -> 
 
 
 def fail(context: JobContext, problem: Problem) -> None:
-    """FAILED: the VM's own snapshot goes, what was uploaded stays for a retry."""
-    _attempt(context, "the export lease", lambda: give_back(context))
-    _attempt(context, "the snapshot", lambda: remove_snapshot(context))
+    """FAILED: what the job holds of others is given back, what was moved stays for a retry."""
+    for what, work in context.let_go():
+        _attempt(context, what, work)
     context.store.log(context.job_id, str(problem), "error")
     context.store.close_stages(context.job_id, StageState.FAILED)
     context.store.become(
@@ -96,26 +93,12 @@ def fail(context: JobContext, problem: Problem) -> None:
 
 
 def cancel(context: JobContext) -> None:
-    """CANCELLED: nothing of this job stays in vCenter, S3 or EC2. What cannot be removed is named in the log."""
-    _attempt(context, "the import task", lambda: _cancel_task(context))
-    for disk in context.store.disks(context.job_id):
-        _attempt(context, f"the upload {disk.s3_key}", partial(_remove_object, context, disk.s3_key))
-    _attempt(context, "the export lease", lambda: give_back(context))
-    _attempt(context, "the snapshot", lambda: remove_snapshot(context))
+    """CANCELLED: nothing of this job stays anywhere. What cannot be removed is named in the log."""
+    for what, work in context.undo():
+        _attempt(context, what, work)
     context.store.log(context.job_id, "cancelled")
     context.store.close_stages(context.job_id, StageState.SKIPPED)
     context.store.become(context.job_id, JobState.CANCELLED, control="", message="cancelled", rate=0.0, eta=None)
-
-
-def _cancel_task(context: JobContext) -> None:
-    task_id = task_to_cancel(context)
-    if task_id:
-        context.vm_import.cancel(task_id)
-
-
-def _remove_object(context: JobContext, key: str) -> None:
-    context.objects.abort(context.plan.bucket, key)
-    context.objects.delete(context.plan.bucket, key)
 
 
 def _attempt(context: JobContext, what: str, work: Callable[[], object]) -> None:

@@ -13,8 +13,8 @@ import weakref
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from vmie_tui.jobs.context import JobContext
 from vmie_tui.jobs.control import Paused
+from vmie_tui.jobs.import_context import ImportContext
 from vmie_tui.jobs.process import give_memory_back
 from vmie_tui.jobs.progress import UploadProgress
 from vmie_tui.jobs.retry import Backoff
@@ -44,7 +44,7 @@ def open_holders() -> list[LeaseHolder]:
 class LeaseHolder:
     """The export lease of one machine or snapshot, opened when first needed and again after it was lost."""
 
-    def __init__(self, context: JobContext, moid: str, snapshot_moid: str | None) -> None:
+    def __init__(self, context: ImportContext, moid: str, snapshot_moid: str | None) -> None:
         self._context, self._moid, self._snapshot = context, moid, snapshot_moid
         self._lock = threading.Lock()
         self._lease: ExportLease | None = None
@@ -180,7 +180,7 @@ def off_moment(content_ids: Iterable[tuple[int, str]]) -> str:
     return "off " + hashlib.sha256(repr(sorted(content_ids)).encode()).hexdigest()[:16]
 
 
-def end_left_behind(context: JobContext, moid: str) -> bool:
+def end_left_behind(context: ImportContext, moid: str) -> bool:
     """End an export of this machine that a killed worker of ours holds; False when there is none."""
     from vmie_tui.services.vsphere.orphans import end_own_export
 
@@ -190,7 +190,7 @@ def end_left_behind(context: JobContext, moid: str) -> bool:
     return ended
 
 
-def give_back(context: JobContext) -> None:
+def give_back(context: ImportContext) -> None:
     """End the lease that the ledger says was never given back, if there is one. Raises ServiceError."""
     ledger = context.record.ledger
     if ledger.get("lease"):
@@ -219,7 +219,7 @@ class _Meter:
         self.progress.part(self._key, nbytes, skipped=skipped)
 
 
-def already_there(context: JobContext, disk: DiskRecord) -> bool:
+def already_there(context: ImportContext, disk: DiskRecord) -> bool:
     """Whether the disk was recorded as done and its object is still as it was recorded."""
     if disk.state is not StageState.DONE:
         return False
@@ -227,7 +227,9 @@ def already_there(context: JobContext, disk: DiskRecord) -> bool:
     return found is not None and found.size == disk.total and (not disk.checksum or found.checksum == disk.checksum)
 
 
-def move_disk(context: JobContext, holder: LeaseHolder, progress: UploadProgress, disk: DiskRecord) -> dict[str, Any]:
+def move_disk(
+    context: ImportContext, holder: LeaseHolder, progress: UploadProgress, disk: DiskRecord
+) -> dict[str, Any]:
     """Bring one disk to S3 and record it; the figures of its object. Raises VmieError when it cannot be done."""
     backoff = Backoff()
     context.store.disk(context.job_id, disk.key, state=StageState.RUNNING.value)
@@ -267,7 +269,7 @@ def _worth_another_try(error: VmieError) -> bool:
 
 
 def _move(
-    context: JobContext, holder: LeaseHolder, disk: DiskRecord, lease: ExportLease, meter: _Meter
+    context: ImportContext, holder: LeaseHolder, disk: DiskRecord, lease: ExportLease, meter: _Meter
 ) -> dict[str, Any]:
     from vmie_tui.services.aws.objects import UploadRequest
 
@@ -310,7 +312,7 @@ def _move(
     return {"size": uploaded.size, "sent": uploaded.sent, "skipped": uploaded.skipped, **proof}
 
 
-def _record_done(context: JobContext, disk: DiskRecord, uploaded: Uploaded, proof: dict[str, Any]) -> None:
+def _record_done(context: ImportContext, disk: DiskRecord, uploaded: Uploaded, proof: dict[str, Any]) -> None:
     """From here on the disk is never read again."""
     context.store.disk(
         context.job_id,

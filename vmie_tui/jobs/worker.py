@@ -11,7 +11,7 @@ import threading
 import time
 from types import FrameType
 
-from vmie_tui.jobs.context import AwsSessions, JobContext, Runtime
+from vmie_tui.jobs.context import AwsSessions, Runtime
 from vmie_tui.jobs.control import Controls, JobControl
 from vmie_tui.jobs.process import executor_id, limit_arenas, worker_lock
 from vmie_tui.jobs.schema import private_dir
@@ -34,7 +34,6 @@ LOST = Problem(
 )
 LOG_BYTES, LOG_FILES = 2_000_000, 3
 ENGINE_LOG = "engine.log"
-FLOW_VERSION = "1"  # of the workflows' shape: a worker takes up only workflows of its own version
 
 _log = logging.getLogger("vmie_tui.worker")
 
@@ -99,25 +98,25 @@ class Worker:
         """Launch the engine; it takes up the workflows a killed predecessor left."""
         from dbos import DBOS, DBOSPortableJSONSerializer
 
-        from vmie_tui.jobs import workflows
+        from vmie_tui.jobs import engine, flows  # noqa: F401 - importing the flows registers their workflows
         from vmie_tui.services.aws.buffers import SHARED
 
         SHARED.limit = PART_BYTES
         self._store.beat(self._executor, os.getpid(), self._started)
-        workflows.install(self._runtime)
+        engine.install(self._runtime)
         DBOS(
             config={
                 "name": "vmie-tui",
                 "system_database_url": self._store.url,
                 "executor_id": self._executor,
-                "application_version": FLOW_VERSION,
+                "application_version": engine.FLOW_VERSION,
                 "serializer": DBOSPortableJSONSerializer(),
                 "log_level": "WARNING",
                 "notification_listener_polling_interval_sec": 5.0,
             }
         )
         DBOS.launch()
-        workflows.register_queues()
+        engine.register_queues()
 
     def serve(self, lock: PidLock) -> None:
         """Tick until stopped or idle."""
@@ -146,7 +145,7 @@ class Worker:
             thread.join(max(deadline - time.monotonic(), 0))
 
     def _tick(self) -> list[JobRecord]:
-        from vmie_tui.jobs import workflows
+        from vmie_tui.jobs import engine
 
         now = time.monotonic()
         if now - self._beaten > BEAT_SECONDS:
@@ -158,7 +157,7 @@ class Worker:
             if record.state is JobState.QUEUED and record.control == PAUSE:
                 self._store.become(record.id, JobState.PAUSED, control="", message="paused")
             elif record.state is JobState.QUEUED and record.dispatched < record.attempt:
-                workflows.dispatch(record)
+                engine.dispatch(record)
                 self._store.update(record.id, dispatched=record.attempt)
             elif record.state is JobState.CANCELLING and not self._controls.is_working(record.id):
                 threading.Thread(target=self._clean_up, args=(record.id,), name="clean-up", daemon=True).start()
@@ -169,7 +168,7 @@ class Worker:
 
     def _fail_lost(self, records: list[JobRecord]) -> None:
         """Jobs that seem to be at work while no workflow is left for them: its end could not be written down."""
-        from vmie_tui.jobs import workflows
+        from vmie_tui.jobs import engine
 
         active = {JobState.RUNNING, JobState.QUEUED}
         lost = {
@@ -178,7 +177,7 @@ class Worker:
             if record.state in active
             and record.dispatched == record.attempt
             and not self._controls.is_working(record.id)
-            and not workflows.is_alive(record.id, record.attempt, self._executor)
+            and not engine.is_alive(record.id, record.attempt, self._executor)
         }
         now = time.monotonic()
         self._suspects = {job_id: self._suspects.get(job_id, now) for job_id in lost}
@@ -188,11 +187,12 @@ class Worker:
 
     def _clean_up(self, job_id: str) -> None:
         """Cancel, or fail, a job that no workflow of this process is working on."""
+        from vmie_tui.jobs.engine import open_context
         from vmie_tui.jobs.settle import cancel, fail
 
         with self._controls.working(job_id):
             try:
-                with JobContext(self._runtime, job_id, JobControl()) as context:
+                with open_context(self._runtime, job_id, JobControl()) as context:
                     state = context.record.state
                     if state is JobState.CANCELLING:
                         cancel(context)

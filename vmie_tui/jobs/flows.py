@@ -1,0 +1,7 @@
+"""Every kind of job the worker can carry out: importing a flow makes its workflows known to the engine."""
+
+from __future__ import annotations
+
+from vmie_tui.jobs import import_flow
+
+__all__ = ["import_flow"]
