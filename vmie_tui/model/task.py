@@ -53,6 +53,8 @@ class Task:
     disks: tuple[TaskDisk, ...] = ()
     tags: dict[str, str] = field(default_factory=dict)
     raw: dict[str, Any] = field(default_factory=dict)
+    instance_id: str = ""  # what a conversion makes
+    volume_ids: tuple[str, ...] = ()
 
     @property
     def terminal(self) -> bool:

@@ -31,6 +31,7 @@ READS = ("Describe", "Get", "Head", "List")
 
 PARTS = "s3-parts"  # S3 without retries of its own: the uploader waits between attempts, and can be stopped then
 BLOCKS = "ebs-blocks"  # EBS direct, likewise, for as many blocks under way as several disks have
+PRESIGN = "s3-presign"  # S3 for presigned URLs: SigV4, and the host of the bucket's own Region
 _NO_RETRIES = {PARTS: "s3", BLOCKS: "ebs"}
 BLOCK_CONNECTIONS = 256
 
@@ -82,7 +83,7 @@ class Aws:
             return self._clients[wanted]
 
     def _make(self, service: str, region: str) -> Any:
-        settings, name = self.settings, _NO_RETRIES.get(service, service)
+        settings, name = self.settings, "s3" if service == PRESIGN else _NO_RETRIES.get(service, service)
         with aws_call(f"open a session for {name}", region):
             client = self._session.client(
                 name,
@@ -137,6 +138,8 @@ def client_config(service: str, endpoint_url: str | None) -> Config:
     if service == PARTS:
         # Parts carry a CRC64NVME of their own; signing their bytes too would hash every one with SHA-256.
         s3["payload_signing_enabled"] = False
+    if service == PRESIGN and not endpoint_url:
+        s3 = {"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
     options: dict[str, Any] = {
         "retries": {"mode": mode, "total_max_attempts": attempts},
         "connect_timeout": CONNECT_SECONDS,
@@ -146,6 +149,8 @@ def client_config(service: str, endpoint_url: str | None) -> Config:
         "user_agent_extra": f"vmie-tui/{__version__}",
         "s3": s3,
     }
+    if service == PRESIGN:
+        options["signature_version"] = "s3v4"  # botocore would presign with SigV2, which most Regions refuse
     if endpoint_url and urlsplit(endpoint_url).hostname in _LOOPBACK:
         options["proxies"] = {}  # HTTPS_PROXY is not meant for this machine
     return Config(**options)

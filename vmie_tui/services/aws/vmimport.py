@@ -56,9 +56,9 @@ class ImageRequest:
     client_token: str | None = None
 
     def to_api(self) -> dict[str, Any]:
-        return _present(
+        return present(
             DiskContainers=[ImportDisk(*disk).to_api() for disk in self.disks],
-            Description=_short(self.description),
+            Description=short(self.description),
             LicenseType=self.license_type,
             UsageOperation=self.usage_operation,
             BootMode=self.boot_mode,
@@ -85,9 +85,9 @@ class SnapshotRequest:
     client_token: str | None = None
 
     def to_api(self) -> dict[str, Any]:
-        return _present(
+        return present(
             DiskContainer=ImportDisk(*self.disk).to_api(),
-            Description=_short(self.description),
+            Description=short(self.description),
             Encrypted=self.encrypted,
             KmsKeyId=self.kms_key_id,
             RoleName=self.role_name,
@@ -177,7 +177,7 @@ class VmImport:
     def cancel(self, task_id: str, reason: str = "") -> None:
         """Ask AWS to cancel a task; one that is over already raises CONFLICT or NOT_FOUND."""
         with aws_call("cancel the task", task_id):
-            self._ec2.cancel_import_task(**_present(ImportTaskId=task_id, CancelReason=reason))
+            self._ec2.cancel_import_task(**present(ImportTaskId=task_id, CancelReason=reason))
 
 
 def kind_of(task_id: str) -> TaskKind:
@@ -202,11 +202,12 @@ def pause(seconds: float, stop: Callable[[], None]) -> None:
         time.sleep(min(0.5, left))
 
 
-def _present(**values: Any) -> dict[str, Any]:
+def present(**values: Any) -> dict[str, Any]:
+    """Arguments of a call without those that are empty, so that AWS decides."""
     return {name: value for name, value in values.items() if value}
 
 
-def _short(description: str) -> str:
+def short(description: str) -> str:
     """Descriptions end at the documented length; AWS would refuse the whole request for one character more."""
     return description[: int(facts.limit("export", "description_max_chars")["value"])]
 
