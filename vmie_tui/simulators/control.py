@@ -2,10 +2,11 @@
 
 Admin protocol, under ``/_sim/`` on either simulator's port (loopback only, JSON bodies):
 
-- ``GET /_sim/stats`` -> ``{"requests": {"s3:UploadPart": 12}}``
+- ``GET /_sim/stats`` -> ``{"requests": {"s3:UploadPart": 12}, "regions": {"eu-west-1": {"s3:UploadPart": 12}}}``
 - ``POST /_sim/clock`` ``{"speed": 60}`` or ``{"advance": 30}``
 - ``POST /_sim/faults`` ``{"operation": "UploadPart", "match": "key part", "times": 3, "action": "error",
-  "code": "SlowDown", "status": 503}``; ``DELETE /_sim/faults`` forgets them all.
+  "code": "SlowDown", "status": 503}``; ``DELETE /_sim/faults`` forgets them all. A fault may be for one ``region`` or
+  ``account``; the operation ``*`` stands for every call, ``times`` null for ever.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,10 @@ class SimClock:
 
 @dataclass(slots=True)
 class Fault:
-    """One kind of trouble to make. ``times`` None means for ever; ``match`` is looked for in the request's subject."""
+    """One kind of trouble to make. ``times`` None means for ever; ``match`` is looked for in the request's subject.
+
+    ``operation`` ``*`` is every one; ``region`` and ``account`` confine the trouble, "" does not.
+    """
 
     operation: str
     action: str = "error"
@@ -63,6 +67,8 @@ class Fault:
     status: int = 500
     seconds: float = 0.0
     after: int = 0  # bytes or calls to let pass first, as the operation understands it
+    region: str = ""
+    account: str = ""
     fired: int = field(default=0)
 
 
@@ -82,12 +88,16 @@ class Faults:
         with self._lock:
             self._faults.clear()
 
-    def take(self, operation: str, subject: str = "", *actions: str) -> Fault | None:
+    def take(
+        self, operation: str, subject: str = "", *actions: str, region: str = "", account: str = ""
+    ) -> Fault | None:
         """The next fault for this operation (of one of ``actions`` when given), used up once."""
         with self._lock:
             for fault in self._faults:
                 spent = fault.times is not None and fault.fired >= fault.times
-                if spent or fault.operation != operation or fault.match not in subject:
+                if spent or fault.operation not in {operation, "*"} or fault.match not in subject:
+                    continue
+                if (fault.region and fault.region != region) or (fault.account and fault.account != account):
                     continue
                 if actions and fault.action not in actions:
                     continue
@@ -97,15 +107,18 @@ class Faults:
 
 
 class Stats:
-    """How often each operation was asked for."""
+    """How often each operation was asked for, in all and by Region."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
+        self._regions: dict[str, Counter[str]] = defaultdict(Counter)
 
-    def count(self, operation: str) -> None:
+    def count(self, operation: str, region: str = "") -> None:
         with self._lock:
             self._counts[operation] += 1
+            if region:
+                self._regions[region][operation] += 1
 
     def __getitem__(self, operation: str) -> int:
         with self._lock:
@@ -115,9 +128,15 @@ class Stats:
         with self._lock:
             return dict(self._counts)
 
+    def by_region(self) -> dict[str, dict[str, int]]:
+        """Region -> operation -> requests."""
+        with self._lock:
+            return {region: dict(counts) for region, counts in self._regions.items()}
+
     def reset(self) -> None:
         with self._lock:
             self._counts.clear()
+            self._regions.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +171,7 @@ def admin(
         data: dict[str, Any] = json.loads(body or b"{}")
         match method, path.removeprefix("/_sim/"):
             case "GET", "stats":
-                return 200, {"requests": stats.snapshot(), "speed": clock.speed}
+                return 200, {"requests": stats.snapshot(), "regions": stats.by_region(), "speed": clock.speed}
             case "DELETE", "stats":
                 stats.reset()
             case "POST", "clock":

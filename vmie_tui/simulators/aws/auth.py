@@ -45,19 +45,24 @@ class Key:
 
 
 class Keys:
-    """The access keys that may call; ``skew`` is how far the service's clock is ahead (seconds).
+    """The access keys that may call; ``skew`` is how far the service's clock is ahead (seconds)."""
 
-    ``issued`` finds keys that were made later (by IAM, or temporary ones by STS): access key -> `Key`, or None.
-    """
-
-    def __init__(self, access_key: str, secret_key: str, issued: Callable[[str], Key | None]) -> None:
-        self._first = (access_key, Key(secret_key))
-        self._issued = issued
+    def __init__(self) -> None:
+        self._accounts: dict[str, tuple[str, Key, Callable[[str], Key | None]]] = {}
         self.skew = 0.0
 
-    def find(self, access_key: str) -> Key | None:
-        name, key = self._first
-        return key if access_key == name else self._issued(access_key)
+    def add(self, account: str, access_key: str, secret_key: str, issued: Callable[[str], Key | None]) -> None:
+        """Let an account's user call. ``issued`` finds its keys that were made later (by IAM, or temporary ones by
+        STS): access key -> `Key`, or None."""
+        self._accounts[account] = (access_key, Key(secret_key), issued)
+
+    def find(self, access_key: str) -> tuple[str, Key] | None:
+        """(account, key) of an access key."""
+        for account, (name, first, issued) in self._accounts.items():
+            key = first if access_key == name else issued(access_key)
+            if key is not None:
+                return account, key
+        return None
 
     def now(self) -> float:
         return time.time() + self.skew
@@ -67,7 +72,8 @@ class Keys:
         scope = request.scope
         if scope is None:
             raise no_credentials(request.service)
-        key = self.find(scope.access_key)
+        found = self.find(scope.access_key)
+        key = found[1] if found else None
         token = request.query.get("X-Amz-Security-Token") or request.header("X-Amz-Security-Token")
         if key is None or key.token != token:
             raise unknown_key(request.service, scope.access_key)

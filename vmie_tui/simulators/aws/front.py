@@ -15,19 +15,30 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
-from vmie_tui.simulators.aws import auth
+from vmie_tui.simulators.aws import auth, regions
 from vmie_tui.simulators.aws.errors import render
 from vmie_tui.simulators.aws.wire import ApiError, Body, Disconnect, Reply, Request, Throttle
 from vmie_tui.simulators.control import Fault, TlsFiles, admin
 
 LOG = logging.getLogger(__name__)
 HANDSHAKE_SECONDS = 20.0
+REGION_ACTIONS = ("deny", "disabled", "throttle", "timeout")
+ACTIONS = ("error", "reset", "delay", "expired-token", *REGION_ACTIONS)
 
 
 class Service(Protocol):
     """A simulated service: names the operation of a request and gives what will answer it."""
 
     def identify(self, request: Request) -> tuple[str, Callable[[], Reply]]: ...
+
+
+class Tenant(Protocol):
+    """One account of the simulator."""
+
+    account: str
+    disabled: set[str]
+
+    def service(self, name: str) -> Service: ...
 
 
 class Desk(Protocol):
@@ -40,7 +51,7 @@ class Desk(Protocol):
     s3_rate: float | None
     closing: threading.Event
 
-    def service(self, name: str) -> Service: ...
+    def account_of(self, request: Request) -> Tenant: ...
 
 
 class Server(ThreadingHTTPServer):
@@ -182,11 +193,13 @@ class Front(BaseHTTPRequestHandler):
         request.service = request.scope.service if request.scope else "s3"
         self._limited = request.service == "s3"
         try:
-            operation, run = desk.service(request.service).identify(request)
+            tenant = desk.account_of(request)
+            operation, run = tenant.service(request.service).identify(request)
             request.operation = operation
-            desk.stats.count(f"{request.service}:{operation}")
+            desk.stats.count(f"{request.service}:{operation}", request.region)
             desk.keys.check(request)
-            self._make_trouble(request)
+            regions.check_enabled(tenant.disabled, request)
+            self._make_trouble(request, tenant.account)
             return run()
         except ApiError as error:
             return render(request, error)
@@ -197,7 +210,7 @@ class Front(BaseHTTPRequestHandler):
             failure = ApiError("InternalError", "We encountered an internal error. Please try again.", 500)
             return render(request, failure)
 
-    def _make_trouble(self, request: Request) -> None:
+    def _make_trouble(self, request: Request, account: str) -> None:
         """Do what the faults asked for say: refuse, hang up, be slow, find the session expired."""
         desk = self.server.desk
         subject = request.path
@@ -205,9 +218,13 @@ class Front(BaseHTTPRequestHandler):
             raise auth.expired(request.service)
         if request.service not in {"s3", "ebs"}:
             subject += " " + request.body.read().decode("utf-8", "replace")
-        fault: Fault | None = desk.faults.take(request.operation, subject, "error", "reset", "delay", "expired-token")
+        fault: Fault | None = desk.faults.take(
+            request.operation, subject, *ACTIONS, region=request.region, account=account
+        )
         if fault is None:
             return
+        if fault.action in REGION_ACTIONS:
+            regions.trouble(request, fault, self.connection, desk.closing)
         if fault.action == "expired-token":
             raise auth.expired(request.service)
         if fault.action == "reset":
@@ -243,11 +260,7 @@ class Front(BaseHTTPRequestHandler):
 
 def _words(fault: Fault, service: str) -> tuple[str, str, int]:
     """(code, message, status) of an injected error; throttling's own words when no others were given."""
-    slow = {"s3": ("SlowDown", "Please reduce your request rate.", 503)}.get(
-        service, ("RequestLimitExceeded", "Request limit exceeded.", 503)
-    )
-    if service == "ebs":
-        slow = ("RequestThrottledException", "The request was throttled.", 400)
-    if not fault.code or fault.code == slow[0]:
-        return slow[0], fault.message or slow[1], slow[2]
+    slow = regions.throttled(service, fault.message)
+    if not fault.code or fault.code == slow.code:
+        return slow.code, slow.message, slow.status
     return fault.code, fault.message or fault.code, fault.status

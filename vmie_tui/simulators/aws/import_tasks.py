@@ -291,8 +291,8 @@ class TaskEngine:
                 encrypted=encrypted,
                 kms_key=key,
             )
-            detail.snapshot = info.id
             self._world.ec2.show_snapshot(info)
+            detail.snapshot = info.id  # from here on a cancelled task removes it
             try:
                 self._fill(task, detail, info.id)
             except BaseException:

@@ -82,13 +82,24 @@ ANY_REGION = frozenset({"CreateBucket", "GetBucketLocation", "ListBuckets"})
 
 
 class S3Service:
-    """S3 for one account, keeping everything below ``root``; ``now`` gives its dates, seconds since the epoch."""
+    """S3 for one account, keeping everything below ``root``; ``now`` gives its dates, seconds since the epoch.
+
+    ``elsewhere`` tells whether another account has a bucket of that name: names are unique over all accounts.
+    """
 
     def __init__(
-        self, root: Path, account: str, now: Callable[[], float], faults: Faults, *, md5_etags: bool = True
+        self,
+        root: Path,
+        account: str,
+        now: Callable[[], float],
+        faults: Faults,
+        *,
+        md5_etags: bool = True,
+        elsewhere: Callable[[str], bool] = lambda name: False,
     ) -> None:
         self.store = Store(root)
         self.account, self._now, self._faults, self._md5_etags = account, now, faults, md5_etags
+        self._elsewhere = elsewhere
 
     def identify(self, request: Request) -> tuple[str, Callable[[], Reply]]:
         """(operation name, what answers it). The name is what faults and statistics go by."""
@@ -122,6 +133,11 @@ class S3Service:
     def _run(self, operation: str, handler: Handler | None, call: S3Call) -> Reply:
         if handler is None:
             raise unsupported(call.request)
+        if operation == "CreateBucket" and self._elsewhere(call.name):
+            text = (
+                "The requested bucket name is not available. The bucket namespace is shared by all users of the system."
+            )
+            raise ApiError("BucketAlreadyExists", text, 409, fields={"BucketName": call.name})
         if call.name and operation != "CreateBucket":
             call.found = self._bucket(call, operation)
         if operation in {"UploadPart", "PutObject"}:
@@ -130,6 +146,8 @@ class S3Service:
 
     def _bucket(self, call: S3Call, operation: str) -> Bucket:
         bucket = self.store.bucket(call.name)
+        if bucket is None and self._elsewhere(call.name):
+            raise ApiError("AccessDenied", "Access Denied", 403)
         if bucket is None:
             text = "The specified bucket does not exist"
             raise ApiError("NoSuchBucket", text, 404, fields={"BucketName": call.name})

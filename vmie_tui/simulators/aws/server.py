@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import threading
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from vmie_tui.model import facts
-from vmie_tui.simulators.aws import account as accounts
-from vmie_tui.simulators.aws import images, plugin, vmimport
+from vmie_tui.simulators.aws import images, plugin, regions, vmimport
 from vmie_tui.simulators.aws.auth import Keys
-from vmie_tui.simulators.aws.ebs import EbsService
-from vmie_tui.simulators.aws.ec2_models import Ec2Models
-from vmie_tui.simulators.aws.front import Server, Service
-from vmie_tui.simulators.aws.import_tasks import TaskEngine
-from vmie_tui.simulators.aws.moto_bridge import MotoBridge
-from vmie_tui.simulators.aws.s3 import S3Service
-from vmie_tui.simulators.aws.snapshots import SnapshotStore
+from vmie_tui.simulators.aws.front import Server
 from vmie_tui.simulators.aws.wire import Request
+from vmie_tui.simulators.aws.world import Account
 from vmie_tui.simulators.control import Faults, SimClock, Stats, TlsFiles
 
 ACCESS_KEY = "AKIAIOSFODNN7EXAMPLE"
@@ -27,19 +19,23 @@ SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105 - AWS's ow
 DEFAULT_SPEED = 60.0  # a ten-minute import in ten seconds
 
 
-class AwsSimulator:
+class AwsSimulator(Account):
     """S3, EBS direct, EC2 with VM import, IAM, STS and KMS on ``https://localhost:<port>`` (HTTP without ``tls``).
 
     ``root`` holds objects and snapshots and may be used again by a later start; moto's models (images, roles) live in
-    memory and begin empty. Only one simulator per account can run in a process. ``clock`` runs 60 times as fast as the
+    memory and begin empty. Only one simulator per account can run in a process; `add_account` puts more accounts into
+    this one, each reached with its own access key. ``clock`` runs 60 times as fast as the
     wall clock unless one is given; dates shown are those of the wall clock. ``s3_rate``: bytes per second and
     connection, None is unlimited. ``md5_etags``: False gives objects an ETag that is no MD5, which saves time.
 
     Faults (`Faults.add`, ``POST /_sim/faults``) go by operation (``UploadPart``, ``ImportImage``, ``GetRole``), matched
     against path and, outside S3 and EBS, the request's body. Actions: error (with code, message, status), reset, delay
-    (seconds), expired-token, reset-midway (``after`` bytes of an UploadPart or PutObject), fail-task (ImportImage and
-    ImportSnapshot; ``code`` may be the id of a documented error, ``match`` is looked for in ``bucket/key``). The
-    operation ``Auth`` with action expired-token stands for every call (``match``: part of ``service:operation``).
+    (seconds), expired-token, reset-midway (``after`` bytes of an UploadPart or PutObject), fail-task (ImportImage,
+    ImportSnapshot, CreateInstanceExportTask and ExportImage; ``code`` may be the id of a documented error, ``match`` is
+    looked for in ``bucket/key``, of exports with the id of what is exported behind it). The operation ``Auth`` with
+    action expired-token stands for every call (``match``: part of ``service:operation``). A Region's trouble is a fault
+    with ``operation="*"`` and its ``region``: deny (may not do this there), disabled (opt-in Region that is not
+    enabled), throttle, timeout (never an answer).
     """
 
     def __init__(
@@ -57,38 +53,48 @@ class AwsSimulator:
         md5_etags: bool = True,
         max_tasks: int | None = None,
     ) -> None:
-        self.root, self.region, self.account = root, region, account
-        self.access_key, self.secret_key = access_key, secret_key
         self.clock = clock or SimClock(DEFAULT_SPEED)
-        self.stats, self.faults = Stats(), Faults()
-        self.keys = Keys(access_key, secret_key, partial(accounts.issued, account))
+        self.stats, self.faults, self.keys = Stats(), Faults(), Keys()
         self.s3_rate = s3_rate
-        self.closing = threading.Event()
-        self.max_tasks = max_tasks or facts.limit("export", "concurrent_conversion_tasks_per_region_default")["value"]
+        self.closing, self.moto_lock = threading.Event(), threading.RLock()
         self._tls, self._port = tls, port
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
-        accounts.forget(account)
-        plugin.install([*vmimport.OPERATIONS, *images.OPERATIONS])
-        self.snapshots = SnapshotStore(root / "snapshots", self.clock.now, self.keys.now)
-        self.ec2 = Ec2Models(account, self.snapshots)
-        for info in self.snapshots.all():
-            self.ec2.show_snapshot(info)
-        self.s3 = S3Service(root / "s3", account, self.keys.now, self.faults, md5_etags=md5_etags)
-        self.tasks = TaskEngine(self)
-        self.ebs = EbsService(self.snapshots, self.clock, account, self.ec2)
-        self.moto = MotoBridge(account, self, self.ec2.lock, self._before_moto)
-        accounts.add_user(account, access_key, secret_key)
+        self.accounts: dict[str, Account] = {account: self}
+        plugin.install([*vmimport.OPERATIONS, *images.OPERATIONS, *regions.OPERATIONS])
+        super().__init__(
+            self,
+            root,
+            account=account,
+            region=region,
+            access_key=access_key,
+            secret_key=secret_key,
+            md5_etags=md5_etags,
+            max_tasks=max_tasks,
+        )
 
-    def service(self, name: str) -> Service:
-        """The service a signature's scope names."""
-        if name == "s3":
-            return self.s3
-        return self.ebs if name == "ebs" else self.moto
+    def add_account(self, account: str, access_key: str, secret_key: str = SECRET_KEY, **options: object) -> Account:
+        """One more account in this simulator, with buckets, images and tasks of its own; ``options`` as `Account`."""
+        values = {"region": self.region, "max_tasks": self.max_tasks, **options}
+        added = Account(
+            self,
+            self.root / "accounts" / account,
+            account=account,
+            access_key=access_key,
+            secret_key=secret_key,
+            **values,  # type: ignore[arg-type]
+        )
+        self.accounts[account] = added
+        return added
 
-    def _before_moto(self, request: Request) -> None:
-        if request.service == "ec2":
-            self.tasks.settle()  # an image shows up when its task is done, asked about or not
+    def account_of(self, request: Request) -> Account:
+        """The account whose key signed a request; the first one for a key nobody has."""
+        found = self.keys.find(request.scope.access_key) if request.scope else None
+        return self.accounts[found[0]] if found else self
+
+    def bucket_owner(self, name: str) -> str | None:
+        """The account that has a bucket of this name."""
+        return next((key for key, each in self.accounts.items() if each.s3.store.bucket(name) is not None), None)
 
     # life
 
@@ -125,12 +131,3 @@ class AwsSimulator:
     @property
     def url(self) -> str:
         return f"{'https' if self._tls else 'http'}://localhost:{self._port}"
-
-    # content
-
-    def seed(self, *, bucket: str | None, role: str | None = "vmimport") -> None:
-        """A bucket in the simulator's Region, and the service role with trust and policy as in the guides."""
-        if bucket:
-            self.s3.make_bucket(bucket, self.region)
-        if role:
-            accounts.add_role(self.account, role, bucket or "*")
