@@ -37,7 +37,10 @@ class Backing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """One virtual disk. ``capacity`` is bytes; ``controller`` reads like ``scsi0:0``."""
+    """One virtual disk. ``capacity`` is bytes; ``controller`` reads like ``scsi0:0``.
+
+    ``image``: what kind of image holds it, when it comes from no vCenter: ``vmdk-stream``, ``vhd dynamic``, ``raw``.
+    """
 
     key: int
     label: str
@@ -53,6 +56,7 @@ class Disk:
     uuid: str = ""
     content_id: str = ""  # another one once the disk was written to; empty when vCenter does not say
     encrypted: bool = False
+    image: str = ""
 
     @property
     def independent(self) -> bool:
@@ -135,7 +139,7 @@ class Machine:
 
     @property
     def path(self) -> str:
-        return "/".join((self.datacenter, *self.folder, self.name))
+        return "/".join(part for part in (self.datacenter, *self.folder, self.name) if part)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

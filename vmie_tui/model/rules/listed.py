@@ -87,7 +87,7 @@ def _coverage(system: System, subject: str) -> Iterator[Finding]:
             W,
             "the guest system is not one VM import lists",
             subject or "unknown",
-            "vCenter does not say what it is",
+            "Nothing says what it is",
             str(facts.error(UNKNOWN_OS)["message"]),
             "Check the list of systems, or take the unmodified route",
             "IC20",

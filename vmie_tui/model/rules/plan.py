@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from vmie_tui.model import facts
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Firmware, Machine
-from vmie_tui.model.plan import ImportPlan, Route
+from vmie_tui.model.plan import ImportPlan, LicenseType, Route
 from vmie_tui.model.rules.boot import check_boot
-from vmie_tui.model.rules.formats import check_format
+from vmie_tui.model.rules.disks import BY_IMAGE
 from vmie_tui.model.rules.licensing import check_licence
 from vmie_tui.model.rules.listed import check_region
 from vmie_tui.model.rules.machine import check_machine
+from vmie_tui.model.rules.routes import check_route, needs_bucket, needs_role
 from vmie_tui.model.rules.secrets import check_tag_names, check_texts
-from vmie_tui.model.rules.systems import system_of
+from vmie_tui.model.rules.systems import System, system_of
 
 # General S3, EC2 and KMS naming rules (not in the guides).
 BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -25,6 +26,7 @@ KMS_KEY = re.compile(
     r"(?:arn:[a-z-]+:kms:(?P<region>[a-z0-9-]+):\d{12}:(?:key|alias)/|alias/)?[A-Za-z0-9/_-]{1,256}", re.ASCII
 )
 TAG_KEY_MAX, TAG_VALUE_MAX, TAGS_MAX, KEY_MAX = 128, 256, 50, 1024
+CONVERTED = BY_IMAGE | {Route.INSTANCE}  # AWS changes the guest, so its system counts
 OWN_TAGS = 3  # source VM, job, tool version are added to the user's
 
 
@@ -32,26 +34,45 @@ def check_plan(plan: ImportPlan, machine: Machine) -> tuple[Finding, ...]:
     """Findings on the machine and on what is to be done with it, worst first."""
     system = system_of(machine)
     found = [
-        *check_machine(machine, route=plan.route),
-        *check_licence(
-            machine.os_family,
-            plan.license_type,
-            plan.usage_operation,
-            machine.name,
-            system=system,
-            route=plan.route,
-        ),
+        *(finding for finding in check_machine(machine, route=plan.route) if not _manifest_remark(finding)),
+        *_licence(plan, machine, system),
         *_target(plan),
         *_encryption(plan),
         *_tags(plan),
         *check_texts(_texts(plan)),
         *check_tag_names(plan.tags),
         *check_boot(plan, machine),
-        *check_format(plan.route, plan.upload_format.value, subject=machine.name),
+        *check_route(plan, machine),
     ]
-    if plan.region and plan.route is not Route.SNAPSHOT:
+    if plan.region and plan.route in CONVERTED:
         found += check_region(system, plan.region, uefi=machine.firmware is Firmware.UEFI)
     return tuple(sorted(found, key=lambda finding: -finding.severity))
+
+
+def _manifest_remark(finding: Finding) -> bool:
+    """The remark on disks so large that a file of them needs a manifest: `check_route` says whether one does."""
+    return finding.fact == "F118" and finding.severity is Severity.WARNING
+
+
+def _licence(plan: ImportPlan, machine: Machine, system: System) -> Iterator[Finding]:
+    """Only ImportImage is told a licence; the other calls have no parameter for one."""
+    found = check_licence(
+        machine.os_family,
+        plan.license_type,
+        plan.usage_operation,
+        machine.name,
+        system=system,
+        route=plan.route,
+    )
+    chosen = plan.license_type or plan.usage_operation
+    if plan.route in BY_IMAGE or (chosen and plan.route is Route.INSTANCE):
+        yield from found
+    elif plan.route is Route.UNMODIFIED and (plan.usage_operation or plan.license_type is LicenseType.AWS):
+        yield _blocker(
+            "an unmodified import cannot ask for a licence of AWS",
+            machine.name,
+            "Leave it out (the source's licence goes on), or import it as an image",
+        )
 
 
 def _blocker(what: str, subject: str, remedy: str, fact: str = "") -> Finding:
@@ -61,24 +82,16 @@ def _blocker(what: str, subject: str, remedy: str, fact: str = "") -> Finding:
 def _target(plan: ImportPlan) -> Iterator[Finding]:
     if not plan.region:
         yield _blocker("no Region was chosen", "target", "Name the Region the AMI is wanted in", "F207")
-    elif plan.route is Route.INSTANCE and plan.region not in instance_regions():
-        yield _blocker(
-            f"instance import does not exist in {plan.region}", "target", "Import it as an image; it is there", "F266"
-        )
-    if not plan.bucket:
-        yield _blocker("no bucket was chosen", "target", "Name a bucket in that Region", "F207")
-    elif not BUCKET_NAME.fullmatch(plan.bucket):
-        yield _blocker("is no valid bucket name", plan.bucket, "3 to 63 lower-case letters, digits, dots and hyphens")
+    if needs_bucket(plan):
+        yield from _bucket(plan)
     if plan.ami_name and not AMI_NAME.fullmatch(plan.ami_name):
         yield _blocker(
             "is no valid AMI name", plan.ami_name, "3 to 128 letters, digits, spaces and ( ) [ ] . / - ' @ _"
         )
-    if plan.role_name and not ROLE_NAME.fullmatch(plan.role_name):
+    if plan.role_name and needs_role(plan) and not ROLE_NAME.fullmatch(plan.role_name):
         yield _blocker(
             "is no valid role name", plan.role_name, "Give its name, not its ARN: 64 letters at most", "F161"
         )
-    if len(plan.prefix.encode()) + len(plan.source.name.encode()) > KEY_MAX - 64:
-        yield _blocker("is too long for an S3 key", "prefix", "Shorten it")
     if plan.route is Route.INSTANCE:
         yield Finding(
             Severity.WARNING,
@@ -89,10 +102,13 @@ def _target(plan: ImportPlan) -> Iterator[Finding]:
         )
 
 
-def instance_regions() -> frozenset[str]:
-    """Where ImportInstance and ImportVolume exist; there will be no others."""
-    listed = facts.load("constraints")["instance_import"]["regions"]
-    return frozenset(region for some in listed.values() for region in some)
+def _bucket(plan: ImportPlan) -> Iterator[Finding]:
+    if not plan.bucket:
+        yield _blocker("no bucket was chosen", "target", "Name a bucket in that Region", "F207")
+    elif not BUCKET_NAME.fullmatch(plan.bucket):
+        yield _blocker("is no valid bucket name", plan.bucket, "3 to 63 lower-case letters, digits, dots and hyphens")
+    if len(plan.prefix.encode()) + len(plan.source.name.encode()) > KEY_MAX - 64:
+        yield _blocker("is too long for an S3 key", "prefix", "Shorten it")
 
 
 def _encryption(plan: ImportPlan) -> Iterator[Finding]:
@@ -109,7 +125,7 @@ def _encryption(plan: ImportPlan) -> Iterator[Finding]:
             "Name a key of that Region",
             "F215",
         )
-    elif key and plan.encrypted and key not in {"alias/aws/ebs", ""}:
+    elif key and plan.encrypted and needs_role(plan) and key not in {"alias/aws/ebs", ""}:
         yield Finding(
             Severity.INFO,
             "the service role needs the KMS statement for this key",
