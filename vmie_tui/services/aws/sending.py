@@ -84,6 +84,7 @@ class Sender(ABC, Generic[Item, Done]):
         self._halted = threading.Event()  # break off
         self._threads: list[threading.Thread] = []
         self._under_way = 0
+        self._failure: Exception | None = None
 
     @abstractmethod
     def put(self, item: Item, view: memoryview) -> Done:
@@ -97,13 +98,21 @@ class Sender(ABC, Generic[Item, Done]):
         """Whether to try again after the ``attempt``-th failure of an item."""
         return attempt < ATTEMPTS and transient(error)
 
+    def failure(self, error: Exception, item: Item) -> ServiceError:
+        """What the owner is told of an item that was given up."""
+        return translate(error, self.doing(item), self.subject)
+
     def body(self, view: memoryview) -> Any:
         """The bytes as a request's body that a stop breaks off."""
         return HaltingBody(view, self._halted) if len(view) else b""
 
-    def pause(self, seconds: float) -> bool:
-        """Wait on a sender's thread; True when the transfer ends meanwhile."""
-        return self._ending.wait(seconds)
+    def pause(self, seconds: float) -> None:
+        """Wait on a sender's thread; raises when the transfer ends meanwhile."""
+        if self._ending.wait(seconds):
+            raise self._stopped()
+
+    def _stopped(self) -> ServiceError:
+        return ServiceError(ErrorKind.CANCELLED, "the upload was stopped", subject=self.subject, retry_safe=True)
 
     def __enter__(self) -> Self:
         return self
@@ -144,12 +153,20 @@ class Sender(ABC, Generic[Item, Done]):
 
     def collect(self, *, wait: float = 0.0) -> list[Done]:
         """What was finished since the last call; waits up to ``wait`` seconds for one. Raises the first failure."""
-        finished, error = self._take(wait)
-        if error is not None:
-            raise error
+        if self._failure is None:
+            finished = self._take(wait)
+            if finished or self._failure is None:
+                return finished  # a failure that came with them is raised by the next call
+        raise self._failure
+
+    def left(self) -> list[Done]:
+        """After the end: what was still finished, whatever failed beside it."""
+        finished: list[Done] = []
+        while more := self._take(0.0):
+            finished += more
         return finished
 
-    def _take(self, wait: float) -> tuple[list[Done], Exception | None]:
+    def _take(self, wait: float) -> list[Done]:
         finished: list[Done] = []
         while self._under_way:
             try:
@@ -157,10 +174,12 @@ class Sender(ABC, Generic[Item, Done]):
             except queue.Empty:
                 break
             self._under_way -= 1
-            if isinstance(item, Exception):
-                return finished, item
-            finished.append(item)
-        return finished, None
+            if not isinstance(item, Exception):
+                finished.append(item)
+            elif self._failure is None:
+                self._failure = item
+                break
+        return finished
 
     def _work(self) -> None:
         while (item := self._todo.get()) is not None:
@@ -183,6 +202,6 @@ class Sender(ABC, Generic[Item, Done]):
                 except (BotoCoreError, ClientError, OSError) as error:
                     attempt += 1
                     if not self._ending.is_set() and not self.worth_another(error, attempt):
-                        raise translate(error, self.doing(item), self.subject) from error
+                        raise self.failure(error, item) from error
                 self._ending.wait(backoff(attempt))
-        raise ServiceError(ErrorKind.CANCELLED, "the upload was stopped", subject=self.subject, retry_safe=True)
+        raise self._stopped()
