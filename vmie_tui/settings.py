@@ -32,6 +32,8 @@ from vmie_tui.model.errors import ErrorKind, SettingsError
 DEMO = "demo"
 KEYRING_SERVICE = "vmie-tui"
 PASSWORD_VARIABLE = "VMIE_VCENTER_PASSWORD"  # noqa: S105 - the name of a variable
+READ_ONLY_VARIABLE = "VMIE_READ_ONLY"
+_TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 COMMAND_SECONDS = 30
 PATHS = frozenset({"ca_file", "ca_bundle", "password_file", "credentials_file"})
 
@@ -88,6 +90,7 @@ class Settings:
     default_profile: str
     database_url: str | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
+    read_only: bool = False  # of every profile: by --read-only, VMIE_READ_ONLY or the file
 
     @property
     def log_dir(self) -> Path:
@@ -133,8 +136,12 @@ def load(
     state_dir: Path | None = None,
     config_file: Path | None = None,
     environ: Mapping[str, str] | None = None,
+    read_only: bool = False,
 ) -> Settings:
-    """Read everything there is. Raises SettingsError for a file that cannot be read or a key that is not known."""
+    """Read everything there is. Raises SettingsError for a file that cannot be read or a key that is not known.
+
+    ``read_only`` makes every profile so, whatever the file says; nothing can take it back.
+    """
     env = os.environ if environ is None else environ
     dirs = PlatformDirs("vmie-tui", appauthor=False)
     config = config_file or Path(env.get("VMIE_CONFIG_FILE") or dirs.user_config_path / "config.toml")
@@ -146,13 +153,31 @@ def load(
     demo_file = state / DEMO / "profile.toml"
     table.update(_profiles(_read(demo_file).get("profiles", {}), demo_file, origins))
     default = profile or env.get("VMIE_PROFILE") or data.get("default_profile") or (next(iter(table)) if table else "")
-    unknown = set(data) - {"profiles", "default_profile", "database_url"}
+    unknown = set(data) - {"profiles", "default_profile", "database_url", "read_only"}
     if unknown:
         raise _bad(config, f"unknown setting {sorted(unknown)[0]!r}")
     if default in table:
         table[default] = _from_environment(table[default], env, origins)
     database = env.get("VMIE_DATABASE_URL") or data.get("database_url")
-    return Settings(state, cache, config, table, str(default), database, origins)
+    safe = _read_only(read_only, env, data, config, origins)
+    if safe:
+        table = {name: replace(entry, read_only=True) for name, entry in table.items()}
+    return Settings(state, cache, config, table, str(default), database, origins, safe)
+
+
+def _read_only(flag: bool, env: Mapping[str, str], data: dict[str, Any], path: Path, origins: dict[str, str]) -> bool:
+    """Whether nothing may be changed by any profile; the first that says so is the origin."""
+    configured = data.get("read_only", False)
+    if not isinstance(configured, bool):
+        raise _bad(path, "read_only must be true or false, without quotes")
+    word = env.get(READ_ONLY_VARIABLE, "").strip().lower()
+    if word not in _FALSE | _TRUE:
+        raise _bad(Path(f"${READ_ONLY_VARIABLE}"), f"must be 1 or 0, not {word!r}")
+    for said, origin in ((flag, "--read-only"), (word in _TRUE, f"${READ_ONLY_VARIABLE}"), (configured, str(path))):
+        if said:
+            origins["read_only"] = origin
+            return True
+    return False
 
 
 def password_for(profile: Profile, environ: Mapping[str, str] | None = None) -> str | None:

@@ -92,7 +92,7 @@ def prove(settings: Settings, machine: Machine, plan: ImportPlan, view: JobView)
 
     rows = launch.Admin(settings.demo_dir)("vcenter", "GET", f"disks?vm={machine.moid}")["disks"]
     sources = {row["key"]: row for row in rows}
-    aws = open_session(settings.profile(plan.profile).aws)
+    aws = open_session(settings.profile(plan.profile).aws, read_only=True)
     proofs = []
     for disk in view.disks:
         say(f"reading {disk.snapshot_id} back and comparing it with {disk.label}")

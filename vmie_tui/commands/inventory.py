@@ -61,7 +61,7 @@ def read(settings: Settings, profile: Profile | None = None) -> Inventory:
             subject=f"{used.vcenter.user}@{used.vcenter.host}",
             remedy=f"Set {settings_module.PASSWORD_VARIABLE}, name a password_file, or store it in the keyring",
         )
-    with connect(used.vcenter, password) as vsphere:
+    with connect(used.vcenter, password, read_only=used.read_only) as vsphere:
         found = read_inventory(vsphere)
     try:
         save_cached(settings.cache_dir, used.vcenter, found)

@@ -169,7 +169,9 @@ def worker(session: Session, idle_minutes: float | None, status: bool, stop: boo
             out(f"{found.running} jobs running, {found.queued} queued")
         return 0
     from vmie_tui.jobs.worker import run
+    from vmie_tui.services.policy import Policy
 
+    Policy(session.settings.read_only).check_work("worked on")
     return run(session.settings, idle_minutes=idle_minutes)
 
 

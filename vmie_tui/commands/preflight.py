@@ -139,7 +139,7 @@ class _Looker:
             profile = self._profile
             assert profile.vcenter is not None  # the inventory was read from it
             password = settings_module.password_for(profile) or ""
-            self._vsphere = self._held.enter_context(connect(profile.vcenter, password))
+            self._vsphere = self._held.enter_context(connect(profile.vcenter, password, read_only=profile.read_only))
         return self._vsphere
 
     def _aws_session(self) -> Aws:

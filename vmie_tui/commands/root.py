@@ -43,14 +43,15 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, invoke_without_command=True, context_settings=CONTEXT)
 @click.option("--profile", metavar="NAME", help="Profile of the configuration file to use.")
+@click.option("--read-only", is_flag=True, help="Refuse everything that would change AWS or vCenter.")
 @click.version_option(__version__, prog_name="vmie-tui")
 @click.pass_context
-def cli(context: click.Context, profile: str | None) -> int:
+def cli(context: click.Context, profile: str | None, read_only: bool) -> int:
     """Move virtual machines between VMware vCenter and Amazon EC2.
 
     Without a command the app opens. 'vmie-tui demo' shows everything with simulated services.
     """
-    session = context.obj = Session(profile)
+    session = context.obj = Session(profile, read_only=read_only)
     if context.invoked_subcommand is not None:
         return EXIT_OK
     if not (sys.stdin.isatty() and sys.stdout.isatty()):

@@ -18,19 +18,19 @@ REVIVE_SECONDS = 1.0  # after the first paint
 class Session:
     """The settings of one invocation, read when first needed: ``--help`` must work with a broken file."""
 
-    def __init__(self, profile: str | None = None) -> None:
-        self.profile_name = profile
+    def __init__(self, profile: str | None = None, *, read_only: bool = False) -> None:
+        self.profile_name, self.read_only = profile, read_only
         self._settings: Settings | None = None
 
     @property
     def settings(self) -> Settings:
         if self._settings is None:
-            self._settings = settings_module.load(self.profile_name)
+            self._settings = settings_module.load(self.profile_name, read_only=self.read_only)
         return self._settings
 
     def use(self, state_dir: Path) -> Settings:
         """Settings with another state folder."""
-        self._settings = settings_module.load(self.profile_name, state_dir=state_dir)
+        self._settings = settings_module.load(self.profile_name, state_dir=state_dir, read_only=self.read_only)
         return self._settings
 
     def reload(self) -> Settings:
@@ -54,6 +54,8 @@ def run_app(settings: Settings) -> int:
 
 def _revive_worker(settings: Settings) -> None:
     """Start a worker if jobs are under way and their worker was killed. A failure is the app's to show."""
+    if settings.read_only:
+        return
     from vmie_tui.jobs.client import JobClient
 
     client = JobClient(settings)

@@ -11,6 +11,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import JobView, LogLine, WorkerStatus
 from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.task import JobState
+from vmie_tui.services.policy import Policy
 from vmie_tui.settings import Settings
 
 ACTIVE = frozenset({JobState.RUNNING, JobState.CANCELLING})
@@ -30,13 +31,7 @@ class JobClient:
     def submit(self, plan: ImportPlan) -> str:
         """Record the plan as a job and see that a worker runs; returns the job's id."""
         profile = self._settings.profile(plan.profile)
-        if profile.read_only:
-            raise ServiceError(
-                ErrorKind.REFUSED,
-                "this profile is read-only",
-                subject=plan.profile,
-                remedy="Use a profile without 'read_only = true'",
-            )
+        Policy(profile.read_only).check_work("started", plan.profile)
         refuse_unready(plan)
         job_id = self._store.create(plan)
         self.ensure_worker()
@@ -56,7 +51,7 @@ class JobClient:
 
     def cancel(self, job_id: str) -> None:
         """Stop a job for good; the worker cleans up within seconds."""
-        job_id = self._store.resolve(job_id)
+        job_id = self._may_steer(job_id, "cancelled")
         if not self._store.become(job_id, JobState.CANCELLING, control=CANCEL, message="cancelling: cleaning up"):
             raise self._wrong_state(job_id, "cancelled")
         self._store.log(job_id, "cancel requested by the user")
@@ -64,7 +59,7 @@ class JobClient:
 
     def pause(self, job_id: str) -> None:
         """Stop a job for now; what was uploaded is kept."""
-        job_id = self._store.resolve(job_id)
+        job_id = self._may_steer(job_id, "paused")
         record = self._store.record(job_id)
         if record.state not in {JobState.QUEUED, JobState.RUNNING}:
             raise self._wrong_state(job_id, "paused")
@@ -74,7 +69,7 @@ class JobClient:
 
     def resume(self, job_id: str) -> None:
         """Go on with a job that was paused, waits for a login or failed, where it stopped."""
-        job_id = self._store.resolve(job_id)
+        job_id = self._may_steer(job_id, "resumed")
         if not self._store.requeue(job_id):
             raise self._wrong_state(job_id, "resumed")
         self.ensure_worker()
@@ -95,10 +90,18 @@ class JobClient:
         )
 
     def ensure_worker(self) -> WorkerStatus:
-        """Start a worker, detached from this terminal, unless one runs."""
+        """Start a worker, detached from this terminal, unless one runs. REFUSED when everything is read-only."""
+        Policy(self._settings.read_only).check_work("worked on")
         if worker_pid(self._settings.state_dir) is None:
             start_worker(self._settings)
         return self.worker()
+
+    def _may_steer(self, job_id: str, verb: str) -> str:
+        """The job's full id, if its profile may change anything; one that is no longer configured may be cleaned up."""
+        job_id = self._store.resolve(job_id)
+        profile = self._settings.table.get(self._store.record(job_id).plan.profile)
+        Policy(self._settings.read_only or (profile is not None and profile.read_only)).check_work(verb, job_id)
+        return job_id
 
     def _wrong_state(self, job_id: str, verb: str) -> ServiceError:
         state = self._store.record(job_id).state

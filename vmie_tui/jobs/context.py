@@ -26,21 +26,22 @@ class AwsSessions:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._sessions: dict[AwsSettings, Aws] = {}
+        self._sessions: dict[tuple[AwsSettings, bool], Aws] = {}
 
-    def of(self, settings: AwsSettings) -> Aws:
+    def of(self, settings: AwsSettings, *, read_only: bool) -> Aws:
         """The session for these settings. Raises ServiceError LOGIN."""
         from vmie_tui.services.aws.session import open_session
 
         with self._lock:
-            if settings not in self._sessions:
-                self._sessions[settings] = open_session(settings)
-            return self._sessions[settings]
+            if (settings, read_only) not in self._sessions:
+                self._sessions[settings, read_only] = open_session(settings, read_only=read_only)
+            return self._sessions[settings, read_only]
 
     def forget(self, settings: AwsSettings) -> None:
         """Read the credentials anew at the next use: after a login."""
         with self._lock:
-            self._sessions.pop(settings, None)
+            for read_only in (False, True):
+                self._sessions.pop((settings, read_only), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class JobContext(ABC):
                         subject=f"{self.profile.vcenter.user}@{self.profile.vcenter.host}",
                         remedy="Store it with the keyring or name a password_file, then resume the job",
                     )
-                self._vsphere = connect(self.profile.vcenter, password)
+                self._vsphere = connect(self.profile.vcenter, password, read_only=self.profile.read_only)
             return self._vsphere
 
     def reconnect(self) -> None:
@@ -127,7 +128,7 @@ class JobContext(ABC):
 
     @property
     def aws(self) -> Aws:
-        return self._sessions.of(self.profile.aws)
+        return self._sessions.of(self.profile.aws, read_only=self.profile.read_only)
 
     def forget_login(self) -> None:
         """The credentials did not do: the next attempt reads them again."""

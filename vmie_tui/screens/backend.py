@@ -128,7 +128,7 @@ class LiveBackend:
         from vmie_tui.services.vsphere.session import connect
 
         try:
-            with connect(vcenter, self._password or "") as vsphere:
+            with connect(vcenter, self._password or "", read_only=self._profile.read_only) as vsphere:
                 found = read_inventory(vsphere, on_page=on_page, cancelled=cancelled)
         except ServiceError as error:
             if error.kind is ErrorKind.LOGIN:
@@ -161,7 +161,7 @@ class LiveBackend:
         from vmie_tui.services.preflight import preflight_machine
         from vmie_tui.services.vsphere.session import connect
 
-        with connect(vcenter, self._password or "") as vsphere:
+        with connect(vcenter, self._password or "", read_only=self._profile.read_only) as vsphere:
             return preflight_machine(
                 vsphere, machine, snapshot=snapshot, read_only=self._profile.read_only, on_step=on_step
             )
@@ -181,7 +181,7 @@ class LiveBackend:
     def aws_status(self) -> AwsStatus:
         from vmie_tui.services.aws.session import open_session
 
-        aws = open_session(self._profile.aws)
+        aws = open_session(self._profile.aws, read_only=self._profile.read_only)
         try:
             identity = aws.identity()
         finally:

@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from vmie_tui import __version__
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws.errors import SIGN_IN, aws_call, translate
+from vmie_tui.services.policy import Policy
 from vmie_tui.settings import AwsSettings
 
 CONNECT_SECONDS = 10
@@ -26,8 +27,6 @@ BLOCK_READ_SECONDS = 12  # EBS direct answers fast or not at all (trap 23)
 ATTEMPTS = 6
 CONNECTIONS = 64
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
-READS = ("Describe", "Get", "Head", "List")
 
 PARTS = "s3-parts"  # S3 without retries of its own: the uploader waits between attempts, and can be stopped then
 BLOCKS = "ebs-blocks"  # EBS direct, likewise, for as many blocks under way as several disks have
@@ -58,9 +57,13 @@ class Aws:
     """
 
     def __init__(self, session: boto3.session.Session, settings: AwsSettings, *, read_only: bool = False) -> None:
-        self._session, self.settings, self.read_only = session, settings, read_only
+        self._session, self.settings, self.policy = session, settings, Policy(read_only)
         self._lock = threading.RLock()  # creating clients is not thread-safe in botocore, using them is
         self._clients: dict[tuple[str, str], Any] = {}
+
+    @property
+    def read_only(self) -> bool:
+        return self.policy.read_only
 
     @property
     def region(self) -> str:
@@ -92,9 +95,12 @@ class Aws:
                 verify=str(settings.ca_bundle) if settings.ca_bundle else None,
                 config=client_config(service, settings.endpoint_url),
             )
-        if self.read_only:
-            client.meta.events.register_first("provide-client-params", refuse_writes)
+        client.meta.events.register_first("provide-client-params", self._may_send)
         return client
+
+    def _may_send(self, model: Any, **_: Any) -> None:
+        """Asked before each request is made of its parameters, presigned URLs included."""
+        self.policy.check_aws(model.name)
 
     def identity(self) -> Identity:
         """Ask STS who we are: proves that the credentials work. LOGIN when they do not."""
@@ -109,16 +115,6 @@ class Aws:
             clients, self._clients = list(self._clients.values()), {}
         for client in clients:
             client.close()
-
-
-def refuse_writes(model: Any, **_: Any) -> None:
-    """Event handler of read-only clients. Raises ServiceError REFUSED for any operation that may change something."""
-    if not model.name.startswith(READS):
-        raise ServiceError(
-            ErrorKind.REFUSED,
-            f"the profile is read-only, so {model.name} is not sent",
-            remedy="Use a profile without 'read_only = true'",
-        )
 
 
 def _ahead_of(stamp: str) -> float:

@@ -15,6 +15,7 @@ from pyVmomi.VmomiSupport import GetServiceVersions, versionIdMap
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import VCenterInfo
+from vmie_tui.services.policy import Policy
 from vmie_tui.services.vsphere.errors import calling
 from vmie_tui.services.vsphere.tls import Trust, VerifiedConnection, make_context
 from vmie_tui.settings import VCenterSettings
@@ -28,14 +29,26 @@ COOKIE = "vmware_soap_session"
 T = TypeVar("T")
 
 
+class PolicedStub(SoapStubAdapter):  # type: ignore[misc]  # pyVmomi has no types
+    """A stub that asks the policy before a request is made; every call, also those of soap.py, passes here."""
+
+    def __init__(self, policy: Policy, **options: Any) -> None:
+        super().__init__(**options)
+        self._policy = policy
+
+    def SerializeRequest(self, mo: Any, info: Any, args: Any) -> Any:  # noqa: N802 - pyVmomi's name
+        self._policy.check_vsphere(info.wsdlName)
+        return super().SerializeRequest(mo, info, args)
+
+
 class VSphere:
     """A session. Each thread may call; the connections are pooled and a re-login happens once for all.
 
     The password stays in memory, so an expired session is renewed without a question, once per call.
     """
 
-    def __init__(self, settings: VCenterSettings, password: str) -> None:
-        self.settings = settings
+    def __init__(self, settings: VCenterSettings, password: str, *, read_only: bool = False) -> None:
+        self.settings, self.policy = settings, Policy(read_only)
         self.trust = Trust(settings.ca_file, settings.thumbprint)
         self._password = password
         self._login_lock = threading.Lock()
@@ -94,7 +107,8 @@ class VSphere:
         )
 
     def _make_stub(self, version: str, *, timeout: float = READ_SECONDS) -> Any:
-        stub = SoapStubAdapter(
+        stub = PolicedStub(
+            self.policy,
             host=self.settings.host,
             port=self.settings.port,
             version=version,
@@ -184,6 +198,9 @@ def expired(error: ServiceError) -> bool:
     return error.problem.code == "NotAuthenticated"
 
 
-def connect(settings: VCenterSettings, password: str) -> VSphere:
-    """Open and log in. Raises ServiceError LOGIN (password), TLS (certificate), NETWORK (not reachable)."""
-    return VSphere(settings, password)
+def connect(settings: VCenterSettings, password: str, *, read_only: bool = False) -> VSphere:
+    """Open and log in. Raises ServiceError LOGIN (password), TLS (certificate), NETWORK (not reachable).
+
+    ``read_only``: the session refuses, before anything is sent, each method that is not known to only read.
+    """
+    return VSphere(settings, password, read_only=read_only)
