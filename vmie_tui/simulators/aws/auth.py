@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, quote
 from vmie_tui.simulators.aws.wire import ApiError, Request, Scope
 
 MAX_SKEW = 15 * 60
+MAX_LIFETIME = 7 * 86_400  # of a presigned URL
 
 
 def scope_of(request: Request) -> Scope | None:
@@ -81,7 +82,7 @@ class Keys:
             raise expired(request.service)
         presigned = "X-Amz-Signature" in request.query
         stamp = request.query.get("X-Amz-Date", "") if presigned else request.header("X-Amz-Date")
-        lifetime = int(request.query.get("X-Amz-Expires", "0")) if presigned else MAX_SKEW
+        lifetime = _lifetime(request, scope) if presigned else MAX_SKEW
         self._check_time(request.service, stamp, lifetime, presigned=presigned)
         if not hmac.compare_digest(_signature(request, scope, key.secret, stamp), _given(request)):
             raise wrong_signature(request.service)
@@ -94,8 +95,34 @@ class Keys:
         age = self.now() - signed
         if presigned and age > lifetime:
             raise ApiError("AccessDenied", "Request has expired", 403)
+        if presigned and -age > MAX_SKEW:
+            raise ApiError("AccessDenied", "Request is not valid yet", 403)
         if not presigned and abs(age) > MAX_SKEW:
             raise skewed(service)
+
+
+def _lifetime(request: Request, scope: Scope) -> int:
+    """Seconds a presigned URL lives; its other parameters must be there too, and fit together."""
+    query = request.query
+
+    def refuse(text: str) -> ApiError:
+        return ApiError("AuthorizationQueryParametersError", text, 400)
+
+    if query.get("X-Amz-Algorithm") != "AWS4-HMAC-SHA256":
+        raise refuse('X-Amz-Algorithm only supports "AWS4-HMAC-SHA256 and AWS4-ECDSA-P256-SHA256"')
+    if not query.get("X-Amz-Date", "").startswith(f"{scope.date}T"):
+        raise refuse("Invalid credential date. This date is not the same as X-Amz-Date.")
+    if "host" not in query.get("X-Amz-SignedHeaders", "").split(";"):
+        raise refuse("The host header must be signed")
+    text = query.get("X-Amz-Expires", "")
+    if not text.isdecimal():
+        raise refuse("X-Amz-Expires should be a number")
+    if not 0 < int(text) <= MAX_LIFETIME:
+        raise refuse(
+            "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less"
+            " than 604800 seconds"
+        )
+    return int(text)
 
 
 def _given(request: Request) -> str:

@@ -7,17 +7,29 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 from xml.etree import ElementTree as ET
 
 from vmie_tui.model import facts
+from vmie_tui.services.disks.containers_vhdx import VhdxReader
 from vmie_tui.services.disks.errors import DiskFormatError
 from vmie_tui.services.disks.probe import DiskInfo, probe
 from vmie_tui.services.disks.vmdk import StreamDecoder
-from vmie_tui.simulators.aws.s3_store import ObjectReader
 
 SECTOR = 512
 ZERO_STEP = 1 << 16
 _ZEROS = bytes(ZERO_STEP)
+
+
+class Image(Protocol):
+    """The bytes of a disk image, wherever they are stored."""
+
+    @property
+    def size(self) -> int: ...
+
+    def pieces(self, offset: int, length: int) -> Iterator[bytes]: ...
+
+    def read_at(self, offset: int, length: int) -> bytes: ...
 
 
 class CheckFailed(Exception):
@@ -32,7 +44,7 @@ class Stopped(Exception):
 class Volume:
     """One disk to decode: the bytes ``offset``..``offset + length`` of an object. ``capacity``: bytes of the disk."""
 
-    format: str  # vmdk | raw | vhd-fixed | vhd-dynamic
+    format: str  # vmdk | raw | vhd-fixed | vhd-dynamic | vhdx
     offset: int
     length: int
     capacity: int
@@ -53,15 +65,15 @@ def _validation(reason: str) -> CheckFailed:
 class _Window:
     """Part of an object, read like a whole file."""
 
-    def __init__(self, reader: ObjectReader, offset: int, size: int) -> None:
-        self._reader, self._offset, self.size = reader, offset, size
+    def __init__(self, reader: Image, offset: int, size: int) -> None:
+        self._reader, self.offset, self.size = reader, offset, size
 
     def read_at(self, offset: int, length: int) -> bytes:
-        return self._reader.read_at(self._offset + offset, max(0, min(length, self.size - offset)))
+        return self._reader.read_at(self.offset + offset, max(0, min(length, self.size - offset)))
 
 
-def inspect(reader: ObjectReader, declared: str, max_tib: int) -> list[Volume]:
-    """The disks in an object of the declared format (OVA, VMDK, RAW, VHD); raises CheckFailed with AWS's text."""
+def inspect(reader: Image, declared: str, max_tib: int) -> list[Volume]:
+    """The disks in an object of the declared format (OVA, VMDK, RAW, VHD, VHDX); raises CheckFailed with AWS's text."""
     if not reader.size:
         raise _validation("The disk image is empty")
     if declared == "RAW":
@@ -70,6 +82,8 @@ def inspect(reader: ObjectReader, declared: str, max_tib: int) -> list[Volume]:
         volumes = [_vmdk(_probe(reader.read_at, reader.size, "E04"), 0, reader.size)]
     elif declared == "VHD":
         volumes = [_vhd(_probe(reader.read_at, reader.size, "E09"), 0, reader.size, reader.read_at)]
+    elif declared == "VHDX":
+        volumes = [_vhdx(_Window(reader, 0, reader.size))]
     elif declared == "OVA":
         volumes = _ova(reader)
     else:
@@ -101,7 +115,17 @@ def _vhd(info: DiskInfo, offset: int, length: int, read_at: Callable[[int, int],
     return Volume(f"vhd-{info.create_type}", offset, length, info.capacity)
 
 
-def _ova(reader: ObjectReader) -> list[Volume]:
+def _vhdx(window: _Window) -> Volume:
+    """Fixed and dynamic ones; the guides print no error of their own for a damaged or differencing VHDX."""
+    try:
+        if probe(window.read_at, window.size).format != "vhdx":
+            raise _validation("Unsupported VHDX File Format")
+        return Volume("vhdx", window.offset, window.size, VhdxReader(window).size)
+    except DiskFormatError as error:
+        raise _validation("Unsupported VHDX File Format") from error
+
+
+def _ova(reader: Image) -> list[Volume]:
     try:
         info = probe(reader.read_at, reader.size)
     except DiskFormatError as error:
@@ -121,6 +145,8 @@ def _ova(reader: ObjectReader) -> list[Volume]:
         found = _probe(window.read_at, window.size, "E04")
         if found.format == "vhd":
             volumes.append(_vhd(found, member.offset, member.size, window.read_at))
+        elif found.format == "vhdx":
+            volumes.append(_vhdx(window))
         else:
             volumes.append(_vmdk(found, member.offset, member.size))
     most = facts.limit("import", "max_volumes_per_vm")["value"]
@@ -148,7 +174,7 @@ def _ovf_disks(text: bytes) -> list[str]:
     return [files[ref] for ref in wanted if ref in files]
 
 
-def decode(reader: ObjectReader, volume: Volume, target: Path, stopped: Callable[[], bool]) -> None:
+def decode(reader: Image, volume: Volume, target: Path, stopped: Callable[[], bool]) -> None:
     """Write the disk's content into ``target``, a sparse file that is large enough; raises CheckFailed or Stopped."""
     descriptor = os.open(target, os.O_WRONLY)
 
@@ -169,6 +195,8 @@ def decode(reader: ObjectReader, volume: Volume, target: Path, stopped: Callable
             _decode_vmdk(pieces(volume.offset, volume.length), write)
         elif volume.format == "vhd-dynamic":
             _decode_dynamic(_Window(reader, volume.offset, volume.length), volume.capacity, write, stopped)
+        elif volume.format == "vhdx":
+            _decode_vhdx(_Window(reader, volume.offset, volume.length), write, stopped)
         else:
             at = 0
             for piece in pieces(volume.offset, volume.capacity):
@@ -210,3 +238,14 @@ def _decode_dynamic(
             if len(data) != length:
                 raise _fact("E09")
             write(index * block, data)
+
+
+def _decode_vhdx(source: _Window, write: Callable[[int, bytes], None], stopped: Callable[[], bool]) -> None:
+    try:
+        disk = VhdxReader(source)
+        for start, length in disk.extents():
+            if stopped():
+                raise Stopped
+            write(start, disk.read_at(start, length))
+    except DiskFormatError as error:
+        raise _validation("Unsupported VHDX File Format") from error

@@ -44,7 +44,7 @@ class SnapshotInfo:
     tags: dict[str, str] = field(default_factory=dict)
     ready_at: float | None = None
     timeout: float | None = None  # seconds without a write after which a pending one fails
-    origin: str = "import"  # import | direct
+    origin: str = "import"  # import | direct | volume (an imported volume's content, no snapshot of EC2)
 
     @property
     def blocks(self) -> int:
