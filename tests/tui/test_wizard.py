@@ -16,6 +16,7 @@ from vmie_tui.model.plan import BootMode, LicenseType
 from vmie_tui.screens.force import ForceScreen
 from vmie_tui.screens.inventory import InventoryScreen
 from vmie_tui.screens.jobs import JobsScreen
+from vmie_tui.screens.licences import licence_options
 from vmie_tui.screens.wizard import WizardScreen
 from vmie_tui.widgets.choice import ChoiceList
 from vmie_tui.widgets.lines import LinePane
@@ -135,7 +136,7 @@ async def test_usage_operation_goes_into_the_plan_without_a_licence_type() -> No
 async def test_mixed_systems_leave_only_what_fits_all() -> None:
     async with running() as pilot:
         screen = await open_wizard(pilot, "vm-1", "vm-4")
-        refused = {option.value: option.refused for option in screen.draft.licence_options()}
+        refused = {option.value: option.refused for option in licence_options(screen.draft.machines)}
         assert not refused["BYOL"]
         assert "web-01 is not" in refused["AWS"]
 

@@ -13,7 +13,6 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from vmie_tui.model.finding import Finding
-from vmie_tui.model.machine import Machine
 from vmie_tui.screens.base import style_sheet
 from vmie_tui.widgets.lines import LinePane
 from vmie_tui.widgets.machine_detail import finding_lines
@@ -30,15 +29,15 @@ class ForceScreen(ModalScreen[bool]):
         Binding("down", "scroll(1)", "Down", show=False),
     ]
 
-    def __init__(self, machine: Machine, blockers: Sequence[Finding], place: str = "") -> None:
+    def __init__(self, name: str, blockers: Sequence[Finding], place: str = "") -> None:
         """``place``: "1 of 3" when there are several."""
         super().__init__()
-        self._machine, self._blockers, self._place = machine, tuple(blockers), place
+        self._called, self._blockers, self._place = name, tuple(blockers), place
 
     def compose(self) -> ComposeResult:
         place = f"  ({self._place})" if self._place else ""
         with Vertical(id="box"):
-            yield Static(f"{clean(self._machine.name)} is blocked{place}", id="title", markup=False)
+            yield Static(f"{clean(self._called)} is blocked{place}", id="title", markup=False)
             yield LinePane(id="blockers")
             yield Static("To import it all the same, type its name:", id="ask", markup=False)
             yield Input(id="name", compact=True, placeholder="its name, as it is written above")
@@ -67,7 +66,7 @@ class ForceScreen(ModalScreen[bool]):
 
     @on(Input.Submitted)
     def _typed(self, event: Input.Submitted) -> None:
-        if event.value == self._machine.name:
+        if event.value == self._called:
             self.dismiss(True)
         else:
             self.query_one("#wrong", Static).update("That is not its name: nothing was started.")

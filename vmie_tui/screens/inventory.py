@@ -343,14 +343,13 @@ class InventoryScreen(FrameScreen):
         if not rows:
             self.tell("There is no VM to import.", error=True)
             return
-        from vmie_tui.screens.draft import Draft
+        from vmie_tui.screens.draft import Draft, of_machines
         from vmie_tui.screens.wizard import WizardScreen
 
         profile = self.backend.profile
         draft = Draft(
-            tuple(row.machine for row in rows),
+            of_machines([row.machine for row in rows], profile.vcenter),
             profile.name,
-            profile.vcenter,
             region=profile.region,
             bucket=profile.bucket,
             prefix=profile.prefix,

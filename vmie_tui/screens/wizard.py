@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.binding import BindingType
@@ -14,16 +14,21 @@ from textual.widgets import Button, ContentSwitcher
 from textual.worker import get_current_worker
 
 from vmie_tui.model.finding import Finding
-from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.rules.override import Blocked, blocked
 from vmie_tui.screens.actions import WIZARD, bindings
+from vmie_tui.screens.aws_calls import aws_commands
 from vmie_tui.screens.base import FrameScreen, problem_of, style_sheet
-from vmie_tui.screens.draft import Draft, aws_commands
+from vmie_tui.screens.draft import Candidate, Draft
 from vmie_tui.screens.job_actions import copy_in_thread
-from vmie_tui.screens.wizard_steps import FOUND, LicenceStep, ReviewStep, RouteStep, SourceStep, Step, TargetStep
+from vmie_tui.screens.wizard_review import ReviewStep
+from vmie_tui.screens.wizard_steps import FOUND, LicenceStep, RouteStep, SourceStep, Step
+from vmie_tui.screens.wizard_target import TargetStep
 from vmie_tui.widgets.lines import OneLine
 from vmie_tui.widgets.text import Cell, clean, fit, line_width
+
+if TYPE_CHECKING:
+    from vmie_tui.model.preflight import Preflight
 
 STEPS = (
     ("step-source", "Source", SourceStep),
@@ -51,7 +56,7 @@ class WizardScreen(FrameScreen):
             self.sources, self.found = sources, found
 
     class Submitted(Message):
-        """``newest``: id of the last job started, "" for none. ``refused`` maps a VM's name to the reason."""
+        """``newest``: id of the last job started, "" for none. ``refused`` maps a source's name to the reason."""
 
         def __init__(self, newest: str, refused: dict[str, str]) -> None:
             super().__init__()
@@ -62,7 +67,7 @@ class WizardScreen(FrameScreen):
         self.draft = draft
         self._at = 0
         self._starting = False
-        self._sources: tuple[FOUND, ...] = ()  # what the rules say of the machines alone
+        self._sources: tuple[FOUND, ...] = ()  # what the rules say of the sources alone
         self._found: tuple[FOUND, ...] = ()  # and of the plans
 
     def compose_body(self) -> Iterable[Widget]:
@@ -130,29 +135,30 @@ class WizardScreen(FrameScreen):
     def _judge(self) -> None:
         mistakes = self.draft.mistakes()
         draft = replace(self.draft, tags="") if "tags" in mistakes else self.draft
-        self._check(list(zip(draft.machines, draft.plans(), strict=True)))
+        self._check(list(zip(draft.candidates, draft.plans(), strict=True)))
 
     @work(thread=True, exclusive=True, group="judge", exit_on_error=False)
-    def _check(self, pairs: list[tuple[Machine, ImportPlan]]) -> None:
+    def _check(self, pairs: list[tuple[Candidate, ImportPlan]]) -> None:
         from vmie_tui.model.preflight import join_findings
 
-        looks = [self._content(machine) for machine, _ in pairs]
+        looks = [self._content(candidate) for candidate, _ in pairs]
         sources = tuple(
-            (machine, join_findings(self.backend.check_machine(machine), content))
-            for (machine, _), content in zip(pairs, looks, strict=True)
+            (one, join_findings(self.backend.check_machine(one.machine), content))
+            for (one, _), content in zip(pairs, looks, strict=True)
         )
         found = tuple(
-            (machine, join_findings(self.backend.check_plan(plan, machine), content))
-            for (machine, plan), content in zip(pairs, looks, strict=True)
+            (one, join_findings(self.backend.check_plan(plan, one.machine), content))
+            for (one, plan), content in zip(pairs, looks, strict=True)
         )
         if not get_current_worker().is_cancelled:
             self.post_message(self.Judged(sources, found))
 
-    def _content(self, machine: Machine) -> tuple[Finding, ...]:
-        """What a look into the machine's disks has found in this session."""
-        from vmie_tui.model.preflight import machine_key
+    def _preflight(self, candidate: Candidate) -> Preflight | None:
+        """What a look into the candidate's disks has found, in this session or when it was opened."""
+        return candidate.preflight or self.vmie.preflights.get(candidate.key)
 
-        known = self.vmie.preflights.get(machine_key(machine))
+    def _content(self, candidate: Candidate) -> tuple[Finding, ...]:
+        known = self._preflight(candidate)
         return known.content if known is not None else ()
 
     @on(Judged)
@@ -162,20 +168,18 @@ class WizardScreen(FrameScreen):
 
     def _show_found(self) -> None:
         self.query_one(SourceStep).show_findings(self._sources)
-        looked = {machine.moid for machine in self.draft.machines if self._looked(machine)}
-        self.query_one(ReviewStep).show_findings(self._found, self._blocked(), self.draft.mistakes(), looked)
+        known = ((one.key, self._preflight(one)) for one in self.draft.candidates)
+        looked = {key for key, preflight in known if preflight is not None and preflight.guest is not None}
+        self.query_one(ReviewStep).show_findings(
+            self._found, self._blocked(), self.draft.mistakes(), looked, self.vmie.jobs or ()
+        )
         if self._at == REVIEW and not self._starting:
             self._focus_first()  # the start button may be free only now
 
-    def _looked(self, machine: Machine) -> bool:
-        from vmie_tui.model.preflight import machine_key
-
-        return machine_key(machine) in self.vmie.preflights
-
     def _blocked(self) -> dict[str, Blocked]:
-        """The blockers of each machine, by moid, as far as the rules have looked."""
-        about = {machine.moid: findings for machine, findings in self._sources}
-        return {machine.moid: blocked(machine, found, about.get(machine.moid, ())) for machine, found in self._found}
+        """The blockers of each candidate, by its key, as far as the rules have looked."""
+        about = {one.key: findings for one, findings in self._sources}
+        return {one.key: blocked(one.machine, found, about.get(one.key, ())) for one, found in self._found}
 
     # -- start
 
@@ -184,35 +188,37 @@ class WizardScreen(FrameScreen):
         """Blocked machines one after the other: each one's name must be typed, else nothing starts."""
         if not self._starting:
             known = self._blocked()
-            self._force(
-                [(m, known[m.moid].soft) for m in self.draft.machines if m.moid in known and known[m.moid].soft]
-            )
+            self._force([(one, known[one.key].soft) for one, _ in self._found if known[one.key].soft])
 
     @work(thread=False, exclusive=True, group="asking", exit_on_error=False)
-    async def _force(self, machines: list[tuple[Machine, tuple[Finding, ...]]]) -> None:
+    async def _force(self, candidates: list[tuple[Candidate, tuple[Finding, ...]]]) -> None:
         from vmie_tui.screens.force import ForceScreen
 
         override: dict[str, tuple[str, ...]] = {}
-        for number, (machine, blockers) in enumerate(machines, 1):
-            place = f"{number} of {len(machines)}" if len(machines) > 1 else ""
-            if not await self.app.push_screen_wait(ForceScreen(machine, blockers, place)):
-                self.tell(f"Nothing was started: {clean(machine.name)} is blocked.")
+        for number, (one, blockers) in enumerate(candidates, 1):
+            place = f"{number} of {len(candidates)}" if len(candidates) > 1 else ""
+            if not await self.app.push_screen_wait(ForceScreen(one.source.name, blockers, place)):
+                self.tell(f"Nothing was started: {clean(one.source.name)} is blocked.")
                 return
-            override[machine.moid] = tuple(finding.headline for finding in blockers)
+            override[one.key] = tuple(finding.headline for finding in blockers)
         self._starting = True
         self.query_one("#start", Button).disabled = True
-        plans = self.draft.plans()
-        self._submit([replace(plan, override=override.get(plan.vm.moid, ())) for plan in plans])
+        plans = [(self.draft.plan_for(one), override.get(one.key, ())) for one in self.draft.candidates]
+        self._submit([replace(plan, override=forced) for plan, forced in plans])
 
     def action_report(self) -> None:
         """The preflight of the machines, read from their disks."""
+        machines = [one.machine for one in self.draft.candidates if one.in_vcenter]
+        if not machines:
+            self.tell("It was looked into when it was opened: esc goes back to its report.")
+            return
         from vmie_tui.screens.report import ReportScreen
 
         def closed(looked: bool | None) -> None:
             if looked:
                 self._judge()
 
-        self.app.push_screen(ReportScreen(self.draft.machines), closed)
+        self.app.push_screen(ReportScreen(machines), closed)
 
     @work(thread=True, exclusive=True, group="submit", exit_on_error=False)
     def _submit(self, plans: list[ImportPlan]) -> None:
@@ -247,8 +253,9 @@ class WizardScreen(FrameScreen):
         if mistakes:
             self.tell(f"There is no command yet: {next(iter(mistakes.values()))}.", error=True)
         else:
-            self._copy(aws_commands(self.draft.plans(), self.draft.machines))
+            name = f"aws-import-{self.draft.route.value}.sh"
+            self._copy(name, aws_commands(self.draft.plans(), self.draft.candidates))
 
     @work(thread=True, exclusive=True, group="copy", exit_on_error=False)
-    def _copy(self, text: str) -> None:
-        copy_in_thread(self, "aws-import-image.sh", text)
+    def _copy(self, name: str, text: str) -> None:
+        copy_in_thread(self, name, text)

@@ -1,26 +1,25 @@
-"""The five steps of the import wizard; each is a page that reads and writes the one `Draft`."""
+"""The first pages of the import wizard: source, route, licence; each reads and writes the one `Draft`."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.message import Message
-from textual.widgets import Button, Input
 
-from vmie_tui.model.finding import Finding, Severity
-from vmie_tui.model.machine import Machine, Power
-from vmie_tui.model.rules.override import Blocked
-from vmie_tui.screens.draft import FAMILIES, USAGE, Draft, aws_commands
-from vmie_tui.widgets.choice import ChoiceList, Field, Option
+from vmie_tui.model.finding import Finding
+from vmie_tui.model.plan import FileSource, ObjectSource, Route, SnapshotSource, UploadFormat, Via
+from vmie_tui.screens.draft import Candidate, Draft
+from vmie_tui.screens.licences import FAMILIES, USAGE, licence_options, licence_words, usage_options
+from vmie_tui.screens.questions import route_words
+from vmie_tui.widgets.choice import ChoiceList, Option
 from vmie_tui.widgets.lines import LinePane
-from vmie_tui.widgets.machine_detail import finding_lines
 from vmie_tui.widgets.machines import POWER, short_os, verdict
-from vmie_tui.widgets.text import Line, clean, fit, paragraph, plural, size
+from vmie_tui.widgets.text import Cell, Line, clean, fit, paragraph, plural, size
 
-FOUND = tuple[Machine, tuple[Finding, ...]]
+FOUND = tuple[Candidate, tuple[Finding, ...]]
 
 
 class Step(Vertical):
@@ -57,24 +56,30 @@ class SourceStep(Step):
             )
 
     def show_findings(self, found: Iterable[FOUND]) -> None:
-        names = max((len(clean(machine.name)) for machine in self.draft.machines), default=8)
+        names = max((len(clean(one.source.name)) for one in self.draft.candidates), default=8)
         name_cells = min(max(names, 8), 28)
-        lines: list[Line] = [((f" {fit('VM', name_cells)}  {fit('Power', 6)}{fit('Guest OS', 20)}", "head"), *_HEAD)]
-        for machine, findings in found:
+        in_vcenter = all(one.in_vcenter for one in self.draft.candidates)
+        head = f" {fit('VM' if in_vcenter else 'Source', name_cells)}  {fit('Power' if in_vcenter else 'Kind', 6)}"
+        lines: list[Line] = [((f"{head}{fit('Guest OS', 20)}", "head"), *_HEAD)]
+        for one, findings in found:
             words, style, _ = verdict(findings)
-            power, power_style = POWER[machine.power]
+            kind, kind_style = _kind(one)
             lines.append(
                 (
-                    (f" {fit(clean(machine.name), name_cells)}  ", "title"),
-                    (fit(power, 6), power_style),
-                    (f"{fit(short_os(clean(machine.os_name)), 19)} ", ""),
-                    (f"{len(machine.disks):>5}{size(machine.size):>10}   ", ""),
+                    (f" {fit(clean(one.source.name), name_cells)}  ", "title"),
+                    (fit(kind, 6), kind_style),
+                    (f"{fit(short_os(clean(one.machine.os_name)), 19)} ", ""),
+                    (f"{len(one.machine.disks):>5}{size(one.machine.size):>10}   ", ""),
                     (words, style),
                 )
             )
         lines.append(())
-        total = f"{plural(len(self.draft.machines), 'VM')}, {size(self.draft.size)} of disks."
-        lines += paragraph(f"{total} Each becomes one AMI, by a job of its own.", self.cells(), "", ((" ", ""),))
+        for one in self.draft.candidates:
+            if not one.in_vcenter:
+                lines += paragraph(one.source.where, self.cells(), "", ((" Lies at  ", "dim"),))
+        what = plural(len(self.draft.candidates), "VM" if in_vcenter else "source")
+        total = f"{what}, {size(self.draft.size)} of disks."
+        lines += paragraph(f"{total} Each is imported by a job of its own.", self.cells(), "", ((" ", ""),))
         if self.draft.running:
             words = "Running VMs are copied from a snapshot, which is removed afterwards; they go on running."
             lines += paragraph(words, self.cells(), "dim", ((" ", ""),))
@@ -88,20 +93,65 @@ class SourceStep(Step):
 _HEAD: Line = ((f"{'Disks':>5}{'Size':>10}   Verdict", "head"),)
 
 
+def _kind(one: Candidate) -> Cell:
+    if isinstance(one.source, FileSource):
+        return "file", ""
+    if isinstance(one.source, ObjectSource):
+        return "S3", ""
+    return ("EBS", "") if isinstance(one.source, SnapshotSource) else POWER[one.machine.power]
+
+
 class RouteStep(Step):
-    """How the disks get to AWS."""
+    """How the disks get to AWS: all ways, with why one would or why one cannot."""
+
+    def __init__(self, draft: Draft, *, id: str) -> None:
+        super().__init__(draft, id=id)
+        self._pointed: Option | None = None
 
     def compose(self) -> ComposeResult:
-        image = Option("image", "Image", "AWS checks the guest and adds its drivers")
-        yield ChoiceList("Route", (image,), "image", id="route")
-        vmdk = Option("VMDK", "VMDK stream", "no conversion, nothing on local disk")
-        yield ChoiceList("Format", (vmdk,), "VMDK", id="format")
+        for name, label in (("route", "Route"), ("format", "Format"), ("via", "Way")):
+            yield ChoiceList(label, (), "", brief=True, label_cells=8, id=name)
         yield LinePane(id="route-words")
 
     def enter(self) -> None:
-        words = "vCenter exports the disks, they flow through this machine to S3, and AWS makes an AMI of them."
-        first: Line = ((f" {fit('What happens', 19)}", "dim"),)
-        self.query_one("#route-words", LinePane).set_lines(paragraph(words, self.cells(), "", first))
+        draft, asked = self.draft, self.draft.asked
+        self.query_one("#route", ChoiceList).set_options(draft.route_options(), draft.route.value)
+        self._offer("format", draft.format_options(), draft.upload_format.value, "format" in asked)
+        self._offer("via", draft.via_options(), draft.via.value, "via" in asked)
+        self._show_words()
+
+    @on(ChoiceList.Pointed)
+    def _point(self, event: ChoiceList.Pointed) -> None:
+        self._pointed = event.option
+        self._show_words()
+
+    def _show_words(self) -> None:
+        """In full what the option at the cursor is for, or why it cannot be; then what will happen."""
+        option = self._pointed or next(o for o in self.draft.route_options() if o.value == self.draft.route.value)
+        label, why = ("Why not", option.refused) if option.refused else ("Why", option.note)
+        style, first = "warn" if option.refused else "", ((f" {fit(label, 8)}", "dim"),)
+        lines = paragraph(f"{option.label}: {why.rstrip('.')}.", self.cells(), style, first)
+        words = route_words(self.draft.candidates[0].source, self.draft.route, self.draft.via)
+        lines += paragraph(words, self.cells(), "dim", ((f" {fit('So', 8)}", "dim"),))
+        self.query_one("#route-words", LinePane).set_lines(lines)
+
+    def _offer(self, name: str, options: tuple[Option, ...], value: str, wanted: bool) -> None:
+        """Show a list of options, when there is something to choose."""
+        choice = self.query_one(f"#{name}", ChoiceList)
+        choice.display = wanted and bool(options)
+        if choice.display:
+            choice.set_options(options, value)
+
+    @on(ChoiceList.Picked)
+    def _picked(self, event: ChoiceList.Picked) -> None:
+        if event.choice.id == "route":
+            self.draft.choose_route(Route(event.value))
+        elif event.choice.id == "via":
+            self.draft.via = Via(event.value)
+        else:
+            self.draft.upload_format = UploadFormat(event.value)
+        self.enter()
+        self.post_message(self.Changed())
 
 
 class LicenceStep(Step):
@@ -109,30 +159,32 @@ class LicenceStep(Step):
 
     def compose(self) -> ComposeResult:
         yield LinePane(id="systems")
-        options = [Option(o.value, o.label, o.note, o.refused) for o in self.draft.licence_options()]
-        yield ChoiceList("Licence", options, self.draft.licence, id="licence")
-        codes = [Option(code, code, text) for code, text in self.draft.usage_options()]
+        yield ChoiceList("Licence", (), "", id="licence")
+        codes = [Option(code, code, text) for code, text in usage_options(self.draft.families)]
         yield ChoiceList("Usage operation", codes, "", id="usage")
         yield LinePane(id="licence-words")
 
     def enter(self) -> None:
+        machines = self.draft.machines
         lines: list[Line] = []
         for family in sorted(self.draft.families, key=lambda member: member.value):
-            names = ", ".join(m.name for m in self.draft.machines if m.os_family is family)
-            systems = ", ".join(
-                sorted({short_os(clean(m.os_name)) for m in self.draft.machines if m.os_family is family})
-            )
+            names = ", ".join(m.name for m in machines if m.os_family is family)
+            systems = ", ".join(sorted({short_os(clean(m.os_name)) for m in machines if m.os_family is family}))
             first: Line = ((f" {fit('Operating system' if not lines else '', 19)}", "dim"),)
             lines += paragraph(f"{FAMILIES[family]}: {systems} ({names})", self.cells(), "", first)
         self.query_one("#systems", LinePane).set_lines([*lines, ()])
+        self.query_one("#licence", ChoiceList).set_options(licence_options(machines), self.draft.licence)
         self._show_words()
 
     def _show_words(self) -> None:
-        self.query_one("#usage").display = self.draft.licence == USAGE
+        asked = "licence" in self.draft.asked
+        self.query_one("#licence").display = asked
+        self.query_one("#usage").display = asked and self.draft.licence == USAGE
+        words = licence_words(self.draft.machines, self.draft.licence) if asked else [NO_LICENCE[self.draft.route]]
         lines: list[Line] = [()]
-        for number, words in enumerate(self.draft.licence_words()):
+        for number, sentence in enumerate(words):
             first: Line = ((f" {fit('What this means' if number == 0 else '', 19)}", "dim"),)
-            lines += paragraph(words, self.cells(), "", first)
+            lines += paragraph(sentence, self.cells(), "", first)
         self.query_one("#licence-words", LinePane).set_lines(lines)
 
     @on(ChoiceList.Picked, "#licence")
@@ -147,118 +199,8 @@ class LicenceStep(Step):
         self.post_message(self.Changed())
 
 
-FIELDS = (
-    ("region", "Region", "eu-west-1"),
-    ("bucket", "Bucket", "a bucket in that Region"),
-    ("prefix", "Prefix", "none"),
-    ("role_name", "Service role", "vmimport"),
-    ("ami_name", "AMI name", "{vm} is the VM's name"),
-    ("description", "Description", "none"),
-    ("tags", "Tags", "key=value, key=value"),
-)
-
-
-class TargetStep(Step):
-    """Where the AMI is wanted, and what it is called."""
-
-    def compose(self) -> ComposeResult:
-        for key, label, hint in FIELDS:
-            yield Field(label, getattr(self.draft, key), id=key, placeholder=hint)
-        modes = (Option("", "AWS decides"), Option("legacy-bios", "legacy-bios"), Option("uefi", "uefi"))
-        yield ChoiceList("Boot mode", modes, self.draft.boot_mode, inline=True, id="boot_mode")
-        yield ChoiceList("Encrypt", (Option("", "no"), Option("yes", "yes")), "", inline=True, id="encrypted")
-        yield Field("KMS key", self.draft.kms_key, id="kms_key", placeholder="the account's default key")
-        yield LinePane(id="target-words")
-
-    def enter(self) -> None:
-        self.query_one("#field-kms_key").display = self.draft.encrypted
-        mistakes = self.draft.mistakes()
-        for key, _, _ in FIELDS:
-            self.query_one(f"#field-{key}", Field).set_mistake(mistakes.get(key, ""))
-        names = ", ".join(self.draft.ami_name_for(machine) for machine in self.draft.machines)
-        first: Line = ((f" {fit('Names', 19)}", "dim"),)
-        self.query_one("#target-words", LinePane).set_lines([(), *paragraph(names, self.cells(), "dim", first)])
-
-    @on(Input.Changed)
-    def _typed(self, event: Input.Changed) -> None:
-        key = event.input.id or ""
-        if getattr(self.draft, key, event.value) != event.value:
-            setattr(self.draft, key, event.value.strip())
-            self.enter()
-            self.post_message(self.Changed())
-
-    @on(Input.Submitted)
-    def _entered(self) -> None:
-        self.screen.focus_next()
-
-    @on(ChoiceList.Picked)
-    def _picked(self, event: ChoiceList.Picked) -> None:
-        if event.choice.id == "encrypted":
-            self.draft.encrypted = bool(event.value)
-            self.draft.kms_key = self.draft.kms_key if event.value else ""
-        else:
-            self.draft.boot_mode = event.value
-        self.enter()
-        self.post_message(self.Changed())
-
-
-class ReviewStep(Step):
-    """What will happen, what stands in the way, and the start."""
-
-    def compose(self) -> ComposeResult:
-        yield LinePane(id="review")
-        yield Button("Start", id="start", variant="success", compact=True)
-
-    def enter(self) -> None:
-        self.query_one("#start", Button).disabled = True  # until the rules have looked
-
-    def show_findings(
-        self, found: Iterable[FOUND], blocked: Mapping[str, Blocked], mistakes: dict[str, str], looked: Collection[str]
-    ) -> None:
-        """``blocked`` by moid; ``looked``: the moids of machines whose disks were inspected."""
-        firm = bool(mistakes) or any(some.firm for some in blocked.values())
-        soft = sum(bool(some.soft) for some in blocked.values())
-        start = self.query_one("#start", Button)
-        start.disabled = firm or not blocked
-        count = plural(len(self.draft.machines), "import")
-        start.label = f" Force {count}… " if soft else f" Start {count} "
-        cells, margin = self.cells(), ((" ", ""),)
-        lines: list[Line] = []
-        if firm:
-            lines += paragraph("This cannot start yet: correct what is marked ✖.", cells, "bad", margin)
-        elif soft:
-            words = f"{plural(soft, 'VM')} blocked. To start all the same, type each one's name when asked."
-            lines += paragraph(words, cells, "bad", margin)
-        for text in mistakes.values():
-            lines += paragraph(f"{text}.", cells, "", ((" ", ""), ("✖ ", "bad")))
-        for machine, findings in found:
-            words, style, _ = verdict(findings)
-            note = "" if machine.moid in looked else "  disks not inspected: p looks"
-            lines.append(((f" {clean(machine.name)}  ", "title"), (words, style), (note, "dim")))
-            for finding in findings:
-                if finding.severity is not Severity.INFO:
-                    lines += finding_lines(finding, cells - 1, indent="   ")
-        lines += self._moving(cells)
-        if not mistakes:
-            lines += self._command(cells)
-        self.query_one("#review", LinePane).set_lines(lines)
-
-    def _moving(self, cells: int) -> list[Line]:
-        draft = self.draft
-        on = sum(machine.power is Power.ON for machine in draft.machines)
-        words = (
-            f"At most {size(draft.size)}: empty blocks are left out and the rest is compressed. "
-            f"To s3://{draft.bucket}/{draft.prefix} in {draft.region}, then ImportImage with role {draft.role_name}."
-        )
-        lines: list[Line] = [(), *paragraph(words, cells, "", ((f" {fit('Bytes to move', 15)}", "dim"),))]
-        if on:
-            lines += paragraph(f"{plural(on, 'running VM')} copied from a snapshot.", cells, "", ((" " * 16, ""),))
-        return lines
-
-    def _command(self, cells: int) -> list[Line]:
-        lines: list[Line] = [(), ((" The same by hand, once the disks are uploaded (y copies)", "dim"),)]
-        text = aws_commands(self.draft.plans(), self.draft.machines, wrapped=True)
-        for row in text.strip().split("\n"):
-            indent = len(row) - len(row.lstrip())
-            lines += paragraph(row.strip(), cells, "info", ((" " * (indent + 1), ""),))
-        return lines
+NO_LICENCE = {
+    Route.UNMODIFIED: "This route asks for none: RegisterImage takes no licence type, and the system keeps its own.",
+    Route.SNAPSHOT: "This route asks for none: a snapshot has no licence.",
+    Route.INSTANCE: "This route asks for none. Windows gets a licence of AWS: an own one cannot be brought this way.",
+}

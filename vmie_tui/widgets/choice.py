@@ -10,7 +10,9 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.geometry import Region
 from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import Input
 
 from vmie_tui.widgets.lines import LineView, OneLine
@@ -32,7 +34,8 @@ class Option:
 class ChoiceList(LineView):
     """One of several options, each with a word on it; one that cannot be chosen says why.
 
-    ``inline`` draws all options on one line; space goes to the next.
+    ``inline`` draws all options on one line; space goes to the next. ``brief`` gives each one line, clipped: what was
+    cut is shown elsewhere, as `Pointed` says at which option the cursor is.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -54,9 +57,30 @@ class ChoiceList(LineView):
         def control(self) -> ChoiceList:
             return self.choice
 
-    def __init__(self, label: str, options: Sequence[Option], value: str, *, inline: bool = False, id: str) -> None:
+    class Pointed(Message):
+        """The cursor is on another option, or on one whose words changed."""
+
+        def __init__(self, choice: ChoiceList, option: Option) -> None:
+            super().__init__()
+            self.choice, self.option = choice, option
+
+        @property
+        def control(self) -> ChoiceList:
+            return self.choice
+
+    def __init__(
+        self,
+        label: str,
+        options: Sequence[Option],
+        value: str,
+        *,
+        inline: bool = False,
+        brief: bool = False,
+        label_cells: int = LABEL_CELLS,
+        id: str,
+    ) -> None:
         super().__init__(id=id)
-        self._label, self._inline = label, inline
+        self._label, self._inline, self._brief, self._label_cells = label, inline, brief, label_cells
         self._options, self._value = tuple(options), value
         self._at = self._index_of(value)
         self.styles.height = max(1, len(self._options)) if not inline else 1
@@ -77,26 +101,28 @@ class ChoiceList(LineView):
         self.refresh()
 
     def line_count(self) -> int:
-        return 1 if self._inline else max(1, len(self._layout()))
+        return 1 if self._inline else len(self._layout())
 
     def _layout(self) -> list[tuple[int, Line]]:
         """The lines, each with its option's number; a note that does not fit beside its label goes below it."""
         cells = self.text_width() or self.app.size.width
-        room = max(20, cells - LABEL_CELLS - 6)
+        room = max(20, cells - self._label_cells - 6)
         name_cells = min(max((width(option.label) for option in self._options), default=10) + 3, room)
         lines: list[tuple[int, Line]] = []
         for number, option in enumerate(self._options):
-            label: Cell = (f" {fit('' if lines else self._label, LABEL_CELLS)}", "dim")
+            label: Cell = (f" {fit('' if lines else self._label, self._label_cells)}", "dim")
             chosen = option.value == self._value
             here = number == self._at and self.has_focus
             style = "cursor" if here else "dim" if option.refused else "title" if chosen else ""
             mark: Cell = ("(•) " if chosen else "( ) ", "mark" if chosen else "dim")
             note = clean(option.refused or option.note)
+            if self._brief:
+                note = fit(f"✖ {note}" if option.refused else note, max(1, room - name_cells))
             if width(note) <= room - name_cells:
                 lines.append((number, (label, mark, (fit(option.label, name_cells), style), (note, "dim"))))
             else:
                 lines.append((number, (label, mark, (fit(option.label, name_cells), style))))
-                below: Line = ((" " * (LABEL_CELLS + 5), ""),)
+                below: Line = ((" " * (self._label_cells + 5), ""),)
                 lines += [(number, line) for line in paragraph(note, cells - 1, "dim", below)]
         return lines
 
@@ -107,7 +133,7 @@ class ChoiceList(LineView):
     def draw(self, y: int) -> tuple[Line, str]:
         if not self._inline:
             return self._layout()[y][1], ""
-        cells: list[Cell] = [(f" {fit(self._label, LABEL_CELLS)}", "dim")]
+        cells: list[Cell] = [(f" {fit(self._label, self._label_cells)}", "dim")]
         for option in self._options:
             chosen = option.value == self._value
             style = "cursor" if chosen and self.has_focus else "title" if chosen else "dim"
@@ -121,6 +147,20 @@ class ChoiceList(LineView):
             return
         self._at = target
         self.refresh()
+        self._bring_into_view()
+        self._point()
+
+    def _point(self) -> None:
+        if self._options:
+            self.post_message(self.Pointed(self, self._options[self._at]))
+
+    def _bring_into_view(self) -> None:
+        """Scroll the page so far that the option at the cursor, all of its lines, can be read."""
+        lines = [y for y, (number, _) in enumerate(self._layout()) if number == self._at]
+        if isinstance(self.parent, Widget) and lines:
+            here = self.virtual_region
+            region = Region(here.x, here.y + lines[0], here.width, len(lines))
+            self.parent.scroll_to_region(region, animate=False, force=True)
 
     def action_pick(self) -> None:
         if self._inline:
@@ -146,6 +186,8 @@ class ChoiceList(LineView):
     def watch_has_focus(self, focused: bool) -> None:
         super().watch_has_focus(focused)
         self.refresh()
+        if focused:
+            self._point()
 
     def on_click(self, event: events.Click) -> None:
         if self._inline:
@@ -160,7 +202,12 @@ class FieldInput(Input):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "left_or_leave", "Left", show=False),
         Binding("right", "right_or_leave", "Right", show=False),
+        Binding("up", "leave(-1)", "Up", show=False),
+        Binding("down", "leave(1)", "Down", show=False),
     ]
+
+    def action_leave(self, step: int) -> None:
+        self.screen.focus_next() if step > 0 else self.screen.focus_previous()
 
     async def action_left_or_leave(self) -> None:
         if self.cursor_position == 0 and self.selection.is_empty:
