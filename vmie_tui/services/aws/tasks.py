@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.task import Task, TaskDisk, TaskKind
 
 Json = Mapping[str, Any]
@@ -127,6 +129,46 @@ def _conversion_disk(data: Json) -> TaskDisk:
     )
 
 
+def export_instance_task(data: Json, region: str) -> Task:
+    """A task from CreateInstanceExportTask or DescribeExportTasks; AWS gives no percentage, and names the whole key."""
+    place, details = data.get("ExportToS3Task") or {}, data.get("InstanceExportDetails") or {}
+    form = str(place.get("ContainerFormat") or place.get("DiskImageFormat") or "")
+    return Task(
+        TaskKind.EXPORT_INSTANCE,
+        str(data.get("ExportTaskId") or ""),
+        str(data.get("State") or ""),
+        status_message=str(data.get("StatusMessage") or ""),
+        description=str(data.get("Description") or ""),
+        region=region,
+        disks=(TaskDisk(form.upper(), str(place.get("S3Bucket") or ""), str(place.get("S3Key") or "")),),
+        tags=tags_of(data),
+        raw=raw_of(data),
+        instance_id=str(details.get("InstanceId") or ""),
+    )
+
+
+def export_image_task(data: Json, region: str) -> Task:
+    """A task from ExportImage or DescribeExportImageTasks. Only ExportImage names the format, so that the key lacks
+    its extension in the others.
+    """
+    place = data.get("S3ExportLocation") or {}
+    ident, form = str(data.get("ExportImageTaskId") or ""), str(data.get("DiskImageFormat") or "")
+    key = f"{place.get('S3Prefix') or ''}{ident}{f'.{form.lower()}' if form else ''}"
+    return Task(
+        TaskKind.EXPORT_IMAGE,
+        ident,
+        str(data.get("Status") or ""),
+        status_message=str(data.get("StatusMessage") or ""),
+        progress=progress_of(data.get("Progress")),
+        description=str(data.get("Description") or ""),
+        region=region,
+        image_id=str(data.get("ImageId") or ""),
+        disks=(TaskDisk(form.upper(), str(place.get("S3Bucket") or ""), key),),
+        tags=tags_of(data),
+        raw=raw_of(data),
+    )
+
+
 def place_of(url: str) -> tuple[str, str]:
     """(bucket, key) of an S3 URL, of either style; ("", "") when it is none."""
     parts = urlsplit(url)
@@ -141,3 +183,79 @@ def place_of(url: str) -> tuple[str, str]:
 def raw_of(data: Json) -> dict[str, Any]:
     """What AWS said, for the detail screen, without the envelope."""
     return {key: value for key, value in data.items() if key != "ResponseMetadata"}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskApi:
+    """How EC2 lists the tasks of a kind: ``operation`` of the client, where the answer holds them, how to name some.
+
+    ``paged`` operations take MaxResults, NextToken and the filter ``task-state`` (X09); the others answer at once.
+    """
+
+    operation: str
+    member: str
+    ids: str
+    paged: bool
+    parse: Callable[[Json, str], Task]
+
+
+TASK_APIS = {
+    TaskKind.IMPORT_IMAGE: TaskApi(
+        "describe_import_image_tasks", "ImportImageTasks", "ImportTaskIds", True, image_task
+    ),
+    TaskKind.IMPORT_SNAPSHOT: TaskApi(
+        "describe_import_snapshot_tasks", "ImportSnapshotTasks", "ImportTaskIds", True, snapshot_task
+    ),
+    TaskKind.EXPORT_INSTANCE: TaskApi(
+        "describe_export_tasks", "ExportTasks", "ExportTaskIds", False, export_instance_task
+    ),
+    TaskKind.EXPORT_IMAGE: TaskApi(
+        "describe_export_image_tasks", "ExportImageTasks", "ExportImageTaskIds", True, export_image_task
+    ),
+    TaskKind.CONVERSION: TaskApi(
+        "describe_conversion_tasks", "ConversionTasks", "ConversionTaskIds", False, conversion_task
+    ),
+}
+_PREFIXES = (
+    ("import-ami-", TaskKind.IMPORT_IMAGE),
+    ("import-snap-", TaskKind.IMPORT_SNAPSHOT),
+    ("export-ami-", TaskKind.EXPORT_IMAGE),
+    ("export-i-", TaskKind.EXPORT_INSTANCE),
+    ("import-i-", TaskKind.CONVERSION),
+    ("import-vol-", TaskKind.CONVERSION),
+)
+
+
+def task_kind(task_id: str) -> TaskKind:
+    """The kind of task an id names; ServiceError INVALID when none."""
+    for prefix, kind in _PREFIXES:
+        if task_id.startswith(prefix):
+            return kind
+    raise ServiceError(
+        ErrorKind.INVALID,
+        "this is not the id of a task",
+        subject=task_id,
+        remedy=f"Ids begin with {', '.join(prefix for prefix, _ in _PREFIXES)}",
+    )
+
+
+def forgotten(task_id: str) -> ServiceError:
+    """The error for a task that AWS does not know, or no longer (about 7 days, trap 33)."""
+    return ServiceError(
+        ErrorKind.NOT_FOUND,
+        "AWS knows no such task",
+        subject=task_id,
+        remedy="Check the id and the Region; AWS forgets tasks after about 7 days",
+    )
+
+
+def read_pages(client: Any, kind: TaskKind, region: str, **arguments: Any) -> Iterator[list[Task]]:
+    """The tasks of a kind as EC2 pages them. Raises what botocore raises: callers say what they were doing."""
+    api = TASK_APIS[kind]
+    while True:
+        answer = getattr(client, api.operation)(**arguments)
+        yield [api.parse(item, region) for item in answer.get(api.member) or ()]
+        token = answer.get("NextToken")
+        if not token:
+            return
+        arguments = {**arguments, "NextToken": token}

@@ -67,7 +67,7 @@ class ImageRequest:
             Encrypted=self.encrypted,
             KmsKeyId=self.kms_key_id,
             RoleName=self.role_name,
-            TagSpecifications=_tagged("ImportImage", self.tags),
+            TagSpecifications=tagged("ImportImage", self.tags),
             ClientToken=self.client_token,
         )
 
@@ -91,7 +91,7 @@ class SnapshotRequest:
             Encrypted=self.encrypted,
             KmsKeyId=self.kms_key_id,
             RoleName=self.role_name,
-            TagSpecifications=_tagged("ImportSnapshot", self.tags),
+            TagSpecifications=tagged("ImportSnapshot", self.tags),
             ClientToken=self.client_token,
         )
 
@@ -212,7 +212,8 @@ def short(description: str) -> str:
     return description[: int(facts.limit("export", "description_max_chars")["value"])]
 
 
-def _tagged(operation: str, tags: Mapping[str, str]) -> list[dict[str, Any]]:
+def tagged(operation: str, tags: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The TagSpecifications of an operation that makes a task."""
     if not tags:
         return []
     kind = facts.load("api")["api_model"][operation]["tag_resource_type"]
