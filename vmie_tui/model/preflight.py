@@ -11,6 +11,7 @@ import humanize
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.guest import DiskFacts, GuestFacts, Kernel, LinuxFacts, NotInspected, Presence, WindowsFacts
 from vmie_tui.model.machine import Machine
+from vmie_tui.model.plan import Route
 from vmie_tui.model.preparation import Item, Tick, checklist, modifications, to_markdown
 from vmie_tui.model.preparation_seen import seen_on_disk
 
@@ -119,22 +120,38 @@ def prepared(machine: Machine, guest: GuestFacts | None) -> tuple[Item, ...]:
 
 def prepared_image(name: str, guest: GuestFacts) -> tuple[tuple[Item, ...], tuple[str, ...]]:
     """(checklist, what AWS changes) of an image that has no configuration: only what its disks show is ticked."""
-    machine = _stand_in(name, guest)
-    if machine is None:
+    guest_id, os_name = guest_names(guest)
+    if not guest_id:
         return (), ()
+    machine = Machine("", name, guest_id=guest_id, tools_guest_name=os_name)
     seen = seen_on_disk(guest)
     items = checklist(machine, seen=seen)
     blank = tuple(item if item.id in seen else replace(item, tick=Tick.UNSEEN, seen="") for item in items)
     return blank, modifications(machine)
 
 
-def _stand_in(name: str, guest: GuestFacts) -> Machine | None:
+def guest_names(guest: GuestFacts) -> tuple[str, str]:
+    """(guest id, name) as vCenter would give them for the system on the disks; empty when none was seen."""
     if guest.windows is not None:
         kind = "windows9_64Guest" if guest.windows.client else "windows9Server64Guest"
-        return Machine("", name, guest_id=kind, tools_guest_name=f"Microsoft {guest.windows.product}")
+        return kind, f"Microsoft {guest.windows.product}"
     if guest.linux is not None:
-        return Machine("", name, guest_id="otherLinux64Guest", tools_guest_name=guest.linux.os_name)
-    return None
+        return _LINUX_IDS.get(guest.linux.elf or "", "otherLinux64Guest"), guest.linux.os_name
+    return "", ""
+
+
+_LINUX_IDS = {"i386": "otherLinuxGuest", "arm64": "otherLinuxArm64Guest"}
+
+
+def for_route(findings: Sequence[Finding], route: Route) -> tuple[Finding, ...]:
+    """What the disks' content means on a route: AWS looks inside only where it converts the guest (F229)."""
+    if route is Route.SNAPSHOT:
+        return tuple(finding for finding in findings if finding.severity is Severity.INFO)
+    if route is not Route.UNMODIFIED:
+        return tuple(findings)
+    return tuple(
+        replace(finding, severity=min(finding.severity, Severity.WARNING), prevents="") for finding in findings
+    )
 
 
 # -- the guest in words
@@ -236,7 +253,7 @@ def size_words(count: int) -> str:
 def cost_words(preflight: Preflight) -> str:
     """What the look has cost."""
     if preflight.guest is None:
-        return "No disk was read: this is vCenter's configuration alone."
+        return "No disk was read: this is the configuration alone."
     words = f"{preflight.requests} requests, {size_words(preflight.bytes_read)} read of "
     words += f"{len(preflight.disks)} disk{'' if len(preflight.disks) == 1 else 's'}."
     return words + (f" Through the snapshot {preflight.snapshot!r}, removed again." if preflight.snapshot else "")

@@ -6,29 +6,32 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding
 from vmie_tui.model.guest import GuestFacts, NotInspected, Presence
-from vmie_tui.model.machine import Disk, Machine, Power
-from vmie_tui.model.plan import Route
+from vmie_tui.model.machine import Disk, Firmware, Machine, Power
+from vmie_tui.model.plan import Route, Source, VmSource
 from vmie_tui.model.preflight import (
     DiskLook,
     Preflight,
     doubt_missing,
+    for_route,
     join_findings,
     prepared,
     prepared_image,
 )
 from vmie_tui.model.preparation import modifications
 from vmie_tui.model.rules import check_machine
-from vmie_tui.model.rules.formats import check_format
-from vmie_tui.services.disks.containers import OpenDisk, open_disks, open_raw
+from vmie_tui.model.rules.routes import refusal
+from vmie_tui.services.disks.containers import OpenDisk, open_raw
 from vmie_tui.services.disks.guest.inspect import inspect
 
 if TYPE_CHECKING:
     from vmie_tui.services.aws.session import Aws
+    from vmie_tui.services.describe import Described
     from vmie_tui.services.vsphere.session import VSphere
 
 SNAPSHOT = "vmie-tui preflight"
@@ -80,6 +83,27 @@ def preflight_frozen(vsphere: VSphere, machine: Machine) -> Preflight:
     Raises ServiceError LOGIN, NETWORK and TLS; what else cannot be read is in ``not_inspected``.
     """
     return _look(vsphere, machine, lambda _: None)
+
+
+def on_route(seen: Preflight, route: Route) -> Preflight:
+    """The same look at a machine in vCenter, judged for another route than image."""
+    if route is Route.IMAGE or seen.machine is None:
+        return seen
+    configured: Sequence[Finding] = check_machine(seen.machine, route=route, notes=True)
+    configured = _unsettled(configured, seen.guest) if seen.guest else configured
+    content = for_route(seen.content, route)
+    refused = refusal(VmSource("", seen.machine.moid, seen.machine.name), seen.machine, route)
+    return replace(
+        seen,
+        findings=join_findings((*_new(refused, configured), *configured), content),
+        content=content,
+        changes=seen.changes if route is Route.IMAGE_DIRECT else (),
+    )
+
+
+def _new(refused: Finding | None, configured: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Why there is no such route, unless the configuration's findings say it."""
+    return (refused,) if refused and refused.fact not in {finding.fact for finding in configured} else ()
 
 
 def _configured(machine: Machine, missed: tuple[NotInspected, ...]) -> Preflight:
@@ -192,46 +216,62 @@ def _reason(error: ServiceError) -> str:
 
 def preflight_file(path: str | os.PathLike[str], *, route: Route = Route.IMAGE) -> Preflight:
     """An image file. Raises ServiceError: INVALID for what is none, NOT_FOUND, LOCAL, CORRUPT for a damaged one."""
-    return _image(os.fspath(path), open_disks(path), route)
+    from vmie_tui.services.describe import describe_file
+
+    return _seen(describe_file([path], route=route))
 
 
 def preflight_object(aws: Aws, bucket: str, key: str, *, route: Route = Route.IMAGE) -> Preflight:
     """An image in S3, by range requests. Raises ServiceError as `preflight_file`, and PERMISSION, LOGIN, NETWORK."""
-    from vmie_tui.services.aws.ranges import S3Object
+    from vmie_tui.services.describe import describe_object
 
-    name = f"s3://{bucket}/{key}"
-    return _image(name, open_disks(S3Object(aws, bucket, key), name=name), route)
+    return _seen(describe_object(aws, bucket, [key], route=route))
 
 
-def _image(name: str, disks: Sequence[OpenDisk], route: Route) -> Preflight:
-    several = len(disks) > 1 or disks[0].name != name  # an OVA
-    with ExitStack() as held:
-        for disk in disks:
-            held.enter_context(disk)
-        try:
-            report = inspect(disks, must_boot=several)
-        except ServiceError as error:
-            raise error.about(name) from error
-        formats = [finding for disk in disks for finding in _format(disk, route, disk.name if several else "")]
-        looks = tuple(DiskLook(disk.name, disk.info.format, disk.size) for disk in disks)
-    items, changes = prepared_image(name, report.facts)
+def _seen(described: Described) -> Preflight:
+    assert described.preflight is not None  # a look was asked for
+    return described.preflight
+
+
+def look_into(
+    source: Source,
+    disks: Sequence[OpenDisk],
+    machine_with: Callable[[GuestFacts | None], Machine],
+    *,
+    missed: tuple[NotInspected, ...] = (),
+    route: Route = Route.IMAGE,
+    firmware: Firmware | None = None,
+    whole: bool = False,
+) -> Preflight:
+    """Disks that come from no vCenter, opened; ``machine_with`` makes the machine of what was seen inside.
+
+    ``whole``: they are all disks of a machine, so that one without a system is in trouble. Raises what the disks raise
+    when not even their first sectors can be read.
+    """
+    try:
+        report = inspect(disks, firmware=firmware, must_boot=whole and not missed) if disks else None
+    except ServiceError as error:
+        raise error.about(source.where) from error
+    guest = report.facts if report else None
+    machine = machine_with(guest)
+    content = report.findings if report else ()
+    content = for_route(doubt_missing(content) if missed else content, route)
+    configured: Sequence[Finding] = check_machine(machine, route=route)
+    configured = _unsettled(configured, guest) if guest else configured
+    if guest is not None and not machine.guest_id and not whole:  # a data disk is no machine of an unknown system
+        configured = [finding for finding in configured if finding.fact != "IC20"]
+    refused = refusal(source, machine, route)
+    items, changes = prepared_image(machine.name, guest) if guest else ((), ())
     return Preflight(
-        name,
-        join_findings(formats, report.findings),
-        report.facts.not_inspected,
-        None,
-        report.facts,
+        source.where,
+        join_findings((*_new(refused, configured), *configured), content),
+        (*missed, *(guest.not_inspected if guest else ())),
+        machine,
+        guest,
         items,
-        changes,
-        looks,
-        report.requests,
-        report.bytes_read,
-        content=join_findings((), report.findings),
+        changes if route is Route.IMAGE or route is Route.IMAGE_DIRECT else (),
+        tuple(DiskLook(disk.name, disk.info.format, disk.size) for disk in disks),
+        report.requests if report else 0,
+        report.bytes_read if report else 0,
+        content=join_findings((), content),
     )
-
-
-def _format(disk: OpenDisk, route: Route, subject: str) -> Iterator[Finding]:
-    """What the image's own format says; disks inside an OVA are judged like files."""
-    form = disk.info.format
-    kind = "streamOptimized" if form == "vmdk-stream" else disk.info.create_type
-    yield from check_format(route, form.partition("-")[0], kind=kind, subject=subject)

@@ -65,7 +65,7 @@ _ROUTES = {
     ),
     Route.UNMODIFIED: ("Unmodified", "an AMI of the disks as they are, for guests AWS cannot convert"),
     Route.SNAPSHOT: ("Snapshot", "EBS snapshots, or volumes, of the disks: for data disks"),
-    Route.INSTANCE: ("Instance (legacy)", "the old call: a stopped instance of one disk, in 15 Regions only"),
+    Route.INSTANCE: ("Instance (legacy)", "the old call: a stopped instance of one disk, in the older Regions only"),
 }
 _FORMATS = {
     UploadFormat.VMDK: ("VMDK stream", "compressed, as vCenter exports it: the least to send"),
@@ -128,16 +128,20 @@ def _trial(source: Source, route: Route, via: Via) -> ImportPlan:
 def _route_option(route: Route, source: Source, machine: Machine, region: str) -> RouteOption:
     label, words = _ROUTES[route]
     option = RouteOption(route, label, words)
-    stuck = impossible(machine) if isinstance(source, VmSource) else None
-    if stuck is not None:
-        return replace(option, refused=_words(stuck), fact=stuck.fact)
-    ways = tuple(Via) if route in EITHER_WAY else (Via.S3,)
-    against = [next(_against(source, machine, route, via, region), None) for via in ways]
-    size = next(_too_large(machine, route), None)
-    first = size or (against[0] if None not in against else None)
+    first = refusal(source, machine, route, region)
     if first is not None:
         return replace(option, refused=_words(first), fact=first.fact)
     return replace(option, doubt=_doubt(source, machine, route))
+
+
+def refusal(source: Source, machine: Machine, route: Route, region: str = "") -> Finding | None:
+    """Why the route is impossible for the source, whatever else is chosen; None when it is possible."""
+    stuck = impossible(machine) if isinstance(source, VmSource) else None
+    if stuck is not None:
+        return stuck
+    ways = tuple(Via) if route in EITHER_WAY else (Via.S3,)
+    against = [next(_against(source, machine, route, via, region), None) for via in ways]
+    return next(_too_large(machine, route), None) or (against[0] if None not in against else None)
 
 
 def _format_option(kind: UploadFormat, route: Route, machine: Machine) -> FormatOption:
@@ -169,7 +173,8 @@ def _doubt(source: Source, machine: Machine, route: Route) -> str:
     """Why the guest would not make it on a possible route."""
     if route is Route.SNAPSHOT:
         return ""
-    if not isinstance(source, VmSource) and not machine.guest_id and not machine.os_name:
+    unread = any(disk.image in _BY_QEMU for disk in machine.disks)
+    if not isinstance(source, VmSource) and not unread and not machine.guest_id and not machine.os_name:
         return "no operating system was seen on it"
     if route is Route.UNMODIFIED:
         return ""

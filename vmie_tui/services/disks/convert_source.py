@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.disks import qemu
@@ -19,23 +20,26 @@ from vmie_tui.services.disks.containers_vhd import VhdReader
 from vmie_tui.services.disks.containers_vhdx import VhdxReader
 from vmie_tui.services.disks.errors import DiskFormatError
 from vmie_tui.services.disks.output import part_name
+from vmie_tui.services.disks.ovf import MAX_OVF, Ovf, is_ovf, parse_ovf
 from vmie_tui.services.disks.pieces import Progress
 from vmie_tui.services.disks.probe import DiskInfo, probe
 from vmie_tui.services.disks.ranges import Budget, Slice
 from vmie_tui.services.disks.source import ByteReader, DiskSource, RawFile
 from vmie_tui.services.disks.vmdk_read import VmdkReader
 
-_BY_QEMU = {"qcow2": "qcow2", "vdi": "vdi"}
+QEMU_READS = {"qcow2": "qcow2", "vdi": "vdi"}
+HEAD = 8192  # bytes that tell an OVF
 _DATA_FILE = 4  # QCOW2, incompatible features: the data is in another file
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A disk to convert. ``format``: as `probe` says, with its kind. ``name``: of the file, or of the OVA's member."""
+    """A disk to read all of. ``format``: as `probe` says, with its kind. ``name``: of the file, or the OVA's member."""
 
     source: DiskSource
     format: str
     name: str
+    info: DiskInfo
 
 
 def no_limit() -> Budget:
@@ -51,24 +55,84 @@ def open_source(
     qemu-img reads may lie, until ``held`` closes; ``progress`` hears of its making. Raises as `containers.open_disks`;
     ServiceError INVALID for a number that the image does not have, or none given where it has several.
     """
+    found = open_every(path, held, raw=raw, beside=beside, progress=progress)
+    return found[_one_of([each.name for each in found], path, disk)]
+
+
+def open_every(path: Path, held: ExitStack, *, raw: bool, beside: Path, progress: Progress) -> list[Opened]:
+    """All disks of the image at ``path``, boot disk first; an OVF stands for the files beside it. As `open_source`."""
     file = held.enter_context(open_file(path))
-    info = DiskInfo("raw", file.size) if raw else probe_file(path)
-    if info.format in _BY_QEMU:
-        _one_of([path.name], path, disk)
-        return Opened(_by_qemu(path, info, held, beside, progress), info.format, path.name)
     if raw and not file.size:
         raise DiskFormatError(ErrorKind.INVALID, "the file is empty", subject=str(path), remedy="Give a disk image")
     if raw:
-        _one_of([path.name], path, disk)
-        return Opened(file, "raw", path.name)
+        return [Opened(file, "raw", path.name, DiskInfo("raw", file.size))]
+    if is_ovf(file.read_at(0, HEAD)):
+        found = (open_every(each, held, raw=raw, beside=beside, progress=progress) for each in ovf_files(path, file))
+        return [opened for each in found for opened in each]
+    info = probe_file(path)
+    if info.format in QEMU_READS:
+        return [Opened(_by_qemu(path, info, held, beside, progress), info.format, path.name, info)]
     disks = open_disks(path, no_limit)
     held.callback(disks[0].close)
-    number = _one_of([each.name for each in disks], path, disk)
     if info.format != "ova":
-        return Opened(_direct(disks[0], file, path.parent, held), _format(disks[0].info), path.name)
-    member, chosen = disk_members(file, info.members)[number], disks[number]
-    inside = Slice(file, member.offset, member.size)
-    return Opened(_direct(chosen, inside, None, held), _format(chosen.info), chosen.name)
+        source = _direct(disks[0], file, path.parent, held)
+        return [Opened(source, _format(disks[0].info), path.name, disks[0].info)]
+    members = disk_members(file, info.members)
+    opened = [
+        Opened(
+            _direct(chosen, Slice(file, member.offset, member.size), None, held),
+            _format(chosen.info),
+            chosen.name,
+            chosen.info,
+        )
+        for member, chosen in zip(members, disks, strict=True)
+    ]
+    return in_order(opened, ova_descriptor(file, info))
+
+
+def ovf_files(path: Path, file: ByteReader) -> list[Path]:
+    """The disk files an OVF names. Raises ``DiskFormatError``: INVALID when it names none, and as `parse_ovf`."""
+    try:
+        disks = parse_ovf(file.read_at(0, MAX_OVF + 1)).disks
+    except ServiceError as error:
+        raise error.about(str(path)) from error
+    if not disks:
+        raise DiskFormatError(
+            ErrorKind.INVALID, "the OVF names no disk", subject=str(path), remedy="Export the VM with its disks"
+        )
+    files = [path.parent / disk.file for disk in disks]
+    for each in files:
+        with open_file(each) as image:
+            if is_ovf(image.read_at(0, HEAD)):
+                raise DiskFormatError(
+                    ErrorKind.INVALID,
+                    f"the OVF names {each.name}, which is an OVF",
+                    subject=str(path),
+                    remedy="Give a descriptor that names disks",
+                )
+    return files
+
+
+def ova_descriptor(file: ByteReader, info: DiskInfo) -> Ovf:
+    """What the descriptor in an OVA says; nothing where it cannot be read: the disks are what counts."""
+    first = info.members[0]
+    with contextlib.suppress(ServiceError):
+        return parse_ovf(file.read_at(first.offset, min(first.size, MAX_OVF)))
+    return Ovf()
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=_Named)
+
+
+def in_order(disks: Sequence[N], ovf: Ovf) -> list[N]:
+    """An OVA's disks as its hardware lists them, the boot disk first."""
+    places = {disk.file: number for number, disk in enumerate(ovf.disks)}
+    return sorted(disks, key=lambda disk: places.get(disk.name, len(places)))
 
 
 def probe_file(path: Path) -> DiskInfo:
@@ -82,7 +146,9 @@ def probe_file(path: Path) -> DiskInfo:
 
 def source_files(path: Path) -> list[Path]:
     """The file, and the extents its descriptor names: none of them may be the output."""
-    with contextlib.suppress(ServiceError):
+    with contextlib.suppress(ServiceError), open_file(path) as file:
+        if is_ovf(file.read_at(0, HEAD)):
+            return [path, *ovf_files(path, file)]
         return [path, *(path.parent / Path(name).name for name in probe_file(path).files)]
     return [path]
 
@@ -148,5 +214,5 @@ def _by_qemu(path: Path, info: DiskInfo, held: ExitStack, beside: Path, progress
         )
     copy = part_name(beside, "raw")
     held.callback(copy.unlink, missing_ok=True)
-    qemu.convert(path, _BY_QEMU[info.format], copy, "raw", size=info.capacity or 0, progress=progress)
+    qemu.convert(path, QEMU_READS[info.format], copy, "raw", size=info.capacity or 0, progress=progress)
     return held.enter_context(RawFile(copy))

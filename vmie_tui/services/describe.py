@@ -1,0 +1,399 @@
+"""A `Machine` for what is none: disk image files, objects in S3 and EBS snapshots, so that every rule can judge them.
+
+What the disks hold is found out by a look of a few MiB, as in a preflight; an OVF adds the hardware it describes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple
+
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.guest import GuestFacts, NotInspected
+from vmie_tui.model.machine import Disk, Firmware, Machine
+from vmie_tui.model.plan import FileSource, ObjectSource, Route, SnapshotSource, Source
+from vmie_tui.model.preflight import Preflight, guest_names
+from vmie_tui.model.rules.routes import image_format
+from vmie_tui.services.disks import qemu
+from vmie_tui.services.disks.containers import OpenDisk, open_disks, open_file, open_raw
+from vmie_tui.services.disks.convert_source import (
+    HEAD,
+    QEMU_READS,
+    in_order,
+    no_limit,
+    open_every,
+    ova_descriptor,
+    ovf_files,
+    probe_file,
+)
+from vmie_tui.services.disks.ovf import MAX_OVF, Ovf, is_ovf, parse_ovf
+from vmie_tui.services.disks.pieces import Progress
+from vmie_tui.services.disks.probe import DiskInfo, probe
+from vmie_tui.services.disks.ranges import BlockReader
+from vmie_tui.services.disks.read_ahead import ReadAhead
+from vmie_tui.services.disks.source import DiskSource
+from vmie_tui.services.preflight import look_into
+
+if TYPE_CHECKING:
+    from vmie_tui.services.aws.session import Aws
+
+S3 = "s3://"
+SUFFIXES = frozenset({".vmdk", ".vhd", ".vhdx", ".raw", ".img", ".ova", ".ovf", ".qcow2", ".vdi"})
+NOT_WANTED = "no look at the content was asked for"
+BY_QEMU = "only qemu-img reads it; its content is seen when it is imported"
+_SNAPSHOT_ID = re.compile(r"snap-[0-9a-f]{8,17}")
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """``preflight`` is None when nobody was to look into the disks."""
+
+    source: Source
+    machine: Machine
+    preflight: Preflight | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What an argument of the command line names. ``kind``: vm, file, object or snapshot, as the sources' KIND."""
+
+    kind: str
+    text: str
+    bucket: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """A disk as it was found: what it is called, what holds it, and its bytes when they can be looked at."""
+
+    name: str
+    kind: str  # as in `Disk.image`
+    size: int
+    look: OpenDisk | None = None
+
+
+def parse_source(text: str) -> Given:
+    """What ``text`` means: ``s3://bucket/key``, ``snap-...``, a file that is there or is written like one, else a VM.
+
+    Raises ServiceError INVALID for an S3 address without bucket or key.
+    """
+    if text.lower().startswith(S3):
+        bucket, _, key = text[len(S3) :].partition("/")
+        if not bucket or not key:
+            raise ServiceError(
+                ErrorKind.INVALID, "is no s3://bucket/key", subject=text, remedy="Name the bucket and the object"
+            )
+        return Given(ObjectSource.KIND, text, bucket, key)
+    if _SNAPSHOT_ID.fullmatch(text):
+        return Given(SnapshotSource.KIND, text)
+    return Given(FileSource.KIND if _is_file(text) else "vm", text)
+
+
+def _is_file(text: str) -> bool:
+    if text.startswith(("/", "./", "../", "~")):
+        return True
+    try:
+        return Path(text).exists() or Path(text).suffix.lower() in SUFFIXES
+    except (OSError, ValueError):
+        return False
+
+
+# -- files
+
+
+def describe_file(
+    paths: Sequence[str | os.PathLike[str]], *, raw: bool = False, look: bool = True, route: Route = Route.IMAGE
+) -> Described:
+    """Disk images on this machine, the boot disk first; one OVA or OVF stands for a whole machine.
+
+    Raises ServiceError: NOT_FOUND, LOCAL (also QCOW2 and VDI without qemu-img), INVALID for what is no disk image or
+    one VM import refuses (with the documented error), CORRUPT for a damaged one.
+    """
+    files = [Path(path).expanduser().absolute() for path in paths]
+    if not files:
+        raise ServiceError(ErrorKind.INVALID, "no file was given", remedy="Name a disk image")
+    name = files[0].stem
+    with ExitStack() as held:
+        images: list[_Image] = []
+        ovf = Ovf()
+        for path in files:
+            found, described = _file(path, held, raw=raw)
+            if described is not None and len(files) > 1:
+                raise ServiceError(
+                    ErrorKind.INVALID,
+                    "stands for a whole machine, and cannot be one disk of several",
+                    subject=str(path),
+                    remedy="Import it by itself",
+                )
+            ovf = described or ovf
+            images += found
+        source = FileSource(name, tuple(str(path) for path in files), raw)
+        return _described(source, images, ovf, look=look, route=route)
+
+
+def _file(path: Path, held: ExitStack, *, raw: bool) -> tuple[list[_Image], Ovf | None]:
+    """The disks of one file; with what its OVF says, when it is an OVA or OVF."""
+    if raw:
+        file = held.enter_context(open_file(path))
+        if not file.size:
+            raise ServiceError(ErrorKind.INVALID, "the file is empty", subject=str(path), remedy="Give a disk image")
+        return [_image(open_raw(file, name=path.name))], None
+    with open_file(path) as file:
+        if is_ovf(file.read_at(0, HEAD)):
+            parts = [_file(each, held, raw=False)[0] for each in ovf_files(path, file)]
+            return [image for part in parts for image in part], parse_ovf(file.read_at(0, MAX_OVF + 1))
+        info = probe_file(path)
+        if info.format in QEMU_READS:
+            _check_qemu(path, info)
+            return [_Image(path.name, info.format, info.capacity or 0)], None
+        disks = open_disks(path)
+        held.callback(disks[0].close)
+        if info.format != "ova":
+            return [replace(_image(disks[0]), name=path.name)], None
+        ovf = ova_descriptor(file, info)
+        return [_image(disk) for disk in in_order(disks, ovf)], ovf
+
+
+def _check_qemu(path: Path, info: DiskInfo) -> None:
+    try:
+        qemu.tool(f"{info.format.upper()} input")
+    except ServiceError as error:
+        raise error.about(str(path)) from error
+    if info.parent:
+        raise ServiceError(
+            ErrorKind.INVALID,
+            f"the {info.format.upper()} image holds only the difference to its parent {info.parent}",
+            subject=str(path),
+            remedy="Merge it with its parent (qemu-img convert does it where both are) and use the result",
+        )
+
+
+def _image(disk: OpenDisk) -> _Image:
+    return _Image(disk.name, f"{disk.info.format} {disk.info.create_type}".strip(), disk.size, disk)
+
+
+# -- objects in S3
+
+
+def describe_object(
+    aws: Aws,
+    bucket: str,
+    keys: Sequence[str] | str,
+    *,
+    region: str | None = None,
+    look: bool = True,
+    route: Route = Route.IMAGE,
+) -> Described:
+    """Disk images in S3, the boot disk first; a text for ``keys`` is a prefix whose disk images are meant, by name.
+
+    Raises ServiceError: NOT_FOUND, PERMISSION, LOGIN, NETWORK, and as `describe_file`; INVALID also for objects of
+    different formats, which ImportImage could take but one plan cannot name.
+    """
+    from vmie_tui.services.aws.ranges import S3Object
+
+    names = _under(aws, bucket, keys, region) if isinstance(keys, str) else list(keys)
+    if not names:
+        where = keys if isinstance(keys, str) else ""
+        raise ServiceError(
+            ErrorKind.NOT_FOUND, "there is no disk image", subject=f"{S3}{bucket}/{where}", remedy="Check the prefix"
+        )
+    with ExitStack() as held:
+        images: list[_Image] = []
+        formats: dict[str, str] = {}
+        ovf = Ovf()
+        for key in names:
+            thing = S3Object(aws, bucket, key, region=region)
+            reader = BlockReader(thing)
+            info = probe(reader.read_at, reader.size)
+            formats.setdefault(image_format(info.format), key)
+            if info.format in QEMU_READS:
+                images.append(_Image(PurePosixPath(key).name, info.format, info.capacity or 0))
+                continue
+            disks = open_disks(thing, name=f"{S3}{bucket}/{key}")
+            held.callback(disks[0].close)
+            if info.format == "ova":
+                ovf = ova_descriptor(reader, info)
+                images += [_image(disk) for disk in in_order(disks, ovf)]
+            else:
+                images.append(replace(_image(disks[0]), name=PurePosixPath(key).name))
+        if len(formats) > 1 or (len(names) > 1 and "OVA" in formats):
+            raise ServiceError(
+                ErrorKind.INVALID,
+                f"these are images of different kinds: {', '.join(formats)}"
+                if len(formats) > 1
+                else "an OVA is a machine, and cannot be one disk of several",
+                subject=", ".join(f"{S3}{bucket}/{key}" for key in formats.values()),
+                remedy="Import them one by one",
+            )
+        stem = PurePosixPath(names[0]).stem
+        source = ObjectSource(stem, bucket, tuple(names), next(iter(formats)))
+        return _described(source, images, ovf, look=look, route=route)
+
+
+def _under(aws: Aws, bucket: str, prefix: str, region: str | None) -> list[str]:
+    from vmie_tui.services.aws.errors import aws_call
+
+    with aws_call("list the objects", f"{S3}{bucket}/{prefix}"):
+        pages = aws.client("s3", region).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        keys = [str(item["Key"]) for page in pages for item in page.get("Contents", ())]
+    return sorted(key for key in keys if PurePosixPath(key).suffix.lower() in SUFFIXES - {".ovf"})
+
+
+# -- EBS snapshots
+
+
+def describe_snapshots(
+    aws: Aws, region: str | None, ids: Sequence[str], *, look: bool = True, route: Route = Route.IMAGE_DIRECT
+) -> Described:
+    """EBS snapshots of one machine, its boot disk's first.
+
+    Raises ServiceError: NOT_FOUND, PERMISSION, LOGIN, NETWORK; CONFLICT for a snapshot that is not completed. One whose
+    blocks may not be read is described without its content.
+    """
+    from vmie_tui.services.aws.blocks import SnapshotReader
+    from vmie_tui.services.aws.images import describe_snapshots as read_snapshots
+
+    found = read_snapshots(aws, region, ids)
+    for snapshot in found:
+        if snapshot.state != "completed":
+            raise ServiceError(
+                ErrorKind.CONFLICT,
+                f"the snapshot is {snapshot.state}",
+                subject=snapshot.id,
+                remedy="Wait until it is completed" if snapshot.state == "pending" else "Choose another snapshot",
+                retry_safe=snapshot.state == "pending",
+            )
+    source = SnapshotSource(found[0].tags.get("Name") or found[0].id, tuple(snapshot.id for snapshot in found))
+    images, missed = [], []
+    with ExitStack() as held:
+        for snapshot in found:
+            image = _Image(snapshot.id, "raw", snapshot.size_gib << 30)
+            if look:
+                try:
+                    reader = held.enter_context(SnapshotReader(aws, region, snapshot.id))
+                    image = replace(image, look=held.enter_context(open_raw(reader, name=snapshot.id)))
+                except ServiceError as error:
+                    if error.kind is not ErrorKind.PERMISSION:
+                        raise
+                    missed.append(NotInspected(snapshot.id, error.problem.what))
+            images.append(image)
+        return _described(source, images, Ovf(), look=look, route=route, missed=missed)
+
+
+# -- what they have in common
+
+
+def _described(
+    source: Source, images: Sequence[_Image], ovf: Ovf, *, look: bool, route: Route, missed: Sequence[NotInspected] = ()
+) -> Described:
+    machine = Machine(
+        moid=source.where,
+        name=source.name,
+        guest_id=ovf.guest_id,
+        guest_name=ovf.guest_name,
+        firmware=ovf.firmware or Firmware.BIOS,
+        secure_boot=ovf.secure_boot,
+        cpus=ovf.cpus,
+        memory_mib=ovf.memory_mib,
+        disks=tuple(
+            Disk(number, image.name, image.size, file_name=image.name, image=image.kind)
+            for number, image in enumerate(images, 1)
+        ),
+        nics=ovf.nics,
+    )
+    if not look:
+        return Described(source, machine)
+    unread = (NotInspected(image.name, BY_QEMU) for image in images if image.kind in QEMU_READS)
+    seen = look_into(
+        source,
+        [image.look for image in images if image.look is not None],
+        lambda guest: _with_guest(machine, guest, ovf),
+        missed=(*missed, *unread),
+        route=route,
+        firmware=ovf.firmware,
+        whole=len(images) > 1 or ovf != Ovf(),
+    )
+    return Described(source, seen.machine or machine, seen)
+
+
+def _with_guest(machine: Machine, guest: GuestFacts | None, ovf: Ovf) -> Machine:
+    """The machine with what its disks show: the system's name, and how it boots where no OVF says it."""
+    if guest is None:
+        return machine
+    guest_id, name = guest_names(guest)
+    by_uefi = guest.esp and not any(disk.bios_boot for disk in guest.disks)
+    return replace(
+        machine,
+        guest_id=machine.guest_id or guest_id,
+        tools_guest_name=name,
+        firmware=ovf.firmware or (Firmware.UEFI if by_uefi else Firmware.BIOS),
+    )
+
+
+# -- all of the bytes
+
+
+class SourceDisk(NamedTuple):
+    """A disk to read all of; in the order of the described machine's disks, and named like them."""
+
+    name: str
+    source: DiskSource
+    info: DiskInfo
+
+
+@contextmanager
+def open_source_disks(
+    source: Source,
+    aws: Aws | None = None,
+    region: str | None = None,
+    *,
+    scratch: Path | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Iterator[list[SourceDisk]]:
+    """Every disk of files, objects or EBS snapshots, to be read from front to back; closed with the context.
+
+    ``scratch``: where RAW copies of QCOW2 and VDI images lie meanwhile, which only qemu-img reads; ``progress(done,
+    total)`` hears of their making. Objects and snapshots need ``aws``. Raises as the describing functions, and
+    TypeError for a virtual machine, whose disks come by an export lease.
+    """
+    with ExitStack() as held:
+        if isinstance(source, FileSource):
+            beside = scratch or Path(tempfile.gettempdir())
+            opened = [
+                each
+                for path in source.paths
+                for each in open_every(Path(path), held, raw=source.raw, beside=beside, progress=progress)
+            ]
+            yield [SourceDisk(each.name, each.source, each.info) for each in opened]
+        elif aws is None or not isinstance(source, ObjectSource | SnapshotSource):
+            raise TypeError(f"the disks of {source.where} cannot be opened like this")
+        elif isinstance(source, ObjectSource):
+            yield [disk for key in source.keys for disk in _open_object(aws, region, source, key, held)]
+        else:
+            yield [_open_snapshot(aws, region, ident, held) for ident in source.snapshot_ids]
+
+
+def _open_object(aws: Aws, region: str | None, source: ObjectSource, key: str, held: ExitStack) -> list[SourceDisk]:
+    from vmie_tui.services.aws.ranges import S3Object
+
+    reader = held.enter_context(ReadAhead(S3Object(aws, source.bucket, key, region=region)))
+    disks = open_disks(reader, no_limit, name=f"{S3}{source.bucket}/{key}")
+    held.callback(disks[0].close)
+    info = probe(reader.read_at, reader.size)
+    if info.format != "ova":
+        return [SourceDisk(PurePosixPath(key).name, disks[0], disks[0].info)]
+    return [SourceDisk(disk.name, disk, disk.info) for disk in in_order(disks, ova_descriptor(reader, info))]
+
+
+def _open_snapshot(aws: Aws, region: str | None, ident: str, held: ExitStack) -> SourceDisk:
+    from vmie_tui.services.aws.blocks import SnapshotReader
+
+    reader = held.enter_context(SnapshotReader(aws, region, ident))
+    return SourceDisk(ident, reader, DiskInfo("raw", reader.size))

@@ -1,0 +1,83 @@
+"""Reads a slow source, such as an object in S3, in large pieces and ahead of whoever reads it from front to back."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+from vmie_tui.services.disks.errors import truncated
+from vmie_tui.services.disks.source import ByteReader
+
+PIECE = 4 << 20
+AHEAD = 4  # pieces asked for at once
+KEPT = 8  # pieces in memory: 32 MiB
+
+
+class ReadAhead:
+    """A `ByteReader` over another one; use as a context manager. Any thread may read.
+
+    Raises what the source raises, and ``DiskFormatError`` (CORRUPT) when it gives less than its size promises.
+    """
+
+    def __init__(self, source: ByteReader, *, piece: int = PIECE) -> None:
+        self._source, self._piece, self._size = source, piece, source.size
+        self._pieces: OrderedDict[int, Future[bytes]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(AHEAD, thread_name_prefix="read-ahead")
+        self._last = -2
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """``length`` bytes from ``offset``, fewer only at the end."""
+        end = min(offset + length, self._size)
+        found = []
+        while offset < end:
+            number, skip = divmod(offset, self._piece)
+            step = min(self._piece - skip, end - offset)
+            found.append(memoryview(self._get(number))[skip : skip + step])
+            offset += step
+        return b"".join(found)
+
+    def _get(self, number: int) -> bytes:
+        with self._lock:
+            wanted = self._ask(number)
+            if number in {self._last, self._last + 1}:  # going on where it was: more will be wanted
+                for ahead in range(number + 1, number + AHEAD):
+                    if ahead * self._piece < self._size:
+                        self._ask(ahead)
+            self._last = number
+            while len(self._pieces) > KEPT:
+                self._pieces.popitem(last=False)
+        return wanted.result()
+
+    def _ask(self, number: int) -> Future[bytes]:
+        found = self._pieces.get(number)
+        if found is None or (found.done() and found.exception() is not None):
+            found = self._pieces[number] = self._pool.submit(self._fetch, number)
+        self._pieces.move_to_end(number)
+        return found
+
+    def _fetch(self, number: int) -> bytes:
+        at = number * self._piece
+        wanted = min(self._piece, self._size - at)
+        data = self._source.read_at(at, wanted)
+        if len(data) != wanted:
+            raise truncated(f"{len(data)} bytes of {wanted} could be read at byte {at}")
+        return data
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
