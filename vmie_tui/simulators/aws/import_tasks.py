@@ -151,6 +151,11 @@ class TaskEngine:
         with self._lock:
             return [task for task in self._tasks.values() if task.kind == kind and task.region == region]
 
+    def running(self, region: str) -> int:
+        """How many count against the limit of the Region."""
+        with self._lock:
+            return sum(task.region == region and task.state in {"active", "deleting"} for task in self._tasks.values())
+
     def settle(self) -> None:
         """Bring every task to where it is at this moment of the clock; ended ones are forgotten after a week."""
         now = self._world.clock.now()
@@ -379,12 +384,17 @@ def licence(spec: dict[str, Any], *, windows: bool) -> tuple[str, str]:
     return names.get(usage, "Windows" if windows else "Linux/UNIX"), usage
 
 
+def documented_text(code: str, message: str) -> str:
+    """The message of the documented error ``code``, else what a task told to fail says instead."""
+    try:
+        return str(facts.error(code)["message"])
+    except KeyError:
+        return message or f"ClientError: {code or 'Unknown error'}"
+
+
 def doom(kind: str, code: str, message: str) -> tuple[str, str]:
     """Where a task told to fail ends, and its StatusMessage; ``code`` may be the id of a documented error (E05)."""
-    try:
-        text = str(facts.error(code)["message"])
-    except KeyError:
-        text = message or f"ClientError: {code or 'Unknown error'}"
+    text = documented_text(code, message)
     if kind == "snapshot":
         return "downloading/converting", text
     if any(word in text for word in ("validation", "VMDK", "OVF", "Footers", "length", "S3")):

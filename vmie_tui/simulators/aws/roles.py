@@ -31,11 +31,13 @@ def role_document(bucket: str) -> str:
     return text.replace("{import_bucket}", bucket).replace("{export_bucket}", bucket)
 
 
-def usable(account: str, name: str, buckets: Iterable[str], *, reads_kms: bool, own_key: bool) -> bool:
+def usable(
+    account: str, name: str, buckets: Iterable[str], *, reads_kms: bool, own_key: bool, writes: bool = False
+) -> bool:
     """Whether the role exists in moto's IAM, trusts VM import and may read the buckets.
 
     ``reads_kms``: an object is encrypted with KMS; ``own_key``: the result is to be encrypted with a key that is not
-    the default one.
+    the default one; ``writes``: exports are written to the buckets.
     """
     from moto.iam.models import iam_backends
 
@@ -53,7 +55,20 @@ def usable(account: str, name: str, buckets: Iterable[str], *, reads_kms: bool, 
         arn = f"arn:aws:s3:::{bucket}"
         wanted += [(action, arn) for action in NEEDED_ON_BUCKET]
         wanted += [(action, f"{arn}/any") for action in NEEDED_ON_OBJECTS]
+        if writes:
+            wanted += [("s3:GetBucketAcl", arn), ("s3:PutObject", f"{arn}/any")]
     return all(_allowed(statements, action, resource) for action, resource in wanted)
+
+
+def allows_canonical(policy: dict[str, Any], ident: str, action: str, resource: str) -> bool:
+    """Whether a bucket policy lets the account with this canonical id do something."""
+    mine = [
+        statement
+        for statement in _statements(policy)
+        if isinstance(statement.get("Principal"), dict)
+        and ident in _listed(statement["Principal"].get("CanonicalUser"))
+    ]
+    return _allowed(mine, action, resource)
 
 
 def _parsed(document: Any) -> dict[str, Any]:

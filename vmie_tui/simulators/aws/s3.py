@@ -160,6 +160,10 @@ class S3Service:
 
     # for the other simulated services
 
+    def now(self) -> float:
+        """The date for what is written, seconds since the epoch."""
+        return self._now()
+
     def bucket_region(self, name: str) -> str | None:
         bucket = self.store.bucket(name)
         return bucket.region if bucket else None

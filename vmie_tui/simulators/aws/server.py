@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from vmie_tui.simulators.aws import images, plugin, regions, vmimport
+from vmie_tui.simulators.aws import conversions, exports, images, plugin, regions, vmimport, volume_data
 from vmie_tui.simulators.aws.auth import Keys
 from vmie_tui.simulators.aws.front import Server
 from vmie_tui.simulators.aws.wire import Request
@@ -31,11 +31,11 @@ class AwsSimulator(Account):
     Faults (`Faults.add`, ``POST /_sim/faults``) go by operation (``UploadPart``, ``ImportImage``, ``GetRole``), matched
     against path and, outside S3 and EBS, the request's body. Actions: error (with code, message, status), reset, delay
     (seconds), expired-token, reset-midway (``after`` bytes of an UploadPart or PutObject), fail-task (ImportImage,
-    ImportSnapshot, CreateInstanceExportTask and ExportImage; ``code`` may be the id of a documented error, ``match`` is
-    looked for in ``bucket/key``, of exports with the id of what is exported behind it). The operation ``Auth`` with
-    action expired-token stands for every call (``match``: part of ``service:operation``). A Region's trouble is a fault
-    with ``operation="*"`` and its ``region``: deny (may not do this there), disabled (opt-in Region that is not
-    enabled), throttle, timeout (never an answer).
+    ImportSnapshot, ImportInstance, ImportVolume, CreateInstanceExportTask and ExportImage; ``code`` may be the id of a
+    documented error, ``match`` is looked for in ``bucket/key``, of exports with the id of what is exported behind it).
+    The operation ``Auth`` with action expired-token stands for every call (``match``: part of ``service:operation``). A
+    Region's trouble is a fault with ``operation="*"`` and its ``region``: deny (may not do this there), disabled (one
+    that has to be enabled first), throttle, timeout (never an answer).
     """
 
     def __init__(
@@ -61,7 +61,16 @@ class AwsSimulator(Account):
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
         self.accounts: dict[str, Account] = {account: self}
-        plugin.install([*vmimport.OPERATIONS, *images.OPERATIONS, *regions.OPERATIONS])
+        plugin.install(
+            [
+                *vmimport.OPERATIONS,
+                *exports.OPERATIONS,
+                *images.OPERATIONS,
+                *regions.OPERATIONS,
+                *conversions.OPERATIONS,
+                *volume_data.OPERATIONS,
+            ]
+        )
         super().__init__(
             self,
             root,

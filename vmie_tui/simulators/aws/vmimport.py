@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from moto.core.responses import ActionResult
 
 from vmie_tui.model import facts
-from vmie_tui.simulators.aws import roles
+from vmie_tui.simulators.aws import roles, task_lists
 from vmie_tui.simulators.aws.ec2_models import Ec2Models
 from vmie_tui.simulators.aws.import_tasks import ImportTask, Source, TaskEngine, doom, usage_codes
 from vmie_tui.simulators.aws.plugin import Operation, refuse
 from vmie_tui.simulators.aws.s3 import S3Service
 from vmie_tui.simulators.aws.s3_common import is_kms
 from vmie_tui.simulators.aws.snapshots import new_id
+from vmie_tui.simulators.aws.task_lists import Listed, shown, tag_list, tags_of
 from vmie_tui.simulators.control import Faults, SimClock
+
+MISSING = ("InvalidConversionTaskId.Malformed", "The task ID '{id}' is not valid")
 
 
 class Simulator(Protocol):
@@ -30,6 +34,8 @@ class Simulator(Protocol):
     tasks: TaskEngine
     ec2: Ec2Models
     max_tasks: int
+
+    def running(self, region: str) -> int: ...
 
 
 # starting
@@ -136,8 +142,7 @@ def _start(response: Any, simulator: Simulator, kind: str, spec: dict[str, Any],
     reads_kms = any(is_kms(stored.headers) for stored in found if stored)
     if not roles.usable(simulator.account, role, buckets, reads_kms=reads_kms, own_key=own_key):
         raise refuse("InvalidParameter", roles.role_error(role))
-    running = [task for each in ("image", "snapshot") for task in simulator.tasks.tasks(each, region)]
-    if sum(task.state in {"active", "deleting"} for task in running) >= simulator.max_tasks:
+    if simulator.running(region) >= simulator.max_tasks:
         text = f"You have reached the limit of {simulator.max_tasks} concurrent conversion tasks in this Region"
         raise refuse("ResourceCountLimitExceeded", text)
     tags = response._parse_tag_specification().get(f"import-{kind}-task", {})
@@ -204,37 +209,13 @@ def _page(
     response: Any, simulator: Simulator, kind: str, view: Callable[[ImportTask, Any, float], dict[str, Any]]
 ) -> ActionResult:
     response.error_on_dryrun()
-    known = {task.id: task for task in simulator.tasks.tasks(kind, response.region)}
-    wanted = response._get_param("ImportTaskIds") or []
-    for ident in wanted:
-        if ident not in known:
-            raise refuse("InvalidConversionTaskId.Malformed", f"The task ID '{ident}' is not valid")
-    chosen = [known[ident] for ident in wanted] if wanted else list(known.values())
-    for name, values in response._filters_from_querystring().items():
-        if name == "task-state":
-            chosen = [task for task in chosen if task.state in values]
-        elif name.startswith("tag:"):
-            chosen = [task for task in chosen if _tags(task, response).get(name[4:]) in values]
-        else:
-            raise refuse("InvalidParameterValue", f"The filter '{name}' is invalid")
-    start = int(response._get_param("NextToken") or 0)
-    limit = int(response._get_param("MaxResults") or 1000)
     now = simulator.clock.now()
-    result: dict[str, Any] = {
-        f"Import{kind.capitalize()}Tasks": [view(task, response, now) for task in chosen[start : start + limit]]
-    }
-    if start + limit < len(chosen):
-        result["NextToken"] = str(start + limit)
-    return ActionResult(result)
-
-
-def _tags(task: ImportTask, response: Any) -> dict[str, str]:
-    tags = response.ec2_backend.describe_tags(filters={"resource-id": [task.id]})
-    return {tag["key"]: tag["value"] for tag in tags}
-
-
-def _shown(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value not in (None, "", [])}
+    entries = [
+        Listed(task.id, task.state, partial(tags_of, response, task.id), partial(view, task, response, now))
+        for task in simulator.tasks.tasks(kind, response.region)
+    ]
+    key = f"Import{kind.capitalize()}Tasks"
+    return task_lists.answer(response, entries, key=key, ids="ImportTaskIds", missing=MISSING)
 
 
 def _bucket(source: Source) -> dict[str, str] | None:
@@ -246,7 +227,7 @@ def _image_view(task: ImportTask, response: Any, now: float) -> dict[str, Any]:
     done = task.state == "completed"
     converted = done or (active and task.phases[task.index].message in {"updating", "booting", "preparing ami"})
     details = [
-        _shown(
+        shown(
             {
                 "Description": detail.source.description,
                 "DeviceName": detail.source.device or ("/dev/sda1" if number == 0 and converted else None),
@@ -260,7 +241,7 @@ def _image_view(task: ImportTask, response: Any, now: float) -> dict[str, Any]:
         )
         for number, detail in enumerate(task.shown)
     ]
-    return _shown(
+    return shown(
         {
             "ImportTaskId": task.id,
             "Description": spec.get("Description"),
@@ -277,14 +258,14 @@ def _image_view(task: ImportTask, response: Any, now: float) -> dict[str, Any]:
             "Status": task.state,
             "StatusMessage": task.message,
             "SnapshotDetails": details,
-            "Tags": [{"Key": key, "Value": value} for key, value in _tags(task, response).items()],
+            "Tags": tag_list(tags_of(response, task.id)),
         }
     )
 
 
 def _snapshot_view(task: ImportTask, response: Any, now: float) -> dict[str, Any]:
     spec, detail = task.spec, task.shown[0]
-    shown = {
+    values = {
         "Description": detail.source.description,
         "DiskImageSize": detail.size,
         "Encrypted": bool(spec.get("Encrypted")),
@@ -297,12 +278,12 @@ def _snapshot_view(task: ImportTask, response: Any, now: float) -> dict[str, Any
         "Url": detail.source.url,
         "UserBucket": _bucket(detail.source),
     }
-    return _shown(
+    return shown(
         {
             "ImportTaskId": task.id,
             "Description": spec.get("Description"),
-            "SnapshotTaskDetail": _shown(shown),
-            "Tags": [{"Key": key, "Value": value} for key, value in _tags(task, response).items()],
+            "SnapshotTaskDetail": shown(values),
+            "Tags": tag_list(tags_of(response, task.id)),
         }
     )
 
@@ -313,7 +294,7 @@ def cancel_import_task(response: Any, simulator: Simulator) -> ActionResult:
     tasks = [task for kind in ("image", "snapshot") for task in simulator.tasks.tasks(kind, response.region)]
     task = next((task for task in tasks if task.id == ident), None)
     if task is None:
-        raise refuse("InvalidConversionTaskId.Malformed", f"The task ID '{ident}' is not valid")
+        raise refuse(MISSING[0], MISSING[1].format(id=ident))
     if task.state != "active":
         raise refuse("IncorrectState", f"The import task {ident} is {task.state} and cannot be cancelled")
     before = simulator.tasks.cancel(task)

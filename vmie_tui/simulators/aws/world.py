@@ -10,8 +10,10 @@ from typing import Any, Protocol
 from vmie_tui.model import facts
 from vmie_tui.simulators.aws import account as accounts
 from vmie_tui.simulators.aws.auth import Keys
+from vmie_tui.simulators.aws.conversion_tasks import Conversions
 from vmie_tui.simulators.aws.ebs import EbsService
 from vmie_tui.simulators.aws.ec2_models import Ec2Models
+from vmie_tui.simulators.aws.export_tasks import ExportEngine
 from vmie_tui.simulators.aws.front import Service
 from vmie_tui.simulators.aws.import_tasks import TaskEngine
 from vmie_tui.simulators.aws.moto_bridge import MotoBridge
@@ -65,11 +67,16 @@ class Account:
         self.ec2 = Ec2Models(account, self.snapshots)
         self.ec2.lock = shared.moto_lock
         for info in self.snapshots.all():
-            self.ec2.show_snapshot(info)
+            if info.origin == "volume":
+                self.snapshots.delete(info.id)  # the volume itself was moto's, and is gone
+            else:
+                self.ec2.show_snapshot(info)
         self.s3 = S3Service(
             root / "s3", account, self.keys.now, self.faults, md5_etags=md5_etags, elsewhere=self._elsewhere
         )
         self.tasks = TaskEngine(self)
+        self.conversions = Conversions(self)
+        self.exports = ExportEngine(self)
         self.ebs = EbsService(self.snapshots, self.clock, account, self.ec2)
         self.moto = MotoBridge(account, self, self.ec2.lock, self._before_moto)
         accounts.add_user(account, access_key, secret_key)
@@ -88,6 +95,14 @@ class Account:
     def settle(self) -> None:
         """Bring all tasks to where they are at this moment of the clock."""
         self.tasks.settle()
+        self.conversions.settle()
+        self.exports.settle()
+
+    def running(self, region: str) -> int:
+        """The tasks that count against the Region's limit; it is one for imports and exports."""
+        self.settle()
+        converting = sum(task.state in {"active", "cancelling"} for task in self.conversions.tasks(region))
+        return self.tasks.running(region) + converting + self.exports.running(region)
 
     def bucket_owner(self, name: str) -> str | None:
         """The account a bucket belongs to, of all in the simulator."""
