@@ -120,6 +120,7 @@ _BY_CODE: dict[str, Verdict] = {
     **dict.fromkeys(
         (
             "IncorrectState",
+            "DeleteConversionTaskError",
             "InvalidState",
             "OperationAborted",
             "ConflictException",

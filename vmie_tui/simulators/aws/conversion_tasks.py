@@ -118,6 +118,13 @@ class Conversions:
         with self._lock:
             return [task for task in self._tasks.values() if task.region == region]
 
+    def running(self, region: str) -> int:
+        """How many count against the Region's limit."""
+        with self._lock:
+            return sum(
+                task.region == region and task.state in {"active", "cancelling"} for task in self._tasks.values()
+            )
+
     def settle(self) -> None:
         """Bring every task to where it is at this moment of the clock; ended ones are forgotten after a week."""
         now = self._world.clock.now()

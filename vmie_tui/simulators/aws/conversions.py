@@ -16,7 +16,7 @@ from moto.core.responses import ActionResult, EmptyResult
 from vmie_tui.model import facts
 from vmie_tui.simulators.aws import conversion_tasks, presigned
 from vmie_tui.simulators.aws.conversion_tasks import Conversion, Conversions, bootable, first_sectors, summary
-from vmie_tui.simulators.aws.import_tasks import TaskEngine, doom
+from vmie_tui.simulators.aws.import_tasks import doom
 from vmie_tui.simulators.aws.manifest import Manifest, ManifestError, parse
 from vmie_tui.simulators.aws.plugin import Operation, refuse
 from vmie_tui.simulators.aws.snapshots import new_id
@@ -33,9 +33,10 @@ class Simulator(conversion_tasks.World, Protocol):
 
     account: str
     faults: Faults
-    tasks: TaskEngine
     conversions: Conversions
     max_tasks: int
+
+    def running(self, region: str) -> int: ...
 
 
 def import_instance(response: Any, simulator: Simulator) -> ActionResult:
@@ -170,10 +171,7 @@ def _check_place(simulator: Simulator, region: str, url: str) -> None:
 
 
 def _check_room(simulator: Simulator, region: str) -> None:
-    imports = [task for kind in ("image", "snapshot") for task in simulator.tasks.tasks(kind, region)]
-    running = sum(task.state in {"active", "deleting"} for task in imports)
-    running += sum(task.state in {"active", "cancelling"} for task in simulator.conversions.tasks(region))
-    if running >= simulator.max_tasks:
+    if simulator.running(region) >= simulator.max_tasks:
         text = f"You have reached the limit of {simulator.max_tasks} concurrent conversion tasks in this Region"
         raise refuse("ResourceCountLimitExceeded", text)
 
