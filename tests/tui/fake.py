@@ -22,12 +22,13 @@ from vmie_tui.model.guest import (
 )
 from vmie_tui.model.job import DiskProgress, JobView, LogLine, Stage, StageState, StageView, WorkerStatus
 from vmie_tui.model.machine import Backing, Disk, Firmware, Inventory, Machine, Nic, Power, VCenterInfo
-from vmie_tui.model.plan import ImportPlan
+from vmie_tui.model.plan import ImportPlan, Source
 from vmie_tui.model.preflight import DiskLook, Preflight, join_findings, prepared
 from vmie_tui.model.preparation import modifications
 from vmie_tui.model.rules import check_licence
 from vmie_tui.model.task import JobState
 from vmie_tui.screens.backend import AwsStatus, OnPage, ProfileInfo
+from vmie_tui.services.describe import Described
 
 NOW = datetime(2026, 3, 4, 10, 41, 7, tzinfo=UTC)
 GIB = 1 << 30
@@ -283,6 +284,13 @@ def preflight_of(machine: Machine, configuration: tuple[Finding, ...], *content:
     )
 
 
+def described(source: Source, *, disks: int = 1, **fields: object) -> Described:
+    """What a look into a file, objects or snapshots gives: a small Debian on so many disks of 40 GiB."""
+    base = machine(0, source.name, sizes=(40,) * disks, instance_uuid="", datacenter="", folder=(), **fields)
+    seen = replace(base, moid=source.where, cluster="", host="", nics=())
+    return Described(source, seen, preflight_of(seen, ()))
+
+
 class FakeBackend:
     """Records what it is asked; `inventory` serves ``machines`` in pages or raises ``inventory_error``."""
 
@@ -314,6 +322,7 @@ class FakeBackend:
         self.preflights: dict[str, Preflight] = {}  # by name; others get their configuration's
         self.preflight_error: ServiceError | None = None
         self.looked: list[tuple[str, bool]] = []
+        self.described: dict[str, Described] = {}
         self.status = WorkerStatus(True, 4711, NOW, running=2)
 
     def has_password(self) -> bool:
@@ -351,6 +360,13 @@ class FakeBackend:
             note = NotInspected("the content of its disks", "the machine is on, and was not frozen by a snapshot")
             return Preflight(machine.path, self.check_machine(machine), (note,), machine)
         return self.preflights.get(machine.name) or preflight_of(machine, self.check_machine(machine))
+
+    def describe(self, text: str, *, raw: bool, on_step: Callable[[str], None]) -> Described:
+        on_step("looking at the file")
+        if text not in self.described:
+            raise ServiceError(ErrorKind.NOT_FOUND, "there is no such file", subject=text, remedy="Check the path")
+        found = self.described[text]
+        return replace(found, source=replace(found.source, raw=True)) if raw else found
 
     def aws_status(self) -> AwsStatus:
         if self.aws_error is not None:

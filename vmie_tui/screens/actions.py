@@ -58,6 +58,7 @@ INVENTORY = (
     Action("inventory.mark", "space", "mark", "Select VM", "Mark the VM for import and go to the next", "select"),
     Action("inventory.import", "i", "import_marked", "Import…", "Import the selected VMs, or the one here", "import"),
     Action("inventory.report", "p", "report", "Preflight", "Look into the disks; the full report", "preflight"),
+    Action("inventory.open", "o", "open_source", "Open…", "A disk image, an object in S3, or EBS snapshots", "open"),
     Action("inventory.filter", "slash", "filter", "Filter", "Words, !word; also ready, warning, blocker", "filter"),
     Action("inventory.tree", "t", "tree", "Folders…", "Show one datacenter, folder or cluster only", "folders"),
     Action("inventory.sort", "s", "sort", "Sort", "Sort by the next column; click a heading for one", "sort"),
@@ -90,6 +91,14 @@ WIZARD = (
     Action("wizard.close", "escape", "close", "Close", "Leave without starting anything", "close"),
 )
 
+
+OPEN = (
+    Action("open.back", "escape", "back", "Back", "Back to the inventory", "back"),
+    Action("open.import", "i", "import", "Import…", "The wizard for what was found", "import"),
+    Action("open.edit", "slash,o", "edit", "Name another", "Back to the line to type in"),
+    Action("open.again", "r", "again", "Look again", "Read it once more", "look again"),
+    Action("open.copy", "y", "copy", "Copy as Markdown", "The whole report, also to a file", "copy"),
+)
 
 REPORT = (
     Action("report.back", "escape", "back", "Back", "Back to where you were", "back"),

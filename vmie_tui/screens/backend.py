@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vmie_tui.model.machine import Inventory, Machine
     from vmie_tui.model.plan import ImportPlan
     from vmie_tui.model.preflight import Preflight
+    from vmie_tui.services.describe import Described
     from vmie_tui.settings import Profile, Settings, VCenterSettings
 
 
@@ -64,6 +65,7 @@ class Backend(Protocol):
     def check_machine(self, machine: Machine) -> tuple[Finding, ...]: ...
     def check_plan(self, plan: ImportPlan, machine: Machine) -> tuple[Finding, ...]: ...
     def preflight(self, machine: Machine, *, snapshot: bool, on_step: Callable[[str], None]) -> Preflight: ...
+    def describe(self, text: str, *, raw: bool, on_step: Callable[[str], None]) -> Described: ...
     def aws_status(self) -> AwsStatus: ...
     def submit(self, plan: ImportPlan) -> str: ...
     def jobs(self) -> list[JobView]: ...
@@ -165,6 +167,12 @@ class LiveBackend:
             return preflight_machine(
                 vsphere, machine, snapshot=snapshot, read_only=self._profile.read_only, on_step=on_step
             )
+
+    def describe(self, text: str, *, raw: bool, on_step: Callable[[str], None]) -> Described:
+        """A file, objects in S3 or EBS snapshots, and what is on their disks."""
+        from vmie_tui.screens.opening import describe
+
+        return describe(self._profile, text, raw=raw, on_step=on_step)
 
     def check_machine(self, machine: Machine) -> tuple[Finding, ...]:
         from vmie_tui.model.rules import check_machine

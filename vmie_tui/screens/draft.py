@@ -16,6 +16,7 @@ from vmie_tui.model.plan import (
     LicenseType,
     ObjectSource,
     Route,
+    SnapshotSource,
     Source,
     TestLaunch,
     UploadFormat,
@@ -192,6 +193,8 @@ class Draft:
     def choose_route(self, route: Route) -> None:
         """Take a route; what its format and way cannot stay becomes the first that is possible."""
         self.route = route
+        if route is Route.SNAPSHOT and any(isinstance(one.source, SnapshotSource) for one in self.candidates):
+            self.make_volumes = True  # there is nothing else to make of an EBS snapshot
         self.via = Via(_possible(self.via_options(), self.via.value))
         self.upload_format = UploadFormat(_possible(self.format_options(), self.upload_format.value))
 

@@ -334,6 +334,15 @@ class InventoryScreen(FrameScreen):
         self._apply()
         self._show_detail()
 
+    def action_open_source(self) -> None:
+        from vmie_tui.screens.open_source import OpenScreen
+
+        def closed(started: bool | None) -> None:
+            if started:
+                self.vmie.action_mode("jobs")
+
+        self.app.push_screen(OpenScreen(), closed)
+
     def action_import_marked(self) -> None:
         """The wizard for the marked VMs, or for the one under the cursor when none is marked."""
         if self.backend.profile.read_only:
