@@ -18,7 +18,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws import buffers
 from vmie_tui.services.aws.errors import aws_call, error_code
 from vmie_tui.services.aws.manifest import ManifestPart, manifest_key, manifest_pieces, part_key
-from vmie_tui.services.aws.multipart import MIB, RunningCrc, crc_of, crc_text
+from vmie_tui.services.aws.multipart import MIB, SMALLEST_PART, RunningCrc, crc_of, crc_text
 from vmie_tui.services.aws.objects import Encryption, ObjectStore
 from vmie_tui.services.aws.parts import OutgoingPart
 from vmie_tui.services.aws.sending import POLL_SECONDS, Sender
@@ -104,7 +104,7 @@ class PartObjects:
     ) -> None:
         self._aws, self.region = aws, region or aws.region
         self._budget, self._parallel = budget, parallel
-        self._store = ObjectStore(aws, self.region, budget=budget)
+        self._store = ObjectStore(aws, self.region, budget=budget, part_size=lambda _: SMALLEST_PART)  # for manifests
 
     def upload(
         self, request: PartsRequest, fill: Callable[[memoryview], int], *, control: TransferControl
