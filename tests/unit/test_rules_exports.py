@@ -69,7 +69,7 @@ def disk(**change: object) -> dict[str, object]:
         ({"usage_operation": "RunInstances:0200"}, [(B, "F300")], [(B, "F327")]),
         ({"usage_operation": "", "platform_details": "Windows", "windows": True}, [(B, "F300")], [(B, "F327")]),
         ({"usage_operation": "RunInstances:0800", "windows": True}, [(W, "F300")], [(W, "F327")]),
-        ({"usage_operation": "RunInstances:0010"}, [(W, "F300")], [(W, "F327")]),
+        ({"usage_operation": "RunInstances:0010"}, [(B, "F300")], [(B, "F327")]),
         ({"product_codes": ("abc",)}, [(B, "F300")], [(B, "F327")]),
         (disk(encrypted=True), [(B, "F301")], [(B, "F328")]),
         ({"disks": (ROOT, ExportDisk("/dev/sdb", instance_store=True))}, [(B, "F302")], [(W, "F329")]),
@@ -99,7 +99,7 @@ def test_considerations(
         ({"interfaces": 2}, [(B, "F306")]),
         ({"image_exists": False, "image_owner": ""}, [(B, "F304")]),
         ({"image_owner": "210987654321"}, [(B, "F307")]),
-        ({"image_owner": "amazon", "image_imported": False}, []),
+        ({"image_owner": "amazon", "image_imported": False}, [(W, "F307")]),
         ({"state": "pending"}, [(B, "F304")]),
     ],
 )

@@ -16,6 +16,7 @@ B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read
 _WHOLE = {True: frozenset({"running", "stopped"}), False: frozenset({"available"})}
 _MAKE_AN_IMAGE = "Create an AMI of the instance and export that"
 _BIOS_AND_UEFI = "uefi-preferred"
+_UNLICENSED = frozenset({"linux", "windows-server"})  # systems with no fee of AWS but for what the code names
 _AMAZON = frozenset({"amazon", "137112412989"})  # alias, and the account of Amazon Linux (origin: known)
 
 
@@ -105,15 +106,6 @@ def _licences(thing: Exportable) -> Iterator[Finding]:
             prevents,
             fact=fact,
         )
-    elif thing.usage_operation not in {"", "RunInstances"}:
-        yield Finding(
-            W,
-            f"its subscription is billed by AWS: {thing.platform_details or thing.usage_operation}",
-            thing.id,
-            "Software of others that AWS supplies may not leave it",
-            prevents,
-            fact=fact,
-        )
     if thing.product_codes:
         yield Finding(
             B,
@@ -127,13 +119,21 @@ def _licences(thing: Exportable) -> Iterator[Finding]:
 
 
 def _sold_by_aws(thing: Exportable) -> str:
-    """Windows or SQL Server under AWS's licence, in AWS's words; "" for none."""
+    """What is licensed by AWS rather than its owner, in AWS's words; "" for nothing, or when it cannot be told."""
     code = thing.usage_operation
+    if not code:
+        return thing.platform_details if thing.windows and "BYOL" not in thing.platform_details else ""
     values = facts.load("licences")["usage_operations"]["values"]
-    for entry in values:
-        if entry["code"] == code and (entry.get("windows") == "aws" or entry["sql"] not in {"none", "byol"}):
-            return thing.platform_details or str(entry["platform_details"])
-    return thing.platform_details if thing.windows and not code and "BYOL" not in thing.platform_details else ""
+    own = {entry["code"] for entry in values if _own(entry)}
+    if code in own:
+        return ""
+    named = (str(entry["platform_details"]) for entry in values if entry["code"] == code)
+    return thing.platform_details or next(named, code)
+
+
+def _own(entry: dict[str, str]) -> bool:
+    """Whether the code stands for the customer's own licences; those of distributions are a subscription of AWS."""
+    return entry.get("windows") != "aws" and entry["sql"] in {"none", "byol"} and entry["os"] in _UNLICENSED
 
 
 def _disks(thing: Exportable) -> Iterator[Finding]:
@@ -247,9 +247,9 @@ def _origin(thing: Exportable) -> Iterator[Finding]:
             _MAKE_AN_IMAGE,
             "F304",
         )
-    elif thing.image_owner and thing.account and thing.image_owner not in {thing.account, *_AMAZON}:
+    elif thing.image_owner and thing.account and thing.image_owner != thing.account:
         yield Finding(
-            B,
+            W if thing.image_owner in _AMAZON else B,
             f"its AMI {thing.image_id} is shared by the account {thing.image_owner}",
             thing.id,
             "What another account shares cannot be exported",

@@ -75,7 +75,7 @@ class ObjectStore:
 
         Raises ServiceError NOT_FOUND, PERMISSION, or INVALID naming both Regions.
         """
-        found = self._bucket_region(bucket)
+        found = self.region_of(bucket)
         if found != self.region:
             raise ServiceError(
                 ErrorKind.INVALID,
@@ -86,7 +86,8 @@ class ObjectStore:
             )
         return BucketInfo(bucket, found)
 
-    def _bucket_region(self, bucket: str) -> str:
+    def region_of(self, bucket: str) -> str:
+        """The Region the bucket is in. Raises ServiceError NOT_FOUND, or PERMISSION when it may not be looked at."""
         doing = "look at the bucket"
         try:
             answer = self._s3.head_bucket(Bucket=bucket)

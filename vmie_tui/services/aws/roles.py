@@ -26,16 +26,18 @@ class RoleReport:
     note: str = ""
 
 
-def check_role(aws: Aws, role_name: str, bucket: str) -> RoleReport:
+def check_role(aws: Aws, role_name: str, bucket: str, *, exports: bool = False) -> RoleReport:
     """Raise ServiceError for the first thing wrong with the role; a role that may not be read passes with a note."""
-    report = inspect_role(aws, role_name, bucket)
+    report = inspect_role(aws, role_name, bucket, exports=exports)
     if report.problems:
         raise ServiceError.of(report.problems[0])
     return report
 
 
-def inspect_role(aws: Aws, role_name: str, bucket: str) -> RoleReport:
+def inspect_role(aws: Aws, role_name: str, bucket: str, *, exports: bool = False) -> RoleReport:
     """Compare trust and permissions of the role with what the guides demand for importing from ``bucket``.
+
+    ``exports``: for exporting images into it instead.
 
     Raises ServiceError LOGIN, NETWORK and the like when IAM cannot be asked at all.
     """
@@ -56,7 +58,7 @@ def inspect_role(aws: Aws, role_name: str, bucket: str) -> RoleReport:
         if error.kind is not ErrorKind.PERMISSION:
             raise
         return RoleReport(role_name, False, tuple(problems), f"permissions not inspected: {error.problem.detail}")
-    problems += permission_problems(role_name, policies, bucket, _partition(role))
+    problems += permission_problems(role_name, policies, bucket, _partition(role), exports=exports)
     note = "a permissions boundary is set and was not inspected" if role.get("PermissionsBoundary") else ""
     return RoleReport(role_name, True, tuple(problems), note)
 
@@ -134,15 +136,19 @@ def _names_service(statement: iam.Statement, service: str) -> bool:
 
 
 def permission_problems(
-    role_name: str, policies: list[dict[str, Any]], bucket: str, partition: str = "aws"
+    role_name: str, policies: list[dict[str, Any]], bucket: str, partition: str = "aws", *, exports: bool = False
 ) -> list[Problem]:
-    """The documented actions the role may not do on the import bucket and in EC2, one problem per statement."""
+    """The documented actions the role may not do on the bucket and in EC2, one problem per statement."""
+    unused = "{import_bucket}" if exports else "{export_bucket}"
     problems: list[Problem] = []
     for statement in facts.load("access")["iam"]["vmimport_role"]["role_policy"]["Statement"]:
         resources = [str(item) for item in iam.as_list(statement["Resource"])]
-        if any("{export_bucket}" in item for item in resources):
-            continue  # only exports write there
-        resources = [item.format(import_bucket=bucket).replace("arn:aws:", f"arn:{partition}:") for item in resources]
+        if any(unused in item for item in resources):
+            continue  # imports read from one, exports write to the other
+        resources = [
+            item.format(import_bucket=bucket, export_bucket=bucket).replace("arn:aws:", f"arn:{partition}:")
+            for item in resources
+        ]
         missing = [
             action for action in statement["Action"] if not iam.allows(policies, action, _resource(action, resources))
         ]
