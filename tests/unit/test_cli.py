@@ -14,7 +14,7 @@ import pytest
 
 from vmie_tui import cli, settings
 from vmie_tui.commands import root
-from vmie_tui.commands.common import left_text, percent_text, size_text, table
+from vmie_tui.commands.common import left_text, percent_text, table
 from vmie_tui.commands.importing import make_plan, preflight
 from vmie_tui.commands.inventory import find, matches
 from vmie_tui.commands.waiting import exit_code_of
@@ -24,6 +24,7 @@ from vmie_tui.model.job import JobView
 from vmie_tui.model.machine import Disk, Machine
 from vmie_tui.model.plan import ImportPlan, LicenseType, VmSource
 from vmie_tui.model.task import JobState
+from vmie_tui.model.words import size
 from vmie_tui.settings import AwsSettings, Profile, VCenterSettings
 
 COMMANDS = ("demo", "simulate", "inventory", "import", "jobs", "job", "cancel", "pause", "resume", "worker")
@@ -192,7 +193,7 @@ def test_exit_code_of_jobs(views: list[JobView], code: int) -> None:
 
 
 def test_words() -> None:
-    assert [size_text(n) for n in (0, 1023, 1536, 60 << 30)] == ["0 B", "1023 B", "1.5 KB", "60.0 GB"]
+    assert [size(n) for n in (0, 1023, 1536, 60 << 30)] == ["0 B", "1,023 B", "1.5 KiB", "60 GiB"]
     assert [left_text(s) for s in (None, 41, 3725)] == ["", "0:41", "1:02:05"]
     assert percent_text(0.345) == "34%"
     assert table(("A", "N"), [("x", "1"), ("yy", "22")], right=frozenset({1})).splitlines() == [

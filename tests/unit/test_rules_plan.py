@@ -12,7 +12,7 @@ from vmie_tui.model import facts
 from vmie_tui.model.account import Account
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Disk, Firmware, GuestDisk, Machine, Nic, OsFamily, Power
-from vmie_tui.model.plan import BootMode, ImportPlan, LicenseType, Route, UploadFormat, VmSource
+from vmie_tui.model.plan import BootMode, ImportPlan, LegacyInstance, LicenseType, Route, UploadFormat, VmSource
 from vmie_tui.model.rules import check_account, check_machine, check_plan
 from vmie_tui.model.rules.boot import advise_boot, becomes_mbr
 from vmie_tui.model.rules.formats import check_format, formats_of
@@ -36,6 +36,7 @@ CLIENT = replace(RHEL, guest_id="windows9_64Guest", guest_name="Microsoft Window
 WIN11 = replace(
     CLIENT, guest_id="windows11_64Guest", guest_name="Microsoft Windows 11 (64-bit)", firmware=Firmware.UEFI
 )
+M5 = LegacyInstance("m5.large")
 PLAN = ImportPlan("p", VmSource("vc", "vm-1", "app-01"), "eu-west-1", "a-bucket", license_type=LicenseType.BYOL)
 
 
@@ -60,7 +61,7 @@ def coded(machine: Machine, code: str) -> list[tuple[Severity, str]]:
         (DEBIAN, {"license_type": LicenseType.AWS}, [(B, "LR3")]),
         (CLIENT, {"license_type": LicenseType.AWS}, [(B, "LR4")]),
         (SERVER, {"usage_operation": "RunInstances:0800", "license_type": LicenseType.AWS}, [(B, "LR1")]),
-        (SERVER, {"route": Route.INSTANCE}, [(B, "LR11"), (W, "F258")]),
+        (SERVER, {"route": Route.INSTANCE, "legacy": M5}, [(B, "LR11"), (W, "F258"), (I, "F259")]),
         (SERVER, {"route": Route.SNAPSHOT, "license_type": None}, []),
     ],
 )
@@ -103,9 +104,9 @@ def test_what_aws_takes_when_nothing_is_said() -> None:
         ({"kms_key_id": "alias/mine"}, "X05"),
         ({"role_name": "arn:aws:iam::111122223333:role/vmimport"}, "F161"),
         ({"region": ""}, "F207"),
-        ({"route": Route.INSTANCE, "region": "eu-south-2", "upload_format": UploadFormat.VHD}, "F266"),
+        ({"route": Route.INSTANCE, "region": "eu-south-2", "legacy": LegacyInstance("t2.small")}, "F266"),
         ({"route": Route.SNAPSHOT, "upload_format": UploadFormat.OVA}, "F243"),
-        ({"route": Route.INSTANCE, "upload_format": UploadFormat.OVA}, "F024"),
+        ({"route": Route.INSTANCE, "upload_format": UploadFormat.OVA, "legacy": LegacyInstance("t2.small")}, "F024"),
     ],
 )
 def test_plans_that_aws_would_refuse(change: dict[str, object], fact: str) -> None:

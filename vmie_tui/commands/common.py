@@ -1,4 +1,4 @@
-"""What every command shares: settings, output, words for sizes and states."""
+"""What every command shares: settings, output, words for times and states."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 from vmie_tui.commands.session import Session
 from vmie_tui.model.job import JobView
 from vmie_tui.model.task import JobState
+from vmie_tui.model.words import rate
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
 
@@ -47,15 +48,6 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: froz
     )
 
 
-def size_text(nbytes: float) -> str:
-    """1024-based sizes as vCenter shows them: ``60.0 GB``."""
-    value, units = float(nbytes), ["B", "KB", "MB", "GB", "TB"]
-    while value >= 1024 and len(units) > 1:
-        value /= 1024
-        units.pop(0)
-    return f"{value:.0f} B" if units[0] == "B" else f"{value:.1f} {units[0]}"
-
-
 def percent_text(fraction: float | None) -> str:
     return "" if fraction is None else f"{fraction * 100:.0f}%"
 
@@ -73,7 +65,7 @@ def job_line(view: JobView) -> str:
     """One job in one line of narration."""
     parts = [view.name, view.state.value]
     if view.state is JobState.RUNNING:
-        parts += [percent_text(view.fraction), f"{size_text(view.rate)}/s" if view.rate else "", view.message]
+        parts += [percent_text(view.fraction), rate(view.rate) if view.rate else "", view.message]
     elif view.problem is not None:
         parts.append(str(view.problem))
     else:

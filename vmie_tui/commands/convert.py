@@ -13,7 +13,8 @@ from types import FrameType
 
 import click
 
-from vmie_tui.commands.common import json_option, left_text, out, out_json, percent_text, say, size_text
+from vmie_tui.commands.common import json_option, left_text, out, out_json, percent_text, say
+from vmie_tui.model.words import size
 from vmie_tui.services.disks.convert import Converted, Format, Request, convert, format_for
 
 _EVERY = 0.5  # seconds between two states of the progress line
@@ -76,8 +77,8 @@ def convert_command(
 def _print(done: Converted) -> None:
     member = "" if done.disk == Path(done.source).name else f"  {done.disk}"
     out(f"Source       {done.source}  {done.source_format}{member}")
-    out(f"Output       {done.destination}  {done.format}  {size_text(done.size)}")
-    out(f"Disk         {size_text(done.capacity)} ({done.capacity} bytes), {size_text(done.data)} of it data")
+    out(f"Output       {done.destination}  {done.format}  {size(done.size)}")
+    out(f"Disk         {size(done.capacity)} ({done.capacity} bytes), {size(done.data)} of it data")
     if done.sha256:
         out(f"Disk SHA-256 {done.disk_sha256}")
         out(f"File SHA-256 {done.sha256}")
@@ -103,7 +104,7 @@ class Meter:
             self._next = now + _EVERY
             rate = done / (now - self._start)
             left = (total - done) / rate if done else None
-            line = f"{percent_text(done / total):>4}  {size_text(done)} of {size_text(total)}  {size_text(rate)}/s"
+            line = f"{percent_text(done / total):>4}  {size(done)} of {size(total)}  {size(rate)}/s"
             self._paint(f"{line}  {left_text(left)} left" if left is not None else line)
 
     def _paint(self, line: str) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import click
 
 from vmie_tui import settings as settings_module
-from vmie_tui.commands.common import json_option, out, out_json, pass_session, say, size_text, table
+from vmie_tui.commands.common import json_option, out, out_json, pass_session, say, table
 from vmie_tui.commands.session import Session
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Inventory, Machine
+from vmie_tui.model.words import size
 from vmie_tui.settings import Profile, Settings
 
 OFFERED = 8  # how many candidates an error names
@@ -37,7 +38,7 @@ def inventory(session: Session, terms: str, as_json: bool) -> None:
         )
         return
     rows = [
-        (vm.name, vm.power.value, vm.os_name, str(len(vm.disks)), size_text(vm.size), vm.firmware.value, vm.path)
+        (vm.name, vm.power.value, vm.os_name, str(len(vm.disks)), size(vm.size), vm.firmware.value, vm.path)
         for vm in machines
     ]
     out(table(("NAME", "POWER", "GUEST OS", "DISKS", "SIZE", "BOOT", "PATH"), rows, right=frozenset({3, 4})))

@@ -19,12 +19,12 @@ from vmie_tui.commands.common import (
     pass_session,
     percent_text,
     say,
-    size_text,
     table,
 )
 from vmie_tui.commands.session import Session
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import DiskProgress, JobView
+from vmie_tui.model.words import rate, size
 from vmie_tui.settings import Settings
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def jobs(session: Session, profile: str | None, as_json: bool) -> None:
             view.state.value,
             view.stage.value if view.stage else "",
             percent_text(view.fraction),
-            f"{size_text(view.rate)}/s" if view.rate else "",
+            rate(view.rate) if view.rate else "",
             left_text(view.eta_seconds),
             view.image_id or view.message,
         )
@@ -108,9 +108,9 @@ def _show(view: JobView) -> None:
 
 def _disk_text(disk: DiskProgress) -> str:
     judged = {True: "sha256 equal to the host's", False: "sha256 DIFFERS from the host's", None: ""}[disk.verified]
-    moved = f"{size_text(disk.done)}{f' of {size_text(disk.total)}' if disk.total else ''}"
-    rate = f"{size_text(disk.rate)}/s" if disk.rate else ""
-    parts = (disk.label, size_text(disk.capacity), disk.state.value, moved, rate, judged, disk.snapshot_id)
+    moved = f"{size(disk.done)}{f' of {size(disk.total)}' if disk.total else ''}"
+    speed = rate(disk.rate) if disk.rate else ""
+    parts = (disk.label, size(disk.capacity), disk.state.value, moved, speed, judged, disk.snapshot_id)
     return "  ".join(part for part in parts if part)
 
 

@@ -6,14 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import humanize
-
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.guest import DiskFacts, GuestFacts, Kernel, LinuxFacts, NotInspected, Presence, WindowsFacts
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import Route
 from vmie_tui.model.preparation import Item, Tick, checklist, modifications, to_markdown
 from vmie_tui.model.preparation_seen import seen_on_disk
+from vmie_tui.model.words import size
 
 NOT_INSPECTED = "not-inspected"
 _PARTLY = "lvm-missing-pv"
@@ -175,14 +174,14 @@ def _guest(guest: GuestFacts) -> Iterator[tuple[str, str]]:
     for disk in guest.disks:
         yield "Disk", _disk(disk)
         for volume in (volume for volume in guest.volumes if volume.disk == disk.number):
-            words = [volume.kind or "unknown content", size_words(volume.size), volume.label]
+            words = [volume.kind or "unknown content", size(volume.size), volume.label]
             words += ["not closed properly"] if volume.dirty else []
             yield "Volume", f"{volume.name}: " + ", ".join(word for word in words if word)
 
 
 def _disk(disk: DiskFacts) -> str:
     table = {"mbr": "MBR", "gpt": "GPT", "none": "no table, one file system"}.get(disk.table, "no valid table")
-    parts = [f"{disk.number + 1}", size_words(disk.size), table, disk.problem]
+    parts = [f"{disk.number + 1}", size(disk.size), table, disk.problem]
     parts += ["dynamic disk"] if disk.dynamic else []
     return ", ".join(part for part in parts if part)
 
@@ -202,7 +201,7 @@ def _linux(linux: LinuxFacts) -> Iterator[tuple[str, str]]:
     services = (("DHCP client", linux.dhcp), ("SSH server", linux.sshd), ("VMware Tools", linux.vmware_tools))
     yield "Software", ", ".join(f"{label} {state.value}" for label, state in services)
     if linux.free is not None:
-        yield "Room", f"{size_words(linux.free)} free on the root file system"
+        yield "Room", f"{size(linux.free)} free on the root file system"
 
 
 def _kernel(kernel: Kernel) -> str:
@@ -234,7 +233,7 @@ def _windows(windows: WindowsFacts) -> Iterator[tuple[str, str]]:
         yield "Sysprep", "generalized" if windows.sysprep == _SYSPREP_DONE else f"state {windows.sysprep}"
     if windows.free is not None:
         least = "at least " if windows.free_at_least else ""
-        yield "Room", f"{least}{size_words(windows.free)} free on the system volume"
+        yield "Room", f"{least}{size(windows.free)} free on the system volume"
 
 
 def _boot(guest: GuestFacts) -> Iterator[tuple[str, str]]:
@@ -246,15 +245,11 @@ def _boot(guest: GuestFacts) -> Iterator[tuple[str, str]]:
         yield "Loader", f"{config.path} on {config.volume}"
 
 
-def size_words(count: int) -> str:
-    return humanize.naturalsize(count, binary=True, format="%.4g")
-
-
 def cost_words(preflight: Preflight) -> str:
     """What the look has cost."""
     if preflight.guest is None:
         return "No disk was read: this is the configuration alone."
-    words = f"{preflight.requests} requests, {size_words(preflight.bytes_read)} read of "
+    words = f"{preflight.requests} requests, {size(preflight.bytes_read)} read of "
     words += f"{len(preflight.disks)} disk{'' if len(preflight.disks) == 1 else 's'}."
     return words + (f" Through the snapshot {preflight.snapshot!r}, removed again." if preflight.snapshot else "")
 

@@ -12,11 +12,13 @@ from typing import TypeAlias
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
+from vmie_tui.model.words import rate as rate  # noqa: PLC0414 - offered here with the other words
+from vmie_tui.model.words import size as size  # noqa: PLC0414
+
 Cell: TypeAlias = tuple[str, str]
 Line: TypeAlias = tuple[Cell, ...]
 
 BAR_FULL, BAR_EMPTY = "█", "░"
-UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def clean(text: str) -> str:
@@ -76,20 +78,6 @@ def paragraph(text: str, cells: int, style: str = "", first: Line = (), indent: 
 
 def line_width(line: Iterable[Cell]) -> int:
     return sum(width(text) for text, _ in line)
-
-
-def size(count: float, *, whole_from: float = 99.95) -> str:
-    """Bytes as people read them: ``80 GiB``, ``1.5 TiB``, ``512 B``; no decimals from ``whole_from`` on."""
-    value, unit = float(count), 0
-    while value >= 1023.5 and unit < len(UNITS) - 1:
-        value, unit = value / 1024, unit + 1
-    digits = 0 if unit == 0 or value >= whole_from or abs(value - round(value)) < 0.05 else 1
-    return f"{value:,.{digits}f} {UNITS[unit]}"
-
-
-def rate(count: float) -> str:
-    """Bytes a second; a dash when nothing moves."""
-    return f"{size(count, whole_from=9.95)}/s" if count >= 1 else "–"
 
 
 def duration(seconds: float | None) -> str:

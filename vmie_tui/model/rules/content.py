@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import humanize
-
 from vmie_tui.model import facts
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.guest import GuestFacts, Presence, Volume
 from vmie_tui.model.machine import Firmware
 from vmie_tui.model.rules.content_linux import check_linux
 from vmie_tui.model.rules.content_windows import check_windows
+from vmie_tui.model.words import size
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
 
@@ -67,7 +66,7 @@ def _tables(guest: GuestFacts) -> Iterator[Finding]:
         beyond = max((part.offset + part.size - disk.size for part in disk.partitions), default=0)
         if beyond > _SLACK:
             yield Finding(
-                B, f"its partitions reach {humanize.naturalsize(beyond, binary=True)} beyond its end", name,
+                B, f"its partitions reach {size(beyond)} beyond its end", name,
                 "The disk or image was cut short, or its table belongs to a larger one", "",
                 "Copy or export the whole disk again", "F105", "cut-short",
             )  # fmt: skip

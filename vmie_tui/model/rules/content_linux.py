@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-import humanize
-
 from vmie_tui.model import facts
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.guest import Kernel, LinuxFacts, Presence
 from vmie_tui.model.rules import matrix
 from vmie_tui.model.rules.listed import check_kernel, kernel_listed
 from vmie_tui.model.rules.systems import Coverage, System, from_os_release
+from vmie_tui.model.words import size
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
 MISSING = Presence.MISSING
@@ -231,7 +230,7 @@ def _remote(linux: LinuxFacts) -> Iterator[Finding]:
 def _room(linux: LinuxFacts, dirty: bool) -> Iterator[Finding]:
     if linux.free is not None and linux.free < ROOM:
         yield Finding(
-            W if dirty else B, f"{humanize.naturalsize(linux.free, binary=True)} are free on the root file system",
+            W if dirty else B, f"{size(linux.free)} are free on the root file system",
             linux.volume, f"VM import wants {ROOM >> 20} MiB for drivers and software", "", "Make room", "F122",
             "low-space",
         )  # fmt: skip

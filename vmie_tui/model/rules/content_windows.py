@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import humanize
-
 from vmie_tui.model import facts
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.guest import WindowsFacts
 from vmie_tui.model.rules import matrix
 from vmie_tui.model.rules.systems import identify
+from vmie_tui.model.words import size
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
 ROOM = 6 << 30
@@ -66,7 +65,7 @@ def _blockers(windows: WindowsFacts) -> Iterator[Finding]:
         )  # fmt: skip
     if windows.free is not None and windows.free < ROOM and not windows.free_at_least:
         yield Finding(
-            B, f"{humanize.naturalsize(windows.free, binary=True)} are free on the system volume", windows.volume,
+            B, f"{size(windows.free)} are free on the system volume", windows.volume,
             f"VM import wants {ROOM >> 30} GiB", "", "Make room, or enlarge the disk", "F123", "low-space",
         )  # fmt: skip
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import humanize
-
 from vmie_tui.model import facts
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Backing, Disk, Machine, Power
 from vmie_tui.model.plan import Route
+from vmie_tui.model.words import size
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
 BY_IMAGE = frozenset({Route.IMAGE, Route.IMAGE_DIRECT})
@@ -66,19 +65,19 @@ def check_disk_size(capacity: int, label: str, route: Route = Route.IMAGE) -> It
     if capacity < most * facts.TIB:
         return
     top = facts.limit("import", "disk_image_size_max")["value_tib"]
-    size = humanize.naturalsize(capacity, binary=True)
+    words = size(capacity)
     if capacity >= top * facts.TIB:
-        yield Finding(B, f"is {size}; no way of VM import takes {top} TiB", label, remedy="Split it", fact="F118")
+        yield Finding(B, f"is {words}; no way of VM import takes {top} TiB", label, remedy="Split it", fact="F118")
     elif route in BY_IMAGE:
         yield Finding(
             B,
-            f"is {size}; ImportImage takes less than {most} TiB",
+            f"is {words}; ImportImage takes less than {most} TiB",
             label,
             remedy="Import it as a snapshot instead",
             fact="F119",
         )
     elif capacity > facts.limit("import", "manifest_required_above")["value_tib"] * facts.TIB:
-        yield Finding(W, f"is {size}; above {most} TiB AWS wants a manifest file", label, fact="F118")
+        yield Finding(W, f"is {words}; above {most} TiB AWS wants a manifest file", label, fact="F118")
 
 
 def _backing(disk: Disk) -> Iterator[Finding]:

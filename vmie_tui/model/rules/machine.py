@@ -16,6 +16,7 @@ from vmie_tui.model.rules.boot import advise_boot, check_boot_machine
 from vmie_tui.model.rules.disks import check_disks, check_stores
 from vmie_tui.model.rules.listed import check_system
 from vmie_tui.model.rules.systems import System, system_of
+from vmie_tui.model.words import size
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
 _NO_TOOLS = frozenset({"", "toolsNotInstalled", "guestToolsNotInstalled"})
@@ -170,7 +171,7 @@ def _free_space(vm: Machine) -> Iterator[Finding]:
         return
     root = next((disk for disk in vm.guest_disks if _is_root(disk, windows)), None)
     if root is not None and root.free < needed:
-        free, wanted = (humanize.naturalsize(size, binary=True) for size in (root.free, needed))
+        free, wanted = size(root.free), size(needed)
         yield Finding(
             W,
             f"{free} are free on {root.path}, {wanted} are wanted",

@@ -11,6 +11,7 @@ from vmie_tui.model.machine import Firmware, Machine
 from vmie_tui.model.plan import ImportPlan, LicenseType, Route
 from vmie_tui.model.rules.boot import check_boot
 from vmie_tui.model.rules.disks import BY_IMAGE
+from vmie_tui.model.rules.legacy import check_legacy
 from vmie_tui.model.rules.licensing import check_licence
 from vmie_tui.model.rules.listed import check_region
 from vmie_tui.model.rules.machine import check_machine
@@ -43,6 +44,7 @@ def check_plan(plan: ImportPlan, machine: Machine) -> tuple[Finding, ...]:
         *check_tag_names(plan.tags),
         *check_boot(plan, machine),
         *check_route(plan, machine),
+        *check_legacy(plan, machine),
     ]
     if plan.region and plan.route in CONVERTED:
         found += check_region(system, plan.region, uefi=machine.firmware is Firmware.UEFI)

@@ -1,0 +1,19 @@
+"""Sizes and rates in words: the same on every screen, in every command and in what the rules say."""
+
+from __future__ import annotations
+
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def size(count: float, *, whole_from: float = 99.95) -> str:
+    """Bytes as people read them: ``80 GiB``, ``1.5 TiB``, ``512 B``; no decimals from ``whole_from`` on."""
+    value, unit = float(count), 0
+    while value >= 1023.5 and unit < len(UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    digits = 0 if unit == 0 or value >= whole_from or abs(value - round(value)) < 0.05 else 1
+    return f"{value:,.{digits}f} {UNITS[unit]}"
+
+
+def rate(count: float) -> str:
+    """Bytes a second; a dash when nothing moves."""
+    return f"{size(count, whole_from=9.95)}/s" if count >= 1 else "–"
