@@ -20,6 +20,7 @@ BATCH = 200  # ids in one filter
 AT_LAUNCH = timedelta(seconds=60)  # what is attached within it came with the launch
 _IMPORTED_NAME, _IMPORTED_WORDS = "import-ami-", "AWS-VMImport service"  # as ImportImage names its AMIs
 _GONE = frozenset({"terminated", "shutting-down"})
+_EXPORTS = frozenset({TaskKind.EXPORT_IMAGE, TaskKind.EXPORT_INSTANCE})
 Json = Mapping[str, Any]
 
 
@@ -255,23 +256,31 @@ class Candidates:
         return replace(thing, cpus=int(cpus), memory_mib=int(memory))
 
     def _busy(self, thing: Exportable) -> Exportable:
-        active = [task for kind in TaskKind for task in self._active(kind)]
-        own = [task for task in active if thing.id in {task.instance_id, task.image_id} and _is_export(task)]
+        """What runs in the Region; kinds of task that this profile may not list are not counted."""
+        active: list[Task] = []
+        for kind in TaskKind:
+            try:
+                active += self._active(kind)
+            except ServiceError as error:
+                if error.kind is not ErrorKind.PERMISSION:
+                    raise
+        own = [task for task in active if thing.id in {task.instance_id, task.image_id} and task.kind in _EXPORTS]
         return replace(thing, running=tuple(task.id for task in own), active_tasks=len(active))
 
-    def _active(self, kind: TaskKind) -> Iterator[Task]:
+    def _active(self, kind: TaskKind) -> list[Task]:
         wanted = {"Filters": [{"Name": "task-state", "Values": ["active"]}]} if TASK_APIS[kind].paged else {}
-        with aws_call(f"count the tasks ({kind.value})", self.region):
-            for page in read_pages(self._ec2, kind, self.region, **wanted):
-                yield from (task for task in page if not task.terminal)
+        with aws_call(f"look at the tasks ({kind.value})", self.region):
+            found = [task for page in read_pages(self._ec2, kind, self.region, **wanted) for task in page]
+            live = [task for task in found if not task.terminal]
+            if kind not in _EXPORTS or not live:
+                return live
+            # A list names what is exported only once the task is complete (F317, F338): ask for them by their ids.
+            names: dict[str, Any] = {TASK_APIS[kind].ids: [task.id for task in live]}
+            return [task for page in read_pages(self._ec2, kind, self.region, **names) for task in page]
 
 
 def with_bucket(thing: Exportable, bucket: ExportBucket | None) -> Exportable:
     return replace(thing, bucket=bucket)
-
-
-def _is_export(task: Task) -> bool:
-    return task.kind in {TaskKind.EXPORT_IMAGE, TaskKind.EXPORT_INSTANCE}
 
 
 def _imported(image: Json) -> bool:
