@@ -14,8 +14,10 @@ from typing import Any, Protocol
 from moto.core.responses import ActionResult, EmptyResult
 
 from vmie_tui.model import facts
+from vmie_tui.model.task import TaskKind
 from vmie_tui.simulators.aws import conversion_tasks, presigned
 from vmie_tui.simulators.aws.conversion_tasks import Conversion, Conversions, bootable, first_sectors, summary
+from vmie_tui.simulators.aws.history import History
 from vmie_tui.simulators.aws.import_tasks import doom
 from vmie_tui.simulators.aws.manifest import Manifest, ManifestError, parse
 from vmie_tui.simulators.aws.plugin import Operation, refuse
@@ -34,6 +36,7 @@ class Simulator(conversion_tasks.World, Protocol):
     account: str
     faults: Faults
     conversions: Conversions
+    history: History
     max_tasks: int
 
     def running(self, region: str) -> int: ...
@@ -218,10 +221,13 @@ def _view(task: Conversion, now: float, tags: list[dict[str, str]]) -> dict[str,
 def describe_conversion_tasks(response: Any, simulator: Simulator) -> ActionResult:
     response.error_on_dryrun()
     known = {task.id: task for task in simulator.conversions.tasks(response.region)}
+    past = {task.id: task for task in simulator.history.tasks(TaskKind.CONVERSION, response.region)}
     wanted = list(response._get_param("ConversionTaskIds") or ())
-    chosen = [_known(known, ident) for ident in wanted] if wanted else list(known.values())
+    chosen = [_known(known, ident) for ident in wanted if ident not in past] if wanted else list(known.values())
     now = simulator.clock.now()
-    return ActionResult({"ConversionTasks": [_view(task, now, _tags(task, response)) for task in chosen]})
+    found = [task.view(now) for task in past.values() if not wanted or task.id in wanted]
+    found += [_view(task, now, _tags(task, response)) for task in chosen]
+    return ActionResult({"ConversionTasks": found})
 
 
 def _known(known: dict[str, Conversion], ident: str) -> Conversion:
@@ -239,8 +245,14 @@ def _tags(task: Conversion, response: Any) -> list[dict[str, str]]:
 
 def cancel_conversion_task(response: Any, simulator: Simulator) -> ActionResult:
     response.error_on_dryrun()
+    ident = str(response._get_param("ConversionTaskId") or "")
+    past = simulator.history.find(ident, response.region, TaskKind.CONVERSION)
+    if past is not None:
+        if simulator.history.cancel(past) is None:
+            raise refuse("DeleteConversionTaskError", f"The conversion task {ident} has ended: it cannot be canceled")
+        return EmptyResult()
     known = {task.id: task for task in simulator.conversions.tasks(response.region)}
-    task = _known(known, str(response._get_param("ConversionTaskId") or ""))
+    task = _known(known, ident)
     if not simulator.conversions.cancel(task, str(response._get_param("ReasonMessage") or "")):
         text = f"The conversion task {task.id} is {task.state} or transfers the final disk image: it cannot be canceled"
         raise refuse("DeleteConversionTaskError", text)

@@ -8,15 +8,18 @@ from typing import Any, Protocol
 from moto.core.responses import ActionResult, EmptyResult
 
 from vmie_tui.model import facts
+from vmie_tui.model.task import TaskKind
 from vmie_tui.simulators.aws import export_checks as checks
 from vmie_tui.simulators.aws import task_lists
 from vmie_tui.simulators.aws.export_tasks import ENDED, ExportEngine, ExportTask
+from vmie_tui.simulators.aws.history import History
 from vmie_tui.simulators.aws.import_tasks import documented_text
 from vmie_tui.simulators.aws.plugin import Operation, refuse
 from vmie_tui.simulators.aws.snapshots import new_id
 from vmie_tui.simulators.aws.task_lists import Listed, shown, tag_list, tags_of
 from vmie_tui.simulators.control import Faults, SimClock
 
+KINDS = {"instance": TaskKind.EXPORT_INSTANCE, "image": TaskKind.EXPORT_IMAGE}
 MISSING = ("InvalidExportTaskID.NotFound", "The specified export task ID '{id}' cannot be found.")
 
 
@@ -26,6 +29,7 @@ class Simulator(checks.World, Protocol):
     clock: SimClock
     faults: Faults
     exports: ExportEngine
+    history: History
 
 
 # starting
@@ -129,6 +133,7 @@ def describe_export_image_tasks(response: Any, simulator: Simulator) -> ActionRe
 
 def _listed(response: Any, simulator: Simulator, kind: str, *, whole: bool) -> Iterator[Listed]:
     now = simulator.clock.now()
+    yield from simulator.history.listed(KINDS[kind], response.region)
     for task in simulator.exports.tasks(kind, response.region):
 
         def view(task: ExportTask = task) -> dict[str, Any]:
@@ -190,6 +195,14 @@ def cancel_export_task(response: Any, simulator: Simulator) -> ActionResult:
     ident = str(response._get_param("ExportTaskId") or "")
     tasks = [task for kind in ("instance", "image") for task in simulator.exports.tasks(kind, response.region)]
     task = next((task for task in tasks if task.id == ident), None)
+    past = simulator.history.find(ident, response.region, *KINDS.values())
+    if past is not None:
+        if simulator.history.cancel(past) is None:
+            raise refuse(
+                "IncorrectState",
+                f"The export task {ident} has ended, or transfers the final disk image, and cannot be cancelled",
+            )
+        return EmptyResult()
     if task is None:
         raise refuse(MISSING[0], MISSING[1].format(id=ident))
     if task.final:

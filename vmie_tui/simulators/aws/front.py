@@ -53,6 +53,8 @@ class Desk(Protocol):
 
     def account_of(self, request: Request) -> Tenant: ...
 
+    def seed_history(self, tasks: int, regions: int, account: str = "") -> list[str]: ...
+
 
 class Server(ThreadingHTTPServer):
     """A listening socket and its connections."""
@@ -177,10 +179,15 @@ class Front(BaseHTTPRequestHandler):
 
     def _admin(self, request: Request) -> Reply:
         desk, content = self.server.desk, request.body.read()
+        answer: dict[str, Any]
         if (request.method, request.path) == ("POST", "/_sim/rate"):
             rate = json.loads(content or b"{}").get("s3")
             desk.s3_rate = float(rate) if rate else None
             status, answer = 200, {"ok": True}
+        elif (request.method, request.path) == ("POST", "/_sim/history"):
+            asked = json.loads(content or b"{}")
+            places = desk.seed_history(int(asked["tasks"]), int(asked.get("regions", 1)), asked.get("account", ""))
+            status, answer = 200, {"regions": places}
         else:
             status, answer = admin(
                 request.method, request.path, content, clock=desk.clock, faults=desk.faults, stats=desk.stats

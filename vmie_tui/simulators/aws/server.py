@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from vmie_tui.model import facts
 from vmie_tui.simulators.aws import conversions, exports, images, plugin, regions, vmimport, volume_data
 from vmie_tui.simulators.aws.auth import Keys
 from vmie_tui.simulators.aws.front import Server
@@ -95,6 +96,21 @@ class AwsSimulator(Account):
         )
         self.accounts[account] = added
         return added
+
+    def seed_history(self, tasks: int, regions: int, account: str = "") -> list[str]:
+        """Give an account a past of so many tasks over so many Regions, ours the first of them; those Regions."""
+        from vmie_tui.simulators.aws.history_seed import past_tasks
+
+        known = facts.load("regions")["defaults"]["enabled"]
+        more = sorted(
+            {item["region"] for item in facts.load("access")["export_bucket"]["canonical_account_ids"]["by_region"]}
+        )
+        places = list(
+            dict.fromkeys([self.region, *known, *(name for name in more if not name.startswith(("cn-", "us-gov-")))])
+        )
+        chosen, owner = places[:regions], self.accounts[account or self.account]
+        owner.history.add(past_tasks(tasks, chosen, self.clock.now(), seed=owner.account))
+        return chosen
 
     def account_of(self, request: Request) -> Account:
         """The account whose key signed a request; the first one for a key nobody has."""

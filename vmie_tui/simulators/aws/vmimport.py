@@ -11,8 +11,10 @@ from urllib.parse import unquote, urlsplit
 from moto.core.responses import ActionResult
 
 from vmie_tui.model import facts
+from vmie_tui.model.task import TaskKind
 from vmie_tui.simulators.aws import roles, task_lists
 from vmie_tui.simulators.aws.ec2_models import Ec2Models
+from vmie_tui.simulators.aws.history import History
 from vmie_tui.simulators.aws.import_tasks import ImportTask, Source, TaskEngine, doom, usage_codes
 from vmie_tui.simulators.aws.plugin import Operation, refuse
 from vmie_tui.simulators.aws.s3 import S3Service
@@ -21,6 +23,7 @@ from vmie_tui.simulators.aws.snapshots import new_id
 from vmie_tui.simulators.aws.task_lists import Listed, shown, tag_list, tags_of
 from vmie_tui.simulators.control import Faults, SimClock
 
+KINDS = {"image": TaskKind.IMPORT_IMAGE, "snapshot": TaskKind.IMPORT_SNAPSHOT}
 MISSING = ("InvalidConversionTaskId.Malformed", "The task ID '{id}' is not valid")
 
 
@@ -32,6 +35,7 @@ class Simulator(Protocol):
     faults: Faults
     s3: S3Service
     tasks: TaskEngine
+    history: History
     ec2: Ec2Models
     max_tasks: int
 
@@ -214,8 +218,9 @@ def _page(
         Listed(task.id, task.state, partial(tags_of, response, task.id), partial(view, task, response, now))
         for task in simulator.tasks.tasks(kind, response.region)
     ]
+    past = simulator.history.listed(KINDS[kind], response.region)
     key = f"Import{kind.capitalize()}Tasks"
-    return task_lists.answer(response, entries, key=key, ids="ImportTaskIds", missing=MISSING)
+    return task_lists.answer(response, [*past, *entries], key=key, ids="ImportTaskIds", missing=MISSING)
 
 
 def _bucket(source: Source) -> dict[str, str] | None:
@@ -293,6 +298,12 @@ def cancel_import_task(response: Any, simulator: Simulator) -> ActionResult:
     ident = str(response._get_param("ImportTaskId") or "")
     tasks = [task for kind in ("image", "snapshot") for task in simulator.tasks.tasks(kind, response.region)]
     task = next((task for task in tasks if task.id == ident), None)
+    past = simulator.history.find(ident, response.region, *KINDS.values())
+    if past is not None:
+        states = simulator.history.cancel(past)
+        if states is None:
+            raise refuse("IncorrectState", f"The import task {ident} has ended and cannot be cancelled")
+        return ActionResult({"ImportTaskId": ident, "PreviousState": states[0], "State": states[1]})
     if task is None:
         raise refuse(MISSING[0], MISSING[1].format(id=ident))
     if task.state != "active":

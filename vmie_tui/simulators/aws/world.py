@@ -15,6 +15,7 @@ from vmie_tui.simulators.aws.ebs import EbsService
 from vmie_tui.simulators.aws.ec2_models import Ec2Models
 from vmie_tui.simulators.aws.export_tasks import ExportEngine
 from vmie_tui.simulators.aws.front import Service
+from vmie_tui.simulators.aws.history import History
 from vmie_tui.simulators.aws.import_tasks import TaskEngine
 from vmie_tui.simulators.aws.moto_bridge import MotoBridge
 from vmie_tui.simulators.aws.s3 import S3Service
@@ -74,6 +75,7 @@ class Account:
         self.s3 = S3Service(
             root / "s3", account, self.keys.now, self.faults, md5_etags=md5_etags, elsewhere=self._elsewhere
         )
+        self.history = History(self.clock)
         self.tasks = TaskEngine(self)
         self.conversions = Conversions(self)
         self.exports = ExportEngine(self)
