@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from vmie_tui.jobs.kinds import JobPlan
 from vmie_tui.jobs.process import executor_id, start_worker, worker_pid
 from vmie_tui.jobs.routes import refuse_unready
 from vmie_tui.jobs.store import CANCEL, PAUSE, Store
@@ -28,11 +29,12 @@ class JobClient:
         """Let go of the database."""
         self._store.close()
 
-    def submit(self, plan: ImportPlan) -> str:
+    def submit(self, plan: JobPlan) -> str:
         """Record the plan as a job and see that a worker runs; returns the job's id."""
         profile = self._settings.profile(plan.profile)
         Policy(profile.read_only).check_work("started", plan.profile)
-        refuse_unready(plan)
+        if isinstance(plan, ImportPlan):
+            refuse_unready(plan)
         job_id = self._store.create(plan)
         self.ensure_worker()
         return job_id
@@ -44,6 +46,10 @@ class JobClient:
     def job(self, job_id: str) -> JobView:
         """One job by its id or a prefix only it has."""
         return self._store.views(job_id=self._store.resolve(job_id))[0]
+
+    def plan(self, job_id: str) -> JobPlan:
+        """What a job was asked to do."""
+        return self._store.record(self._store.resolve(job_id)).plan
 
     def log(self, job_id: str, tail: int = 200) -> list[LogLine]:
         """The last lines of a job's log, oldest first."""

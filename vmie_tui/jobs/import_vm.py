@@ -243,7 +243,7 @@ def watch(context: ImportContext, task_id: str) -> dict[str, Any]:
             fraction=import_fraction(100 if task.completed else task.progress),
         )
 
-    task = watch_task(context, task_id, show)
+    task = watch_task(context, context.vm_import.task, task_id, show)
     if not task.completed:
         context.store.remember(context.job_id, import_try=context.record.ledger.get("import_try", 1) + 1)
         context.store.update(context.job_id, task_id="")

@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from vmie_tui.model.export import ExportPlan, export_stages
 from vmie_tui.model.job import Stage, import_stages
 from vmie_tui.model.plan import ImportPlan, Route, SnapshotSource
 
 KIND_IMPORT = "import"
+KIND_EXPORT = "export"
 
 
 class JobPlan(Protocol):
@@ -56,6 +58,15 @@ KINDS: Mapping[str, Kind] = {
             lambda plan: str(plan.source.name),
             lambda plan: str(plan.source.where),
             _import_target,
+        ),
+        Kind(
+            KIND_EXPORT,
+            ExportPlan,
+            ExportPlan.from_json,
+            export_stages,
+            lambda plan: str(plan.name or plan.source_id),
+            lambda plan: str(plan.where),
+            lambda plan: f"s3://{plan.bucket}/{plan.key_prefix} in {plan.region}",
         ),
     )
 }

@@ -13,7 +13,8 @@ from vmie_tui.jobs.store import Store
 WRITE_SECONDS = 0.5
 SMOOTH_SECONDS = 4.0  # time constant of the rate's moving average
 ESTIMATE_FROM = 0.01  # share of a disk that must be read before its total is estimated
-UPLOAD_FROM, UPLOAD_TO, IMPORT_TO = 0.02, 0.60, 0.98  # shares of a whole job
+UPLOAD_FROM, UPLOAD_TO, IMPORT_TO = 0.02, 0.60, 0.98  # shares of a whole import
+EXPORT_TO = 0.60  # share of a whole export
 
 
 class Rate:
@@ -77,10 +78,17 @@ class _Disk:
 
 
 class UploadProgress:
-    """The transfers of one job's disks, together. Thread-safe."""
+    """The transfers of one job's disks, together. Thread-safe. ``between``: the shares of the job they stand for."""
 
-    def __init__(self, store: Store, job_id: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._store, self._job_id, self._clock = store, job_id, clock
+    def __init__(
+        self,
+        store: Store,
+        job_id: str,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        between: tuple[float, float] = (UPLOAD_FROM, UPLOAD_TO),
+    ) -> None:
+        self._store, self._job_id, self._clock, self._between = store, job_id, clock, between
         self._lock = threading.Lock()
         self._disks: dict[int, _Disk] = {}
         self._written: dict[int, float] = {}
@@ -161,13 +169,19 @@ class UploadProgress:
     def _job_values(self) -> dict[str, float | None]:
         rate = sum(disk.rate.value() for disk in self._disks.values() if not disk.finished)
         left = sum(disk.left for disk in self._disks.values())
+        start, end = self._between
         return {
             "rate": rate,
             "eta": left / rate if rate > 0 else None,
-            "fraction": UPLOAD_FROM + (UPLOAD_TO - UPLOAD_FROM) * self._share(),
+            "fraction": start + (end - start) * self._share(),
         }
 
 
 def import_fraction(percent: int | None) -> float:
     """The whole job's share while AWS converts."""
     return UPLOAD_TO + (IMPORT_TO - UPLOAD_TO) * (percent or 0) / 100
+
+
+def export_fraction(percent: int | None) -> float:
+    """The whole job's share while AWS writes an export."""
+    return EXPORT_TO * (percent or 0) / 100

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 
-from vmie_tui.jobs.import_context import ImportContext
+from vmie_tui.jobs.context import JobContext
 from vmie_tui.model.errors import VmieError
 from vmie_tui.model.task import Task
 
@@ -26,15 +26,16 @@ def intervals(*, simulated: bool) -> tuple[float, float]:
     return seconds, seconds
 
 
-def watch_task(context: ImportContext, task_id: str, show: Callable[[Task], None]) -> Task:
+def watch_task(
+    context: JobContext, read: Callable[[str], Task], task_id: str, show: Callable[[Task], None]
+) -> Task:
     """The task in its final state; ``show`` gets each new reading. Raises VmieError, also for cancel and pause."""
     near, far = intervals(simulated=context.profile.aws.endpoint_url is not None)
     pause, seen, good = near, None, time.monotonic()
-    api = context.vm_import
     while True:
         context.control.check()
         try:
-            task: Task = api.task(task_id)
+            task = read(task_id)
         except VmieError as error:
             if not error.problem.retry_safe or time.monotonic() - good > OUTAGE_SECONDS:
                 raise

@@ -110,8 +110,8 @@ class ExportPlan:
 
     @property
     def downloads(self) -> bool:
-        """Whether the bytes pass through this machine."""
-        return bool(self.download_to or self.convert_to or self.deploy)
+        """Whether the object becomes a file on this machine; a deployment reads it from S3."""
+        return bool(self.download_to)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

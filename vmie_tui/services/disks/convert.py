@@ -94,6 +94,12 @@ def format_for(destination: Path) -> Format:
     return found
 
 
+def extension(wanted: Format) -> str:
+    """What the name of a file in this format ends with; the dot included."""
+    same = {Format.VHD_FIXED: Format.VHD_DYNAMIC}.get(wanted, wanted)
+    return next(ending for ending, found in _EXTENSIONS.items() if found is same)
+
+
 def convert(request: Request, progress: Progress = lambda done, total: None) -> Converted:
     """Do it. ``progress`` hears ``(bytes of the disk done, all)`` from several threads, and ends the work by raising.
 
