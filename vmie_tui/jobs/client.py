@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from vmie_tui.jobs.kinds import JobPlan
+from vmie_tui.jobs.kinds import JobPlan
 from vmie_tui.jobs.process import executor_id, start_worker, worker_pid
 from vmie_tui.jobs.routes import refuse_unready
 from vmie_tui.jobs.store import CANCEL, PAUSE, Store
