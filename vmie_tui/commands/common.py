@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +14,9 @@ from vmie_tui.commands.session import Session
 from vmie_tui.model.job import JobView
 from vmie_tui.model.task import JobState
 from vmie_tui.model.words import rate
+
+if TYPE_CHECKING:
+    from vmie_tui.services.aws.session import Aws
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
 
@@ -33,6 +37,16 @@ def say(text: str) -> None:
 
 def out_json(value: Any) -> None:
     out(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def aws_session(session: Session, held: ExitStack, *, read_only: bool = True) -> Aws:
+    """The profile's AWS, closed with ``held``; ``read_only``: nothing may be changed through it."""
+    from vmie_tui.services.aws.session import open_session
+
+    profile = session.settings.profile()
+    aws = open_session(profile.aws, read_only=read_only or profile.read_only)
+    held.callback(aws.close)
+    return aws
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset()) -> str:

@@ -2,76 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import replace
-from typing import Any
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vmie_tui.commands import inventory as inventory_command
-from vmie_tui.commands.common import json_option, out, out_json, pass_session, say
+from vmie_tui.commands.common import aws_session, json_option, out, out_json, pass_session, say
+from vmie_tui.commands.import_options import import_options, make_plan
 from vmie_tui.commands.session import Session
 from vmie_tui.commands.waiting import exit_code_of, wait_for
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Machine
-from vmie_tui.model.plan import BootMode, ImportPlan, LicenseType, Route, VmSource
+from vmie_tui.model.plan import ImportPlan, ObjectSource, Route, SnapshotSource, Source
+from vmie_tui.model.preflight import for_route, join_findings
 from vmie_tui.model.rules import check_machine, check_plan
-from vmie_tui.model.rules.licensing import default_licence
 from vmie_tui.model.rules.override import CONTENT, blocked
-from vmie_tui.settings import Profile
+from vmie_tui.model.rules.routes import route_options
+
+if TYPE_CHECKING:
+    from vmie_tui.services.describe import Described, Given
+    from vmie_tui.settings import Profile
+
+__all__ = ["import_command", "make_plan", "preflight"]
+VM = "vm"
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Something to import: ``source`` None for the machine in vCenter; ``content``: what its disks have shown."""
+
+    machine: Machine
+    source: Source | None = None
+    content: tuple[Finding, ...] = ()
 
 
 @click.command("import")
-@click.argument("vms", nargs=-1, required=True, metavar="VM...")
-@click.option("--route", type=click.Choice([r.value for r in Route]), default=Route.IMAGE.value, show_default=True)
-@click.option("--license-type", type=click.Choice([kind.value for kind in LicenseType]), help="AWS or BYOL.")
-@click.option("--usage-operation", metavar="CODE", help="Instead of a licence type, such as RunInstances:0002.")
-@click.option("--region", help="Region of the AMI; the profile's when left out.")
-@click.option("--bucket", help="Bucket in that Region; the profile's when left out.")
-@click.option("--prefix", help="Where in the bucket; the profile's when left out.")
-@click.option("--role-name", help="The service role; vmimport when left out.")
-@click.option("--boot-mode", type=click.Choice([mode.value for mode in BootMode]))
-@click.option("--encrypted", is_flag=True, help="Encrypt the AMI's snapshots.")
-@click.option("--kms-key-id", metavar="KEY", help="With --encrypted: the key, instead of the account's default.")
-@click.option("--ami-name", metavar="NAME", default="", help="Name tag of the AMI; the VM's name when left out.")
-@click.option("--description", default="", help="Description of the import task and the AMI.")
-@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Tag of the AMI and its snapshots; repeatable.")
-@click.option("--no-quiesce", is_flag=True, help="Do not ask VMware Tools to quiesce a running guest.")
-@click.option(
-    "--force-name",
-    "forced",
-    multiple=True,
-    metavar="NAME",
-    help="Start this VM despite its blockers; repeatable.",
-)
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@import_options
 @click.option("--wait", is_flag=True, help="Wait until all jobs have ended.")
 @json_option
 @pass_session
-def import_command(session: Session, /, vms: tuple[str, ...], wait: bool, as_json: bool, **chosen: Any) -> int:
-    """Turn virtual machines into AMIs. VM is a name, a path or an id.
+def import_command(session: Session, /, sources: tuple[str, ...], wait: bool, as_json: bool, **chosen: Any) -> int:
+    """Turn virtual machines, disk images and EBS snapshots into AMIs, snapshots or volumes.
+
+    SOURCE is a VM's name, path or id; a disk image (OVA, OVF, VMDK, VHD, VHDX, RAW; QCOW2 and VDI with qemu-img);
+    s3://bucket/key (or s3://bucket/prefix/ for all images under it); or an EBS snapshot's id. Several VMs are several
+    imports; several files, objects or snapshots are the disks of one machine, its boot disk first.
 
     The work is done by a background process and goes on when this command or the terminal ends.
+
+    \b
+    Examples: vmie-tui import web-01 web-02 --wait
+              vmie-tui import appliance.ova --route unmodified --boot-mode uefi
+              vmie-tui import data.vmdk --route snapshot --attach i-0123456789abcdef0
+              vmie-tui import s3://images/db.vhd --route image-direct --test-launch
     """
     from vmie_tui.jobs.client import JobClient
 
     settings = session.settings
     profile = settings.profile()
-    tags, forced = _tags(chosen.pop("tags")), frozenset(chosen.pop("forced"))
-    found = inventory_command.read(settings, profile).machines
-    machines = [inventory_command.find(found, wanted) for wanted in vms]
-    plans = [make_plan(profile, machine, tags=tags, **chosen) for machine in machines]
-    unknown = sorted(forced - {machine.name for machine in machines})
-    if unknown:
-        raise click.BadParameter(f"{unknown[0]!r} is none of the VMs to import", param_hint="--force-name")
-    plans = [preflight(plan, machine, forced) for plan, machine in zip(plans, machines, strict=True)]
+    chosen["tags"], forced = _tags(chosen.pop("tags")), frozenset(chosen.pop("forced"))
+    raw, each = chosen.pop("raw_source"), chosen.pop("each")
+    wanted = _look_up(session, sources, chosen["region"] or profile.aws.region, raw=raw, each=each)
+    names = {one.machine.name for one in wanted}
+    if unknown := sorted(forced - names):
+        raise click.BadParameter(f"{unknown[0]!r} is none of the sources to import", param_hint="--force-name")
+    plans = [_plan(profile, one, forced, chosen) for one in wanted]
+    plans = [
+        preflight(plan, one.machine, forced, for_route(one.content, plan.route))
+        for plan, one in zip(plans, wanted, strict=True)
+    ]
     client = JobClient(settings)
     ids = [client.submit(plan) for plan in plans]
-    for job_id, machine in zip(ids, machines, strict=True):
-        say(f"{machine.path}: job {job_id}")
+    for job_id, one in zip(ids, wanted, strict=True):
+        say(f"{one.machine.path}: job {job_id}")
     if not wait:
         if as_json:
-            out_json([{"job": job_id, "name": plan.source.name} for job_id, plan in zip(ids, plans, strict=True)])
+            out_json(
+                [
+                    {"job": job_id, "name": plan.source.name, "route": plan.route.value}
+                    for job_id, plan in zip(ids, plans, strict=True)
+                ]
+            )
         else:
             for job_id in ids:
                 out(job_id)
@@ -81,56 +97,90 @@ def import_command(session: Session, /, vms: tuple[str, ...], wait: bool, as_jso
         out_json([view.to_json() for view in views])
     else:
         for view in views:
-            out(f"{view.name}  {view.image_id or view.state.value}")
+            made = view.image_id or ", ".join(disk.snapshot_id for disk in view.disks if disk.snapshot_id)
+            out(f"{view.name}  {made or view.state.value}")
     return exit_code_of(views)
 
 
-def make_plan(
-    profile: Profile,
-    machine: Machine,
-    *,
-    license_type: str | None = None,
-    usage_operation: str | None = None,
-    region: str | None = None,
-    bucket: str | None = None,
-    prefix: str | None = None,
-    role_name: str | None = None,
-    boot_mode: str | None = None,
-    no_quiesce: bool = False,
-    route: str = Route.IMAGE.value,
-    **same: Any,
-) -> ImportPlan:
-    """The plan for one machine: what was chosen, else the profile's, else what fits the guest's licence."""
-    aws, vcenter = profile.aws, profile.vcenter
-    plan = ImportPlan(
-        profile=profile.name,
-        source=VmSource(vcenter.host if vcenter else "", machine.moid, machine.name, machine.instance_uuid),
-        region=region or aws.region,
-        bucket=bucket or aws.bucket,
-        route=Route(route),
-        license_type=LicenseType(license_type) if license_type else None,
-        usage_operation=usage_operation,
-        prefix=aws.prefix if prefix is None else prefix,
-        role_name=role_name or aws.role_name,
-        boot_mode=BootMode(boot_mode) if boot_mode else None,
-        quiesce=not no_quiesce,
-        **same,
-    )
-    if not plan.license_type and not plan.usage_operation:
-        plan = replace(plan, license_type=default_licence(machine.os_family))
+def _plan(profile: Profile, one: _Wanted, forced: Collection[str], chosen: dict[str, Any]) -> ImportPlan:
+    """The plan; the route that was picked for the user is said, with what it is for."""
+    plan = make_plan(profile, one.machine, one.source, **chosen)
+    if chosen["route"] is not None:
+        return plan
+    if one.machine.name in forced and plan.route is Route.UNMODIFIED:  # the user knows better than the list of systems
+        plan = make_plan(profile, one.machine, one.source, **{**chosen, "route": Route.IMAGE.value})
+    elif plan.route is not Route.IMAGE:
+        options = {option.route: option for option in route_options(plan.source, one.machine, plan.region)}
+        why = options[Route.IMAGE].refused or options[Route.IMAGE].doubt or options[plan.route].words
+        say(f"{one.machine.name}: route {plan.route.value}: {why}")
     return plan
 
 
-def preflight(plan: ImportPlan, machine: Machine, forced: Collection[str] = ()) -> ImportPlan:
-    """Say what the rules find. The plan; with the blockers of a machine whose name is in ``forced`` overridden.
+# -- sources
 
-    Raises ServiceError REFUSED when something would make the import fail that was not, or cannot be, overridden.
+
+def _look_up(session: Session, texts: Sequence[str], region: str, *, raw: bool, each: bool) -> list[_Wanted]:
+    """What the arguments name, in their order; machines from vCenter, everything else by a look at it."""
+    from vmie_tui.services.describe import parse_source
+
+    given = [parse_source(text) for text in texts]
+    kinds = sorted({one.kind for one in given})
+    if len(kinds) > 1:
+        raise click.UsageError(f"give sources of one kind at a time, not {' and '.join(kinds)}")
+    if raw and kinds != ["file"]:
+        raise click.UsageError("--raw-source is for files")
+    if kinds == [VM]:
+        found = inventory_command.read(session.settings, session.settings.profile()).machines
+        return [_Wanted(inventory_command.find(found, one.text)) for one in given]
+    groups = [[one] for one in given] if each else [given]
+    with ExitStack() as held:
+        described = [_describe(session, held, group, region, raw=raw) for group in groups]
+    return [
+        _Wanted(one.machine, one.source, one.preflight.content if one.preflight is not None else ())
+        for one in described
+    ]
+
+
+def _describe(session: Session, held: ExitStack, group: Sequence[Given], region: str, *, raw: bool) -> Described:
+    """One machine of files, objects or snapshots; what could not be looked into is said."""
+    from vmie_tui.services.describe import describe_file, describe_object, describe_snapshots
+
+    texts = [one.text for one in group]
+    kind = group[0].kind
+    say(f"looking into {', '.join(texts)}")
+    if kind == ObjectSource.KIND:
+        buckets = {one.bucket for one in group}
+        if len(buckets) > 1:
+            raise click.UsageError("the disks of one machine lie in one bucket; --each imports each object by itself")
+        keys: Sequence[str] | str = [one.key for one in group]
+        if len(group) == 1 and group[0].key.endswith("/"):
+            keys = group[0].key
+        found = describe_object(aws_session(session, held), buckets.pop(), keys)
+    elif kind == SnapshotSource.KIND:
+        found = describe_snapshots(aws_session(session, held), region, texts, route=Route.IMAGE)
+    else:
+        found = describe_file(texts, raw=raw)
+    for missed in found.preflight.not_inspected if found.preflight is not None else ():
+        say(f"{found.machine.name}: not inspected: {missed.what}: {missed.why}")
+    return found
+
+
+# -- what the rules say
+
+
+def preflight(
+    plan: ImportPlan, machine: Machine, forced: Collection[str] = (), content: Sequence[Finding] = ()
+) -> ImportPlan:
+    """Say what the rules find, and what the disks have shown (``content``).
+
+    The plan; with the blockers of a machine whose name is in ``forced`` overridden. Raises ServiceError REFUSED when
+    something would make the import fail that was not, or cannot be, overridden.
     """
-    found = check_plan(plan, machine)
+    found = join_findings(check_plan(plan, machine), content)
     for finding in found:
         if finding.severity is Severity.WARNING:
             say(f"warning: {_line(machine, finding)}")
-    sorted_out = blocked(machine, found, check_machine(machine, route=plan.route))
+    sorted_out = blocked(machine, found, (*check_machine(machine, route=plan.route), *content))
     overridden = sorted_out.soft if machine.name in forced else ()
     for finding in overridden:
         say(f"forced: {_line(machine, finding)}")
@@ -138,9 +188,24 @@ def preflight(plan: ImportPlan, machine: Machine, forced: Collection[str] = ()) 
     for finding in standing[1:]:
         say(f"refused: {_line(machine, finding)}")
     if standing:
-        raise ServiceError(ErrorKind.REFUSED, _line(machine, standing[0]))
+        first = standing[0]
+        raise ServiceError(
+            ErrorKind.REFUSED,
+            _line(machine, first),
+            code=first.fact,
+            remedy=_another(plan, machine) if sorted_out.firm else "",
+        )
     seen = tuple(finding.headline for finding in overridden)
     return replace(plan, override=(*seen, CONTENT) if machine.name in forced else seen)
+
+
+def _another(plan: ImportPlan, machine: Machine) -> str:
+    """The routes there are, when the chosen one is none."""
+    options = route_options(plan.source, machine, plan.region)
+    if not any(option.route is plan.route and option.refused for option in options):
+        return ""
+    free = [option.route.value for option in options if not option.refused]
+    return f"Possible routes: {', '.join(free)}" if free else ""
 
 
 def _line(machine: Machine, finding: Finding) -> str:

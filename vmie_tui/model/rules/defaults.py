@@ -1,0 +1,60 @@
+"""What a plan takes when nothing was said: the way that fits the source, and what the guest itself answers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from vmie_tui.model.machine import Firmware, Machine, OsFamily
+from vmie_tui.model.plan import BootMode, ImportPlan, LegacyInstance, Route, Source, UploadFormat, Via
+from vmie_tui.model.rules.disks import BY_IMAGE
+from vmie_tui.model.rules.licensing import default_licence
+from vmie_tui.model.rules.routes import format_options, needs_bucket, recommended, route_options, via_options
+from vmie_tui.model.rules.systems import system_of
+
+_PLATFORMS = {OsFamily.LINUX: "Linux", OsFamily.WINDOWS_SERVER: "Windows", OsFamily.WINDOWS_CLIENT: "Windows"}
+
+
+def default_route(source: Source, machine: Machine, region: str = "", *, bucket: bool = True) -> Route:
+    """The recommended route; without a ``bucket`` to upload to, the same by EBS direct."""
+    options = route_options(source, machine, region)
+    best = recommended(options)
+    if best is Route.IMAGE and not bucket and needs_bucket(ImportPlan("", source, region, "", best)):
+        direct = next(option for option in options if option.route is Route.IMAGE_DIRECT)
+        return best if direct.refused else direct.route
+    return best
+
+
+def default_via(route: Route, source: Source, machine: Machine, *, bucket: bool = True) -> Via:
+    """By S3 where there is a ``bucket`` and nothing speaks against it, else by EBS direct."""
+    possible = [option.via for option in via_options(route, source, machine) if not option.refused]
+    if not bucket and Via.EBS in possible and needs_bucket(ImportPlan("", source, "", "", route)):
+        return Via.EBS
+    return possible[0] if possible else Via.S3
+
+
+def default_format(route: Route, source: Source, machine: Machine, via: Via = Via.S3) -> UploadFormat:
+    """The first that is possible."""
+    possible = [option.format for option in format_options(route, source, machine, via) if not option.refused]
+    return possible[0] if possible else UploadFormat.VMDK
+
+
+def with_defaults(plan: ImportPlan, machine: Machine) -> ImportPlan:
+    """The plan with what its route wants to know and the machine answers: licence, platform, boot mode, processor."""
+    if plan.route in BY_IMAGE and not plan.license_type and not plan.usage_operation:
+        plan = replace(plan, license_type=default_licence(machine.os_family))
+    if plan.route in {Route.IMAGE_DIRECT, Route.INSTANCE} and not plan.platform:
+        plan = replace(plan, platform=_PLATFORMS.get(machine.os_family))
+    if plan.route is Route.INSTANCE and plan.legacy is None:
+        plan = replace(plan, legacy=LegacyInstance())
+    if plan.route is Route.UNMODIFIED and plan.boot_mode is None:
+        uefi = machine.firmware is Firmware.UEFI or plan.architecture == "arm64"
+        plan = replace(plan, boot_mode=BootMode.UEFI if uefi else BootMode.LEGACY_BIOS)
+    return plan
+
+
+def default_architecture(machine: Machine) -> str:
+    """RegisterImage's word for the guest's processor."""
+    system = system_of(machine)
+    if system.arm:
+        return "arm64"
+    return "i386" if system.bits == 32 else "x86_64"
