@@ -24,6 +24,7 @@ from vmie_tui.settings import AwsSettings
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
 BLOCK_READ_SECONDS = 12  # EBS direct answers fast or not at all (trap 23)
+EXPLORE_SECONDS = 10  # a Region that says nothing for so long is named, and tried again later
 ATTEMPTS = 6
 CONNECTIONS = 64
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -31,7 +32,9 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 PARTS = "s3-parts"  # S3 without retries of its own: the uploader waits between attempts, and can be stopped then
 BLOCKS = "ebs-blocks"  # EBS direct, likewise, for as many blocks under way as several disks have
 PRESIGN = "s3-presign"  # S3 for presigned URLs: SigV4, and the host of the bucket's own Region
-_NO_RETRIES = {PARTS: "s3", BLOCKS: "ebs"}
+EXPLORE = "ec2-explore"  # EC2 in many Regions at once: the explorer backs off by Region, and waits for none
+_NO_RETRIES = {PARTS: "s3", BLOCKS: "ebs", EXPLORE: "ec2"}
+_READ_SECONDS = {"ebs": BLOCK_READ_SECONDS, BLOCKS: BLOCK_READ_SECONDS}
 BLOCK_CONNECTIONS = 256
 
 
@@ -138,8 +141,8 @@ def client_config(service: str, endpoint_url: str | None) -> Config:
         s3 = {"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
     options: dict[str, Any] = {
         "retries": {"mode": mode, "total_max_attempts": attempts},
-        "connect_timeout": CONNECT_SECONDS,
-        "read_timeout": BLOCK_READ_SECONDS if service in {"ebs", BLOCKS} else READ_SECONDS,
+        "connect_timeout": min(CONNECT_SECONDS, EXPLORE_SECONDS) if service == EXPLORE else CONNECT_SECONDS,
+        "read_timeout": EXPLORE_SECONDS if service == EXPLORE else _READ_SECONDS.get(service, READ_SECONDS),
         "max_pool_connections": BLOCK_CONNECTIONS if service == BLOCKS else CONNECTIONS,
         "tcp_keepalive": True,
         "user_agent_extra": f"vmie-tui/{__version__}",
