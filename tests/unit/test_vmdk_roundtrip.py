@@ -150,7 +150,7 @@ def test_errors_of_both_ends_pass_through_and_end_the_threads() -> None:
         def read_at(self, offset: int, length: int) -> bytes:
             return super().read_at(offset, length) if offset < 10 << 20 else b""
 
-    with pytest.raises(DiskFormatError, match="the source ended at byte 10485760"):
+    with pytest.raises(DiskFormatError, match="the disk ended at byte 10485760"):
         encode(Shrunk(disk.size, disk.runs), lambda _: None)
     with pytest.raises(DiskFormatError, match="empty"):
         encode(Sparse(0), full)

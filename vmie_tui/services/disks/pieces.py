@@ -6,9 +6,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator
 
-from vmie_tui.model.errors import ErrorKind
-from vmie_tui.services.disks.errors import DiskFormatError
-from vmie_tui.services.disks.source import PIECE, DiskSource, read_into
+from vmie_tui.services.disks.source import PIECE, DiskSource, read_exactly, read_into
 
 STEP = 64 << 10  # zeros are left out in runs of this size, at multiples of it
 _ZEROS = bytes(PIECE)
@@ -102,13 +100,19 @@ def runs(source: DiskSource, content: Content) -> Iterator[tuple[int, memoryview
         content.zeros_until(at)
         while at < end:
             stop = min(end, (at // PIECE + 1) * PIECE)
-            _fill(source, at, memoryview(buffer)[: stop - at])
+            read_exactly(source, at, memoryview(buffer)[: stop - at])
             content.update(memoryview(buffer)[: stop - at])
             for first, last in _filled(buffer, at, stop - at):
                 content.data += last - first
                 yield at + first, memoryview(buffer)[first:last]
             at = stop
     content.zeros_until(source.size)
+
+
+def zeros(count: int) -> Iterator[memoryview]:
+    """``count`` bytes of zeros, in pieces."""
+    for at in range(0, count, PIECE):
+        yield memoryview(_ZEROS)[: count - at]
 
 
 def content_sha256(source: DiskSource, content: Content) -> str:
@@ -118,18 +122,15 @@ def content_sha256(source: DiskSource, content: Content) -> str:
     return content.sha256
 
 
-def _fill(source: DiskSource, at: int, view: memoryview) -> None:
-    done = 0
-    while done < len(view):
-        got = read_into(source, at + done, view[done:])
-        if not got:
-            raise DiskFormatError(
-                ErrorKind.CORRUPT,
-                f"the disk ended at byte {at + done} of {source.size}",
-                remedy="Check that nothing changes the disk while it is read",
-                retry_safe=True,
-            )
-        done += got
+def runs_of(source: DiskSource, step: int) -> Iterator[tuple[int, int]]:
+    """Half-open ranges of the numbers of blocks of ``step`` bytes that the extents touch; ascending, each once."""
+    total = -(-source.size // step)
+    last = 0
+    for offset, length in source.extents():
+        start, end = max(last, offset // step), min(total, -(-(offset + length) // step))
+        if length > 0 and start < end:
+            yield start, end
+            last = end
 
 
 def _filled(buffer: bytearray, at: int, length: int) -> Iterator[tuple[int, int]]:

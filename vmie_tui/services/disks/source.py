@@ -53,6 +53,21 @@ def read_into(source: ByteReader, offset: int, view: memoryview) -> int:
     return len(data)
 
 
+def read_exactly(source: ByteReader, offset: int, view: memoryview) -> None:
+    """Fill all of ``view`` from ``offset``. Raises ``DiskFormatError`` (CORRUPT) for a source that ends before."""
+    done = 0
+    while done < len(view):
+        got = read_into(source, offset + done, view[done:])
+        if not got:
+            raise DiskFormatError(
+                ErrorKind.CORRUPT,
+                f"the disk ended at byte {offset + done} of {source.size}",
+                remedy="Check that nothing changes the disk while it is read",
+                retry_safe=True,
+            )
+        done += got
+
+
 class RawFile:
     """A RAW disk in a file or block device. ``size`` may exceed the file: the rest reads as zeros.
 

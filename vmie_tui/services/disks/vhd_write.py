@@ -7,12 +7,14 @@ import sys
 import time
 import uuid
 from array import array
+from collections.abc import Iterator
 
 from vmie_tui.model.errors import ErrorKind
 from vmie_tui.services.disks.errors import DiskFormatError
 from vmie_tui.services.disks.output import Output
-from vmie_tui.services.disks.pieces import Content, runs
+from vmie_tui.services.disks.pieces import Content, runs, runs_of, zeros
 from vmie_tui.services.disks.source import DiskSource
+from vmie_tui.services.disks.vmdk_stream import OnGrain
 
 SECTOR = 512
 BLOCK = 2 << 20
@@ -60,8 +62,12 @@ def geometry(size: int) -> tuple[int, int, int]:
     return both // heads, heads, track
 
 
-def make_footer(size: int, kind: int, ident: uuid.UUID) -> bytes:
-    """The 512 bytes at the end of every VHD, and at the start of a dynamic one. ``size``: bytes, whole sectors."""
+def make_footer(size: int, kind: int, ident: uuid.UUID, *, made: float | None = None) -> bytes:
+    """The 512 bytes at the end of every VHD, and at the start of a dynamic one. ``size``: bytes, whole sectors.
+
+    ``made``: seconds since 1970, None for now.
+    """
+    seconds = max(0, int(time.time() if made is None else made) - _EPOCH)
     cylinders, heads, track = geometry(size)
 
     def packed(checksum: int) -> bytes:
@@ -70,7 +76,7 @@ def make_footer(size: int, kind: int, ident: uuid.UUID) -> bytes:
             2,  # features: the reserved bit that is always set
             0x10000,
             _HEADER_AT if kind == DYNAMIC else _NO_OFFSET,
-            max(0, int(time.time()) - _EPOCH),
+            seconds,
             _CREATOR,
             _CREATOR_VERSION,
             _CREATOR_OS,
@@ -116,9 +122,76 @@ def write_vhd_dynamic(source: DiskSource, out: Output, content: Content) -> None
             position += BITMAP + BLOCK
         out.write_at(table[number] * SECTOR + BITMAP + within, data)
     footer = make_footer(size, DYNAMIC, uuid.uuid4())
+    out.write_at(0, footer + _dynamic_front(table))
+    out.write_at(position, footer)
+
+
+def _dynamic_front(table: array[int]) -> bytes:
+    """Header and table of a dynamic VHD; ``table`` is used up."""
     header = _dynamic_header(len(table))
     if sys.byteorder == "little":
         table.byteswap()
-    padded = table.tobytes() + b"\xff" * (-4 * len(table) % SECTOR)
-    out.write_at(0, footer + header + padded)
-    out.write_at(position, footer)
+    return header + table.tobytes() + b"\xff" * (-4 * len(table) % SECTOR)
+
+
+def _ident(size: int, name: str) -> uuid.UUID:
+    """The same for the same disk, so that an upload that goes on meets the bytes it has sent."""
+    return uuid.uuid5(uuid.NAMESPACE_OID, f"{size} {name}")
+
+
+def fixed_footer(size: int, name: str) -> bytes:
+    """What makes a fixed VHD of a disk's bytes: zeros up to whole sectors, and the footer, always the same."""
+    whole = whole_sectors(size)
+    return bytes(whole - size) + make_footer(whole, FIXED, _ident(whole, name), made=_EPOCH)
+
+
+def dynamic_size(source: DiskSource) -> int:
+    """Bytes of the VHD that `dynamic_pieces` makes."""
+    whole_sectors(source.size)
+    _, position = _table_of(source)
+    return position + SECTOR
+
+
+def _table_of(source: DiskSource) -> tuple[array[int], int]:
+    """The table of a VHD with a block for whatever lies within the extents, and the byte behind its last block."""
+    table = array("I", [_UNUSED]) * -(-source.size // BLOCK)
+    position = -(-(_TABLE_AT + 4 * len(table)) // SECTOR) * SECTOR
+    for first, last in runs_of(source, BLOCK):
+        for number in range(first, last):
+            table[number] = position // SECTOR
+            position += BITMAP + BLOCK
+    return table, position
+
+
+def dynamic_pieces(source: DiskSource, name: str, on_data: OnGrain | None = None) -> Iterator[bytes | memoryview]:
+    """A dynamic VHD front to back, the same bytes for the same disk: blocks for all that lies within the extents.
+
+    A piece is only good until the next one is asked for. Raises ``DiskFormatError`` (CORRUPT) when the extents
+    change meanwhile.
+    """
+    size = whole_sectors(source.size)
+    table, _ = _table_of(source)
+    used = [number for number, sector in enumerate(table) if sector != _UNUSED]
+    footer = make_footer(size, DYNAMIC, _ident(size, name), made=_EPOCH)
+    yield footer + _dynamic_front(table)
+    data = runs(source, Content(wanted=False))
+    run = next(data, None)
+    for number in used:
+        yield b"\xff" * BITMAP
+        at, end = number * BLOCK, (number + 1) * BLOCK
+        while run is not None and at <= run[0] < end:
+            if on_data is not None:
+                on_data(*run)
+            yield from zeros(run[0] - at)
+            yield run[1]
+            at = run[0] + len(run[1])
+            run = next(data, None)
+        yield from zeros(end - at)
+    if run is not None:
+        raise DiskFormatError(
+            ErrorKind.CORRUPT,
+            f"the disk changed while it was read: data at byte {run[0]} where was none",
+            remedy="Check that nothing changes the disk while it is read",
+            retry_safe=True,
+        )
+    yield footer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -15,7 +15,8 @@ from isal import isal_zlib
 
 from vmie_tui.model.errors import ErrorKind
 from vmie_tui.services.disks.errors import DiskFormatError
-from vmie_tui.services.disks.source import DiskSource, read_into
+from vmie_tui.services.disks.pieces import runs_of
+from vmie_tui.services.disks.source import DiskSource, read_exactly
 from vmie_tui.services.disks.vmdk_layout import (
     ENTRIES,
     GRAIN,
@@ -30,6 +31,7 @@ from vmie_tui.services.disks.vmdk_layout import (
     meta_marker,
     sectors,
 )
+from vmie_tui.services.disks.vmdk_stream import OnGrain
 
 Mode = Literal["fast", "small"]
 Write = Callable[[bytes | memoryview], object]
@@ -38,6 +40,7 @@ WINDOW = 16  # grains a thread takes at a time: 1 MiB; divides a grain table
 _LEVELS = {"fast": 1, "small": 6}
 _MAX_THREADS = 8
 _ZERO_GRAIN = bytes(GRAIN)
+_MOST_OF_GRAIN = GRAIN + 2 * SECTOR  # bytes of its record: both libraries store what they cannot make smaller
 _MAX_SECTOR = 0xFFFFFFFF  # a grain table entry has 32 bits
 
 
@@ -54,38 +57,78 @@ def encode(
 ) -> Encoded:
     """Write ``source`` as a streamOptimized VMDK through ``write``, front to back.
 
-    ``write`` must be done with the bytes it gets when it returns: buffers are used again. ``mode``: ``fast`` (isal)
-    or ``small`` (libdeflate, four times the CPU, about 6 % smaller). Areas outside the source's extents and grains of
-    zeros are left out. Memory stays under 64 MiB whatever ``threads`` says. Errors of ``source`` and ``write`` pass
-    through; raises ``DiskFormatError`` for an empty disk, or one that ends early.
+    ``write`` must be done with the bytes it gets when it returns: buffers are used again. Everything else is as
+    `encoded_pieces` has it; errors of ``write`` pass through.
+    """
+    pieces = encoded_pieces(source, mode=mode, threads=threads, name=name)
+    try:
+        while True:
+            write(next(pieces))
+    except StopIteration as end:
+        done: Encoded = end.value
+        return done
+    finally:
+        pieces.close()
+
+
+def encoded_pieces(
+    source: DiskSource,
+    *,
+    mode: Mode = "fast",
+    threads: int = 2,
+    name: str = "disk.vmdk",
+    on_data: OnGrain | None = None,
+) -> Generator[bytes | memoryview, None, Encoded]:
+    """``source`` as a streamOptimized VMDK, piece by piece; each is only good until the next one is asked for.
+
+    The same source, mode and name give the same bytes, whatever ``threads`` says: they compress ahead of who pulls,
+    and end when the generator is closed. ``mode``: ``fast`` (isal) or ``small`` (libdeflate, four times the CPU,
+    about 6 % smaller). Areas outside the source's extents and grains of zeros are left out. ``on_data`` hears, in
+    their order, the byte of the disk and the data of the areas read. Memory stays under 64 MiB whatever ``threads``
+    says. Errors of ``source`` pass through; raises ``DiskFormatError`` for an empty disk, or one that ends early.
     """
     if source.size <= 0:
         raise DiskFormatError(ErrorKind.INVALID, "the disk is empty", remedy="Check the source: it has no bytes")
     threads = max(1, min(threads, _MAX_THREADS))
-    writer = _Writer(write, sectors(source.size), name)
+    out: list[bytes | memoryview] = []
+    writer = _Writer(out.append, sectors(source.size), name)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="vmdk-encode")
     free = [_Slot(source, mode) for _ in range(3 * threads)]
     queue: deque[tuple[_Slot, Future[None]]] = deque()
     stopped = threading.Event()
 
-    def drain() -> None:
+    def drain() -> Iterator[bytes | memoryview]:
         slot, future = queue.popleft()
         future.result()
+        if on_data is not None:
+            on_data(slot.start, slot.raw)
         writer.grains_of(slot)
+        yield from out
+        out.clear()
         free.append(slot)
 
     try:
         for first, count in _windows(source):
             if not free:
-                drain()
+                yield from drain()
             slot = free.pop()
             queue.append((slot, pool.submit(slot.compress, first, count, stopped)))
         while queue:
-            drain()
+            yield from drain()
     finally:
         stopped.set()
         pool.shutdown(cancel_futures=True)
-    return writer.finish()
+    done = writer.finish()
+    yield from out
+    return done
+
+
+def most_bytes(source: DiskSource) -> int:
+    """The most bytes a streamOptimized VMDK of ``source`` has, whatever its data is like."""
+    grains = sum(last - first for first, last in runs_of(source, GRAIN))
+    header = SparseHeader(sectors(source.size))
+    tables = header.tables * (1 + TABLE_SECTORS) * SECTOR
+    return header.overhead * SECTOR + grains * _MOST_OF_GRAIN + tables + (header.tables * 4 // SECTOR + 6) * SECTOR
 
 
 def _windows(source: DiskSource) -> Iterator[tuple[int, int]]:
@@ -117,9 +160,15 @@ class _Slot:
     def __init__(self, source: DiskSource, mode: Mode) -> None:
         self._source, self._mode = source, mode
         self._raw = bytearray(WINDOW * GRAIN)
-        self._out = bytearray(WINDOW * (GRAIN + 2 * SECTOR))
+        self._out = bytearray(WINDOW * _MOST_OF_GRAIN)
         self.index: list[tuple[int, int]] = []  # (grain, sector within `data`)
         self._used = 0
+        self.start = 0  # byte of the disk where `raw` begins
+        self._length = 0
+
+    @property
+    def raw(self) -> memoryview:
+        return memoryview(self._raw)[: self._length]
 
     @property
     def data(self) -> memoryview:
@@ -128,23 +177,15 @@ class _Slot:
     def compress(self, first: int, count: int, stopped: threading.Event) -> None:
         """Read ``count`` grains from ``first`` and lay out those with data as they will stand in the file."""
         self.index.clear()
-        self._used = 0
+        self._used = self._length = 0
         if stopped.is_set():
             return
         raw = memoryview(self._raw)
         start, end = first * GRAIN, min((first + count) * GRAIN, self._source.size)
-        got = 0
-        while got < end - start:
-            piece = read_into(self._source, start + got, raw[got : end - start])
-            if not piece:
-                raise DiskFormatError(
-                    ErrorKind.CORRUPT,
-                    f"the source ended at byte {start + got} of {self._source.size}",
-                    remedy="Check that nothing changes the disk while it is read",
-                    retry_safe=True,
-                )
-            got += piece
-        raw[got : count * GRAIN] = bytes(count * GRAIN - got)
+        length = end - start
+        read_exactly(self._source, start, raw[:length])
+        self.start, self._length = start, length
+        raw[length : count * GRAIN] = bytes(count * GRAIN - length)
         for number in range(count):
             at = number * GRAIN
             if not self._raw.startswith(_ZERO_GRAIN, at):
