@@ -57,6 +57,10 @@ def calm(kit: Kit) -> Iterator[None]:
     yield
     kit.sim.faults.clear()
     kit.sim.clock.speed = 60.0
+    for reservation in kit.sim.ec2.backend(REGION).reservations.values():  # there is a limit of vCPUs
+        for instance in reservation.instances:
+            if instance.state != "terminated":
+                instance.terminate()
 
 
 def bucket_for_exports(kit: Kit, name: str, region: str = REGION, *, grant: bool = True) -> None:
@@ -85,6 +89,7 @@ def launch(kit: Kit, image: str) -> str:
     )
     ident = str(answer["Instances"][0]["InstanceId"])
     ec2.create_tags(Resources=[ident], Tags=[{"Key": "Name", "Value": "web 01"}])
+    kit.sim.clock.advance(10)  # until it runs
     return ident
 
 

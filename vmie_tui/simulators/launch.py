@@ -24,24 +24,32 @@ START_SECONDS, STOP_SECONDS = 60.0, 10.0
 DEMO_SPEED = 60.0  # of the simulated AWS: a conversion of twenty minutes takes twenty seconds
 DEMO_RATE = 16_000_000  # bytes a second of each disk's stream: one can watch it
 DEMO_IDLE_HOURS = 2.0
+DEMO_HISTORY = 90  # tasks of the past in the simulated AWS
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How to simulate. ``rate`` is bytes a second per disk stream, 0 for no limit; ``fleet``: company or tiny."""
+    """How to simulate. ``rate`` is bytes a second per disk stream, 0 for no limit; ``fleet``: company or tiny.
+
+    ``history``: how many tasks of the past AWS shows, from 500 on over 20 Regions; with any there are a second account
+    (a second profile) and instances and images to export. None: as many as the demo has, of a tiny fleet none.
+    """
 
     speed: float = DEMO_SPEED
     rate: int = DEMO_RATE
     scale: int = 0
     idle_hours: float = DEMO_IDLE_HOURS
     fleet: str = "company"
+    history: int | None = None
 
     def arguments(self, root: Path) -> list[str]:
         """The command line of the process that serves."""
+        usual = DEMO_HISTORY if self.fleet == "company" else 0
         return [
             *(sys.executable, "-m", "vmie_tui.simulators.serve", str(root)),
             *("--speed", f"{self.speed:g}", "--rate", str(self.rate), "--scale", str(self.scale)),
             *("--idle-hours", f"{self.idle_hours:g}", "--fleet", self.fleet),
+            *("--history", str(usual if self.history is None else self.history)),
         ]
 
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from vmie_tui.simulators.vcenter.server import VCenterSimulator
 
 BUCKET, REGION, PREFIX = "vmie-demo-import", "eu-west-1", "vmie/"
+DESK = f"{DEMO}-desk"  # the profile of the second account: one that only looks after other people's tasks
+DESK_ACCOUNT, DESK_KEY, DESK_BUCKET, DESK_REGION = "444455556666", "AKIAI44QH8DHBEXAMPLE", "vmie-desk", "eu-central-1"
+FEW_REGIONS, ALL_REGIONS, MANY_TASKS = 4, 20, 500
 LOOK_SECONDS = 5.0
 
 
@@ -52,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stack.enter_context(vcenter)
         stack.enter_context(aws)
         aws.seed(bucket=BUCKET)
+        if options.history:
+            _furnish(aws, options.history)
         stack.callback(_remove_profile, root)
         description = _write_profile(root, vcenter, aws)
         if options.json:
@@ -68,6 +73,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rate", type=int, default=0, help="bytes a second of each disk's stream, 0 for no limit")
     parser.add_argument("--scale", type=int, default=0, help="at least so many virtual machines")
     parser.add_argument("--fleet", choices=("company", "tiny"), default="company")
+    parser.add_argument("--history", type=int, default=0, help="past tasks; with any, a second account and an estate")
     parser.add_argument("--idle-hours", type=float, default=0.0, help="stop after so long without a request, 0: never")
     parser.add_argument("--json", action="store_true", help="print endpoints and credentials once ready")
     return parser.parse_args(arguments)
@@ -95,6 +101,20 @@ def _make(options: argparse.Namespace, root: Path, tls: Any) -> tuple[VCenterSim
     return vcenter, aws
 
 
+def _furnish(aws: AwsSimulator, tasks: int) -> None:
+    """Instances and images to export, a second account, and a past of so many tasks, a third of it there."""
+    from vmie_tui.simulators.aws.account import add_role
+    from vmie_tui.simulators.aws.estate import EXPORT_BUCKET, furnish
+
+    desk = aws.add_account(DESK_ACCOUNT, DESK_KEY, region=DESK_REGION)
+    desk.seed(bucket=DESK_BUCKET)
+    furnish(aws, DESK_ACCOUNT)
+    add_role(aws.account, "vmimport", EXPORT_BUCKET, policy="exports")
+    regions = ALL_REGIONS if tasks >= MANY_TASKS else FEW_REGIONS
+    aws.seed_history(tasks, regions)
+    aws.seed_history(tasks // 3, regions, DESK_ACCOUNT)
+
+
 def _remove_profile(root: Path) -> None:
     (root / PROFILE_FILE).unlink(missing_ok=True)
 
@@ -113,8 +133,14 @@ def _write_profile(root: Path, vcenter: VCenterSimulator, aws: AwsSimulator) -> 
     """Write credentials, password and profile; what ``simulate --json`` prints."""
     ca = root / "tls" / "ca.pem"
     keys = {"aws_access_key_id": aws.access_key, "aws_secret_access_key": aws.secret_key}
-    lines = "".join(f"{key} = {value}\n" for key, value in keys.items())
-    credentials = _private(root / "credentials", f"[{DEMO}]\n{lines}")
+    desk = aws.accounts.get(DESK_ACCOUNT)
+    users = {DEMO: keys}
+    if desk is not None:
+        users[DESK] = {"aws_access_key_id": desk.access_key, "aws_secret_access_key": desk.secret_key}
+    texts = (
+        f"[{name}]\n" + "".join(f"{key} = {value}\n" for key, value in user.items()) for name, user in users.items()
+    )
+    credentials = _private(root / "credentials", "\n".join(texts))
     password = _private(root / "vcenter-password", vcenter.password)
     sections: dict[str, dict[str, Any]] = {
         "vcenter": {
@@ -135,8 +161,12 @@ def _write_profile(root: Path, vcenter: VCenterSimulator, aws: AwsSimulator) -> 
         },
     }
     text = "# Written by the simulators, removed when they stop.\n"
-    for name, values in sections.items():
-        text += f"\n[profiles.{DEMO}.{name}]\n"
+    tables = {f"{DEMO}.{name}": values for name, values in sections.items()}
+    if desk is not None:
+        theirs = {"profile": DESK, "region": DESK_REGION, "bucket": DESK_BUCKET}
+        tables[f"{DESK}.aws"] = {**sections["aws"], **theirs}
+    for name, values in tables.items():
+        text += f"\n[profiles.{name}]\n"
         text += "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
     profile = _private(root / PROFILE_FILE, text)
     return {

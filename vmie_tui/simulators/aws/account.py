@@ -32,8 +32,8 @@ def add_user(account: str, access_key: str, secret_key: str) -> None:
     backend.access_keys[key.physical_resource_id] = key
 
 
-def add_role(account: str, name: str, bucket: str) -> None:
-    """The role VM import assumes, with trust and policy as in the guides."""
+def add_role(account: str, name: str, bucket: str, *, policy: str = "") -> None:
+    """The role VM import assumes, with trust and policy as in the guides; ``policy`` names a further one."""
     backend = iam_backends[account][GLOBAL]
     if not any(role.name == name for role in backend.roles.values()):
         backend.create_role(
@@ -45,7 +45,7 @@ def add_role(account: str, name: str, bucket: str) -> None:
             tags=[],
             max_session_duration="3600",
         )
-    backend.put_role_policy(name, name, roles.role_document(bucket))
+    backend.put_role_policy(name, policy or name, roles.role_document(bucket))
 
 
 def issued(account: str, access_key: str) -> Key | None:

@@ -78,7 +78,10 @@ class StoredImage(Ami):  # type: ignore[misc]
         self.root_device_name: str = more.get("root_device_name") or self.mappings[0].device
         self.ena_support: bool = more.get("ena_support", True)
         self.sriov = "simple"
-        self.state, self.image_type, self.virtualization_type = "available", "machine", "hvm"
+        self.image_type, self.virtualization_type = "machine", "hvm"
+        self.tpm_support: str | None = more.get("tpm_support")
+        self.failure: str = more.get("failure", "")  # why a copy has failed
+        self.client_token: str = more.get("client_token", "")
         self.hypervisor, self.root_device_type = "xen", "ebs"
         self.owner_id, self.owner_alias, self.kernel_id = backend.account_id, None, None
         self.image_location = f"{backend.account_id}/{name}"
@@ -86,6 +89,30 @@ class StoredImage(Ami):  # type: ignore[misc]
         self.product_codes: set[str] = set()
         self.instance_id = None
         self.launch_permissions: list[dict[str, str]] = []
+        # instance store volumes of the mapping: device -> virtual name (ephemeral0)
+        self.virtual_devices: dict[str, str] = dict(more.get("virtual_devices") or {})
+
+    @property
+    def state(self) -> str:
+        """A copy is pending until its snapshots are completed."""
+        if self.failure:
+            return "failed"
+        snapshots = self.ec2_backend.snapshots
+        behind = [snapshots[m.snapshot].status for m in self.mappings if m.snapshot in snapshots]
+        return "pending" if "pending" in behind else "failed" if "error" in behind else "available"
+
+    @state.setter
+    def state(self, value: str) -> None:
+        """The base class sets one; ours follows the snapshots."""
+
+    def get_filter_value(self, filter_name: str, method_name: str | None = None) -> Any:
+        if filter_name == "block-device-mapping.snapshot-id":
+            return [mapping.snapshot for mapping in self.mappings if mapping.snapshot]
+        return super().get_filter_value(filter_name, method_name)
+
+    @property
+    def state_reason(self) -> dict[str, str] | None:
+        return {"Code": "Client.Failed", "Message": self.failure} if self.failure else None
 
     @property
     def block_device_mappings(self) -> list[dict[str, Any]]:
@@ -101,7 +128,13 @@ class StoredImage(Ami):  # type: ignore[misc]
                 },
             }
             for mapping in self.mappings
-        ]
+        ] + [{"DeviceName": device, "VirtualName": name} for device, name in self.virtual_devices.items()]
+
+
+def bill_as(instance: Any, image: Any) -> None:
+    """Let an instance show the platform and usage operation of its image, which moto leaves out."""
+    instance.platform_details = getattr(image, "platform_details", "Linux/UNIX")
+    instance.usage_operation = getattr(image, "usage_operation", "RunInstances")
 
 
 class Ec2Models:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Iterable
 
 from vmie_tui.simulators.aws.s3_common import S3Call, child, document, element, iso, number, parse_xml, quoted
 from vmie_tui.simulators.aws.s3_store import Bucket, Stored
@@ -102,21 +103,27 @@ def get_config(subresource: str, call: S3Call) -> Reply:
         stored = {
             "encryption": ENCRYPTION,
             "versioning": "<VersioningConfiguration/>",
-            "acl": _owner_acl(call.account),
+            "acl": owner_acl(call.account),
         }[subresource]
     kind = "application/json" if subresource == "policy" else "application/xml"
     return Reply(200, stored.encode(), {"Content-Type": kind})
 
 
-def _owner_acl(account: str, grants: str = "") -> str:
+def owner_acl(account: str, grants: Iterable[tuple[str, str]] = ()) -> str:
+    """The ACL of a bucket of ``account`` with more ``grants``: (canonical id, permission)."""
     owner = f"<ID>{canonical_id(account)}</ID><DisplayName>owner</DisplayName>"
     grantee = (
         f'<Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser">{owner}</Grantee>'
     )
     own = f"<Grant>{grantee}<Permission>FULL_CONTROL</Permission></Grant>"
+    more = "".join(
+        '<Grant><Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser">'
+        f"<ID>{ident}</ID></Grantee><Permission>{permission}</Permission></Grant>"
+        for ident, permission in grants
+    )
     return (
         f"<AccessControlPolicy><Owner>{owner}</Owner>"
-        f"<AccessControlList>{own}{grants}</AccessControlList></AccessControlPolicy>"
+        f"<AccessControlList>{own}{more}</AccessControlList></AccessControlPolicy>"
     )
 
 
@@ -141,7 +148,7 @@ def _acl_to_store(call: S3Call, body: bytes) -> bytes:
     if body.strip():
         parse_xml(body)
         return body
-    grants = ""
+    grants = []
     for header, permission in (
         ("read", "READ"),
         ("write", "WRITE"),
@@ -149,12 +156,9 @@ def _acl_to_store(call: S3Call, body: bytes) -> bytes:
         ("write-acp", "WRITE_ACP"),
         ("full-control", "FULL_CONTROL"),
     ):
-        for ident in re.findall(r'id="?([0-9a-f]{64})"?', call.header(f"x-amz-grant-{header}")):
-            grants += (
-                '<Grant><Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser">'
-                f"<ID>{ident}</ID></Grantee><Permission>{permission}</Permission></Grant>"
-            )
-    return _owner_acl(call.account, grants).encode()
+        found = re.findall(r'id="?([0-9a-f]{64})"?', call.header(f"x-amz-grant-{header}"))
+        grants += [(ident, permission) for ident in found]
+    return owner_acl(call.account, grants).encode()
 
 
 def delete_config(subresource: str, call: S3Call) -> Reply:
