@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -151,7 +154,7 @@ def test_part_sizes_are_whole_mebibytes_within_bounds(size: int) -> None:
     assert TOOL_PART <= part <= LARGEST_PART and part % (1 << 20) == 0
 
 
-def test_urls_of_aws_itself_name_the_region_and_sign_with_v4(tmp_path: object) -> None:
+def test_urls_of_aws_itself_name_the_region_and_sign_with_v4() -> None:
     config = client_config(PRESIGN, None)
     assert config.signature_version == "s3v4" and config.s3["addressing_style"] == "virtual"  # type: ignore[attr-defined]
     import boto3
@@ -259,6 +262,53 @@ def test_a_stopped_upload_goes_on_without_sending_what_is_there(aws: World) -> N
     assert done.sent + done.skipped == len(DATA)
     read = reader.parse(stored(session, done.manifest_key))
     assert b"".join(stored(session, part.key) for part in read.parts) == DATA
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from vmie_tui.services.aws.part_objects import PartObjects, PartsRequest
+from vmie_tui.services.aws.session import open_session
+from vmie_tui.settings import AwsSettings
+
+url, ca, credentials, bucket, size = sys.argv[1:]
+settings = AwsSettings(region="eu-west-1", endpoint_url=url, ca_bundle=Path(ca), credentials_file=Path(credentials))
+
+
+class Control:
+    def stop(self):
+        pass
+
+    def sent(self, nbytes, *, skipped):
+        print("sent", flush=True)
+
+
+source = sys.stdin.buffer
+request = PartsRequest(bucket, "killed", "disk.raw", "RAW", 1, int(size), int(size) // 5)
+PartObjects(open_session(settings)).upload(request, source.readinto, control=Control())
+"""
+
+
+def test_a_killed_process_leaves_parts_that_count(aws: World, tls: TlsFiles, tmp_path: Path) -> None:
+    simulator, session = aws
+    where = settings_for(simulator, tls, tmp_path)
+    arguments = [simulator.url, str(tls.ca), str(where.credentials_file), BUCKET, str(len(DATA))]
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(DATA[: 3 * PART])  # two parts and a bit: the stream then stands still
+        process.stdin.flush()
+        assert [process.stdout.readline() for _ in range(2)] == [b"sent\n"] * 2
+        process.kill()
+    simulator.stats.reset()
+    part = len(DATA) // 5
+    done = parts_for(session).upload(
+        PartsRequest(BUCKET, "killed", "disk.raw", "RAW", 1, len(DATA), part), Source(DATA), control=Control()
+    )
+    assert (done.skipped, simulator.stats["s3:PutObject"]) == (2 * part, done.parts - 2)
+    read = reader.parse(stored(session, done.manifest_key))
+    assert b"".join(stored(session, item.key) for item in read.parts) == DATA
 
 
 LEFT = st.lists(st.sampled_from(["none", "equal", "other bytes", "shorter"]), min_size=6, max_size=6)

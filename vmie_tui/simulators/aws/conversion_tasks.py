@@ -118,13 +118,6 @@ class Conversions:
         with self._lock:
             return [task for task in self._tasks.values() if task.region == region]
 
-    def running(self, region: str) -> int:
-        """How many count against the Region's limit."""
-        with self._lock:
-            return sum(
-                task.region == region and task.state in {"active", "cancelling"} for task in self._tasks.values()
-            )
-
     def settle(self) -> None:
         """Bring every task to where it is at this moment of the clock; ended ones are forgotten after a week."""
         now = self._world.clock.now()
@@ -226,8 +219,11 @@ class Conversions:
         [volume] = inspect(image, task.manifest.format, max_tib)
         if volume.size_gib > task.volume_gib:
             raise CheckFailed(TOO_SMALL.format(need=volume.size_gib, given=task.volume_gib))
-        info = world.snapshots.create(region=task.region, size_gib=task.volume_gib, origin="volume")
-        task.held = info.id
+        with self._lock:
+            if self._stopped(task):
+                raise Stopped
+            info = world.snapshots.create(region=task.region, size_gib=task.volume_gib, origin="volume")
+            task.held = info.id
         decode(image, volume, world.snapshots.data_path(info.id), lambda: self._stopped(task))
         if self._stopped(task):
             raise Stopped
