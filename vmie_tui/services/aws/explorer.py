@@ -57,7 +57,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A Region that could not be read: ``kinds`` of its tasks are missing or old. ``retry``: seconds to the next try."""
+    """Could not be read: ``kinds`` of its tasks are missing or old; ``retry``: seconds until it is asked again."""
 
     profile: str
     region: str
@@ -115,7 +115,7 @@ class Explorer:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._history, self._kinds, self._parallel, self._clock = history, tuple(kinds), parallel, clock
-        self._pace, self._lock, self._stop = Pace(), threading.Lock(), threading.Event()
+        self._pace, self._lock, self._stop = Pace(clock=clock), threading.Lock(), threading.Event()
         regions = [region for each in watched for region in each.regions]
         self._cells = [
             _Cell(each, region) for region in dict.fromkeys(regions) for each in watched if region in each.regions
@@ -184,8 +184,9 @@ class Explorer:
         self._stop.set()
 
     def _due(self, cell: _Cell) -> float:
-        wanted = min(cell.new_at, cell.live_at) if self._live(cell) else cell.new_at
-        return max(wanted, cell.blocked_until)
+        if cell.blocked_until:
+            return cell.blocked_until
+        return min(cell.new_at, cell.live_at) if self._live(cell) else cell.new_at
 
     def _live(self, cell: _Cell) -> dict[TaskKind, list[str]]:
         """Ids of the cell's tasks that can still change, by kind."""
@@ -216,7 +217,7 @@ class Explorer:
         if self._stop.is_set():
             return
         now, live = self._clock(), self._live(cell)
-        look_for_new = cell.new_at <= now
+        look_for_new = cell.new_at <= now or bool(cell.troubles)
         for kind in self._kinds:
             try:
                 if kind not in cell.whole:
