@@ -10,9 +10,9 @@ import pytest
 
 from tests.services.aws_sim import Kit, running
 from vmie_tui.model.finding import Severity
+from vmie_tui.services.describe import describe_file
 from vmie_tui.services.disks.source import RawFile
 from vmie_tui.services.disks.vmdk import encode
-from vmie_tui.services.preflight import preflight_file
 from vmie_tui.simulators.control import TlsFiles
 from vmie_tui.simulators.fleet import guests
 
@@ -38,7 +38,7 @@ def stream(name: str, folder: Path) -> Path:
 )
 def test_a_blocked_disk_fails_with_the_error_that_was_named(name: str, kit: Kit, tmp_path: Path) -> None:
     path = stream(name, tmp_path)
-    found = preflight_file(path)
+    found = describe_file([path]).preflight
     named = [f.prevents for f in found.findings if f.severity is Severity.BLOCKER and f.prevents]
     assert named
     kit.put(path.name, path.read_bytes())

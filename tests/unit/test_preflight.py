@@ -10,9 +10,9 @@ from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Disk, Machine, Power
 from vmie_tui.model.preflight import doubt_missing, join_findings
 from vmie_tui.model.rules.override import blocked, impossible, not_overridden
+from vmie_tui.services.describe import describe_file
 from vmie_tui.services.disks.source import RawFile
 from vmie_tui.services.disks.vmdk import encode
-from vmie_tui.services.preflight import preflight_file
 from vmie_tui.simulators.fleet import guests
 
 OVF = b"""<?xml version="1.0"?><Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1"
@@ -42,7 +42,7 @@ def test_an_ova_is_one_machine(tmp_path: Path) -> None:
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
-    result = preflight_file(path)
+    result = describe_file([path]).preflight
     assert [disk.name for disk in result.disks] == ["a.vmdk", "b.vmdk"]
     assert [finding.rule for finding in result.blockers] == ["no-fstab"]
     assert result.verdict == "blocked"

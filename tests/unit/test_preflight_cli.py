@@ -14,7 +14,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Disk, Machine, Power
 from vmie_tui.model.plan import ImportPlan, LicenseType, VmSource
 from vmie_tui.model.preflight import markdown
-from vmie_tui.services.preflight import preflight_file
+from vmie_tui.services.describe import describe_file
 from vmie_tui.simulators.fleet import guests
 
 
@@ -90,7 +90,7 @@ def test_one_wrong_target_does_not_hide_the_others(folder: Path, capsys: pytest.
 
 
 def test_the_checklist_of_an_image_ticks_only_what_its_disks_show(folder: Path) -> None:
-    result = preflight_file(folder / "debian12-no-fstab.raw")
+    result = describe_file([folder / "debian12-no-fstab.raw"]).preflight
     seen = {item.id: item.tick.value for item in result.items}
     assert seen["GL1"] == "done"  # sshd
     assert seen["GP3"] == "cannot be seen"  # a CD-ROM is configuration

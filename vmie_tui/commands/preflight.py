@@ -6,14 +6,13 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from vmie_tui import settings as settings_module
 from vmie_tui.commands import inventory as inventory_command
-from vmie_tui.commands.common import json_option, out, out_json, pass_session, say
+from vmie_tui.commands.common import aws_session, json_option, out, out_json, pass_session, say
 from vmie_tui.commands.session import Session
 from vmie_tui.model.errors import (
     EXIT_FAILED,
@@ -23,21 +22,21 @@ from vmie_tui.model.errors import (
     EXIT_REFUSED,
     EXIT_USAGE,
     ErrorKind,
-    ServiceError,
     VmieError,
     exit_code,
 )
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Machine, Power
+from vmie_tui.model.plan import FileSource, ObjectSource, Route, SnapshotSource
 from vmie_tui.model.preflight import Preflight, cost_words
 
 if TYPE_CHECKING:
     from vmie_tui.services.aws.session import Aws
+    from vmie_tui.services.describe import Described
     from vmie_tui.services.vsphere.session import VSphere
     from vmie_tui.settings import Profile
 
 WIDTH = 100
-S3 = "s3://"
 _GLYPHS = {Severity.BLOCKER: "✖", Severity.WARNING: "▲", Severity.INFO: "·"}
 _WORST_FIRST = (EXIT_INTERRUPTED, EXIT_LOGIN, EXIT_USAGE, EXIT_FAILED, EXIT_REFUSED)
 _WRONG_INPUT = frozenset({ErrorKind.NOT_FOUND, ErrorKind.LOCAL, ErrorKind.CORRUPT})
@@ -46,16 +45,28 @@ _WRONG_INPUT = frozenset({ErrorKind.NOT_FOUND, ErrorKind.LOCAL, ErrorKind.CORRUP
 @click.command("preflight")
 @click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
 @click.option("--no-content", is_flag=True, help="Machines: look at vCenter's configuration only, not into disks.")
+@click.option(
+    "--route", type=click.Choice([each.value for each in Route]), help="Judge for this route; image when left out."
+)
+@click.option("--raw-source", is_flag=True, help="Take files as RAW, whatever their first bytes look like.")
 @click.option("--snapshot", is_flag=True, help="Running machines: look through a snapshot, and remove it again.")
 @json_option
 @pass_session
 def preflight_command(
-    session: Session, targets: tuple[str, ...], no_content: bool, snapshot: bool, as_json: bool
+    session: Session,
+    /,
+    *,
+    targets: tuple[str, ...],
+    no_content: bool,
+    route: str | None,
+    raw_source: bool,
+    snapshot: bool,
+    as_json: bool,
 ) -> int:
     """Say what would make an import fail, without importing anything.
 
-    TARGET is a VM's name, path or id, a disk image file, or s3://bucket/key. A running VM's disks can be read through
-    a snapshot only: give --snapshot, or answer the question.
+    TARGET is a VM's name, path or id, a disk image file, s3://bucket/key, or an EBS snapshot's id. A running VM's disks
+    can be read through a snapshot only: give --snapshot, or answer the question.
 
     \b
     Exit code 0 when nothing blocks, 3 when something does, 2 for what cannot be looked at.
@@ -64,6 +75,7 @@ def preflight_command(
     codes = {EXIT_OK}
     with ExitStack() as held:
         look = _Looker(session, held, content=not no_content, snapshot=snapshot, ask=not as_json)
+        look.route, look.raw = Route(route) if route else None, raw_source
         for target in targets:
             try:
                 result = look.at(target)
@@ -92,20 +104,29 @@ class _Looker:
         self._machines: tuple[Machine, ...] | None = None
         self._vsphere: VSphere | None = None
         self._aws: Aws | None = None
+        self.route: Route | None = None  # None: image, or image-direct for EBS snapshots
+        self.raw = False
 
     def at(self, target: str) -> Preflight:
         """Raises VmieError."""
-        from vmie_tui.services.preflight import preflight_file, preflight_machine, preflight_object
+        from vmie_tui.services.describe import describe_file, describe_object, describe_snapshots, parse_source
 
-        if target.lower().startswith(S3):
-            bucket, _, key = target[len(S3) :].partition("/")
-            if not bucket or not key:
-                raise ServiceError(ErrorKind.INVALID, "is no s3://bucket/key", subject=target)
-            return preflight_object(self._aws_session(), bucket, key)
-        if _is_file(target):
-            return preflight_file(target)
+        given = parse_source(target)
+        route = self.route or Route.IMAGE
+        if given.kind == ObjectSource.KIND:
+            return _seen(describe_object(self._aws_session(), given.bucket, [given.key], route=route))
+        if given.kind == SnapshotSource.KIND:
+            aws, found = self._aws_session(), self.route or Route.IMAGE_DIRECT
+            return _seen(describe_snapshots(aws, self._profile.aws.region, [target], route=found))
+        if given.kind == FileSource.KIND:
+            return _seen(describe_file([target], raw=self.raw, route=route))
+        return self._machine_at(target, route)
+
+    def _machine_at(self, target: str, route: Route) -> Preflight:
+        from vmie_tui.services.preflight import on_route, preflight_machine
+
         machine = self._machine(target)
-        return preflight_machine(
+        found = preflight_machine(
             self._vcenter(),
             machine,
             content=self._content,
@@ -113,6 +134,7 @@ class _Looker:
             read_only=self._profile.read_only,
             on_step=lambda words: say(f"{machine.name}: {words}"),
         )
+        return on_route(found, route)
 
     @property
     def _profile(self) -> Profile:
@@ -144,24 +166,13 @@ class _Looker:
 
     def _aws_session(self) -> Aws:
         if self._aws is None:
-            from vmie_tui.services.aws.session import open_session
-
-            self._aws = open_session(self._profile.aws, read_only=True)
-            self._held.callback(self._aws.close)
+            self._aws = aws_session(self._session, self._held)
         return self._aws
 
 
-def _is_file(target: str) -> bool:
-    """Whether a target means a file: it is there, or is written like one."""
-    if target.startswith(("/", "./", "../", "~")):
-        return True
-    try:
-        return Path(target).exists() or Path(target).suffix.lower() in _SUFFIXES
-    except (OSError, ValueError):
-        return False
-
-
-_SUFFIXES = frozenset({".vmdk", ".vhd", ".vhdx", ".raw", ".img", ".ova", ".qcow2", ".vdi"})
+def _seen(described: Described) -> Preflight:
+    assert described.preflight is not None  # a look was asked for
+    return described.preflight
 
 
 # -- words

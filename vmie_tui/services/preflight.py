@@ -1,8 +1,7 @@
-"""Looks before anything is moved: a machine in vCenter, an image file, or an image in S3, with all that rules say."""
+"""Looks before anything is moved: a machine in vCenter, or disks from elsewhere, with all that the rules say."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -30,8 +29,6 @@ from vmie_tui.services.disks.containers import OpenDisk, open_raw
 from vmie_tui.services.disks.guest.inspect import inspect
 
 if TYPE_CHECKING:
-    from vmie_tui.services.aws.session import Aws
-    from vmie_tui.services.describe import Described
     from vmie_tui.services.vsphere.session import VSphere
 
 SNAPSHOT = "vmie-tui preflight"
@@ -211,26 +208,7 @@ def _reason(error: ServiceError) -> str:
     return f"{problem.what} ({problem.detail})" if problem.detail else problem.what
 
 
-# -- images
-
-
-def preflight_file(path: str | os.PathLike[str], *, route: Route = Route.IMAGE) -> Preflight:
-    """An image file. Raises ServiceError: INVALID for what is none, NOT_FOUND, LOCAL, CORRUPT for a damaged one."""
-    from vmie_tui.services.describe import describe_file
-
-    return _seen(describe_file([path], route=route))
-
-
-def preflight_object(aws: Aws, bucket: str, key: str, *, route: Route = Route.IMAGE) -> Preflight:
-    """An image in S3, by range requests. Raises ServiceError as `preflight_file`, and PERMISSION, LOGIN, NETWORK."""
-    from vmie_tui.services.describe import describe_object
-
-    return _seen(describe_object(aws, bucket, [key], route=route))
-
-
-def _seen(described: Described) -> Preflight:
-    assert described.preflight is not None  # a look was asked for
-    return described.preflight
+# -- images, objects and EBS snapshots (see `services.describe`)
 
 
 def look_into(
