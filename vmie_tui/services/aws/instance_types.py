@@ -11,7 +11,24 @@ from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.aws.session import Aws
 
 PAGE = 100  # the most DescribeInstanceTypes gives at once
-FAMILIES = ("t3", "t3a", "t4g", "t2", "m5", "m6i", "m6g", "m4", "c5", "c6i", "c6g", "c4", "r5", "r6i", "r6g", "r4")
+FAMILIES = (  # the usual ones, the first preferred among types of one size
+    "t3",
+    "t3a",
+    "t4g",
+    "t2",
+    "m5",
+    "m6i",
+    "m6g",
+    "m4",
+    "c5",
+    "c6i",
+    "c6g",
+    "c4",
+    "r5",
+    "r6i",
+    "r6g",
+    "r4",
+)
 SPECIAL = ("GpuInfo", "FpgaInfo", "InferenceAcceleratorInfo", "MediaAcceleratorInfo", "NeuronInfo")
 MODES: dict[str, tuple[str, ...]] = {"uefi-preferred": ("uefi", "legacy-bios")}
 MEMORY_WEIGHT = 0.25  # of a GiB, against one vCPU: about how their prices go
@@ -33,12 +50,15 @@ class InstanceType:
         return self.name.partition(".")[0]
 
 
-def instance_types(aws: Aws, region: str | None, **filters: str) -> Iterator[InstanceType]:
+def instance_types(aws: Aws, region: str | None, **filters: str | list[str]) -> Iterator[InstanceType]:
     """The Region's current types without special hardware; ``filters`` by EC2's names with ``_`` for ``-``."""
     wanted = {"current_generation": "true", "bare_metal": "false", "supported_root_device_type": "ebs", **filters}
     arguments: dict[str, Any] = {
         "MaxResults": PAGE,
-        "Filters": [{"Name": key.replace("_", "-"), "Values": [value]} for key, value in wanted.items()],
+        "Filters": [
+            {"Name": key.replace("_", "-"), "Values": [value] if isinstance(value, str) else value}
+            for key, value in wanted.items()
+        ],
     }
     client = aws.client("ec2", region)
     with aws_call("list the instance types", region or aws.region):
@@ -62,24 +82,25 @@ def pick_instance_type(  # noqa: PLR0917 - what a machine is known by
     *,
     ena: bool = True,
 ) -> InstanceType:
-    """The smallest type with at least so many vCPUs and so much memory that can boot the machine; burstable first.
+    """The smallest usual type with at least so many vCPUs and so much memory that can boot the machine; else any type.
 
     ``boot_mode``: as the AMI has it; without one an x86 image starts by BIOS. ``ena``: False for a guest without ENA
     and NVMe drivers, which starts on Xen types only. Raises ServiceError REFUSED when there is none.
     """
-    modes = MODES.get(boot_mode or ("uefi" if architecture == "arm64" else "legacy-bios"), (boot_mode,))
-    filters = {} if ena else {"hypervisor": "xen"}
-    # the boot modes are compared here: not every Region's API knows a filter for them
-    fitting = [
-        found
-        for found in instance_types(aws, region, **filters)
-        if architecture in found.architectures
-        and set(modes) & set(found.boot_modes)
-        and found.cpus >= cpus
-        and found.memory_mib >= memory_mib
-    ]
+    mode = boot_mode or ("uefi" if architecture == "arm64" else "legacy-bios")
+    modes = MODES.get(mode, (mode,))
+    filters: dict[str, str | list[str]] = {} if ena else {"hypervisor": "xen"}
+
+    def fits(found: InstanceType) -> bool:  # the boot modes too: not every Region's API knows a filter for them
+        known = architecture in found.architectures and set(modes) & set(found.boot_modes)
+        return bool(known) and found.cpus >= cpus and found.memory_mib >= memory_mib
+
+    usual = [f"{family}.*" for family in FAMILIES]
+    fitting = [found for found in instance_types(aws, region, instance_type=usual, **filters) if fits(found)]
     if not fitting:
-        how = f", boot mode {modes[0]}"
+        fitting = [found for found in instance_types(aws, region, **filters) if fits(found)]
+    if not fitting:
+        how = f", boot mode {mode}"
         drivers = "" if ena else ", without ENA"
         raise ServiceError(
             ErrorKind.REFUSED,
@@ -90,9 +111,9 @@ def pick_instance_type(  # noqa: PLR0917 - what a machine is known by
     return min(fitting, key=_preference)
 
 
-def _preference(found: InstanceType) -> tuple[float, int, str]:
+def _preference(found: InstanceType) -> tuple[bool, float, int, str]:
     rank = FAMILIES.index(found.family) if found.family in FAMILIES else len(FAMILIES)
-    return found.cpus + found.memory_mib / 1024 * MEMORY_WEIGHT, rank, found.name
+    return not found.nitro, found.cpus + found.memory_mib / 1024 * MEMORY_WEIGHT, rank, found.name
 
 
 def _type_of(data: Mapping[str, Any]) -> InstanceType:

@@ -322,7 +322,7 @@ def console_output(aws: Aws, region: str | None, instance_id: str) -> str:
 
 
 def screenshot(aws: Aws, region: str | None, instance_id: str) -> bytes:
-    """The console's picture as JPEG, after waking the screen; ServiceError REFUSED or CONFLICT says why there is none."""
+    """The console as a JPEG, the screen woken before; ServiceError REFUSED or CONFLICT says why it cannot be."""
     try:
         with aws_call("take a screenshot of the console", instance_id):
             answer = aws.client("ec2", region).get_console_screenshot(InstanceId=instance_id, WakeUp=True)

@@ -132,9 +132,10 @@ class StoredImage(Ami):  # type: ignore[misc]
 
 
 def bill_as(instance: Any, image: Any) -> None:
-    """Let an instance show the platform and usage operation of its image, which moto leaves out."""
+    """Let an instance show its image's platform, usage operation and product codes, which moto leaves out."""
     instance.platform_details = getattr(image, "platform_details", "Linux/UNIX")
     instance.usage_operation = getattr(image, "usage_operation", "RunInstances")
+    instance.product_codes = list(getattr(image, "product_codes", ()))
 
 
 class Ec2Models:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from vmie_tui.model import facts
-from vmie_tui.simulators.aws import conversions, exports, images, plugin, regions, vmimport, volume_data
+from vmie_tui.simulators.aws import conversions, exports, images, instances, plugin, regions, vmimport, volume_data
 from vmie_tui.simulators.aws.auth import Keys
 from vmie_tui.simulators.aws.front import Server
 from vmie_tui.simulators.aws.wire import Request
@@ -17,6 +17,7 @@ from vmie_tui.simulators.control import Faults, SimClock, Stats, TlsFiles
 
 ACCESS_KEY = "AKIAIOSFODNN7EXAMPLE"
 SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105 - AWS's own placeholder
+BUSY_REGIONS = ("eu-central-1", "us-east-1", "us-west-2")  # where a small past is, besides our own
 DEFAULT_SPEED = 60.0  # a ten-minute import in ten seconds
 
 
@@ -67,6 +68,7 @@ class AwsSimulator(Account):
                 *vmimport.OPERATIONS,
                 *exports.OPERATIONS,
                 *images.OPERATIONS,
+                *instances.OPERATIONS,
                 *regions.OPERATIONS,
                 *conversions.OPERATIONS,
                 *volume_data.OPERATIONS,
@@ -101,12 +103,10 @@ class AwsSimulator(Account):
         """Give an account a past of so many tasks over so many Regions, ours the first of them; those Regions."""
         from vmie_tui.simulators.aws.history_seed import past_tasks
 
-        known = facts.load("regions")["defaults"]["enabled"]
-        more = sorted(
-            {item["region"] for item in facts.load("access")["export_bucket"]["canonical_account_ids"]["by_region"]}
-        )
+        by_region = facts.load("access")["export_bucket"]["canonical_account_ids"]["by_region"]
+        more = [item["region"] for item in by_region if not item["region"].startswith(("cn-", "us-gov-"))]
         places = list(
-            dict.fromkeys([self.region, *known, *(name for name in more if not name.startswith(("cn-", "us-gov-")))])
+            dict.fromkeys([self.region, *BUSY_REGIONS, *facts.load("regions")["defaults"]["enabled"], *sorted(more)])
         )
         chosen, owner = places[:regions], self.accounts[account or self.account]
         owner.history.add(past_tasks(tasks, chosen, self.clock.now(), seed=owner.account))
