@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.helpers import wait_until
 from tests.services.aws_sim import BUCKET, MIB, REGION, Kit, linux_disk, refused, running
@@ -17,6 +18,7 @@ from vmie_tui.services.disks.ranges import Budget
 from vmie_tui.services.disks.source import DiskSource
 from vmie_tui.simulators.aws import roles
 from vmie_tui.simulators.aws.ec2_models import Mapping
+from vmie_tui.simulators.aws.estate import EXPORT_BUCKET, WANTED, furnish
 from vmie_tui.simulators.aws.export_checks import NO_GRANT, NOT_OWNED, canonical_id
 from vmie_tui.simulators.aws.server import SECRET_KEY
 from vmie_tui.simulators.control import Fault, TlsFiles
@@ -30,7 +32,7 @@ GIB = 1 << 30
 def kit(tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kit]:
     with running(tls, tmp_path_factory.mktemp("export"), max_tasks=50) as kit:
         bucket_for_exports(kit, OUT)
-        roles_for(kit, OUT)
+        roles_for(kit, OUT, EXPORT_BUCKET)
         yield kit
 
 
@@ -295,7 +297,7 @@ IMAGES: dict[str, tuple[Callable[[Kit], str], str]] = {
         lambda kit: other_image(kit, platform_details="SQL Server Standard", usage="RunInstances:0004"),
         "SQL Server Standard",
     ),
-    "marketplace": (lambda kit: change_image(kit, product_codes={"d5qv2"}), "Marketplace"),
+    "marketplace": (lambda kit: change_image(kit, product_codes=[{"ProductCodeId": "d5qv2"}]), "Marketplace"),
     "encrypted": (lambda kit: other_image(kit, mappings=[Mapping("/dev/sda1", None, 1, True)]), "encrypted"),
     "instance store": (lambda kit: change_image(kit, virtual_devices={"/dev/sdb": "ephemeral0"}), "instance store"),
     "shared": (lambda kit: change_image(kit, owner_id=OTHER), "another account"),
@@ -476,6 +478,59 @@ def test_a_disk_that_boots_both_ways_fails(kit: Kit, disk: bytes) -> None:
     ident = other_image(kit, mappings=[Mapping("/dev/sda1", snapshot, 1)])
     task = ended(kit, export_image(kit, ident)["ExportImageTaskId"])
     assert task["Status"] == "deleted" and "hybrid boot" in task["StatusMessage"]
+
+
+# what the demo has
+
+
+def test_the_demo_has_one_of_each_reason(kit: Kit) -> None:
+    furnish(kit.sim, OTHER)
+    furnish(kit.sim, OTHER)  # a demo that is started again
+    ec2, said = kit.client("ec2"), {}
+    for image in ec2.describe_images(Filters=[{"Name": "tag:Name", "Values": [each.name for each in WANTED]}])[
+        "Images"
+    ]:
+        name = next(tag["Value"] for tag in image["Tags"] if tag["Key"] == "Name")
+        said[name] = outcome(kit, lambda ident=image["ImageId"]: export_image(kit, ident, bucket=EXPORT_BUCKET))
+    assert said == {
+        "dub-web-01": "completed",
+        "dub-files-02 with data": "completed",
+        "dub-build-03": "completed",
+        "fra-erp-05": "NotExportable",
+        "fra-report-06": "completed",
+        "fra-db-07": "NotExportable",
+        "firewall appliance": "NotExportable",
+        "payroll, encrypted": "NotExportable",
+        "archive of 2019": "NotExportable",
+        "scratch space": "NotExportable",
+        "golden image of the other account": "NotExportable",
+        "starts either way": "deleted",
+    }
+    said = {}
+    for reservation in ec2.describe_instances(Filters=[{"Name": "instance-state-name", "Values": ["running"]}])[
+        "Reservations"
+    ]:
+        [instance] = reservation["Instances"]
+        name, ident = instance["Tags"][0]["Value"], instance["InstanceId"]
+        said[name] = outcome(kit, lambda ident=ident: export_instance(kit, ident, S3Bucket=EXPORT_BUCKET))
+    assert said == {
+        "dub-web-01": "completed",
+        "dub-files-02": "UnsupportedOperation",
+        "fra-app-04": "NotExportable",
+        "fra-erp-05": "NotExportable",
+    }
+    before = len(kit.sim.snapshots.all())
+    furnish(kit.sim, OTHER)  # a demo that is started again: the bytes of the one before do not pile up
+    assert len(kit.sim.snapshots.all()) == before
+
+
+def outcome(kit: Kit, export: Callable[[], dict[str, Any]]) -> str:
+    """The code of the refusal, or the state the task ends in."""
+    try:
+        started = export()
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    return str(ended(kit, started.get("ExportTaskId") or started["ExportImageTaskId"])["State"])
 
 
 # several accounts

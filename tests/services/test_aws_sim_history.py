@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,9 @@ from botocore.exceptions import ReadTimeoutError
 from tests.helpers import wait_until
 from tests.services.aws_sim import REGION, Kit, refused, running
 from vmie_tui.model.task import TaskKind
+from vmie_tui.services.aws.session import open_session
+from vmie_tui.settings import AwsSettings
+from vmie_tui.simulators import launch, serve
 from vmie_tui.simulators.aws.history import KEPT_SECONDS, Past
 from vmie_tui.simulators.aws.history_seed import documented_failures
 from vmie_tui.simulators.aws.server import SECRET_KEY
@@ -239,3 +244,27 @@ def test_a_region_that_never_answers_does_not_keep_the_simulator(
 def _ask(client: Any) -> None:
     with pytest.raises(Exception, match=r"."):
         client.describe_export_tasks()
+
+
+def test_the_demo_has_a_second_account(tmp_path: Path) -> None:
+    launch.start(tmp_path, launch.Wanted(idle_hours=0.05, fleet="tiny", history=60))
+    try:
+        profiles = tomllib.loads((tmp_path / launch.PROFILE_FILE).read_text())["profiles"]
+        assert list(profiles) == [serve.DEMO, serve.DESK] and set(profiles[serve.DESK]) == {"aws"}
+        owners, seen = set(), set()
+        for name, tables in profiles.items():
+            aws = tables["aws"]
+            files = {key: Path(aws.pop(key)) for key in ("ca_bundle", "credentials_file")}
+            session = open_session(AwsSettings(**aws, **files))
+            owners.add(session.identity().account)
+            found = session.client("ec2", aws["region"]).describe_import_image_tasks()["ImportImageTasks"]
+            assert found, name
+            seen |= {task["ImportTaskId"] for task in found}
+            bucket = session.client("s3", aws["region"]).get_bucket_location(Bucket=aws["bucket"])
+            assert bucket["LocationConstraint"] == aws["region"]
+            session.close()
+        assert owners == {"111122223333", serve.DESK_ACCOUNT} and len(seen) > 2
+        stats = launch.Admin(tmp_path)("aws", "GET", "stats")
+        assert stats["regions"]["eu-central-1"]["ec2:DescribeImportImageTasks"] == 1
+    finally:
+        launch.stop(tmp_path)

@@ -139,7 +139,7 @@ def _make(owner: Owner, wanted: Wanted, content: str, other: str) -> None:
     backend.create_tags([ident], {"Name": wanted.name})
     image = backend.amis[ident]
     if wanted.product_code:
-        image.product_codes = {wanted.product_code}
+        image.product_codes = [{"ProductCodeId": wanted.product_code, "ProductCodeType": "marketplace"}]
     if wanted.owner:
         image.owner_id = other
     if wanted.instance:

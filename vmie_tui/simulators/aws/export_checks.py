@@ -41,12 +41,13 @@ class SourceDisk:
 
 @dataclass(frozen=True, slots=True)
 class ExportSource:
-    """What passed the checks. ``name`` is what an OVA calls the machine."""
+    """What passed the checks. ``name`` is what an OVA calls the machine; ``hybrid``: it starts by BIOS and by UEFI."""
 
     id: str
     name: str
     disks: tuple[SourceDisk, ...]
     hardware: Hardware = field(default_factory=Hardware)
+    hybrid: bool = False
 
 
 class World(Protocol):
@@ -109,7 +110,7 @@ def instance_source(world: World, backend: Any, ident: str) -> ExportSource:
     disks = tuple(SourceDisk(_held(world, volume), int(volume.size)) for volume in attached)
     _check_sizes("instance", disks)
     names = {tag["key"]: tag["value"] for tag in instance.get_tags()}
-    return ExportSource(ident, str(names.get("Name") or ident), disks, _hardware(instance, image))
+    return ExportSource(ident, str(names.get("Name") or ident), disks, _hardware(instance, image), _hybrid(image))
 
 
 def image_source(world: World, backend: Any, ident: str) -> ExportSource:
@@ -126,7 +127,7 @@ def image_source(world: World, backend: Any, ident: str) -> ExportSource:
     mappings = [item["Ebs"] for item in image.block_device_mappings if "Ebs" in item]
     disks = tuple(SourceDisk(str(ebs.get("SnapshotId") or ""), int(ebs["VolumeSize"])) for ebs in mappings)
     _check_sizes("image", disks)
-    return ExportSource(ident, str(image.name), disks)
+    return ExportSource(ident, str(image.name), disks, hybrid=_hybrid(image))
 
 
 def _reasons(world: World, image: Any, what: str) -> Iterator[str]:
@@ -163,6 +164,10 @@ def _check_sizes(what: str, disks: Sequence[SourceDisk]) -> None:
             raise not_exportable(what, f"A volume has {disk.size_gib} GiB; the maximum is {most} GiB.")
     if not disks:
         raise not_exportable(what, "It has no EBS volume.")
+
+
+def _hybrid(image: Any) -> bool:
+    return str(getattr(image, "boot_mode", "") or "") == "uefi-preferred"
 
 
 def _hardware(instance: Any, image: Any) -> Hardware:

@@ -210,7 +210,7 @@ class ExportEngine:
         """Look into the disk that starts the machine."""
         disk = self._disk(task, 0)
         try:
-            if hybrid_boot(disk):
+            if task.source.hybrid or hybrid_boot(disk):
                 raise CheckFailed(HYBRID)
         finally:
             disk.close()
