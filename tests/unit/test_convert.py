@@ -21,7 +21,8 @@ from vmie_tui.services.disks.containers import open_disk
 from vmie_tui.services.disks.convert import Converted, Format, Request, convert
 from vmie_tui.services.disks.convert_source import no_limit, open_source
 from vmie_tui.services.disks.ova import list_members
-from vmie_tui.services.disks.ova_write import ROOM, Hardware, make_ovf, tar_header
+from vmie_tui.services.disks.ova_write import tar_header
+from vmie_tui.services.disks.ovf_write import Hardware, OvfDisk, make_ovf, ovf_room
 from vmie_tui.services.disks.source import sha256_of
 from vmie_tui.services.disks.vhd_write import DYNAMIC, FIXED, geometry, make_footer
 
@@ -162,9 +163,12 @@ def test_sizes_beyond_8_gib_are_base_256(size: int) -> None:
 
 
 def test_the_descriptor_always_fits_its_place() -> None:
-    most = Hardware(999, 1 << 30)
-    longest = make_ovf("&\U0001f4be" * 100, "d" * 80, file_size=1 << 62, capacity=1 << 62, hardware=most)
-    assert len(longest) < ROOM
+    most = Hardware(999, 1 << 30, networks=("a & b", "c"))
+    name, disks = "&\U0001f4be" * 100, [OvfDisk("d" * 80, 1 << 62, size) for size in (0, 1, (1 << 53) - 1)]
+    room = ovf_room(name, disks, most)
+    assert len(make_ovf(name, disks, hardware=most)) <= room
+    assert room == ovf_room(name, [OvfDisk(disk.file, disk.capacity) for disk in disks], most)
+    assert room % 512 == 0
 
 
 @pytest.mark.parametrize(
