@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from tests.tui.fake_images import FakeImages
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.guest import (
@@ -22,7 +23,7 @@ from vmie_tui.model.guest import (
 )
 from vmie_tui.model.job import DiskProgress, JobView, LogLine, Stage, StageState, StageView, WorkerStatus
 from vmie_tui.model.machine import Backing, Disk, Firmware, Inventory, Machine, Nic, Power, VCenterInfo
-from vmie_tui.model.plan import ImportPlan, Source
+from vmie_tui.model.plan import ImportPlan, Source, VmSource
 from vmie_tui.model.preflight import DiskLook, Preflight, join_findings, prepared
 from vmie_tui.model.preparation import modifications
 from vmie_tui.model.rules import check_licence
@@ -291,6 +292,12 @@ def described(source: Source, *, disks: int = 1, **fields: object) -> Described:
     return Described(source, seen, preflight_of(seen, ()))
 
 
+def plan_of(name: str) -> ImportPlan:
+    """What a job of this machine was asked to do."""
+    source = VmSource("vcenter.corp", f"vm-{name}", name)
+    return ImportPlan("prod", source, "eu-west-1", "migration-eu-west-1", prefix="vmie/")
+
+
 class FakeBackend:
     """Records what it is asked; `inventory` serves ``machines`` in pages or raises ``inventory_error``."""
 
@@ -323,6 +330,9 @@ class FakeBackend:
         self.preflight_error: ServiceError | None = None
         self.looked: list[tuple[str, bool]] = []
         self.described: dict[str, Described] = {}
+        self.plans: dict[str, object] = {view.id: plan_of(view.name) for view in self.job_views}
+        self.fallback_error: ServiceError | None = None
+        self.images = FakeImages()
         self.status = WorkerStatus(True, 4711, NOW, running=2)
 
     def has_password(self) -> bool:
@@ -398,6 +408,18 @@ class FakeBackend:
 
     def resume(self, job_id: str) -> None:
         self.changes.append(("resume", job_id))
+
+    def plan(self, job_id: str) -> object:
+        return self.plans[job_id]
+
+    def machine_of(self, plan: ImportPlan) -> Machine | None:
+        return next((one for one in self.machines if one.name == plan.source.name), None)
+
+    def fallback(self, job_id: str) -> str:
+        if self.fallback_error is not None:
+            raise self.fallback_error
+        self.changes.append(("fallback", job_id))
+        return "job-new"
 
     def worker(self) -> WorkerStatus:
         return self.status

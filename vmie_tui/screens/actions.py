@@ -74,13 +74,29 @@ JOBS = (
     Action("jobs.pause", "p", "pause", "Pause", "Stop the transfer, keep what was uploaded", "pause"),
     Action("jobs.resume", "r", "resume", "Resume or retry", "Go on where the job stopped", "resume"),
     Action("jobs.cancel", "x", "cancel", "Cancel…", "Stop the job and clean up; asks first", "cancel"),
-    Action("jobs.explain", "e", "explain", "Explain", "What the problem means, and what to do about it", "explain"),
+    Action("jobs.after", "a", "after", "After import…", "The AMI: test launch, copies, names, deregister"),
+    Action("jobs.fallback", "b", "fallback", "Use what is in AWS…", "Conversion failed: an AMI of the bytes as is"),
+    Action("jobs.explain", "e", "explain", "Explain", "What the problem means, and what to do about it"),
     Action("jobs.copy", "y", "copy", "Copy result", "The AMI id, or the problem in words", "copy"),
 )
 
 JOB = (
     Action("job.back", "escape", "back", "Back", "Back to the list of jobs", "back"),
     *JOBS[1:],
+)
+
+AFTER = (
+    Action("after.back", "escape", "back", "Back", "Back to the job", "back"),
+    Action("after.launch", "l", "launch", "Launch test instance…", "An instance of the AMI; asks first", "launch"),
+    Action("after.console", "c", "console", "Console output", "What the guest wrote to its serial console", "console"),
+    Action("after.screenshot", "s", "screenshot", "Screenshot", "A picture of the console, saved to a file", "picture"),
+    Action("after.terminate", "t", "terminate", "Terminate…", "Delete the test instance; asks first", "terminate"),
+    Action("after.copy", "o", "copy_image", "Copy to Region…", "The AMI in another Region too", "copy to"),
+    Action("after.rename", "n", "rename", "Rename…", "The Name tag of the AMI and its snapshots"),
+    Action("after.deregister", "d", "deregister", "Deregister…", "Delete the AMI and its snapshots; asks first"),
+    Action("after.delete", "x", "delete_objects", "Delete objects…", "Delete what the job left in S3; asks first"),
+    Action("after.again", "r", "again", "Refresh", "Read the AMI and its instance again"),
+    Action("after.text", "y", "copy", "Copy ids", "The AMI's and the instance's ids, and the console"),
 )
 
 WIZARD = (

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.plan import VmSource
 
 if TYPE_CHECKING:
     from vmie_tui.jobs.client import JobClient
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from vmie_tui.model.machine import Inventory, Machine
     from vmie_tui.model.plan import ImportPlan
     from vmie_tui.model.preflight import Preflight
+    from vmie_tui.screens.images import Images
+    from vmie_tui.services.aws.session import Aws
     from vmie_tui.services.describe import Described
     from vmie_tui.settings import Profile, Settings, VCenterSettings
 
@@ -73,6 +76,11 @@ class Backend(Protocol):
     def cancel(self, job_id: str) -> None: ...
     def pause(self, job_id: str) -> None: ...
     def resume(self, job_id: str) -> None: ...
+    def plan(self, job_id: str) -> object: ...
+    def machine_of(self, plan: ImportPlan) -> Machine | None: ...
+    def fallback(self, job_id: str) -> str: ...
+    @property
+    def images(self) -> Images: ...
     def worker(self) -> WorkerStatus: ...
     def save_text(self, name: str, text: str) -> str: ...
 
@@ -85,6 +93,7 @@ class LiveBackend:
         self._profile = profile
         self._password: str | None = None
         self._client: JobClient | None = None
+        self._aws: Aws | None = None
         self._lock = threading.Lock()
 
     @property
@@ -196,6 +205,21 @@ class LiveBackend:
             aws.close()
         return AwsStatus(identity.account, identity.arn.rsplit("/", 1)[-1].rsplit(":", 1)[-1])
 
+    def _session(self) -> Aws:
+        """The one session of the screens after an import: instances are watched by it."""
+        with self._lock:
+            if self._aws is None:
+                from vmie_tui.services.aws.session import open_session
+
+                self._aws = open_session(self._profile.aws, read_only=self._profile.read_only)
+            return self._aws
+
+    @property
+    def images(self) -> Images:
+        from vmie_tui.screens.images import LiveImages
+
+        return LiveImages(self._session, self._save)
+
     # -- jobs
 
     def _jobs(self) -> JobClient:
@@ -224,6 +248,20 @@ class LiveBackend:
     def resume(self, job_id: str) -> None:
         self._jobs().resume(job_id)
 
+    def plan(self, job_id: str) -> object:
+        """What a job was asked to do: an ImportPlan, or another kind's plan."""
+        return self._jobs().plan(job_id)
+
+    def machine_of(self, plan: ImportPlan) -> Machine | None:
+        """The machine a plan imports, as the inventory kept on disk knows it; None when it does not."""
+        cached = self.cached_inventory() if isinstance(plan.source, VmSource) else None
+        machines = cached.machines if cached is not None else ()
+        return next((machine for machine in machines if machine.moid == plan.vm.moid), None)
+
+    def fallback(self, job_id: str) -> str:
+        """A new job that makes an AMI of the bytes a failed one left in AWS; its id."""
+        return self._jobs().fallback(job_id)
+
     def worker(self) -> WorkerStatus:
         return self._jobs().worker()
 
@@ -231,9 +269,12 @@ class LiveBackend:
 
     def save_text(self, name: str, text: str) -> str:
         """Write ``text`` to a file of that name in the state folder, readable by the user alone; its path."""
+        return self._save(name, text.encode())
+
+    def _save(self, name: str, content: bytes) -> str:
         folder = self._settings.state_dir / "copied"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = folder / name
         path.touch(mode=0o600)
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(content)
         return str(path)

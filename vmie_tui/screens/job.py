@@ -55,6 +55,7 @@ class JobScreen(JobActions):
         self._read_log()
 
     def _draw(self) -> None:
+        self.show_hints()
         job, pane = self.job_in_view(), self.query_one("#job", LinePane)
         cells = pane.text_width() or self.app.size.width - 1
         pane.set_lines(job_lines(job, self._log, cells, log_lines=0))

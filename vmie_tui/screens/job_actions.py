@@ -1,4 +1,4 @@
-"""Pause, resume, cancel and copy: the same keys on the list of jobs and on one job's page."""
+"""What can be done with a job: the same keys on the list of jobs and on one job's page."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 from textual import work
 
-from vmie_tui.model.job import JobView
+from vmie_tui.model.job import JobView, Stage
+from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.task import JobState, may_become
 from vmie_tui.screens.base import FrameScreen, problem_of
 from vmie_tui.screens.clipboard import copy_text
+from vmie_tui.widgets.text import clean
 
 
 class JobActions(FrameScreen):
@@ -17,6 +19,16 @@ class JobActions(FrameScreen):
 
     def job_in_view(self) -> JobView | None:
         raise NotImplementedError
+
+    def show_hints(self, extra: tuple[tuple[str, str], ...] = ()) -> None:
+        """First what suits the job in view: what to do about a failure, or what comes after success."""
+        job = self.job_in_view()
+        suited: tuple[tuple[str, str], ...] = ()
+        if job is not None and job.state is JobState.DONE:
+            suited = (("a", "after import"),) if job.image_id else ()
+        elif job is not None and job.state is JobState.FAILED:
+            suited = (("e", "explain"), *(() if no_fallback(job) else (("b", "use what is there"),)))
+        super().show_hints((*extra, *suited))
 
     def action_pause(self) -> None:
         job = self._job_that("pause", JobState.PAUSED)
@@ -55,6 +67,78 @@ class JobActions(FrameScreen):
 
         self.app.push_screen(ExplainScreen(job.name, job.problem))
 
+    # -- after the job
+
+    def action_fallback(self) -> None:
+        """Make an AMI of the bytes that are in AWS, when the conversion refused them."""
+        job = self.job_in_view()
+        if job is None or not self._may_start():
+            return
+        why_not = no_fallback(job)
+        if why_not:
+            self.tell(why_not)
+            return
+        from vmie_tui.screens.confirm import ConfirmScreen
+
+        said = clean(job.problem.detail or job.problem.what) if job.problem else "the conversion failed"
+        text = (
+            f"AWS said: {said}. Its disks are in AWS already. They become EBS snapshots and an AMI as they are, by a "
+            "job of its own: nothing is uploaded again. AWS adds no drivers then and checks nothing, so "
+            "whether it boots is up to the guest."
+        )
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._fall_back(job)
+
+        question = ConfirmScreen(f"Import {job.name} unmodified?", text, yes="Use what is in AWS", no="Leave it")
+        self.app.push_screen(question, answered)
+
+    @work(thread=True, exclusive=False, group="job-change", exit_on_error=False)
+    def _fall_back(self, job: JobView) -> None:
+        try:
+            started = self.backend.fallback(job.id)
+        except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
+            self.app.call_from_thread(self.tell, str(problem_of(error)), error=True)
+        else:
+            self.app.call_from_thread(self._fell_back, job.name, started)
+
+    def _fell_back(self, name: str, started: str) -> None:
+        self.tell(f"{name} is imported unmodified by job {started}.")
+        self.vmie.wanted_job = started
+        self.vmie.poll_now()
+
+    def _may_start(self) -> bool:
+        if self.backend.profile.read_only:
+            self.tell("This profile is read-only: nothing can be started from it.", error=True)
+            return False
+        return True
+
+    def action_after(self) -> None:
+        """The AMI the job made: test launch, copies, names, and the way to be rid of it."""
+        job = self.job_in_view()
+        if job is None:
+            return
+        if not job.image_id:
+            self.tell(no_image(job))
+            return
+        self._open_after(job)
+
+    @work(thread=True, exclusive=True, group="after", exit_on_error=False)
+    def _open_after(self, job: JobView) -> None:
+        from vmie_tui.screens.after import AfterScreen, made_by
+
+        try:
+            plan = self.backend.plan(job.id)
+            machine = self.backend.machine_of(plan) if isinstance(plan, ImportPlan) else None
+        except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
+            self.app.call_from_thread(self.tell, str(problem_of(error)), error=True)
+            return
+        if isinstance(plan, ImportPlan):
+            self.app.call_from_thread(self.app.push_screen, AfterScreen(made_by(job, plan, machine)))
+        else:
+            self.app.call_from_thread(self.tell, f"{job.name} is no import: there is no AMI of its own.")
+
     def action_copy(self) -> None:
         job = self.job_in_view()
         if job is None:
@@ -89,6 +173,25 @@ class JobActions(FrameScreen):
     def copy(self, name: str, text: str) -> None:
         """Copy ``text``; the toast says where it went."""
         copy_in_thread(self, name, text)
+
+
+def no_fallback(job: JobView) -> str:
+    """Why the bytes in AWS cannot be used instead of the conversion; "" when they can."""
+    if job.kind != "import":
+        return f"{job.name} is no import: there is nothing to fall back to."
+    if job.state is not JobState.FAILED:
+        return f"{job.name} is {job.state.value}: this is for imports that failed at the conversion."
+    if job.stage is not Stage.IMPORT:
+        where = job.stage.value if job.stage else "its start"
+        return f"{job.name} failed at {where}, not at the conversion: its bytes are not all in AWS."
+    return ""
+
+
+def no_image(job: JobView) -> str:
+    """Why there is no AMI to go on with."""
+    if job.state is JobState.DONE:
+        return f"{job.name} made no AMI: {clean(job.message) or 'its route ends without one'}."
+    return f"{job.name} has no AMI yet: it is {job.state.value}."
 
 
 def copy_in_thread(screen: FrameScreen, name: str, text: str) -> None:

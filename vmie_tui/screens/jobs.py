@@ -93,6 +93,7 @@ class JobsScreen(JobActions):
             self._log, self._log_of = [], job.id
             self.detail.scroll_to(y=0, animate=False, force=True)
         self._show_detail()
+        self.show_hints()
         if job:
             self._read_log(job.id)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from vmie_tui.model.job import DiskProgress, JobView, LogLine, StageState
+from vmie_tui.model.job import DiskProgress, JobView, LogLine, Stage, StageState
 from vmie_tui.model.task import JobState
 from vmie_tui.widgets.explained import brief_lines
 from vmie_tui.widgets.machine_detail import heading, indented
@@ -112,6 +112,9 @@ def job_lines(job: JobView | None, log: list[LogLine], cells: int, *, log_lines:
             safe = job.problem.retry_safe
             words = "A retry is safe: r goes on where it stopped." if safe else "Correct that first, then r retries."
             lines.append((("  ", ""), (words, "dim")))
+        if job.state is JobState.FAILED and job.kind == "import" and job.stage is Stage.IMPORT:
+            words = "Or b: an AMI of the bytes that are in AWS, unmodified, without a new upload."
+            lines += paragraph(words, cells, "dim", (("  ", ""),))
     if job.image_id:
         lines += _result(job, cells)
     lines += stage_lines(job, cells)
