@@ -223,7 +223,9 @@ class TargetStep(Step):
             names = ", ".join(self.draft.ami_name_for(candidate) for candidate in self.draft.candidates)
             first: Line = ((f" {fit('Names', 19)}", "dim"),)
             lines = [(), *paragraph(names, self.cells(), "dim", first)]
-        self.query_one("#target-words", LinePane).set_lines(lines)
+        pane = self.query_one("#target-words", LinePane)
+        pane.display = bool(lines)
+        pane.set_lines(lines)
 
     @on(Fold.Toggled)
     def _folded(self) -> None:
