@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from vmie_tui.jobs.control import JobControl
+from vmie_tui.jobs.leases import LeaseHolder
 from vmie_tui.jobs.store import Store
-from vmie_tui.jobs.transfer import LeaseHolder
 from vmie_tui.model.errors import Cancelled
 from vmie_tui.model.plan import ImportPlan, VmSource
 

@@ -39,7 +39,7 @@ def test_a_job_is_cancelled_though_cleaning_up_has_a_bug(tmp_path: Path, monkeyp
     cancel(context)
     assert store.record(job_id).state is JobState.CANCELLED
     said = "\n".join(line.text for line in store.lines(job_id, 10))
-    assert "the upload web-01/disk-1.vmdk could not be removed" in said
+    assert "(web-01/disk-1.vmdk) could not be removed" in said
     assert "KeyError" in said
 
 

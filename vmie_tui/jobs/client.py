@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from vmie_tui.jobs.kinds import JobPlan
+from vmie_tui.jobs.fallback import fallback_plan
 from vmie_tui.jobs.kinds import JobPlan
 from vmie_tui.jobs.process import executor_id, start_worker, worker_pid
-from vmie_tui.jobs.routes import refuse_unready
 from vmie_tui.jobs.store import CANCEL, PAUSE, Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import JobView, LogLine, WorkerStatus
-from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.task import JobState
 from vmie_tui.services.policy import Policy
 from vmie_tui.settings import Settings
@@ -34,8 +32,6 @@ class JobClient:
         """Record the plan as a job and see that a worker runs; returns the job's id."""
         profile = self._settings.profile(plan.profile)
         Policy(profile.read_only).check_work("started", plan.profile)
-        if isinstance(plan, ImportPlan):
-            refuse_unready(plan)
         job_id = self._store.create(plan)
         self.ensure_worker()
         return job_id
@@ -80,6 +76,33 @@ class JobClient:
         if not self._store.requeue(job_id):
             raise self._wrong_state(job_id, "resumed")
         self.ensure_worker()
+
+    def fallback(self, job_id: str) -> str:
+        """Start an unmodified import of what a failed job brought to AWS, without a new upload; the new job's id.
+
+        Raises ServiceError CONFLICT for a job that did not fail, or that has fallen back already; REFUSED with the
+        reason where its bytes cannot be used.
+        """
+        job_id = self._may_steer(job_id, "fallen back from")
+        record = self._store.record(job_id)
+        plan = fallback_plan(record, self._store.disks(job_id))
+        before = str(record.ledger.get("fallback", ""))
+        if before and self._store.record(before).state not in {JobState.CANCELLED, JobState.FAILED}:
+            raise ServiceError(ErrorKind.CONFLICT, "the job has fallen back already", subject=job_id, detail=before)
+        new = self._store.create(plan, from_job=job_id)
+        self._store.remember(job_id, fallback=new)
+        self._store.log(job_id, f"job {new} goes on with what was uploaded, unmodified")
+        self.ensure_worker()
+        return new
+
+    def no_fallback(self, job_id: str) -> str:
+        """Why `fallback` would be refused; "" when it would not."""
+        record = self._store.record(self._store.resolve(job_id))
+        try:
+            fallback_plan(record, self._store.disks(record.id))
+        except ServiceError as error:
+            return str(error.problem)
+        return ""
 
     def worker(self) -> WorkerStatus:
         """The worker of this state folder, and how much it has to do."""

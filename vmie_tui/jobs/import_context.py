@@ -7,7 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vmie_tui.jobs.context import JobContext, Undo
-from vmie_tui.model.plan import ImportPlan
+from vmie_tui.model.errors import ServiceError
+from vmie_tui.model.plan import ImportPlan, Route
+from vmie_tui.model.task import JobState
 
 if TYPE_CHECKING:
     from vmie_tui.services.aws.objects import ObjectStore
@@ -32,25 +34,55 @@ class ImportContext(JobContext):
         return VmImport(self.aws, self.plan.region)
 
     def undo(self) -> Iterator[Undo]:
-        yield "the import task", self._cancel_task
-        for disk in self.store.disks(self.job_id):
-            yield f"the upload {disk.s3_key}", partial(self._remove_object, disk.s3_key)
+        from vmie_tui.jobs import finishing, registering, tasks_image, tasks_instance, tasks_snapshots
+        from vmie_tui.jobs.targets import target_of
+
+        record, route = self.record, self.plan.route
+        yield "the test instance", partial(finishing.terminate_test, self)
+        yield "the volumes", partial(registering.remove_volumes, self)
+        if route is Route.INSTANCE:
+            yield "the conversion task", partial(tasks_instance.cancel_conversion, self)
+        elif route in {Route.IMAGE, Route.IMAGE_DIRECT}:
+            yield "the import task", partial(tasks_image.cancel_image, self)
+        elif not record.image_id:
+            yield "the imported snapshots", partial(tasks_snapshots.cancel_snapshots, self)
+        if record.image_id:
+            self.say(f"{record.image_id} was made already, and stays", message=False)
+        user = self._user_of_bytes()
+        if user:
+            self.say(f"what was uploaded stays: job {user} uses it", message=False)
+        in_use = bool(record.image_id) and route is Route.UNMODIFIED and self.plan.direct
+        if self.plan.moves_bytes and not user and not in_use:
+            target = target_of(self)
+            for disk in self.store.disks(self.job_id):
+                yield f"what was uploaded of {disk.label} ({disk.s3_key})", partial(target.remove, disk)
+            yield "unfinished snapshots", partial(self._remove_unseen, in_use=bool(record.image_id))
         yield from self.let_go()
 
     def let_go(self) -> Iterator[Undo]:
-        from vmie_tui.jobs.import_vm import remove_snapshot
-        from vmie_tui.jobs.transfer import give_back
+        from vmie_tui.jobs.freezing import remove_snapshot
+        from vmie_tui.jobs.leases import give_back
 
-        yield "the export lease", lambda: give_back(self)
-        yield "the snapshot", lambda: remove_snapshot(self)
+        yield "the export lease", partial(give_back, self)
+        yield "the snapshot", partial(remove_snapshot, self)
 
-    def _cancel_task(self) -> None:
-        from vmie_tui.jobs.import_vm import task_to_cancel
+    def _remove_unseen(self, *, in_use: bool) -> None:
+        """Snapshots a killed worker began and nobody noted; those of an AMI stay."""
+        from vmie_tui.jobs.tagging import TAG_JOB
+        from vmie_tui.services.aws.made import delete_snapshot, tagged_snapshots
 
-        task_id = task_to_cancel(self)
-        if task_id:
-            self.vm_import.cancel(task_id)
+        if self.record.ledger.get("snapshots_asked") and not in_use:
+            for snapshot_id in tagged_snapshots(self.aws, self.plan.region, TAG_JOB, self.job_id):
+                delete_snapshot(self.aws, self.plan.region, snapshot_id)
 
-    def _remove_object(self, key: str) -> None:
-        self.objects.abort(self.plan.bucket, key)
-        self.objects.delete(self.plan.bucket, key)
+    def _user_of_bytes(self) -> str:
+        """The job that fell back to this one's bytes, while it needs them; "" when there is none."""
+        user = str(self.record.ledger.get("fallback", ""))
+        if not user:
+            return ""
+        try:
+            state = self.store.record(user).state
+        except ServiceError:
+            return ""
+        keeps = {JobState.CANCELLED} if self.plan.direct else {JobState.CANCELLED, JobState.DONE}
+        return "" if state in keeps else user

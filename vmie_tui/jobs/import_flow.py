@@ -1,31 +1,56 @@
 """The phases of an import, each in the queue whose limit it obeys.
 
-check     a few at once                      -> which ESXi host the machine is on
-transfer  per ESXi host (its NFC budget)     -> snapshot, one step per disk, snapshot removed
-convert   per Region (its conversion limit)  -> ImportImage, watch, tags
+    check     a few at once                      -> what can be refused is; which ESXi host the machine is on
+    transfer  per ESXi host (its NFC budget)     -> snapshot, one step per disk, snapshot removed
+    convert   per Region (its conversion limit)  -> AWS converts or reads the disks, what is made of them, tags
+    complete  a few at once                      -> the same where no task of AWS is needed
+
+An attempt begins where the last one got to: with the transfer done, a disk is not touched again.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 
 from dbos import DBOS
 
-from vmie_tui.jobs import engine, import_vm
-from vmie_tui.jobs.engine import CHECK, CONVERT, TRANSFER, enqueue, phase, proceed, side_by_side, step
+from vmie_tui.jobs import checking, engine, finishing, freezing, registering, tasks_image, tasks_instance
+from vmie_tui.jobs.engine import CHECK, COMPLETE, CONVERT, TRANSFER, enqueue, phase, proceed, side_by_side, step
 from vmie_tui.jobs.import_context import ImportContext
 from vmie_tui.jobs.kinds import KIND_IMPORT
 from vmie_tui.jobs.retry import again
 from vmie_tui.jobs.settle import END, Outcome, outcome_of, settle
 from vmie_tui.jobs.store import JobRecord
+from vmie_tui.jobs.tasks_snapshots import import_snapshots
+from vmie_tui.jobs.transfer import Transfer
+from vmie_tui.model.plan import ImportPlan, Route, VmSource
+
+Work = Callable[[ImportContext], Outcome]
 
 
 def dispatch(record: JobRecord) -> None:
-    """A job whose import task AWS has taken up waits for that task: its disks must not be touched again."""
-    if record.task_id:
-        enqueue(CONVERT, convert_phase, record.id, record.attempt, record.plan.region)
+    """A job whose disks are in AWS goes on from there: they must not be touched again."""
+    plan = record.plan
+    if isinstance(plan, ImportPlan) and (record.task_id or record.ledger.get("transferred")):
+        _last_phase(plan, record.id, record.attempt)
     else:
         enqueue(CHECK, check_phase, record.id, record.attempt)
+
+
+def _last_phase(plan: ImportPlan, job_id: str, attempt: int) -> None:
+    if plan.aws_reads:
+        enqueue(CONVERT, convert_phase, job_id, attempt, plan.region)
+    else:
+        enqueue(COMPLETE, convert_phase, job_id, attempt)
+
+
+def _go_on(context: ImportContext, attempt: int) -> None:
+    """From the disks being in AWS to what becomes of them."""
+    reads = context.plan.aws_reads
+    message = f"waiting for a free conversion slot in {context.plan.region}" if reads else "waiting to go on"
+    if proceed(context, message):
+        _last_phase(context.plan, context.job_id, attempt)
 
 
 @DBOS.workflow(name="check", max_recovery_attempts=None)
@@ -33,9 +58,11 @@ def check_phase(job_id: str, attempt: int) -> None:
     with phase(job_id, attempt, "checking") as context:
         if context is None:
             return
-        checked = step("check", context, lambda: import_vm.check(context))
+        checked = step("check", context, lambda: checking.check(context))
         if END in checked:
             settle(context, checked)
+        elif not context.plan.moves_bytes:
+            _go_on(context, attempt)
         elif proceed(context, f"waiting for a free slot on {checked['host']}"):
             enqueue(TRANSFER, transfer_phase, job_id, attempt, checked["host"])
 
@@ -45,63 +72,90 @@ def transfer_phase(job_id: str, attempt: int) -> None:
     with phase(job_id, attempt, "preparing the transfer") as context:
         if context is None:
             return
-        outcome = step("snapshot", context, lambda: import_vm.snapshot(context))
+        outcome: Outcome = {"snapshot": None}
+        if isinstance(context.plan.source, VmSource):
+            outcome = step("snapshot", context, lambda: freezing.snapshot(context))
         if END not in outcome:
             outcome = _transfer(context, outcome["snapshot"])
         if END in outcome:
             settle(context, outcome)
-        elif proceed(context, f"waiting for a free conversion slot in {context.plan.region}"):
-            enqueue(CONVERT, convert_phase, job_id, attempt, context.plan.region)
+        else:
+            _go_on(context, attempt)
 
 
 def _transfer(context: ImportContext, snapshot_moid: str | None) -> Outcome:
-    """One step per disk, side by side under one lease; the first disk that fails stops the others."""
-    upload = import_vm.Upload(context, snapshot_moid)
-    prepared = outcome_of(context, lambda: {"keys": upload.prepare()})  # reads only: not a recorded step
-    if END in prepared:
-        return prepared
-
-    def one(key: int) -> Outcome:
-        result = outcome_of(context, lambda: upload.move(key))
-        if END in result:
-            upload.holder.close()
-        return result
-
+    """One step per group of disks, side by side under one lease; the first that fails stops the others."""
+    transfer = Transfer(context, snapshot_moid)
     try:
-        with context.control.on_stop(upload.holder.close):
-            outcomes = side_by_side(prepared["keys"], one, name="disk")
+        prepared = outcome_of(context, lambda: {"groups": transfer.prepare()})  # reads only: not a recorded step
+        if END in prepared:
+            return prepared
+
+        def one(name: str) -> Outcome:
+            result = outcome_of(context, lambda: transfer.move([int(key) for key in name.split("+")]))
+            if END in result:
+                transfer.origin.close()
+            return result
+
+        groups = ["+".join(map(str, group)) for group in prepared["groups"]]
+        with context.control.on_stop(transfer.origin.close):
+            outcomes = side_by_side(groups, one, name="disk")
+        bad = [outcome for outcome in outcomes if END in outcome]
+        if bad:
+            return next((outcome for outcome in bad if "problem" in outcome), bad[0])
+        return step("release", context, lambda: _release(context, transfer))
     finally:
-        upload.holder.forget()
-    bad = [outcome for outcome in outcomes if END in outcome]
-    if bad:
-        return next((outcome for outcome in bad if "problem" in outcome), bad[0])
-    return step("release", context, lambda: _release(context, upload))
+        transfer.origin.forget()
 
 
-def _release(context: ImportContext, upload: import_vm.Upload) -> Outcome:
-    upload.close()
-    # Failing here would throw away the whole upload of a machine that runs: its next snapshot is of another moment.
-    again(lambda: import_vm.remove_snapshot(context), context.control, before=lambda _: context.reconnect())
+def _release(context: ImportContext, transfer: Transfer) -> Outcome:
+    transfer.close()
+    if isinstance(context.plan.source, VmSource):
+        # Failing here would throw away the whole upload of a machine that runs: its next snapshot is of another moment.
+        again(lambda: freezing.remove_snapshot(context), context.control, before=lambda _: context.reconnect())
+    context.store.remember(context.job_id, transferred=True)
     return {}
 
 
 @DBOS.workflow(name="convert", max_recovery_attempts=None)
 def convert_phase(job_id: str, attempt: int) -> None:
-    with phase(job_id, attempt, "asking AWS for the conversion") as context:
-        if context is not None:
-            outcome = _convert(context)
-            engine.end(context, outcome, f"done: {outcome.get('image')}")
+    with phase(job_id, attempt, "going on in AWS") as context:
+        if context is None:
+            return
+        outcome = engine.steps(context, [(name, partial(work, context)) for name, work in _last_steps(context.plan)])
+        engine.end(context, outcome, f"done: {_made(context)}")
 
 
-def _convert(context: ImportContext) -> dict[str, Any]:
-    started = step("start import", context, lambda: import_vm.start_import(context))
-    if END in started:
-        return started
-    watched = step("watch", context, lambda: import_vm.watch(context, started["task"]))
-    if END in watched:
-        return watched
-    finished = step("finish", context, lambda: import_vm.finish(context, watched["image"], watched["snapshots"]))
-    return finished if END in finished else watched
+def _last_steps(plan: ImportPlan) -> list[tuple[str, Work]]:
+    """What becomes of the disks in AWS; each step finds in the store what those before it did."""
+    works: list[tuple[str, Work]] = []
+    if plan.route in {Route.IMAGE, Route.IMAGE_DIRECT}:
+        works += [("start import", tasks_image.start_image), ("watch", tasks_image.watch_image)]
+    elif plan.route is Route.INSTANCE:
+        works += [("start import", tasks_instance.start_conversion), ("watch", tasks_instance.watch_conversion)]
+    elif plan.aws_reads:
+        works.append(("import snapshots", import_snapshots))
+    if plan.route is Route.UNMODIFIED:
+        works.append(("register", registering.register))
+    elif plan.route is Route.SNAPSHOT and plan.volumes is not None:
+        works.append(("make volumes", registering.make_volumes))
+    if plan.test_launch is not None:
+        works += [("launch", finishing.launch_test), ("watch the test", finishing.watch_test)]
+    works.append(("tag", finishing.tag_made))
+    if plan.copy_to:
+        works.append(("copy", finishing.copy_images))
+    works.append(("clean up", finishing.clean_up))
+    return works
+
+
+def _made(context: ImportContext) -> str:
+    """What the job made, in a word."""
+    record = context.record
+    if record.image_id:
+        return record.image_id
+    volumes = [str(disk.ledger["volume"]) for disk in context.store.disks(context.job_id) if disk.ledger.get("volume")]
+    snapshots = [disk.snapshot_id for disk in context.store.disks(context.job_id)]
+    return str(record.ledger.get("made") or ", ".join(volumes or snapshots))
 
 
 engine.add_flow(KIND_IMPORT, engine.Flow(ImportContext, dispatch))

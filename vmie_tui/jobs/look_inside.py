@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vmie_tui.jobs.import_context import ImportContext
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.finding import Severity
+from vmie_tui.model.finding import Finding, Severity
+from vmie_tui.model.guest import NotInspected
 from vmie_tui.model.machine import Machine
+from vmie_tui.model.preflight import for_route
 from vmie_tui.model.rules.override import CONTENT, not_overridden
 
 
@@ -28,11 +32,18 @@ def look_inside(context: ImportContext, machine: Machine) -> None:
             raise
         context.say(f"the disks could not be looked into: {error}", message=False, level="warning")
         return
-    for missed in seen.not_inspected:
-        context.say(f"not inspected: {missed.what} ({missed.why})", message=False)
-    blockers = not_overridden(seen.content, context.plan.override)
+    judge_content(context, for_route(seen.content, context.plan.route), seen.not_inspected, machine)
+
+
+def judge_content(
+    context: ImportContext, content: Sequence[Finding], missed: Sequence[NotInspected], machine: Machine
+) -> None:
+    """Refuse what the disks hold, or write it to the log. Raises ServiceError REFUSED."""
+    for one in missed:
+        context.say(f"not inspected: {one.what} ({one.why})", message=False)
+    blockers = not_overridden(content, context.plan.override)
     refused = [finding for finding in blockers if finding.prevents]
-    for finding in seen.content:
+    for finding in content:
         if finding.severity > Severity.INFO and finding not in refused:
             context.say(f"{finding.headline}. {finding.remedy}".rstrip(". "), message=False, level="warning")
     if refused:

@@ -46,6 +46,7 @@ jobs = sa.Table(
     sa.Column("plan", sa.JSON, nullable=False),
     sa.Column("problem", sa.JSON(none_as_null=True)),
     sa.Column("ledger", sa.JSON, nullable=False),  # what a later attempt must know: snapshot, host, client token
+    sa.Column("results", sa.JSON(none_as_null=True)),  # what was made besides the AMI, by what it is
 )
 
 stages = sa.Table(

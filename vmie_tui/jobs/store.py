@@ -35,8 +35,8 @@ class Store(Database):
 
     # ---- jobs
 
-    def create(self, plan: JobPlan) -> str:
-        """Record a new job, QUEUED, with the stages of its kind; returns its id."""
+    def create(self, plan: JobPlan, **ledger: Any) -> str:
+        """Record a new job, QUEUED, with the stages of its kind; returns its id. ``ledger``: what it must know."""
         job_id, now, kind = secrets.token_hex(5), time.time(), kind_of(plan)
         row = {
             "id": job_id,
@@ -50,7 +50,7 @@ class Store(Database):
             "source": kind.source(plan),
             "target": kind.target(plan),
             "plan": plan.to_json(),
-            "ledger": {"client_token": secrets.token_hex(16)},
+            "ledger": {"client_token": secrets.token_hex(16), **ledger},
         }
         pending = [
             {"job_id": job_id, "stage": stage.value, "ordinal": number, "state": StageState.PENDING.value}
@@ -82,15 +82,26 @@ class Store(Database):
 
     def remember(self, job_id: str, **facts: Any) -> None:
         """Put facts into the job's ledger; None takes one out."""
+        self._remember(schema.jobs, schema.jobs.c.id == job_id, facts)
+
+    def result(self, job_id: str, label: str, value: str) -> None:
+        """Something the job made, for the screens: "test instance", "AMI in us-east-1", ..."""
+        which = schema.jobs.c.id == job_id
+        with self._ledger, self.begin() as connection:
+            found = connection.execute(sa.select(schema.jobs.c.results).where(which).with_for_update()).scalar_one()
+            connection.execute(schema.jobs.update().where(which).values(results={**(found or {}), label: value}))
+
+    def remember_disk(self, job_id: str, key: int, **facts: Any) -> None:
+        """The same for the ledger of one disk."""
+        table = schema.disks
+        self._remember(table, (table.c.job_id == job_id) & (table.c.key == key), facts)
+
+    def _remember(self, table: sa.Table, which: sa.ColumnElement[bool], facts: Mapping[str, Any]) -> None:
         with self._ledger, self.begin() as connection:  # SQLite would let another thread write between the two
-            ledger = dict(
-                connection.execute(
-                    sa.select(schema.jobs.c.ledger).where(schema.jobs.c.id == job_id).with_for_update()
-                ).scalar_one()
-            )
-            ledger.update(facts)
+            found = connection.execute(sa.select(table.c.ledger).where(which).with_for_update()).scalar_one()
+            ledger = {**(found or {}), **facts}
             kept = {key: value for key, value in ledger.items() if value is not None}
-            connection.execute(schema.jobs.update().where(schema.jobs.c.id == job_id).values(ledger=kept))
+            connection.execute(table.update().where(which).values(ledger=kept))
 
     def requeue(self, job_id: str) -> bool:
         """A new attempt for a job that was paused, waits for a login or failed."""

@@ -81,4 +81,5 @@ def _view(row: sa.RowMapping, stages: Sequence[sa.RowMapping], disks: Sequence[s
         problem=Problem.from_json(row["problem"]) if row["problem"] else None,
         source=row["source"],
         target=row["target"],
+        results=dict(row["results"] or {}),
     )

@@ -1,10 +1,10 @@
-"""Waiting for an AWS task: polls on the wall clock, further apart while nothing changes, through short outages."""
+"""Waiting for AWS tasks: polls on the wall clock, further apart while nothing changes, through short outages."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from vmie_tui.jobs.context import JobContext
 from vmie_tui.model.errors import VmieError
@@ -26,30 +26,50 @@ def intervals(*, simulated: bool) -> tuple[float, float]:
     return seconds, seconds
 
 
-def watch_task(
-    context: JobContext, read: Callable[[str], Task], task_id: str, show: Callable[[Task], None]
-) -> Task:
-    """The task in its final state; ``show`` gets each new reading. Raises VmieError, also for cancel and pause."""
+def watch_task(context: JobContext, read: Callable[[str], Task], task_id: str, show: Callable[[Task], None]) -> Task:
+    """One task in its final state, as `watch_tasks`."""
+    (task,) = watch_tasks(context, read, [task_id], lambda tasks: show(tasks[0]))
+    return task
+
+
+def watch_tasks(
+    context: JobContext, read: Callable[[str], Task], task_ids: Sequence[str], show: Callable[[list[Task]], None]
+) -> list[Task]:
+    """The tasks in their final states; ``show`` gets each new reading of all of them.
+
+    Raises VmieError, also for cancel and pause.
+    """
     near, far = intervals(simulated=context.profile.aws.endpoint_url is not None)
-    pause, seen, good = near, None, time.monotonic()
+    pause, good = near, time.monotonic()
+    seen: dict[str, Task] = {}
     while True:
         context.control.check()
         try:
-            task = read(task_id)
+            changed = False
+            for task_id in task_ids:
+                if task_id not in seen or not seen[task_id].terminal:
+                    task = read(task_id)
+                    changed |= _note(context, seen.get(task_id), task)
+                    seen[task_id] = task
         except VmieError as error:
             if not error.problem.retry_safe or time.monotonic() - good > OUTAGE_SECONDS:
                 raise
             pause = min(pause * 2, FAR)
         else:
             good = time.monotonic()
-            reading = (task.state, task.status_message, task.progress)
-            if reading != seen:
-                if seen is None or reading[:2] != seen[:2]:
-                    context.say(f"{task_id}: {task.state} {task.status_message}".rstrip(), message=False)
-                show(task)
-                seen, pause = reading, near
-            else:
-                pause = min(pause * 1.3, far)
-            if task.terminal:
-                return task
+            found = [seen[task_id] for task_id in task_ids]
+            if changed:
+                show(found)
+            pause = near if changed else min(pause * 1.3, far)
+            if all(task.terminal for task in found):
+                return found
         context.control.wait(pause)
+
+
+def _note(context: JobContext, before: Task | None, task: Task) -> bool:
+    """Whether the task says something new; a new state goes to the log."""
+    words = (task.state, task.status_message)
+    if before is None or words != (before.state, before.status_message):
+        context.say(f"{task.id}: {task.state} {task.status_message}".rstrip(), message=False)
+        return True
+    return task.progress != before.progress

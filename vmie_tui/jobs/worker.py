@@ -135,7 +135,7 @@ class Worker:
 
     def _release_leases(self) -> None:
         """Give export leases back, so that vCenter is not kept waiting; the jobs go on with the next worker."""
-        from vmie_tui.jobs.transfer import open_holders
+        from vmie_tui.jobs.leases import open_holders
 
         closing = [threading.Thread(target=holder.close, daemon=True) for holder in open_holders()]
         for thread in closing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -106,6 +106,7 @@ class JobView:
     problem: Problem | None = None
     source: str = ""
     target: str = ""
+    results: dict[str, str] = field(default_factory=dict)  # what was made besides the AMI: "test instance" -> its id
 
     @property
     def stage(self) -> Stage | None:

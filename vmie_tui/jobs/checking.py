@@ -1,0 +1,158 @@
+"""The first phase of an import: everything that can be refused before a byte moves."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from vmie_tui.jobs.import_context import ImportContext
+from vmie_tui.jobs.look_inside import judge_content
+from vmie_tui.jobs.opened_images import fingerprint
+from vmie_tui.jobs.retry import again
+from vmie_tui.jobs.targets import key_of
+from vmie_tui.jobs.transfer import forget_arrived
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.finding import Finding
+from vmie_tui.model.job import DiskProgress, Stage, StageState
+from vmie_tui.model.machine import Machine
+from vmie_tui.model.plan import FileSource, ObjectSource, SnapshotSource, VmSource
+from vmie_tui.model.rules import check_plan
+from vmie_tui.model.rules.override import CONTENT, impossible, not_overridden
+from vmie_tui.model.rules.routes import needs_bucket, needs_role
+
+if TYPE_CHECKING:
+    from vmie_tui.services.describe import Described
+
+HERE = "local"  # the partition of all transfers that read no ESXi host
+
+
+def check(context: ImportContext) -> dict[str, Any]:
+    """Refuses what cannot work; records the disks. Returns ``{"host": whom to pace the transfer by}``."""
+    plan = context.plan
+    context.store.stage(context.job_id, Stage.CHECK, StageState.RUNNING)
+    context.say("checking the source, the role and the bucket")
+    if context.profile.read_only:
+        raise ServiceError(ErrorKind.REFUSED, "this profile is read-only", subject=plan.profile)
+    machine = _described(context)
+    refuse_blockers(context, check_plan(plan, machine), machine)
+    if isinstance(plan.source, VmSource):
+        _exportable(machine)
+    again(partial(_check_aws, context), context.control)
+    _record(context, machine)
+    context.store.stage(context.job_id, Stage.CHECK, StageState.DONE)
+    where = f" on {machine.host}" if machine.host else ""
+    context.say(f"{machine.path}{where}: {len(machine.disks)} disk(s), power {machine.power.value}")
+    return {"host": (machine.host or "unknown") if isinstance(plan.source, VmSource) else HERE}
+
+
+def _described(context: ImportContext) -> Machine:
+    """The machine, or what stands for one; what the disks of the latter hold is judged at once."""
+    source = context.plan.source
+    if isinstance(source, VmSource):
+        from vmie_tui.services.vsphere.inventory import find_machine
+
+        return again(
+            lambda: find_machine(context.vsphere, context.plan.vm),
+            context.control,
+            before=lambda _: context.reconnect(),
+        )
+    described = again(partial(_look, context), context.control)
+    if described.preflight is not None:
+        judge_content(context, described.preflight.content, described.preflight.not_inspected, described.machine)
+    return described.machine
+
+
+def _look(context: ImportContext) -> Described:
+    from vmie_tui.services import describe
+
+    plan, source = context.plan, context.plan.source
+    look = CONTENT not in plan.override
+    if isinstance(source, FileSource):
+        return describe.describe_file(source.paths, raw=source.raw, look=look, route=plan.route)
+    if isinstance(source, ObjectSource):
+        return describe.describe_object(
+            context.aws, source.bucket, source.keys, region=plan.region, look=look, route=plan.route
+        )
+    if isinstance(source, SnapshotSource):
+        return describe.describe_snapshots(context.aws, plan.region, source.snapshot_ids, look=look, route=plan.route)
+    raise TypeError(source.KIND)
+
+
+def _record(context: ImportContext, machine: Machine) -> None:
+    """The disks and what later phases must know of the source."""
+    plan, source, ledger = context.plan, context.plan.source, context.record.ledger
+    folder = f"{plan.prefix}{_safe(machine.name)}-{context.job_id}"
+    context.store.set_disks(
+        context.job_id,
+        [
+            DiskProgress(
+                disk.key,
+                disk.label,
+                disk.capacity,
+                s3_key=_lies_at(source, number) or key_of(plan, folder, number),
+                snapshot_id=source.snapshot_ids[number - 1] if isinstance(source, SnapshotSource) else "",
+            )
+            for number, disk in enumerate(machine.disks, 1)
+        ],
+    )
+    known = {"machine": machine.to_json(), "path": machine.path}
+    if isinstance(source, VmSource):
+        context.store.remember(context.job_id, host=machine.host, moid=machine.moid, **known)
+        context.store.update(context.job_id, source=machine.path)
+        return
+    moment = fingerprint(context)
+    if ledger.get("moment") not in {None, moment}:
+        forget_arrived(context)
+        context.say("the source changed since the last attempt: every disk is read again", level="warning")
+    context.store.remember(context.job_id, moment=moment, **known | {"path": source.where})
+
+
+def _lies_at(source: object, number: int) -> str:
+    """The key of a disk that lies in S3 already; an OVA holds all of them."""
+    if not isinstance(source, ObjectSource):
+        return ""
+    return source.keys[number - 1] if len(source.keys) > 1 else source.keys[0]
+
+
+def _check_aws(context: ImportContext) -> None:
+    from vmie_tui.services.aws.roles import inspect_role
+
+    plan, source = context.plan, context.plan.source
+    buckets = [plan.bucket] if needs_bucket(plan) else []
+    if isinstance(source, ObjectSource) and not plan.moves_bytes:
+        buckets.append(source.bucket)
+    for bucket in buckets:
+        context.objects.check_bucket(bucket)
+    if needs_role(plan):
+        problems = inspect_role(context.aws, plan.role_name, next(iter(buckets), "")).problems
+        if not buckets:  # AWS reads snapshots: what the role may do in S3 does not matter
+            problems = tuple(problem for problem in problems if "s3:" not in problem.what)
+        if problems:
+            raise ServiceError.of(problems[0])
+
+
+def refuse_blockers(context: ImportContext, findings: tuple[Finding, ...], machine: Machine) -> None:
+    """Blockers stop the job, but for those the user has seen and overridden, which are written down in its log."""
+    for words in context.plan.override:
+        context.say(f"forced by the user: {words}", message=False, level="warning")
+    blockers = not_overridden(findings, context.plan.override)
+    if blockers:
+        first = blockers[0]
+        raise ServiceError(
+            ErrorKind.REFUSED,
+            "; ".join(finding.headline for finding in blockers),
+            subject=machine.name,
+            remedy=first.remedy,
+            code=first.fact,
+        )
+
+
+def _exportable(machine: Machine) -> None:
+    why = impossible(machine)
+    if why is not None:
+        raise ServiceError(ErrorKind.CONFLICT, why.what, subject=machine.name, remedy=why.remedy)
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:80].strip("-") or "vm"

@@ -1,0 +1,75 @@
+"""A running machine is frozen by a snapshot of this job's own while its disks are read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmie_tui.jobs.import_context import ImportContext
+from vmie_tui.jobs.leases import off_moment
+from vmie_tui.jobs.look_inside import look_inside
+from vmie_tui.jobs.retry import again
+from vmie_tui.jobs.transfer import forget_arrived
+from vmie_tui.model.job import Stage, StageState
+from vmie_tui.model.machine import Power
+
+SNAPSHOT_NOTE = "Made by vmie-tui to export a running machine; removed when the export ends"
+
+
+def snapshot(context: ImportContext) -> dict[str, Any]:
+    """Freeze a running machine. Returns ``{"snapshot": moid or None}`` and forgets disks of another moment."""
+    from vmie_tui.services.vsphere.inventory import read_machine
+
+    ledger = context.record.ledger
+    machine = again(
+        lambda: read_machine(context.vsphere, ledger["moid"]), context.control, before=lambda _: context.reconnect()
+    )
+    if machine.power is Power.OFF:
+        found, moment = None, off_moment((disk.key, disk.content_id) for disk in machine.disks)
+        context.store.stage(context.job_id, Stage.SNAPSHOT, StageState.SKIPPED)
+    else:
+        context.store.stage(context.job_id, Stage.SNAPSHOT, StageState.RUNNING)
+        found = moment = _own_snapshot(context, machine.moid)
+        context.store.stage(context.job_id, Stage.SNAPSHOT, StageState.DONE)
+    if ledger.get("moment") not in {None, moment}:
+        forget_arrived(context)
+        context.say("the machine ran since the last attempt: every disk is read again", message=False, level="warning")
+    context.store.remember(context.job_id, moment=moment, snapshot=found, taking=None)
+    look_inside(context, machine)
+    return {"snapshot": found}
+
+
+def _own_snapshot(context: ImportContext, moid: str) -> str:
+    from vmie_tui.services.vsphere.snapshot import create_snapshot, find_snapshot
+
+    name = snapshot_name(context.job_id)
+    found = find_snapshot(context.vsphere, moid, name)
+    if found is None:
+        context.say("making a snapshot of the running machine")
+        context.store.remember(context.job_id, taking=True)  # a worker killed from here on leaves one to be removed
+        found = create_snapshot(context.vsphere, moid, name, SNAPSHOT_NOTE, quiesce=context.plan.quiesce)
+        kind = "quiesced" if found.quiesced else "crash-consistent"
+        context.say(f"snapshot {name!r} made, {kind}", message=False)
+        if context.plan.quiesce and not found.quiesced:
+            context.say("the guest could not be quiesced: the image is crash-consistent", level="warning")
+    return found.moid
+
+
+def snapshot_name(job_id: str) -> str:
+    return f"vmie-tui {job_id}"
+
+
+def remove_snapshot(context: ImportContext) -> bool:
+    """Remove this job's own snapshot, never its children; False when there was none."""
+    from vmie_tui.services.vsphere.snapshot import find_snapshot
+    from vmie_tui.services.vsphere.snapshot import remove_snapshot as remove
+
+    ledger = context.record.ledger
+    if not (ledger.get("snapshot") or ledger.get("taking")) or not ledger.get("moid"):
+        return False
+    found = find_snapshot(context.vsphere, ledger["moid"], snapshot_name(context.job_id))
+    if found is not None and found.moid == ledger.get("snapshot", found.moid):
+        remove(context.vsphere, found.moid)
+        context.say("snapshot removed", message=False)
+        context.store.remember(context.job_id, taking=None)
+    context.store.remember(context.job_id, snapshot=None)
+    return True

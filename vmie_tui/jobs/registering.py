@@ -1,0 +1,129 @@
+"""What is made of finished EBS snapshots: an AMI that is registered unmodified, or volumes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmie_tui.jobs.import_context import ImportContext
+from vmie_tui.jobs.retry import again
+from vmie_tui.jobs.store import DiskRecord
+from vmie_tui.jobs.tagging import tags
+from vmie_tui.model.errors import ServiceError
+from vmie_tui.model.job import Stage, StageState
+
+NAME_TAKEN = "InvalidAMIName.Duplicate"
+
+
+def register(context: ImportContext) -> dict[str, Any]:
+    """An AMI of the disks' snapshots, nothing in them changed. Returns ``{"image": id}``; again the same one."""
+    from vmie_tui.services.aws.images import register_image, wait_for_image
+
+    plan = context.plan
+    context.store.stage(context.job_id, Stage.REGISTER, StageState.RUNNING)
+    context.say("registering the AMI")
+    name = ami_name(plan.ami_name or plan.source.name)
+    try:
+        image = again(lambda: register_image(context.aws, plan.region, _request(context, name)), context.control)
+    except ServiceError as error:
+        if error.problem.code != NAME_TAKEN:
+            raise
+        name = ami_name(f"{name[:100]} {context.job_id}")
+        image = again(lambda: register_image(context.aws, plan.region, _request(context, name)), context.control)
+    context.store.update(context.job_id, image_id=image.id)
+    context.say(f"AMI {image.id} registered as {name!r}", message=False)
+    again(lambda: wait_for_image(context.aws, plan.region, image.id, stop=context.control.check), context.control)
+    context.store.stage(context.job_id, Stage.REGISTER, StageState.DONE)
+    return {"image": image.id}
+
+
+def _request(context: ImportContext, name: str) -> Any:
+    from vmie_tui.services.aws.images import RegisterDisk, RegisterRequest
+
+    plan = context.plan
+    return RegisterRequest(
+        name,
+        tuple(RegisterDisk(disk.snapshot_id) for disk in context.store.disks(context.job_id)),
+        description=plan.description or f"{plan.source.name} imported unmodified by vmie-tui",
+        architecture=plan.architecture,
+        boot_mode=plan.boot_mode.value if plan.boot_mode else None,
+        ena=plan.ena,
+        root_device=plan.root_device,
+        tags=tags(context),
+    )
+
+
+def ami_name(text: str) -> str:
+    """A name RegisterImage takes: 3 to 128 characters of those it knows."""
+    from vmie_tui.services.aws.images import NAME_BOUNDS, NAME_REFUSED
+
+    low, high = NAME_BOUNDS
+    return NAME_REFUSED.sub("-", text)[:high].strip().ljust(low, "-")
+
+
+def make_volumes(context: ImportContext) -> dict[str, Any]:
+    """A volume of each snapshot, attached where an instance is named. Returns ``{"volumes": [ids]}``."""
+    from vmie_tui.services.aws.volumes import attach_volume, instance_zone, wait_for_volume
+
+    plan, wanted = context.plan, context.plan.volumes
+    if wanted is None:
+        return {"volumes": []}
+    context.store.stage(context.job_id, Stage.REGISTER, StageState.RUNNING)
+    zone = wanted.availability_zone or again(
+        lambda: instance_zone(context.aws, plan.region, wanted.instance_id), context.control
+    )
+    made = []
+    for disk in context.store.disks(context.job_id):
+        context.say(f"{disk.label}: making a volume in {zone}")
+        volume_id = again(lambda disk=disk: _volume(context, disk, zone), context.control)  # type: ignore[misc]
+        context.store.remember_disk(context.job_id, disk.key, volume=volume_id)
+        context.store.result(context.job_id, f"volume of {disk.label}", volume_id)
+        again(
+            lambda volume_id=volume_id: wait_for_volume(  # type: ignore[misc]
+                context.aws, plan.region, volume_id, stop=context.control.check
+            ),
+            context.control,
+        )
+        if wanted.instance_id:
+            device = again(
+                lambda volume_id=volume_id: attach_volume(  # type: ignore[misc]
+                    context.aws, plan.region, volume_id, wanted.instance_id
+                ),
+                context.control,
+            )
+            context.say(f"{disk.label}: {volume_id} attached to {wanted.instance_id} as {device}", message=False)
+        made.append(volume_id)
+    context.store.stage(context.job_id, Stage.REGISTER, StageState.DONE)
+    return {"volumes": made}
+
+
+def _volume(context: ImportContext, disk: DiskRecord, zone: str) -> str:
+    from vmie_tui.services.aws.volumes import VolumeRequest, create_volume
+
+    plan, wanted = context.plan, context.plan.volumes
+    request = VolumeRequest(
+        disk.snapshot_id,
+        zone,
+        wanted.volume_type if wanted else "gp3",
+        encrypted=plan.encrypted,
+        kms_key_id=plan.kms_key_id,
+        client_token=f"{context.record.ledger['client_token']}-volume-{disk.key}",
+        tags=tags(context),
+    )
+    context.store.remember(context.job_id, volumes_asked=True)
+    return create_volume(context.aws, plan.region, request).id
+
+
+def remove_volumes(context: ImportContext) -> None:
+    """Delete the volumes of a job that was cancelled before it was done, but for those that are attached."""
+    from vmie_tui.jobs.tagging import TAG_JOB
+    from vmie_tui.services.aws.made import tagged_volumes
+    from vmie_tui.services.aws.volumes import delete_volume, describe_volume
+
+    if not context.record.ledger.get("volumes_asked"):
+        return
+    for volume_id in tagged_volumes(context.aws, context.plan.region, TAG_JOB, context.job_id):
+        found = describe_volume(context.aws, context.plan.region, volume_id)
+        if found.instance_id:
+            context.say(f"{volume_id} stays: it is attached to {found.instance_id}", level="warning")
+        else:
+            delete_volume(context.aws, context.plan.region, volume_id)

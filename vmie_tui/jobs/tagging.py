@@ -1,0 +1,16 @@
+"""The tags on all that an import makes: the user's, and where it comes from."""
+
+from __future__ import annotations
+
+from vmie_tui import __version__
+from vmie_tui.jobs.import_context import ImportContext
+
+TAG_SOURCE, TAG_JOB, TAG_VERSION = "vmie-tui:source-vm", "vmie-tui:job", "vmie-tui:version"
+
+
+def tags(context: ImportContext) -> dict[str, str]:
+    """The user's tags and ours."""
+    plan = context.plan
+    name = plan.ami_name or plan.source.name
+    path = str(context.record.ledger.get("path", plan.source.name))[-256:]
+    return {"Name": name[:256], **plan.tags, TAG_SOURCE: path, TAG_JOB: context.job_id, TAG_VERSION: __version__}

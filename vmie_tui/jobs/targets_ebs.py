@@ -1,0 +1,100 @@
+"""EBS snapshots as the target of a job: each disk's blocks straight into a snapshot, journaled in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vmie_tui.jobs.journal import BlockJournal
+from vmie_tui.jobs.meter import Meter
+from vmie_tui.jobs.sampling import sample_journal, sampler_for
+from vmie_tui.jobs.store import DiskRecord
+from vmie_tui.jobs.tagging import tags
+from vmie_tui.jobs.targets import Target, said
+from vmie_tui.model.errors import ErrorKind, ServiceError
+
+
+class EbsTarget(Target):
+    """Each disk a snapshot of its own."""
+
+    def there(self, disk: DiskRecord) -> bool:
+        from vmie_tui.services.aws.images import describe_snapshots
+
+        made = disk.ledger.get("uploaded", "")
+        if not made:
+            return False
+        try:
+            (found,) = describe_snapshots(self.context.aws, self.context.plan.region, [made])
+        except ServiceError as error:
+            if error.kind is not ErrorKind.NOT_FOUND:
+                raise
+            return False
+        return found.state == "completed"
+
+    def journal(self, disk: DiskRecord) -> BlockJournal:
+        return BlockJournal(self.context.store, self.context.job_id, disk.key)
+
+    def reset(self, disk: DiskRecord) -> None:
+        made = disk.ledger.get("uploaded", "")
+        if made:  # a completed snapshot takes no more blocks; a pending one gets those that differ
+            self._begin_anew(disk)
+            from vmie_tui.services.aws.made import delete_snapshot
+
+            delete_snapshot(self.context.aws, self.context.plan.region, made)
+
+    def _begin_anew(self, disk: DiskRecord) -> None:
+        context, tried = self.context, int(disk.ledger.get("try", 1))
+        context.store.remember_disk(context.job_id, disk.key, uploaded=None, pending=None, **{"try": tried + 1})
+        self.journal(disk).clear()
+
+    def send(self, meter: Meter, disks: Sequence[DiskRecord]) -> None:
+        from vmie_tui.services.aws.snapshot_write import SnapshotLost, SnapshotTarget, SnapshotWriter
+
+        (disk,) = disks
+        context, plan, journal = self.context, self.context.plan, self.journal(disk)
+        ledger = next(now.ledger for now in context.store.disks(context.job_id) if now.key == disk.key)
+        pending = str(ledger.get("uploaded") or ledger.get("pending") or "")
+        if not pending:
+            journal.clear()
+        target = SnapshotTarget(
+            size=disk.capacity,
+            description=f"{plan.source.name} {disk.label} by vmie-tui",
+            tags=tags(context),
+            encrypted=plan.encrypted,
+            kms_key_id=plan.kms_key_id,
+            client_token=f"{context.record.ledger['client_token']}-{disk.key}-{ledger.get('try', 1)}",
+        )
+        sampler = sampler_for(context.job_id, disk.key, disk.capacity)
+        context.store.remember(context.job_id, snapshots_asked=True)
+        writer = SnapshotWriter(context.aws, plan.region, target, journal=journal, snapshot_id=pending, control=meter)
+        try:
+            with writer:
+                if writer.snapshot_id != pending:
+                    context.store.remember_disk(context.job_id, disk.key, pending=writer.snapshot_id)
+                    context.say(f"{disk.label}: snapshot {writer.snapshot_id} begun", message=False)
+                meter.attempt.blocks(disk, writer, meter.watcher(disk.key), sampler)
+                written = writer.complete()
+        except SnapshotLost:
+            writer.abandon()
+            self._begin_anew(disk)
+            raise
+        sample_journal(journal, sampler)
+        context.store.remember_disk(context.job_id, disk.key, uploaded=written.snapshot_id, pending=None)
+        self.done(
+            meter,
+            disk,
+            written.sent + written.skipped,
+            checksum=written.checksum,
+            snapshot_id=written.snapshot_id,
+            samples=sampler.samples,
+        )
+        found = meter.attempt.found(disk.key)
+        what = f"{written.snapshot_id} has {written.blocks:,} blocks"
+        context.say(said(disk, what, written.skipped, found.sha256, verified=bool(found.host_sha256)), message=False)
+
+    def remove(self, disk: DiskRecord) -> None:
+        """What cancelling leaves of a disk's snapshot: nothing."""
+        from vmie_tui.services.aws.made import delete_snapshot
+
+        for ident in {disk.ledger.get("uploaded"), disk.ledger.get("pending")} - {None, ""}:
+            delete_snapshot(self.context.aws, self.context.plan.region, str(ident))
+        self.journal(disk).clear()

@@ -1,0 +1,46 @@
+"""What a job has made in EC2, found by its tag and taken away again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.services.aws.errors import aws_call
+from vmie_tui.services.aws.session import Aws
+
+
+def tagged_snapshots(aws: Aws, region: str | None, key: str, value: str) -> Iterator[str]:
+    """Ids of the account's own snapshots, pending ones too, with this tag."""
+    wanted = [{"Name": f"tag:{key}", "Values": [value]}]
+    with aws_call("list the snapshots", f"{key}={value}"):
+        pages = aws.client("ec2", region).get_paginator("describe_snapshots")
+        for page in pages.paginate(OwnerIds=["self"], Filters=wanted):
+            yield from (str(item["SnapshotId"]) for item in page.get("Snapshots", ()))
+
+
+def tagged_volumes(aws: Aws, region: str | None, key: str, value: str) -> Iterator[str]:
+    """Ids of the volumes with this tag."""
+    wanted = [{"Name": f"tag:{key}", "Values": [value]}]
+    with aws_call("list the volumes", f"{key}={value}"):
+        for page in aws.client("ec2", region).get_paginator("describe_volumes").paginate(Filters=wanted):
+            yield from (str(item["VolumeId"]) for item in page.get("Volumes", ()))
+
+
+def delete_snapshot(aws: Aws, region: str | None, snapshot_id: str) -> None:
+    """Delete a snapshot, pending or not; one that is gone already is as wanted. CONFLICT when an AMI uses it."""
+    try:
+        with aws_call("delete the snapshot", snapshot_id):
+            aws.client("ec2", region).delete_snapshot(SnapshotId=snapshot_id)
+    except ServiceError as error:
+        if error.kind is not ErrorKind.NOT_FOUND:
+            raise
+
+
+def tagged_instances(aws: Aws, region: str | None, key: str, value: str) -> Iterator[str]:
+    """Ids of the instances with this tag that are not terminated."""
+    alive = ["pending", "running", "stopping", "stopped"]
+    wanted = [{"Name": f"tag:{key}", "Values": [value]}, {"Name": "instance-state-name", "Values": alive}]
+    with aws_call("list the instances", f"{key}={value}"):
+        for page in aws.client("ec2", region).get_paginator("describe_instances").paginate(Filters=wanted):
+            for group in page.get("Reservations", ()):
+                yield from (str(item["InstanceId"]) for item in group.get("Instances", ()))
