@@ -365,7 +365,7 @@ def open_source_disks(
     """
     with ExitStack() as held:
         if isinstance(source, FileSource):
-            beside = scratch or Path(tempfile.gettempdir())
+            beside = (scratch or Path(tempfile.gettempdir())) / "vmie-tui"  # the copies are named like it
             opened = [
                 each
                 for path in source.paths
