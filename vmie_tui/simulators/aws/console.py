@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from vmie_tui.model.guest import GuestFacts, Presence
 from vmie_tui.services.disks.guest.inspect import inspect
 from vmie_tui.simulators.aws.jpeg import grey_jpeg
-from vmie_tui.simulators.aws.snapshots import BLOCK, GIB, SnapshotStore
+from vmie_tui.simulators.aws.stored_disk import StoredDisk
 
 COLUMNS, ROWS = 80, 25
 CELL_WIDTH, CELL_HEIGHT = 8, 16  # pixels of a character in VGA's text mode
 DIM, BRIGHT = 40, 200  # grey of a character's cell against black; most of a letter's cell is empty
-KEPT_BLOCKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,30 +36,6 @@ class Boot:
 
 def _grey(char: str) -> int:
     return DIM if char in ".,:;'`-_" else min(255, BRIGHT - 60 + ord(char) % 60)
-
-
-class StoredDisk:
-    """The content of a snapshot as a disk."""
-
-    def __init__(self, store: SnapshotStore, ident: str, size_gib: int) -> None:
-        self._store, self._ident, self.size = store, ident, size_gib * GIB
-        self._kept: dict[int, bytes] = {}
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        out, end = bytearray(), min(offset + length, self.size)
-        while offset < end:
-            index, skip = divmod(offset, BLOCK)
-            step = min(BLOCK - skip, end - offset)
-            out += self._block(index)[skip : skip + step]
-            offset += step
-        return bytes(out)
-
-    def _block(self, index: int) -> bytes:
-        if index not in self._kept:
-            while len(self._kept) >= KEPT_BLOCKS:
-                self._kept.pop(next(iter(self._kept)))
-            self._kept[index] = self._store.read_block(self._ident, index) or bytes(BLOCK)
-        return self._kept[index]
 
 
 def boot(disks: Sequence[StoredDisk], *, mode: str, instance_type: str, host: str) -> Boot:

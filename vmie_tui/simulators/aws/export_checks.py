@@ -15,7 +15,7 @@ from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 
 from vmie_tui.model import facts
-from vmie_tui.services.disks.ova_write import Hardware
+from vmie_tui.services.disks.ovf_write import Hardware
 from vmie_tui.simulators.aws import roles
 from vmie_tui.simulators.aws.ec2_models import Ec2Models
 from vmie_tui.simulators.aws.plugin import refuse
@@ -177,6 +177,7 @@ def _hardware(instance: Any, image: Any) -> Hardware:
         int(known.get("VCpuInfo", {}).get("DefaultVCpus", 1)),
         int(known.get("MemoryInfo", {}).get("SizeInMiB", 2048)),
         "efi" if efi else "bios",
+        networks=("VM Network",),  # the one interface it may have
     )
 
 

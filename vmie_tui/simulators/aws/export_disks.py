@@ -1,25 +1,22 @@
-"""The bytes of an export: a snapshot read as a disk, and the parts of an S3 object that a format writer fills."""
+"""The bytes of an export: the parts of an S3 object that a format writer fills from a disk."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 from vmie_tui.services.disks.output import Output
-from vmie_tui.services.disks.ova_write import Hardware, write_ova
+from vmie_tui.services.disks.ova_write import write_ova
+from vmie_tui.services.disks.ovf_write import Hardware
 from vmie_tui.services.disks.pieces import Content
 from vmie_tui.services.disks.raw_write import write_raw
-from vmie_tui.services.disks.source import RawFile
 from vmie_tui.services.disks.vhd_write import write_vhd_dynamic
 from vmie_tui.services.disks.vmdk import encode
 from vmie_tui.simulators.aws import s3_checksums
-from vmie_tui.simulators.aws.disk_checks import Stopped
 from vmie_tui.simulators.aws.s3_store import Part, Store, Stored, Upload
-from vmie_tui.simulators.aws.snapshots import BLOCK, GIB, SnapshotStore
+from vmie_tui.simulators.aws.stored_disk import StoredDisk
 
 PART, MOST_PARTS = 64 << 20, 9000
 _READ = 1 << 20
@@ -27,53 +24,7 @@ _ESP = bytes.fromhex("28732ac11ff8d211ba4b00a0c93ec93b")  # the partition type o
 _SECTOR = 512
 
 
-class SnapshotDisk:
-    """A snapshot of the store as a `DiskSource`, ancestors included; reading raises `Stopped` once ``stop`` is set."""
-
-    def __init__(self, store: SnapshotStore, ident: str, size_gib: int, stop: threading.Event) -> None:
-        self._stop, self.size = stop, size_gib * GIB
-        blocks = store.blocks(ident) if ident else {}
-        self._blocks = blocks
-        self._files = {name: RawFile(store.data_path(name), self.size) for name in set(blocks.values())}
-
-    def extents(self) -> Iterator[tuple[int, int]]:
-        first = last = -1  # a run of blocks that somebody holds
-        for index in self._blocks:
-            if index != last:
-                if first >= 0:
-                    yield first * BLOCK, (last - first) * BLOCK
-                first = index
-            last = index + 1
-        if first >= 0:
-            yield first * BLOCK, (last - first) * BLOCK
-
-    def read_into(self, offset: int, view: memoryview) -> int:
-        if self._stop.is_set():
-            raise Stopped
-        wanted = max(0, min(len(view), self.size - offset))
-        done = 0
-        while done < wanted:
-            at = offset + done
-            step = min(wanted - done, BLOCK - at % BLOCK)
-            holder = self._blocks.get(at // BLOCK)
-            if holder is None:
-                view[done : done + step] = bytes(step)
-            else:
-                self._files[holder].read_into(at, view[done : done + step])
-            done += step
-        return wanted
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        buffer = bytearray(max(0, min(length, self.size - offset)))
-        self.read_into(offset, memoryview(buffer))
-        return bytes(buffer)
-
-    def close(self) -> None:
-        for file in self._files.values():
-            file.close()
-
-
-def hybrid_boot(disk: SnapshotDisk) -> bool:
+def hybrid_boot(disk: StoredDisk) -> bool:
     """Whether GRUB would start it by BIOS and by UEFI both: a boot sector, and a GPT with an EFI system partition."""
     head = disk.read_at(0, 34 * _SECTOR)
     if b"GRUB" not in head[:440] or head[_SECTOR : _SECTOR + 8] != b"EFI PART":
@@ -153,7 +104,7 @@ class ExportedObject:
         self._parts: tuple[Part, ...] = ()
         store.create_upload(bucket, self._upload)
 
-    def write(self, disk: SnapshotDisk, extension: str, name: str, hardware: Hardware, now: float) -> None:
+    def write(self, disk: StoredDisk, extension: str, name: str, hardware: Hardware, now: float) -> None:
         """Fill it with ``disk`` in the format the extension names (vmdk, vhd, raw, ova); raises `Stopped`."""
         out = PartsOutput(self._store.upload_folder(self._bucket, self._upload.id), disk.size)
         try:

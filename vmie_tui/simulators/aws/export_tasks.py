@@ -16,10 +16,11 @@ from vmie_tui.model.task import USER_CANCELLED
 from vmie_tui.simulators.aws.disk_checks import CheckFailed, Stopped
 from vmie_tui.simulators.aws.ec2_models import Ec2Models
 from vmie_tui.simulators.aws.export_checks import ExportSource
-from vmie_tui.simulators.aws.export_disks import ExportedObject, SnapshotDisk, hybrid_boot
+from vmie_tui.simulators.aws.export_disks import ExportedObject, hybrid_boot
 from vmie_tui.simulators.aws.import_tasks import CANCEL_SECONDS, KEPT_SECONDS, Phase
 from vmie_tui.simulators.aws.s3 import S3Service
 from vmie_tui.simulators.aws.snapshots import SnapshotStore
+from vmie_tui.simulators.aws.stored_disk import StoredDisk
 from vmie_tui.simulators.control import SimClock
 
 LOG = logging.getLogger(__name__)
@@ -202,18 +203,14 @@ class ExportEngine:
         task.gates.setdefault("checked", self._world.clock.now())
         task.gates["written"] = self._world.clock.now()
 
-    def _disk(self, task: ExportTask, number: int) -> SnapshotDisk:
+    def _disk(self, task: ExportTask, number: int) -> StoredDisk:
         source = task.source.disks[number]
-        return SnapshotDisk(self._world.snapshots, source.snapshot, source.size_gib, task.stop)
+        return StoredDisk(self._world.snapshots, source.snapshot, source.size_gib, task.stop)
 
     def _check(self, task: ExportTask) -> None:
         """Look into the disk that starts the machine."""
-        disk = self._disk(task, 0)
-        try:
-            if task.source.hybrid or hybrid_boot(disk):
-                raise CheckFailed(HYBRID)
-        finally:
-            disk.close()
+        if task.source.hybrid or hybrid_boot(self._disk(task, 0)):
+            raise CheckFailed(HYBRID)
 
     def _write(self, task: ExportTask) -> None:
         now = self._world.s3.now
@@ -222,8 +219,4 @@ class ExportEngine:
                 raise Stopped
             made = ExportedObject(self._world.s3.store, task.bucket, task.key_of(number + 1), now())
             task.objects.append(made)
-            disk = self._disk(task, number)
-            try:
-                made.write(disk, task.extension, task.source.name, task.source.hardware, now())
-            finally:
-                disk.close()
+            made.write(self._disk(task, number), task.extension, task.source.name, task.source.hardware, now())

@@ -12,9 +12,10 @@ from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS, INSTANCE_TYP
 from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.responses.security_groups import SecurityGroups
 
-from vmie_tui.simulators.aws.console import Boot, StoredDisk, boot
+from vmie_tui.simulators.aws.console import Boot, boot
 from vmie_tui.simulators.aws.ec2_models import StoredImage, bill_as
 from vmie_tui.simulators.aws.plugin import Operation, refuse
+from vmie_tui.simulators.aws.stored_disk import StoredDisk
 from vmie_tui.simulators.aws.volume_data import content_of
 
 MAX_VCPUS = 64  # running on-demand standard instances, per Region
