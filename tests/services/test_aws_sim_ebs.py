@@ -165,6 +165,19 @@ def test_limits_tokens_of_callers_and_time_outs(kit: Kit, ebs: Any) -> None:
         ebs.start_snapshot(VolumeSize=1)
 
 
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ({"KmsKeyArn": "arn:aws:kms:eu-west-1:111122223333:key/1234abcd"}, "Encrypted"),
+        ({"Encrypted": True, "KmsKeyArn": "arn:aws:kms:eu-west-1:111122223333:key/1234abcd"}, "no ARN"),
+        ({"ParentSnapshotId": "snap-0123456789abcdef0", "Encrypted": True}, "together"),
+    ],
+)
+def test_bad_starts_are_refused(ebs: Any, more: dict[str, Any], text: str) -> None:
+    with refused("ValidationException", text):
+        ebs.start_snapshot(VolumeSize=1, **more)
+
+
 def test_encryption_by_default_is_followed(kit: Kit) -> None:
     ec2, ebs = kit.client("ec2", "eu-central-1"), kit.client("ebs", "eu-central-1")
     plain = ebs.start_snapshot(VolumeSize=1)["SnapshotId"]

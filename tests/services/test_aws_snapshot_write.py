@@ -7,6 +7,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.helpers import wait_until
+from tests.services import block_writer
 from tests.services.aws_world import REGION, Control, content, world
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws import sending
@@ -22,6 +24,7 @@ from vmie_tui.services.aws.buffers import BufferBudget
 from vmie_tui.services.aws.images import describe_snapshots
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.aws.snapshot_write import (
+    Journal,
     MemoryJournal,
     SnapshotLost,
     SnapshotTarget,
@@ -51,7 +54,7 @@ def aws(shared: World, monkeypatch: pytest.MonkeyPatch) -> World:
     return shared
 
 
-def writer(session: Aws, size: int, journal: MemoryJournal | None = None, **more: Any) -> SnapshotWriter:
+def writer(session: Aws, size: int, journal: Journal | None = None, **more: Any) -> SnapshotWriter:
     target = SnapshotTarget(size, **more.pop("target", {}))
     options: dict[str, Any] = {"control": Control(), "budget": BufferBudget(16 * BLOCK), **more}
     return SnapshotWriter(session, REGION, target, journal=journal or MemoryJournal(), **options)
@@ -64,7 +67,7 @@ def put(out: SnapshotWriter, data: bytes, at: int = 0, step: int = 100_001) -> N
         out.put(at + start, view[start : start + step])
 
 
-def write(session: Aws, data: bytes, journal: MemoryJournal | None = None, **more: Any) -> Written:
+def write(session: Aws, data: bytes, journal: Journal | None = None, **more: Any) -> Written:
     with writer(session, len(data), journal, **more) as out:
         put(out, data)
         return out.complete()
@@ -157,6 +160,29 @@ def test_a_second_attempt_sends_only_what_is_missing(aws: World) -> None:
     assert (done.skipped, control.skipped_bytes) == (before * BLOCK, before * BLOCK)
     assert done.sent == len(DATA) - before * BLOCK and done.checksum == linear(DATA)
     assert stored(session, ident, len(DATA)) == DATA
+
+
+def test_a_writer_that_is_killed_loses_16_mib_at_most(aws: World, tmp_path: Path) -> None:
+    simulator, session = aws
+    data = content(80 * BLOCK)
+    source = tmp_path / "disk.raw"
+    source.write_bytes(data)
+    simulator.faults.add(Fault("PutSnapshotBlock", "delay", times=None, seconds=0.02))
+    process = block_writer.start(session.settings, source, tmp_path)
+    wait_until(lambda: simulator.stats[PUTS] >= 45, what="45 blocks under way")
+    process.kill()
+    process.join(10)
+    simulator.faults.clear()
+    journal = block_writer.FileJournal(tmp_path / "journal")
+    there, before = len(dict(journal.load())), simulator.stats[PUTS]
+    assert 45 - 32 - 2 <= there <= before < 80
+    ident = (tmp_path / "snapshot").read_text()
+    with writer(session, len(data), journal, snapshot_id=ident, target={"client_token": tmp_path.name}) as out:
+        put(out, data)
+        done = out.complete()
+    assert simulator.stats[PUTS] - before == 80 - there and simulator.stats["ebs:StartSnapshot"] == 1
+    assert done.skipped == there * BLOCK and done.checksum == linear(data)
+    assert stored(session, ident, len(data)) == data
 
 
 def test_a_source_that_can_skip_does_not_read_what_is_there(aws: World) -> None:

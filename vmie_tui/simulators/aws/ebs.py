@@ -18,6 +18,7 @@ from vmie_tui.simulators.control import SimClock
 
 MAX_PENDING = 100
 MAX_GIB = 65_536
+MIN_TIMEOUT, MAX_TIMEOUT = 10, 4_320  # minutes
 COMPLETION_SECONDS = 20.0  # of the simulator's clock
 TOKEN_LIFE = 7 * 86_400.0
 ROUTES = (
@@ -39,6 +40,8 @@ class Ec2Side(Protocol):
     def encrypted_by_default(self, region: str) -> bool: ...
 
     def default_key(self, region: str) -> str: ...
+
+    def key_arn(self, region: str, key: str) -> str | None: ...
 
 
 def _invalid(reason: str, message: str) -> ApiError:
@@ -78,6 +81,10 @@ class EbsService:
             return _json_reply(201, self._started(again))
         if not isinstance(size, int) or not 1 <= size <= MAX_GIB:
             raise _invalid("INVALID_VOLUME_SIZE", f"The volume size {size} is not valid.")
+        timeout = asked.get("Timeout", MIN_TIMEOUT)
+        if not isinstance(timeout, int) or not MIN_TIMEOUT <= timeout <= MAX_TIMEOUT:
+            text = f"Timeout must be between {MIN_TIMEOUT} and {MAX_TIMEOUT} minutes."
+            raise _invalid("INVALID_PARAMETER_VALUE", text)
         parent = self._parent(asked, region, size)
         pending = [i for i in self._store.all() if i.state == "pending" and i.origin == "direct" and i.region == region]
         if len(pending) >= MAX_PENDING:
@@ -125,7 +132,10 @@ class EbsService:
             raise _invalid("INVALID_PARAMETER_VALUE", "KmsKeyArn requires Encrypted to be true.")
         if not asked.get("Encrypted") and not self._ec2.encrypted_by_default(region):
             return False, ""
-        return True, str(asked.get("KmsKeyArn") or self._ec2.default_key(region))
+        key = str(asked.get("KmsKeyArn") or self._ec2.default_key(region))
+        if self._ec2.key_arn(region, key) != key:
+            raise _invalid("INVALID_CUSTOMER_KEY", f"The KMS key '{key}' is no ARN of an enabled key of this Region.")
+        return True, key
 
     def _started(self, info: SnapshotInfo) -> dict[str, Any]:
         return {
