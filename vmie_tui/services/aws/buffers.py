@@ -18,6 +18,10 @@ class BufferBudget:
     served when nothing else is lent. Nobody who waits here holds the lock, and a lent buffer is given back without
     asking for another one, so there is no deadlock as long as borrowers do not wait for each other.
 
+    Who must keep bytes until something else is done, and needs more buffers to get it done, says so with `hold`. Held
+    bytes count, but when nothing else is lent the next request is served whatever is held: those who hold can go on,
+    with one buffer above the limit at worst.
+
     Returned buffers are kept for the next borrower within the same limit: glibc gives large blocks back to the system
     each time, and faulting 16 MiB in again costs more than the upload's CRC.
     """
@@ -28,6 +32,7 @@ class BufferBudget:
         self._queue: deque[object] = deque()
         self._idle: list[bytearray] = []
         self._lent = 0
+        self._held: dict[int, bytearray] = {}  # id -> buffer, of those lent
         self._peak = 0
 
     @property
@@ -68,10 +73,30 @@ class BufferBudget:
     def release(self, buffer: bytearray) -> None:
         """Give a buffer back; the borrower must not touch it again."""
         with self._changed:
+            self._held.pop(id(buffer), None)
             self._lent -= len(buffer)
             self._idle.append(buffer)
             self._trim(0)
             self._changed.notify_all()
+
+    def hold(self, buffer: bytearray, length: int) -> bytearray:
+        """Keep the first ``length`` bytes of a lent buffer for long, in the buffer returned; never waits.
+
+        It is given back by `release`, or counts as the others again after `unhold`.
+        """
+        kept = buffer if len(buffer) == length else bytearray(memoryview(buffer)[:length])
+        with self._changed:
+            self._held[id(kept)] = kept
+            if kept is not buffer:
+                self._lent += length
+        if kept is not buffer:
+            self.release(buffer)
+        return kept
+
+    def unhold(self, buffer: bytearray) -> None:
+        """What was kept goes its way now."""
+        with self._changed:
+            del self._held[id(buffer)]
 
     def trim(self) -> None:
         """Give the idle buffers back to the system if nothing is lent: the last transfer is over."""
@@ -80,7 +105,7 @@ class BufferBudget:
                 self._idle.clear()
 
     def _fits(self, size: int) -> bool:
-        return self._lent == 0 or self._lent + size <= self.limit
+        return self._lent == sum(map(len, self._held.values())) or self._lent + size <= self.limit
 
     def _lend(self, size: int) -> bytearray:
         index = next((i for i, idle in enumerate(self._idle) if len(idle) == size), None)

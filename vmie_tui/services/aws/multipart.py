@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -80,12 +81,12 @@ class Upload:
 def part_size_of(parts: Iterable[FoundPart], size_hint: int, planned: int) -> int:
     """The part size an earlier run used, told from what it left; else ``planned``.
 
-    Every part but the last has the full size, so the largest of several is the part size. It is not taken over when it
-    would not do for this object. A wrong guess costs sending the parts again, never a wrong object.
+    Most parts have the full size: of several it is the one met most often, of those the largest. It is not taken over
+    when it would not do for this object. A wrong guess costs sending the parts again, never a wrong object.
     """
-    found = list(parts)
-    if len(found) < 2:
+    sizes = Counter(part.size for part in parts)
+    if sizes.total() < 2:
         return planned
-    largest = max(part.size for part in found)
+    largest = max(sizes, key=lambda size: (sizes[size], size))
     usable = SMALLEST_PART <= largest <= LARGEST_PART and largest * MAX_PARTS >= size_hint
     return largest if usable else planned

@@ -12,6 +12,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws import buffers
 from vmie_tui.services.aws.errors import aws_call, error_code, translate
 from vmie_tui.services.aws.multipart import FoundPart, Upload, part_size_for
+from vmie_tui.services.aws.parts import PartSender
 from vmie_tui.services.aws.session import PARTS, Aws
 from vmie_tui.services.aws.uploader import (
     Encryption,
@@ -145,12 +146,27 @@ class ObjectStore:
         it or ``control.stop`` raises comes out within 2 s, and the parts sent stay in S3 for the next attempt: `abort`
         removes them. Raises ServiceError naming the object and the part.
         """
+        return self.transfer(request, lambda uploader: uploader.run(fill), control=control)
+
+    def transfer(
+        self, request: UploadRequest, write: Callable[[Uploader], None], *, control: TransferControl
+    ) -> Uploaded:
+        """As `upload`, for who sends the parts in an order of its own: ``write`` gets the uploader to do it with."""
         control.stop()
         upload, found = self._open(request)
-        size = self._part_size(request.size_hint)
-        uploader = Uploader(request, upload, found, control=control, budget=self._budget, part_size=size)
+        sender = PartSender(self._aws.client(PARTS, self.region), upload, self._budget, self._parallel)
+        uploader = Uploader(
+            request,
+            upload,
+            found,
+            control=control,
+            budget=self._budget,
+            part_size=self._part_size(request.size_hint),
+            sender=sender,
+        )
         try:
-            uploader.run(fill, self._aws.client(PARTS, self.region), self._parallel)
+            with uploader:
+                write(uploader)
         finally:
             self._budget.trim()
         return self._complete(request, uploader)

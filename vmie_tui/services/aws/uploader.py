@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any, Protocol, Self
 from urllib.parse import urlencode
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
@@ -100,10 +101,31 @@ def create_upload(client: Any, request: UploadRequest) -> Upload:
     return Upload(request.bucket, request.key, str(answer["UploadId"]))
 
 
+@dataclass(slots=True, eq=False)
+class OpenPart:
+    """A part that is being filled: ``length`` bytes so far of the ``limit`` it shall have."""
+
+    number: int
+    buffer: bytearray
+    limit: int
+    length: int = 0
+
+    @property
+    def full(self) -> bool:
+        return self.length >= self.limit
+
+    def put(self, data: bytes | memoryview) -> None:
+        """Append what fits into the buffer."""
+        self.buffer[self.length : self.length + len(data)] = data
+        self.length += len(data)
+
+
 class Uploader:
     """One run of one upload. ``found`` are the parts ``upload`` holds from earlier runs.
 
-    ``part_size`` is for an upload that holds none to tell it from.
+    ``part_size`` is for an upload that holds none to tell it from. A context manager; parts are opened one after the
+    other with `begin`, filled, and sent in any order. Whatever is open when it is left goes back to the budget. Used
+    from one thread.
     """
 
     def __init__(
@@ -115,83 +137,123 @@ class Uploader:
         control: TransferControl,
         budget: BufferBudget,
         part_size: int,
+        sender: PartSender,
     ) -> None:
-        self._request, self._upload = request, upload
+        self._request, self._upload, self._sender = request, upload, sender
         self._found = {part.number: part for part in found}
         self._control, self._budget = control, budget
-        self._part_size = part_size_of(found, request.size_hint, part_size)
+        self.part_size = part_size_of(found, request.size_hint, part_size)
         self._etags: dict[int, str] = {}
+        self._sums: dict[int, tuple[int, int]] = {}  # part -> its CRC and length
         self._crc = RunningCrc()
+        self._open: list[OpenPart] = []
+        self._number = 0
         self._sent = self._skipped = 0
 
-    def run(self, fill: Callable[[memoryview], int], client: Any, parallel: int) -> None:
-        """Send all that ``fill`` gives. After it, `etags` and `crc` describe the whole object."""
-        with PartSender(client, self._upload, self._budget, parallel) as sender:
+    def __enter__(self) -> Self:
+        self._sender.__enter__()
+        return self
 
-            def poll(wait: float = 0.0) -> None:
-                for part in sender.collect(wait=wait):
-                    self._etags[part.number] = part.etag
-                    self._sent += part.length
-                    self._control.sent(part.length, skipped=False)
-                self._control.stop()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._sender.__exit__(kind, error, trace)
+        for part in self._open:
+            self._budget.release(part.buffer)
+        self._open.clear()
 
-            number, more = 0, True
-            while more:
-                number += 1
-                while sender.full:
-                    poll(POLL_SECONDS)
-                part = self._next(number, fill, poll)
-                if part is None:
-                    break
-                more = part.length == self._part_size
-                self._crc.add(part.crc, part.length)
-                if not self._keep(part):
-                    sender.submit(part)
-            while not sender.idle:
-                poll(POLL_SECONDS)
+    def run(self, fill: Callable[[memoryview], int]) -> None:
+        """Send all that ``fill`` gives, in order; an empty stream still has one, empty, part."""
+        while True:
+            part = self.begin()
+            more = self.fill(part, fill)
+            if not part.length and part.number > 1:
+                self.drop(part)
+            else:
+                self.send(part)
+            if not more:
+                break
+        self.finish()
 
-    def _next(self, number: int, fill: Callable[[memoryview], int], poll: Callable[[], None]) -> OutgoingPart | None:
-        """The next part, filled; None at the end of the stream. An empty stream still has one, empty, part."""
-        buffer = self._budget.acquire(self._part_size, poll)
-        length = 0
-        try:
-            with memoryview(buffer) as view:
-                while length < self._part_size:
-                    poll()
-                    with view[length : length + FILL_STEP] as step:
-                        got = fill(step)
-                    if not got:
-                        break
-                    length += got
-                crc = crc_of(view[:length])
-                if length and number > MAX_PARTS:
+    def poll(self, wait: float = 0.0) -> None:
+        """Take note of the parts that have arrived; waits up to ``wait`` seconds for one. Raises when told to stop."""
+        for part in self._sender.collect(wait=wait):
+            self._etags[part.number] = part.etag
+            self._sent += part.length
+            self._control.sent(part.length, skipped=False)
+        self._control.stop()
+
+    def begin(self) -> OpenPart:
+        """The next part, empty. Waits until another one may be sent and there is memory for it.
+
+        So it must not be called while another part is open that is not held.
+        """
+        while self._sender.full:
+            self.poll(POLL_SECONDS)
+        buffer = self._budget.acquire(self.part_size, self.poll)
+        self._number += 1
+        part = OpenPart(self._number, buffer, self.part_size)
+        self._open.append(part)
+        return part
+
+    def fill(self, part: OpenPart, fill: Callable[[memoryview], int]) -> bool:
+        """Fill the part up to its limit; False when the stream ended before."""
+        with memoryview(part.buffer) as view:
+            while not part.full:
+                self.poll()
+                with view[part.length : min(part.length + FILL_STEP, part.limit)] as step:
+                    got = fill(step)
+                if not got:
+                    return False
+                if part.number > MAX_PARTS:
                     self._refuse_length()
-        except BaseException:
-            self._budget.release(buffer)
-            raise
-        if length or number == 1:
-            return OutgoingPart(number, buffer, length, crc)
-        self._budget.release(buffer)
-        return None
+                part.length += got
+        return True
+
+    def hold(self, part: OpenPart) -> None:
+        """Keep a part that cannot be sent yet, in no more memory than it needs."""
+        part.buffer = self._budget.hold(part.buffer, part.length)
+
+    def unhold(self, part: OpenPart) -> None:
+        """A part that was held can be sent now."""
+        self._budget.unhold(part.buffer)
+
+    def send(self, part: OpenPart) -> None:
+        """The part is complete: send it, unless S3 has this very part already. Waits until another one may be sent."""
+        with memoryview(part.buffer) as view:
+            crc = crc_of(view[: part.length])
+        self._sums[part.number] = (crc, part.length)
+        found = self._found.get(part.number)
+        if found is not None and (found.size, found.checksum) == (part.length, crc_text(crc)):
+            self.drop(part)
+            self._etags[part.number] = found.etag
+            self._skipped += part.length
+            self._control.sent(part.length, skipped=True)
+            return
+        while self._sender.full:
+            self.poll(POLL_SECONDS)
+        self._open.remove(part)
+        self._sender.submit(OutgoingPart(part.number, part.buffer, part.length, crc))
+
+    def drop(self, part: OpenPart) -> None:
+        """Give the part's memory back; it is not sent."""
+        self._open.remove(part)
+        self._budget.release(part.buffer)
+
+    def finish(self) -> None:
+        """Wait until all parts sent have arrived."""
+        while not self._sender.idle:
+            self.poll(POLL_SECONDS)
+        for _, (crc, length) in sorted(self._sums.items()):
+            self._crc.add(crc, length)
 
     def _refuse_length(self) -> None:
         raise ServiceError(
             ErrorKind.INVALID,
-            f"the stream does not fit into {MAX_PARTS:,} parts of {self._part_size} bytes",
+            f"the stream does not fit into {MAX_PARTS:,} parts of {self.part_size} bytes",
             subject=self._request.subject,
             remedy="Abort this upload and start again with a larger size",
         )
-
-    def _keep(self, part: OutgoingPart) -> bool:
-        """Whether S3 has this very part already; then it is not sent."""
-        found = self._found.get(part.number)
-        if found is None or found.size != part.length or found.checksum != crc_text(part.crc):
-            return False
-        self._budget.release(part.buffer)
-        self._etags[part.number] = found.etag
-        self._skipped += part.length
-        self._control.sent(part.length, skipped=True)
-        return True
 
     def result(self, etag: str) -> Uploaded:
         return Uploaded(
