@@ -27,7 +27,7 @@ from vmie_tui.screens.job_actions import copy_in_thread
 from vmie_tui.widgets.choice import Option
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.problem import problem_lines
-from vmie_tui.widgets.text import Line, clean, plural
+from vmie_tui.widgets.text import Line, clean, plural, size
 
 if TYPE_CHECKING:
     from vmie_tui.model.job import JobView
@@ -174,10 +174,14 @@ class AfterScreen(FrameScreen):
 
     def _ask_launch(self, instance_type: str) -> None:
         machine = self._made.machine
-        why = f"the VM's {plural(machine.cpus, 'CPU')}" if machine else "its size is not known here, so the smallest"
+        why = (
+            f"The type has the VM's {plural(machine.cpus, 'CPU')} and {size(machine.memory_mib << 20)} of memory."
+            if machine
+            else "The type is the smallest: the machine's size is not known here."
+        )
         form = FormScreen(
             f"Launch a test instance of {self._made.image_id}?",
-            f"It runs, and is charged, until you terminate it. The type is chosen by {why}.",
+            f"It runs, and is charged, until you terminate it. {why}",
             (
                 Ask("type", "Instance type", instance_type, "such as t3.medium"),
                 Ask("subnet", "Subnet", "", "empty: the default VPC's"),

@@ -11,6 +11,7 @@ from typing import Any
 from vmie_tui.model.machine import Firmware, Machine, OsFamily, Power
 from vmie_tui.model.plan import (
     BootMode,
+    FileSource,
     ImportPlan,
     LegacyInstance,
     LicenseType,
@@ -119,9 +120,7 @@ class Draft:
             only = next(iter(defaults))
             self.licence = only.value if only else ""
         if not self.description:
-            first = self.candidates[0].source if self.candidates else None
-            place = first.vcenter if isinstance(first, VmSource) else first.where if first else ""
-            self.description = f"{VM} from {place}"
+            self.description = f"{VM} from {_place(self.candidates[0].source)}" if self.candidates else VM
         if self.candidates and all(system_of(machine).arm for machine in self.machines):
             self.architecture = "arm64"
         self.choose_route(self.recommended_route())
@@ -336,6 +335,15 @@ class Draft:
         if not self.test_launch:
             return None
         return TestLaunch(self.launch_type, self.launch_subnet, self.launch_key, self.isolated)
+
+
+def _place(source: Source) -> str:
+    """Where it came from, for AWS to keep: of a file its name, as the folders on this machine are nobody's business."""
+    if isinstance(source, VmSource):
+        return source.vcenter
+    return (
+        ", ".join(path.rsplit("/", 1)[-1] for path in source.paths) if isinstance(source, FileSource) else source.where
+    )
 
 
 def words_of(text: str, *, only_commas: bool = False) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from vmie_tui.model.preflight import markdown
 from vmie_tui.screens.actions import OPEN, bindings
 from vmie_tui.screens.base import FrameScreen, problem_of, style_sheet
 from vmie_tui.screens.job_actions import copy_in_thread
-from vmie_tui.screens.opening import Completion
+from vmie_tui.screens.opening import S3, SNAPSHOT, Completion
 from vmie_tui.widgets.choice import ChoiceList, Option
 from vmie_tui.widgets.frame import HintBar
 from vmie_tui.widgets.lines import LinePane, OneLine
@@ -215,6 +215,8 @@ class OpenScreen(FrameScreen):
             return [(), *(line for lines in examples for line in lines)]
         if names.why:
             return [(), *paragraph(f"{names.why}.", cells, "warn", ((" ", ""),))]
+        if not names.names and not typed.startswith((S3, SNAPSHOT)):
+            return [(), *paragraph("No file begins like this.", cells, "dim", ((" ", ""),))]
         room = max(10, cells - 14)
         return [
             (
