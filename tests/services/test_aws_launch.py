@@ -90,10 +90,18 @@ def test_every_page_of_types_is_read(aws: World) -> None:
     assert simulator.stats["ec2:DescribeInstanceTypes"] > 1
 
 
-def test_no_type_is_large_enough(aws: World) -> None:
+@pytest.mark.parametrize(
+    ("wanted", "more", "words"),
+    [
+        ((9999, 1024), {"ena": False}, "9999 vCPUs, 1024 MiB of memory, x86_64, boot mode legacy-bios, without ENA"),
+        ((2, 4096), {"ena": False, "architecture": "arm64"}, "arm64, boot mode uefi, without ENA"),
+    ],
+    ids=str,
+)
+def test_no_type_fits(aws: World, wanted: tuple[int, int], more: dict[str, Any], words: str) -> None:
     _, session = aws
-    with pytest.raises(ServiceError, match=r"no instance type of eu-west-1 has 9999 vCPUs, 1024 MiB") as caught:
-        pick_instance_type(session, REGION, 9999, 1024)
+    with pytest.raises(ServiceError, match=words) as caught:
+        pick_instance_type(session, REGION, *wanted, **more)
     assert caught.value.kind is ErrorKind.REFUSED and caught.value.problem.remedy
 
 

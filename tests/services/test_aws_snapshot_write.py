@@ -104,7 +104,7 @@ RUNS = st.lists(
 )  # (bytes left out, bytes put, all zeros)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(runs=RUNS, tail=st.integers(0, BLOCK + 1), step=st.sampled_from([1 << 30, BLOCK, 65_536 + 7]))
 def test_any_extents_and_sizes(aws: World, runs: list[tuple[int, int, bool]], tail: int, step: int) -> None:
     simulator, session = aws
@@ -205,7 +205,7 @@ OLD = st.sampled_from(["nothing", "equal", "other", "zeros"])
 NEW = st.sampled_from(["data", "zeros", "hole"])
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(blocks=st.lists(st.tuples(OLD, NEW), min_size=1, max_size=8), ask=st.booleans())
 def test_whatever_is_in_the_journal_the_disk_is_right(aws: World, blocks: list[tuple[str, str]], ask: bool) -> None:
     """Blocks an earlier attempt put, of the same bytes, of others or of zeros, where the disk has data, zeros, none."""
