@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from vmie_tui.model.finding import Finding, Severity
 
@@ -67,3 +68,52 @@ def check_tag_names(tags: dict[str, str]) -> Iterator[Finding]:
                 remedy="Keep secrets in a secrets manager",
                 fact="F342",
             )
+
+
+_HIDDEN = "[redacted]"
+# What is taken out of texts that leave the machine, besides the patterns above: (pattern, what is put in its place).
+_TAKEN_OUT: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S), _HIDDEN),
+    (re.compile(r"([?&](?:X-Amz-[A-Za-z-]+|AWSAccessKeyId|Signature)=)[^&\s\"'<>]+", re.I), rf"\1{_HIDDEN}"),
+    (re.compile(r"\b([a-z][a-z0-9+.-]{1,20}://)[^/\s:@]{1,200}:[^/\s@]{1,200}@", re.I), rf"\1{_HIDDEN}@"),
+    (
+        re.compile(r"((?:authorization|(?:set-)?cookie|vmware_soap_session)[\"']?\s*[:=]\s*)[^\r\n]+", re.I),
+        rf"\1{_HIDDEN}",
+    ),
+    (
+        re.compile(
+            r"([\"'][\w -]*(?:password|passwd|pwd|secret|token|api[ _-]?key|credential)[\w -]*[\"']\s*:\s*)"
+            r"(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')",
+            re.I,
+        ),
+        rf'\1"{_HIDDEN}"',
+    ),
+)
+
+
+def redacted(text: str, known: Iterable[str] = ()) -> str:
+    """The text without anything that is, or looks like, a secret; ``known`` are secrets of this machine."""
+    for secret in sorted({word for word in known if len(word) >= 4}, key=len, reverse=True):
+        text = text.replace(secret, _HIDDEN)
+    for pattern, put in _TAKEN_OUT:
+        text = pattern.sub(put, text)
+    for _, _, pattern in _PATTERNS:
+        text = pattern.sub(_HIDDEN, text)
+    return text
+
+
+def redacted_value(value: Any, known: Iterable[str] = ()) -> Any:
+    """The same for what becomes JSON: every text in it, and whole texts under names such as ``password``."""
+    words = frozenset(known)
+    if isinstance(value, str):
+        return redacted(value, words)
+    if isinstance(value, dict):
+        return {
+            redacted(str(key), words): _HIDDEN
+            if isinstance(item, str) and item and _NAMES.search(str(key).lower())
+            else redacted_value(item, words)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [redacted_value(item, words) for item in value]
+    return value

@@ -1,0 +1,89 @@
+"""A zip for a ticket: texts with everything secret taken out, readable by its owner alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import zipfile
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from vmie_tui import __version__
+from vmie_tui.model.rules.secrets import redacted, redacted_value
+from vmie_tui.services.disks.output import Output, check_free, local_errors
+from vmie_tui.settings import PASSWORD_VARIABLE, Settings
+
+TAIL_BYTES = 200_000
+_SECRET_VARIABLES = (PASSWORD_VARIABLE, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+_PACKAGES = ("boto3", "botocore", "pyvmomi", "textual", "dbos", "click")
+
+
+def versions() -> dict[str, str]:
+    """What runs here: our own version, Python's, the system's, those of the libraries that talk to the outside."""
+    found = {"vmie-tui": __version__, "python": platform.python_version(), "system": platform.platform()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def known_secrets(settings: Settings, environ: Mapping[str, str] | None = None) -> frozenset[str]:
+    """Every secret this machine's configuration leads to without asking anybody: environment and files."""
+    env = os.environ if environ is None else environ
+    found = {env[name] for name in _SECRET_VARIABLES if env.get(name)}
+    for profile in settings.table.values():
+        if profile.vcenter is not None and profile.vcenter.password_file is not None:
+            found.add(_read(profile.vcenter.password_file.expanduser()).strip())
+        keys = profile.aws.credentials_file or Path(env.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials")
+        for line in _read(keys.expanduser()).splitlines():
+            key, equals, value = line.partition("=")
+            if equals and ("secret" in key or "token" in key or "access_key" in key):
+                found.add(value.strip())
+    return frozenset(word for word in found if word)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def tail(path: Path, limit: int = TAIL_BYTES) -> str:
+    """The end of a log, from a whole line on; "" when there is none."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - limit))
+            text = file.read(limit).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    return text.partition("\n")[2] if size > limit else text
+
+
+def write_bundle(destination: Path, files: Mapping[str, Any], secrets: Iterable[str], *, force: bool = False) -> int:
+    """Write texts, and values as JSON, by their names into a zip; its size in bytes. Everything is redacted.
+
+    Raises ServiceError LOCAL, CONFLICT.
+    """
+    check_free(destination, force=force)
+    words = {form for secret in secrets for form in (secret, json.dumps(secret)[1:-1], quote(secret, safe=""))}
+    with Output(destination, force=force) as target:
+        with local_errors(destination):
+            target.path.chmod(0o600)
+        with zipfile.ZipFile(target.path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in files.items():
+                archive.writestr(redacted(name, words), _text(content, words))
+        return target.commit()
+
+
+def _text(content: Any, secrets: Iterable[str]) -> str:
+    if isinstance(content, str):
+        return redacted(content, secrets)
+    return json.dumps(redacted_value(content, secrets), indent=2, ensure_ascii=False, default=str) + "\n"
