@@ -16,6 +16,7 @@ from vmie_tui.services.aws.blocks import BLOCK, GIB, SnapshotReader
 from vmie_tui.services.aws.images import CopyRequest, RegisterDisk, RegisterRequest, next_device
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.aws.snapshot_write import MemoryJournal, SnapshotTarget, SnapshotWriter
+from vmie_tui.services.aws.visible import once_visible
 from vmie_tui.services.aws.volumes import VolumeRequest
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import Fault, TlsFiles
@@ -63,6 +64,19 @@ def test_an_image_has_what_was_asked_for(aws: World, snaps: tuple[str, str]) -> 
     with pytest.raises(ServiceError, match=f"in use by {image.id}") as caught:
         images.register_image(session, REGION, request("web-01 (2026)", snaps[0]))
     assert caught.value.kind is ErrorKind.CONFLICT and "another name" in caught.value.problem.remedy
+
+
+def test_what_was_just_made_may_not_be_shown_yet(aws: World, snaps: tuple[str, str]) -> None:
+    simulator, session = aws
+    late = simulator.faults.add(Fault("DescribeImages", times=2, code="InvalidAMIID.NotFound", status=400))
+    made = images.register_image(session, REGION, request("shown late", snaps[0]))
+    assert late.fired == 2 and made.name == "shown late"
+    unseen = simulator.faults.add(Fault("DescribeVolumes", times=1, code="InvalidVolume.NotFound", status=400))
+    assert volumes.create_volume(session, REGION, VolumeRequest(snaps[0], REGION + "a")).size_gib == 1
+    assert unseen.fired == 1
+    with pytest.raises(ServiceError, match="does not exist") as caught:
+        once_visible(lambda: images.describe_image(session, REGION, "ami-0123456789abcdef0"), seconds=0.0)
+    assert caught.value.kind is ErrorKind.NOT_FOUND
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from vmie_tui.services.aws.image_info import (
     tag_specifications,
 )
 from vmie_tui.services.aws.session import Aws
+from vmie_tui.services.aws.visible import once_visible
 from vmie_tui.services.aws.vmimport import pause
 
 __all__ = [
@@ -170,7 +171,7 @@ def register_image(aws: Aws, region: str | None, request: RegisterRequest) -> Im
         if error.problem.code != "InvalidAMIName.Duplicate":
             raise
         return _same_or_taken(aws, region, request, error)
-    return describe_image(aws, region, str(answer["ImageId"]))
+    return once_visible(lambda: describe_image(aws, region, str(answer["ImageId"])))
 
 
 def _same_or_taken(aws: Aws, region: str | None, request: RegisterRequest, error: ServiceError) -> Image:
@@ -251,7 +252,7 @@ def copy_image(aws: Aws, region: str, request: CopyRequest) -> Image:
         arguments["TagSpecifications"] = tag_specifications(request.tags, "image", "snapshot")
     with aws_call(f"copy the image to {region}", request.image_id):
         answer = aws.client("ec2", region).copy_image(**arguments)
-    return describe_image(aws, region, str(answer["ImageId"]))
+    return once_visible(lambda: describe_image(aws, region, str(answer["ImageId"])))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.aws.image_info import describe_image, tag_specifications
 from vmie_tui.services.aws.instance_types import InstanceType, pick_instance_type
 from vmie_tui.services.aws.session import Aws
+from vmie_tui.services.aws.visible import once_visible
 from vmie_tui.services.aws.vmimport import pause
 
 __all__ = [
@@ -150,9 +151,10 @@ def launch(aws: Aws, region: str | None, request: LaunchRequest) -> LaunchedInst
             with contextlib.suppress(ServiceError):
                 _delete_group(aws, region, group)  # refused while an earlier launch's instance uses it
         raise _explained(error) from error
-    data = answer["Instances"][0]
+    ident = str(answer["Instances"][0]["InstanceId"])
+    data = once_visible(lambda: _described(aws, region, ident))
     return LaunchedInstance(
-        str(data["InstanceId"]),
+        ident,
         request.image_id,
         str(data.get("InstanceType") or request.instance_type),
         group,
@@ -193,11 +195,7 @@ def _isolated_group(aws: Aws, region: str | None, request: LaunchRequest) -> str
                 VpcId=vpc,
                 TagSpecifications=tag_specifications(request.tags or {"Name": name}, "security-group"),
             )
-        found = _groups(aws, region, name, vpc)
-        if not found:
-            raise ServiceError(
-                ErrorKind.REMOTE, "the new security group is not there yet", subject=name, retry_safe=True
-            )
+        found = once_visible(lambda: _groups(aws, region, name, vpc, must=True))
     group = found[0]
     ident = str(group["GroupId"])
     with aws_call("take the rules out of the security group", ident):
@@ -230,12 +228,14 @@ def _vpc(aws: Aws, region: str | None, subnet_id: str) -> str:
     return str(found[0]["VpcId"])
 
 
-def _groups(aws: Aws, region: str | None, name: str, vpc: str = "") -> list[dict[str, Any]]:
+def _groups(aws: Aws, region: str | None, name: str, vpc: str = "", *, must: bool = False) -> list[dict[str, Any]]:
+    """The security groups of a name; ``must``: NOT_FOUND when there is none."""
     filters = [{"Name": "group-name", "Values": [name]}] + ([{"Name": "vpc-id", "Values": [vpc]}] if vpc else [])
     with aws_call("look for the security group", name):
-        found: list[dict[str, Any]] = aws.client("ec2", region).describe_security_groups(Filters=filters)[
-            "SecurityGroups"
-        ]
+        answer = aws.client("ec2", region).describe_security_groups(Filters=filters)
+    found: list[dict[str, Any]] = answer["SecurityGroups"]
+    if must and not found:
+        raise ServiceError(ErrorKind.NOT_FOUND, "the security group is not there", subject=name, retry_safe=True)
     return found
 
 

@@ -12,6 +12,7 @@ from vmie_tui.services.aws.image_info import tag_specifications
 from vmie_tui.services.aws.images import next_device
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.aws.tasks import tags_of
+from vmie_tui.services.aws.visible import once_visible
 from vmie_tui.services.aws.vmimport import pause
 
 FIRST_LOOK, LONGEST_LOOK = 0.25, 5.0
@@ -68,7 +69,8 @@ def create_volume(aws: Aws, region: str | None, request: VolumeRequest) -> Volum
     Raises ServiceError CONFLICT for a snapshot that is not completed, INVALID for a zone the Region does not have.
     """
     with aws_call(f"make a volume in {request.availability_zone}", request.snapshot_id):
-        return _volume(aws.client("ec2", region).create_volume(**request.to_api()))
+        made = aws.client("ec2", region).create_volume(**request.to_api())
+    return once_visible(lambda: describe_volume(aws, region, str(made["VolumeId"])))
 
 
 def describe_volume(aws: Aws, region: str | None, volume_id: str) -> Volume:
