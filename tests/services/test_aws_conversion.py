@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
-import copy
 import random
-import struct
 import tempfile
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
 from tests.helpers import wait_until
 from tests.services.aws_sim import refused
-from tests.services.aws_world import BUCKET, REGION, Control, Source, world
-from tests.unit.container_writers import vhd_dynamic, vhd_fixed, vhdx, vmdk_stream
+from tests.services.aws_world import BUCKET, REGION, world
+from tests.services.conversion_kit import (
+    World,
+    bytes_of,
+    ended,
+    gone,
+    image_of,
+    instance,
+    instance_request,
+    linux,
+    upload,
+)
+from tests.unit.container_writers import vhdx
 from tests.unit.disks_images import Sparse
-from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.task import Task, TaskKind
+from vmie_tui.model.task import TaskKind
 from vmie_tui.services.aws.blocks import SnapshotReader
-from vmie_tui.services.aws.buffers import BufferBudget
-from vmie_tui.services.aws.conversion import Conversions, DiskImage, InstanceRequest, VolumeRequest
-from vmie_tui.services.aws.part_objects import PartObjects, PartsRequest, PartsUploaded
-from vmie_tui.services.aws.session import Aws
+from vmie_tui.services.aws.conversion import Conversions, DiskImage, VolumeRequest
+from vmie_tui.services.aws.part_objects import PartsUploaded
 from vmie_tui.services.aws.tasks import conversion_task, place_of
 from vmie_tui.services.aws.vmimport import ImageRequest, ImportDisk, SnapshotRequest, VmImport
 from vmie_tui.simulators.aws.server import AwsSimulator
-from vmie_tui.simulators.control import Fault, TlsFiles
-from vmie_tui.simulators.fleet.tiny import MIB, WINDOWS, make_boot, make_linux
+from vmie_tui.simulators.control import TlsFiles
+from vmie_tui.simulators.fleet.tiny import MIB, WINDOWS, make_boot
 
-World = tuple[AwsSimulator, Aws]
+NOISE = random.Random(1).randbytes(512 << 10)
 
 
 @pytest.fixture(scope="module")
@@ -50,57 +52,9 @@ def aws(shared: World) -> World:
     return shared
 
 
-PART = 512 << 10
-GIB = 1 << 30
-
-
-@cache
-def linux() -> bytes:
-    """A RAW disk with an MBR, a small Linux and some data."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "disk.raw"
-        make_linux(path, 8 * MIB + 512, MIB, "legacy")
-        return path.read_bytes()
-
-
-@cache
-def image_of(format_name: str) -> bytes:
-    disk = Sparse(len(linux()), {0: linux()})
-    return {"RAW": lambda _: linux(), "VHD": vhd_dynamic, "VMDK": vmdk_stream, "VHD-fixed": vhd_fixed}[format_name](
-        disk
-    )
-
-
-def upload(aws: Aws, name: str, data: bytes, format_name: str = "RAW", gib: int = 1) -> PartsUploaded:
-    parts = PartObjects(aws, REGION, budget=BufferBudget(8 * PART))
-    request = PartsRequest(BUCKET, f"jobs/{name}", "disk", format_name, gib, len(data), PART)
-    return parts.upload(request, Source(data), control=Control())
-
-
-def ended(simulator: AwsSimulator, conversions: Conversions, task_id: str) -> Task:
-    def look() -> Task | None:
-        simulator.clock.advance(60)
-        task = conversions.task(task_id)
-        return task if task.terminal else None
-
-    return wait_until(look, what=f"end of {task_id}")
-
-
-def bytes_of(aws: Aws, volume_id: str, size: int) -> bytes:
-    """What a volume holds, through a snapshot of it."""
-    made = aws.client("ec2").create_snapshot(VolumeId=volume_id, Description="proof")
-    reader = SnapshotReader(aws, REGION, made["SnapshotId"])
-    return reader.read_at(0, size)
-
-
-def instance(aws: Aws, ident: str) -> dict[str, Any]:
-    [found] = aws.client("ec2").describe_instances(InstanceIds=[ident])["Reservations"][0]["Instances"]
-    return dict(found)
-
-
-def instance_request(done: PartsUploaded, **more: Any) -> InstanceRequest:
-    values: dict[str, Any] = {"platform": "Linux", "instance_type": "m3.medium", "description": "job 7", **more}
-    return InstanceRequest(DiskImage.of(done), **values)
+@pytest.fixture(scope="module")
+def ready(shared: World) -> PartsUploaded:
+    return upload(shared[1], "ready", linux())
 
 
 @pytest.mark.parametrize("kind", ["RAW", "VHD", "VHD-fixed", "VMDK"])
@@ -193,246 +147,6 @@ def test_parts_may_come_later(aws: World) -> None:
     wait_until(lambda: conversions.task(ident).terminal, what="expiry")
     task = conversions.task(ident)
     assert task.failed and "expired" in task.reason
-
-
-# -- what fails while it is converted
-
-
-def gone(aws: World, task: Task) -> None:
-    """Nothing is left of a conversion but its parts."""
-    simulator, session = aws
-    assert task.state == "cancelled" and not task.volume_ids
-    if task.instance_id:
-        assert instance(session, task.instance_id)["State"]["Name"] == "terminated"
-    held = {getattr(v, "stored_content", "") for v in simulator.ec2.backend(REGION).volumes.values()}
-    assert {info.id for info in simulator.snapshots.all() if info.origin == "volume"} <= held
-    bucket, key = task.disks[0].bucket, task.disks[0].key
-    assert session.client("s3").head_object(Bucket=bucket, Key=key)
-
-
-Broken = Callable[[], tuple[bytes, str, int]]
-NOISE = random.Random(1).randbytes(PART)
-BAD: dict[str, tuple[Broken, dict[str, str], str]] = {
-    "no VMDK": (lambda: (linux(), "VMDK", 1), {}, "Unsupported VMDK File Format"),
-    "no VHD": (lambda: (image_of("VMDK"), "VHD", 1), {}, "Footers not identical"),
-    "damaged VMDK": (lambda: (_damaged(image_of("VMDK")), "VMDK", 1), {}, "ClientError"),
-    "no system": (lambda: (_no_system(), "RAW", 1), {}, "Unknown OS / Missing OS files"),
-    "another platform": (lambda: (linux(), "RAW", 1), {"platform": "Windows"}, "does not fit a Linux"),
-}
-
-
-def _damaged(data: bytes) -> bytes:
-    """A VMDK whose grains were overwritten."""
-    middle = len(data) // 2
-    return data[:middle] + bytes(64 << 10) + data[middle + (64 << 10) :]
-
-
-def _no_system() -> bytes:
-    """An MBR with one partition that nothing is in."""
-    head = bytearray(MIB)
-    head[510:512] = b"\x55\xaa"
-    struct.pack_into("<4xB3xII", head, 446, 0x83, 2048, 1)
-    return bytes(head) + bytes(MIB)
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_what_cannot_be_converted_ends_as_cancelled(aws: World, name: str) -> None:
-    simulator, session = aws
-    make, more, text = BAD[name]
-    data, kind, gib = make()
-    conversions = Conversions(session, REGION)
-    request = instance_request(upload(session, f"bad-{name}", data, kind, gib), **more)
-    task = ended(simulator, conversions, conversions.import_instance(request).id)
-    assert task.failed and text in task.reason, task.reason
-    gone(aws, task)
-
-
-def test_a_volume_smaller_than_the_disk(aws: World) -> None:
-    simulator, session = aws
-    disk = Sparse(2 * GIB, {0: linux()})
-    conversions = Conversions(session, REGION)
-    done = upload(session, "small", vmdk_stream(disk), "VMDK", gib=1)
-    task = ended(simulator, conversions, conversions.import_volume(VolumeRequest(DiskImage.of(done), f"{REGION}a")).id)
-    assert task.failed and "needs a volume of 2 GiB" in task.reason
-
-
-def test_a_part_that_is_not_what_the_manifest_says(aws: World) -> None:
-    simulator, session = aws
-    conversions = Conversions(session, REGION)
-    done = upload(session, "short", linux())
-    key = done.manifest_key.replace("manifest.xml", ".part1")
-    session.client("s3").put_object(Bucket=BUCKET, Key=key, Body=b"short")
-    task = ended(simulator, conversions, conversions.import_instance(instance_request(done)).id)
-    assert task.failed and "has 5 bytes" in task.reason
-
-
-@pytest.mark.parametrize("operation", ["ImportInstance", "ImportVolume"])
-def test_a_task_told_to_fail(aws: World, operation: str) -> None:
-    simulator, session = aws
-    done = upload(session, "doomed", linux())
-    simulator.faults.add(Fault(operation, "fail-task", match="jobs/doomed/", code="E27"))
-    conversions, image = Conversions(session, REGION), DiskImage.of(done)
-    if operation == "ImportInstance":
-        started = conversions.import_instance(instance_request(done))
-    else:
-        started = conversions.import_volume(VolumeRequest(image, f"{REGION}a"))
-    task = ended(simulator, conversions, started.id)
-    assert task.failed and task.reason == facts.error("E27")["message"]
-    gone(aws, task)
-
-
-# -- what is refused at once
-
-
-def spec(done: PartsUploaded, **more: Any) -> dict[str, Any]:
-    return {**instance_request(done).to_api(), **more}
-
-
-REFUSED: dict[str, tuple[Callable[[dict[str, Any]], object], str, str]] = {
-    "no platform": (lambda s: s.pop("Platform"), "MissingParameter", "platform"),
-    "another platform": (lambda s: s.update(Platform="BeOS"), "InvalidParameterValue", "BeOS"),
-    "no disk": (lambda s: s.pop("DiskImages"), "MissingParameter", "single-volume"),
-    "two disks": (lambda s: s.update(DiskImages=s["DiskImages"] * 2), "InvalidParameterValue", "single-volume"),
-    "new type": (
-        lambda s: s["LaunchSpecification"].update(InstanceType="m5.large"),
-        "Unsupported",
-        "Linux is not supported on the requested instance",
-    ),
-    "no type": (lambda s: s["LaunchSpecification"].pop("InstanceType"), "Unsupported", "Linux is not supported"),
-    "32 bits": (lambda s: s["LaunchSpecification"].update(Architecture="i386"), "InvalidParameterValue", "i386"),
-    "ARM": (lambda s: s["LaunchSpecification"].update(Architecture="arm64"), "InvalidParameterValue", "arm64"),
-    "BYOL": (
-        lambda s: s.update(Platform="Windows", LaunchSpecification={"Placement": {"Tenancy": "host"}}),
-        "Unsupported",
-        "license",
-    ),
-    "VHDX": (lambda s: _image(s).update(Format="VHDX"), "InvalidFormat", "disk-image-size=0"),
-    "OVA": (lambda s: _image(s).update(Format="OVA"), "InvalidFormat", "disk-image-size=0"),
-    "another format": (lambda s: _image(s).update(Format="VHD"), "InvalidFormat", "RAW"),
-    "no size": (lambda s: _image(s).update(Bytes=0), "InvalidParameter", "disk-image-size=0"),
-    "wrong size": (lambda s: _image(s).update(Bytes=_image(s)["Bytes"] - 1), "InvalidParameterValue", "bytes"),
-    "no volume size": (lambda s: s["DiskImages"][0].pop("Volume"), "MissingParameter", "size"),
-    "too large": (lambda s: s["DiskImages"][0]["Volume"].update(Size=16384), "DiskImageSizeTooLarge", "16 TiB"),
-    "no URL": (lambda s: _image(s).pop("ImportManifestUrl"), "MissingParameter", "importManifestUrl"),
-    "unsigned URL": (lambda s: _change_url(s, lambda u: u.partition("?")[0]), "InvalidParameterValue", "AccessDenied"),
-    "wrong signature": (lambda s: _change_url(s, lambda u: u[:-3] + "000"), "InvalidParameterValue", "Signature"),
-    "no manifest": (
-        lambda s: _change_url(s, lambda u: u.replace("manifest.xml", ".part0")),
-        "InvalidParameterValue",
-        "Signature",
-    ),
-}
-
-
-def _image(spec: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = spec["DiskImages"][0]["Image"]
-    return found
-
-
-def _change_url(spec: dict[str, Any], change: Callable[[str], str]) -> None:
-    _image(spec)["ImportManifestUrl"] = change(_image(spec)["ImportManifestUrl"])
-
-
-def blind(simulator: AwsSimulator, session: Aws, region: str = REGION) -> Any:
-    """A client that sends what AWS's own model would not let through."""
-    return boto3.client(
-        "ec2",
-        region_name=region,
-        endpoint_url=simulator.url,
-        verify=str(session.settings.ca_bundle),
-        aws_access_key_id=simulator.access_key,
-        aws_secret_access_key=simulator.secret_key,
-        config=Config(parameter_validation=False, retries={"total_max_attempts": 1}),
-    )
-
-
-@pytest.fixture(scope="module")
-def ready(shared: World) -> PartsUploaded:
-    return upload(shared[1], "ready", linux())
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_import_instance_refuses(aws: World, ready: PartsUploaded, name: str) -> None:
-    simulator, session = aws
-    change, code, text = REFUSED[name]
-    asked = copy.deepcopy(spec(ready))
-    change(asked)
-    before = len(list(Conversions(session, REGION).tasks()))
-    with refused(code, text):
-        blind(simulator, session).import_instance(**asked)
-    assert len(list(Conversions(session, REGION).tasks())) == before
-
-
-@pytest.mark.parametrize(
-    ("change", "code"),
-    [
-        ({"AvailabilityZone": "us-east-1a"}, "InvalidParameterValue"),
-        ({"AvailabilityZone": ""}, "MissingParameter"),
-        ({"Image": {}}, "MissingParameter"),
-        ({"Volume": {}}, "MissingParameter"),
-    ],
-)
-def test_import_volume_refuses(aws: World, ready: PartsUploaded, change: dict[str, Any], code: str) -> None:
-    simulator, session = aws
-    with refused(code):
-        blind(simulator, session).import_volume(
-            **{**VolumeRequest(DiskImage.of(ready), f"{REGION}a").to_api(), **change}
-        )
-
-
-@pytest.mark.parametrize("region", ["eu-north-1", "af-south-1", "us-gov-east-1"])
-def test_other_regions_have_no_such_call(aws: World, ready: PartsUploaded, region: str) -> None:
-    simulator, session = aws
-    client = blind(simulator, session, region)
-    with refused("UnsupportedOperation", region):
-        client.import_instance(**spec(ready))
-    with refused("UnsupportedOperation", region):
-        client.import_volume(**VolumeRequest(DiskImage.of(ready), f"{region}a").to_api())
-
-
-def test_a_manifest_in_another_region(aws: World, ready: PartsUploaded) -> None:
-    simulator, session = aws
-    with refused("InvalidParameter", "not local to the Region"):
-        blind(simulator, session, "us-west-2").import_instance(**spec(ready))
-
-
-def test_a_manifest_that_is_none(aws: World, ready: PartsUploaded) -> None:
-    simulator, session = aws
-    url = PartObjects(session, REGION).manifest_url(BUCKET, ready.manifest_key.replace("manifest.xml", ".part0"))
-    asked = spec(ready)
-    _image(asked)["ImportManifestUrl"] = url
-    with refused("InvalidManifest"):
-        blind(simulator, session).import_instance(**asked)
-
-
-def test_a_gpt_disk_has_no_bootable_partition(aws: World) -> None:
-    _, session = aws
-    head = bytearray(2 * MIB)
-    head[450], head[510:512], head[512:520] = 0xEE, b"\x55\xaa", b"EFI PART"
-    done = upload(session, "gpt", bytes(head))
-    with pytest.raises(ServiceError) as caught:
-        Conversions(session, REGION).import_instance(instance_request(done))
-    assert (caught.value.problem.code, caught.value.kind) == ("Unsupported", ErrorKind.INVALID)
-    assert "No bootable partition found" in caught.value.problem.detail
-    task = Conversions(session, REGION).import_volume(VolumeRequest(DiskImage.of(done), f"{REGION}a"))
-    assert task.state == "active"  # a volume need not boot
-    Conversions(session, REGION).cancel(task.id)
-
-
-def test_no_more_than_the_region_allows(aws: World, ready: PartsUploaded) -> None:
-    simulator, session = aws
-    conversions = Conversions(session, REGION)
-    simulator.clock.advance(3600)
-    simulator.clock.speed = 0.0
-    room = simulator.max_tasks - simulator.running(REGION)
-    started = [conversions.import_instance(instance_request(ready)).id for _ in range(room)]
-    with pytest.raises(ServiceError) as caught:
-        conversions.import_instance(instance_request(ready))
-    assert caught.value.problem.code == "ResourceCountLimitExceeded"
-    for ident in started:
-        conversions.cancel(ident)
-    simulator.clock.advance(10)
-    assert simulator.running(REGION) == simulator.max_tasks - room
 
 
 # -- cancelling, finding, starting
