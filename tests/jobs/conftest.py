@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,16 @@ from vmie_tui.model.job import JobView
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.task import JobState
+from vmie_tui.services.aws.blocks import SnapshotReader
+from vmie_tui.services.aws.made import snapshot_of
+from vmie_tui.services.aws.session import Aws, open_session
+from vmie_tui.services.disks.source import RawFile
 from vmie_tui.settings import DEMO, Settings
 from vmie_tui.simulators import launch
 
 SPEED = 1000.0
 MIB = 1 << 20
+REGION, ZONE = "eu-west-1", "eu-west-1a"
 
 
 class World:
@@ -80,28 +85,53 @@ class World:
     def log(self, job_id: str) -> str:
         return "\n".join(line.text for line in self.client.log(job_id))
 
-    def assert_equal(self, name: str, view: JobView) -> None:
-        """Every snapshot of the AMI holds the very bytes of its source disk, and zeros behind them."""
-        from vmie_tui.services.aws.blocks import SnapshotReader
-        from vmie_tui.services.aws.session import open_session
-        from vmie_tui.services.disks.source import RawFile
+    @property
+    def aws(self) -> Aws:
+        return open_session(self.settings.profile().aws)
 
+    def raw(self, name: str) -> list[Path]:
+        """The content of a machine's disks, as RAW files."""
+        return [Path(row["path"]) for row in self.admin("vcenter", "GET", f"disks?vm={name}")["disks"]]
+
+    def assert_equal(self, name: str, view: JobView) -> None:
+        """Every snapshot that the job made holds the very bytes of its source disk, and zeros behind them."""
         sources = {row["key"]: row for row in self.admin("vcenter", "GET", f"disks?vm={name}")["disks"]}
         assert {disk.key for disk in view.disks} == set(sources)
-        aws = open_session(self.settings.profile().aws)
-        for disk in view.disks:
-            path = Path(sources[disk.key]["path"])
-            with SnapshotReader(aws, "eu-west-1", disk.snapshot_id) as snapshot, RawFile(path, snapshot.size) as source:
-                assert snapshot.size >= sources[disk.key]["capacity"]
+        self.assert_holds(view, [Path(sources[disk.key]["path"]) for disk in view.disks])
+
+    def assert_holds(self, view: JobView, paths: Sequence[Path]) -> None:
+        """The same for disks that are given as RAW files, in their order; a volume is read through a snapshot."""
+        assert len(view.disks) == len(paths)
+        for disk, path in zip(view.disks, paths, strict=True):
+            volume = view.results.get(f"volume of {disk.label}", "")
+            ident = disk.snapshot_id or snapshot_of(self.aws, REGION, volume, "test")
+            with SnapshotReader(self.aws, REGION, ident) as snapshot, RawFile(path, snapshot.size) as source:
+                assert snapshot.size >= path.stat().st_size
                 for offset, length in [*snapshot.extents(), *source.extents()]:
                     assert snapshot.read_at(offset, length) == source.read_at(offset, length), (disk.label, offset)
 
+    def snapshots(self) -> list[str]:
+        """Ids of all snapshots of the account, pending ones too."""
+        found = self.aws.client("ec2").describe_snapshots(OwnerIds=["self"])
+        return [item["SnapshotId"] for item in found["Snapshots"]]
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """Keys of the objects in the bucket."""
+        aws = self.settings.profile().aws
+        found = self.aws.client("s3").list_objects_v2(Bucket=aws.bucket, Prefix=prefix)
+        return [item["Key"] for item in found.get("Contents", [])]
+
+    def put(self, key: str, path: Path) -> tuple[str, str]:
+        """Put a file into the bucket: (bucket, key)."""
+        bucket = self.settings.profile().aws.bucket
+        with path.open("rb") as body:
+            self.aws.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
+        return bucket, key
+
     def open_uploads(self) -> list[str]:
         """Keys of the multipart uploads that were neither completed nor aborted."""
-        from vmie_tui.services.aws.session import open_session
-
         aws = self.settings.profile().aws
-        found = open_session(aws).client("s3").list_multipart_uploads(Bucket=aws.bucket)
+        found = self.aws.client("s3").list_multipart_uploads(Bucket=aws.bucket)
         return [upload["Key"] for upload in found.get("Uploads", [])]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from vmie_tui.jobs.fallback import fallback_plan
@@ -10,6 +11,7 @@ from vmie_tui.jobs.process import executor_id, start_worker, worker_pid
 from vmie_tui.jobs.store import CANCEL, PAUSE, Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import JobView, LogLine, WorkerStatus
+from vmie_tui.model.proof import Proof
 from vmie_tui.model.task import JobState
 from vmie_tui.services.policy import Policy
 from vmie_tui.settings import Settings
@@ -103,6 +105,22 @@ class JobClient:
         except ServiceError as error:
             return str(error.problem)
         return ""
+
+    def proof(
+        self, job_id: str, *, all_blocks: bool = False, on_step: Callable[[str], None] = lambda text: None
+    ) -> Proof:
+        """Compare what a job's source sent with what AWS holds now; ``on_step`` hears what is being read.
+
+        Samples of each disk are read back from EBS, with ``all_blocks`` every block with data that is known. Raises
+        ServiceError INVALID for a job that is no import, LOGIN and the like when AWS cannot be asked.
+        """
+        from vmie_tui.jobs.proof import Prover
+        from vmie_tui.services.aws.session import open_session
+
+        record = self._store.record(self._store.resolve(job_id))
+        profile = self._settings.profile(record.plan.profile)
+        aws = open_session(profile.aws, read_only=profile.read_only)
+        return Prover(self._store, aws, all_blocks=all_blocks, on_step=on_step).prove(record)
 
     def worker(self) -> WorkerStatus:
         """The worker of this state folder, and how much it has to do."""

@@ -44,3 +44,17 @@ def tagged_instances(aws: Aws, region: str | None, key: str, value: str) -> Iter
         for page in aws.client("ec2", region).get_paginator("describe_instances").paginate(Filters=wanted):
             for group in page.get("Reservations", ()):
                 yield from (str(item["InstanceId"]) for item in group.get("Instances", ()))
+
+
+def snapshot_of(aws: Aws, region: str | None, volume_id: str, description: str) -> str:
+    """A completed snapshot of a volume. Raises ServiceError REMOTE when EC2 cannot make it; none is left then."""
+    ec2 = aws.client("ec2", region)
+    with aws_call("make a snapshot of the volume", volume_id):
+        made = str(ec2.create_snapshot(VolumeId=volume_id, Description=description)["SnapshotId"])
+    try:
+        with aws_call("wait for the snapshot", made):
+            ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[made])
+    except BaseException:
+        delete_snapshot(aws, region, made)
+        raise
+    return made
