@@ -229,7 +229,7 @@ def test_an_ovf_on_disk_is_its_machine(folder: Path, tmp_path: Path) -> None:
         ("https://example.com/a.vmdk", "elsewhere"),
         ("..%2Fsecret.vmdk", "elsewhere"),
         ("web.ovf", "which is an OVF"),
-        ("gone.vmdk", "there is no such file"),
+        ("gone.vmdk", "the OVF names gone.vmdk, which is not beside it"),
     ],
 )
 def test_an_ovf_names_files_beside_it_only(first: str, words: str, folder: Path, tmp_path: Path) -> None:

@@ -22,14 +22,13 @@ from vmie_tui.model.preflight import Preflight, guest_names
 from vmie_tui.model.rules.routes import image_format
 from vmie_tui.services.disks import qemu
 from vmie_tui.services.disks.containers import OpenDisk, open_disks, open_file, open_raw
+from vmie_tui.services.disks.containers_ovf import HEAD, ovf_files
 from vmie_tui.services.disks.convert_source import (
-    HEAD,
     QEMU_READS,
     in_order,
     no_limit,
     open_every,
     ova_descriptor,
-    ovf_files,
     probe_file,
 )
 from vmie_tui.services.disks.ovf import MAX_OVF, Ovf, is_ovf, parse_ovf

@@ -15,9 +15,11 @@ from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.disks.containers_flat import open_flat
 from vmie_tui.services.disks.containers_ova import disk_members
+from vmie_tui.services.disks.containers_ovf import HEAD, ovf_files
 from vmie_tui.services.disks.containers_vhd import VhdReader
 from vmie_tui.services.disks.containers_vhdx import VhdxReader
 from vmie_tui.services.disks.errors import DiskFormatError, truncated, unsupported
+from vmie_tui.services.disks.ovf import is_ovf
 from vmie_tui.services.disks.probe import DiskInfo, probe
 from vmie_tui.services.disks.ranges import BlockReader, Budget, Slice
 from vmie_tui.services.disks.source import ByteReader, DiskSource, RawFile
@@ -96,13 +98,23 @@ def open_disks(
     name: str = "",
     most: int = _MAX_DISKS,
 ) -> Sequence[OpenDisk]:
-    """All disks in ``image``, in order; ``budget`` makes one for each. Raises as `open_disk`."""
+    """All disks in ``image``, in order; ``budget`` makes one for each. Raises as `open_disk`.
+
+    The path of an OVF stands for the files beside it (`ovf_files`), whose manifest is not looked at.
+    """
     held = ExitStack()
     try:
         folder = None
         if isinstance(image, (str, os.PathLike)):
             folder, name = Path(image).parent, name or str(image)
-            image = held.enter_context(open_file(image))
+            path, image = Path(image), held.enter_context(open_file(image))
+            if is_ovf(image.read_at(0, HEAD)):
+                files = ovf_files(path, image)[:most]
+                parts = [held.enter_context(open_file(each)) for each in files]
+                return [
+                    _open(part, budget, each.name, each.parent, held=held, most=1)[0]
+                    for part, each in zip(parts, files, strict=True)
+                ]
         return _open(image, budget, name, folder, held=held, most=most)
     except ServiceError as error:
         held.close()

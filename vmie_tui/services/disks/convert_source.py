@@ -16,6 +16,7 @@ from vmie_tui.services.disks import qemu
 from vmie_tui.services.disks.containers import OpenDisk, open_disks, open_file
 from vmie_tui.services.disks.containers_flat import open_flat
 from vmie_tui.services.disks.containers_ova import disk_members
+from vmie_tui.services.disks.containers_ovf import HEAD, check_manifest, ovf_files
 from vmie_tui.services.disks.containers_vhd import VhdReader
 from vmie_tui.services.disks.containers_vhdx import VhdxReader
 from vmie_tui.services.disks.errors import DiskFormatError
@@ -28,7 +29,6 @@ from vmie_tui.services.disks.source import ByteReader, DiskSource, RawFile
 from vmie_tui.services.disks.vmdk_read import VmdkReader
 
 QEMU_READS = {"qcow2": "qcow2", "vdi": "vdi"}
-HEAD = 8192  # bytes that tell an OVF
 _DATA_FILE = 4  # QCOW2, incompatible features: the data is in another file
 
 
@@ -60,14 +60,19 @@ def open_source(
 
 
 def open_every(path: Path, held: ExitStack, *, raw: bool, beside: Path, progress: Progress) -> list[Opened]:
-    """All disks of the image at ``path``, boot disk first; an OVF stands for the files beside it. As `open_source`."""
+    """All disks of the image at ``path``, boot disk first; As `open_source`.
+
+    An OVF stands for the files beside it; where a manifest lies there too, all of them are proven by it first.
+    """
     file = held.enter_context(open_file(path))
     if raw and not file.size:
         raise DiskFormatError(ErrorKind.INVALID, "the file is empty", subject=str(path), remedy="Give a disk image")
     if raw:
         return [Opened(file, "raw", path.name, DiskInfo("raw", file.size))]
     if is_ovf(file.read_at(0, HEAD)):
-        found = (open_every(each, held, raw=raw, beside=beside, progress=progress) for each in ovf_files(path, file))
+        files = ovf_files(path, file)
+        check_manifest(path, files, lambda: progress(0, file.size))
+        found = (open_every(each, held, raw=raw, beside=beside, progress=progress) for each in files)
         return [opened for each in found for opened in each]
     info = probe_file(path)
     if info.format in QEMU_READS:
@@ -88,29 +93,6 @@ def open_every(path: Path, held: ExitStack, *, raw: bool, beside: Path, progress
         for member, chosen in zip(members, disks, strict=True)
     ]
     return in_order(opened, ova_descriptor(file, info))
-
-
-def ovf_files(path: Path, file: ByteReader) -> list[Path]:
-    """The disk files an OVF names. Raises ``DiskFormatError``: INVALID when it names none, and as `parse_ovf`."""
-    try:
-        disks = parse_ovf(file.read_at(0, MAX_OVF + 1)).disks
-    except ServiceError as error:
-        raise error.about(str(path)) from error
-    if not disks:
-        raise DiskFormatError(
-            ErrorKind.INVALID, "the OVF names no disk", subject=str(path), remedy="Export the VM with its disks"
-        )
-    files = [path.parent / disk.file for disk in disks]
-    for each in files:
-        with open_file(each) as image:
-            if is_ovf(image.read_at(0, HEAD)):
-                raise DiskFormatError(
-                    ErrorKind.INVALID,
-                    f"the OVF names {each.name}, which is an OVF",
-                    subject=str(path),
-                    remedy="Give a descriptor that names disks",
-                )
-    return files
 
 
 def ova_descriptor(file: ByteReader, info: DiskInfo) -> Ovf:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
@@ -23,11 +23,12 @@ _MIB = {"byte * 2^20": 1.0, "MegaBytes": 1.0, "MB": 1.0, "byte * 2^30": 1024.0, 
 
 @dataclass(frozen=True, slots=True)
 class OvfDisk:
-    """``file``: its name beside the descriptor; ``capacity``: bytes of the disk, None where the OVF does not say."""
+    """``file``: its name beside the descriptor; ``capacity``, ``size``: bytes of the disk and of its file, if it says."""
 
     file: str
     label: str = ""
     capacity: int | None = None
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ def parse_ovf(text: bytes) -> Ovf:
     except (ET.ParseError, ValueError, LookupError) as error:
         raise corrupt(f"the OVF descriptor cannot be read: {error}") from error
     files = {_at(item, "id"): _file(item) for item in _all(root, "File")}
+    sizes = {_file(item): int(size) for item in _all(root, "File") if (size := _at(item, "size")[:19]).isdigit()}
     disks = {
         _at(item, "diskId"): (files.get(_at(item, "fileRef"), ""), _capacity(item))
         for item in _all(root, "Disk")
@@ -71,7 +73,7 @@ def parse_ovf(text: bytes) -> Ovf:
     section = next(_all(system, "OperatingSystemSection"), None)
     return Ovf(
         name=_text(system, "Name") or _at(system, "id"),
-        disks=_ordered(items, disks),
+        disks=tuple(replace(disk, size=sizes.get(disk.file)) for disk in _ordered(items, disks)),
         firmware=_FIRMWARE.get(config.get("firmware", "")),
         secure_boot=config.get("bootOptions.efiSecureBootEnabled", "") == "true",
         cpus=max(1, int(_quantity(items, _CPU) or 1)),
