@@ -105,7 +105,7 @@ def import_command(session: Session, /, sources: tuple[str, ...], wait: bool, as
 def _plan(profile: Profile, one: _Wanted, forced: Collection[str], chosen: dict[str, Any]) -> ImportPlan:
     """The plan; the route that was picked for the user is said, with what it is for."""
     plan = make_plan(profile, one.machine, one.source, **chosen)
-    if chosen["route"] is not None:
+    if chosen["route"] is not None or plan.volumes is not None or plan.legacy is not None:
         return plan
     if one.machine.name in forced and plan.route is Route.UNMODIFIED:  # the user knows better than the list of systems
         plan = make_plan(profile, one.machine, one.source, **{**chosen, "route": Route.IMAGE.value})

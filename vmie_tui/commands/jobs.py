@@ -23,7 +23,7 @@ from vmie_tui.commands.common import (
 )
 from vmie_tui.commands.session import Session
 from vmie_tui.commands.waiting import exit_code_of, wait_for
-from vmie_tui.model.errors import EXIT_OK, ErrorKind, ServiceError
+from vmie_tui.model.errors import EXIT_FAILED, EXIT_OK, ErrorKind, ServiceError
 from vmie_tui.model.job import DiskProgress, JobView
 from vmie_tui.model.words import rate, size
 from vmie_tui.settings import Settings
@@ -72,11 +72,24 @@ def jobs(session: Session, profile: str | None, as_json: bool) -> None:
 @click.command()
 @click.argument("job_id", metavar="ID")
 @click.option("--log", "with_log", is_flag=True, help="Show the job's log too.")
+@click.option("--proof", "with_proof", is_flag=True, help="Prove that AWS holds what the source sent; 1 if it differs.")
+@click.option("--all-blocks", is_flag=True, help="With --proof: read every block back, not a sample of them.")
 @json_option
 @pass_session
-def job(session: Session, job_id: str, with_log: bool, as_json: bool) -> None:
-    """Show one job. ID may be shortened as long as it names one job."""
+def job(session: Session, /, *, job_id: str, with_log: bool, with_proof: bool, all_blocks: bool, as_json: bool) -> int:
+    """Show one job. ID may be shortened as long as it names one job.
+
+    The proof of an import sets side by side: the host's checksum of each disk, that of what was received, that of what
+    lies in S3, and blocks of the EBS snapshots, read back.
+
+    \b
+    Example: vmie-tui job 3f2a --proof
+    """
     client = _client(session)
+    if all_blocks and not with_proof:
+        raise click.UsageError("--all-blocks belongs to --proof")
+    if with_proof:
+        return _prove(client, job_id, all_blocks=all_blocks, as_json=as_json)
     view = client.job(job_id)
     lines = client.log(view.id) if with_log else []
     if as_json:
@@ -84,10 +97,22 @@ def job(session: Session, job_id: str, with_log: bool, as_json: bool) -> None:
         if with_log:
             data["log"] = [{"at": line.at.isoformat(), "level": line.level, "text": line.text} for line in lines]
         out_json(data)
-        return
+        return EXIT_OK
     _show(view)
     for line in lines:
         out(f"{line.at.astimezone():%H:%M:%S}  {line.level:<7}  {line.text}")
+    return EXIT_OK
+
+
+def _prove(client: JobClient, job_id: str, *, all_blocks: bool, as_json: bool) -> int:
+    """Print the proof; the exit code says whether anything is not as it was sent, or nothing could be compared."""
+    proof = client.proof(job_id, all_blocks=all_blocks, on_step=say)
+    if as_json:
+        out_json(proof.to_json())
+    else:
+        for line in proof.lines():
+            out(line)
+    return EXIT_OK if proof.equal else EXIT_FAILED
 
 
 def _show(view: JobView) -> None:
