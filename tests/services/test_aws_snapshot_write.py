@@ -7,6 +7,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tests.services.aws_world import REGION, Control, content, world
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws import sending
 from vmie_tui.services.aws.blocks import BLOCK, GIB, SnapshotReader
-from vmie_tui.services.aws.buffers import BufferBudget
+from vmie_tui.services.aws.buffers import BufferBudget, Share
 from vmie_tui.services.aws.images import describe_snapshots
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.aws.snapshot_write import (
@@ -462,3 +463,29 @@ def test_memory_stays_within_the_budget_and_the_journal_is_written_often(aws: Wo
     assert budget.peak <= 4 * BLOCK and budget.lent == 0
     assert done.blocks == len(journal.blocks) == 70 and max(journal.batches) <= 64
     assert stored(session, done.snapshot_id, len(data)) == data
+
+
+def test_writers_together_keep_within_their_share(aws: World) -> None:
+    _, session = aws
+    whole = BufferBudget(32 * BLOCK)
+    share = Share(whole, 3 * BLOCK)
+    data = content(12 * BLOCK)
+    with ThreadPoolExecutor(3) as pool:
+        done = list(pool.map(lambda _: write(session, data, budget=share), range(3)))
+    assert whole.peak <= share.peak <= 3 * BLOCK and share.lent == whole.lent == 0
+    assert all(stored(session, one.snapshot_id, len(data)) == data for one in done)
+    with pytest.raises(KeyboardInterrupt):  # who stops while waiting for the rest of the budget leaves the share whole
+        stopped(share, whole)
+    assert share.lent == 0
+
+
+def stopped(share: Share, whole: BufferBudget) -> None:
+    taken = whole.acquire(32 * BLOCK)
+    try:
+        share.acquire(BLOCK, raising)
+    finally:
+        whole.release(taken)
+
+
+def raising() -> None:
+    raise KeyboardInterrupt

@@ -123,4 +123,44 @@ class BufferBudget:
             self._idle.pop(0)
 
 
+class Share(BufferBudget):
+    """At most ``limit`` bytes of another budget: who has many small buffers leaves room for the others, and for what a
+    connection needs besides its buffer."""
+
+    def __init__(self, whole: BufferBudget, limit: int) -> None:
+        super().__init__(limit)
+        self._whole = whole
+
+    def acquire(self, size: int, stop: Callable[[], None] = lambda: None) -> bytearray:
+        while not self._take(size):
+            stop()
+        try:
+            return self._whole.acquire(size, stop)
+        except BaseException:
+            self._give_back(size)
+            raise
+
+    def _take(self, size: int) -> bool:
+        with self._changed:
+            if not self._fits(size):
+                self._changed.wait(POLL_SECONDS)
+                return False
+            self._lent += size
+            self._peak = max(self._peak, self._lent)
+            return True
+
+    def release(self, buffer: bytearray) -> None:
+        size = len(buffer)
+        self._whole.release(buffer)
+        self._give_back(size)
+
+    def _give_back(self, size: int) -> None:
+        with self._changed:
+            self._lent -= size
+            self._changed.notify()
+
+    def trim(self) -> None:
+        self._whole.trim()
+
+
 SHARED = BufferBudget()

@@ -24,7 +24,7 @@ from vmie_tui.services.aws.block_send import (
     give_up,
 )
 from vmie_tui.services.aws.blocks import BLOCK, GIB
-from vmie_tui.services.aws.buffers import BufferBudget
+from vmie_tui.services.aws.buffers import BufferBudget, Share
 from vmie_tui.services.aws.sending import POLL_SECONDS
 from vmie_tui.services.aws.session import BLOCKS, Aws
 from vmie_tui.services.aws.snapshot_start import persist, start, state_of
@@ -34,6 +34,8 @@ from vmie_tui.services.aws.vmimport import pause
 __all__ = ["Journal", "MemoryJournal", "SnapshotLost", "SnapshotTarget", "SnapshotWriter", "Written"]
 
 PARALLEL = 64
+# of all writers in the process: the 1,000 puts a second an account may have, at 96 ms each; more costs only memory
+IN_FLIGHT = Share(buffers.SHARED, 96 * BLOCK)
 JOURNAL_BLOCKS = 32  # 16 MiB: what a kill may cost at most
 JOURNAL_SECONDS = 0.5
 FIRST_LOOK, LONGEST_LOOK = 0.25, 10.0  # seconds between two looks at a snapshot that completes
@@ -98,7 +100,7 @@ class SnapshotWriter:
         self._aws, self._region, self._target = aws, region or aws.region, target
         self.snapshot_id = snapshot_id
         self._journal, self._control = journal, control
-        self._budget, self._parallel = budget or buffers.SHARED, parallel
+        self._budget, self._parallel = budget or IN_FLIGHT, parallel
         self._ledger: BlockLedger
         self._sender: BlockSender
         self._over = False  # completed already: nothing is put any more
