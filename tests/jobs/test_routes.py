@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.jobs.conftest import ZONE, World
-from vmie_tui.model.job import StageState
+from vmie_tui.model.job import Stage, StageState
 from vmie_tui.model.plan import (
+    BootMode,
+    FileSource,
+    ImportPlan,
     LegacyInstance,
+    ObjectSource,
     Route,
+    SnapshotSource,
     UploadFormat,
     Via,
     Volumes,
 )
+from vmie_tui.model.rules.override import CONTENT
+from vmie_tui.services.disks.convert import Format, Request, convert
 
 LEGACY = LegacyInstance("m3.medium")
 MACHINES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -47,3 +57,72 @@ def test_each_route_of_a_machine_ends_byte_equal(world: World) -> None:
         assert proof.disks[0].host_equal, case
     assert world.open_uploads() == []
     assert world.machine("app-01").snapshots == 0
+
+
+# ---- images
+
+
+@pytest.fixture
+def files(world: World, tmp_path: Path) -> dict[str, Path]:
+    """One disk as RAW, stream VMDK, dynamic VHD and OVA."""
+    (raw,) = world.raw("web-01")
+    made = {"raw": raw}
+    for name, kind in (("disk.vmdk", Format.VMDK), ("disk.vhd", Format.VHD_DYNAMIC), ("web.ova", Format.OVA)):
+        made[name] = tmp_path / name
+        convert(Request(raw, made[name], kind, raw=True))
+    return made
+
+
+def image_plan(world: World, source: Any, **chosen: Any) -> ImportPlan:
+    aws = world.settings.profile().aws
+    values = {"prefix": "test/", "boot_mode": BootMode.LEGACY_BIOS, "override": (CONTENT,), **chosen}
+    return ImportPlan(world.settings.profile().name, source, "eu-west-1", aws.bucket, **values)
+
+
+def test_each_kind_of_image_ends_byte_equal(world: World, files: dict[str, Path]) -> None:
+    vmdk, ova = world.put("given/disk.vmdk", files["disk.vmdk"]), world.put("given/web.ova", files["web.ova"])
+    raw = FileSource("raw", (str(files["raw"]),), raw=True)
+    stream = FileSource("stream", (str(files["disk.vmdk"]),))
+    archive = FileSource("archive", (str(files["web.ova"]),))
+    in_s3, ova_in_s3 = ObjectSource("s3", vmdk[0], (vmdk[1],), "VMDK"), ObjectSource("ova", ova[0], (ova[1],), "OVA")
+    cases = {
+        "file written anew": image_plan(world, raw, route=Route.UNMODIFIED),
+        "two files by blocks": image_plan(
+            world,
+            replace(raw, paths=(str(files["raw"]), str(world.raw("db-01")[1]))),
+            route=Route.UNMODIFIED,
+            via=Via.EBS,
+        ),
+        "file as it is": image_plan(world, stream, route=Route.SNAPSHOT),
+        "VHD for the old call": image_plan(
+            world,
+            FileSource("vhd", (str(files["disk.vhd"]),)),
+            route=Route.INSTANCE,
+            upload_format=UploadFormat.VHD,
+            legacy=LEGACY,
+            boot_mode=None,
+        ),
+        "OVA as it is": image_plan(world, archive, route=Route.IMAGE, upload_format=UploadFormat.OVA),
+        "disk of an OVA": image_plan(world, archive, route=Route.IMAGE_DIRECT, platform="Linux"),
+        "object as it is": image_plan(world, in_s3, route=Route.UNMODIFIED, clean_up=True),
+        "object as an image": image_plan(world, in_s3, route=Route.IMAGE),
+        "OVA in S3 by ranges": image_plan(world, ova_in_s3, route=Route.UNMODIFIED, via=Via.EBS),
+        "OVA in S3": image_plan(world, ova_in_s3, route=Route.IMAGE),
+    }
+    jobs = {case: world.client.submit(plan) for case, plan in cases.items()}
+    views = {case: world.wait(job_id, timeout=90) for case, job_id in jobs.items()}
+    for case, view in views.items():
+        disks = [files["raw"]] + ([world.raw("db-01")[1]] if case.startswith("two") else [])
+        world.assert_holds(view, disks)
+        proof = world.client.proof(view.id, all_blocks=True)
+        assert proof.equal, (case, proof.lines())
+    assert "sent as it is" in world.log(jobs["file as it is"])
+    assert "OVA as it is" in world.log(jobs["OVA as it is"])
+    assert "written anew" in world.log(jobs["file written anew"])
+    assert Stage.UPLOAD not in {stage.stage for stage in views["object as it is"].stages}
+    assert {"given/disk.vmdk", "given/web.ova"} <= set(world.keys("given/"))  # the user's own objects stay
+
+    made = [disk.snapshot_id for disk in views["disk of an OVA"].disks]
+    again = SnapshotSource("again", tuple(made))
+    last = world.client.submit(image_plan(world, again, route=Route.UNMODIFIED))
+    world.assert_holds(world.wait(last), [files["raw"]])

@@ -207,6 +207,7 @@ class Store(Database):
                             label=disk.label,
                             capacity=disk.capacity,
                             s3_key=disk.s3_key,
+                            snapshot_id=disk.snapshot_id,
                         )
                     )
 

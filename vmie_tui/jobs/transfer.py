@@ -22,7 +22,7 @@ from vmie_tui.jobs.store import DiskRecord
 from vmie_tui.jobs.targets import target_of
 from vmie_tui.model.errors import Cancelled, ErrorKind, VmieError
 from vmie_tui.model.job import Stage, StageState
-from vmie_tui.model.plan import VmSource
+from vmie_tui.model.plan import SnapshotSource, VmSource
 
 
 class Transfer:
@@ -111,7 +111,7 @@ def forget_arrived(context: ImportContext) -> None:
     target = target_of(context)
     for disk in context.store.disks(context.job_id):
         again(partial(target.reset, disk), context.control)
-        if disk.snapshot_id and not context.plan.direct:
+        if disk.snapshot_id and not context.plan.direct and not isinstance(context.plan.source, SnapshotSource):
             again(partial(delete_snapshot, context.aws, context.plan.region, disk.snapshot_id), context.control)
         values = {"snapshot_id": ""} | ({"state": StageState.PENDING.value} if disk.done else {})
         context.store.disk(context.job_id, disk.key, **values)
