@@ -142,6 +142,13 @@ class _Bytes:
         yield 0, self.size
 
 
+def test_an_empty_stream_is_refused(aws: World) -> None:
+    simulator, session = aws
+    with pytest.raises(ServiceError) as caught:
+        parts_for(session).upload(request("empty", b""), Source(b""), control=Control())
+    assert caught.value.kind is ErrorKind.INVALID and simulator.stats["s3:PutObject"] == 0
+
+
 def test_a_fresh_upload_soon_stops_looking_for_parts(aws: World) -> None:
     simulator, session = aws
     data = content(20 * 4096)

@@ -121,6 +121,10 @@ class PartObjects:
             run.send(fill)
         finally:
             self._budget.trim()
+        if not run.crc.size:
+            raise ServiceError(
+                ErrorKind.INVALID, "the image is empty", subject=request.subject, remedy="Give one with a disk in it"
+            )
         key = manifest_key(request.stem)
         self._write_manifest(request, key, run, control)
         return PartsUploaded(
@@ -250,7 +254,7 @@ class _Run:
                     poll(POLL_SECONDS)
                 part = self._next(fill, poll)
                 length = part.length
-                if not length and self.sizes:
+                if not length:
                     self._budget.release(part.buffer)
                     break
                 self.sizes.append(length)

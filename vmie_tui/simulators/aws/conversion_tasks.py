@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from vmie_tui.model import facts
+from vmie_tui.model.errors import ServiceError
 from vmie_tui.model.task import USER_CANCELLED
+from vmie_tui.services.disks.containers import open_disk, open_raw
 from vmie_tui.simulators.aws import auth, guest_check, os_guess, presigned
 from vmie_tui.simulators.aws.disk_checks import CheckFailed, Stopped, decode, inspect
 from vmie_tui.simulators.aws.ec2_models import Ec2Models
@@ -258,7 +260,7 @@ def find_parts(world: World, manifest: Manifest) -> list[tuple[str, Stored]] | N
 
 def _part(world: World, part: Part) -> tuple[str, Stored] | None:
     for method, url in (("HEAD", part.head_url), ("GET", part.get_url)):
-        bucket, key = presigned.place(world, url)
+        bucket, key = presigned.place(url)
         if key != part.key:
             raise CheckFailed(
                 f"ClientError: The manifest's {method} URL of part {part.key} is for {key or 'no object'}"
@@ -289,9 +291,6 @@ def bootable(head: bytes) -> bool:
 
 def first_sectors(world: World, manifest: Manifest) -> bytes:
     """The disk's first sectors, when the parts are there and can be read as a disk; else nothing."""
-    from vmie_tui.model.errors import ServiceError
-    from vmie_tui.services.disks.containers import open_disk, open_raw
-
     try:
         found = find_parts(world, manifest)
         if found is None:

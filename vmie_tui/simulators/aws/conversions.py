@@ -132,7 +132,7 @@ def _task(
     _check_place(simulator, response.region, url)
     _check_room(simulator, response.region)
     operation = f"Import{kind.capitalize()}"
-    fault = simulator.faults.take(operation, "/".join(presigned.place(simulator, url)), "fail-task")
+    fault = simulator.faults.take(operation, "/".join(presigned.place(url)), "fail-task")
     return Conversion(
         new_id("import-i" if kind == "instance" else "import-vol"),
         kind,
@@ -167,7 +167,7 @@ def _check_manifest(manifest: Manifest, image: dict[str, Any], size: int, gib: i
 
 
 def _check_place(simulator: Simulator, region: str, url: str) -> None:
-    bucket, _ = presigned.place(simulator, url)
+    bucket, _ = presigned.place(url)
     where = simulator.s3.bucket_region(bucket)
     if where != region:
         raise refuse("InvalidParameter", str(facts.error("E14")["message"]))

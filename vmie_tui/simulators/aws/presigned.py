@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator
 from email.message import Message
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from vmie_tui.simulators.aws import auth
 from vmie_tui.simulators.aws.s3 import S3Service
@@ -50,16 +50,13 @@ def read(world: World, url: str) -> bytes:
     return reply.body if reply.stream is None else b"".join(reply.stream)
 
 
-def place(world: World, url: str) -> tuple[str, str]:
+def place(url: str) -> tuple[str, str]:
     """(bucket, key) a URL names, whether or not they exist."""
     parts = urlsplit(url)
-    host = parts.netloc.partition(":")[0]
-    headers = Message()
-    request = Request.parse("GET", parts.path or "/", headers, None)  # type: ignore[arg-type]
-    path = request.path
-    if host.endswith(".localhost"):
-        path = f"/{host.removesuffix('.localhost')}{path}"
-    bucket, _, key = path.lstrip("/").partition("/")
+    host, path = parts.netloc.partition(":")[0], unquote(parts.path).lstrip("/")
+    if host.endswith(".localhost"):  # virtual-hosted style
+        return host.removesuffix(".localhost"), path
+    bucket, _, key = path.partition("/")
     return bucket, key
 
 
