@@ -23,7 +23,7 @@ _MIB = {"byte * 2^20": 1.0, "MegaBytes": 1.0, "MB": 1.0, "byte * 2^30": 1024.0, 
 
 @dataclass(frozen=True, slots=True)
 class OvfDisk:
-    """``file``: its name beside the descriptor. ``capacity`` of the disk, ``size`` of the file: bytes, None if unsaid."""
+    """``file``: its name beside the descriptor; ``capacity``, ``size``: bytes of disk and file, None if unsaid."""
 
     file: str
     label: str = ""
