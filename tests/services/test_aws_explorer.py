@@ -217,6 +217,22 @@ def test_what_aws_forgets_stays(kit: Kit, aws: Aws, history: History) -> None:
     assert sum(record.forgotten for record in records.values()) == 1
 
 
+def test_a_running_task_that_is_forgotten_is_no_trouble(kit: Kit, aws: Aws, history: History) -> None:
+    clock = Clock()
+    explorer = Explorer([Watched("prod", aws, (REGION,))], history=history, clock=clock, kinds=[TaskKind.IMPORT_IMAGE])
+    explorer.load()
+    kit.put("forgotten.vmdk", linux_disk(kit.folder)[1])
+    ident = kit.import_image("forgotten.vmdk")["ImportTaskId"]
+    clock.now += module.NEW_SECONDS
+    explorer.refresh()
+    kit.ended(ident)
+    kit.sim.clock.advance(9 * 86_400)
+    clock.now += module.LIVE_SECONDS
+    explorer.refresh()
+    [record] = [record for record in explorer.records() if record.task.id == ident]
+    assert record.forgotten and explorer.troubles() == ()
+
+
 def test_it_stops_at_once(kit: Kit, aws: Aws, places: list[str], history: History) -> None:
     explorer = Explorer([Watched("prod", aws, tuple(places))], history=history)
     explorer.load(lambda page: explorer.stop())

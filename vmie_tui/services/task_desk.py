@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
+from vmie_tui.model.errors import Problem, ServiceError
 from vmie_tui.model.seen import TaskRecord
 from vmie_tui.model.task import Task, TaskKind
 from vmie_tui.services.history import History
@@ -62,7 +62,7 @@ def find_task(opened: Opened, history: History, task_id: str) -> TaskRecord:
     When AWS no longer knows it, what the history has. Raises ServiceError NOT_FOUND, INVALID for what is no id, and
     the first other trouble when nobody knew the task and somebody could not be asked.
     """
-    from vmie_tui.services.aws.tasks import forgotten, task_kind
+    from vmie_tui.services.aws.tasks import forgotten, is_unknown, task_kind
 
     kind, known = task_kind(task_id), history.find(task_id)
     trouble: ServiceError | None = None
@@ -77,7 +77,7 @@ def find_task(opened: Opened, history: History, task_id: str) -> TaskRecord:
         try:
             task = read_task(accounts[profile], region, kind, task_id)
         except ServiceError as error:
-            if error.kind is not ErrorKind.NOT_FOUND:
+            if not is_unknown(error):
                 trouble = trouble or error
             continue
         [record] = history.record(profile, [task])

@@ -21,7 +21,7 @@ from vmie_tui.model.task import Task, TaskKind
 from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.aws.pace import Pace, back_off
 from vmie_tui.services.aws.session import EXPLORE, Aws
-from vmie_tui.services.aws.tasks import TASK_APIS, TaskApi
+from vmie_tui.services.aws.tasks import TASK_APIS, TaskApi, is_unknown
 from vmie_tui.services.history import History
 
 PARALLEL = 6  # Regions asked at the same time
@@ -276,7 +276,7 @@ class Explorer:
                 tasks, _ = self._page(cell, api, {api.ids: ids[start : start + IDS]})
                 self._show(cell, kind, tasks, give)
         except ServiceError as error:
-            if error.kind is not ErrorKind.NOT_FOUND:
+            if not is_unknown(error):
                 raise
             self._whole(cell, kind, give)  # one of them is no longer known: find out which
             return

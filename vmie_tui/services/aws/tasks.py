@@ -249,6 +249,11 @@ def forgotten(task_id: str) -> ServiceError:
     )
 
 
+def is_unknown(error: ServiceError) -> bool:
+    """Whether AWS says that it knows no task of this id; of a forgotten import it says that the id is malformed."""
+    return error.kind is ErrorKind.NOT_FOUND or error.problem.code.startswith("InvalidConversionTaskId")
+
+
 def read_pages(client: Any, kind: TaskKind, region: str, **arguments: Any) -> Iterator[list[Task]]:
     """The tasks of a kind as EC2 pages them. Raises what botocore raises: callers say what they were doing."""
     api = TASK_APIS[kind]
