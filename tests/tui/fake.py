@@ -26,6 +26,7 @@ from vmie_tui.model.machine import Backing, Disk, Firmware, Inventory, Machine, 
 from vmie_tui.model.plan import ImportPlan, Source, VmSource
 from vmie_tui.model.preflight import DiskLook, Preflight, join_findings, prepared
 from vmie_tui.model.preparation import modifications
+from vmie_tui.model.proof import BlockProof, DiskProof, Proof
 from vmie_tui.model.rules import check_licence
 from vmie_tui.model.task import JobState
 from vmie_tui.screens.backend import AwsStatus, OnPage, ProfileInfo
@@ -298,6 +299,26 @@ def plan_of(name: str) -> ImportPlan:
     return ImportPlan("prod", source, "eu-west-1", "migration-eu-west-1", prefix="vmie/")
 
 
+def proof_of(view: JobView, *, same: bool = True, different: tuple[int, ...] = ()) -> Proof:
+    """A proof whose first disk went by S3; ``same``: its object is still what was sent."""
+    sha = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+    blocks = BlockProof("snap-0123456789abcdef0", "what was sent", True, 64, different)
+    disks = tuple(
+        DiskProof(
+            disk.key,
+            disk.label,
+            sha,
+            sha,
+            "s3://b/disk-1.vmdk",
+            "Fq9hfo3ouLs=",
+            "Fq9hfo3ouLs=" if same else "A",
+            (blocks,),
+        )
+        for disk in view.disks
+    )
+    return Proof(view.id, view.name, "unmodified", disks, ("The seed of the samples is the job's id",))
+
+
 class FakeBackend:
     """Records what it is asked; `inventory` serves ``machines`` in pages or raises ``inventory_error``."""
 
@@ -332,6 +353,8 @@ class FakeBackend:
         self.described: dict[str, Described] = {}
         self.plans: dict[str, object] = {view.id: plan_of(view.name) for view in self.job_views}
         self.fallback_error: ServiceError | None = None
+        self.proof_error: ServiceError | None = None
+        self.proofs: dict[str, Proof] = {view.id: proof_of(view) for view in self.job_views}
         self.images = FakeImages()
         self.status = WorkerStatus(True, 4711, NOW, running=2)
 
@@ -420,6 +443,13 @@ class FakeBackend:
             raise self.fallback_error
         self.changes.append(("fallback", job_id))
         return "job-new"
+
+    def proof(self, job_id: str, *, all_blocks: bool, on_step: Callable[[str], None]) -> Proof:
+        on_step("reading blocks of snap-0123456789abcdef0")
+        self.changes.append(("proof of all" if all_blocks else "proof", job_id))
+        if self.proof_error is not None:
+            raise self.proof_error
+        return self.proofs[job_id]
 
     def worker(self) -> WorkerStatus:
         return self.status

@@ -75,6 +75,7 @@ JOBS = (
     Action("jobs.resume", "r", "resume", "Resume or retry", "Go on where the job stopped", "resume"),
     Action("jobs.cancel", "x", "cancel", "Cancel…", "Stop the job and clean up; asks first", "cancel"),
     Action("jobs.after", "a", "after", "After import…", "The AMI: test launch, copies, names, deregister"),
+    Action("jobs.proof", "v", "proof", "Proof…", "Host's, received and stored checksums side by side"),
     Action("jobs.fallback", "b", "fallback", "Use what is in AWS…", "Conversion failed: an AMI of the bytes as is"),
     Action("jobs.explain", "e", "explain", "Explain", "What the problem means, and what to do about it"),
     Action("jobs.copy", "y", "copy", "Copy result", "The AMI id, or the problem in words", "copy"),
@@ -83,6 +84,15 @@ JOBS = (
 JOB = (
     Action("job.back", "escape", "back", "Back", "Back to the list of jobs", "back"),
     *JOBS[1:],
+)
+
+PROOF = (
+    Action("proof.back", "escape", "back", "Back", "Back to the job", "back"),
+    Action("proof.copy", "y", "copy", "Copy as Markdown", "The whole proof, also to a file", "copy"),
+    Action("proof.again", "r", "again(False)", "Compare again", "Read samples of the blocks once more", "again"),
+    Action(
+        "proof.all", "b", "again(True)", "All blocks", "Read every block with data back, not only samples", "all blocks"
+    ),
 )
 
 AFTER = (

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vmie_tui.model.machine import Inventory, Machine
     from vmie_tui.model.plan import ImportPlan
     from vmie_tui.model.preflight import Preflight
+    from vmie_tui.model.proof import Proof
     from vmie_tui.screens.images import Images
     from vmie_tui.services.aws.session import Aws
     from vmie_tui.services.describe import Described
@@ -79,6 +80,7 @@ class Backend(Protocol):
     def plan(self, job_id: str) -> object: ...
     def machine_of(self, plan: ImportPlan) -> Machine | None: ...
     def fallback(self, job_id: str) -> str: ...
+    def proof(self, job_id: str, *, all_blocks: bool, on_step: Callable[[str], None]) -> Proof: ...
     @property
     def images(self) -> Images: ...
     def worker(self) -> WorkerStatus: ...
@@ -261,6 +263,10 @@ class LiveBackend:
     def fallback(self, job_id: str) -> str:
         """A new job that makes an AMI of the bytes a failed one left in AWS; its id."""
         return self._jobs().fallback(job_id)
+
+    def proof(self, job_id: str, *, all_blocks: bool, on_step: Callable[[str], None]) -> Proof:
+        """What the source sent compared with what AWS holds now; by samples, or all blocks with data."""
+        return self._jobs().proof(job_id, all_blocks=all_blocks, on_step=on_step)
 
     def worker(self) -> WorkerStatus:
         return self._jobs().worker()

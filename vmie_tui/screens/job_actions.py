@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from textual import work
 
-from vmie_tui.model.job import JobView, Stage
+from vmie_tui.model.job import JobView, Stage, StageState
 from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.task import JobState, may_become
 from vmie_tui.screens.base import FrameScreen, problem_of
@@ -25,7 +25,7 @@ class JobActions(FrameScreen):
         job = self.job_in_view()
         suited: tuple[tuple[str, str], ...] = ()
         if job is not None and job.state is JobState.DONE:
-            suited = (("a", "after import"),) if job.image_id else ()
+            suited = (("v", "proof"), *((("a", "after import"),) if job.image_id else ()))
         elif job is not None and job.state is JobState.FAILED:
             suited = (("e", "explain"), *(() if no_fallback(job) else (("b", "use what is there"),)))
         super().show_hints((*extra, *suited))
@@ -139,6 +139,19 @@ class JobActions(FrameScreen):
         else:
             self.app.call_from_thread(self.tell, f"{job.name} is no import: there is no AMI of its own.")
 
+    def action_proof(self) -> None:
+        """What the source sent, what arrived and what AWS holds, side by side."""
+        job = self.job_in_view()
+        if job is None:
+            return
+        why_not = no_proof(job)
+        if why_not:
+            self.tell(why_not)
+            return
+        from vmie_tui.screens.proof import ProofScreen
+
+        self.app.push_screen(ProofScreen(job.id, job.name))
+
     def action_copy(self) -> None:
         job = self.job_in_view()
         if job is None:
@@ -184,6 +197,15 @@ def no_fallback(job: JobView) -> str:
     if job.stage is not Stage.IMPORT:
         where = job.stage.value if job.stage else "its start"
         return f"{job.name} failed at {where}, not at the conversion: its bytes are not all in AWS."
+    return ""
+
+
+def no_proof(job: JobView) -> str:
+    """Why there is nothing to compare yet; "" when there is."""
+    if job.kind != "import":
+        return f"{job.name} is no import: there is nothing to prove."
+    if not any(disk.state is StageState.DONE for disk in job.disks):
+        return f"{job.name} is {job.state.value}, and none of its disks is in AWS yet: there is nothing to compare."
     return ""
 
 

@@ -73,7 +73,8 @@ class OpenScreen(FrameScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._names = Completion("")
+        self._names, self._names_of = Completion(""), ""  # and what had been typed when they were read
+        self._tab_waits = False
         self._step = ""
         self._found: Described | None = None
         self._problem: Problem | None = None
@@ -128,17 +129,22 @@ class OpenScreen(FrameScreen):
     @on(Names)
     def _named(self, event: Names) -> None:
         if event.typed == self.query_one(SourceInput).value:
-            self._names = event.completion
+            self._names, self._names_of = event.completion, event.typed
             self._draw(top=True)
+            if self._tab_waits:
+                self.action_complete()
 
     def action_complete(self) -> None:
-        """Write what all names have in common; go on to the next field when that adds nothing."""
+        """Write what all names have in common; with nothing to choose from, go on to the next field."""
         field = self.query_one(SourceInput)
+        self._tab_waits = field.value != self._names_of and bool(field.value.strip())
+        if self._tab_waits:
+            return  # the folder is still being read
         grown = self._names.text
         if grown != field.value and grown.startswith(field.value):
             field.value = grown
             field.cursor_position = len(grown)
-        else:
+        elif len(self._names.names) < 2:  # several are shown, to choose from by typing on
             self.focus_next()
 
     def action_to_found(self) -> None:
@@ -220,7 +226,7 @@ class OpenScreen(FrameScreen):
         room = max(10, cells - 14)
         return [
             (
-                (f" {fit(clean(name.path), room)}", "busy" if name.folder else ""),
+                (f" {fit(clean(name.last), room)}", "busy" if name.folder else ""),
                 (f"{'folder' if name.folder else size(name.size):>11}", "dim"),
             )
             for name in names.names

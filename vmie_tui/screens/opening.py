@@ -34,6 +34,11 @@ class Name:
     def folder(self) -> bool:
         return self.size < 0
 
+    @property
+    def last(self) -> str:
+        """Its own name; a folder's with the slash at its end."""
+        return self.path.rstrip("/").rpartition("/")[2] + ("/" if self.folder else "")
+
 
 @dataclass(frozen=True, slots=True)
 class Completion:
