@@ -38,6 +38,7 @@ GONE = frozenset({"shutting-down", "terminated"})
 
 NO_VPC = "Name a subnet: this Region has no default VPC"
 QUOTA = "Ask AWS for a higher quota of vCPUs (Service Quotas, EC2), or terminate an instance, or use a smaller type"
+FIT = "Choose an instance type that fits the AMI's architecture, boot mode and ENA"
 REMEDIES = {
     "VPCIdNotSpecified": NO_VPC,
     "DefaultVpcDoesNotExist": NO_VPC,
@@ -48,7 +49,7 @@ REMEDIES = {
     "InsufficientInstanceCapacity": "AWS has no room for this type in the zone now: try later, or another type or zone",
     "Unsupported": "Choose another instance type or another subnet's zone",
     "UnsupportedOperation": "Choose another instance type",
-    "InvalidParameterCombination": "Choose an instance type that fits the AMI's architecture, boot mode and ENA",
+    "InvalidParameterCombination": FIT,
     "InvalidKeyPair.NotFound": "Name a key pair of this Region, or none",
     "InvalidSubnetID.NotFound": "Name a subnet of this Region",
     "InvalidAMIID.Unavailable": "Wait until the AMI is available",
@@ -166,6 +167,11 @@ def launch(aws: Aws, region: str | None, request: LaunchRequest) -> LaunchedInst
 def _explained(error: ServiceError) -> ServiceError:
     told = error.problem
     remedy = REMEDIES.get(told.code)
+    if told.code == "InvalidParameterValue":  # EC2's code for a good dozen of things: its words tell which
+        if "architecture" in told.detail:
+            remedy = FIT
+        elif "InstanceType" in told.detail or "instance type" in told.detail:
+            remedy = "Name an instance type that this Region has"
     if not remedy:
         return error
     return ServiceError(
