@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 JOBS ?= 2
 
-.PHONY: demo test check lock clean setup
+.PHONY: demo test check matrix lock clean setup
 
 setup: $(READY)
 
@@ -28,6 +28,10 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Every source on every route against the simulators; ROWS=ova,vhd for some of them.
+matrix: $(READY)
+	$(BIN)/python -m tools.matrix --rows "$(ROWS)" --columns "$(COLUMNS)"
 
 # For maintainers: pin again after changing pyproject.toml (needs uv on PATH).
 lock:
