@@ -123,7 +123,15 @@ def _volumes(plan: ImportPlan) -> Iterator[Finding]:
         )
     if wanted.volume_type not in VOLUME_TYPES:
         yield _no(f"{wanted.volume_type!r} is no volume type", "target", f"One of {', '.join(VOLUME_TYPES)}", "F254")
-    if wanted.instance_id and not _INSTANCE_ID.fullmatch(wanted.instance_id):
+    if wanted.instance_id and _INSTANCE_ID.fullmatch(wanted.instance_id):
+        yield Finding(
+            Severity.INFO,
+            "an attached volume is not mounted yet",
+            "target",
+            remedy="Mount it in the guest",
+            fact="F256",
+        )
+    elif wanted.instance_id:
         yield _no(f"{wanted.instance_id!r} is no instance id", "target", "Give one like i-0123456789abcdef0", "F255")
 
 
