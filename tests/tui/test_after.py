@@ -259,6 +259,16 @@ async def test_keys_that_do_not_apply_to_a_job_say_why() -> None:
         await settle(pilot)
 
 
+async def test_a_job_that_moved_nothing_says_where_its_disks_are() -> None:
+    disk = DiskProgress(1, "disk-1.vmdk", 1 << 29, snapshot_id="snap-0aa11bb22cc33dd44")
+    view = replace(some_jobs()[3], stages=tuple(s for s in some_jobs()[3].stages if s.stage.value != "upload"))
+    async with running(FakeBackend(jobs=[replace(view, disks=(disk,))])) as pilot:
+        await press(pilot, "2")
+        assert "512 MiB  in AWS already · snap-0aa11bb22cc33dd44" in screen_text(pilot)
+        await press(pilot, "v")
+        assert isinstance(pilot.app.screen, ProofScreen)
+
+
 def test_why_not() -> None:
     done, failed = some_jobs()[3], some_jobs()[2]
     assert "is no import" in no_fallback(replace(failed, kind="export"))

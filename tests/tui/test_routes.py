@@ -256,14 +256,15 @@ def test_earlier_jobs_measure_rate_share_and_conversion() -> None:
         StageView(Stage.IMPORT, StageState.DONE, start, start + timedelta(minutes=10)),
     )
     disk = DiskProgress(1, "disk 1", 40 << 30, 10 << 30, 10 << 30, state=StageState.DONE)
-    job = replace(some_jobs()[3], state=JobState.DONE, stages=stages, disks=(disk,))
+    job = replace(some_jobs()[3], state=JobState.DONE, stages=stages, disks=(disk,), task_id="import-ami-1")
     resumed = replace(job, disks=(replace(disk, skipped=1),))
     known = measured([job, job, resumed])
     assert (known.jobs, known.rate, known.share) == (2, (10 << 30) / 100, 0.25)
     words = dict(estimate(draft_of(SOURCES["vm"]), [job, job]))
     assert "About 10 GiB" in words["Bytes to move"] and "25%" in words["Bytes to move"]
     assert "102 MiB/s, measured over 2 jobs" in words["Time"]
-    assert "~10 min for its part" in words["Time"]
+    assert "~10 min for such a task" in words["Time"]
+    assert measured([job], "import-snap-").conversions == 0
     assert measured([replace(job, state=JobState.FAILED)]).jobs == 0
 
 

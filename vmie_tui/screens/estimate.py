@@ -15,6 +15,13 @@ from vmie_tui.model.task import JobState
 from vmie_tui.screens.draft import Draft
 from vmie_tui.widgets.text import plural, rate, remaining, size
 
+TASKS = {
+    Route.IMAGE: "import-ami-",
+    Route.IMAGE_DIRECT: "import-ami-",
+    Route.UNMODIFIED: "import-snap-",
+    Route.SNAPSHOT: "import-snap-",
+    Route.INSTANCE: "import-i-",
+}
 LEAST_SECONDS = 1.0  # a shorter transfer measures nothing
 
 
@@ -40,8 +47,11 @@ class Measured:
         return self.moved / self.capacity if self.capacity else None
 
 
-def measured(jobs: Iterable[JobView]) -> Measured:
-    """What the finished imports among ``jobs`` took; resumed transfers, which left bytes out, are not counted."""
+def measured(jobs: Iterable[JobView], task: str = "") -> Measured:
+    """What the finished imports among ``jobs`` took; resumed transfers, which left bytes out, are not counted.
+
+    ``task``: how the ids of AWS's tasks must begin whose time counts: a conversion takes longer than a plain read.
+    """
     total = Measured()
     for job in jobs:
         if job.state is not JobState.DONE or job.kind != "import":
@@ -57,7 +67,7 @@ def measured(jobs: Iterable[JobView]) -> Measured:
                 total.conversions,
                 total.conversion_seconds,
             )
-        if conversion:
+        if conversion and job.task_id.startswith(task):
             total = Measured(
                 total.jobs,
                 total.moved,
@@ -78,7 +88,8 @@ def _seconds(job: JobView, stage: Stage) -> float:
 
 def estimate(draft: Draft, jobs: Iterable[JobView]) -> list[tuple[str, str]]:
     """(label, words) of bytes, time and cost."""
-    known, plan = measured(jobs), draft.plans()[0]
+    plan = draft.plans()[0]
+    known = measured(jobs, TASKS[plan.route])
     moves = plan.moves_bytes
     return [
         ("Bytes to move", _bytes(draft, known) if moves else "None through this machine: they are in AWS already."),
@@ -112,9 +123,9 @@ def _time(draft: Draft, known: Measured, *, moves: bool, converts: bool) -> str:
         parts.append("Upload unknown: no finished job here has measured the line yet.")
     if converts and known.conversions:
         mean = known.conversion_seconds / known.conversions
-        parts.append(f"AWS took {remaining(mean)} for its part, the mean of {plural(known.conversions, 'job')}.")
+        parts.append(f"AWS took {remaining(mean)} for such a task, the mean of {plural(known.conversions, 'job')}.")
     elif converts:
-        parts.append("AWS's part unknown: its guides give no figure, and no finished job here has measured it.")
+        parts.append("AWS's task unknown: its guides give no figure, and no finished job here has measured one.")
     return " ".join(parts) or "Seconds: nothing is moved and nothing is converted."
 
 

@@ -204,7 +204,7 @@ def no_proof(job: JobView) -> str:
     """Why there is nothing to compare yet; "" when there is."""
     if job.kind != "import":
         return f"{job.name} is no import: there is nothing to prove."
-    if not any(disk.state is StageState.DONE for disk in job.disks):
+    if not any(disk.state is StageState.DONE or disk.snapshot_id for disk in job.disks):
         return f"{job.name} is {job.state.value}, and none of its disks is in AWS yet: there is nothing to compare."
     return ""
 

@@ -118,7 +118,8 @@ def job_lines(job: JobView | None, log: list[LogLine], cells: int, *, log_lines:
     if job.image_id:
         lines += _result(job, cells)
     lines += stage_lines(job, cells)
-    lines += [disk_progress(disk, cells) for disk in job.disks]
+    moved = any(view.stage is Stage.UPLOAD for view in job.stages)
+    lines += [disk_progress(disk, cells) if moved else _disk_there(disk, cells) for disk in job.disks]
     if job.task_id:
         lines += _task(job, cells)
     lines += paragraph(join([job.source, job.target], " → "), cells, "dim", (("From, to  ", "dim"),))
@@ -165,6 +166,13 @@ def disk_progress(disk: DiskProgress, cells: int) -> Line:
     ]
     room = max(1, cells - LABEL_CELLS - 11 - BAR_CELLS - 7)
     return (*fixed, (fit(words, room), style))
+
+
+def _disk_there(disk: DiskProgress, cells: int) -> Line:
+    """A disk of a job that moves none: its bytes are in AWS."""
+    words = join(["in AWS already", disk.snapshot_id])
+    room = max(1, cells - LABEL_CELLS - 11)
+    return (fit(clean(disk.label), LABEL_CELLS), "title"), (f"{size(disk.capacity):>9}  ", ""), (fit(words, room), "")
 
 
 def disk_words(disk: DiskProgress) -> tuple[str, str]:
