@@ -99,6 +99,21 @@ def test_the_checklist_of_an_image_ticks_only_what_its_disks_show(folder: Path) 
     assert "Debian GNU/Linux 12" in text
 
 
+@pytest.mark.parametrize(("route", "code"), [("image", 3), ("image-direct", 3), ("unmodified", 0), ("snapshot", 0)])
+def test_the_route_decides_what_blocks(route: str, code: int, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(folder / "debian12-no-fstab.raw")
+    assert main(["preflight", "--route", route, "--json", path]) == code
+    (result,) = json.loads(capsys.readouterr().out)
+    assert result["content_inspected"]
+    assert any(finding["prevents"] for finding in result["findings"]) is bool(code)
+
+
+def test_a_file_may_be_taken_as_raw(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["preflight", "--raw-source", "--json", str(folder / "cut.vmdk")]) == 3  # it has no partitions
+    (result,) = json.loads(capsys.readouterr().out)
+    assert [disk["format"] for disk in result["disks"]] == ["raw"]
+
+
 PLAN = ImportPlan("p", VmSource("vc", "vm-1", "old"), "eu-west-1", "some-bucket", license_type=LicenseType.BYOL)
 OLD = Machine("vm-1", "old", guest_id="centosGuest", guest_name="CentOS 4/5 (32-bit)", disks=(Disk(1, "d", 1 << 30),))
 
