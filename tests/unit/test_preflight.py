@@ -6,13 +6,18 @@ import io
 import tarfile
 from pathlib import Path
 
+import pytest
+
 from vmie_tui.model.finding import Finding, Severity
+from vmie_tui.model.guest import GuestFacts
 from vmie_tui.model.machine import Disk, Machine, Power
-from vmie_tui.model.preflight import doubt_missing, join_findings
+from vmie_tui.model.plan import Route
+from vmie_tui.model.preflight import Preflight, doubt_missing, join_findings
 from vmie_tui.model.rules.override import blocked, impossible, not_overridden
 from vmie_tui.services.describe import describe_file
 from vmie_tui.services.disks.source import RawFile
 from vmie_tui.services.disks.vmdk import encode
+from vmie_tui.services.preflight import on_route
 from vmie_tui.simulators.fleet import guests
 
 OVF = b"""<?xml version="1.0"?><Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1"
@@ -71,3 +76,26 @@ def test_blockers_are_firm_soft_or_overridden() -> None:
     assert impossible(machine) is None
     assert impossible(away) is not None
     assert blocked(away, (soft,), (soft,)).soft == ()
+
+
+@pytest.mark.parametrize(
+    ("route", "content", "refused"),
+    [
+        (Route.IMAGE, [(B, "ClientError")], ""),
+        (Route.IMAGE_DIRECT, [(B, "ClientError")], ""),
+        (Route.UNMODIFIED, [(W, "")], ""),
+        (Route.SNAPSHOT, [], ""),
+        (Route.INSTANCE, [(B, "ClientError")], "F025"),
+    ],
+)
+def test_a_look_at_a_machine_is_judged_for_another_route(
+    route: Route, content: list[tuple[Severity, str]], refused: str
+) -> None:
+    disks = (Disk(1, "a", 1 << 30), Disk(2, "b", 1 << 30))
+    machine = Machine("vm-1", "web", guest_id="debian12_64Guest", guest_name="Debian 12", disks=disks)
+    bad = Finding(B, "/etc/fstab is missing", fact="F371", prevents="ClientError")
+    seen = Preflight("web", (bad,), machine=machine, guest=GuestFacts(), changes=("drivers",), content=(bad,))
+    found = on_route(seen, route)
+    assert [(f.severity, f.prevents) for f in found.findings if f.fact == "F371"] == content
+    assert [f.fact for f in found.blockers if f.fact != "F371"] == ([refused] if refused else [])
+    assert bool(found.changes) is (route in {Route.IMAGE, Route.IMAGE_DIRECT})
