@@ -113,8 +113,10 @@ class World:
 
 
 def written(world: World, name: str, kind: convert.Format) -> Path:
+    """An image of the raw disk by our own writers, made once."""
     path = world.folder / name
-    convert.convert(convert.Request(world.raw, path, kind, raw=True), lambda done, total: None)
+    if not path.exists():
+        convert.convert(convert.Request(world.raw, path, kind, raw=True))
     return path
 
 
@@ -123,7 +125,8 @@ def by_qemu(world: World, name: str, kind: str, options: str = "") -> Path:
         raise LookupError("qemu-img is not installed, so there is no such file to import")
     path = world.folder / name
     chosen = ["-o", options] if options else []
-    subprocess.run([QEMU, "convert", "-f", "raw", "-O", kind, *chosen, str(world.raw), str(path)], check=True)
+    if not path.exists():
+        subprocess.run([QEMU, "convert", "-f", "raw", "-O", kind, *chosen, str(world.raw), str(path)], check=True)
     return path
 
 
@@ -321,6 +324,8 @@ def table(rows: Sequence[str], columns: Sequence[str], show: Callable[[str], Non
                 row = row_of(world, name)
             except LookupError as missing:
                 cells[name] = {column: Cell(words=str(missing)) for column in columns}
+            except VmieError as error:
+                cells[name] = {column: Cell(words=str(error), failed=True) for column in columns}
             else:
                 cells[name] = line_of(world, row, columns)
             show(f"{name:<18}" + "".join(f"{cells[name][column].mark:>13}" for column in columns))
