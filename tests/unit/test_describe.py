@@ -6,9 +6,11 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.unit import container_writers as writers
 from tests.unit.disks_images import Sparse
@@ -341,3 +343,22 @@ def test_a_short_answer_is_no_end() -> None:
     with ReadAhead(Short(100, {}), piece=50) as reader, pytest.raises(ServiceError) as raised:
         reader.read_at(0, 10)
     assert raised.value.kind is ErrorKind.CORRUPT
+
+
+@given(st.data())
+def test_whatever_an_ovf_holds_is_parsed_or_refused(data: st.DataObject) -> None:
+    """Bytes of a good descriptor changed, cut or repeated: an answer or a ServiceError, never another exception."""
+    text = bytearray(ENVELOPE.format(first="data.vmdk").encode())
+    for _ in range(data.draw(st.integers(1, 6))):
+        at = data.draw(st.integers(0, len(text) - 1))
+        piece = data.draw(st.sampled_from([b"", b"\0", b"-1", b"9" * 30, b'"', b"<", b"&#x0;", b"../", b"\xff\xfe"]))
+        text[at : at + data.draw(st.integers(0, 40))] = piece
+        if not text:
+            return
+    try:
+        ovf = parse_ovf(bytes(text))
+    except ServiceError:
+        return
+    assert all(disk.file and not {"/", ".."} & set(PurePosixPath(disk.file).parts) for disk in ovf.disks)
+    assert ovf.cpus >= 1
+    assert ovf.memory_mib >= 1
