@@ -14,8 +14,7 @@ from vmie_tui.commands.session import Session
 from vmie_tui.commands.tasks import history_of, profiles_of
 from vmie_tui.model.errors import ServiceError
 from vmie_tui.model.explain import explain
-from vmie_tui.model.seen import TaskRecord, phases
-from vmie_tui.model.task_report import explanation_of, markdown
+from vmie_tui.model.seen import TaskRecord
 
 if TYPE_CHECKING:
     from vmie_tui.services.history import History
@@ -47,7 +46,14 @@ def bundle_command(
     In it: the task with its timeline, what its message means, the job with its plan and log, versions, the end of the
     worker's log.
     """
-    from vmie_tui.services.bundle import known_secrets, tail, versions, write_bundle
+    from vmie_tui.services.bundle import (
+        known_secrets,
+        settings_summary,
+        tail,
+        task_files,
+        versions,
+        write_bundle,
+    )
 
     now = datetime.now(UTC)
     settings = session.settings
@@ -59,11 +65,11 @@ def bundle_command(
         with history_of(session) as history:
             record = _record(session, history, task_id, regions, offline=offline, must=task_id == subject)
             if record is not None:
-                _add_task(record, history, now, files)
+                files.update(task_files(record, history, now))
     worker = tail(settings.log_dir / "worker.log")
     if worker:
         files["worker.log"] = worker
-    files["settings.json"] = _settings(session)
+    files["settings.json"] = settings_summary(settings)
     destination = (output or Path(f"vmie-{subject or 'support'}-{now:%Y%m%dT%H%M%S}.zip")).expanduser().absolute()
     size = write_bundle(destination, files, known_secrets(settings), force=force)
     if as_json:
@@ -114,34 +120,3 @@ def _record(
 
         raise forgotten(task_id)
     return known[0] if known else None
-
-
-def _add_task(record: TaskRecord, history: History, now: datetime, files: dict[str, Any]) -> None:
-    times = phases(record, now, history.usual)
-    files["task.json"] = {**record.to_json(), "phases": [phase.to_json() for phase in times]}
-    files["task.md"] = markdown(record, times, now)
-    found = explanation_of(record)
-    if found is not None:
-        files["explanation.json"] = found.to_json()
-
-
-def _settings(session: Session) -> dict[str, Any]:
-    """Which profiles there are and how they reach their services; where a password comes from is left out."""
-    settings = session.settings
-    return {
-        "read_only": settings.read_only,
-        "default_profile": settings.default_profile,
-        "database": "configured" if settings.database_url else "in the state folder",
-        "profiles": {
-            name: {
-                "read_only": profile.read_only,
-                "vcenter": profile.vcenter.host if profile.vcenter else "",
-                "aws_region": profile.aws.region,
-                "aws_endpoint": profile.aws.endpoint_url or "",
-                "bucket": profile.aws.bucket,
-                "prefix": profile.aws.prefix,
-                "role_name": profile.aws.role_name,
-            }
-            for name, profile in settings.table.items()
-        },
-    }

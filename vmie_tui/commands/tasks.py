@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ from vmie_tui.commands.session import Session
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_LOGIN, EXIT_OK, ErrorKind, ServiceError
 from vmie_tui.model.seen import Outcome, SortBy, TaskQuery, TaskRecord, phases
 from vmie_tui.model.task import TaskKind
+from vmie_tui.model.task_filter import KINDS, parse_age
 from vmie_tui.model.task_report import (
     duration,
     explanation_of,
@@ -27,6 +27,7 @@ from vmie_tui.model.task_report import (
     markdown,
     one_line,
     phase_words,
+    plain_line,
     subject_of,
 )
 
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
     from vmie_tui.services.task_desk import Opened
     from vmie_tui.settings import Profile
 
-KINDS = {kind.value.replace(" ", "-"): kind for kind in TaskKind}
-_AGE = re.compile(r"(\d+)\s*(m|min|h|d|w)")
-_UNITS = {"m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 TASK_SECONDS = 5.0  # between two looks at one task
 CLEAR = "\x1b[H\x1b[2J"
 
@@ -51,10 +49,10 @@ class AgeType(click.ParamType[timedelta]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
         if isinstance(value, timedelta):
             return value
-        match = _AGE.fullmatch(str(value).strip().lower())
-        if match is None:
-            self.fail(f"{value!r} is no age such as 30m, 6h, 7d or 2w", param, ctx)
-        return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+        try:
+            return parse_age(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 @contextmanager
@@ -213,22 +211,6 @@ def _watch(explorer: Explorer, query: TaskQuery, *, plain: bool, as_json: bool) 
         sys.stdout.flush()
         look = explorer.refresh
         time.sleep(min(60.0, max(1.0, explorer.due())))
-
-
-def plain_line(record: TaskRecord) -> str:
-    """A change in one line: time, task, state, how far, what AWS says."""
-    task = record.task
-    percent = "" if task.progress is None else f"{task.progress}%"
-    at = record.changes[-1].at if record.changes else record.last_seen
-    parts = (
-        f"{at.astimezone():%Y-%m-%d %H:%M:%S}",
-        task.id,
-        task.region,
-        record.profile,
-        record.outcome.value,
-        percent,
-    )
-    return "  ".join(part for part in (*parts, one_line(task.reason or subject_of(task))) if part)
 
 
 def _now() -> datetime:

@@ -46,6 +46,22 @@ def _object(task: Task) -> str:
     return next((f"s3://{disk.bucket}/{disk.key}" for disk in task.disks if disk.key), task.description)
 
 
+def plain_line(record: TaskRecord) -> str:
+    """A change in one line: time, task, state, how far, what AWS says."""
+    task = record.task
+    percent = "" if task.progress is None else f"{task.progress}%"
+    at = record.changes[-1].at if record.changes else record.last_seen
+    parts = (
+        f"{at.astimezone():%Y-%m-%d %H:%M:%S}",
+        task.id,
+        task.region,
+        record.profile,
+        record.outcome.value,
+        percent,
+    )
+    return "  ".join(part for part in (*parts, one_line(task.reason or subject_of(task))) if part)
+
+
 def explanation_of(record: TaskRecord) -> Explanation | None:
     """What the task's message means; None when there is nothing to explain."""
     return explain(record.task.reason, task=record.task) if record.task.failed else None

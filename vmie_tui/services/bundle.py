@@ -7,6 +7,7 @@ import os
 import platform
 import zipfile
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ from urllib.parse import quote
 
 from vmie_tui import __version__
 from vmie_tui.model.rules.secrets import redacted, redacted_value
+from vmie_tui.model.seen import TaskRecord, phases
+from vmie_tui.model.task_report import explanation_of, markdown
 from vmie_tui.services.disks.output import Output, check_free, local_errors
+from vmie_tui.services.history import History
 from vmie_tui.settings import PASSWORD_VARIABLE, Settings
 
 TAIL_BYTES = 200_000
@@ -81,6 +85,38 @@ def write_bundle(destination: Path, files: Mapping[str, Any], secrets: Iterable[
             for name, content in files.items():
                 archive.writestr(redacted(name, words), _text(content, words))
         return target.commit()
+
+
+def task_files(record: TaskRecord, history: History, now: datetime) -> dict[str, Any]:
+    """The task with its timeline, the report of it, and what its message means."""
+    times = phases(record, now, history.usual)
+    files: dict[str, Any] = {
+        "task.json": {**record.to_json(), "phases": [phase.to_json() for phase in times]},
+        "task.md": markdown(record, times, now, versions=(("vmie-tui", __version__),)),
+    }
+    found = explanation_of(record)
+    return files if found is None else {**files, "explanation.json": found.to_json()}
+
+
+def settings_summary(settings: Settings) -> dict[str, Any]:
+    """Which profiles there are and how they reach their services; where a password comes from is left out."""
+    return {
+        "read_only": settings.read_only,
+        "default_profile": settings.default_profile,
+        "database": "configured" if settings.database_url else "in the state folder",
+        "profiles": {
+            name: {
+                "read_only": profile.read_only,
+                "vcenter": profile.vcenter.host if profile.vcenter else "",
+                "aws_region": profile.aws.region,
+                "aws_endpoint": profile.aws.endpoint_url or "",
+                "bucket": profile.aws.bucket,
+                "prefix": profile.aws.prefix,
+                "role_name": profile.aws.role_name,
+            }
+            for name, profile in settings.table.items()
+        },
+    }
 
 
 def _text(content: Any, secrets: Iterable[str]) -> str:

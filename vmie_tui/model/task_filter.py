@@ -1,0 +1,69 @@
+"""What a user types to look for tasks, on the command line and in the filter of the tasks screen."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+
+from vmie_tui.model.seen import TaskQuery
+from vmie_tui.model.task import TaskKind
+
+KINDS = {kind.value.replace(" ", "-"): kind for kind in TaskKind}
+_AGE = re.compile(r"(\d{1,6})\s*(m|min|h|d|w)")
+_UNITS = {"m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_KEYS = ("state", "kind", "last", "tag", "region")
+
+
+def parse_age(text: str) -> timedelta:
+    """``30m``, ``6h``, ``7d`` or ``2w``. Raises ValueError in words."""
+    match = _AGE.fullmatch(text.strip().lower())
+    if match is None:
+        raise ValueError(f"{text!r} is no age such as 30m, 6h, 7d or 2w")
+    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+def parse_kind(text: str) -> frozenset[TaskKind]:
+    """``import-image``, or the beginning or a part of some: ``import``, ``image``. Raises ValueError in words."""
+    wanted = text.strip().lower().replace(" ", "-")
+    found = frozenset({KINDS[wanted]} if wanted in KINDS else {KINDS[name] for name in KINDS if wanted in name})
+    if not found:
+        raise ValueError(f"{text!r} is no kind of task: {', '.join(sorted(KINDS))}")
+    return found
+
+
+def parse_filter(text: str, base: TaskQuery | None = None) -> tuple[TaskQuery, str]:
+    """(what ``text`` asks for, what is wrong with it in words or ""); the order is that of ``base``.
+
+    Words that must all be found, ``!word`` that must not, and ``state=failed``, ``kind=import-image``, ``last=7d``,
+    ``tag=key`` or ``tag=key=value``, ``region=eu-west-1``; a comma between alternatives. What is wrong, or not typed to
+    its end yet, is left out.
+    """
+    words: list[str] = []
+    given: dict[str, list[str]] = {key: [] for key in _KEYS}
+    for term in text.split():
+        key, equals, value = term.partition("=")
+        if equals and key.lower() in given:
+            given[key.lower()] += [value] if key.lower() == "tag" else value.split(",")
+        else:
+            words.append(term)
+    wanted = {key: [value for value in values if value] for key, values in given.items()}
+    kinds: frozenset[TaskKind] = frozenset()
+    age, mistake = None, ""
+    try:
+        for value in wanted["kind"]:
+            kinds |= parse_kind(value)
+        for value in wanted["last"]:
+            age = parse_age(value)
+    except ValueError as error:
+        mistake = str(error)
+    query = replace(
+        base or TaskQuery(),
+        kinds=kinds,
+        states=frozenset(value.lower() for value in wanted["state"]),
+        regions=frozenset(wanted["region"]),
+        max_age=age,
+        text=" ".join(words),
+        tags=tuple(wanted["tag"]),
+    )
+    return query, mistake
