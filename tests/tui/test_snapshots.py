@@ -8,10 +8,12 @@ from datetime import timedelta
 import pytest
 
 from tests.tui.driving import press, settle, until
-from tests.tui.fake import FSTAB, NOW, FakeBackend, company, preflight_of, some_jobs
+from tests.tui.fake import FSTAB, NOW, FakeBackend, company, described, preflight_of, proof_of, some_jobs
+from tests.tui.fake_images import INSTANCE
 from vmie_tui.app import VmieApp
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Inventory, VCenterInfo
+from vmie_tui.model.plan import FileSource
 from vmie_tui.widgets.machines import MachineTable
 
 SMALL, WIDE = (80, 24), (120, 36)
@@ -56,6 +58,33 @@ def test_cancel_dialog(snap_compare) -> None:
 
 def test_wizard_source(snap_compare) -> None:
     assert picture(snap_compare, FakeBackend(), "i", marked=("vm-1", "vm-2", "vm-4"))
+
+
+def test_wizard_route(snap_compare) -> None:
+    assert picture(snap_compare, FakeBackend(), "i pagedown down down space down down", marked=("vm-5",))
+
+
+def test_wizard_target_of_a_snapshot_import(snap_compare) -> None:
+    keys = "i pagedown down down down space pagedown pagedown" + " down" * 10 + " space" + " down" * 4 + " space"
+    assert picture(snap_compare, FakeBackend(), keys, marked=("vm-2",))
+
+
+def test_open(snap_compare) -> None:
+    backend = FakeBackend()
+    backend.described["/exports/web.ova"] = described(FileSource("web", ("/exports/web.ova",)), disks=2)
+    assert picture(snap_compare, backend, f"o {' '.join('/exports/web.ova')} enter")
+
+
+def test_after_import(snap_compare) -> None:
+    backend = FakeBackend(jobs=some_jobs())
+    backend.images.running = (INSTANCE,)
+    assert picture(snap_compare, backend, "2 down down down a")
+
+
+def test_proof(snap_compare) -> None:
+    backend = FakeBackend(jobs=some_jobs())
+    backend.proofs["job0004"] = proof_of(some_jobs()[3], same=False, different=(7,))
+    assert picture(snap_compare, backend, "2 down down down v")
 
 
 def test_wizard_licence(snap_compare) -> None:

@@ -263,7 +263,7 @@ class Draft:
     def _zone_mistake(self, name: str, *, needed: bool) -> Iterator[tuple[str, str]]:
         value = getattr(self, name)
         if (needed or value) and not re.fullmatch(re.escape(self.region) + "[a-z]", value):
-            yield name, f"A zone of it reads like {self.region or 'eu-west-1'}a"
+            yield name, f"It reads like {self.region or 'eu-west-1'}a"
 
     def _subnet_mistake(self, name: str) -> Iterator[tuple[str, str]]:
         value = getattr(self, name)
