@@ -37,7 +37,7 @@ Mode = Literal["fast", "small"]
 Write = Callable[[bytes | memoryview], object]
 
 WINDOW = 16  # grains a thread takes at a time: 1 MiB; divides a grain table
-_LEVELS = {"fast": 1, "small": 6}
+_LEVELS = {"fast": 2, "small": 6}
 _MAX_THREADS = 8
 _ZERO_GRAIN = bytes(GRAIN)
 _MOST_OF_GRAIN = GRAIN + 2 * SECTOR  # bytes of its record: both libraries store what they cannot make smaller
