@@ -126,7 +126,7 @@ class Bench:
         return self.store.upload(UploadRequest(BUCKET, "sink", size), fill, control=Quiet()).size
 
     def product(self, disks: int) -> int:
-        from vmie_tui.jobs.tee import DiskFeed
+        from vmie_tui.services.disks.tee import DiskFeed
 
         def move(number: int) -> int:
             disk = lease.disks[number]

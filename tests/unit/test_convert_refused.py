@@ -180,7 +180,7 @@ def test_the_progress_line_is_for_terminals_and_twice_a_second(monkeypatch: pyte
                 meter.show(done << 20, 100 << 20)
         assert screen.getvalue().count("%") == painted
         if painted:
-            assert "50.0 MB of 100.0 MB" in screen.getvalue()
+            assert "50 MiB of 100 MiB" in screen.getvalue()
             assert screen.getvalue().endswith(" \r")
             clock = iter([0.0])
 
