@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from vmie_tui.commands.session import Session, run_app
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, VmieError, exit_code
+from vmie_tui.model.words import plain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +69,7 @@ def _print_problem(error: VmieError) -> None:
     import json
 
     with contextlib.suppress(OSError):
-        sys.stdout.write(json.dumps({"error": error.problem.to_json()}, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps({"error": error.problem.to_json()}, indent=2) + "\n")
         sys.stdout.flush()
 
 
@@ -94,7 +95,7 @@ def _command(words: list[str]) -> int:
 
 def _say(text: str) -> None:
     """A line of narration."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{plain(text)}\n")
     sys.stderr.flush()
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from vmie_tui import cli, settings
 from vmie_tui.commands import root
-from vmie_tui.commands.common import left_text, percent_text, table
+from vmie_tui.commands.common import left_text, out, out_json, percent_text, say, table
 from vmie_tui.commands.importing import make_plan, preflight
 from vmie_tui.commands.inventory import find, matches
 from vmie_tui.commands.waiting import exit_code_of
@@ -201,6 +201,21 @@ def test_words() -> None:
         "x    1",
         "yy  22",
     ]
+
+
+def test_names_do_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a\x1b[2Jb\x9bc\u202ed"
+    say(name)
+    out(f"{name}\tx")
+    captured = capsys.readouterr()
+    assert captured.err == "a\ufffd[2Jb\ufffdc\ufffdd\n"
+    assert captured.out == "a\ufffd[2Jb\ufffdc\ufffdd\tx\n"
+    out_json({"name": name, "other": "Müller ☕"})
+    printed = capsys.readouterr().out
+    assert printed.replace("\n", "").isprintable()
+    assert json.loads(printed)["name"] == name
+    out_json({"other": "Müller ☕"})
+    assert "Müller ☕" in capsys.readouterr().out
 
 
 def test_an_error_is_json_too_when_json_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:

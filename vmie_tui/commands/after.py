@@ -237,9 +237,8 @@ def instance_command(
 
 
 def _print_console(instance_id: str, text: str) -> None:
-    """The guest's own words, without what would steer a terminal."""
     for line in text.splitlines():
-        out("".join(char if char.isprintable() or char == "\t" else "�" for char in line))
+        out(line)
     if not text:
         say(f"{instance_id}: AWS has no console output yet; it comes some minutes after the start")
 

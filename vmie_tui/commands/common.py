@@ -13,7 +13,7 @@ import click
 from vmie_tui.commands.session import Session
 from vmie_tui.model.job import JobView
 from vmie_tui.model.task import JobState
-from vmie_tui.model.words import rate
+from vmie_tui.model.words import plain, rate
 
 if TYPE_CHECKING:
     from vmie_tui.services.aws.session import Aws
@@ -25,18 +25,22 @@ pass_session = click.make_pass_decorator(Session)
 
 
 def out(text: str) -> None:
-    """A line of data."""
-    sys.stdout.write(f"{text}\n")
+    """A line of data, or several."""
+    sys.stdout.write(f"{plain(text)}\n")
 
 
 def say(text: str) -> None:
     """A line of narration."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{plain(text)}\n")
     sys.stderr.flush()
 
 
 def out_json(value: Any) -> None:
-    out(json.dumps(value, indent=2, ensure_ascii=False))
+    """The value as it is: what would steer a terminal is escaped, and read back the same."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    if not text.replace("\n", " ").isprintable():
+        text = json.dumps(value, indent=2)
+    sys.stdout.write(f"{text}\n")
 
 
 def aws_session(session: Session, held: ExitStack, *, read_only: bool = True) -> Aws:

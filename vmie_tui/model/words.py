@@ -1,4 +1,4 @@
-"""Sizes and rates in words: the same on every screen, in every command and in what the rules say."""
+"""Words that are the same on every screen, in every command and in what the rules say: sizes, rates, plain text."""
 
 from __future__ import annotations
 
@@ -17,3 +17,10 @@ def size(count: float, *, whole_from: float = 99.95) -> str:
 def rate(count: float) -> str:
     """Bytes a second; a dash when nothing moves."""
     return f"{size(count, whole_from=9.95)}/s" if count >= 1 else "–"
+
+
+def plain(text: str) -> str:
+    """``text`` without what would steer a terminal: names come from vCenter, AWS and disks."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)
