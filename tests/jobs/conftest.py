@@ -115,7 +115,7 @@ class World:
         found = self.aws.client("ec2").describe_snapshots(OwnerIds=["self"])
         return [item["SnapshotId"] for item in found["Snapshots"]]
 
-    def keys(self, prefix: str = "") -> list[str]:
+    def keys(self, prefix: str) -> list[str]:
         """Keys of the objects in the bucket."""
         aws = self.settings.profile().aws
         found = self.aws.client("s3").list_objects_v2(Bucket=aws.bucket, Prefix=prefix)
