@@ -52,6 +52,11 @@ def not_exportable() -> str:
     return str(facts.error("E17")["message"]).partition(" (Service:")[0]
 
 
+def _begun(text: str) -> str:
+    """With a capital in front; the others stay as they are."""
+    return text[:1].upper() + text[1:]
+
+
 def _fact(thing: Exportable, instance: str, image: str) -> str:
     return instance if thing.is_instance else image
 
@@ -150,7 +155,7 @@ def _disks(thing: Exportable) -> Iterator[Finding]:
             thing.id,
             "An instance is exported with its root volume alone",
             str(error["message"]),
-            f"{str(error['remedy']).capitalize()}. Or: {_MAKE_AN_IMAGE[0].lower()}{_MAKE_AN_IMAGE[1:]}",
+            f"{_begun(str(error['remedy']))}. Or: {_MAKE_AN_IMAGE[0].lower()}{_MAKE_AN_IMAGE[1:]}",
             "F305",
         )
     most = int(facts.limit("export", "instance_network_interfaces_max")["value"])
