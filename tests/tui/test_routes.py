@@ -362,13 +362,14 @@ async def test_every_page_stays_usable_in_24_lines() -> None:
         await press(pilot, "space")
         screen.query_one("#region", Input).focus()
         seen = set()
-        for _ in range(30):
+        for _ in range(24):
             focused = pilot.app.focused
             assert focused is not None
             seen.add(focused.id)
             assert screen.region.contains_region(focused.region), focused.id
             assert focused.region.height > 0, focused.id
-            await press(pilot, "down")
+            await pilot.press("down")
+            await pilot.pause()
         assert {"region", "tags", "encrypted", "zone", "attach_to", "clean_up", "fold-after"} <= seen
 
 

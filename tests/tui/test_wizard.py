@@ -12,7 +12,7 @@ from textual.widgets import Button, Input
 from tests.tui.driving import press, running, screen_text, settle, until
 from tests.tui.fake import FSTAB, FakeBackend, company, preflight_of, some_jobs
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.plan import BootMode, LicenseType
+from vmie_tui.model.plan import BootMode, LicenseType, Route
 from vmie_tui.screens.force import ForceScreen
 from vmie_tui.screens.inventory import InventoryScreen
 from vmie_tui.screens.jobs import JobsScreen
@@ -199,6 +199,20 @@ async def test_what_the_disks_say_blocks_too() -> None:
         assert "/etc/fstab is missing" in screen_text(pilot)
         await press(pilot, "enter", *"web-02", "enter")
         assert backend.submitted[0].override == ("disk 1 partition 1: /etc/fstab is missing",)
+
+
+async def test_what_the_disks_say_does_not_block_where_aws_does_not_look() -> None:
+    backend = FakeBackend()
+    backend.preflights["web-02"] = preflight_of(company()[1], (), FSTAB)
+    async with running(backend) as pilot:
+        screen = await open_wizard(pilot, "vm-2")
+        await press(pilot, "p", "escape")
+        screen.draft.choose_route(Route.UNMODIFIED)
+        await to_review(pilot)
+        assert "▲ disk 1 partition 1: /etc/fstab is missing" in screen_text(pilot)
+        assert not start_button(pilot).disabled
+        await press(pilot, "enter")
+        assert backend.submitted[0].override == ()
 
 
 async def test_the_command_is_valid_shell_with_valid_json() -> None:

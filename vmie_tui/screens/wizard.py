@@ -139,7 +139,7 @@ class WizardScreen(FrameScreen):
 
     @work(thread=True, exclusive=True, group="judge", exit_on_error=False)
     def _check(self, pairs: list[tuple[Candidate, ImportPlan]]) -> None:
-        from vmie_tui.model.preflight import join_findings
+        from vmie_tui.model.preflight import for_route, join_findings
 
         looks = [self._content(candidate) for candidate, _ in pairs]
         sources = tuple(
@@ -147,7 +147,7 @@ class WizardScreen(FrameScreen):
             for (one, _), content in zip(pairs, looks, strict=True)
         )
         found = tuple(
-            (one, join_findings(self.backend.check_plan(plan, one.machine), content))
+            (one, join_findings(self.backend.check_plan(plan, one.machine), for_route(content, plan.route)))
             for (one, plan), content in zip(pairs, looks, strict=True)
         )
         if not get_current_worker().is_cancelled:
