@@ -92,13 +92,20 @@ def test_options_become_a_plan(arguments: tuple[str, ...], expected: dict[str, A
         (UEFI, FILE, PROFILE, {"route": Route.IMAGE, "boot_mode": None}),
         (DEBIAN, FILE, BARE, {"route": Route.IMAGE_DIRECT, "bucket": ""}),
         (DEBIAN, SNAPSHOT, BARE, {"route": Route.IMAGE_DIRECT, "platform": "Linux"}),
-        (ARM, FILE, PROFILE, {"route": Route.UNMODIFIED, "architecture": "arm64", "boot_mode": BootMode.UEFI}),
+        (ARM, FILE, PROFILE, {"route": Route.IMAGE, "architecture": "arm64"}),  # refused; unmodified must be asked for
+        (ARM, SNAPSHOT, PROFILE, {"route": Route.IMAGE_DIRECT}),
         (replace(DEBIAN, guest_id="", tools_guest_name=""), FILE, BARE, {"route": Route.SNAPSHOT, "via": Via.EBS}),
     ],
 )
 def test_what_fits_is_taken(machine: Machine, source: Any, profile: Profile, expected: dict[str, Any]) -> None:
     made = plan(machine=machine, source=source, profile=profile)
     assert {name: getattr(made, name) for name in expected} == expected
+
+
+def test_an_unmodified_import_knows_the_guest() -> None:
+    made = plan("--route", "unmodified", machine=ARM)
+    assert (made.architecture, made.boot_mode) == ("arm64", BootMode.UEFI)
+    assert plan("--route", "unmodified", machine=UEFI).boot_mode is BootMode.UEFI
 
 
 @pytest.mark.parametrize(

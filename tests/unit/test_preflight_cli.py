@@ -122,6 +122,7 @@ def test_a_blocker_is_overridden_by_the_name_only(capsys: pytest.CaptureFixture[
     with pytest.raises(ServiceError) as raised:
         preflight(PLAN, OLD)
     assert raised.value.kind is ErrorKind.REFUSED
+    assert "--route unmodified" in str(raised.value)
     plan = preflight(PLAN, OLD, {"old"})
     assert plan.override
     assert "forced: old" in capsys.readouterr().err

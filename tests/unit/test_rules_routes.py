@@ -257,7 +257,8 @@ def test_over_8_tib_the_way_by_ebs_is_offered() -> None:
     machine = replace(DEBIAN, disks=(Disk(1, "disk", 12 * facts.TIB),))
     options = {option.route: option for option in route_options(VM, machine, REGION)}
     assert {route for route, option in options.items() if option.refused} == {R.IMAGE, R.IMAGE_DIRECT}
-    assert default_route(VM, machine, REGION) is R.UNMODIFIED
+    assert recommended(tuple(options.values())) is R.UNMODIFIED
+    assert default_route(VM, machine, REGION) is R.IMAGE, "nobody gets an unmodified AMI without asking for it"
     assert default_via(R.UNMODIFIED, VM, machine) is Via.EBS
 
 

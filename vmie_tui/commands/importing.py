@@ -15,11 +15,12 @@ from vmie_tui.commands.import_options import import_options, make_plan
 from vmie_tui.commands.session import Session
 from vmie_tui.commands.waiting import exit_code_of, wait_for
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.finding import Finding, Severity
+from vmie_tui.model.finding import Finding, Severity, worst
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan, ObjectSource, Route, SnapshotSource, Source
 from vmie_tui.model.preflight import for_route, join_findings
 from vmie_tui.model.rules import check_machine, check_plan
+from vmie_tui.model.rules.disks import BY_IMAGE
 from vmie_tui.model.rules.override import CONTENT, blocked
 from vmie_tui.model.rules.routes import route_options
 
@@ -71,7 +72,7 @@ def import_command(session: Session, /, sources: tuple[str, ...], wait: bool, as
     names = {one.machine.name for one in wanted}
     if unknown := sorted(forced - names):
         raise click.BadParameter(f"{unknown[0]!r} is none of the sources to import", param_hint="--force-name")
-    plans = [_plan(profile, one, forced, chosen) for one in wanted]
+    plans = [_plan(profile, one, chosen) for one in wanted]
     plans = [
         preflight(plan, one.machine, forced, for_route(one.content, plan.route))
         for plan, one in zip(plans, wanted, strict=True)
@@ -102,14 +103,12 @@ def import_command(session: Session, /, sources: tuple[str, ...], wait: bool, as
     return exit_code_of(views)
 
 
-def _plan(profile: Profile, one: _Wanted, forced: Collection[str], chosen: dict[str, Any]) -> ImportPlan:
+def _plan(profile: Profile, one: _Wanted, chosen: dict[str, Any]) -> ImportPlan:
     """The plan; the route that was picked for the user is said, with what it is for."""
     plan = make_plan(profile, one.machine, one.source, **chosen)
     if chosen["route"] is not None or plan.volumes is not None or plan.legacy is not None:
         return plan
-    if one.machine.name in forced and plan.route is Route.UNMODIFIED:  # the user knows better than the list of systems
-        plan = make_plan(profile, one.machine, one.source, **{**chosen, "route": Route.IMAGE.value})
-    elif plan.route is not Route.IMAGE:
+    if plan.route is not Route.IMAGE:
         options = {option.route: option for option in route_options(plan.source, one.machine, plan.region)}
         why = options[Route.IMAGE].refused or options[Route.IMAGE].doubt or options[plan.route].words
         say(f"{one.machine.name}: route {plan.route.value}: {why}")
@@ -193,19 +192,23 @@ def preflight(
             ErrorKind.REFUSED,
             _line(machine, first),
             code=first.fact,
-            remedy=_another(plan, machine) if sorted_out.firm else "",
+            remedy=_another(plan, machine),
         )
     seen = tuple(finding.headline for finding in overridden)
     return replace(plan, override=(*seen, CONTENT) if machine.name in forced else seen)
 
 
 def _another(plan: ImportPlan, machine: Machine) -> str:
-    """The routes there are, when the chosen one is none."""
-    options = route_options(plan.source, machine, plan.region)
-    if not any(option.route is plan.route and option.refused for option in options):
-        return ""
-    free = [option.route.value for option in options if not option.refused]
-    return f"Possible routes: {', '.join(free)}" if free else ""
+    """The way there is, when the chosen route is none or AWS would not convert the guest."""
+    options = {option.route: option for option in route_options(plan.source, machine, plan.region)}
+    if options[plan.route].refused:
+        free = [route.value for route, option in options.items() if not option.refused]
+        return f"Possible routes: {', '.join(free)}" if free else ""
+    unmodified = check_machine(machine, route=Route.UNMODIFIED)
+    taken = not options[Route.UNMODIFIED].refused and worst(unmodified) is not Severity.BLOCKER
+    if taken and plan.route in BY_IMAGE and worst(check_machine(machine)) is Severity.BLOCKER:
+        return "Or import it as it is, without AWS's drivers: --route unmodified"
+    return ""
 
 
 def _line(machine: Machine, finding: Finding) -> str:

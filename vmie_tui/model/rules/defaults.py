@@ -15,12 +15,16 @@ _PLATFORMS = {OsFamily.LINUX: "Linux", OsFamily.WINDOWS_SERVER: "Windows", OsFam
 
 
 def default_route(source: Source, machine: Machine, region: str = "", *, bucket: bool = True) -> Route:
-    """The recommended route; without a ``bucket`` to upload to, the same by EBS direct."""
-    options = route_options(source, machine, region)
-    best = recommended(options)
+    """The recommended route; without a ``bucket`` to upload to, the same by EBS direct.
+
+    Never unmodified: an AMI that nobody has prepared for EC2 is for the user to ask for.
+    """
+    options = {option.route: option for option in route_options(source, machine, region)}
+    best, direct = recommended(tuple(options.values())), Route.IMAGE_DIRECT
+    if best is Route.UNMODIFIED:
+        best = direct if options[Route.IMAGE].refused and not options[direct].refused else Route.IMAGE
     if best is Route.IMAGE and not bucket and needs_bucket(ImportPlan("", source, region, "", best)):
-        direct = next(option for option in options if option.route is Route.IMAGE_DIRECT)
-        return best if direct.refused else direct.route
+        return best if options[direct].refused else direct
     return best
 
 
