@@ -24,7 +24,7 @@ from vmie_tui.model.seen import (
     task_to_json,
 )
 from vmie_tui.model.task import USER_CANCELLED, Task, TaskDisk, TaskKind
-from vmie_tui.services.history import History
+from vmie_tui.services.history import History, remember
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 TASK = Task(TaskKind.IMPORT_IMAGE, "import-ami-1", "active", "pending", 0, "web", "eu-west-1")
@@ -120,6 +120,17 @@ def test_time_in_phase_against_the_usual(history: History) -> None:
     assert (second.phase, second.seconds, second.usual, second.samples) == ("booting", 600, 30, 3)
     assert second.slow and not second.over
     assert slow.phase_since == at(31)
+
+
+def test_a_watcher_keeps_what_it_sees(tmp_path: Path) -> None:
+    remember(tmp_path, "p", TASK)
+    remember(tmp_path, "p", replace(TASK, status_message="converting", progress=20))
+    history = History(tmp_path)
+    [record] = history.records()
+    history.close()
+    assert [change.phase for change in record.changes] == ["pending", "converting"]
+    (tmp_path / "file").write_text("no folder")
+    remember(tmp_path / "file", "p", TASK)  # a job goes on without
 
 
 def test_only_the_owner_may_read_it(history: History) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from vmie_tui.jobs.context import JobContext
 from vmie_tui.model.errors import VmieError
 from vmie_tui.model.task import Task
+from vmie_tui.services.history import remember
 
 INTERVAL_VARIABLE = "VMIE_TASK_SECONDS"
 NEAR, FAR = 5.0, 30.0  # seconds between looks: after a change, and at most
@@ -49,6 +50,7 @@ def watch_tasks(
             for task_id in task_ids:
                 if task_id not in seen or not seen[task_id].terminal:
                     task = read(task_id)
+                    remember(context.settings.state_dir, context.plan.profile, task)
                     changed |= _note(context, seen.get(task_id), task)
                     seen[task_id] = task
         except VmieError as error:

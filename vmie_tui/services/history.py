@@ -5,6 +5,7 @@ A SQLite file of its own in the state folder, readable by its owner alone; sever
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -210,6 +211,16 @@ class History:
                 retry_safe=True,
                 detail=str(error),
             ) from error
+
+
+def remember(state_dir: Path, profile: str, task: Task) -> None:
+    """Keep one reading, for who watches a task for another reason: a history that cannot be written stops nobody."""
+    with contextlib.suppress(ServiceError):
+        history = History(state_dir)
+        try:
+            history.record(profile, [task])
+        finally:
+            history.close()
 
 
 def _durations(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[tuple[TaskKind, str], float]]:
