@@ -96,6 +96,8 @@ def _record(context: ImportContext, machine: Machine) -> None:
             for number, disk in enumerate(machine.disks, 1)
         ],
     )
+    if ledger.get("from_job"):
+        _inherit(context, str(ledger["from_job"]))
     known = {"machine": machine.to_json(), "path": machine.path}
     if isinstance(source, VmSource):
         context.store.remember(context.job_id, host=machine.host, moid=machine.moid, **known)
@@ -106,6 +108,19 @@ def _record(context: ImportContext, machine: Machine) -> None:
         forget_arrived(context)
         context.say("the source changed since the last attempt: every disk is read again", level="warning")
     context.store.remember(context.job_id, moment=moment, **known | {"path": source.where})
+
+
+def _inherit(context: ImportContext, before: str) -> None:
+    """What an earlier job found out while it brought these bytes to AWS, for the proof."""
+    for old, disk in zip(context.store.disks(before), context.store.disks(context.job_id), strict=False):
+        context.store.disk(
+            context.job_id,
+            disk.key,
+            sha256=old.sha256,
+            host_sha256=old.host_sha256,
+            verified=old.verified,
+            samples=old.samples,
+        )
 
 
 def _lies_at(source: object, number: int) -> str:

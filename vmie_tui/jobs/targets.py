@@ -57,20 +57,11 @@ class Target(ABC):
     def done(self, meter: Meter, disk: DiskRecord, size: int, **values: Any) -> None:
         """From here on the disk is never read again. ``size``: bytes that were sent for it, or found there."""
         received = meter.attempt.found(disk.key)
-        sha256 = received.sha256 or values.get("sha256", "")
-        verified = received.host_sha256 == sha256 if received.host_sha256 else None
         meter.progress.finish(disk.key, size)
-        self.context.store.disk(
-            self.context.job_id,
-            disk.key,
-            **values
-            | {
-                "state": StageState.DONE.value,
-                "sha256": sha256,
-                "host_sha256": received.host_sha256,
-                "verified": verified,
-            },
-        )
+        if received.sha256:  # else it stays with what an earlier job has found out
+            equal = received.host_sha256 == received.sha256 if received.host_sha256 else None
+            values |= {"sha256": received.sha256, "host_sha256": received.host_sha256, "verified": equal}
+        self.context.store.disk(self.context.job_id, disk.key, **values | {"state": StageState.DONE.value})
 
 
 def said(disk: DiskRecord, what: str, skipped: int, sha256: str, *, verified: bool) -> str:
