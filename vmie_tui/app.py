@@ -44,7 +44,7 @@ class VmieApp(OrderedKeys):
     """Give it any `Backend`; ``now`` is the clock (aware times)."""
 
     TITLE = "vmie-tui"
-    MODES: ClassVar[dict[str, str | Callable[[], Screen[bool]]]] = {"inventory": modes.inventory, "jobs": modes.jobs}
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[bool]]]] = modes.MODES
     DEFAULT_MODE = "inventory"
     COMMANDS = {ActionProvider}  # noqa: RUF012 - Textual's own type
     COMMAND_PALETTE_BINDING = "ctrl+p"

@@ -45,7 +45,8 @@ KEY_NAMES = {
 
 APP = (
     Action("app.inventory", "1", "mode('inventory')", "Inventory", "The virtual machines vCenter lets you see"),
-    Action("app.jobs", "2", "mode('jobs')", "Jobs", "Imports running, waiting and done"),
+    Action("app.jobs", "2", "mode('jobs')", "Jobs", "Imports and exports running, waiting and done"),
+    Action("app.tasks", "3", "mode('tasks')", "Tasks", "What AWS imports and exports, in any account and Region"),
     Action(
         "app.palette", "colon,ctrl+p", "command_palette", "Commands", "Find an action by name", "command", palette=False
     ),
@@ -107,6 +108,43 @@ AFTER = (
     Action("after.delete", "x", "delete_objects", "Delete objects…", "Delete what the job left in S3; asks first"),
     Action("after.again", "r", "again", "Refresh", "Read the AMI and its instance again"),
     Action("after.text", "y", "copy", "Copy ids", "The AMI's and the instance's ids, and the console"),
+)
+
+_TASK = (
+    Action("tasks.watch", "w", "watch", "Watch", "Follow this task alone, one line per change", "watch"),
+    Action("tasks.raw", "j", "raw", "Raw JSON", "What AWS said of the task, as it is", "JSON"),
+    Action("tasks.copy", "y", "copy", "Copy report", "A Markdown report for a ticket, also to a file", "copy"),
+    Action("tasks.bundle", "b", "bundle", "Bundle", "Pack task, timeline, versions and log into a zip"),
+    Action(
+        "tasks.cancel", "x", "cancel", "Cancel task…", "AWS stops it and removes what it made; asks first", "cancel"
+    ),
+)
+
+TASKS = (
+    Action("tasks.open", "enter", "open", "Open task", "All that is known of the task", "open"),
+    Action("tasks.filter", "slash", "filter", "Filter", "Words, !word, state= kind= last=7d tag= region=", "filter"),
+    Action("tasks.places", "R", "places", "Regions…", "Which Regions, and which profiles, to look at", "Regions"),
+    *_TASK,
+    Action("tasks.sort", "s", "sort", "Sort", "Sort by the next column; click a heading for one"),
+    Action("tasks.reverse", "S", "reverse", "Reverse order", "Turn the order round"),
+    Action("tasks.detail", "d", "detail", "Detail pane", "Show or hide what happened"),
+    Action("tasks.refresh", "r", "refresh_tasks", "Read again", "Read all tasks from AWS once more"),
+    Action("tasks.clear", "escape", "clear", "Clear", "Clear the filter"),
+)
+
+TASK = (
+    Action("task.back", "escape", "back", "Back", "Back to the list of tasks", "back"),
+    *_TASK,
+)
+
+RAW = (
+    Action("raw.back", "escape,j", "back", "Back", "Back to the task", "back"),
+    Action("raw.copy", "y", "copy", "Copy JSON", "All of it, also to a file", "copy"),
+)
+
+WATCH = (
+    Action("watch.back", "escape,w", "back", "Back", "Stop watching", "back"),
+    Action("watch.copy", "y", "copy", "Copy lines", "What was seen, also to a file", "copy"),
 )
 
 WIZARD = (

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vmie_tui.model.plan import ImportPlan
     from vmie_tui.model.preflight import Preflight
     from vmie_tui.model.proof import Proof
+    from vmie_tui.screens.desk import Desk
     from vmie_tui.screens.images import Images
     from vmie_tui.services.aws.session import Aws
     from vmie_tui.services.describe import Described
@@ -83,6 +84,8 @@ class Backend(Protocol):
     def proof(self, job_id: str, *, all_blocks: bool, on_step: Callable[[str], None]) -> Proof: ...
     @property
     def images(self) -> Images: ...
+    @property
+    def desk(self) -> Desk: ...
     def worker(self) -> WorkerStatus: ...
     def save_text(self, name: str, text: str) -> str: ...
 
@@ -96,6 +99,7 @@ class LiveBackend:
         self._password: str | None = None
         self._client: JobClient | None = None
         self._aws: Aws | None = None
+        self._desk: Desk | None = None
         self._lock = threading.Lock()
 
     @property
@@ -221,6 +225,15 @@ class LiveBackend:
         from vmie_tui.screens.images import LiveImages
 
         return LiveImages(self._session, self._save)
+
+    @property
+    def desk(self) -> Desk:
+        with self._lock:
+            if self._desk is None:
+                from vmie_tui.screens.desk import LiveDesk
+
+                self._desk = LiveDesk(self._settings, self._profile.name, self._session)
+            return self._desk
 
     # -- jobs
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vmie_tui.app import VmieApp
     from vmie_tui.screens.backend import Backend
 
-MODES = (("1", "inventory", "Inventory"), ("2", "jobs", "Jobs"))
+MODES = (("1", "inventory", "Inventory"), ("2", "jobs", "Jobs"), ("3", "tasks", "Tasks"))
 WIDE = 120
 
 

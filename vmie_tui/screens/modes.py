@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,3 +19,12 @@ def jobs() -> Screen[bool]:
     from vmie_tui.screens.jobs import JobsScreen
 
     return JobsScreen()
+
+
+def tasks() -> Screen[bool]:
+    from vmie_tui.screens.tasks import TasksScreen
+
+    return TasksScreen()
+
+
+MODES: dict[str, str | Callable[[], Screen[bool]]] = {"inventory": inventory, "jobs": jobs, "tasks": tasks}

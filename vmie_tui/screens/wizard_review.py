@@ -78,7 +78,7 @@ class ReviewStep(Step):
         lines: list[Line] = [(), *_labelled("Route", words, cells)]
         target = f"to s3://{draft.bucket}/{draft.prefix}" if "bucket" in asked else "no bucket"
         role = f"role {draft.role_name}" if "role_name" in asked else "no service role"
-        lines += _labelled("Target", join([draft.region, target, role], ", "), cells)
+        lines += _labelled("Target", join([draft.region, target, role, _encryption(draft.plans()[0])], ", "), cells)
         after = "tags" not in draft.mistakes() and _afterwards(draft.plans()[0])
         return lines + (_labelled("Afterwards", after, cells) if after else [])
 
@@ -108,6 +108,10 @@ def _afterwards(plan: ImportPlan) -> str:
     ]
     words = join(steps, "; ")
     return f"{words[:1].upper()}{words[1:]}." if words else ""
+
+
+def _encryption(plan: ImportPlan) -> str:
+    return f"encrypted with {plan.kms_key_id or 'the default key'}" if plan.encrypted else ""
 
 
 def _labelled(label: str, words: str, cells: int) -> list[Line]:

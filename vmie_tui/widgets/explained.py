@@ -30,25 +30,30 @@ def look_up(jobs: Iterable[JobView]) -> None:
 
 def brief_lines(problem: Problem, cells: int) -> list[Line]:
     """Means, do, source of the likeliest cause; nothing when it is not known."""
-    found = explained(problem)
+    return brief_explanation(explained(problem), cells, "e: in full")
+
+
+def brief_explanation(found: Explanation, cells: int, more: str) -> list[Line]:
+    """As `brief_lines`; ``more`` says how to see all of it."""
     if not found.known or found.matches[0].confidence < SURE:
         return []
     match = found.matches[0]
     lines = _labelled("Means", _sentence(match.cause), cells)
     lines += _labelled("Do", _sentence(match.remedy), cells, "info")
-    return lines + _labelled("Source", f"{_source(match)}; e: in full", cells, "dim")
+    return lines + _labelled("Source", f"{_source(match)}; {more}", cells, "dim")
 
 
 def full_lines(problem: Problem, cells: int) -> list[Line]:
     """All that is known: every match with its causes, what can be looked for, and what to do."""
-    found = explained(problem)
-    lines = _labelled("Said", problem.detail or problem.what, cells)
+    return [*_labelled("Said", problem.detail or problem.what, cells), *full_explanation(explained(problem), cells)]
+
+
+def full_explanation(found: Explanation, cells: int) -> list[Line]:
+    """Every match with its causes, what can be looked for, and what to do; that nothing is known, where it is so."""
     if not found.known:
         words = "This error is not documented, and no known trap. Its text is kept as it is: y copies it for support."
-        return [*lines, (), *paragraph(words, cells, "warn")]
-    for match in found.matches:
-        lines += [(), *_match_lines(match, cells)]
-    return lines
+        return [(), *paragraph(words, cells, "warn")]
+    return [line for match in found.matches for line in ((), *_match_lines(match, cells))]
 
 
 def _match_lines(match: Match, cells: int) -> list[Line]:

@@ -174,6 +174,16 @@ class LinePane(LineView):
         return "\n".join("".join(text for text, _ in line) for line in self._lines)
 
 
+class ArrowPane(LinePane, inherit_bindings=False):
+    """A page scrolled by the arrows alone: where j has another meaning."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("up", "scroll_up", "Up"),
+        ("down", "scroll_down", "Down"),
+        *LinePane.BINDINGS[2:],
+    ]
+
+
 class OneLine(LinePane, can_focus=False):
     """A bar of one line."""
 

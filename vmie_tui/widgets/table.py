@@ -82,6 +82,13 @@ class LineTable(LineView, Generic[Row]):
         self.marked: set[str] = set()
         self.sorted_by: tuple[str, bool] = ("", False)
         self.empty: tuple[Line, ...] = ()
+        self._hidden: frozenset[str] = frozenset()
+
+    def hide(self, columns: Collection[str]) -> None:
+        """Leave these columns out, by their keys, until other ones are named."""
+        if self._hidden != frozenset(columns):
+            self._hidden, self._columns_for = frozenset(columns), -1
+            self.refresh()
 
     def key_of(self, row: Row) -> str:
         raise NotImplementedError
@@ -151,7 +158,8 @@ class LineTable(LineView, Generic[Row]):
         """The columns shown at this width, each with its cells."""
         cells = self.text_width()
         if cells != self._columns_for:
-            shown = [column for column in self.COLUMNS if cells >= column.from_width]
+            wanted = [column for column in self.COLUMNS if column.key not in self._hidden]
+            shown = [column for column in wanted if cells >= column.from_width]
             spare = max(0, cells - sum(column.gap + column.cells for column in shown))
             weight = sum(column.grows for column in shown) or 1
             self._columns = tuple((column, column.cells + spare * column.grows // weight) for column in shown)
