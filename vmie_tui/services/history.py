@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS changes (
 CREATE INDEX IF NOT EXISTS changes_of ON changes (profile, region, id, number);
 """
 _GAP_SHARE, _GAP_SECONDS = 0.25, 60.0  # how exactly the end of a phase must have been seen to be learned from
-_STARTED = 1  # percent: a task first seen at most there was seen from its beginning
+_STARTED = 5  # percent: a task first seen at most there was seen from its beginning
 
 
 class History:
