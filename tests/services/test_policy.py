@@ -301,6 +301,7 @@ def steps(client: JobClient, job_id: str, profile: str) -> dict[str, Callable[[]
         "cancel": partial(client.cancel, job_id),
         "pause": partial(client.pause, job_id),
         "resume": partial(client.resume, job_id),
+        "fallback": partial(client.fallback, job_id),
     }
 
 

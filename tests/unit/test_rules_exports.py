@@ -156,6 +156,8 @@ def test_formats_of_images() -> None:
         ({"role_name": "arn:aws:iam::1:role/x"}, [(B, "F323")]),
         ({"description": "x" * 255}, []),
         ({"description": "x" * 256}, [(B, "X10")]),
+        ({"convert_to": "raw"}, [(B, "")]),
+        ({"convert_to": "raw", "download_to": "/d"}, []),
         ({"tags": {"note": "AKIAIOSFODNN7EXAMPLE"}}, [(B, "F342")]),
     ],
 )
@@ -216,6 +218,8 @@ def test_stages() -> None:
         Stage.FINISH,
     )
     everything = replace(TO_IMAGE, deploy=DeployTarget("vm", "resgroup-1", "datastore-1"))
+    assert export_stages(everything) == (Stage.CHECK, Stage.EXPORT, Stage.DEPLOY, Stage.FINISH), "it is read from S3"
+    everything = replace(everything, download_to="/d")
     assert export_stages(everything)[2:4] == (Stage.DOWNLOAD, Stage.DEPLOY)
 
 

@@ -361,6 +361,8 @@ def _target(plan: ExportPlan) -> Iterator[Finding]:
         yield _blocker(
             "is no valid role name", plan.role_name, "Give its name, not its ARN: 64 letters at most", "F323"
         )
+    if plan.convert_to and not plan.download_to:
+        yield _blocker("what is not downloaded cannot be converted", "download", "Name a folder to download it to")
     longest = int(facts.limit("export", "description_max_chars")["value"])
     if len(plan.description) > longest:
         yield _blocker(f"is longer than {longest} characters", "description", "Shorten it", "X10")
