@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from tests.jobs.conftest import World
 from vmie_tui.cli import main
-from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.plan import LicenseType, Route
+from vmie_tui.model.errors import ErrorKind
+from vmie_tui.model.plan import FileSource, LegacyInstance, LicenseType, Route
 from vmie_tui.model.task import JobState
 from vmie_tui.settings import DEMO
 
@@ -51,10 +49,12 @@ def test_licence_of_aws_for_linux(world: World) -> None:
     assert "licence" in text
 
 
-def test_route_that_is_not_built_yet(world: World) -> None:
-    with pytest.raises(ServiceError) as raised:
-        world.client.submit(replace(world.plan("web-01"), route=Route.IMAGE_DIRECT))
-    assert raised.value.kind is ErrorKind.REFUSED
+def test_combination_that_does_not_exist(world: World) -> None:
+    plan = world.plan("db-01")
+    text = failed(world, world.client.submit(replace(plan, route=Route.INSTANCE, legacy=LegacyInstance("m3.medium"))))
+    assert "takes one disk" in text
+    image = replace(plan, source=FileSource("gone", ("/nonexistent/disk.vmdk",)))
+    assert "/nonexistent/disk.vmdk" in failed(world, world.client.submit(image))
 
 
 def test_wrong_password_waits_for_a_login_and_goes_on(world: World) -> None:

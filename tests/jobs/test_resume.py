@@ -185,6 +185,36 @@ def test_pause_and_login_keep_the_blocks(world: World) -> None:
     assert world.requests("aws", "ebs:StartSnapshot") - started == 1
 
 
+def test_a_snapshot_that_aws_has_dropped_is_begun_anew(world: World) -> None:
+    world.rate(16 * MIB)
+    job_id = world.client.submit(replace(world.plan("big-01"), route=Route.UNMODIFIED, via=Via.EBS))
+    wait_until(lambda: _under_way(world.client.job(job_id), 20), 30)
+    before = set(world.snapshots())
+    world.client.pause(job_id)
+    world.wait(job_id, JobState.PAUSED)
+    mine = [{"Name": "tag:vmie-tui:job", "Values": [job_id]}]
+    (pending,) = world.aws.client("ec2").describe_snapshots(OwnerIds=["self"], Filters=mine)["Snapshots"]
+    assert pending["SnapshotId"] in before
+    world.aws.client("ec2").delete_snapshot(SnapshotId=pending["SnapshotId"])
+    world.rate(None)
+    world.client.resume(job_id)
+    view = world.wait(job_id)
+    world.assert_equal("big-01", view)
+    assert view.disks[0].snapshot_id not in before
+    assert view.disks[0].skipped == 0
+
+
+def test_a_full_region_is_waited_for(world: World) -> None:
+    full = {"action": "error", "code": "ResourceCountLimitExceeded", "status": 400, "times": 2}
+    for operation in ("ImportImage", "ImportSnapshot"):
+        world.fault("aws", operation=operation, **full)
+    routes = {"web-01": Route.IMAGE, "web-02": Route.SNAPSHOT}
+    jobs = {name: world.client.submit(replace(world.plan(name), route=route)) for name, route in routes.items()}
+    for name, job_id in jobs.items():
+        world.assert_equal(name, world.wait(job_id))
+        assert "waiting for a free one" in world.log(job_id)
+
+
 def test_a_file_that_was_changed_is_read_again(world: World, tmp_path: Any) -> None:
     path = tmp_path / "disk.raw"
     path.write_bytes(world.raw("web-01")[0].read_bytes())

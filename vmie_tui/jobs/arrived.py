@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from vmie_tui.jobs.import_context import ImportContext
 from vmie_tui.jobs.progress import import_fraction
 from vmie_tui.jobs.retry import again
 from vmie_tui.jobs.targets import target_of
+from vmie_tui.jobs.watch import intervals
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ObjectSource
 from vmie_tui.model.rules.routes import image_format
 from vmie_tui.model.task import Task
+
+T = TypeVar("T")
+FULL = "ResourceCountLimitExceeded"  # as many conversion tasks as the Region allows at once
 
 
 def bucket_of(context: ImportContext) -> str:
@@ -33,6 +38,19 @@ def format_of(context: ImportContext) -> str:
 def machine_of(context: ImportContext) -> Machine:
     """The machine as it was when the job checked it."""
     return Machine.from_json(context.record.ledger["machine"])
+
+
+def when_free(context: ImportContext, start: Callable[[], T]) -> T:
+    """Do ``start``, which asks for a conversion task; waits while the Region takes no more of them."""
+    while True:
+        try:
+            return start()
+        except ServiceError as error:
+            if error.problem.code != FULL:
+                raise
+        context.say("the Region's limit of conversion tasks is reached: waiting for a free one")
+        near, _ = intervals(simulated=context.profile.aws.endpoint_url is not None)
+        context.control.wait(near)
 
 
 def refuse_vanished(context: ImportContext) -> None:

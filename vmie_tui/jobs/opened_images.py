@@ -58,6 +58,12 @@ def open_images(context: ImportContext, held: ExitStack) -> dict[int, OpenedDisk
     }
 
 
+def clear_scratch(state_dir: Path) -> None:
+    """Remove what a killed worker left; for the one worker of the folder, before it begins."""
+    for left in (state_dir / SCRATCH).glob(".*.raw"):
+        left.unlink(missing_ok=True)
+
+
 def _kind(disk: SourceDisk) -> str:
     return f"{disk.info.format} {disk.info.create_type}".strip()
 

@@ -16,10 +16,23 @@ NAME_TAKEN = "InvalidAMIName.Duplicate"
 
 def register(context: ImportContext) -> dict[str, Any]:
     """An AMI of the disks' snapshots, nothing in them changed. Returns ``{"image": id}``; again the same one."""
-    from vmie_tui.services.aws.images import register_image, wait_for_image
+    from vmie_tui.services.aws.images import wait_for_image
+
+    plan, made = context.plan, context.record.image_id
+    context.store.stage(context.job_id, Stage.REGISTER, StageState.RUNNING)
+    if not made:
+        made = _registered(context)
+        context.store.update(context.job_id, image_id=made)
+    again(lambda: wait_for_image(context.aws, plan.region, made, stop=context.control.check), context.control)
+    context.store.stage(context.job_id, Stage.REGISTER, StageState.DONE)
+    return {"image": made}
+
+
+def _registered(context: ImportContext) -> str:
+    """The id of the AMI: by the plan's name, with the job's id behind it where another AMI has that name."""
+    from vmie_tui.services.aws.images import register_image
 
     plan = context.plan
-    context.store.stage(context.job_id, Stage.REGISTER, StageState.RUNNING)
     context.say("registering the AMI")
     name = ami_name(plan.ami_name or plan.source.name)
     try:
@@ -29,11 +42,8 @@ def register(context: ImportContext) -> dict[str, Any]:
             raise
         name = ami_name(f"{name[:100]} {context.job_id}")
         image = again(lambda: register_image(context.aws, plan.region, _request(context, name)), context.control)
-    context.store.update(context.job_id, image_id=image.id)
     context.say(f"AMI {image.id} registered as {name!r}", message=False)
-    again(lambda: wait_for_image(context.aws, plan.region, image.id, stop=context.control.check), context.control)
-    context.store.stage(context.job_id, Stage.REGISTER, StageState.DONE)
-    return {"image": image.id}
+    return image.id
 
 
 def _request(context: ImportContext, name: str) -> Any:

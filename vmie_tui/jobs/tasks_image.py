@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vmie_tui.jobs.arrived import bucket_of, format_of, refuse_vanished, show_tasks
+from vmie_tui.jobs.arrived import bucket_of, format_of, refuse_vanished, show_tasks, when_free
 from vmie_tui.jobs.fallback import remedy_after
 from vmie_tui.jobs.import_context import ImportContext
 from vmie_tui.jobs.retry import again
@@ -26,7 +27,7 @@ def start_image(context: ImportContext) -> dict[str, Any]:
 
     plan, record = context.plan, context.record
     context.store.stage(context.job_id, Stage.IMPORT, StageState.RUNNING)
-    if record.task_id:
+    if record.task_id or record.image_id:
         return {"task": record.task_id}
     refuse_vanished(context)
     request = ImageRequest(
@@ -44,7 +45,7 @@ def start_image(context: ImportContext) -> dict[str, Any]:
     )
     context.store.remember(context.job_id, asked=True)
     try:
-        task = again(lambda: context.vm_import.import_image(request), context.control)
+        task = again(partial(when_free, context, partial(context.vm_import.import_image, request)), context.control)
     except ServiceError as error:
         raise with_causes(context, error) from error
     context.store.update(context.job_id, task_id=task.id)
@@ -69,7 +70,9 @@ def _containers(context: ImportContext) -> list[ImportDisk]:
 
 def watch_image(context: ImportContext) -> dict[str, Any]:
     """Wait for the task's end. Returns ``{"image": id}``; raises ServiceError REMOTE when AWS refused the machine."""
-    task_id = context.record.task_id
+    task_id, image_id = context.record.task_id, context.record.image_id
+    if image_id:
+        return {"image": image_id}
     (task,) = watch_tasks(context, context.vm_import.task, [task_id], lambda found: show_tasks(context, found))
     if not task.completed:
         context.store.remember(

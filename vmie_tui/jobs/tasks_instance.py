@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmie_tui.jobs.arrived import machine_of, refuse_vanished, show_tasks
+from vmie_tui.jobs.arrived import machine_of, refuse_vanished, show_tasks, when_free
 from vmie_tui.jobs.import_context import ImportContext
 from vmie_tui.jobs.retry import again
 from vmie_tui.jobs.watch import watch_tasks
@@ -18,7 +18,7 @@ from vmie_tui.model.task import Task
 def start_conversion(context: ImportContext) -> dict[str, Any]:
     """Ask AWS for the instance or volume; the call has no client token, so one that was asked for is looked for."""
     context.store.stage(context.job_id, Stage.IMPORT, StageState.RUNNING)
-    if context.record.task_id:
+    if context.record.task_id:  # also once it is over: what it made is in the ledger
         return {"task": context.record.task_id}
     refuse_vanished(context)
     (disk,) = context.store.disks(context.job_id)
@@ -27,7 +27,7 @@ def start_conversion(context: ImportContext) -> dict[str, Any]:
         found = again(lambda: _find(context), context.control)
     context.store.remember(context.job_id, asked=True)
     # Not tried again by itself: an answer that was lost may have started one, which only `_find` sees.
-    task = found or _start(context)
+    task = found or when_free(context, lambda: _start(context))
     context.store.update(context.job_id, task_id=task.id)
     context.say(f"{disk.label}: AWS converts, {task.id}")
     return {"task": task.id}
@@ -69,6 +69,8 @@ def watch_conversion(context: ImportContext) -> dict[str, Any]:
     """Wait for the task's end. Returns ``{"made": id of the instance or volume}``; raises ServiceError REMOTE."""
     from vmie_tui.services.aws.conversion import Conversions
 
+    if context.record.ledger.get("made"):
+        return {"made": context.record.ledger["made"]}
     api, task_id = Conversions(context.aws, context.plan.region), context.record.task_id
     (task,) = watch_tasks(context, api.task, [task_id], lambda found: show_tasks(context, found))
     if not task.completed:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
-from vmie_tui.jobs.arrived import bucket_of, format_of, refuse_vanished, show_tasks
+from vmie_tui.jobs.arrived import FULL, bucket_of, format_of, refuse_vanished, show_tasks, when_free
 from vmie_tui.jobs.import_context import ImportContext
 from vmie_tui.jobs.retry import again
 from vmie_tui.jobs.role_trouble import with_causes
 from vmie_tui.jobs.store import DiskRecord
 from vmie_tui.jobs.tagging import TAG_JOB, tags
-from vmie_tui.jobs.watch import intervals, watch_tasks
+from vmie_tui.jobs.watch import watch_tasks
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import Stage, StageState
 from vmie_tui.model.task import Task, TaskKind
-
-FULL = "ResourceCountLimitExceeded"  # as many conversion tasks as the Region allows at once
 
 
 def import_snapshots(context: ImportContext) -> dict[str, Any]:
@@ -26,7 +25,8 @@ def import_snapshots(context: ImportContext) -> dict[str, Any]:
     REMOTE with AWS's words; the snapshots of the other disks are kept for a resume.
     """
     context.store.stage(context.job_id, Stage.IMPORT, StageState.RUNNING)
-    refuse_vanished(context)
+    if not all(disk.snapshot_id for disk in context.store.disks(context.job_id)):
+        refuse_vanished(context)
     while True:
         full = _ask(context)
         asked = [disk for disk in context.store.disks(context.job_id) if disk.ledger.get("task")]
@@ -34,8 +34,6 @@ def import_snapshots(context: ImportContext) -> dict[str, Any]:
             _watch(context, asked)
         if not full:
             break
-        near, _ = intervals(simulated=context.profile.aws.endpoint_url is not None)
-        context.control.wait(near)
     context.store.update(context.job_id, task_id="")
     context.store.stage(context.job_id, Stage.IMPORT, StageState.DONE)
     return {"snapshots": [disk.snapshot_id for disk in context.store.disks(context.job_id)]}
@@ -46,12 +44,12 @@ def _ask(context: ImportContext) -> bool:
     for disk in context.store.disks(context.job_id):
         if disk.snapshot_id or disk.ledger.get("task"):
             continue
+        first = not any(one.ledger.get("task") for one in context.store.disks(context.job_id))
         try:
-            task = again(lambda disk=disk: _start(context, disk), context.control)  # type: ignore[misc]
+            task = again(partial(_start, context, disk, wait=first), context.control)
+        except _Full:
+            return True  # the tasks of this job's other disks are waited for, then there is room
         except ServiceError as error:
-            if error.problem.code == FULL:
-                context.say("the Region's limit of conversion tasks is reached: waiting for a free one")
-                return True
             raise with_causes(context, error) from error
         context.store.remember_disk(context.job_id, disk.key, task=task.id)
         context.store.update(context.job_id, task_id=task.id)
@@ -59,7 +57,11 @@ def _ask(context: ImportContext) -> bool:
     return False
 
 
-def _start(context: ImportContext, disk: DiskRecord) -> Task:
+class _Full(Exception):
+    """The Region takes no more conversion tasks, and some of them are this job's."""
+
+
+def _start(context: ImportContext, disk: DiskRecord, *, wait: bool) -> Task:
     from vmie_tui.services.aws.vmimport import ImportDisk, SnapshotRequest
 
     plan, record = context.plan, context.record
@@ -73,7 +75,15 @@ def _start(context: ImportContext, disk: DiskRecord) -> Task:
         tags=tags(context),
         client_token=f"{record.ledger['client_token']}-{disk.key}-{disk.ledger.get('import_try', 1)}",
     )
-    return context.vm_import.import_snapshot(request)
+    start = partial(context.vm_import.import_snapshot, request)
+    if wait:
+        return when_free(context, start)
+    try:
+        return start()
+    except ServiceError as error:
+        if error.problem.code == FULL:
+            raise _Full from error
+        raise
 
 
 def _watch(context: ImportContext, disks: list[DiskRecord]) -> None:

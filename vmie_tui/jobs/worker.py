@@ -99,10 +99,12 @@ class Worker:
         from dbos import DBOS, DBOSPortableJSONSerializer
 
         from vmie_tui.jobs import engine, flows  # noqa: F401 - importing the flows registers their workflows
+        from vmie_tui.jobs.opened_images import clear_scratch
         from vmie_tui.services.aws.buffers import SHARED
 
         SHARED.limit = PART_BYTES
         self._store.beat(self._executor, os.getpid(), self._started)
+        clear_scratch(self._settings.state_dir)
         engine.install(self._runtime)
         DBOS(
             config={
