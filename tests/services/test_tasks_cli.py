@@ -174,7 +174,8 @@ def test_one_task_in_full(kit: Kit, folder: Path, places: list[str], capsys: pyt
     raw = run(capsys, "task", failed["id"], "--raw", code=EXIT_FAILED)
     assert failed["id"] in raw.values()
     assert cli.main(["task", "import-ami-0fffffffffffffff0"]) == EXIT_FAILED
-    assert "AWS knows no such task" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "AWS knows no such task" in said and "--region all" in said
     assert cli.main(["task", "vol-1"]) == 2
 
 

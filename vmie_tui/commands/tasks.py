@@ -258,7 +258,12 @@ def task_command(
         opened = held.enter_context(open_accounts(profiles_of(session, everyone=everyone), regions or tuple(seen)))
         if opened.failed and not opened.watched and not seen:
             raise ServiceError.of(opened.failed[0][1])
-        record = find_task(opened, history, task_id)
+        try:
+            record = find_task(opened, history, task_id)
+        except ServiceError as error:
+            if error.kind is ErrorKind.NOT_FOUND and "all" not in regions:
+                say("looked only where it was seen, or in the profile's Region: --region all looks everywhere")
+            raise
         if cancel:
             _cancel(session, record, yes=yes)
             record = find_task(opened, history, task_id)
