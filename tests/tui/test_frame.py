@@ -12,13 +12,16 @@ from tests.tui.fake import FakeBackend, some_jobs
 from vmie_tui.app import VmieApp
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.screens import actions
+from vmie_tui.screens.after import AfterScreen
 from vmie_tui.screens.base import fitting
 from vmie_tui.screens.inventory import InventoryScreen
 from vmie_tui.screens.job import JobScreen
 from vmie_tui.screens.jobs import JobsScreen
+from vmie_tui.screens.open_source import OpenScreen
+from vmie_tui.screens.proof import ProofScreen
 from vmie_tui.screens.wizard import WizardScreen
 
-SCREENS = (InventoryScreen, JobsScreen, JobScreen, WizardScreen)
+SCREENS = (InventoryScreen, JobsScreen, JobScreen, WizardScreen, OpenScreen, AfterScreen, ProofScreen)
 FORBIDDEN = {"ctrl+m", "ctrl+i", "ctrl+j", "ctrl+b"}
 
 
@@ -65,7 +68,7 @@ async def test_palette_runs_an_action_by_name() -> None:
     async with running() as pilot:
         await pilot.press("colon")
         await pilot.press(*"jobs")
-        await until(pilot, lambda: "Imports running" in screen_text(pilot), "the palette's answer")
+        await until(pilot, lambda: "Imports and exports running" in screen_text(pilot), "the palette's answer")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, JobsScreen), "the jobs screen")
 

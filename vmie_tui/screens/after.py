@@ -17,17 +17,15 @@ from textual.worker import get_current_worker
 from vmie_tui.model.errors import ErrorKind, Problem
 from vmie_tui.model.plan import ObjectSource
 from vmie_tui.screens.actions import AFTER, bindings
+from vmie_tui.screens.after_forms import copy_form, launch_form, rename_form
 from vmie_tui.screens.after_view import Seen, after_lines, text_of
 from vmie_tui.screens.base import FrameScreen, problem_of, style_sheet
 from vmie_tui.screens.confirm import ConfirmScreen
-from vmie_tui.screens.draft import REGION, SUBNET_ID
-from vmie_tui.screens.form import Ask, FormScreen
 from vmie_tui.screens.images import Launch
 from vmie_tui.screens.job_actions import copy_in_thread
-from vmie_tui.widgets.choice import Option
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.problem import problem_lines
-from vmie_tui.widgets.text import Line, clean, plural, size
+from vmie_tui.widgets.text import Line, clean, plural
 
 if TYPE_CHECKING:
     from vmie_tui.model.job import JobView
@@ -173,25 +171,7 @@ class AfterScreen(FrameScreen):
         )
 
     def _ask_launch(self, instance_type: str) -> None:
-        machine = self._made.machine
-        why = (
-            f"The type has the VM's {plural(machine.cpus, 'CPU')} and {size(machine.memory_mib << 20)} of memory."
-            if machine
-            else "The type is the smallest: the machine's size is not known here."
-        )
-        form = FormScreen(
-            f"Launch a test instance of {self._made.image_id}?",
-            f"It runs, and is charged, until you terminate it. {why}",
-            (
-                Ask("type", "Instance type", instance_type, "such as t3.medium"),
-                Ask("subnet", "Subnet", "", "empty: the default VPC's"),
-                Ask("key", "Key pair", "", "empty: none"),
-                Ask("isolated", "Network", "yes", "", (Option("yes", "isolated"), Option("", "the subnet's"))),
-            ),
-            yes="Launch",
-            check=_launch_mistakes,
-        )
-        self.app.push_screen(form, self._launch)
+        self.app.push_screen(launch_form(self._made.image_id, instance_type, self._made.machine), self._launch)
 
     def _launch(self, answers: Mapping[str, str] | None) -> None:
         if answers is None:
@@ -292,15 +272,7 @@ class AfterScreen(FrameScreen):
     def action_copy_image(self) -> None:
         if not self._may_change("copied"):
             return
-        image, here = self._image, self._made.region
-        form = FormScreen(
-            f"Copy {image.id} to another Region?",
-            "AWS copies its snapshots; transfer between Regions and the copies are charged.",
-            (Ask("to", "Region", "", "such as eu-central-1"), Ask("name", "AMI name", image.name)),
-            yes="Copy",
-            check=lambda answers: _copy_mistakes(answers, here),
-        )
-        self.app.push_screen(form, self._copy_image)
+        self.app.push_screen(copy_form(self._image, self._made.region), self._copy_image)
 
     def _copy_image(self, answers: Mapping[str, str] | None) -> None:
         if answers is None:
@@ -318,11 +290,7 @@ class AfterScreen(FrameScreen):
     def action_rename(self) -> None:
         if not self._may_change("renamed"):
             return
-        image = self._image
-        text = "The tag Name of the AMI and its snapshots changes: what the console shows. Its AMI name cannot change."
-        ask = Ask("name", "Name", image.tags.get("Name") or image.name)
-        form = FormScreen(f"Rename {image.id}?", text, (ask,), yes="Rename", check=_needs_name)
-        self.app.push_screen(form, self._rename)
+        self.app.push_screen(rename_form(self._image), self._rename)
 
     def _rename(self, answers: Mapping[str, str] | None) -> None:
         if answers is None:
@@ -403,22 +371,3 @@ class AfterScreen(FrameScreen):
 
     def action_back(self) -> None:
         self.app.pop_screen()
-
-
-def _launch_mistakes(answers: Mapping[str, str]) -> dict[str, str]:
-    found = {} if answers["type"] else {"type": "Name one, such as t3.medium"}
-    if answers["subnet"] and not SUBNET_ID.fullmatch(answers["subnet"]):
-        found["subnet"] = "A subnet reads like subnet-0abc…"
-    return found
-
-
-def _copy_mistakes(answers: Mapping[str, str], here: str) -> dict[str, str]:
-    if not REGION.fullmatch(answers["to"]):
-        return {"to": "A Region reads like eu-west-1"}
-    if answers["to"] == here:
-        return {"to": "It is in this Region already"}
-    return _needs_name(answers)
-
-
-def _needs_name(answers: Mapping[str, str]) -> dict[str, str]:
-    return {} if answers["name"] else {"name": "Give it a name"}

@@ -12,6 +12,7 @@ from vmie_tui.model.job import JobView
 from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.rules.override import Blocked
 from vmie_tui.screens.aws_calls import aws_commands
+from vmie_tui.screens.draft import Draft
 from vmie_tui.screens.estimate import estimate
 from vmie_tui.screens.questions import route_words
 from vmie_tui.screens.wizard_steps import FOUND, Step
@@ -78,7 +79,7 @@ class ReviewStep(Step):
         lines: list[Line] = [(), *_labelled("Route", words, cells)]
         target = f"to s3://{draft.bucket}/{draft.prefix}" if "bucket" in asked else "no bucket"
         role = f"role {draft.role_name}" if "role_name" in asked else "no service role"
-        lines += _labelled("Target", join([draft.region, target, role, _encryption(draft.plans()[0])], ", "), cells)
+        lines += _labelled("Target", join([draft.region, target, role, _encryption(draft)], ", "), cells)
         after = "tags" not in draft.mistakes() and _afterwards(draft.plans()[0])
         return lines + (_labelled("Afterwards", after, cells) if after else [])
 
@@ -110,8 +111,10 @@ def _afterwards(plan: ImportPlan) -> str:
     return f"{words[:1].upper()}{words[1:]}." if words else ""
 
 
-def _encryption(plan: ImportPlan) -> str:
-    return f"encrypted with {plan.kms_key_id or 'the default key'}" if plan.encrypted else ""
+def _encryption(draft: Draft) -> str:
+    if not draft.encrypted or "encrypted" not in draft.asked:
+        return ""
+    return f"encrypted with {draft.kms_key or 'the default key'}"
 
 
 def _labelled(label: str, words: str, cells: int) -> list[Line]:

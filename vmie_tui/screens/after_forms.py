@@ -1,0 +1,72 @@
+"""The questions before something is made of an AMI: a test instance, a copy, another name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmie_tui.screens.draft import REGION, SUBNET_ID
+from vmie_tui.screens.form import Answers, Ask, FormScreen
+from vmie_tui.widgets.choice import Option
+from vmie_tui.widgets.text import plural, size
+
+if TYPE_CHECKING:
+    from vmie_tui.model.machine import Machine
+    from vmie_tui.services.aws.image_info import Image
+
+
+def launch_form(image_id: str, instance_type: str, machine: Machine | None) -> FormScreen:
+    """Answers: type, subnet, key, isolated ("yes" or "")."""
+    why = (
+        f"The type has the VM's {plural(machine.cpus, 'CPU')} and {size(machine.memory_mib << 20)} of memory."
+        if machine
+        else "The type is the smallest: the machine's size is not known here."
+    )
+    return FormScreen(
+        f"Launch a test instance of {image_id}?",
+        f"It runs, and is charged, until you terminate it. {why}",
+        (
+            Ask("type", "Instance type", instance_type, "such as t3.medium"),
+            Ask("subnet", "Subnet", "", "empty: the default VPC's"),
+            Ask("key", "Key pair", "", "empty: none"),
+            Ask("isolated", "Network", "yes", "", (Option("yes", "isolated"), Option("", "the subnet's"))),
+        ),
+        yes="Launch",
+        check=_launch_mistakes,
+    )
+
+
+def copy_form(image: Image, here: str) -> FormScreen:
+    """Answers: to (a Region other than ``here``), name."""
+    return FormScreen(
+        f"Copy {image.id} to another Region?",
+        "AWS copies its snapshots; transfer between Regions and the copies are charged.",
+        (Ask("to", "Region", "", "such as eu-central-1"), Ask("name", "AMI name", image.name)),
+        yes="Copy",
+        check=lambda answers: _copy_mistakes(answers, here),
+    )
+
+
+def rename_form(image: Image) -> FormScreen:
+    """Answers: name."""
+    text = "The tag Name of the AMI and its snapshots changes: what the console shows. Its AMI name cannot change."
+    ask = Ask("name", "Name", image.tags.get("Name") or image.name)
+    return FormScreen(f"Rename {image.id}?", text, (ask,), yes="Rename", check=_needs_name)
+
+
+def _launch_mistakes(answers: Answers) -> dict[str, str]:
+    found = {} if answers["type"] else {"type": "Name one, such as t3.medium"}
+    if answers["subnet"] and not SUBNET_ID.fullmatch(answers["subnet"]):
+        found["subnet"] = "A subnet reads like subnet-0abc…"
+    return found
+
+
+def _copy_mistakes(answers: Answers, here: str) -> dict[str, str]:
+    if not REGION.fullmatch(answers["to"]):
+        return {"to": "A Region reads like eu-west-1"}
+    if answers["to"] == here:
+        return {"to": "It is in this Region already"}
+    return _needs_name(answers)
+
+
+def _needs_name(answers: Answers) -> dict[str, str]:
+    return {} if answers["name"] else {"name": "Give it a name"}
