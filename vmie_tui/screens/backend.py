@@ -204,6 +204,8 @@ class LiveBackend:
     def aws_status(self) -> AwsStatus:
         from vmie_tui.services.aws.session import open_session
 
+        with self._lock:
+            self._aws = None  # asked again after a login: the next call takes the new credentials
         aws = open_session(self._profile.aws, read_only=self._profile.read_only)
         try:
             identity = aws.identity()
