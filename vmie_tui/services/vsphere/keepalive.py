@@ -1,4 +1,4 @@
-"""Keeps an export lease alive from a thread of its own, and notices when it is lost."""
+"""Keeps a lease alive from a thread of its own, and notices when it is lost."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from vmie_tui.services.vsphere.errors import fault_name
 from vmie_tui.services.vsphere.session import VSphere, expired
 from vmie_tui.services.vsphere.soap import properties
 
+EXPORT = "export"
 # Errors that may pass before the lease's own time-out does.
 _PASSING = (ErrorKind.NETWORK, ErrorKind.THROTTLED, ErrorKind.REMOTE)
 
@@ -31,9 +32,11 @@ class KeepAlive:
         interval: float,
         lease_timeout: float,
         on_lost: Callable[[ServiceError], None],
+        what: str = EXPORT,
     ) -> None:
         self._vsphere, self._lease, self._subject = vsphere, lease, subject
         self._interval, self._patience, self._on_lost = interval, lease_timeout, on_lost
+        self._what = what
         self._stop = threading.Event()
         self._looking = threading.Lock()
         self.fraction = 0.0
@@ -77,7 +80,7 @@ class KeepAlive:
             self._lease.HttpNfcLeaseProgress(max(0, min(100, int(self.fraction * 100))))
         found = properties(self._vsphere, self._lease, "state", "error")
         if found.get("state") != "ready":
-            raise lost_lease(self._subject, fault=found.get("error"))
+            raise lost_lease(self._subject, self._what, fault=found.get("error"))
 
     def _judge(self, error: ServiceError) -> ServiceError | None:
         """The loss that an error means; None when the lease may still live."""
@@ -86,32 +89,35 @@ class KeepAlive:
         if error.kind in _PASSING and error.problem.retry_safe and error.problem.code != "Timedout":
             if time.monotonic() - self._answered < self._patience:
                 return None
-            return lost_lease(self._subject, detail=f"vCenter did not answer for {self._patience:.0f} s: {error}")
+            return lost_lease(
+                self._subject, self._what, detail=f"vCenter did not answer for {self._patience:.0f} s: {error}"
+            )
         if expired(error):
             return ServiceError(
                 ErrorKind.LOGIN,
-                "the vCenter session ended during the export, and the export lease with it",
+                f"the vCenter session ended during the {self._what}, and the {self._what} lease with it",
                 subject=self._subject,
-                remedy="Log in again and repeat the export",
+                remedy=f"Log in again and repeat the {self._what}",
                 retry_safe=True,
                 code="NotAuthenticated",
             )
-        return lost_lease(self._subject, detail=error.problem.detail or error.problem.what)
+        return lost_lease(self._subject, self._what, detail=error.problem.detail or error.problem.what)
 
 
 LOST = "LeaseLost"
 
 
-def lost_lease(subject: str, *, fault: Any = None, detail: str = "") -> ServiceError:
-    """The error for a lease that vCenter ended; ``fault`` is the lease's ``error`` property."""
+def lost_lease(subject: str, what: str = EXPORT, *, fault: Any = None, detail: str = "") -> ServiceError:
+    """The error for the lease of an export or import that vCenter ended; ``fault`` is its ``error`` property."""
     text = detail
     if fault is not None:
         text = str(getattr(fault, "msg", "") or fault_name(fault))
     return ServiceError(
         ErrorKind.CONFLICT,
-        "the export lease was lost",
+        f"the {what} lease was lost",
         subject=subject,
-        remedy="Somebody cancelled the export in vCenter, or vCenter heard nothing from here for too long: start again",
+        remedy=f"Somebody cancelled the {what} in vCenter, or vCenter heard nothing from here for too long: "
+        "start again",
         retry_safe=True,
         code=LOST,
         detail=text.strip().rstrip("."),

@@ -12,7 +12,7 @@ from pyVmomi import vim
 from vmie_tui.simulators.spec import ClusterSpec, DatacenterSpec, DatastoreSpec, DiskSpec, FleetSpec, VmSpec
 from vmie_tui.simulators.vcenter import describe
 from vmie_tui.simulators.vcenter.center import Center
-from vmie_tui.simulators.vcenter.hardware import disk_keys, place
+from vmie_tui.simulators.vcenter.hardware import SCSI, disk_keys, place
 from vmie_tui.simulators.vcenter.machine import SPACE, Held, Machine, SnapshotNode, VmDisk
 from vmie_tui.simulators.vcenter.registry import Managed
 from vmie_tui.simulators.vcenter.values import data
@@ -183,11 +183,46 @@ class Builder:
             site.folders[path] = found
         return found
 
-    def add_machine(self, spec: VmSpec) -> Machine:
-        """Put one machine in place; raises KeyError when its datacenter, host, cluster or datastore is not there."""
+    # ---- where an import is to go; each raises KeyError for what is not there
+
+    def place_of(self, pool: Managed) -> tuple[str, str]:
+        """(datacenter, cluster) of a cluster's resource pool."""
+        for name, site in self._sites.items():
+            for cluster, one in site.pools.items():
+                if one is pool:
+                    return name, cluster
+        raise KeyError(pool.name)
+
+    def machine_folder(self, datacenter: str) -> Managed:
+        """The datacenter's own folder of machines."""
+        return self._sites[datacenter].folders[()]
+
+    def folder_path(self, datacenter: str, folder: Managed) -> tuple[str, ...]:
+        for path, one in self._sites[datacenter].folders.items():
+            if one is folder:
+                return path
+        raise KeyError(folder.name)
+
+    def datastore(self, datacenter: str, name: str) -> Managed:
+        return self._sites[datacenter].datastores[name]
+
+    def network(self, datacenter: str, name: str) -> Managed:
+        return self._sites[datacenter].networks[name]
+
+    def first_host(self, cluster: str, datacenter: str) -> Managed:
+        pool = self._sites[datacenter].pools[cluster]
+        return next(host for host in self._sites[datacenter].hosts.values() if host.parent is pool.parent)
+
+    def add_machine(self, spec: VmSpec, *, fresh: bool = False) -> Machine:
+        """Put one machine in place; raises KeyError when its datacenter, host, cluster or datastore is not there.
+
+        ``fresh``: with an identity of its own, not the one that follows from its place.
+        """
         site = self._sites[spec.datacenter]
         folder = self._machine_folder(site, spec.folder)
         machine = Machine(self._registry.new_id("vm"), folder, spec, describe.PROPERTIES)
+        if fresh:
+            machine.instance_uuid, machine.bios_uuid = str(uuid.uuid4()), str(uuid.uuid4())
         machine.host, machine.pool = site.hosts[spec.host], site.pools[spec.cluster]
         machine.datastore = site.datastores[spec.datastore]
         machine.networks = [site.networks[nic.network] for nic in spec.nics if nic.network in site.networks]
@@ -210,7 +245,7 @@ class Builder:
         used: dict[str, int] = {}
         folder = self._center.root / "disks" / machine.instance_uuid
         for number, spec in enumerate(machine.spec.disks):
-            family = "scsi" if spec.controller in ("pvscsi", "lsi") else spec.controller
+            family = "scsi" if spec.controller in SCSI else spec.controller
             index = used.get(family, 0)
             used[family] = index + 1
             machine.disks.append(self._disk(machine, site, spec, number, place(spec.controller, index), folder))

@@ -129,6 +129,13 @@ class DiskContent:
                 file.seek(offset)
                 file.write(data)
 
+    def adopt(self, path: Path) -> None:
+        """Make a file of the disk's capacity the present content; raises ValueError while snapshots hold the disk."""
+        with self._lock:
+            if self._holds.total():
+                raise ValueError("somebody holds the disk's content")
+            path.replace(self._live)
+
     def grow(self, capacity: int) -> None:
         """Add zeros at the end; raises ValueError when that is no growth or a snapshot holds the disk."""
         with self._lock:

@@ -16,10 +16,12 @@ device = vim.vm.device
 CONTROLLERS: dict[str, tuple[Any, str, int, int, int, str]] = {
     "pvscsi": (device.ParaVirtualSCSIController, "ParaVirtualSCSIController", 1000, 2000, 16, "SCSI controller"),
     "lsi": (device.VirtualLsiLogicController, "VirtualLsiLogicController", 1000, 2000, 16, "SCSI controller"),
+    "lsisas": (device.VirtualLsiLogicSASController, "VirtualLsiLogicSASController", 1000, 2000, 16, "SCSI controller"),
     "sata": (device.VirtualAHCIController, "VirtualAHCIController", 15000, 16000, 30, "SATA controller"),
     "nvme": (device.VirtualNVMEController, "VirtualNVMEController", 31000, 32000, 15, "NVME controller"),
     "ide": (device.VirtualIDEController, "VirtualIDEController", 200, 3000, 2, "IDE"),
 }
+SCSI = ("pvscsi", "lsi", "lsisas")
 
 
 def _device(kind: Any, key: int, label: str, summary: str = "", **more: Any) -> Any:
@@ -57,7 +59,7 @@ CONNECTED = shared(
 
 def place(controller: str, index: int) -> tuple[int, int]:
     """(bus, unit) of the index-th disk on controllers of one kind; SCSI unit 7 is the controller itself."""
-    if controller in ("pvscsi", "lsi"):
+    if controller in SCSI:
         bus, unit = divmod(index, 15)
         return bus, unit + 1 if unit >= 7 else unit
     return divmod(index, CONTROLLERS[controller][4])

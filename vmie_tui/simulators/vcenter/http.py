@@ -11,15 +11,19 @@ import ssl
 import struct
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from pyVmomi import vmodl
 
 from vmie_tui.services.disks.source import RawFile
 from vmie_tui.simulators.control import Fault
 from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.dispatch import Dispatcher, DroppedError
 from vmie_tui.simulators.vcenter.folder import Folders, Found, RefusedError, byte_range
+from vmie_tui.simulators.vcenter.imports import ImportLease, Receiver, RejectedError
 from vmie_tui.simulators.vcenter.leases import Device, Lease, Leases
 from vmie_tui.simulators.vcenter.nfc import Pace, Stream, StreamEndedError
 from vmie_tui.simulators.vcenter.sessions import Sessions, TooManySessionsError
@@ -30,6 +34,7 @@ log = logging.getLogger(__name__)
 XML = "text/xml; charset=utf-8"
 COOKIE = re.compile(r'vmware_soap_session="?([^";,\s]+)')
 LARGEST_REQUEST = 64 << 20
+STREAM_VMDK = "application/x-vnd.vmware-streamVmdk"
 
 
 class Parts(Protocol):
@@ -107,7 +112,13 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         self.server.cut(self.connection)
 
+    def do_PUT(self) -> None:
+        self.do_POST()
+
     def do_POST(self) -> None:
+        if self.path.startswith("/nfc/"):
+            self._receive(urlsplit(self.path).path)
+            return
         body = self._body()
         if body is None:
             return
@@ -163,16 +174,25 @@ class Handler(BaseHTTPRequestHandler):
 
     # ---- disk data
 
+    def _leased(self, path: str, *, exports: bool) -> tuple[Lease, Device] | None:
+        """What a data URL leads to; None after answering that there is no such file."""
+        self.parts.center.stats.count(f"nfc:{self.command}")
+        _, _, ticket, file = [*path.split("/", 3), "", ""][:4]
+        lease = self.parts.leases.find(ticket)
+        device = None if lease is None else lease.device(file)
+        if lease is None or device is None or lease.state != "ready" or lease.exports != exports:
+            self.close_connection = True
+            self._reply(404, b"Not Found")
+            return None
+        return lease, device
+
     def _nfc(self, path: str) -> None:
         parts = self.parts
-        parts.center.stats.count(f"nfc:{self.command}")
-        _, _, ticket, file = [*path.split("/", 3), "", ""][:4]
-        lease = parts.leases.find(ticket)
-        device = None if lease is None else lease.device(file)
-        if lease is None or device is None or lease.state != "ready":
-            self._reply(404, b"Not Found")
+        found = self._leased(path, exports=True)
+        if found is None:
             return
-        subject = f"{lease.subject} {device.key} {file}"
+        lease, device = found
+        subject = f"{lease.subject} {device.key} {device.file}"
         fault = parts.center.faults.take("nfc:GET", subject) if self.command == "GET" else None
         if fault is not None and fault.action == "error":
             self._reply(fault.status, fault.message.encode())
@@ -188,7 +208,7 @@ class Handler(BaseHTTPRequestHandler):
         parts = self.parts
         stream = Stream(parts, lease, device, source, self.wfile.write)
         self.send_response(200)
-        self.send_header("Content-Type", "application/x-vnd.vmware-streamVmdk")
+        self.send_header("Content-Type", STREAM_VMDK)
         if source is None or parts.center.options.nfc_content_length:
             stream.chunked = False
             self.send_header("Content-Length", str(stream.length()))
@@ -207,6 +227,81 @@ class Handler(BaseHTTPRequestHandler):
                 self._drop()
         except OSError:  # the client went away
             self.close_connection = True
+
+    def _receive(self, path: str) -> None:
+        """One disk of an import, as streamOptimized VMDK; whatever is wrong with it ends the lease in an error."""
+        parts = self.parts
+        found = self._leased(path, exports=False)
+        if found is None:
+            return
+        lease, device = found
+        assert isinstance(lease, ImportLease)
+        assert device.disk is not None
+        self.close_connection = True  # unless all was read
+        if self.headers.get("Content-Type") != STREAM_VMDK:
+            self._reply(415, b"Unsupported Media Type")
+            return
+        fault = parts.center.faults.take("nfc:POST", f"{lease.subject} {device.key}")
+        if fault is not None and fault.action == "error":
+            self._reply(fault.status, fault.message.encode())
+            return
+        free = int(device.disk.datastore.value("summary").freeSpace)
+        with Receiver(parts.leases, lease, device, free) as receiver:
+            try:
+                self._take_all(receiver, lease, fault)
+            except RejectedError as error:
+                receiver.reject(error)
+                self._reply(500, str(error).encode())
+            except StreamEndedError as ended:
+                if ended.reset:
+                    self._drop()
+            except (OSError, ValueError):  # the client went away, or speaks no HTTP: it may send the disk once more
+                log.debug("an upload of %s broke off", device.key)
+            else:
+                self.close_connection = False
+                self._reply(201)
+
+    def _take_all(self, receiver: Receiver, lease: Lease, fault: Fault | None) -> None:
+        pace = Pace(self.parts.center, self.parts.stopped)
+        for piece in self._pieces(pace.share):
+            receiver.take(piece)
+            pace.spend(len(piece))
+            if fault is not None and receiver.total > fault.after:
+                self._trouble(fault, lease)
+                fault = None
+            if self.parts.stopped.is_set():
+                raise StreamEndedError(reset=False)
+        receiver.finish()
+
+    def _trouble(self, fault: Fault, lease: Lease) -> None:
+        """Make the trouble asked for in the middle of an upload; raises StreamEndedError."""
+        if fault.action == "delay":
+            self.parts.stopped.wait(fault.seconds)
+            return
+        if fault.action == "lose-lease":
+            text = fault.message or "The host lost the connection to the datastore."
+            self.parts.leases.fail(lease, vmodl.fault.SystemError(reason=fault.code or "lost", msg=text))
+        raise StreamEndedError(reset=True)
+
+    def _pieces(self, share: Callable[[], int]) -> Iterator[bytes]:
+        """The request's body as it arrives, chunked or of a given length; raises ValueError when it ends early."""
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            yield from self._exactly(int(self.headers.get("Content-Length", "")), share)
+            return
+        while length := int(self.rfile.readline(64).partition(b";")[0], 16):
+            yield from self._exactly(length, share)
+            if self.rfile.readline(4) != b"\r\n":
+                raise ValueError("a chunk is longer than it said")
+        while self.rfile.readline(1024).strip():
+            pass
+
+    def _exactly(self, length: int, share: Callable[[], int]) -> Iterator[bytes]:
+        while length:
+            piece = self.rfile.read(min(length, share()))
+            if not piece:
+                raise ValueError("the body ends early")
+            length -= len(piece)
+            yield piece
 
     # ---- datastore files
 

@@ -1,4 +1,4 @@
-"""Export leases: what ExportVm and ExportSnapshot hand out, and how they end."""
+"""Leases: what ExportVm, ExportSnapshot and (imports.py) ImportVApp hand out, and how they end."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ class Lease(Managed):
     """One HttpNfcLease. ``ticket`` is its part of the data URLs, ``heard`` when it was last told of progress."""
 
     __slots__ = ("devices", "heard", "machine", "task", "ticket")
+    exports = True  # its files are read, not written
 
     def __init__(self, moid: str, machine: Machine, devices: list[Device], heard: float) -> None:
         super().__init__(vim.HttpNfcLease, moid)
@@ -71,6 +72,15 @@ class Lease(Managed):
 
     def device(self, file: str) -> Device | None:
         return next((device for device in self.devices if device.file == file), None)
+
+    def check_whole(self) -> None:
+        """Raise InvalidState when the lease cannot be completed yet."""
+
+    def released(self, fault: Any) -> None:
+        """The lease has ended, in an error when there is a fault: give back what it holds."""
+        for device in self.devices:
+            if device.disk is not None:
+                device.disk.content.release(device.generation)
 
 
 class Leases:
@@ -118,6 +128,7 @@ class Leases:
         self._usable(this)
         if this.state != "ready":
             raise vim.fault.InvalidState(msg="The lease is not ready.")
+        this.check_whole()
         self._registry.set(this, state="done")
         self._end(this, None)
 
@@ -168,10 +179,14 @@ class Leases:
             Device(f"/{machine.moid}/nvram", f"disk-{len(disks)}.nvram", f"/{machine.spec.name}/nvram", None, 0)
         )
         moid = f"session[{call.owner}]{uuid.uuid4()}"
-        lease = Lease(moid, machine, devices, self._center.clock.now())
+        return self.adopt(call, Lease(moid, machine, devices, self._center.clock.now()), machine)
+
+    def adopt(self, call: Call, lease: Lease, entity: Managed) -> Any:
+        """Take up a new lease; its task is one on ``entity``. Returns the lease's reference."""
+        machine = lease.machine
         lease.owner = call.owner
         user = "" if call.session is None else call.session.user
-        lease.task = task = self._tasks.new(machine, call.method, user)
+        lease.task = task = self._tasks.new(entity, call.method, user)
         task.cancel = lambda: self.fail(lease, vmodl.fault.RequestCanceled(msg="The task was canceled by a user."))
         self._tasks.start(task, cancelable=True)
         machine.lease = lease
@@ -208,7 +223,7 @@ class Leases:
                     url=f"https://{host}/nfc/{lease.ticket}/{device.file}",
                     sslThumbprint=center.thumbprint,
                     disk=disk is not None,
-                    targetId=device.file if disk is not None else "nvram",
+                    targetId=None if not lease.exports else device.file if disk is not None else "nvram",
                     datastoreKey=None if disk is None else disk.datastore.value("summary").url,
                     fileSize=disk.capacity if disk is not None and options.nfc_file_size else None,
                 )
@@ -251,9 +266,7 @@ class Leases:
         if machine.lease is lease:
             machine.lease = None
             self._registry.touch(machine)
-        for device in lease.devices:
-            if device.disk is not None:
-                device.disk.content.release(device.generation)
+        lease.released(fault)
         if lease.task is not None:
             self._tasks.finish(lease.task, error=fault)
         self._by_ticket.pop(lease.ticket, None)

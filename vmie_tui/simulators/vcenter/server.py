@@ -24,6 +24,7 @@ from vmie_tui.simulators.vcenter.controls import Controls
 from vmie_tui.simulators.vcenter.dispatch import Dispatcher
 from vmie_tui.simulators.vcenter.folder import Folders
 from vmie_tui.simulators.vcenter.http import Server
+from vmie_tui.simulators.vcenter.imports import Imports
 from vmie_tui.simulators.vcenter.leases import Leases
 from vmie_tui.simulators.vcenter.machine import SPACE, Machine, VmDisk
 from vmie_tui.simulators.vcenter.power import Power
@@ -58,13 +59,14 @@ class VCenterSimulator:
     With ``nfc_tls`` disk data comes from a port of its own with that certificate, as from an ESXi host whose
     certificate only the thumbprint vouches for. Keyword options beyond those named are the fields of `Options`.
     Faults (`Faults.add`, ``POST /_sim/faults``) are looked up by SOAP method name, "nfc:GET", "nfc:HEAD",
-    "folder:GET" or "folder:HEAD"; actions:
+    "nfc:POST", "folder:GET" or "folder:HEAD"; actions:
 
     - SOAP: ``error`` (``code`` a fault type such as NoPermission), ``delay``, ``reset``, ``expire`` (the session);
       ``task-error`` on a ``_Task`` method; ``missing`` on RetrievePropertiesEx (per object, NotAuthenticated or
-      ``code``); ``lease-error`` on ExportVm and ExportSnapshot (the lease fails while
+      ``code``); ``lease-error`` on ExportVm, ExportSnapshot and ImportVApp (the lease fails while
       initializing).
     - ``nfc:GET``: ``lose-lease``, ``reset``, ``truncate``, ``delay`` after ``after`` bytes; ``error`` with ``status``.
+    - ``nfc:POST``: ``lose-lease``, ``reset``, ``delay`` once ``after`` bytes came; ``error`` with ``status``.
     - ``folder:*``: ``error`` with ``status``, ``reset``, ``delay``.
 
     ``match`` is looked for in the object's id and name (for a lease: the machine's, and the device's key).
@@ -145,6 +147,7 @@ class VCenterSimulator:
             self.leases,
             self.changed,
             self._power,
+            Imports(center, self.leases, self.builder, self._power),
             Snapshots(center, self.tasks),
             Service(center, content),
         )

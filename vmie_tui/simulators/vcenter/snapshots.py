@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import Any
 
 from pyVmomi import vim, vmodl
@@ -82,13 +83,15 @@ class Snapshots:
         return self._tasks.run(call, this, work)
 
     def ReconfigVM_Task(self, call: Call, this: Machine, spec: Any) -> Any:
-        """Change tracking and the annotation-free rest: what is not simulated is refused, not ignored."""
-        known = {"changeTrackingEnabled", "changeVersion"}
+        """Change tracking and the annotation: what is not simulated is refused, not ignored."""
+        known = {"annotation", "changeTrackingEnabled", "changeVersion"}
         asked = {info.name for info in spec._GetPropertyList() if getattr(spec, info.name) not in (None, [])}
         if asked - known:
             raise vmodl.fault.NotSupported(msg=f"Not simulated: {', '.join(sorted(asked - known))}")
         if spec.changeTrackingEnabled is not None:
             self._center.privileges.check("VirtualMachine.Config.ChangeTracking", this)
+        if spec.annotation is not None:
+            self._center.privileges.check("VirtualMachine.Config.Annotation", this)
 
         def work() -> None:
             if spec.changeTrackingEnabled is not None and spec.changeTrackingEnabled != this.cbt:
@@ -97,7 +100,9 @@ class Snapshots:
                         msg="Changed block tracking cannot be changed while the virtual machine has snapshots."
                     )
                 this.cbt = spec.changeTrackingEnabled
-                self._registry.touch(this)
+            if spec.annotation is not None:
+                this.spec = replace(this.spec, annotation=spec.annotation)
+            self._registry.touch(this)
 
         return self._tasks.run(call, this, work)
 
