@@ -13,7 +13,8 @@ from tests.tui.fake import NOW, FakeBackend
 from vmie_tui.app import VmieApp
 from vmie_tui.screens.backend import Backend
 
-ENDLESS = {"jobs", "password", "asking", "watch"}  # groups of workers that wait for the user, or for the end of the app
+# Groups of workers that wait for the user, or for the end of the app.
+ENDLESS = {"jobs", "password", "asking", "watch", "explorer"}
 
 
 async def until(pilot: Pilot[int], condition: Callable[[], object], what: str = "condition") -> None:

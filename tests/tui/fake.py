@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from tests.tui.fake_desk import FakeDesk
 from tests.tui.fake_images import FakeImages
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
 from vmie_tui.model.finding import Finding, Severity
@@ -356,6 +357,7 @@ class FakeBackend:
         self.proof_error: ServiceError | None = None
         self.proofs: dict[str, Proof] = {view.id: proof_of(view) for view in self.job_views}
         self.images = FakeImages()
+        self.desk = FakeDesk()
         self.status = WorkerStatus(True, 4711, NOW, running=2)
 
     def has_password(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -9,6 +10,8 @@ from enum import StrEnum
 from typing import Any
 
 from vmie_tui.model.task import Task, TaskDisk, TaskKind
+
+_PERCENT = re.compile(r"[:\s]*\d{1,3}\s?%\s*$")  # conversion tasks say "Progress: 4%": one phase, not a hundred
 
 
 class Outcome(StrEnum):
@@ -30,7 +33,7 @@ def outcome(task: Task) -> Outcome:
 
 def phase_of(task: Task) -> str:
     """What AWS is doing with it: its own message while the task is active, else the state."""
-    return task.reason if not task.terminal and task.reason else task.state
+    return _PERCENT.sub("", task.reason) or task.state if not task.terminal and task.reason else task.state
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,10 @@ LEAST_SECONDS = 1.0  # between two looks
 
 
 class TasksSeen(Message):
-    """All tasks known to ``source``. ``reading``: more are to come at once; ``troubles``: (words, seconds until asked again)."""
+    """All tasks known to ``source``. ``reading``: more are to come at once.
+
+    ``troubles``: what could not be read, in words, and the seconds until it is asked again, 0 when it is not.
+    """
 
     def __init__(
         self,
@@ -52,7 +55,7 @@ class Following:
         self, desk: Desk, places: Places, post: Callable[[Message], object], shown: Callable[[], bool]
     ) -> None:
         self._desk, self._places, self._post, self._shown = desk, places, post, shown
-        self._wake, self._stopped, self._now = threading.Event(), threading.Event(), threading.Event()
+        self._wake, self._stopped = threading.Event(), threading.Event()
         self._explorer: Explores | None = None
         self._failed: tuple[tuple[str, float], ...] = ()
 
@@ -65,11 +68,6 @@ class Following:
 
     def wake(self) -> None:
         """Look whether something is due: the screen is shown again."""
-        self._wake.set()
-
-    def read_all(self) -> None:
-        """Read everything again, now."""
-        self._now.set()
         self._wake.set()
 
     def follow(self) -> None:
@@ -104,15 +102,13 @@ class Following:
             self._wake.clear()
             if self._stopped.is_set():
                 return
-            if self._now.is_set():
-                self._now.clear()
-                self._show(explorer, reading=True)
-                explorer.load(page)
-            elif self._shown() and explorer.due() <= 0:
+            if self._shown() and explorer.due() <= 0:
                 explorer.refresh(page)
 
     def _show(self, explorer: Explores, *, reading: bool) -> None:
         troubles = tuple((trouble.words, trouble.retry) for trouble in explorer.troubles())
+        if self._stopped.is_set():
+            return
         self._post(
             TasksSeen(
                 self,

@@ -93,10 +93,10 @@ class PlacesScreen(ModalScreen[Places | None]):
         table = self.query_one(PlaceTable)
         names = tuple(dict.fromkeys((self._own, *sorted(regions))))
         own = {self._own: "of the profile"}
-        rows = [Place(REGION, ALL, note)]
-        rows += [Place(REGION, name, own.get(name, "")) for name in names if name]
         profiles = self._desk.profiles()
-        rows += [Place(PROFILE, name, "" if number else "in use") for number, name in enumerate(profiles)]
+        rows = [Place(PROFILE, name, "" if number else "in use") for number, name in enumerate(profiles)]
+        rows.append(Place(REGION, ALL, note))
+        rows += [Place(REGION, name, own.get(name, "")) for name in names if name]
         table.set_rows(rows)
 
     @work(thread=True, exclusive=True, group="regions", exit_on_error=False)

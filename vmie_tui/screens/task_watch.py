@@ -102,7 +102,8 @@ class WatchScreen(FrameScreen):
             self._add([((" It is over: nothing will change any more.", "dim"),)])
 
     def _cells(self) -> int:
-        return (self.query_one("#seen", LinePane).text_width() or self.app.size.width) - 1
+        pane = self.query_one("#seen", LinePane)
+        return (pane.text_width() if pane.size.width > 1 else self.app.size.width - 1) - 1
 
     def _add(self, lines: list[Line]) -> None:
         pane = self.query_one("#seen", LinePane)

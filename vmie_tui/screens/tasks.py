@@ -113,11 +113,10 @@ class TasksScreen(TaskActions):
         if self._following is not None:
             self._following.stop()
         assert self._places is not None
-        self._records, self._seen, self._problem = (), None, None
+        self._seen, self._problem = None, None
         shown = lambda: self.app.current_mode == self.MODE  # noqa: E731
         self._following = Following(self.backend.desk, self._places, self.post_message, shown)
         self._follow(self._following)
-        self._apply()
 
     @work(thread=True, exclusive=True, group="explorer", exit_on_error=False)
     def _follow(self, following: Following) -> None:
@@ -155,11 +154,10 @@ class TasksScreen(TaskActions):
         self._show_head()
 
     def action_refresh_tasks(self) -> None:
-        if self._problem is not None or self._following is None:
-            self._start()
-        else:
-            self._following.read_all()
-            self.tell("Reading all tasks again.")
+        """Everything from the beginning; what is known stays in sight meanwhile."""
+        self._start()
+        self._show_empty()
+        self._show_head()
 
     def newer(self, record: TaskRecord) -> None:
         """A task that was changed from here: shown until the explorer has looked at it again."""
@@ -178,9 +176,11 @@ class TasksScreen(TaskActions):
 
     def _apply(self) -> None:
         """Filter and sort again; the cursor stays on its task."""
-        now = self.vmie.now()
+        now, at_top = self.vmie.now(), self.table.cursor == 0
         self.table.now = now
         self.table.set_rows(self._query.apply(self._records, now))
+        if at_top and (self._seen is None or self._seen.reading):
+            self.table.move_to(0)  # nobody has chosen a task yet: more are still coming
 
     def _show_head(self) -> None:
         """Where we look, how much of it, which filter, how many requests it took."""
@@ -189,12 +189,10 @@ class TasksScreen(TaskActions):
         profiles = len({profile for profile, _ in seen.places}) if seen else 0
         where = plural(regions, "Region") if regions > 1 else next((r for _, r in seen.places), "") if seen else ""
         who = f" of {plural(profiles, 'profile')}" if profiles > 1 else ""
-        left: list[Cell] = [(f" {where}{who}" if where else " Tasks", "title")]
         counts = count_words(len(self.table.rows), len(self._records))
-        kinds = len(self._query.kinds) or len(TaskKind)
-        left.append((f" · {plural(kinds, 'kind')} · {counts}", ""))
-        if seen is not None:
-            left.append((f" · {plural(seen.requests, 'request')}", "dim"))
+        left: list[Cell] = [(f" {where}{who}" if where else " Tasks", "title"), (f" · {counts}", "")]
+        kinds = (f" · {plural(len(self._query.kinds) or len(TaskKind), 'kind')}", "")
+        requests = (f" · {plural(seen.requests, 'request')}" if seen else "", "dim")
         right: list[Cell] = []
         if self._mistake:
             right.append((f"  {clean(self._mistake)}", "warn"))
@@ -204,12 +202,17 @@ class TasksScreen(TaskActions):
             right.append(("  reading…", "busy"))
         line = self.query_one("#counts", OneLine)
         room = (line.size.width or self.app.size.width) - line_width(left) - 1
+        for extra in (kinds, requests):  # where there is room: the filter's words come first
+            if line_width(right) + line_width([extra]) <= room:
+                left.append(extra)
+                room -= line_width([extra])
         if right and line_width(right) > room:
             words, style = right[0]
             right[0] = (fit(words, max(4, room - line_width(right[1:]))), style)
         line.show(*left, (" " * max(1, room - line_width(right)), ""), *right)
-        found = self._mistake or f" {counts} "
-        self.query_one("#found", OneLine).show((f" {fit(clean(found), 20)}", "warn" if self._mistake else "dim"))
+        self.set_class(bool(self._mistake), "-mistaken")
+        found = (f" {clean(self._mistake)}", "warn") if self._mistake else (f" {counts}", "dim")
+        self.query_one("#found", OneLine).show(found)
 
     def _show_troubles(self, troubles: tuple[tuple[str, float], ...]) -> None:
         """A line for each Region that could not be read: which, why, and when it is asked again."""
@@ -344,7 +347,9 @@ class TasksScreen(TaskActions):
         def chosen(places: Places | None) -> None:
             if places is not None and places != self._places:
                 self._places = places
+                self._records, self._newer = (), {}
                 self._start()
+                self._apply()
                 self._show_troubles(())
                 self._show_empty()
                 self._show_head()

@@ -57,7 +57,8 @@ def full_explanation(found: Explanation, cells: int) -> list[Line]:
 
 
 def _match_lines(match: Match, cells: int) -> list[Line]:
-    lines: list[Line] = [((match.title or match.id, "title"), (f"  {match.confidence:.0%} sure", "dim"))]
+    *above, last = paragraph(match.title or match.id, max(8, cells - 10), "title")
+    lines: list[Line] = [*above, (*last, (f"  {match.confidence:.0%} sure", "dim"))]
     lines += _labelled("Means", _sentence(match.cause), cells)
     for cause in match.causes:
         lines += _labelled("  or", f"{_sentence(cause.title)} {_sentence(cause.remedy)}", cells)

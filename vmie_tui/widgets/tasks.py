@@ -27,11 +27,10 @@ SORTS = {
     "state": SortBy.STATE,
     "kind": SortBy.KIND,
     "id": SortBy.ID,
-    "done": SortBy.PROGRESS,
     "region": SortBy.REGION,
     "age": SortBy.AGE,
 }
-LABEL_CELLS = 11
+LABEL_CELLS, WIDE_LABEL = 10, 13
 
 
 class TaskTable(LineTable[TaskRecord], inherit_bindings=False):
@@ -42,14 +41,13 @@ class TaskTable(LineTable[TaskRecord], inherit_bindings=False):
         for binding in LineTable.BINDINGS
     ]
     COLUMNS: ClassVar[tuple[Column, ...]] = (
-        Column("state", "State", 11),
+        Column("state", "State", 12),
         Column("kind", "Kind", 15),
         Column("id", "Task", 14, grows=1),
-        Column("done", "Done", 4, "right"),
         Column("region", "Region", 14),
         Column("profile", "Profile", 10, from_width=110),
-        Column("age", "Age", 8, "right"),
-        Column("what", "What", 12, grows=2),
+        Column("age", "Seen", 6, "right"),
+        Column("what", "What", 12, grows=1),
     )
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -62,16 +60,32 @@ class TaskTable(LineTable[TaskRecord], inherit_bindings=False):
     def cell(self, row: TaskRecord, column: str) -> Cell:
         task = row.task
         cells: dict[str, Cell] = {
-            "state": (f"■ {task.state}", "warn") if row.live and task.state != "active" else OUTCOMES[row.outcome],
+            "state": _state(row),
             "kind": (task.kind.value, ""),
             "id": (clean(task.id), ""),
-            "done": ("" if task.progress is None or task.terminal else f"{task.progress}%", ""),
             "region": (clean(task.region), ""),
             "profile": (clean(row.profile), "dim"),
-            "age": (duration((self.now - row.first_seen).total_seconds()) if self.now else "", "dim"),
+            "age": (_age(row, self.now), "dim"),
             "what": _what(row),
         }
         return cells[column]
+
+
+def _state(record: TaskRecord) -> Cell:
+    """``▶ 42%``, ``■ deleting``, ``✖ failed``."""
+    task = record.task
+    if record.live and task.state in {"deleting", "cancelling"}:
+        return f"■ {task.state}", "warn"
+    words, style = OUTCOMES[record.outcome]
+    percent = f" {task.progress}%" if record.live and task.progress is not None else ""
+    return words + percent, style
+
+
+def _age(record: TaskRecord, now: datetime | None) -> str:
+    """How long it is known here: AWS itself tells no time of a task. ``3 h``, ``2 d``."""
+    if now is None:
+        return ""
+    return " ".join(duration((now - record.first_seen).total_seconds()).split()[:2])
 
 
 def _what(record: TaskRecord) -> Cell:
@@ -103,7 +117,7 @@ def task_lines(
         label = fit("" if number else "Phases" if whole else "In phase", LABEL_CELLS)
         lines += paragraph(phase_words(phase), cells, "warn" if phase.slow else "", ((label, "dim"),))
     if not whole:
-        lines += _labelled("Source", join([_read_from(record), one_line(record.task.description)]), cells)
+        lines += _labelled("Object", join([_read_from(record), one_line(record.task.description)]), cells)
         lines += _labelled(
             "Result", subject_of(record.task) if record.outcome is Outcome.COMPLETED else "", cells, "ok"
         )
@@ -111,12 +125,12 @@ def task_lines(
         return indented(lines)
     lines.append(())
     for name, value in facts_of(record):
-        lines += _labelled(name, value, cells)
+        lines += _labelled(name, value, cells, label_cells=WIDE_LABEL)
     return indented(lines)
 
 
-def _labelled(label: str, text: str, cells: int, style: str = "") -> list[Line]:
-    return paragraph(text, cells, style, ((fit(label, LABEL_CELLS), "dim"),)) if text else []
+def _labelled(label: str, text: str, cells: int, style: str = "", label_cells: int = LABEL_CELLS) -> list[Line]:
+    return paragraph(text, cells, style, ((fit(label, label_cells), "dim"),)) if text else []
 
 
 def _said(record: TaskRecord, cells: int) -> list[Line]:
