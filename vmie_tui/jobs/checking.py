@@ -16,7 +16,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding
 from vmie_tui.model.job import DiskProgress, Stage, StageState
 from vmie_tui.model.machine import Machine
-from vmie_tui.model.plan import FileSource, ObjectSource, SnapshotSource, VmSource
+from vmie_tui.model.plan import FileSource, ImportPlan, ObjectSource, SnapshotSource, VmSource
 from vmie_tui.model.rules import check_plan
 from vmie_tui.model.rules.override import CONTENT, impossible, not_overridden
 from vmie_tui.model.rules.routes import needs_bucket, needs_role
@@ -83,6 +83,8 @@ def _record(context: ImportContext, machine: Machine) -> None:
     """The disks and what later phases must know of the source."""
     plan, source, ledger = context.plan, context.plan.source, context.record.ledger
     folder = f"{plan.prefix}{_safe(machine.name)}-{context.job_id}"
+    sizes = {disk.key: disk.capacity for disk in context.store.disks(context.job_id)}
+    resized = any(sizes.get(disk.key, disk.capacity) != disk.capacity for disk in machine.disks)
     context.store.set_disks(
         context.job_id,
         [
@@ -90,7 +92,7 @@ def _record(context: ImportContext, machine: Machine) -> None:
                 disk.key,
                 disk.label,
                 disk.capacity,
-                s3_key=_lies_at(source, number) or key_of(plan, folder, number),
+                s3_key=_lies_at(plan, number) or key_of(plan, folder, number),
                 snapshot_id=source.snapshot_ids[number - 1] if isinstance(source, SnapshotSource) else "",
             )
             for number, disk in enumerate(machine.disks, 1)
@@ -102,9 +104,12 @@ def _record(context: ImportContext, machine: Machine) -> None:
     if isinstance(source, VmSource):
         context.store.remember(context.job_id, host=machine.host, moid=machine.moid, **known)
         context.store.update(context.job_id, source=machine.path)
+        if resized:
+            forget_arrived(context)
+            context.say("a disk has another size than in the last attempt: every disk is read again", level="warning")
         return
     moment = fingerprint(context)
-    if ledger.get("moment") not in {None, moment}:
+    if resized or ledger.get("moment") not in {None, moment}:
         forget_arrived(context)
         context.say("the source changed since the last attempt: every disk is read again", level="warning")
     context.store.remember(context.job_id, moment=moment, **known | {"path": source.where})
@@ -123,9 +128,10 @@ def _inherit(context: ImportContext, before: str) -> None:
         )
 
 
-def _lies_at(source: object, number: int) -> str:
-    """The key of a disk that lies in S3 already; an OVA holds all of them."""
-    if not isinstance(source, ObjectSource):
+def _lies_at(plan: ImportPlan, number: int) -> str:
+    """The key of a disk that AWS reads where it lies; an OVA holds all of them. What is written has a key of ours."""
+    source = plan.source
+    if not isinstance(source, ObjectSource) or plan.moves_bytes:
         return ""
     return source.keys[number - 1] if len(source.keys) > 1 else source.keys[0]
 

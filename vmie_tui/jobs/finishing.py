@@ -12,7 +12,7 @@ from vmie_tui.jobs.tagging import tags
 from vmie_tui.jobs.targets import remove_object, target_of
 from vmie_tui.model.errors import ServiceError
 from vmie_tui.model.job import Stage, StageState
-from vmie_tui.model.plan import ObjectSource, Route
+from vmie_tui.model.plan import ImportPlan, ObjectSource, Route
 
 CHECK_SECONDS = 900.0  # how long a test instance's status checks are waited for
 CONSOLE_LINES = 15  # of the test instance's console, for the log
@@ -135,6 +135,7 @@ def copy_images(context: ImportContext) -> dict[str, Any]:
     for region in context.plan.copy_to:
         image_id = again(lambda region=region: _copy(context, region), context.control)  # type: ignore[misc]
         copies[region] = image_id
+        context.store.remember(context.job_id, copies=copies)
         context.store.result(context.job_id, f"AMI in {region}", image_id)
     for region, image_id in copies.items():
         context.say(f"AWS copies the AMI to {region}: {image_id}")
@@ -163,11 +164,20 @@ def _copy(context: ImportContext, region: str) -> str:
     return copy_image(context.aws, region, request).id
 
 
+def _uploaded_before(context: ImportContext) -> bool:
+    """Whether the job this one fell back from has uploaded the source, which else is the user's."""
+    before = str(context.record.ledger.get("from_job", ""))
+    if not before:
+        return False
+    plan = context.store.record(before).plan
+    return isinstance(plan, ImportPlan) and plan.moves_bytes
+
+
 def clean_up(context: ImportContext) -> dict[str, Any]:
     """Delete what was only on the way: objects, parts and intermediate snapshots of our own. Ends the job's stages."""
     from vmie_tui.services.aws.made import delete_snapshot
 
-    plan, record = context.plan, context.record
+    plan = context.plan
     if plan.clean_up:
         context.say("removing what was only on the way")
         for disk in context.store.disks(context.job_id):
@@ -175,8 +185,8 @@ def clean_up(context: ImportContext) -> dict[str, Any]:
                 target_of(context).remove(disk)
             elif plan.route is Route.IMAGE_DIRECT and disk.ledger.get("uploaded"):
                 delete_snapshot(context.aws, plan.region, str(disk.ledger["uploaded"]))
-        if record.ledger.get("from_job") and isinstance(plan.source, ObjectSource):
-            for key in plan.source.keys:  # not the user's: an earlier job of ours has uploaded them
+        if isinstance(plan.source, ObjectSource) and _uploaded_before(context):
+            for key in plan.source.keys:
                 remove_object(context, key, plan.source.bucket)
         context.say("what was uploaded is deleted", message=False)
     context.store.stage(context.job_id, Stage.FINISH, StageState.DONE)

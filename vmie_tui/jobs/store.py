@@ -192,13 +192,16 @@ class Store(Database):
                 )
 
     def set_disks(self, job_id: str, disks: Sequence[DiskProgress]) -> None:
-        """Record the disks to move; those known already keep what they have."""
+        """Record the disks to move; those known already keep what they have, but for their size."""
         with self.begin() as connection:
             known = set(
                 connection.execute(sa.select(schema.disks.c.key).where(schema.disks.c.job_id == job_id)).scalars()
             )
             for number, disk in enumerate(disks):
-                if disk.key not in known:
+                if disk.key in known:
+                    mine = (schema.disks.c.job_id == job_id) & (schema.disks.c.key == disk.key)
+                    connection.execute(schema.disks.update().where(mine).values(capacity=disk.capacity))
+                else:
                     connection.execute(
                         schema.disks.insert().values(
                             job_id=job_id,

@@ -11,6 +11,7 @@ from vmie_tui.jobs.store import DiskRecord
 from vmie_tui.jobs.tagging import tags
 from vmie_tui.jobs.targets import Target, said
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.plan import VmSource
 
 
 class EbsTarget(Target):
@@ -34,12 +35,15 @@ class EbsTarget(Target):
         return BlockJournal(self.context.store, self.context.job_id, disk.key)
 
     def reset(self, disk: DiskRecord) -> None:
-        made = disk.ledger.get("uploaded", "")
-        if made:  # a completed snapshot takes no more blocks; a pending one gets those that differ
-            self._begin_anew(disk)
-            from vmie_tui.services.aws.made import delete_snapshot
+        from vmie_tui.services.aws.made import delete_snapshot
 
-            delete_snapshot(self.context.aws, self.context.plan.region, made)
+        made, pending = disk.ledger.get("uploaded", ""), disk.ledger.get("pending", "")
+        # A completed snapshot takes no more blocks. A pending one gets those that differ of a host's stream, which is
+        # read whole; of an image that is read at any place, what the journal has would not even be looked at.
+        if made or not isinstance(self.context.plan.source, VmSource):
+            self._begin_anew(disk)
+            for ident in {made, pending} - {""}:
+                delete_snapshot(self.context.aws, self.context.plan.region, ident)
 
     def _begin_anew(self, disk: DiskRecord) -> None:
         context, tried = self.context, int(disk.ledger.get("try", 1))
