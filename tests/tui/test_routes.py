@@ -327,6 +327,15 @@ async def test_unmodified_by_ebs_from_the_route_to_the_job() -> None:
         assert plan.boot_mode is BootMode.UEFI
 
 
+async def test_windows_on_the_instance_route_is_told_what_licence_it_gets() -> None:
+    async with running() as pilot:
+        screen = await open_wizard(pilot, "vm-11")
+        screen.draft.choose_route(Route.INSTANCE)
+        await press(pilot, "pagedown", "pagedown")
+        assert "Windows gets a licence of AWS" in screen_text(pilot)
+        assert not screen.query_one("#licence").display
+
+
 async def test_answers_stay_when_the_route_changes_and_changes_back() -> None:
     async with running() as pilot:
         screen = await open_wizard(pilot, "vm-2")

@@ -22,6 +22,7 @@ TASKS = {
     Route.SNAPSHOT: "import-snap-",
     Route.INSTANCE: "import-i-",
 }
+SEVERAL = TASKS[Route.SNAPSHOT]  # a job with a task for each disk, as only ImportSnapshot has them, names none
 LEAST_SECONDS = 1.0  # a shorter transfer measures nothing
 
 
@@ -67,7 +68,7 @@ def measured(jobs: Iterable[JobView], task: str = "") -> Measured:
                 total.conversions,
                 total.conversion_seconds,
             )
-        if conversion and job.task_id.startswith(task):
+        if conversion and (job.task_id or SEVERAL).startswith(task):
             total = Measured(
                 total.jobs,
                 total.moved,

@@ -212,7 +212,7 @@ def no_proof(job: JobView) -> str:
 def no_image(job: JobView) -> str:
     """Why there is no AMI to go on with."""
     if job.state is JobState.DONE:
-        return f"{job.name} made no AMI: {clean(job.message) or 'its route ends without one'}."
+        return f"{job.name} made no AMI ({clean(job.message) or 'its route ends without one'})."
     return f"{job.name} has no AMI yet: it is {job.state.value}."
 
 

@@ -17,7 +17,7 @@ FAMILIES = {
     OsFamily.WINDOWS_CLIENT: "Windows client",
     OsFamily.OTHER: "unlisted system",
 }
-_WINDOWS = frozenset({OsFamily.WINDOWS_SERVER, OsFamily.WINDOWS_CLIENT})
+WINDOWS = frozenset({OsFamily.WINDOWS_SERVER, OsFamily.WINDOWS_CLIENT})
 
 
 def families_of(machines: Iterable[Machine]) -> frozenset[OsFamily]:
@@ -56,7 +56,7 @@ def licence_words(machines: Sequence[Machine], licence: str) -> list[str]:
     rules = {rule["id"]: rule for rule in facts.load("licences")["license_rules"]}
     if licence == LicenseType.BYOL.value:
         words = ["You keep the source system's licence and are responsible for it."]
-        if families_of(machines) & _WINDOWS:
+        if families_of(machines) & WINDOWS:
             words.append(rules["LR13"]["rule"].split(" only when")[0] + " only on a Dedicated Host, among others.")
         if any("red hat" in m.os_name.lower() or "rhel" in m.os_name.lower() for m in machines):
             words.append(rules["LR7"]["rule"])

@@ -60,7 +60,7 @@ _THEN = {
     Route.IMAGE: "and AWS converts them: it checks the guest, adds its drivers and makes an AMI.",
     Route.IMAGE_DIRECT: "and ImportImage converts the snapshots: drivers are added, an AMI is made.",
     Route.UNMODIFIED: "and RegisterImage makes an AMI of them as they are.",
-    Route.SNAPSHOT: "and that is all, unless volumes are wanted of them: for data disks.",
+    Route.SNAPSHOT: "and those stay, for volumes of data disks.",
     Route.INSTANCE: "and ImportInstance makes a stopped instance of them: the old way, only in its old Regions.",
 }
 

@@ -12,7 +12,7 @@ from textual.message import Message
 from vmie_tui.model.finding import Finding
 from vmie_tui.model.plan import FileSource, ObjectSource, Route, SnapshotSource, UploadFormat, Via
 from vmie_tui.screens.draft import Candidate, Draft
-from vmie_tui.screens.licences import FAMILIES, USAGE, licence_options, licence_words, usage_options
+from vmie_tui.screens.licences import FAMILIES, USAGE, WINDOWS, licence_options, licence_words, usage_options
 from vmie_tui.screens.questions import route_words
 from vmie_tui.widgets.choice import ChoiceList, Option
 from vmie_tui.widgets.lines import LinePane
@@ -180,12 +180,19 @@ class LicenceStep(Step):
         asked = "licence" in self.draft.asked
         self.query_one("#licence").display = asked
         self.query_one("#usage").display = asked and self.draft.licence == USAGE
-        words = licence_words(self.draft.machines, self.draft.licence) if asked else [NO_LICENCE[self.draft.route]]
+        words = licence_words(self.draft.machines, self.draft.licence) if asked else self._none()
         lines: list[Line] = [()]
         for number, sentence in enumerate(words):
             first: Line = ((f" {fit('What this means' if number == 0 else '', 19)}", "dim"),)
             lines += paragraph(sentence, self.cells(), "", first)
         self.query_one("#licence-words", LinePane).set_lines(lines)
+
+    def _none(self) -> list[str]:
+        """Why the route asks for no licence, and what that means."""
+        words = [NO_LICENCE[self.draft.route]]
+        if self.draft.route is Route.INSTANCE and any(m.os_family in WINDOWS for m in self.draft.machines):
+            words.append("Windows gets a licence of AWS: an own one cannot be brought this way.")
+        return words
 
     @on(ChoiceList.Picked, "#licence")
     def _licence(self, event: ChoiceList.Picked) -> None:
@@ -202,5 +209,5 @@ class LicenceStep(Step):
 NO_LICENCE = {
     Route.UNMODIFIED: "This route asks for none: RegisterImage takes no licence type, and the system keeps its own.",
     Route.SNAPSHOT: "This route asks for none: a snapshot has no licence.",
-    Route.INSTANCE: "This route asks for none. Windows gets a licence of AWS: an own one cannot be brought this way.",
+    Route.INSTANCE: "This route asks for none: ImportInstance takes no licence type.",
 }
