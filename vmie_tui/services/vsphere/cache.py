@@ -18,6 +18,7 @@ from typing import Any
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Backing, Disk, Firmware, GuestDisk, Inventory, Machine, Nic, Power, VCenterInfo
+from vmie_tui.private import private_dir
 from vmie_tui.services.vsphere.calm import calm_collector
 from vmie_tui.settings import VCenterSettings
 
@@ -60,7 +61,7 @@ def save_cached(cache_dir: Path, settings: VCenterSettings, inventory: Inventory
     target = cache_file(cache_dir, settings)
     temporary = ""
     try:
-        cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_dir(cache_dir)
         handle, temporary = tempfile.mkstemp(prefix=target.stem, suffix=".new", dir=cache_dir)  # made with mode 0600
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(json.dumps(head) + "\n")

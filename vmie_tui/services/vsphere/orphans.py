@@ -1,7 +1,8 @@
-"""An export that a killed process of ours left behind: ended, so that the machine can be exported again at once."""
+"""Leases that a killed process of ours left behind: ended, so that the work can be done again at once."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pyVmomi import vim
@@ -11,6 +12,7 @@ from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.services.vsphere.soap import properties
 
 EXPORTS = ("exportvm", "exportsnapshot")  # how the ids of export tasks end, in lower case
+IMPORTS = ("importvapp", "importvapplro")
 
 
 def end_own_export(vsphere: VSphere, moid: str) -> bool:
@@ -23,12 +25,34 @@ def end_own_export(vsphere: VSphere, moid: str) -> bool:
     tasks = vsphere.call(
         lambda: properties(vsphere, vsphere.content.taskManager, "recentTask"), subject=moid, doing=doing
     ).get("recentTask")
+    return _cancel(vsphere, tasks, moid, lambda info: _is_own(info, moid, vsphere.info.user, EXPORTS), "an export")
+
+
+def end_own_imports(vsphere: VSphere, pool: str, machine: str) -> bool:
+    """Cancel the import that holds this unfinished machine; False when none can be told to be it.
+
+    The task of an import is one of the resource pool, or of the machine itself. Where several of our account's run in
+    the pool none of them is touched: vCenter ends the one that no longer speaks by itself. Raises as `end_own_export`.
+    """
+    doing = "looking for an import that was left behind"
+    tasks = vsphere.call(
+        lambda: properties(vsphere, vsphere.content.taskManager, "recentTask"), subject=machine, doing=doing
+    ).get("recentTask")
+    known = [(task, _info(vsphere, task)) for task in tasks or ()]
+    user = vsphere.info.user
+    own = [task for task, info in known if info is not None and _is_own(info, machine, user, IMPORTS)]
+    of_pool = [task for task, info in known if info is not None and _is_own(info, pool, user, IMPORTS)]
+    chosen = own or (of_pool if len(of_pool) == 1 else [])
+    return _cancel(vsphere, chosen, machine, lambda info: True, "an import")
+
+
+def _cancel(vsphere: VSphere, tasks: Any, subject: str, wanted: Callable[[Any], bool], what: str) -> bool:
     ended = False
     for task in tasks or ():
         info = _info(vsphere, task)
-        if info is not None and _is_own_export(info, moid, vsphere.info.user):
+        if info is not None and wanted(info):
             try:
-                vsphere.call(task.CancelTask, subject=moid, doing="ending an export that was left behind")
+                vsphere.call(task.CancelTask, subject=subject, doing=f"ending {what} that was left behind")
                 ended = True
             except ServiceError as error:
                 if error.kind not in {ErrorKind.CONFLICT, ErrorKind.NOT_FOUND, ErrorKind.REFUSED}:
@@ -46,8 +70,8 @@ def _info(vsphere: VSphere, task: Any) -> Any:
         return None
 
 
-def _is_own_export(info: Any, moid: str, user: str) -> bool:
+def _is_own(info: Any, moid: str, user: str, kinds: tuple[str, ...]) -> bool:
     running = info.state in {"running", "queued"}
     here = info.entity is not None and info.entity._moId == moid
     own = isinstance(info.reason, vim.TaskReasonUser) and str(info.reason.userName).lower() == user.lower()
-    return bool(running and here and own and str(info.descriptionId).lower().endswith(EXPORTS))
+    return bool(running and here and own and str(info.descriptionId).lower().endswith(kinds))
