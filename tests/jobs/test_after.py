@@ -33,6 +33,7 @@ def test_fallback_needs_no_new_upload(world: World, kind: str) -> None:
     assert f"vmie-tui fallback {job_id}" in failed.problem.remedy
     assert world.client.no_fallback(job_id) == ""
     sent, exported = world.requests("aws", "s3:UploadPart"), world.requests("vcenter", "ExportVm")
+    assert exported
     new = world.client.fallback(job_id)
     with pytest.raises(ServiceError) as twice:
         world.client.fallback(job_id)

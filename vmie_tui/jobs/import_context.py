@@ -46,8 +46,9 @@ class ImportContext(JobContext):
             yield "the import task", partial(tasks_image.cancel_image, self)
         elif not record.image_id:
             yield "the imported snapshots", partial(tasks_snapshots.cancel_snapshots, self)
-        if record.image_id:
-            self.say(f"{record.image_id} was made already, and stays", message=False)
+        for made in (record.image_id, *self._copies()):
+            if made:
+                self.say(f"{made} was made already, and stays", message=False)
         user = self._user_of_bytes()
         if user:
             self.say(f"what was uploaded stays: job {user} uses it", message=False)
@@ -65,6 +66,11 @@ class ImportContext(JobContext):
 
         yield "the export lease", partial(give_back, self)
         yield "the snapshot", partial(remove_snapshot, self)
+
+    def _copies(self) -> list[str]:
+        """Copies of the AMI, with their Regions."""
+        copies: dict[str, str] = self.record.ledger.get("copies", {})
+        return [f"{image_id} in {region}" for region, image_id in copies.items()]
 
     def _remove_unseen(self, *, in_use: bool) -> None:
         """Snapshots a killed worker began and nobody noted; those of an AMI stay."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from vmie_tui.jobs.origins import Attempt
 from vmie_tui.jobs.progress import UploadProgress
 
@@ -46,3 +48,29 @@ class DiskWatcher:
 
     def covered(self, offset: int) -> None:
         self._meter.progress.covered(self._key, offset)
+
+
+class ArchiveWatcher:
+    """How far the reading of an archive has come: each of its disks gets its share, by the size it has."""
+
+    def __init__(self, meter: Meter, capacities: Mapping[int, int]) -> None:
+        self._meter, self._whole = meter, max(sum(capacities.values()), 1)
+        self._capacities, self._got = capacities, 0
+        self._given = dict.fromkeys(capacities, 0)
+
+    def begin(self, total: int) -> None:
+        for key, capacity in self._capacities.items():
+            self._meter.progress.restart(key, total * capacity // self._whole)
+
+    def stop(self) -> None:
+        self._meter.stop()
+
+    def received(self, nbytes: int) -> None:
+        self._got += nbytes
+        for key, capacity in self._capacities.items():
+            share = self._got * capacity // self._whole
+            self._meter.progress.received(key, share - self._given[key])
+            self._given[key] = share
+
+    def covered(self, offset: int) -> None:
+        """An archive's size is known."""

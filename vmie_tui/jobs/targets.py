@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vmie_tui.jobs.import_context import ImportContext
-from vmie_tui.jobs.meter import Meter
+from vmie_tui.jobs.meter import ArchiveWatcher, Meter
 from vmie_tui.jobs.sampling import sampler_for
 from vmie_tui.jobs.store import DiskRecord
 from vmie_tui.model.job import StageState
@@ -183,12 +183,12 @@ class OvaTarget(Target):
         context.say(f"OVA: {uploaded.size:,} bytes in S3{skipped}", message=False)
 
     def _send_whole(self, meter: Meter, disks: Sequence[DiskRecord], archive: ByteReader) -> None:
-        """An OVA as it is; its first disk's progress is that of all."""
+        """An OVA as it is."""
         from vmie_tui.jobs.plain_feed import PlainFeed
         from vmie_tui.services.aws.objects import UploadRequest
 
         context, plan, first = self.context, self.context.plan, disks[0]
-        watcher = meter.watcher(first.key)
+        watcher = ArchiveWatcher(meter, {disk.key: disk.capacity for disk in disks})
         watcher.begin(archive.size)
         request = UploadRequest(
             bucket=plan.bucket,
@@ -206,7 +206,7 @@ class OvaTarget(Target):
             self.done(
                 meter,
                 disk,
-                uploaded.size if disk is first else 0,
+                uploaded.size * disk.capacity // max(sum(each.capacity for each in disks), 1),
                 sha256=feed.sha256,
                 checksum=uploaded.checksum,
                 samples=sampler.samples,
