@@ -11,7 +11,7 @@ from collections.abc import Callable
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.disks.tee import CHUNK, Feed
 from vmie_tui.services.vsphere.nfc_lease import DataPlace
-from vmie_tui.services.vsphere.tls import VerifiedConnection, unreachable
+from vmie_tui.services.vsphere.tls import VerifiedConnection
 
 ANSWER_SECONDS = 300.0  # a host answers once the last byte is on its datastore
 STREAM_VMDK = "application/x-vnd.vmware-streamVmdk"
@@ -70,21 +70,25 @@ class DiskUpload:
         connection.endheaders()
 
     def _failed(self, error: Exception) -> ServiceError:
+        """The lost lease, the host's early answer, or that the connection broke."""
         cause = self._explain()
         if cause is not None:
             return cause
+        if not self._broken:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                answer = self._connection.getresponse()
+                if answer.status not in _TAKEN:
+                    return self._refused(answer)
         place = self._place
-        if self._broken or not isinstance(error, OSError):
-            return ServiceError(
-                ErrorKind.NETWORK,
-                f"the upload broke off after {self.sent} bytes",
-                subject=f"{place.host}:{place.port}",
-                remedy="Try again",
-                retry_safe=True,
-                code="IncompleteWrite",
-            )
-        remedy = f"Disks go straight to the host {place.host}: port {place.port} must be open. Try again"
-        return unreachable(error, place.host, place.port, remedy=remedy)
+        return ServiceError(
+            ErrorKind.NETWORK,
+            f"the upload broke off after {self.sent} bytes",
+            subject=f"{place.host}:{place.port}",
+            remedy=f"Try again: disks go straight to the host {place.host}",
+            retry_safe=True,
+            code="IncompleteWrite",
+            detail=str(error),
+        )
 
     def _refused(self, answer: http.client.HTTPResponse) -> ServiceError:
         return ServiceError(

@@ -243,6 +243,8 @@ class Handler(BaseHTTPRequestHandler):
             return
         fault = parts.center.faults.take("nfc:POST", f"{lease.subject} {device.key}")
         if fault is not None and fault.action == "error":
+            for _ in self._pieces(lambda: LARGEST_REQUEST):  # else the client may not see the answer
+                pass
             self._reply(fault.status, fault.message.encode())
             return
         free = int(device.disk.datastore.value("summary").freeSpace)
