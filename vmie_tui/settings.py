@@ -13,12 +13,15 @@ The file lives in the user's config folder (platformdirs). Nothing secret is in 
     profile = "ops"
     region = "eu-west-1"
     bucket = "migration-eu-west-1"
+    max_rate = "50 MB"
+    ami_name = "{vm}-{date}"
+    tags = { team = "ops" }
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -27,15 +30,26 @@ from typing import Any, TypeVar
 
 from platformdirs import PlatformDirs
 
+from vmie_tui.model import naming
 from vmie_tui.model.errors import ErrorKind, SettingsError
+from vmie_tui.passwords import PASSWORD_VARIABLE as PASSWORD_VARIABLE  # noqa: PLC0414 - offered here too
+from vmie_tui.passwords import password_for as password_for  # noqa: PLC0414
 
 DEMO = "demo"
-KEYRING_SERVICE = "vmie-tui"
-PASSWORD_VARIABLE = "VMIE_VCENTER_PASSWORD"  # noqa: S105 - the name of a variable
 READ_ONLY_VARIABLE = "VMIE_READ_ONLY"
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
-COMMAND_SECONDS = 30
 PATHS = frozenset({"ca_file", "ca_bundle", "password_file", "credentials_file"})
+TEMPLATES = frozenset({"ami_name", "description"})
+SLOWEST = 100_000  # bytes a second; below, services give up on connections that are silent for too long
+_RATE = re.compile(r"(\d+(?:\.\d+)?) ?(B|kB|KB|MB|GB|KiB|MiB|GiB)?(?:/s)?")
+_FACTORS = {"": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+_FACTORS |= {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+ALLOWED = {
+    "port": "a number from 1 to 65535",
+    "max_rate": 'bytes a second of at least 100 kB, such as "50 MB" or 50000000',
+    "tags": 'a table of texts without commas, such as { team = "ops" }',
+    **{key: f"a text with any of {', '.join(f'{{{place}}}' for place in naming.PLACES)}" for key in sorted(TEMPLATES)},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +67,11 @@ class VCenterSettings:
 
 @dataclass(frozen=True, slots=True)
 class AwsSettings:
-    """How to reach AWS. ``profile`` is one in the AWS files; ``endpoint_url``, ``ca_bundle`` are for the simulators."""
+    """How to reach AWS. ``profile`` is one in the AWS files; ``endpoint_url``, ``ca_bundle`` are for the simulators.
+
+    ``max_rate``: bytes a second of all uploads together, 0 for no limit; ``ami_name`` and ``description`` are
+    templates (`model.naming`), ``tags`` what imports are tagged with when nothing else is said.
+    """
 
     profile: str | None = None
     region: str = ""
@@ -63,6 +81,10 @@ class AwsSettings:
     bucket: str = ""
     prefix: str = "vmie/"
     role_name: str = "vmimport"
+    max_rate: int = 0
+    ami_name: str = ""
+    description: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +177,8 @@ def load(
     default = profile or env.get("VMIE_PROFILE") or data.get("default_profile") or (next(iter(table)) if table else "")
     unknown = set(data) - {"profiles", "default_profile", "database_url", "read_only"}
     if unknown:
-        raise _bad(config, f"unknown setting {sorted(unknown)[0]!r}")
+        known = "default_profile, database_url, read_only, and tables such as [profiles.prod.aws]"
+        raise _bad(config, f"unknown setting {sorted(unknown)[0]!r}; known: {known}")
     if default in table:
         table[default] = _from_environment(table[default], env, origins)
     database = env.get("VMIE_DATABASE_URL") or data.get("database_url")
@@ -180,49 +203,6 @@ def _read_only(flag: bool, env: Mapping[str, str], data: dict[str, Any], path: P
     return False
 
 
-def password_for(profile: Profile, environ: Mapping[str, str] | None = None) -> str | None:
-    """The vCenter password from the environment, a file, a command or the keyring; None when there is none."""
-    vcenter = profile.vcenter
-    if vcenter is None:
-        return None
-    env = os.environ if environ is None else environ
-    if vcenter.password_file is not None:
-        try:
-            return vcenter.password_file.expanduser().read_text(encoding="utf-8").strip("\r\n")
-        except OSError as error:
-            raise _bad(vcenter.password_file, f"the password file cannot be read: {error.strerror}") from error
-    if vcenter.password_command:
-        return _from_command(vcenter.password_command)
-    return env.get(PASSWORD_VARIABLE) or _from_keyring(vcenter)
-
-
-def _from_command(command: tuple[str, ...]) -> str:
-    try:
-        done = subprocess.run(  # noqa: S603 - the user's own command, no shell
-            command, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=True, stdin=subprocess.DEVNULL
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise SettingsError(
-            ErrorKind.LOGIN,
-            f"the password command failed: {reason}",
-            subject=command[0],
-            remedy="Run it by hand; it must print the password and exit with 0",
-        ) from error
-    return done.stdout.strip("\r\n")
-
-
-def _from_keyring(vcenter: VCenterSettings) -> str | None:
-    import keyring
-    import keyring.errors
-
-    try:
-        found: str | None = keyring.get_password(KEYRING_SERVICE, f"{vcenter.user}@{vcenter.host}")
-    except keyring.errors.KeyringError:
-        return None  # no usable keyring on this machine: the same as no password stored
-    return found
-
-
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -243,7 +223,9 @@ def _profiles(data: Any, path: Path, origins: dict[str, str]) -> dict[str, Profi
             raise _bad(path, f"profile {name!r} must be a table")
         unknown = set(content) - {"vcenter", "aws", "read_only"}
         if unknown:
-            raise _bad(path, f"profile {name!r} has an unknown setting {sorted(unknown)[0]!r}")
+            raise _bad(
+                path, f"profile {name!r} has an unknown setting {sorted(unknown)[0]!r}; known: aws, read_only, vcenter"
+            )
         read_only = content.get("read_only", False)
         if not isinstance(read_only, bool):
             raise _bad(path, f"profile {name!r}: read_only must be true or false, without quotes")
@@ -284,9 +266,18 @@ def _convert(key: str, value: Any, name: str, path: Path) -> Any:
         if isinstance(value, list) and value and all(isinstance(word, str) for word in value):
             return tuple(value)
         raise _bad(path, f"profile {name!r}: password_command must be a list of words, run without a shell")
-    elif isinstance(value, str):
+    elif key == "max_rate":
+        if (found := _RATE.fullmatch(str(value))) and not isinstance(value, bool):
+            rate = int(float(found[1]) * _FACTORS[found[2] or ""])
+            if rate >= SLOWEST:
+                return rate
+    elif key == "tags":
+        if isinstance(value, dict) and all(isinstance(text, str) and "," not in k + text for k, text in value.items()):
+            return tuple(value.items())
+    elif isinstance(value, str) and not (key in TEMPLATES and naming.unknown_place(value)):
         return Path(value).expanduser() if key in PATHS else value
-    raise _bad(path, f"profile {name!r}: {key} has a value of the wrong kind: {value!r}")
+    allowed = ALLOWED.get(key, "a text in quotes")
+    raise _bad(path, f"profile {name!r}: {key} has a value of the wrong kind: {value!r}; allowed: {allowed}")
 
 
 def _from_environment(profile: Profile, env: Mapping[str, str], origins: dict[str, str]) -> Profile:
@@ -296,7 +287,7 @@ def _from_environment(profile: Profile, env: Mapping[str, str], origins: dict[st
         values: dict[str, Any] = {}
         for item in fields(kind):
             variable = f"VMIE_{section}_{item.name}".upper()
-            if variable in env and item.name != "password_command":
+            if variable in env and item.name not in {"password_command", "tags"}:
                 text = env[variable]
                 value: Any = int(text) if item.name == "port" and text.isdigit() else text
                 values[item.name] = _convert(item.name, value, profile.name, Path(f"${variable}"))

@@ -62,6 +62,13 @@ def test_a_running_demo_is_a_profile_like_any_other(config: Path, tmp_path: Path
         ("[profiles.p.vcenter]\nhost = 'x'\nuser = 'u'\nport = 70000", "port has a value of the wrong kind"),
         ("[profiles.p.vcenter]\nhost = 'x'\nuser = 'u'\npassword_command = 'cat x'", "list of words"),
         ("profiles = 3", "must be tables"),
+        ("[profiles.p.aws]\nmax_rate = '1 kB'", "max_rate has .* allowed: bytes a second of at least 100 kB"),
+        ("[profiles.p.aws]\nmax_rate = 'fast'", "max_rate has .*: 'fast'"),
+        ("[profiles.p.aws]\nmax_rate = true", "max_rate has .*: True"),
+        ("[profiles.p.aws]\nami_name = '{name}'", "ami_name has .* allowed: a text with any of {vm}, {date}"),
+        ("[profiles.p.aws]\ntags = ['a']", "tags has .* allowed: a table of texts"),
+        ("[profiles.p.aws]\ntags = { a = 'b,c' }", "without commas"),
+        ("[profiles.p.aws]\nregion = 3", "region has .* allowed: a text in quotes"),
         ("[profiles.p]\nvcenter = 5", "vcenter must be a table"),
         ("[profiles.p]\nread_only = 'false'", "read_only must be true or false"),
     ],
@@ -72,6 +79,17 @@ def test_wrong_files_are_refused_in_words(tmp_path: Path, text: str, words: str)
     with pytest.raises(SettingsError, match=words) as caught:
         load(config_file=path, environ={})
     assert caught.value.problem.subject == str(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("'50 MB'", 50_000_000), ("'1.5 MiB/s'", 3 << 19), ("'200kB'", 200_000), ("123456", 123_456), ("'1 GB'", 10**9)],
+)
+def test_how_fast_and_how_named(tmp_path: Path, text: str, rate: int) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f"[profiles.p.aws]\nmax_rate = {text}\nami_name = '{{vm}}-{{date}}'\ntags = {{ team = 'ops' }}\n")
+    aws = load(config_file=path, environ={}).profile().aws
+    assert (aws.max_rate, aws.ami_name, aws.tags) == (rate, "{vm}-{date}", (("team", "ops"),))
 
 
 def test_an_unknown_profile_names_those_there_are(config: Path) -> None:

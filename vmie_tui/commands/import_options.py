@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
 
+from vmie_tui.model import naming
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import (
     BootMode,
@@ -59,8 +61,8 @@ OPTIONS = (
     option("--no-ena", is_flag=True, help="Route unmodified: the guest lacks the ENA driver."),
     option("--encrypted", is_flag=True, help="Encrypt the AMI's snapshots."),
     option("--kms-key-id", metavar="KEY", help="With --encrypted: the key, instead of the account's default."),
-    option("--ami-name", metavar="NAME", default="", help="Name of the AMI; the source's name when left out."),
-    option("--description", default="", help="Description of the import task and the AMI."),
+    option("--ami-name", metavar="NAME", default="", help="Name of the AMI; may have {vm}, {date}, {time}, {region}."),
+    option("--description", default="", help="Description of the task and the AMI; likewise."),
     option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Tag of the AMI and its snapshots; repeatable."),
     option("--no-quiesce", is_flag=True, help="Do not ask VMware Tools to quiesce a running guest."),
     option("--volume-zone", metavar="ZONE", help="Route snapshot: make volumes in this Availability Zone."),
@@ -110,6 +112,9 @@ def make_plan(
     no_quiesce: bool = False,
     no_ena: bool = False,
     copy_to: tuple[str, ...] = (),
+    ami_name: str = "",
+    description: str = "",
+    tags: Mapping[str, str] | None = None,
     **rest: Any,
 ) -> ImportPlan:
     """The plan for one machine: what was chosen, else the profile's, else what fits the source and its guest.
@@ -125,6 +130,7 @@ def make_plan(
     way = way or default_route(source, machine, region, bucket=bool(bucket))
     by = Via(via) if via else default_via(way, source, machine, bucket=bool(bucket))
     _check_belongs(way, rest, grouped)
+    places = naming.places(source.name, datetime.now(UTC), profile=profile.name, region=region)
     plan = ImportPlan(
         profile=profile.name,
         source=source,
@@ -141,6 +147,9 @@ def make_plan(
         architecture=architecture or default_architecture(machine),
         ena=not no_ena,
         copy_to=tuple(copy_to),
+        ami_name=naming.ami_name(ami_name or aws.ami_name, places),
+        description=naming.fill(description or aws.description, places),
+        tags={**dict(aws.tags), **(tags or {})},
         **{name: value for name, value in rest.items() if name not in _GROUPS},
     )
     plan = replace(plan, volumes=grouped.volumes, test_launch=grouped.launch)

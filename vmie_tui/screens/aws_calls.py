@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from vmie_tui.model.facts import GIB
 from vmie_tui.model.machine import Disk, Machine
+from vmie_tui.model.naming import NOT_IN_AMI_NAME
 from vmie_tui.model.plan import ImportPlan, ObjectSource, Route, SnapshotSource, UploadFormat
-from vmie_tui.screens.draft import NOT_IN_AMI_NAME, Candidate
+from vmie_tui.screens.draft import Candidate
 
 SUFFIXES = {UploadFormat.VMDK: "vmdk", UploadFormat.VHD: "vhd", UploadFormat.RAW: "raw", UploadFormat.OVA: "ova"}
 _ID = "--query {path} --output text"

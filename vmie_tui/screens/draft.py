@@ -6,8 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
+from vmie_tui.model import naming
 from vmie_tui.model.machine import Firmware, Machine, OsFamily, Power
 from vmie_tui.model.plan import (
     BootMode,
@@ -33,10 +35,12 @@ from vmie_tui.screens.licences import USAGE, families_of
 from vmie_tui.screens.questions import questions
 from vmie_tui.widgets.choice import Option
 
-VM = "{vm}"
+if TYPE_CHECKING:
+    from vmie_tui.screens.backend import ProfileInfo
+
+VM = naming.VM
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
 INSTANCE_ID, SUBNET_ID = re.compile(r"i-[0-9a-f]{8,17}"), re.compile(r"subnet-[0-9a-f]{8,17}")
-NOT_IN_AMI_NAME = re.compile(r"[^A-Za-z0-9()\[\] ./\-'@_]")
 _PLATFORMS = {OsFamily.LINUX: "Linux", OsFamily.WINDOWS_SERVER: "Windows", OsFamily.WINDOWS_CLIENT: "Windows"}
 
 
@@ -70,9 +74,24 @@ def of_machines(machines: Sequence[Machine], vcenter: str) -> tuple[Candidate, .
     return tuple(Candidate(VmSource(vcenter, m.moid, m.name, m.instance_uuid), m) for m in machines)
 
 
+def draft_of(profile: ProfileInfo, candidates: tuple[Candidate, ...]) -> Draft:
+    """A draft with what the profile presets."""
+    return Draft(
+        candidates,
+        profile.name,
+        region=profile.region,
+        bucket=profile.bucket,
+        prefix=profile.prefix,
+        role_name=profile.role_name,
+        ami_name=profile.ami_name or VM,
+        description=profile.description,
+        tags=profile.tags,
+    )
+
+
 @dataclass(slots=True)
 class Draft:
-    """Answers of the wizard. Texts are as typed; ``{vm}`` in the AMI name and description stands for the VM's name."""
+    """Answers of the wizard. Texts are as typed; the AMI name and the description are templates (`model.naming`)."""
 
     candidates: tuple[Candidate, ...]
     profile: str
@@ -112,6 +131,7 @@ class Draft:
     isolated: bool = True
     clean_up: bool = False
     families: frozenset[OsFamily] = field(default=frozenset())
+    when: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def __post_init__(self) -> None:
         self.families = families_of(self.machines)
@@ -200,7 +220,10 @@ class Draft:
     # -- target
 
     def ami_name_for(self, candidate: Candidate) -> str:
-        return self.ami_name.replace(VM, NOT_IN_AMI_NAME.sub("-", candidate.source.name)).strip()
+        return naming.ami_name(self.ami_name, self._places(candidate))
+
+    def _places(self, candidate: Candidate) -> dict[str, str]:
+        return naming.places(candidate.source.name, self.when, profile=self.profile, region=self.region)
 
     def tag_table(self) -> dict[str, str]:
         """Tags of ``key=value, key=value``; ValueError names the part that is none."""
@@ -294,7 +317,7 @@ class Draft:
             prefix=self.prefix if "prefix" in asked else "",
             role_name=self.role_name or "vmimport",
             ami_name=self.ami_name_for(candidate) if "ami_name" in asked else "",
-            description=self.description.replace(VM, source.name),
+            description=naming.fill(self.description, self._places(candidate)),
             tags=self.tag_table(),
             boot_mode=self.boot_mode_of(candidate) if "boot_mode" in asked else None,
             platform=self.platform_of(candidate) if "platform" in asked else None,

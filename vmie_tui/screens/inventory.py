@@ -352,18 +352,11 @@ class InventoryScreen(FrameScreen):
         if not rows:
             self.tell("There is no VM to import.", error=True)
             return
-        from vmie_tui.screens.draft import Draft, of_machines
+        from vmie_tui.screens.draft import draft_of, of_machines
         from vmie_tui.screens.wizard import WizardScreen
 
         profile = self.backend.profile
-        draft = Draft(
-            of_machines([row.machine for row in rows], profile.vcenter),
-            profile.name,
-            region=profile.region,
-            bucket=profile.bucket,
-            prefix=profile.prefix,
-            role_name=profile.role_name,
-        )
+        draft = draft_of(profile, of_machines([row.machine for row in rows], profile.vcenter))
 
         def closed(started: bool | None) -> None:
             self.judge_again()  # the wizard may have looked into disks

@@ -266,18 +266,11 @@ class OpenScreen(FrameScreen):
     # -- other keys
 
     def _draft(self) -> Draft:
-        from vmie_tui.screens.draft import Candidate, Draft
+        from vmie_tui.screens.draft import Candidate, draft_of
 
         assert self._found is not None
         profile, found = self.backend.profile, self._found
-        return Draft(
-            (Candidate(found.source, found.machine, found.preflight),),
-            profile.name,
-            region=profile.region,
-            bucket=profile.bucket,
-            prefix=profile.prefix,
-            role_name=profile.role_name,
-        )
+        return draft_of(profile, (Candidate(found.source, found.machine, found.preflight),))
 
     def action_import(self) -> None:
         if self._found is None:

@@ -15,6 +15,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws.blocks import BLOCK
 from vmie_tui.services.aws.buffers import BufferBudget
 from vmie_tui.services.aws.errors import error_code, translate
+from vmie_tui.services.aws.rate_cap import RateCap
 from vmie_tui.services.aws.sending import ATTEMPTS, Sender
 from vmie_tui.services.aws.session import Aws
 
@@ -98,9 +99,17 @@ class BlockSender(Sender[OutgoingBlock, SentBlock]):
     """
 
     def __init__(
-        self, client: Any, snapshot_id: str, budget: BufferBudget, parallel: int, *, account: Pace, new: bool
+        self,
+        client: Any,
+        snapshot_id: str,
+        budget: BufferBudget,
+        parallel: int,
+        *,
+        account: Pace,
+        new: bool,
+        cap: RateCap | None = None,
     ) -> None:
-        super().__init__(snapshot_id, budget, parallel, thread_name="ebs-block")
+        super().__init__(snapshot_id, budget, parallel, thread_name="ebs-block", cap=cap)
         self._client, self._paces = client, (account, Pace())
         self._appears_until = time.monotonic() + APPEARS_SECONDS if new else 0.0
 

@@ -13,6 +13,7 @@ from vmie_tui.services.aws import buffers
 from vmie_tui.services.aws.errors import aws_call, error_code, translate
 from vmie_tui.services.aws.multipart import FoundPart, Upload, part_size_for
 from vmie_tui.services.aws.parts import PartSender
+from vmie_tui.services.aws.rate_cap import cap_of
 from vmie_tui.services.aws.session import PARTS, Aws
 from vmie_tui.services.aws.uploader import (
     Encryption,
@@ -154,7 +155,8 @@ class ObjectStore:
         """As `upload`, for who sends the parts in an order of its own: ``write`` gets the uploader to do it with."""
         control.stop()
         upload, found = self._open(request)
-        sender = PartSender(self._aws.client(PARTS, self.region), upload, self._budget, self._parallel)
+        cap = cap_of(self._aws.settings)
+        sender = PartSender(self._aws.client(PARTS, self.region), upload, self._budget, self._parallel, cap=cap)
         uploader = Uploader(
             request,
             upload,

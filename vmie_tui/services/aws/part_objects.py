@@ -21,6 +21,7 @@ from vmie_tui.services.aws.manifest import ManifestPart, manifest_key, manifest_
 from vmie_tui.services.aws.multipart import MIB, SMALLEST_PART, RunningCrc, crc_of, crc_text
 from vmie_tui.services.aws.objects import Encryption, ObjectStore
 from vmie_tui.services.aws.parts import OutgoingPart
+from vmie_tui.services.aws.rate_cap import RateCap, cap_of
 from vmie_tui.services.aws.sending import POLL_SECONDS, Sender
 from vmie_tui.services.aws.session import PARTS, PRESIGN, Aws
 from vmie_tui.services.aws.uploader import FILL_STEP, TransferControl, UploadRequest
@@ -116,7 +117,8 @@ class PartObjects:
         """
         control.stop()
         client = self._aws.client(PARTS, self.region)
-        run = _Run(request, client, control=control, budget=self._budget, parallel=self._parallel)
+        cap = cap_of(self._aws.settings)
+        run = _Run(request, client, control=control, budget=self._budget, parallel=self._parallel, cap=cap)
         try:
             run.send(fill)
         finally:
@@ -229,16 +231,17 @@ class _Run:
         control: TransferControl,
         budget: buffers.BufferBudget,
         parallel: int,
+        cap: RateCap | None = None,
     ) -> None:
         self._request, self._client, self._control = request, client, control
-        self._budget, self._parallel = budget, parallel
+        self._budget, self._parallel, self._cap = budget, parallel, cap
         self._part_size = request.part_size or part_object_size(request.size_hint)
         self.sizes: list[int] = []
         self.crc, self.sha256 = RunningCrc(), hashlib.sha256()
         self.sent = self.skipped = 0
 
     def send(self, fill: Callable[[memoryview], int]) -> None:
-        with _ObjectSender(self._client, self._request, self._budget, self._parallel) as sender:
+        with _ObjectSender(self._client, self._request, self._budget, self._parallel, cap=self._cap) as sender:
 
             def poll(wait: float = 0.0) -> None:
                 for number in sender.collect(wait=wait):
@@ -291,8 +294,16 @@ class _Run:
 class _ObjectSender(Sender[OutgoingPart, int]):
     """Sends parts as objects; its results are their numbers. ``kept``: those that were in S3 already, whole."""
 
-    def __init__(self, client: Any, request: PartsRequest, budget: buffers.BufferBudget, parallel: int) -> None:
-        super().__init__(request.subject, budget, parallel, thread_name="s3-object")
+    def __init__(
+        self,
+        client: Any,
+        request: PartsRequest,
+        budget: buffers.BufferBudget,
+        parallel: int,
+        *,
+        cap: RateCap | None = None,
+    ) -> None:
+        super().__init__(request.subject, budget, parallel, thread_name="s3-object", cap=cap)
         self._client, self._request = client, request
         self.kept: set[int] = set()
         self._absent = 0

@@ -8,6 +8,7 @@ from typing import Any
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws.buffers import BufferBudget
 from vmie_tui.services.aws.multipart import Upload, crc_text
+from vmie_tui.services.aws.rate_cap import RateCap
 from vmie_tui.services.aws.sending import Sender
 
 
@@ -31,8 +32,10 @@ class SentPart:
 class PartSender(Sender[OutgoingPart, SentPart]):
     """Up to ``parallel`` parts of ``upload`` under way at once. ``client`` must not retry by itself."""
 
-    def __init__(self, client: Any, upload: Upload, budget: BufferBudget, parallel: int) -> None:
-        super().__init__(f"s3://{upload.bucket}/{upload.key}", budget, parallel, thread_name="s3-part")
+    def __init__(
+        self, client: Any, upload: Upload, budget: BufferBudget, parallel: int, *, cap: RateCap | None = None
+    ) -> None:
+        super().__init__(f"s3://{upload.bucket}/{upload.key}", budget, parallel, thread_name="s3-part", cap=cap)
         self._client, self._upload = client, upload
 
     def doing(self, item: OutgoingPart) -> str:

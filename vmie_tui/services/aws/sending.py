@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
 from vmie_tui.services.aws.buffers import BufferBudget
 from vmie_tui.services.aws.errors import transient, translate
+from vmie_tui.services.aws.rate_cap import RateCap
 
 ATTEMPTS = 10
 FIRST_WAIT, LONGEST_WAIT = 0.25, 20.0  # seconds between attempts, before jitter
@@ -43,10 +44,13 @@ class _Halted(Exception):
 
 
 class HaltingBody:
-    """Bytes as botocore wants them, file-like, without a copy: slices of the buffer, read until told to halt."""
+    """Bytes as botocore wants them, file-like, without a copy: slices of the buffer, read until told to halt.
 
-    def __init__(self, view: memoryview, halted: threading.Event) -> None:
-        self._view, self._halted, self._at = view, halted, 0
+    With a ``cap`` each piece waits for its turn.
+    """
+
+    def __init__(self, view: memoryview, halted: threading.Event, cap: RateCap | None = None) -> None:
+        self._view, self._halted, self._at, self._cap = view, halted, 0, cap
 
     def read(self, size: int = -1) -> memoryview:
         if self._halted.is_set():
@@ -54,6 +58,13 @@ class HaltingBody:
         step = len(self._view) - self._at if size < 0 else max(size, PIECE)
         piece = self._view[self._at : self._at + step]
         self._at += len(piece)
+        if (
+            self._cap is not None
+            and len(piece)
+            and (wait := self._cap.take(len(piece))) > 0
+            and self._halted.wait(wait)
+        ):
+            raise _Halted
         return piece
 
     def seek(self, offset: int, whence: int = 0) -> int:
@@ -76,8 +87,11 @@ class Sender(ABC, Generic[Item, Done]):
     The owner calls `submit`, `collect` and the properties from one thread. What `put` calls must not retry by itself.
     """
 
-    def __init__(self, subject: str, budget: BufferBudget, parallel: int, *, thread_name: str) -> None:
-        self.subject, self._budget, self._parallel, self._thread_name = subject, budget, parallel, thread_name
+    def __init__(
+        self, subject: str, budget: BufferBudget, parallel: int, *, thread_name: str, cap: RateCap | None = None
+    ) -> None:
+        self.subject, self._budget, self._thread_name, self._cap = subject, budget, thread_name, cap
+        self._parallel = cap.connections(parallel, PIECE) if cap is not None else parallel
         self._todo: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Done | Exception] = queue.SimpleQueue()
         self._ending = threading.Event()  # no new attempts
@@ -104,7 +118,7 @@ class Sender(ABC, Generic[Item, Done]):
 
     def body(self, view: memoryview) -> Any:
         """The bytes as a request's body that a stop breaks off."""
-        return HaltingBody(view, self._halted) if len(view) else b""
+        return HaltingBody(view, self._halted, self._cap) if len(view) else b""
 
     def pause(self, seconds: float) -> None:
         """Wait on a sender's thread; raises when the transfer ends meanwhile."""

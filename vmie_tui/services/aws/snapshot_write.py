@@ -25,6 +25,7 @@ from vmie_tui.services.aws.block_send import (
 )
 from vmie_tui.services.aws.blocks import BLOCK, GIB
 from vmie_tui.services.aws.buffers import BufferBudget, Share
+from vmie_tui.services.aws.rate_cap import cap_of
 from vmie_tui.services.aws.sending import POLL_SECONDS
 from vmie_tui.services.aws.session import BLOCKS, Aws
 from vmie_tui.services.aws.snapshot_start import persist, start, state_of
@@ -133,6 +134,7 @@ class SnapshotWriter:
             self._parallel,
             account=account_pace(self._aws, self._region),
             new=not going_on,
+            cap=cap_of(self._aws.settings),
         )
         self._sender.__enter__()
         return self

@@ -1,0 +1,44 @@
+"""How fast a profile may send: one token bucket for all transfers of this process that share its AWS settings."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from vmie_tui.settings import AwsSettings
+
+BURST_SECONDS = 0.5  # what was not used for so long may be made up for
+
+
+class RateCap:
+    """``rate`` is bytes a second. Any thread may take."""
+
+    def __init__(self, rate: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.rate, self._clock = rate, clock
+        self._lock = threading.Lock()
+        self._free_at = clock()  # when everything taken so far has been sent at this rate
+
+    def take(self, nbytes: int) -> float:
+        """Reserve so many bytes; the seconds to wait before they are sent."""
+        with self._lock:
+            now = self._clock()
+            start = max(self._free_at, now - BURST_SECONDS)
+            self._free_at = start + nbytes / self.rate
+            return max(0.0, start - now)
+
+    def connections(self, wanted: int, piece: int) -> int:
+        """How many may send side by side so that none is silent for long: a service gives up on those."""
+        return max(1, min(wanted, self.rate // piece))
+
+
+_caps: dict[AwsSettings, RateCap] = {}
+_lock = threading.Lock()
+
+
+def cap_of(settings: AwsSettings) -> RateCap | None:
+    """The cap that all transfers with these settings share; None when they may send as fast as they can."""
+    if not settings.max_rate:
+        return None
+    with _lock:
+        return _caps.setdefault(settings, RateCap(settings.max_rate))
