@@ -205,6 +205,7 @@ async def test_regions_and_profiles_are_chosen() -> None:
         assert "us-east-1" in screen_text(pilot)
         await press(pilot, "R")
         await until(pilot, lambda: isinstance(pilot.app.screen, PlacesScreen), "the places again")
+        await settle(pilot)
         places = pilot.app.screen.query_one(PlaceTable)
         rows = [places.key_of(row) for row in places.rows]
         places.move_to(rows.index("Region us-east-1"))

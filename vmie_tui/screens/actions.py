@@ -48,6 +48,9 @@ APP = (
     Action("app.jobs", "2", "mode('jobs')", "Jobs", "Imports and exports running, waiting and done"),
     Action("app.tasks", "3", "mode('tasks')", "Tasks", "What AWS imports and exports, in any account and Region"),
     Action(
+        "app.exports", "4", "mode('exports')", "Exports", "Instances and AMIs that can leave EC2, and those that do"
+    ),
+    Action(
         "app.palette", "colon,ctrl+p", "command_palette", "Commands", "Find an action by name", "command", palette=False
     ),
     Action("app.help", "question_mark,f1", "help", "Help", "All keys of this screen", "help"),
@@ -145,6 +148,33 @@ RAW = (
 WATCH = (
     Action("watch.back", "escape,w", "back", "Back", "Stop watching", "back"),
     Action("watch.copy", "y", "copy", "Copy lines", "What was seen, also to a file", "copy"),
+)
+
+EXPORTS = (
+    Action("exports.open", "enter", "open", "All findings", "Everything that is known of one", "open"),
+    Action("exports.tab", "tab,t", "other_tab", "Other tab", "Instances and AMIs, or the exports", "other tab"),
+    Action(
+        "exports.export", "x,e", "export", "Export…", "Choose format and place, see what stands in the way", "export"
+    ),
+    Action("exports.download", "v", "download", "Download…", "Verify a finished export and bring it here", "download"),
+    Action("exports.filter", "slash", "filter", "Filter", "Words that must be there, !word must not", "filter"),
+    Action("exports.region", "R", "region", "Region…", "Look in another Region"),
+    Action("exports.copy", "y", "copy", "Copy", "Its id, or the object's place"),
+    Action("exports.refresh", "r", "refresh_exports", "Read again", "Read all from AWS again"),
+    Action("exports.clear", "escape", "clear", "Clear", "Stop the download, else clear the filter"),
+)
+
+EXPORT_SOURCE = (
+    Action("source.back", "escape", "back", "Back", "Back to the list", "back"),
+    Action("source.export", "x,e", "export", "Export…", "Choose format and place", "export"),
+    Action("source.again", "r", "again", "Look again", "Read it from AWS once more", "look again"),
+)
+
+EXPORT_FORM = (
+    Action("form.back", "escape", "back", "Back", "Leave without starting anything", "back"),
+    Action("form.start", "f5,ctrl+s", "start", "Start", "Start the export as a job", "start", "^s"),
+    Action("form.grant", "f4,ctrl+g", "grant", "Allow…", "See and make the change the bucket needs", "", "^g"),
+    Action("form.again", "f2,ctrl+r", "look", "Look again", "Read source and bucket again", "look again", "^r"),
 )
 
 WIZARD = (

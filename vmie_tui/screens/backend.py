@@ -17,6 +17,7 @@ from vmie_tui.model.plan import VmSource
 
 if TYPE_CHECKING:
     from vmie_tui.jobs.client import JobClient
+    from vmie_tui.model.export import ExportPlan
     from vmie_tui.model.finding import Finding
     from vmie_tui.model.job import JobView, LogLine, WorkerStatus
     from vmie_tui.model.machine import Inventory, Machine
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from vmie_tui.model.proof import Proof
     from vmie_tui.screens.desk import Desk
     from vmie_tui.screens.images import Images
+    from vmie_tui.screens.outward import Outward
     from vmie_tui.services.aws.session import Aws
     from vmie_tui.services.describe import Described
     from vmie_tui.settings import Profile, Settings, VCenterSettings
@@ -42,6 +44,9 @@ class ProfileInfo:
     bucket: str = ""
     prefix: str = ""
     role_name: str = ""
+    ami_name: str = ""
+    description: str = ""
+    tags: str = ""
     read_only: bool = False
     demo: bool = False
     config_file: str = ""
@@ -72,7 +77,7 @@ class Backend(Protocol):
     def preflight(self, machine: Machine, *, snapshot: bool, on_step: Callable[[str], None]) -> Preflight: ...
     def describe(self, text: str, *, raw: bool, on_step: Callable[[str], None]) -> Described: ...
     def aws_status(self) -> AwsStatus: ...
-    def submit(self, plan: ImportPlan) -> str: ...
+    def submit(self, plan: ImportPlan | ExportPlan) -> str: ...
     def jobs(self) -> list[JobView]: ...
     def log(self, job_id: str, tail: int) -> list[LogLine]: ...
     def cancel(self, job_id: str) -> None: ...
@@ -86,6 +91,8 @@ class Backend(Protocol):
     def images(self) -> Images: ...
     @property
     def desk(self) -> Desk: ...
+    @property
+    def outward(self) -> Outward: ...
     def worker(self) -> WorkerStatus: ...
     def save_text(self, name: str, text: str) -> str: ...
 
@@ -114,6 +121,9 @@ class LiveBackend:
             bucket=aws.bucket,
             prefix=aws.prefix,
             role_name=aws.role_name,
+            ami_name=aws.ami_name,
+            description=aws.description,
+            tags=", ".join(f"{key}={value}" for key, value in aws.tags),
             read_only=self._profile.read_only,
             demo=self._profile.demo,
             config_file=str(self._settings.config_file),
@@ -129,6 +139,9 @@ class LiveBackend:
         return bool(self._password)
 
     def set_password(self, password: str) -> None:
+        from vmie_tui import known_secrets
+
+        known_secrets.remember(password)
         self._password = password
 
     def cached_inventory(self) -> Inventory | None:
@@ -237,6 +250,12 @@ class LiveBackend:
                 self._desk = LiveDesk(self._settings, self._profile.name, self._session)
             return self._desk
 
+    @property
+    def outward(self) -> Outward:
+        from vmie_tui.screens.outward import LiveOutward
+
+        return LiveOutward(self._session)
+
     # -- jobs
 
     def _jobs(self) -> JobClient:
@@ -247,7 +266,7 @@ class LiveBackend:
                 self._client = JobClient(self._settings)
             return self._client
 
-    def submit(self, plan: ImportPlan) -> str:
+    def submit(self, plan: ImportPlan | ExportPlan) -> str:
         return self._jobs().submit(plan)
 
     def jobs(self) -> list[JobView]:
@@ -293,9 +312,7 @@ class LiveBackend:
         return self._save(name, text.encode())
 
     def _save(self, name: str, content: bytes) -> str:
-        folder = self._settings.state_dir / "copied"
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = folder / name
-        path.touch(mode=0o600)
-        path.write_bytes(content)
-        return str(path)
+        from vmie_tui.private import private_dir, safe_name, write_private
+
+        folder = private_dir(self._settings.state_dir / "copied")
+        return str(write_private(folder / safe_name(name), content))

@@ -29,9 +29,10 @@ class ForceScreen(ModalScreen[bool]):
         Binding("down", "scroll(1)", "Down", show=False),
     ]
 
-    def __init__(self, name: str, blockers: Sequence[Finding], place: str = "") -> None:
-        """``place``: "1 of 3" when there are several."""
+    def __init__(self, name: str, blockers: Sequence[Finding], place: str = "", verb: str = "import") -> None:
+        """``place``: "1 of 3" when there are several; ``verb``: what is done to it."""
         super().__init__()
+        self._verb = verb
         self._called, self._blockers, self._place = name, tuple(blockers), place
 
     def compose(self) -> ComposeResult:
@@ -39,7 +40,7 @@ class ForceScreen(ModalScreen[bool]):
         with Vertical(id="box"):
             yield Static(f"{clean(self._called)} is blocked{place}", id="title", markup=False)
             yield LinePane(id="blockers")
-            yield Static("To import it all the same, type its name:", id="ask", markup=False)
+            yield Static(f"To {self._verb} it all the same, type its name:", id="ask", markup=False)
             yield Input(id="name", compact=True, placeholder="its name, as it is written above")
             yield Static("", id="wrong", markup=False)
             yield Static("enter forces   esc starts nothing   It is recorded in the job.", id="hint", markup=False)

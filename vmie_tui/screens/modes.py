@@ -27,4 +27,15 @@ def tasks() -> Screen[bool]:
     return TasksScreen()
 
 
-MODES: dict[str, str | Callable[[], Screen[bool]]] = {"inventory": inventory, "jobs": jobs, "tasks": tasks}
+def exports() -> Screen[bool]:
+    from vmie_tui.screens.exports import ExportsScreen
+
+    return ExportsScreen()
+
+
+MODES: dict[str, str | Callable[[], Screen[bool]]] = {
+    "inventory": inventory,
+    "jobs": jobs,
+    "tasks": tasks,
+    "exports": exports,
+}
