@@ -99,21 +99,34 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
+def _without_secrets(text: str) -> str:
+    """What this machine's files and variables hold is taken out too, as far as the settings can be read."""
+    from vmie_tui.model.rules.secrets import redacted
+
+    words: frozenset[str] = frozenset()
+    with contextlib.suppress(Exception):
+        from vmie_tui.services.bundle import known_secrets
+
+        words = known_secrets(Session().settings)
+    return redacted(text, words)
+
+
 def _crash_file(error: Exception) -> Path:
     """Write the traceback where the user can find it."""
     import tempfile
-    import traceback
     from datetime import UTC, datetime
     from pathlib import Path
 
+    from vmie_tui.known_secrets import trace
+    from vmie_tui.private import write_private
+
     name = f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.txt"
-    text = "".join(traceback.format_exception(error))
+    text = _without_secrets(trace(error))
     for folder in (Path(os.environ.get("VMIE_STATE_DIR") or tempfile.gettempdir()), Path(tempfile.gettempdir())):
         path = folder / f"vmie-tui-{name}"
         try:
-            path.touch(mode=0o600, exist_ok=False)
-            path.write_text(text, encoding="utf-8")
-        except OSError:
+            write_private(path, text.encode("utf-8", "backslashreplace"), new=True)
+        except (OSError, VmieError):
             continue
         return path
     return Path("nowhere: no folder could be written")

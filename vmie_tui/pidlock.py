@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from vmie_tui.private import private_fd
+
 TRIES = 6
 PAUSE_SECONDS = 0.05
 
@@ -21,8 +23,8 @@ class PidLock:
         self._file: IO[str] | None = None
 
     def acquire(self) -> bool:
-        """False when another process holds it. Raises OSError when the file cannot be made."""
-        file = open(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600), "r+")  # noqa: PTH123, SIM115
+        """False when another process holds it. Raises OSError, ServiceError when it cannot be made."""
+        file = os.fdopen(private_fd(self._path), "r+")
         for attempt in range(TRIES):
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -54,7 +56,7 @@ class PidLock:
 def holder(path: Path) -> int | None:
     """The pid of the process that holds the lock, 0 while it is about to write it; None when nobody holds it."""
     try:
-        with path.open("r+", encoding="ascii") as file:
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK), "r+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -92,7 +92,7 @@ def test_damage_is_no_inventory(tmp_path: Path, damage: str) -> None:
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ServiceError, match="the inventory could not be kept") as caught:
+    with pytest.raises(ServiceError, match="the folder cannot be used") as caught:
         save_cached(tmp_path / "file", SETTINGS, INVENTORY)
     assert caught.value.kind is ErrorKind.LOCAL
 

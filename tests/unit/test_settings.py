@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import pytest
@@ -109,9 +110,22 @@ def test_passwords_come_from_a_file_a_command_or_the_environment(config: Path, t
     assert password_for(profile, {}) is None
     (tmp_path / "pw").write_text("f \n")
     _with(config, f'password_file = "{tmp_path / "pw"}"')
+    for mode in (0o644, 0o604, 0o602):
+        (tmp_path / "pw").chmod(mode)
+        with pytest.raises(SettingsError, match=f"open to every user .*{mode:o}.* chmod 600 /.*/pw"):
+            password_for(load(config_file=config, environ={}).profile(), {})
+    (tmp_path / "pw").chmod(0o640)
     assert password_for(load(config_file=config, environ={}).profile(), {}) == "f "
     _with(config, 'password_command = ["printf", "c;$HOME"]')
     assert password_for(load(config_file=config, environ={}).profile(), {}) == "c;$HOME"
-    _with(config, 'password_command = ["false"]')
-    with pytest.raises(SettingsError, match="password command failed"):
-        password_for(load(config_file=config, environ={}).profile(), {})
+    for script, why in (
+        ("echo marked-word; exit 3", "ended with 3"),
+        ("echo marked-word >&2; exit 3", "ended with 3"),
+        ("true", "printed nothing"),
+        ("read line </dev/tty && echo $line", "ended with"),  # there is no terminal for it to ask on
+        (r"printf '\\377'", "not text"),
+    ):
+        _with(config, f"password_command = ['sh', '-c', \"{script}\"]")
+        with pytest.raises(SettingsError, match=f"password command failed: .*{why}") as caught:
+            password_for(load(config_file=config, environ={}).profile(), {})
+        assert "marked-word" not in "".join(traceback.format_exception(caught.value)).replace(script, "")

@@ -202,10 +202,17 @@ def fallback(session: Session, job_id: str, wait: bool, as_json: bool) -> int:
 @click.option("--idle-minutes", type=click.FloatRange(min=0), help="Leave after so long without work; else never.")
 @click.option("--status", is_flag=True, help="Only say whether a worker runs.")
 @click.option("--stop", is_flag=True, help="End the running worker; its jobs go on with the next one.")
+@click.option("--secrets-from-stdin", "told", is_flag=True, hidden=True, help="Variables that nobody may see, as JSON.")
 @json_option
 @pass_session
-def worker(session: Session, idle_minutes: float | None, status: bool, stop: bool, as_json: bool) -> int:
+def worker(  # noqa: PLR0917 - click passes them by name
+    session: Session, idle_minutes: float | None, status: bool, stop: bool, told: bool, as_json: bool
+) -> int:
     """Do the work of all jobs, in the foreground. The app starts one in the background when needed."""
+    if told:
+        from vmie_tui.jobs.process import hear_secrets
+
+        hear_secrets()
     if stop:
         pid = stop_worker(session.settings)
         say(f"worker {pid} ended" if pid else "no worker is running")

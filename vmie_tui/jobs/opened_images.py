@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmie_tui.jobs.import_context import ImportContext
-from vmie_tui.jobs.schema import private_dir
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import FileSource, ObjectSource, UploadFormat
+from vmie_tui.private import private_dir
 
 if TYPE_CHECKING:
     from vmie_tui.services.describe import SourceDisk

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import hashlib
+import json
 import os
 import socket
 import subprocess
@@ -13,13 +14,15 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from vmie_tui.jobs.schema import private_dir
+from vmie_tui.known_secrets import split_environment
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.pidlock import PidLock, holder
+from vmie_tui.private import private_dir, private_fd
 from vmie_tui.settings import Settings
 
 LOCK_FILE = "worker.lock"
 LOG_FILE = "worker.log"
+TOLD_BY_STDIN = "--secrets-from-stdin"
 M_ARENA_MAX = -8  # of glibc's mallopt
 START_SECONDS = 20.0
 IDLE_MINUTES = 10.0  # a worker started by the way leaves when there was nothing to do for so long
@@ -62,21 +65,23 @@ def start_worker(settings: Settings, *, idle_minutes: float = IDLE_MINUTES) -> i
     log = private_dir(settings.log_dir) / LOG_FILE
     private_dir(settings.state_dir)
     try:
-        output = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+        output = private_fd(log, os.O_WRONLY | os.O_APPEND)
     except OSError as error:
         raise ServiceError(
             ErrorKind.LOCAL, "the worker's log cannot be written", subject=str(log), detail=error.strerror or ""
         ) from error
     try:
+        environment, secret = split_environment(worker_environment(settings))
         process = subprocess.Popen(  # noqa: S603 - this very program
-            [sys.executable, "-m", "vmie_tui", "worker", "--idle-minutes", f"{idle_minutes:g}"],
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-m", "vmie_tui", "worker", "--idle-minutes", f"{idle_minutes:g}", TOLD_BY_STDIN],
+            stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
-            env=worker_environment(settings),
+            env=environment,
             start_new_session=True,
             cwd="/",
         )
+        _tell(process, secret)
     finally:
         os.close(output)
     deadline = time.monotonic() + START_SECONDS
@@ -93,6 +98,24 @@ def start_worker(settings: Settings, *, idle_minutes: float = IDLE_MINUTES) -> i
         subject=str(log),
         remedy="See the end of that file, or run 'vmie-tui worker' to watch it start",
     )
+
+
+def _tell(process: subprocess.Popen[bytes], secret: Mapping[str, str]) -> None:
+    """Give the worker the variables that must not be seen in its ``/proc/PID/environ``."""
+    if process.stdin is None:
+        return
+    with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # it ended at once: found out below
+        pipe.write(json.dumps(secret).encode("utf-8", "surrogateescape"))
+
+
+def hear_secrets() -> None:
+    """In the worker: the other end of `_tell`. Standard input is empty from then on."""
+    with os.fdopen(os.dup(0), "rb") as pipe:
+        told = json.loads(pipe.read().decode("utf-8", "surrogateescape") or "{}")
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+    os.environ.update(told)  # this changes our memory, not what the system shows of how we were started
 
 
 def limit_arenas() -> None:

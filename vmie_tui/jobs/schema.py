@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import stat
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.private import private_database
 
 DATABASE_FILE = "vmie.db"
 BUSY_SECONDS = 30
@@ -139,40 +138,14 @@ def database_url(state_dir: Path, configured: str | None) -> str:
     return configured or f"sqlite:///{state_dir / DATABASE_FILE}"
 
 
-def private_dir(path: Path) -> Path:
-    """Make ``path`` a folder that only its owner may enter. Raises ServiceError LOCAL, also for one like /tmp."""
-    try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        shared = path.stat().st_mode & stat.S_ISVTX
-        if not shared:
-            path.chmod(0o700)
-    except OSError as error:
-        raise ServiceError(
-            ErrorKind.LOCAL,
-            "the folder cannot be used",
-            subject=str(path),
-            remedy="Free some space or correct its owner, or choose another with VMIE_STATE_DIR",
-            detail=error.strerror or str(error),
-        ) from error
-    if shared:
-        raise ServiceError(
-            ErrorKind.LOCAL,
-            "this folder is shared by everybody, so it cannot be made private",
-            subject=str(path),
-            remedy="Name a folder inside it, or another one, with VMIE_STATE_DIR",
-        )
-    return path
-
-
 def make_engine(url: str) -> sa.Engine:
     """An engine for ``url``; a SQLite file is made with mode 0600 and set to write-ahead logging."""
     parsed = sa.make_url(url)
     if parsed.get_backend_name() != "sqlite":
         return sa.create_engine(url, pool_pre_ping=True)
     path = Path(parsed.database or "")
-    private_dir(path.parent)
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        private_database(path)
     except OSError as error:
         raise local_problem(error, path) from error
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})

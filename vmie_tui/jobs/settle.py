@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from vmie_tui.jobs.context import JobContext
 from vmie_tui.jobs.control import Paused
-from vmie_tui.jobs.schema import private_dir
+from vmie_tui.known_secrets import hidden_value, trace
 from vmie_tui.model.errors import Cancelled, ErrorKind, Problem, VmieError
 from vmie_tui.model.job import StageState
 from vmie_tui.model.task import JobState
+from vmie_tui.private import private_dir, write_private
 
 Outcome = dict[str, Any]
 END = "end"  # key of an outcome that stops the attempt; its value is the state to settle in
@@ -39,15 +39,14 @@ def _meaning(context: JobContext, error: Exception) -> Outcome:
         return {END: JobState.PAUSED.value}
     if isinstance(error, VmieError):
         state = JobState.NEEDS_LOGIN if error.kind is ErrorKind.LOGIN else JobState.FAILED
-        return {END: state.value, "problem": error.problem.to_json()}
+        return {END: state.value, "problem": hidden_value(error.problem.to_json())}
     return {END: JobState.FAILED.value, "problem": _bug(context, error).to_json()}
 
 
 def _bug(context: JobContext, error: Exception) -> Problem:
     folder = private_dir(context.settings.log_dir)
     path = folder / f"crash-{context.job_id}-{datetime.now(UTC):%Y%m%dT%H%M%S}.txt"
-    path.touch(mode=0o600)
-    path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    write_private(path, trace(error).encode("utf-8", "backslashreplace"))
     return Problem(ErrorKind.BUG, f"vmie-tui failed: {type(error).__name__}", remedy=f"Please report it with {path}")
 
 

@@ -15,6 +15,7 @@ from vmie_tui.jobs import schema, views
 from vmie_tui.jobs.database import Database
 from vmie_tui.jobs.kinds import KIND_IMPORT, JobPlan, kind_of
 from vmie_tui.jobs.records import DiskRecord, JobRecord, disk_record, job_record
+from vmie_tui.known_secrets import hidden
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import DiskProgress, JobView, LogLine, Stage, StageState
 from vmie_tui.model.task import JobState, may_become
@@ -231,7 +232,7 @@ class Store(Database):
 
     def log(self, job_id: str, text: str, level: str = "info") -> None:
         with self.begin() as connection:
-            _log(connection, job_id, text, level)
+            _log(connection, job_id, hidden(text), level)
 
     def lines(self, job_id: str, tail: int) -> list[LogLine]:
         """The last ``tail`` lines of a job's log, oldest first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import logging.handlers
 import os
@@ -9,16 +10,18 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from types import FrameType
 
 from vmie_tui.jobs.context import AwsSessions, Runtime
 from vmie_tui.jobs.control import Controls, JobControl
 from vmie_tui.jobs.process import executor_id, limit_arenas, worker_lock
-from vmie_tui.jobs.schema import private_dir
 from vmie_tui.jobs.store import PAUSE, JobRecord, Store
+from vmie_tui.known_secrets import HidingFormatter, hide_in_tracebacks, remember_environment
 from vmie_tui.model.errors import ErrorKind, Problem, VmieError
 from vmie_tui.model.task import JobState
 from vmie_tui.pidlock import PidLock
+from vmie_tui.private import private_dir, private_fd
 from vmie_tui.settings import Settings
 
 TICK_SECONDS, IDLE_TICK_SECONDS = 0.25, 0.5
@@ -44,7 +47,9 @@ def run(settings: Settings, *, idle_minutes: float | None = None) -> int:
         if not lock.acquire():
             sys.stderr.write(f"another worker already serves {settings.state_dir}\n")
             return 1
+        remember_environment()
         _write_log(settings)
+        hide_in_tracebacks()
         limit_arenas()
         worker = Worker(settings, idle_minutes)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -65,14 +70,21 @@ def _write_log(settings: Settings) -> None:
     """The engine's and our own log go to a file; nothing but plain lines goes to the terminal."""
     logging.raiseExceptions = False  # a full disk must not fill the terminal
     path = private_dir(settings.log_dir) / ENGINE_LOG
-    path.touch(mode=0o600)
-    handler = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    handler = _PrivateLog(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES)
+    handler.setFormatter(HidingFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     for name in ("dbos", "vmie_tui"):
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]
         logger.propagate = False
         logger.setLevel(logging.WARNING if name == "dbos" else logging.INFO)
+
+
+class _PrivateLog(logging.handlers.RotatingFileHandler):
+    """Each new file is its owner's alone too."""
+
+    def _open(self) -> io.TextIOWrapper:
+        fd = private_fd(Path(self.baseFilename), os.O_WRONLY | os.O_APPEND)
+        return io.TextIOWrapper(os.fdopen(fd, "ab"), encoding="utf-8", errors="backslashreplace")
 
 
 class Worker:

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from vmie_tui.model.seen import PhaseTime, TaskRecord, phases
+from vmie_tui.private import private_dir, safe_name
 
 if TYPE_CHECKING:
     from vmie_tui.model.errors import Problem
@@ -146,9 +147,7 @@ class LiveDesk:
         worker = tail(settings.log_dir / "worker.log")
         if worker:
             files["worker.log"] = worker
-        folder = settings.state_dir / "copied"
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = folder / f"vmie-{record.task.id}-{now:%Y%m%dT%H%M%S}.zip"
+        path = private_dir(settings.state_dir / "copied") / safe_name(f"vmie-{record.task.id}-{now:%Y%m%dT%H%M%S}.zip")
         write_bundle(path, files, known_secrets(settings), force=True)
         return str(path)
 

@@ -11,18 +11,17 @@ from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from vmie_tui import __version__
+from vmie_tui.known_secrets import SECRET_NAMES, known, shapes
 from vmie_tui.model.rules.secrets import redacted, redacted_value
 from vmie_tui.model.seen import TaskRecord, phases
 from vmie_tui.model.task_report import explanation_of, markdown
 from vmie_tui.services.disks.output import Output, check_free, local_errors
 from vmie_tui.services.history import History
-from vmie_tui.settings import PASSWORD_VARIABLE, Settings
+from vmie_tui.settings import Settings
 
 TAIL_BYTES = 200_000
-_SECRET_VARIABLES = (PASSWORD_VARIABLE, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _PACKAGES = ("boto3", "botocore", "pyvmomi", "textual", "dbos", "click")
 
 
@@ -40,7 +39,7 @@ def versions() -> dict[str, str]:
 def known_secrets(settings: Settings, environ: Mapping[str, str] | None = None) -> frozenset[str]:
     """Every secret this machine's configuration leads to without asking anybody: environment and files."""
     env = os.environ if environ is None else environ
-    found = {env[name] for name in _SECRET_VARIABLES if env.get(name)}
+    found = {env[name] for name in SECRET_NAMES if env.get(name)}
     for profile in settings.table.values():
         if profile.vcenter is not None and profile.vcenter.password_file is not None:
             found.add(_read(profile.vcenter.password_file.expanduser()).strip())
@@ -49,7 +48,7 @@ def known_secrets(settings: Settings, environ: Mapping[str, str] | None = None) 
             key, equals, value = line.partition("=")
             if equals and ("secret" in key or "token" in key or "access_key" in key):
                 found.add(value.strip())
-    return frozenset(word for word in found if word)
+    return frozenset(word for word in found if word) | known()
 
 
 def _read(path: Path) -> str:
@@ -77,7 +76,7 @@ def write_bundle(destination: Path, files: Mapping[str, Any], secrets: Iterable[
     Raises ServiceError LOCAL, CONFLICT.
     """
     check_free(destination, force=force)
-    words = {form for secret in secrets for form in (secret, json.dumps(secret)[1:-1], quote(secret, safe=""))}
+    words = {form for secret in secrets for form in shapes(secret)}
     with Output(destination, force=force) as target:
         with local_errors(destination):
             target.path.chmod(0o600)

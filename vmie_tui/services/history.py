@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sqlite3
 import statistics
 import threading
@@ -21,6 +20,7 @@ from typing import Any
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.seen import Change, TaskRecord, phase_of, task_from_json, task_to_json
 from vmie_tui.model.task import Task, TaskKind
+from vmie_tui.private import private_database
 
 FILE = "history.db"
 BUSY_SECONDS = 20.0
@@ -49,9 +49,7 @@ class History:
         self._lock = threading.Lock()
         self._usual: dict[tuple[TaskKind, str], tuple[float, int]] | None = None
         with self._trouble():
-            state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-            self.path.chmod(0o600)
+            private_database(self.path)
             self._db = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             try:
                 self._db.execute("PRAGMA journal_mode=WAL")

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vmie_tui.known_secrets import split_environment
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.pidlock import holder
+from vmie_tui.private import private_dir, private_fd
 from vmie_tui.settings import DEMO
 
 LOCK_FILE, PROFILE_FILE, LOG_FILE = "serve.lock", "profile.toml", "serve.log"
@@ -64,11 +66,16 @@ def start(root: Path, wanted: Wanted) -> int:
     pid = running(root)
     if pid:
         return pid
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    log = os.open(root / LOG_FILE, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    log = private_fd(private_dir(root) / LOG_FILE, os.O_WRONLY | os.O_APPEND)
     try:
+        environment, _ = split_environment(os.environ)  # they outlive the terminal, and need no secret of the user's
         process = subprocess.Popen(  # noqa: S603 - this very program
-            wanted.arguments(root), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            wanted.arguments(root),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=environment,
         )
     finally:
         os.close(log)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmie_tui.pidlock import PidLock
+from vmie_tui.private import private_dir
 from vmie_tui.settings import DEMO
 from vmie_tui.simulators.control import SimClock, make_tls
 from vmie_tui.simulators.launch import LOCK_FILE, PROFILE_FILE
@@ -39,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM, SIGINT or idleness; 1 when ROOT is served already."""
     options = _options(arguments)
     root: Path = options.root
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    root.chmod(0o700)
+    os.umask(0o077)
+    private_dir(root)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from vmie_tui.known_secrets import split_environment
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.disks.pieces import Progress
 
@@ -38,8 +39,9 @@ def convert(source: Path, kind: str, target: Path, target_kind: str, *, size: in
     # absolute paths: qemu-img takes what stands before a colon for a protocol
     command = [program, "convert", "-p", "-f", kind, "-O", target_kind, str(source.absolute()), str(target.absolute())]
     with tempfile.TemporaryFile() as errors:
+        environment, _ = split_environment(os.environ)  # it reads an image of strangers: no secrets for it
         process = subprocess.Popen(  # noqa: S603 - no shell
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env={**os.environ, "LC_ALL": "C"}
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env={**environment, "LC_ALL": "C"}
         )
         try:
             _watch(process, size, progress)

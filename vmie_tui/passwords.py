@@ -1,0 +1,109 @@
+"""Where a vCenter password comes from: a file, a command, the environment, the keyring. Never from the settings."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vmie_tui import known_secrets
+from vmie_tui.model.errors import ErrorKind, SettingsError
+
+if TYPE_CHECKING:
+    from vmie_tui.settings import Profile, VCenterSettings
+
+KEYRING_SERVICE = "vmie-tui"
+PASSWORD_VARIABLE = "VMIE_VCENTER_PASSWORD"  # noqa: S105 - the name of a variable
+COMMAND_SECONDS = 30
+MOST_BYTES = 64 << 10
+
+
+def password_for(profile: Profile, environ: Mapping[str, str] | None = None) -> str | None:
+    """The vCenter password from a file, a command, the environment or the keyring; None when there is none.
+
+    Raises SettingsError: INVALID for a file that cannot be read or that every user can read, LOGIN for a command that
+    fails. What is found is a known secret from then on.
+    """
+    vcenter = profile.vcenter
+    if vcenter is None:
+        return None
+    env = os.environ if environ is None else environ
+    found: str | None
+    if vcenter.password_file is not None:
+        found = _from_file(vcenter.password_file.expanduser())
+    elif vcenter.password_command:
+        found = _from_command(vcenter.password_command)
+    else:
+        found = env.get(PASSWORD_VARIABLE) or _from_keyring(vcenter)
+    known_secrets.remember(found)
+    return found
+
+
+def _from_file(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if stat.S_ISREG(mode) and mode & stat.S_IRWXO:
+                raise SettingsError(
+                    ErrorKind.INVALID,
+                    f"the password file is open to every user (mode {stat.S_IMODE(mode):04o})",
+                    subject=str(path),
+                    remedy=f"Run: chmod 600 {shlex.quote(str(path))}",
+                )
+            return file.read(MOST_BYTES).decode().strip("\r\n")
+    except OSError as error:
+        raise _bad(path, f"the password file cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise _bad(path, "the password file is not text in UTF-8") from None
+
+
+def _from_command(command: tuple[str, ...]) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603 - the user's own command, no shell
+            command,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # it must not ask on our terminal, which shows an app or belongs to nobody
+        )
+        if not done.stdout.strip("\r\n"):
+            raise ValueError("it printed nothing")  # noqa: TRY301
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        raise SettingsError(
+            ErrorKind.LOGIN,
+            f"the password command failed: {_why(error)}",
+            subject=command[0],
+            remedy="Run it by hand; it must print the password, ask nothing, and exit with 0",
+        ) from None  # the cause holds what the command printed
+    return done.stdout.strip("\r\n")
+
+
+def _why(error: Exception) -> str:
+    """What became of a command, without what it printed: that may be the secret."""
+    if isinstance(error, subprocess.CalledProcessError):
+        return f"it ended with {error.returncode}"
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"it did not end within {COMMAND_SECONDS} s"
+    if isinstance(error, UnicodeDecodeError):
+        return "it printed something that is not text"
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _from_keyring(vcenter: VCenterSettings) -> str | None:
+    import keyring
+
+    try:
+        found: str | None = keyring.get_password(KEYRING_SERVICE, f"{vcenter.user}@{vcenter.host}")
+    except Exception:  # noqa: BLE001 - backends raise what their libraries do: no D-Bus, no display, locked
+        return None  # no usable keyring on this machine: the same as no password stored
+    return found
+
+
+def _bad(path: Path, what: str) -> SettingsError:
+    return SettingsError(ErrorKind.INVALID, what, subject=str(path), remedy="Correct it and start again")
