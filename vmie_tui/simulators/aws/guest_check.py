@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from vmie_tui.model.finding import Severity
-from vmie_tui.services.disks.guest.inspect import inspect
+from vmie_tui.services.disks.guest.inspect import GuestReport, inspect
 from vmie_tui.services.disks.ranges import Slice
 from vmie_tui.services.disks.source import RawFile
 
@@ -19,8 +19,18 @@ def refusal(disks: Sequence[tuple[Path, int]]) -> str:
 
     A blocker for which no error is documented lets the import go through, as AWS would: the instance does not work.
     """
+    blockers = (finding for finding in _inspected(disks).findings if finding.severity is Severity.BLOCKER)
+    return next((finding.prevents for finding in blockers if finding.prevents), "")
+
+
+def boot_mode(disks: Sequence[tuple[Path, int]]) -> str:
+    """How AWS finds the guest to boot when it is not told (F096): by BIOS, also where both are possible (F097)."""
+    facts = _inspected(disks).facts
+    by_bios = any(disk.bios_boot for disk in facts.disks)
+    return "uefi" if facts.esp and not by_bios else "legacy-bios"
+
+
+def _inspected(disks: Sequence[tuple[Path, int]]) -> GuestReport:
     with ExitStack() as held:
         readers = [Slice(held.enter_context(RawFile(path)), 0, size) for path, size in disks]
-        report = inspect(readers, must_boot=True)
-    blockers = (finding for finding in report.findings if finding.severity is Severity.BLOCKER)
-    return next((finding.prevents for finding in blockers if finding.prevents), "")
+        return inspect(readers, must_boot=True)

@@ -93,6 +93,7 @@ class ImportTask:
     entered: float = 0.0
     image: str = ""
     system: str = ""
+    boot_mode: str = "legacy-bios"  # as it was found on the disks
     gates: dict[str, float] = field(default_factory=dict)
     failure: tuple[str, str] | None = None  # (gate, StatusMessage)
     stop: threading.Event = field(default_factory=threading.Event)
@@ -233,7 +234,7 @@ class TaskEngine:
             usage=usage,
             description=f"{text} - {spec['Description']}" if spec.get("Description") else text,
             architecture=spec.get("Architecture"),
-            boot_mode=spec.get("BootMode") or "legacy-bios",
+            boot_mode=spec.get("BootMode") or task.boot_mode,
         )
 
     # the bytes
@@ -336,6 +337,7 @@ class TaskEngine:
             task.doom = task.doom or ("booting", why)
         elif why:
             raise CheckFailed(why)
+        task.boot_mode = guest_check.boot_mode(disks)
         if not task.system:
             raise CheckFailed(str(facts.error("E15")["message"]))
         asked = str(task.spec.get("LicenseType") or "").upper()
