@@ -44,13 +44,19 @@ class ExportContext(JobContext):
         return str(self.record.ledger.get("key", ""))
 
     @property
-    def destination(self) -> Path:
-        """The file the object is downloaded to."""
-        return Path(self.plan.download_to).expanduser() / self.key.rpartition("/")[2]
+    def objects_written(self) -> list[tuple[str, int]]:
+        """(key, bytes) of every object of the export: one for each disk of an image."""
+        return [(str(key), int(size)) for key, size in self.record.ledger.get("objects", ())]
+
+    def destination(self, key: str) -> Path:
+        """The file an object is downloaded to."""
+        return Path(self.plan.download_to).expanduser() / key.rpartition("/")[2]
 
     def undo(self) -> Iterator[Undo]:
         yield "the export task", self._cancel_task
-        yield "the exported object", self._remove_object
+        if self.plan.deploy is not None:
+            yield f"the machine {self.plan.deploy.name}", self._remove_machine
+        yield "the exported object", self._remove_objects
         yield "the unfinished download", self._forget_download
         yield from self.let_go()
 
@@ -64,12 +70,18 @@ class ExportContext(JobContext):
         if task is not None and not task.terminal:
             self.exports.cancel(task.id)  # AWS removes what it has written so far
 
-    def _remove_object(self) -> None:
-        if self.key:
-            self.objects.delete(self.plan.bucket, self.key)
+    def _remove_machine(self) -> None:
+        from vmie_tui.jobs.deploying import remove_machine
+
+        remove_machine(self)
+
+    def _remove_objects(self) -> None:
+        for key, _ in self.objects_written:
+            self.objects.delete(self.plan.bucket, key)
 
     def _forget_download(self) -> None:
         from vmie_tui.services.aws.download import forget
 
-        if self.key and self.plan.download_to:
-            forget(self.destination)
+        if self.plan.download_to:
+            for key, _ in self.objects_written:
+                forget(self.destination(key))

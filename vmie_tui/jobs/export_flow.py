@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dbos import DBOS
 
-from vmie_tui.jobs import engine
+from vmie_tui.jobs import deploying, engine
 from vmie_tui.jobs import export_steps as export
 from vmie_tui.jobs.engine import CHECK, CONVERT, TRANSFER, enqueue, phase, proceed, step, steps
 from vmie_tui.jobs.export_context import ExportContext
@@ -72,10 +72,14 @@ def _bring(context: ExportContext) -> Outcome:
     if plan.downloads:
         outcome = step("download", context, lambda: export.download(context))
         if END not in outcome and plan.convert_to:
-            file = outcome["file"]
-            outcome = step("convert", context, lambda: export.convert(context, file))
+            files = outcome["files"]
+            outcome = step("convert", context, lambda: export.convert(context, files))
         if END not in outcome:
             outcome = step("downloaded", context, lambda: export.downloaded(context))
+        if END in outcome:
+            return outcome
+    if plan.deploy is not None:
+        outcome = step("deploy", context, lambda: deploying.deploy_machine(context))
         if END in outcome:
             return outcome
     return steps(context, [("finish", lambda: export.finish(context))])

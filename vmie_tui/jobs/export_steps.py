@@ -7,7 +7,7 @@ from typing import Any
 
 from vmie_tui import __version__
 from vmie_tui.jobs.export_context import ExportContext
-from vmie_tui.jobs.progress import EXPORT_TO, UploadProgress, export_fraction
+from vmie_tui.jobs.progress import DOWNLOAD_TO, EXPORT_TO, UploadProgress, export_fraction
 from vmie_tui.jobs.retry import again
 from vmie_tui.jobs.tagging import TAG_JOB, TAG_VERSION
 from vmie_tui.jobs.watch import watch_task
@@ -18,7 +18,7 @@ from vmie_tui.model.rules.exports import check_export
 from vmie_tui.model.rules.override import not_overridden
 from vmie_tui.model.task import Task
 
-OBJECT = 1  # the key of the one object among the job's disks
+OBJECT = 1  # the key of the first object among the job's disks
 
 
 def check(context: ExportContext) -> dict[str, Any]:
@@ -54,6 +54,11 @@ def check(context: ExportContext) -> dict[str, Any]:
             context.say(f"{finding.headline}. {finding.remedy}".rstrip(". "), message=False, level="warning")
     if not plan.is_instance:
         again(lambda: check_role(context.aws, plan.role_name, plan.bucket, exports=True), context.control)
+    if plan.deploy is not None:
+        from vmie_tui.jobs.deploying import check_target
+
+        check_target(context)
+        context.store.remember(context.job_id, uefi=thing.boot_mode.startswith("uefi"), windows=thing.windows)
     context.store.update(context.job_id, source=f"{thing.name or plan.source_id} ({plan.where})")
     context.store.stage(context.job_id, Stage.CHECK, StageState.DONE)
     return {"size": thing.size_gib}
@@ -120,74 +125,96 @@ def watch(context: ExportContext, task_id: str) -> dict[str, Any]:
             remedy="Correct the cause, then resume the job: a new export is started",
             detail=task.reason,
         )
-    found = again(lambda: context.exports.find_object(task, plan), context.control)
-    context.store.remember(context.job_id, key=found.key)
-    written = DiskProgress(OBJECT, found.key.rpartition("/")[2], found.size, s3_key=found.key)
-    context.store.set_disks(context.job_id, [written])
-    context.store.disk(context.job_id, OBJECT, total=found.size)
-    context.store.update(context.job_id, target=found.url)
+    found = again(lambda: context.exports.find_objects(task, plan), context.control)
+    first = found[0]
+    context.store.remember(context.job_id, key=first.key, objects=[(one.key, one.size) for one in found])
+    disks = [
+        DiskProgress(OBJECT + number, one.key.rpartition("/")[2], one.size, s3_key=one.key)
+        for number, one in enumerate(found)
+    ]
+    context.store.set_disks(context.job_id, disks)
+    for disk in disks:
+        context.store.disk(context.job_id, disk.key, total=disk.capacity)
+    context.store.update(context.job_id, target=first.url)
     context.store.stage(context.job_id, Stage.EXPORT, StageState.DONE)
-    context.say(f"{found.url}, {found.size:,} bytes")
-    return {"key": found.key}
+    size = sum(one.size for one in found)
+    more = f" and {len(found) - 1} further disks" if len(found) > 1 else ""
+    context.say(f"{first.url}{more}, {size:,} bytes")
+    return {"key": first.key}
 
 
 class _Meter:
-    """What a download asks and tells (`DownloadControl`)."""
+    """What a download asks and tells (`DownloadControl`) of one object among all."""
 
-    def __init__(self, context: ExportContext, size: int) -> None:
-        self._control = context.control
-        self._progress = UploadProgress(context.store, context.job_id, between=(EXPORT_TO, 0.95))
-        self._progress.add_disk(OBJECT, size)
-        self._progress.restart(OBJECT, size)
+    def __init__(self, context: ExportContext, progress: UploadProgress, key: int, size: int) -> None:
+        self._control, self._progress, self._key = context.control, progress, key
+        progress.restart(key, size)
 
     def stop(self) -> None:
         self._control.check()
 
     def received(self, nbytes: int, *, skipped: bool) -> None:
-        self._progress.received(OBJECT, nbytes)
-        self._progress.part(OBJECT, nbytes, skipped=skipped)
-
-    def finish(self, size: int) -> None:
-        self._progress.finish(OBJECT, size)
+        self._progress.received(self._key, nbytes)
+        self._progress.part(self._key, nbytes, skipped=skipped)
 
 
 def download(context: ExportContext) -> dict[str, Any]:
-    """Bring the object to this machine, proven; a file that is there already from an earlier attempt is kept."""
-    target = context.destination
+    """Bring the objects to this machine, proven; a file that is there already from an earlier attempt is kept."""
     context.store.stage(context.job_id, Stage.DOWNLOAD, StageState.RUNNING)
-    if context.record.ledger.get("file") == str(target) and target.exists():
-        return {"file": str(target)}
-    [record] = context.store.disks(context.job_id)
+    between = (EXPORT_TO, DOWNLOAD_TO if context.plan.deploy is not None else 0.95)
+    progress = UploadProgress(context.store, context.job_id, between=between)
+    written = list(enumerate(context.objects_written, OBJECT))
+    for number, (key, size) in written:
+        there = _have(context, key)
+        progress.add_disk(number, size, total=size, finished=there)
+    for number, (key, size) in written:
+        if not _have(context, key):
+            _fetch(context, progress, number, key, size)
+    files = [str(context.destination(key)) for key, _ in context.objects_written]
+    context.store.remember(context.job_id, file=files[0])
+    return {"files": files}
+
+
+def _have(context: ExportContext, key: str) -> bool:
+    target = context.destination(key)
+    return str(target) in context.record.ledger.get("files", ()) and target.exists()
+
+
+def _fetch(context: ExportContext, progress: UploadProgress, number: int, key: str, size: int) -> None:
+    target = context.destination(key)
     context.say(f"downloading to {target}")
-    context.store.disk(context.job_id, OBJECT, state=StageState.RUNNING.value)
-    meter = _Meter(context, record.total)
-    done = again(
-        lambda: context.download.fetch(context.plan.bucket, context.key, target, control=meter), context.control
-    )
-    meter.finish(done.size)
-    context.store.disk(context.job_id, OBJECT, state=StageState.DONE.value, checksum=done.checksum)
-    context.store.remember(context.job_id, file=str(target))
+    context.store.disk(context.job_id, number, state=StageState.RUNNING.value)
+    meter = _Meter(context, progress, number, size)
+    done = again(lambda: context.download.fetch(context.plan.bucket, key, target, control=meter), context.control)
+    progress.finish(number, done.size)
+    context.store.disk(context.job_id, number, state=StageState.DONE.value, checksum=done.checksum)
+    context.store.remember(context.job_id, files=[*context.record.ledger.get("files", ()), str(target)])
     context.say(f"{done.size:,} bytes in {target}, equal to the object by its {done.proven}", message=False)
-    return {"file": str(target)}
 
 
-def convert(context: ExportContext, file: str) -> dict[str, Any]:
-    """The downloaded file in the format the user wants, beside it; the download itself stays."""
+def convert(context: ExportContext, files: list[str]) -> dict[str, Any]:
+    """The downloaded files in the format the user wants, beside them; the downloads themselves stay."""
+    made = [_convert(context, Path(file)) for file in files]
+    context.store.remember(context.job_id, converted=made[0])
+    return {"files": made}
+
+
+def _convert(context: ExportContext, source: Path) -> str:
     from vmie_tui.services.disks import convert as disks
 
     wanted = disks.Format(context.plan.convert_to)
-    source = Path(file)
     destination = source.with_suffix(disks.extension(wanted))
     if destination == source:
         destination = source.with_name(f"{source.stem}-{wanted.value}{source.suffix}")
-    if context.record.ledger.get("converted") == str(destination) and destination.exists():
-        return {"file": str(destination)}
+    known = context.record.ledger.get("conversions", ())
+    if str(destination) in known and destination.exists():
+        return str(destination)
     context.say(f"converting to {destination}")
     request = disks.Request(source, destination, wanted, raw=context.plan.format == "RAW")
     done = disks.convert(request, lambda _done, _total: context.control.check())
-    context.store.remember(context.job_id, converted=str(destination))
+    context.store.remember(context.job_id, conversions=[*known, str(destination)])
     context.say(f"{done.size:,} bytes in {destination}; the disk's sha256 is {done.disk_sha256}", message=False)
-    return {"file": str(destination)}
+    return str(destination)
 
 
 def downloaded(context: ExportContext) -> dict[str, Any]:
@@ -199,8 +226,11 @@ def finish(context: ExportContext) -> dict[str, Any]:
     """Delete the object in S3 when the user wants that and a proven copy is here."""
     context.store.stage(context.job_id, Stage.FINISH, StageState.RUNNING)
     if context.plan.clean_up and context.record.ledger.get("file"):
-        again(lambda: context.objects.delete(context.plan.bucket, context.key), context.control)
-        context.say("the object in S3 is deleted", message=False)
+        for key, _ in context.objects_written:
+            again(lambda key=key: context.objects.delete(context.plan.bucket, key), context.control)  # type: ignore[misc]
+        context.say("what was exported to S3 is deleted", message=False)
     context.store.stage(context.job_id, Stage.FINISH, StageState.DONE)
     ledger = context.record.ledger
-    return {"where": ledger.get("converted") or ledger.get("file") or f"s3://{context.plan.bucket}/{context.key}"}
+    where = ledger.get("converted") or ledger.get("file") or f"s3://{context.plan.bucket}/{context.key}"
+    machine = f", and the virtual machine {context.plan.deploy.name}" if context.plan.deploy is not None else ""
+    return {"where": f"{where}{machine}"}

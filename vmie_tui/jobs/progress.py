@@ -14,7 +14,7 @@ WRITE_SECONDS = 0.5
 SMOOTH_SECONDS = 4.0  # time constant of the rate's moving average
 ESTIMATE_FROM = 0.01  # share of a disk that must be read before its total is estimated
 UPLOAD_FROM, UPLOAD_TO, IMPORT_TO = 0.02, 0.60, 0.98  # shares of a whole import
-EXPORT_TO = 0.60  # share of a whole export
+EXPORT_TO, DOWNLOAD_TO = 0.60, 0.75  # shares of a whole export that goes on into vCenter
 
 
 class Rate:

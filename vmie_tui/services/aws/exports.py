@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -146,27 +147,35 @@ class Exports:
             self._ec2.cancel_export_task(ExportTaskId=task_id)
 
     def find_object(self, task: Task, plan: ExportPlan | None = None) -> ExportedObject:
-        """The object a completed export wrote, by its documented key; with no plan the extension is looked for.
+        """The first object of `find_objects`."""
+        return self.find_objects(task, plan)[0]
 
-        Raises ServiceError NOT_FOUND naming the key.
+    def find_objects(self, task: Task, plan: ExportPlan | None = None) -> tuple[ExportedObject, ...]:
+        """The objects a completed export wrote: one, or of an image with several disks one for each, in their order.
+
+        The first has the documented key; with no plan any extension will do. The further disks of an image are not
+        documented: they are those named ``<task>-disk2.<ext>`` and so on (D27). Raises ServiceError NOT_FOUND, naming
+        the key.
         """
         [disk, *_] = task.disks
         bucket = plan.bucket if plan else disk.bucket
         key = plan.object_key(task.id) if plan else disk.key
+        stem = key[: key.rindex(task.id) + len(task.id)] if task.id in key else key
+        name = re.compile(
+            re.escape(stem) + r"(?:-disk([0-9]{1,3}))?" + (f"\\.{plan.extension}" if plan else r"\.[^./]+")
+        )
         with aws_call("look for the exported object", f"s3://{bucket}/{key}"):
-            answer = self._aws.client("s3", self.region).list_objects_v2(Bucket=bucket, Prefix=key)
-        named = [item for item in answer.get("Contents", ()) if item["Key"] == key or _is_key_of(item["Key"], key)]
-        if not named:
+            answer = self._aws.client("s3", self.region).list_objects_v2(Bucket=bucket, Prefix=stem)
+        found = {
+            int(match[1] or 1): ExportedObject(bucket, str(item["Key"]), int(item["Size"]))
+            for item in sorted(answer.get("Contents", ()), key=lambda item: str(item["Key"]), reverse=True)
+            if (match := name.fullmatch(str(item["Key"])))
+        }
+        if 1 not in found:
             raise ServiceError(
                 ErrorKind.NOT_FOUND,
                 "the exported object is not there",
                 subject=f"s3://{bucket}/{key}",
                 remedy="It may have been moved or deleted; export again",
             )
-        found = min(named, key=lambda item: str(item["Key"]))
-        return ExportedObject(bucket, str(found["Key"]), int(found["Size"]))
-
-
-def _is_key_of(key: str, stem: str) -> bool:
-    """Whether ``key`` is ``stem`` with an extension."""
-    return key.startswith(f"{stem}.") and "/" not in key[len(stem) :] and key.count(".", len(stem)) == 1
+        return tuple(found[number] for number in sorted(found))

@@ -195,6 +195,15 @@ def check_room(name: str, free: int, wanted: int) -> None:
         )
 
 
+def look_at_target(vsphere: VSphere, target: DeployTarget, mark: str) -> None:
+    """Raise ServiceError when the machine surely cannot be made: read-only, a place is gone, the name is taken."""
+    vsphere.policy.check_vsphere("ImportVApp")
+    folder = target.folder or default_folder(vsphere, target.resource_pool)
+    _datastore(vsphere, target, ())
+    network_backing(vsphere, target.network)
+    find_marked(vsphere, target.name, folder, mark)
+
+
 # -- what an earlier attempt left ---------------------------------------------------------------------------------
 
 

@@ -1,0 +1,76 @@
+"""What can be put into vCenter: the disks of exported objects or of files, and what their OVF says of the hardware."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vmie_tui.model.export import ExportFormat
+from vmie_tui.model.plan import FileSource, ObjectSource
+from vmie_tui.services.describe import open_source_disks
+from vmie_tui.services.disks.containers import open_file, open_raw
+from vmie_tui.services.disks.containers_ovf import HEAD
+from vmie_tui.services.disks.convert_source import no_limit, ova_descriptor
+from vmie_tui.services.disks.ovf import MAX_OVF, Ovf, is_ovf, parse_ovf
+from vmie_tui.services.disks.probe import probe
+from vmie_tui.services.disks.ranges import BlockReader
+from vmie_tui.services.disks.read_ahead import ReadAhead
+from vmie_tui.services.disks.source import ByteReader, DiskSource
+
+if TYPE_CHECKING:
+    from vmie_tui.services.aws.session import Aws
+
+
+@dataclass(frozen=True, slots=True)
+class Deployable:
+    """``disks``: (name, content), the boot disk first. ``ovf`` None where the image says nothing of the hardware."""
+
+    disks: tuple[tuple[str, DiskSource], ...]
+    ovf: Ovf | None = None
+
+
+@contextmanager
+def open_deployable(
+    source: FileSource | ObjectSource, aws: Aws | None = None, region: str | None = None
+) -> Iterator[Deployable]:
+    """All disks, read straight from where they are: objects by ranges. Closed with the context.
+
+    An object whose ``format`` is RAW is taken as it is, whatever it looks like. Raises as `open_source_disks`.
+    """
+    with ExitStack() as held:
+        if isinstance(source, ObjectSource) and source.format == ExportFormat.RAW:
+            assert aws is not None
+            yield Deployable(tuple((key, _raw(aws, region, source.bucket, key, held)) for key in source.keys))
+            return
+        ovf = _ovf(source, aws, region, held)
+        disks = held.enter_context(open_source_disks(source, aws, region))
+        yield Deployable(tuple((disk.name, disk.source) for disk in disks), ovf)
+
+
+def _raw(aws: Aws, region: str | None, bucket: str, key: str, held: ExitStack) -> DiskSource:
+    from vmie_tui.services.aws.ranges import S3Object
+
+    reader = held.enter_context(ReadAhead(S3Object(aws, bucket, key, region=region)))
+    return held.enter_context(open_raw(reader, no_limit(), name=key))
+
+
+def _ovf(source: FileSource | ObjectSource, aws: Aws | None, region: str | None, held: ExitStack) -> Ovf | None:
+    """The descriptor, where the source is one OVA, or the OVF itself."""
+    if isinstance(source, FileSource):
+        if len(source.paths) > 1 or source.raw:
+            return None
+        reader: ByteReader = held.enter_context(open_file(Path(source.paths[0])))
+        if is_ovf(reader.read_at(0, HEAD)):
+            return parse_ovf(reader.read_at(0, MAX_OVF))
+    else:
+        from vmie_tui.services.aws.ranges import S3Object
+
+        assert aws is not None
+        if len(source.keys) > 1:
+            return None
+        reader = BlockReader(S3Object(aws, source.bucket, source.keys[0], region=region), no_limit())
+    info = probe(reader.read_at, reader.size)
+    return ova_descriptor(reader, info) if info.format == "ova" else None
