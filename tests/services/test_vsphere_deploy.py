@@ -28,6 +28,7 @@ from vmie_tui.services.vsphere.deploy import (
     default_folder,
     deploy,
     hardware_of,
+    look_at_target,
     power_on,
     settle_earlier,
 )
@@ -176,6 +177,16 @@ def test_the_same_mark_makes_no_second_machine(vsphere: VSphere, target: DeployT
         with pytest.raises(ServiceError, match="already in the folder") as caught:
             put(vsphere, target, disk, mark="another-job")
     assert caught.value.kind is ErrorKind.CONFLICT
+
+
+def test_a_target_is_looked_at_beforehand(vsphere: VSphere, target: DeployTarget, vcenter: VCenterSimulator) -> None:
+    look_at_target(vsphere, target, MARK)
+    with pytest.raises(ServiceError, match="already in the folder"):
+        look_at_target(vsphere, replace(target, name="web-01"), MARK)
+    with pytest.raises(ServiceError) as caught:
+        look_at_target(vsphere, replace(target, datastore="datastore-999"), MARK)
+    assert caught.value.kind is ErrorKind.NOT_FOUND
+    assert not vcenter.stats["ImportVApp"]
 
 
 def test_what_a_killed_process_left_is_removed_and_made_anew(

@@ -1,0 +1,111 @@
+"""The whole way round: a VM of vCenter to an AMI, exported, and deployed back into vCenter with the very bytes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers import wait_until
+from tests.jobs.conftest import REGION, World
+from vmie_tui.model.export import DeployTarget, ExportPlan
+from vmie_tui.model.job import Stage, StageState
+from vmie_tui.model.task import JobState
+from vmie_tui.services.disks.source import RawFile, sha256_of
+from vmie_tui.services.vsphere.deploy_places import DeployNames, read_deploy_places, resolve
+from vmie_tui.services.vsphere.session import VSphere, connect
+from vmie_tui.settings import password_for
+
+VM, NAME = "db-01", "back-01"  # two disks
+_imported: dict[str, str] = {}
+SLOW = 400_000  # bytes a second: a disk takes some seconds
+
+
+@pytest.fixture
+def image(world: World, simulators: Path) -> str:
+    """An AMI of `VM`, imported once for all tests."""
+    key = str(simulators)
+    if key not in _imported:
+        _imported[key] = world.wait(world.submit(VM)).image_id
+    return _imported[key]
+
+
+@pytest.fixture
+def vcenter(world: World) -> Iterator[VSphere]:
+    profile = world.settings.profile()
+    assert profile.vcenter is not None
+    with connect(profile.vcenter, password_for(profile) or "") as session:
+        yield session
+    with contextlib.suppress(Exception):
+        world.admin("vcenter", "POST", "power", {"vm": NAME, "state": "poweredOff"})
+        world.admin("vcenter", "POST", "remove", {"vm": NAME})
+
+
+@pytest.fixture
+def target(vcenter: VSphere) -> DeployTarget:
+    return resolve(read_deploy_places(vcenter), NAME, DeployNames("Compute", folder="Test", network="VM Network"))
+
+
+def plan(world: World, source: str, target: DeployTarget, **values: Any) -> ExportPlan:
+    profile = world.settings.profile()
+    return ExportPlan(profile.name, source, "", REGION, profile.aws.bucket, "round/", deploy=target, **values)
+
+
+def machines(world: World) -> list[str]:
+    """Every machine of our name, by folder."""
+    from vmie_tui.commands import inventory
+
+    return [machine.moid for machine in inventory.read(world.settings).machines if machine.name == NAME]
+
+
+def assert_same(world: World) -> None:
+    """Both disks of the new machine hold what those of `VM` do, and zeros behind it."""
+    sources, copies = world.raw(VM), world.raw(NAME)
+    assert len(sources) == len(copies) == 2
+    for source, copy in zip(sources, copies, strict=True):
+        with RawFile(copy) as new, RawFile(source, new.size) as old:
+            assert sha256_of(new) == sha256_of(old)
+
+
+def test_there_and_back_again_through_a_kill(world: World, image: str, target: DeployTarget, tmp_path: Path) -> None:
+    """A worker killed in the middle of the upload leaves a machine; its successor makes the only one."""
+    asked = plan(world, image, replace(target, power_on=True), download_to=str(tmp_path), convert_to="vhd-dynamic")
+    world.rate(SLOW)
+    job_id = world.client.submit(asked)
+    wait_until(lambda: machines(world) and world.requests("vcenter", "nfc:POST"), 40)
+    [half] = machines(world)
+    world.kill_worker()
+    world.rate(None)
+    world.client.ensure_worker()
+    view = world.wait(job_id)
+    states = {stage.stage: stage.state for stage in view.stages}
+    stages = (Stage.CHECK, Stage.EXPORT, Stage.DOWNLOAD, Stage.DEPLOY, Stage.FINISH)
+    assert states == dict.fromkeys(stages, StageState.DONE)
+    assert_same(world)
+    [made] = machines(world)
+    assert made != half
+    assert NAME in view.message
+    assert world.log(job_id).count("equal by the host's SHA-256") == 2
+    assert world.machine(NAME).power.value == "on"
+    assert [disk.done for disk in view.disks] == [disk.total for disk in view.disks]
+    names = {f"{view.task_id}{more}.{kind}" for more in ("", "-disk2") for kind in ("vmdk", "vhd")}
+    assert {file.name for file in tmp_path.iterdir()} == names
+
+
+def test_a_lost_upload_is_begun_again_and_a_cancel_leaves_nothing(
+    world: World, image: str, target: DeployTarget
+) -> None:
+    world.fault("vcenter", operation="nfc:POST", action="reset", after=1 << 18, times=1)
+    world.rate(SLOW)
+    before = world.requests("vcenter", "nfc:POST")
+    job_id = world.client.submit(plan(world, image, target))
+    wait_until(lambda: world.requests("vcenter", "nfc:POST") == before + 2, 40)
+    assert len(machines(world)) == 1
+    world.client.cancel(job_id)
+    view = world.wait(job_id, JobState.CANCELLED)
+    assert machines(world) == []
+    assert world.keys(f"round/{view.task_id}") == []
