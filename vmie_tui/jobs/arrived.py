@@ -63,9 +63,9 @@ def refuse_vanished(context: ImportContext) -> None:
             context.store.remember(context.job_id, transferred=None)
             raise ServiceError(
                 ErrorKind.CONFLICT,
-                "what was uploaded of this disk is no longer in AWS",
+                "what was uploaded of this disk is not in AWS any more, or too old for AWS to read",
                 subject=disk.label,
-                remedy="Resume the job: it is uploaded again",
+                remedy="Resume the job: what is missing is uploaded again",
             )
 
 

@@ -10,7 +10,7 @@ from vmie_tui.jobs.registering import ami_name
 from vmie_tui.jobs.retry import again
 from vmie_tui.jobs.tagging import tags
 from vmie_tui.jobs.targets import remove_object, target_of
-from vmie_tui.model.errors import ServiceError
+from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import Stage, StageState
 from vmie_tui.model.plan import ImportPlan, ObjectSource, Route
 
@@ -129,8 +129,6 @@ def tag_made(context: ImportContext) -> dict[str, Any]:
 
 def copy_images(context: ImportContext) -> dict[str, Any]:
     """Copies of the AMI in the Regions the plan names, started side by side and then waited for."""
-    from vmie_tui.services.aws.images import wait_for_image
-
     copies: dict[str, str] = {}
     for region in context.plan.copy_to:
         image_id = again(lambda region=region: _copy(context, region), context.control)  # type: ignore[misc]
@@ -139,26 +137,44 @@ def copy_images(context: ImportContext) -> dict[str, Any]:
         context.store.result(context.job_id, f"AMI in {region}", image_id)
     for region, image_id in copies.items():
         context.say(f"AWS copies the AMI to {region}: {image_id}")
-        again(
-            lambda region=region, image_id=image_id: wait_for_image(  # type: ignore[misc]
-                context.aws, region, image_id, stop=context.control.check
-            ),
-            context.control,
-        )
+        _await_copy(context, region, image_id)
     return {"copies": copies}
+
+
+def _await_copy(context: ImportContext, region: str, image_id: str) -> None:
+    """Until the copy is available; one that failed is not asked for again by a resume, which makes another."""
+    from vmie_tui.services.aws.images import wait_for_image
+
+    try:
+        again(lambda: wait_for_image(context.aws, region, image_id, stop=context.control.check), context.control)
+    except ServiceError as error:
+        if error.kind not in {ErrorKind.REMOTE, ErrorKind.NOT_FOUND}:
+            raise
+        tries = context.record.ledger.get("copy_tries", {})
+        context.store.remember(context.job_id, copy_tries={**tries, region: tries.get(region, 1) + 1})
+        raise ServiceError(
+            error.kind,
+            f"AWS could not copy the AMI to {region}",
+            subject=image_id,
+            remedy=f"The AMI in {context.plan.region} is made. Resume the job: it is copied again",
+            code=error.problem.code,
+            detail=error.problem.detail,
+        ) from error
 
 
 def _copy(context: ImportContext, region: str) -> str:
     from vmie_tui.services.aws.images import CopyRequest, copy_image
 
     plan, record = context.plan, context.record
+    number = record.ledger.get("copy_tries", {}).get(region, 1)
+    once_more = f"-{number}" if number > 1 else ""  # what failed keeps its name and its token
     request = CopyRequest(
         record.image_id,
         plan.region,
-        ami_name(f"{(plan.ami_name or plan.source.name)[:100]} {context.job_id}"),
+        ami_name(f"{(plan.ami_name or plan.source.name)[:100]} {context.job_id}{once_more}"),
         description=plan.description or f"{plan.source.name} copied by vmie-tui",
         encrypted=plan.encrypted,
-        client_token=f"{record.ledger['client_token']}-copy-{region}",
+        client_token=f"{record.ledger['client_token']}-copy-{region}{once_more}",
         tags=tags(context),
     )
     return copy_image(context.aws, region, request).id

@@ -37,6 +37,8 @@ class ImportContext(JobContext):
         from vmie_tui.jobs import finishing, registering, tasks_image, tasks_instance, tasks_snapshots
         from vmie_tui.jobs.targets import target_of
 
+        if self.plan.route is Route.UNMODIFIED:
+            yield "an AMI that nobody noted", partial(registering.find_registered, self)
         record, route = self.record, self.plan.route
         yield "the test instance", partial(finishing.terminate_test, self)
         yield "the volumes", partial(registering.remove_volumes, self)

@@ -22,6 +22,7 @@ from vmie_tui.jobs.kinds import KIND_IMPORT
 from vmie_tui.jobs.retry import again
 from vmie_tui.jobs.settle import END, Outcome, outcome_of, settle
 from vmie_tui.jobs.store import JobRecord
+from vmie_tui.jobs.targets_parts import is_stale
 from vmie_tui.jobs.tasks_snapshots import import_snapshots
 from vmie_tui.jobs.transfer import Transfer
 from vmie_tui.model.plan import ImportPlan, Route, VmSource
@@ -32,10 +33,17 @@ Work = Callable[[ImportContext], Outcome]
 def dispatch(record: JobRecord) -> None:
     """A job whose disks are in AWS goes on from there: they must not be touched again."""
     plan = record.plan
-    if isinstance(plan, ImportPlan) and (record.task_id or record.ledger.get("transferred")):
+    if isinstance(plan, ImportPlan) and (record.task_id or _arrived(plan, record)):
         _last_phase(plan, record.id, record.attempt)
     else:
         enqueue(CHECK, check_phase, record.id, record.attempt)
+
+
+def _arrived(plan: ImportPlan, record: JobRecord) -> bool:
+    """Whether all disks are in AWS, in a shape that it will still read: signed URLs of parts end."""
+    if not record.ledger.get("transferred"):
+        return False
+    return plan.route is not Route.INSTANCE or not is_stale(record.ledger.get("signed", 0.0))
 
 
 def _last_phase(plan: ImportPlan, job_id: str, attempt: int) -> None:

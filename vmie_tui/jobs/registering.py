@@ -7,8 +7,8 @@ from typing import Any
 from vmie_tui.jobs.import_context import ImportContext
 from vmie_tui.jobs.retry import again
 from vmie_tui.jobs.store import DiskRecord
-from vmie_tui.jobs.tagging import tags
-from vmie_tui.model.errors import ServiceError
+from vmie_tui.jobs.tagging import TAG_JOB, tags
+from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import Stage, StageState
 
 NAME_TAKEN = "InvalidAMIName.Duplicate"
@@ -34,6 +34,7 @@ def _registered(context: ImportContext) -> str:
 
     plan = context.plan
     context.say("registering the AMI")
+    context.store.remember(context.job_id, register_asked=True)
     name = ami_name(plan.ami_name or plan.source.name)
     try:
         image = again(lambda: register_image(context.aws, plan.region, _request(context, name)), context.control)
@@ -44,6 +45,17 @@ def _registered(context: ImportContext) -> str:
         image = again(lambda: register_image(context.aws, plan.region, _request(context, name)), context.control)
     context.say(f"AMI {image.id} registered as {name!r}", message=False)
     return image.id
+
+
+def find_registered(context: ImportContext) -> None:
+    """Before a job is undone: the AMI that a killed worker asked for and never saw, known by its tag."""
+    from vmie_tui.services.aws.images import own_images
+
+    if context.record.image_id or not context.record.ledger.get("register_asked"):
+        return
+    found = next(own_images(context.aws, context.plan.region, **{f"tag:{TAG_JOB}": context.job_id}), None)
+    if found is not None:
+        context.store.update(context.job_id, image_id=found.id)
 
 
 def _request(context: ImportContext, name: str) -> Any:
@@ -72,7 +84,7 @@ def ami_name(text: str) -> str:
 
 def make_volumes(context: ImportContext) -> dict[str, Any]:
     """A volume of each snapshot, attached where an instance is named. Returns ``{"volumes": [ids]}``."""
-    from vmie_tui.services.aws.volumes import attach_volume, instance_zone, wait_for_volume
+    from vmie_tui.services.aws.volumes import attach_volume, instance_zone
 
     plan, wanted = context.plan, context.plan.volumes
     if wanted is None:
@@ -84,15 +96,7 @@ def make_volumes(context: ImportContext) -> dict[str, Any]:
     made = []
     for disk in context.store.disks(context.job_id):
         context.say(f"{disk.label}: making a volume in {zone}")
-        volume_id = again(lambda disk=disk: _volume(context, disk, zone), context.control)  # type: ignore[misc]
-        context.store.remember_disk(context.job_id, disk.key, volume=volume_id)
-        context.store.result(context.job_id, f"volume of {disk.label}", volume_id)
-        again(
-            lambda volume_id=volume_id: wait_for_volume(  # type: ignore[misc]
-                context.aws, plan.region, volume_id, stop=context.control.check
-            ),
-            context.control,
-        )
+        volume_id = _volume(context, disk, zone)
         if wanted.instance_id:
             device = again(
                 lambda volume_id=volume_id: attach_volume(  # type: ignore[misc]
@@ -107,16 +111,37 @@ def make_volumes(context: ImportContext) -> dict[str, Any]:
 
 
 def _volume(context: ImportContext, disk: DiskRecord, zone: str) -> str:
+    """The id of a volume that is available; one that failed is not asked for again by a resume, which makes another."""
+    from vmie_tui.services.aws.volumes import wait_for_volume
+
+    try:
+        volume_id = again(lambda: _asked_volume(context, disk, zone), context.control)
+        context.store.remember_disk(context.job_id, disk.key, volume=volume_id)
+        context.store.result(context.job_id, f"volume of {disk.label}", volume_id)
+        again(
+            lambda: wait_for_volume(context.aws, context.plan.region, volume_id, stop=context.control.check),
+            context.control,
+        )
+    except ServiceError as error:
+        if error.kind in {ErrorKind.REMOTE, ErrorKind.NOT_FOUND}:  # AWS soon deletes a volume that failed
+            tried = int(disk.ledger.get("volume_try", 1))
+            context.store.remember_disk(context.job_id, disk.key, volume=None, volume_try=tried + 1)
+        raise
+    return volume_id
+
+
+def _asked_volume(context: ImportContext, disk: DiskRecord, zone: str) -> str:
     from vmie_tui.services.aws.volumes import VolumeRequest, create_volume
 
     plan, wanted = context.plan, context.plan.volumes
+    number = int(disk.ledger.get("volume_try", 1))
     request = VolumeRequest(
         disk.snapshot_id,
         zone,
         wanted.volume_type if wanted else "gp3",
         encrypted=plan.encrypted,
         kms_key_id=plan.kms_key_id,
-        client_token=f"{context.record.ledger['client_token']}-volume-{disk.key}",
+        client_token=f"{context.record.ledger['client_token']}-volume-{disk.key}{f'-{number}' if number > 1 else ''}",
         tags=tags(context),
     )
     context.store.remember(context.job_id, volumes_asked=True)

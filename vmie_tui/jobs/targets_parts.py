@@ -15,11 +15,16 @@ from vmie_tui.model.facts import GIB
 MANIFEST_SECONDS = 6 * 3600.0  # its URLs may end with the credentials that signed them: later it is written anew
 
 
+def is_stale(signed: float) -> bool:
+    """Whether a manifest that was written at ``signed`` (seconds since the epoch) must be written anew."""
+    return time.time() - signed > MANIFEST_SECONDS
+
+
 class PartsTarget(Target):
     """The one disk as parts; ``s3_key`` of its record is the image's name, which all keys begin with."""
 
     def there(self, disk: DiskRecord) -> bool:
-        if time.time() - float(disk.ledger.get("written", 0)) > MANIFEST_SECONDS:
+        if is_stale(float(disk.ledger.get("written", 0))):
             return False
         return self.context.objects.head(self.context.plan.bucket, str(disk.ledger.get("manifest", ""))) is not None
 
@@ -41,13 +46,15 @@ class PartsTarget(Target):
                 metadata={"vmie-job": context.job_id},
             )
             uploaded = PartObjects(context.aws, plan.region).upload(request, feed.fill, control=meter)
+        now = time.time()
+        context.store.remember(context.job_id, signed=now)
         context.store.remember_disk(
             context.job_id,
             disk.key,
             manifest=uploaded.manifest_key,
             bytes=uploaded.bytes,
             volume_gib=uploaded.volume_gib,
-            written=time.time(),
+            written=now,
         )
         self.done(
             meter,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from moto.core.responses import ActionResult, EmptyResult
+from moto.ec2.models.elastic_block_store import Volume
 from moto.ec2.responses.elastic_block_store import ElasticBlockStore
 
 from vmie_tui.simulators.aws.ec2_models import Mapping, StoredImage, StoredSnapshot
@@ -218,10 +219,21 @@ def create_volume(response: Any, simulator: Any) -> ActionResult:
     if simulator.ec2.encrypted_by_default(response.region):
         spec["Encrypted"] = True
     known = set(backend.volumes)
+    fault = simulator.faults.take("CreateVolume", f"{ident} {zone}", "fail-task")
     result = ElasticBlockStore.create_volume(response)
     for made in set(backend.volumes) - known:
         backend.volumes[made].client_token = token
+        if fault:
+            backend.volumes[made].__class__ = FailedVolume
     return result
+
+
+class FailedVolume(Volume):  # type: ignore[misc]
+    """One EC2 could not make, as without the right to use the snapshot's KMS key."""
+
+    @property
+    def status(self) -> str:
+        return "error"
 
 
 def attach_volume(response: Any, simulator: Any) -> ActionResult:
