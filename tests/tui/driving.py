@@ -50,6 +50,11 @@ def screen_text(pilot: Pilot[int]) -> str:
     return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
 
 
+def toasts(pilot: Pilot[int]) -> str:
+    """All that was told so far and has not timed out."""
+    return " | ".join(note.message for note in pilot.app._notifications)
+
+
 @asynccontextmanager
 async def running(
     backend: Backend | None = None, size: tuple[int, int] = (80, 24), *, wait: bool = True

@@ -8,8 +8,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from tests.tui.fake_desk import FakeDesk
+from tests.tui.fake_doctor import FakeDoctor
 from tests.tui.fake_images import FakeImages
+from tests.tui.fake_outward import FakeOutward
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
+from vmie_tui.model.export import ExportPlan
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.guest import (
     DiskFacts,
@@ -345,7 +348,7 @@ class FakeBackend:
         self.gate: threading.Event | None = None  # inventory waits for it after its first page
         self.page = 500
         self.reads = 0
-        self.submitted: list[ImportPlan] = []
+        self.submitted: list[ImportPlan | ExportPlan] = []
         self.changes: list[tuple[str, str]] = []
         self.saved: dict[str, str] = {}
         self.preflights: dict[str, Preflight] = {}  # by name; others get their configuration's
@@ -358,6 +361,8 @@ class FakeBackend:
         self.proofs: dict[str, Proof] = {view.id: proof_of(view) for view in self.job_views}
         self.images = FakeImages()
         self.desk = FakeDesk()
+        self.outward = FakeOutward()
+        self.doctor = FakeDoctor()
         self.status = WorkerStatus(True, 4711, NOW, running=2)
 
     def has_password(self) -> bool:
@@ -403,14 +408,15 @@ class FakeBackend:
         found = self.described[text]
         return replace(found, source=replace(found.source, raw=True)) if raw else found
 
-    def aws_status(self) -> AwsStatus:
-        if self.aws_error is not None:
+    def aws_status(self, mfa_code: str = "") -> AwsStatus:
+        if self.aws_error is not None and not (mfa_code and mfa_code == self.mfa_code):
             raise self.aws_error
         return AwsStatus("111122223333", "ops")
 
-    def submit(self, plan: ImportPlan) -> str:
-        if plan.source.name in self.submit_errors:
-            raise self.submit_errors[plan.source.name]
+    def submit(self, plan: ImportPlan | ExportPlan) -> str:
+        name = plan.source.name if isinstance(plan, ImportPlan) else plan.source_id
+        if name in self.submit_errors:
+            raise self.submit_errors[name]
         self.submitted.append(plan)
         return f"job-{len(self.submitted)}"
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from textual.widgets import Button, Input
 
-from tests.tui.driving import press, running, screen_text, settle, until
+from tests.tui.driving import press, running, screen_text, settle, toasts, until
 from tests.tui.fake import FakeBackend, job, plan_of, proof_of, some_jobs, stages
 from tests.tui.fake_images import INSTANCE, RUNNING
 from vmie_tui.model.errors import ErrorKind, ServiceError
@@ -37,10 +37,6 @@ async def say_yes(pilot) -> None:
     await until(pilot, lambda: not button.has_class("-active"), "the button at rest")  # Textual ignores a second press
     pilot.app.screen.set_focus(button)
     await press(pilot, "enter")
-
-
-def toasts(pilot) -> str:
-    return " | ".join(note.message for note in pilot.app._notifications)
 
 
 @asynccontextmanager

@@ -50,6 +50,7 @@ APP = (
     Action(
         "app.exports", "4", "mode('exports')", "Exports", "Instances and AMIs that can leave EC2, and those that do"
     ),
+    Action("app.setup", "6", "mode('setup')", "Setup", "What is missing in AWS, vCenter and here; fixes it"),
     Action(
         "app.palette", "colon,ctrl+p", "command_palette", "Commands", "Find an action by name", "command", palette=False
     ),
@@ -175,6 +176,16 @@ EXPORT_FORM = (
     Action("form.start", "f5,ctrl+s", "start", "Start", "Start the export as a job", "start", "^s"),
     Action("form.grant", "f4,ctrl+g", "grant", "Allow…", "See and make the change the bucket needs", "", "^g"),
     Action("form.again", "f2,ctrl+r", "look", "Look again", "Read source and bucket again", "look again", "^r"),
+)
+
+SETUP = (
+    Action("setup.open", "enter", "open", "Details", "All that was seen, and what to do about it", "details"),
+    Action("setup.fix", "f", "fix", "Fix…", "See the exact change, then make it; asks first", "fix"),
+    Action("setup.next", "n", "problem(1)", "Next problem", "The next check that is not in order", "next problem"),
+    Action("setup.previous", "N", "problem(-1)", "Previous problem", "The one before that is not in order"),
+    Action("setup.again", "r", "again", "Look again", "Look at everything once more", "look again"),
+    Action("setup.policy", "o", "policy", "Policy…", "A least-privilege policy for an administrator", "policy"),
+    Action("setup.copy", "y", "copy", "Copy as Markdown", "The whole checklist, also to a file"),
 )
 
 WIZARD = (

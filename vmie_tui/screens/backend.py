@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vmie_tui.model.preflight import Preflight
     from vmie_tui.model.proof import Proof
     from vmie_tui.screens.desk import Desk
+    from vmie_tui.screens.doctoring import Doctor, LiveDoctor
     from vmie_tui.screens.images import Images
     from vmie_tui.screens.outward import Outward
     from vmie_tui.services.aws.session import Aws
@@ -76,7 +77,7 @@ class Backend(Protocol):
     def check_plan(self, plan: ImportPlan, machine: Machine) -> tuple[Finding, ...]: ...
     def preflight(self, machine: Machine, *, snapshot: bool, on_step: Callable[[str], None]) -> Preflight: ...
     def describe(self, text: str, *, raw: bool, on_step: Callable[[str], None]) -> Described: ...
-    def aws_status(self) -> AwsStatus: ...
+    def aws_status(self, mfa_code: str = "") -> AwsStatus: ...
     def submit(self, plan: ImportPlan | ExportPlan) -> str: ...
     def jobs(self) -> list[JobView]: ...
     def log(self, job_id: str, tail: int) -> list[LogLine]: ...
@@ -93,6 +94,8 @@ class Backend(Protocol):
     def desk(self) -> Desk: ...
     @property
     def outward(self) -> Outward: ...
+    @property
+    def doctor(self) -> Doctor: ...
     def worker(self) -> WorkerStatus: ...
     def save_text(self, name: str, text: str) -> str: ...
 
@@ -107,6 +110,7 @@ class LiveBackend:
         self._client: JobClient | None = None
         self._aws: Aws | None = None
         self._desk: Desk | None = None
+        self._doctor: LiveDoctor | None = None
         self._lock = threading.Lock()
 
     @property
@@ -214,12 +218,14 @@ class LiveBackend:
 
     # -- AWS
 
-    def aws_status(self) -> AwsStatus:
+    def aws_status(self, mfa_code: str = "") -> AwsStatus:
+        """Who AWS takes us for; ``mfa_code`` is what the user's device shows, where the profile wants it."""
         from vmie_tui.services.aws.session import open_session
 
         with self._lock:
             self._aws = None  # asked again after a login: the next call takes the new credentials
-        aws = open_session(self._profile.aws, read_only=self._profile.read_only)
+        asked = (lambda serial: mfa_code) if mfa_code else None
+        aws = open_session(self._profile.aws, read_only=self._profile.read_only, mfa_code=asked)
         try:
             identity = aws.identity()
         finally:
@@ -255,6 +261,18 @@ class LiveBackend:
         from vmie_tui.screens.outward import LiveOutward
 
         return LiveOutward(self._session)
+
+    @property
+    def doctor(self) -> Doctor:
+        with self._lock:
+            if self._doctor is None:
+                from vmie_tui.screens.doctoring import LiveDoctor
+
+                self._doctor = LiveDoctor(self._profile, self._settings.state_dir, self._known_password)
+            return self._doctor
+
+    def _known_password(self) -> str | None:
+        return self._password if self.has_password() else None
 
     # -- jobs
 

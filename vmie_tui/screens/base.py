@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from vmie_tui.app import VmieApp
     from vmie_tui.screens.backend import Backend
 
-MODES = (("1", "inventory", "Inventory"), ("2", "jobs", "Jobs"), ("3", "tasks", "Tasks"), ("4", "exports", "Exports"))
+MODES = (
+    ("1", "inventory", "Inventory"),
+    ("2", "jobs", "Jobs"),
+    ("3", "tasks", "Tasks"),
+    ("4", "exports", "Exports"),
+    ("6", "setup", "Setup"),
+)
 WIDE = 120
 
 

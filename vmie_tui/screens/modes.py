@@ -33,9 +33,16 @@ def exports() -> Screen[bool]:
     return ExportsScreen()
 
 
+def setup() -> Screen[bool]:
+    from vmie_tui.screens.setup import SetupScreen
+
+    return SetupScreen()
+
+
 MODES: dict[str, str | Callable[[], Screen[bool]]] = {
     "inventory": inventory,
     "jobs": jobs,
     "tasks": tasks,
     "exports": exports,
+    "setup": setup,
 }
