@@ -13,7 +13,7 @@ import pytest
 from tests.services.aws_world import BUCKET, REGION, world
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.explain import role_probes
-from vmie_tui.services.aws.role_probes import Outcome, ProbeResult, RoleCase, _principal, probe_role_error
+from vmie_tui.services.aws.role_probes import Outcome, ProbeResult, RoleCase, principal, probe_role_error
 from vmie_tui.services.aws.session import Aws, Identity
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import Fault, TlsFiles
@@ -72,8 +72,8 @@ def test_missing_pass_role(reached: tuple[AwsSimulator, Aws]) -> None:
 
 
 def test_a_role_session_is_asked_about_by_its_role() -> None:
-    assert _principal("arn:aws:sts::1:assumed-role/Admin/me") == "arn:aws:iam::1:role/Admin"
-    assert _principal("arn:aws:iam::1:user/me") == "arn:aws:iam::1:user/me"
+    assert principal("arn:aws:sts::1:assumed-role/Admin/me") == "arn:aws:iam::1:role/Admin"
+    assert principal("arn:aws:iam::1:user/me") == "arn:aws:iam::1:user/me"
 
 
 def test_a_policy_simulation_that_is_not_allowed_claims_nothing(reached: tuple[AwsSimulator, Aws]) -> None:

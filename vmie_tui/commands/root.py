@@ -14,6 +14,7 @@ from vmie_tui.model.errors import EXIT_OK
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 COMMANDS = {
     "demo": "demo:demo",
+    "doctor": "doctor:doctor_command",
     "simulate": "demo:simulate",
     "inventory": "inventory:inventory",
     "preflight": "preflight:preflight_command",

@@ -51,6 +51,11 @@ class BucketChange:
         return _WRITES[self.kind][0]
 
     @property
+    def request(self) -> Json:
+        """The parameters of the operation."""
+        return {"Bucket": self.bucket, _WRITES[self.kind][2]: self.after}
+
+    @property
     def diff(self) -> tuple[str, ...]:
         """A unified diff of the two, without file names."""
         old, new = (json.dumps(value, indent=2, sort_keys=True).splitlines() for value in (self.before, self.after))
@@ -160,9 +165,9 @@ class ExportBuckets:
             )
         for change in chosen:
             stop()
-            _, method, argument = _WRITES[change.kind]
+            _, method, _ = _WRITES[change.kind]
             with aws_call(f"change the bucket's {change.kind.value}", name):
-                getattr(self._s3, method)(Bucket=name, **{argument: change.after})
+                getattr(self._s3, method)(**change.request)
         deadline = time.monotonic() + SEEN_SECONDS
         while True:
             now = self.look(name, instance=instance)

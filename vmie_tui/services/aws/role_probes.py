@@ -104,7 +104,7 @@ def _pass_role(aws: Aws, case: RoleCase) -> _Seen:
     if role is None:
         return _BLIND, "there is no role to pass"
     answer = client.simulate_principal_policy(
-        PolicySourceArn=_principal(identity.arn),
+        PolicySourceArn=principal(identity.arn),
         ActionNames=["iam:PassRole"],
         ResourceArns=[role["Arn"]],
         ContextEntries=[
@@ -119,7 +119,7 @@ def _pass_role(aws: Aws, case: RoleCase) -> _Seen:
     return (_OK if decision == "allowed" else _BAD), f"IAM says {decision} for {identity.arn}"
 
 
-def _principal(arn: str) -> str:
+def principal(arn: str) -> str:
     """The policy holder behind who is signed in: the role of an assumed-role session.
 
     A role's path is not part of the session's ARN; a role with a path is then not found, and not inspected.
@@ -163,7 +163,7 @@ def _bucket(aws: Aws, case: RoleCase) -> _Seen:
 
 
 def _kms(aws: Aws, case: RoleCase) -> _Seen:
-    keys, blind = _keys(aws, case)
+    keys, blind = keys_in_use(aws, case)
     if not keys:
         return (_BLIND, blind) if blind else (_OK, "no KMS key of your own takes part")
     disabled = [f"{key} is {state}" for key in keys if (state := _key_state(aws, key, case)) not in {"", "Enabled"}]
@@ -186,8 +186,8 @@ def _kms(aws: Aws, case: RoleCase) -> _Seen:
     return _OK, f"the role's policy allows {', '.join(keys)}; the key's own policy was not read{note}"
 
 
-def _keys(aws: Aws, case: RoleCase) -> tuple[dict[str, bool], str]:
-    """Keys that take part -> whether they only have to be read with; and what could not be looked at."""
+def keys_in_use(aws: Aws, case: RoleCase) -> tuple[dict[str, bool], str]:
+    """KMS keys of your own that take part -> whether they only have to be read with; what could not be looked at."""
     found: dict[str, bool] = {}
     blind: list[str] = []
     for name, look in (("the bucket's encryption", _source_key), ("EBS encryption", _result_key)):

@@ -136,9 +136,18 @@ def _names_service(statement: iam.Statement, service: str) -> bool:
 
 
 def permission_problems(
-    role_name: str, policies: list[dict[str, Any]], bucket: str, partition: str = "aws", *, exports: bool = False
+    role_name: str,
+    policies: list[dict[str, Any]],
+    bucket: str,
+    partition: str = "aws",
+    *,
+    exports: bool = False,
+    prefix: str = "",
 ) -> list[Problem]:
-    """The documented actions the role may not do on the bucket and in EC2, one problem per statement."""
+    """The documented actions the role may not do on the bucket and in EC2, one problem per statement.
+
+    ``prefix``: where in the bucket the objects are.
+    """
     unused = "{import_bucket}" if exports else "{export_bucket}"
     problems: list[Problem] = []
     for statement in facts.load("access")["iam"]["vmimport_role"]["role_policy"]["Statement"]:
@@ -150,7 +159,9 @@ def permission_problems(
             for item in resources
         ]
         missing = [
-            action for action in statement["Action"] if not iam.allows(policies, action, _resource(action, resources))
+            action
+            for action in statement["Action"]
+            if not iam.allows(policies, action, _resource(action, resources, prefix))
         ]
         if missing:
             where = "" if resources == ["*"] else f" on {resources[0]}"
@@ -164,10 +175,11 @@ def permission_problems(
     return problems
 
 
-def _resource(action: str, resources: list[str]) -> str:
+def _resource(action: str, resources: list[str], prefix: str) -> str:
     """What an action is done to: an object for s3:GetObject and s3:PutObject, else the first resource named."""
     if action.endswith("Object"):
-        return next((item.replace("/*", "/any-key") for item in resources if item.endswith("/*")), resources[0])
+        key = f"/{prefix}any-key"
+        return next((item.replace("/*", key) for item in resources if item.endswith("/*")), resources[0])
     return resources[0] if resources[0] != "*" else "any"
 
 

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any
@@ -14,12 +15,12 @@ from urllib.parse import urlsplit
 import boto3
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import create_loader
 
 from vmie_tui import __version__
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.aws.errors import SIGN_IN, aws_call, translate
+from vmie_tui.services.aws.errors import SIGN_IN, aws_call
+from vmie_tui.services.aws.sign_in import MfaCode, load
 from vmie_tui.services.policy import Policy
 from vmie_tui.settings import AwsSettings
 
@@ -53,6 +54,15 @@ class Identity:
     def root(self) -> bool:
         """The account's root user: VM import refuses it with the same words as a missing role (trap 34)."""
         return self.arn.endswith(":root")
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """How requests are signed. ``method`` in botocore's words (``sso``, ``assume-role``, ``env``, ...); ``expires``:
+    the end of temporary credentials, which are renewed as long as the sign-in behind them lasts."""
+
+    method: str
+    expires: datetime | None = None
 
 
 class Aws:
@@ -107,10 +117,15 @@ class Aws:
         """Asked before each request is made of its parameters, presigned URLs included."""
         self.policy.check_aws(model.name)
 
-    def identity(self) -> Identity:
+    def signing(self) -> Signing:
+        """Where the credentials come from and when they end, without asking AWS."""
+        found = self._session.get_credentials()
+        return Signing(str(getattr(found, "method", "") or ""), getattr(found, "_expiry_time", None))
+
+    def identity(self, region: str | None = None) -> Identity:
         """Ask STS who we are: proves that the credentials work. LOGIN when they do not."""
         with aws_call("ask AWS who is signed in"):
-            answer = self.client("sts").get_caller_identity()
+            answer = self.client("sts", region).get_caller_identity()
         stamp = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
         return Identity(answer["Account"], answer["Arn"], answer["UserId"], _ahead_of(stamp))
 
@@ -157,20 +172,19 @@ def client_config(service: str, endpoint_url: str | None) -> Config:
     return Config(**options)
 
 
-def open_session(settings: AwsSettings, *, read_only: bool = False) -> Aws:
+def open_session(settings: AwsSettings, *, read_only: bool = False, mfa_code: MfaCode | None = None) -> Aws:
     """The session these settings describe; AWS is only asked where the credentials themselves need it (SSO, roles).
+
+    ``mfa_code`` is asked for the code of an MFA device; without it, such a profile is refused as LOGIN with the code
+    `sign_in.MFA_NEEDED`, unless a code was given for it within the hour. Nothing is ever asked on the terminal.
 
     Raises ServiceError LOGIN when there are no credentials, or they have expired and cannot be renewed; TLS when the
     file of trusted authorities is missing.
     """
     core = _configured(settings)
-    try:
-        found = core.get_credentials()
-        if found is not None:
-            found.get_frozen_credentials()
+    found = load(core, mfa_code)
+    with aws_call("sign in to AWS", settings.profile or ""):
         session = boto3.session.Session(botocore_session=core)
-    except (BotoCoreError, ClientError, OSError) as error:
-        raise translate(error, "sign in to AWS", settings.profile or "") from error
     if found is None:
         raise ServiceError(
             ErrorKind.LOGIN,

@@ -11,7 +11,7 @@ import struct
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
@@ -40,6 +40,10 @@ class Tenant(Protocol):
 
     def service(self, name: str) -> Service: ...
 
+    def permit(self, request: Request) -> None: ...
+
+    def limit(self, policy: Mapping[str, Any] | None) -> None: ...
+
 
 class Desk(Protocol):
     """What the front needs of the simulator behind it."""
@@ -52,6 +56,8 @@ class Desk(Protocol):
     closing: threading.Event
 
     def account_of(self, request: Request) -> Tenant: ...
+
+    def limit(self, policy: Mapping[str, Any] | None) -> None: ...
 
     def seed_history(self, tasks: int, regions: int, account: str = "") -> list[str]: ...
 
@@ -188,6 +194,9 @@ class Front(BaseHTTPRequestHandler):
             asked = json.loads(content or b"{}")
             places = desk.seed_history(int(asked["tasks"]), int(asked.get("regions", 1)), asked.get("account", ""))
             status, answer = 200, {"regions": places}
+        elif (request.method, request.path) == ("POST", "/_sim/policy"):
+            desk.limit(json.loads(content or b"{}").get("policy"))
+            status, answer = 200, {"ok": True}
         else:
             status, answer = admin(
                 request.method, request.path, content, clock=desk.clock, faults=desk.faults, stats=desk.stats
@@ -206,6 +215,7 @@ class Front(BaseHTTPRequestHandler):
             desk.stats.count(f"{request.service}:{operation}", request.region)
             desk.keys.check(request)
             regions.check_enabled(tenant.disabled, request)
+            tenant.permit(request)
             self._make_trouble(request, tenant.account)
             return run()
         except ApiError as error:

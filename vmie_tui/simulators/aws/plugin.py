@@ -1,4 +1,4 @@
-"""Calls added to moto's EC2 from outside: functions that become methods of its response class."""
+"""Calls added to moto from outside: functions that become methods of its response classes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from vmie_tui.simulators.aws.moto_bridge import ENVIRON_KEY
 Operation = Callable[[Any, Any], ActionResult]  # (moto's response object, the simulator)
 
 
-def install(operations: Iterable[Operation]) -> None:
-    """Let EC2 answer these calls; a function's name is the operation's in snake case. Twice is the same as once."""
+def install(operations: Iterable[Operation], responses: type[Any] = EC2Response) -> None:
+    """Let EC2, or the service of ``responses``, answer these calls; a function's name is the operation's in snake case.
+
+    Twice is the same as once.
+    """
 
     def method(function: Operation) -> Callable[[Any], ActionResult]:
         def call(self: Any) -> ActionResult:
@@ -24,7 +27,7 @@ def install(operations: Iterable[Operation]) -> None:
         return call
 
     for function in operations:
-        setattr(EC2Response, function.__name__, method(function))
+        setattr(responses, function.__name__, method(function))
 
 
 def refuse(code: str, message: str) -> EC2ClientError:

@@ -108,4 +108,10 @@ def _names() -> list[str]:
     return [str(name) for name in account.regions]
 
 
-OPERATIONS: tuple[Operation, ...] = (describe_regions,)
+def get_ebs_default_kms_key_id(response: Any, simulator: Any) -> ActionResult:
+    """The Region's key for encryption of EBS by default; moto can set it and not tell it."""
+    response.error_on_dryrun()
+    return ActionResult({"KmsKeyId": response.ec2_backend.default_kms_key_id or "alias/aws/ebs"})
+
+
+OPERATIONS: tuple[Operation, ...] = (describe_regions, get_ebs_default_kms_key_id)

@@ -8,7 +8,17 @@ from types import TracebackType
 from typing import Self
 
 from vmie_tui.model import facts
-from vmie_tui.simulators.aws import conversions, exports, images, instances, plugin, regions, vmimport, volume_data
+from vmie_tui.simulators.aws import (
+    conversions,
+    exports,
+    images,
+    instances,
+    permissions,
+    plugin,
+    regions,
+    vmimport,
+    volume_data,
+)
 from vmie_tui.simulators.aws.auth import Keys
 from vmie_tui.simulators.aws.front import Server
 from vmie_tui.simulators.aws.wire import Request
@@ -74,6 +84,7 @@ class AwsSimulator(Account):
                 *volume_data.OPERATIONS,
             ]
         )
+        permissions.install()
         super().__init__(
             self,
             root,

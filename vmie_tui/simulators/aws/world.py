@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from vmie_tui.model import facts
 from vmie_tui.simulators.aws import account as accounts
+from vmie_tui.simulators.aws import permissions
 from vmie_tui.simulators.aws.auth import Keys
 from vmie_tui.simulators.aws.conversion_tasks import Conversions
 from vmie_tui.simulators.aws.ebs import EbsService
@@ -63,6 +65,7 @@ class Account:
         self.keys, self.closing = shared.keys, shared.closing
         self.max_tasks = max_tasks or facts.limit("export", "concurrent_conversion_tasks_per_region_default")["value"]
         self.disabled: set[str] = set()
+        self.enforced = False  # whether the user's policies decide; else it may do everything
         accounts.forget(account)
         self.snapshots = SnapshotStore(root / "snapshots", self.clock.now, self.keys.now)
         self.ec2 = Ec2Models(account, self.snapshots)
@@ -89,6 +92,16 @@ class Account:
         if name == "s3":
             return self.s3
         return self.ebs if name == "ebs" else self.moto
+
+    def limit(self, policy: Mapping[str, Any] | None) -> None:
+        """Let this policy alone decide what the user may do; None: it may do everything again."""
+        self.enforced = policy is not None
+        permissions.set_policy(self.account, policy or {})
+
+    def permit(self, request: Request) -> None:
+        """Raise ApiError when the user may not do this."""
+        if self.enforced:
+            permissions.check(self.account, request)
 
     def _before_moto(self, request: Request) -> None:
         if request.service == "ec2":

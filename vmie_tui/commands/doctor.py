@@ -1,0 +1,185 @@
+"""``vmie-tui doctor``: what is missing, the exact change that makes it, and policies for an administrator."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vmie_tui.commands.common import json_option, out, out_json, pass_session, say
+from vmie_tui.commands.session import Session
+from vmie_tui.model.doctor import USUAL_FEATURES, Check, CheckState, DoctorReport, Feature, Fix, Group
+from vmie_tui.model.errors import EXIT_FAILED, EXIT_OK, ServiceError
+
+if TYPE_CHECKING:
+    from vmie_tui.services.doctor.patient import Patient
+    from vmie_tui.services.doctor.policies import Place
+    from vmie_tui.settings import Profile
+
+POLICIES = ("user", "role", "trust", "vcenter")
+
+
+@click.command("doctor")
+@click.option("--fix", is_flag=True, help="Offer to make what is missing; each change is shown first.")
+@click.option("--yes", is_flag=True, help="With --fix: make every change without asking.")
+@click.option(
+    "--group", "groups", multiple=True, type=click.Choice([g.value for g in Group]), help="Only these checks."
+)
+@click.option(
+    "--feature",
+    "features",
+    multiple=True,
+    type=click.Choice([f.value for f in Feature]),
+    help="What you want to do; all but licences.",
+)
+@click.option("--print-policy", type=click.Choice(POLICIES), help="Print a least-privilege policy, and check nothing.")
+@json_option
+@pass_session
+def doctor_command(
+    session: Session,
+    /,
+    *,
+    fix: bool,
+    yes: bool,
+    groups: tuple[str, ...],
+    features: tuple[str, ...],
+    print_policy: str | None,
+    as_json: bool,
+) -> int:
+    """Check AWS, the service role, the bucket, permissions, vCenter and this machine; name what is missing.
+
+    Exits with 0 when nothing failed. Nothing is changed without --fix. Rights of your own user, in AWS and in vCenter,
+    are an administrator's to give: --print-policy prints what to ask for.
+
+    \b
+    Examples: vmie-tui doctor --feature import --feature tasks
+              vmie-tui doctor --fix
+              vmie-tui doctor --print-policy user --feature import
+    """
+    if yes and not fix:
+        raise click.UsageError("--yes wants --fix")
+    wanted = frozenset(map(Feature, features)) or USUAL_FEATURES
+    profile = session.settings.profile()
+    if print_policy:
+        _print_policy(session, print_policy, profile, wanted)
+        return EXIT_OK
+    from vmie_tui.services.policy import Policy
+
+    if fix:
+        Policy(profile.read_only).check_work("changed", profile.name)
+    with _patient(session, profile, wanted) as patient:
+        chosen = tuple(map(Group, groups)) or tuple(Group)
+        report = _examined(patient, chosen)
+        if not as_json:
+            _show(report, offer=not fix)
+        if fix:
+            _fix_all(patient, report, ask=not yes)
+            patient.forget()
+            report = _examined(patient, chosen)
+            if not as_json:
+                _show(report, offer=False)
+        if as_json:
+            out_json(report.to_json())
+    return EXIT_FAILED if report.failed else EXIT_OK
+
+
+def _patient(session: Session, profile: Profile, features: frozenset[Feature]) -> Patient:
+    from vmie_tui.services.doctor.patient import Patient
+    from vmie_tui.settings import password_for
+
+    return Patient(profile, session.settings.state_dir, features, lambda: password_for(profile), dict(os.environ))
+
+
+def _examined(patient: Patient, groups: tuple[Group, ...]) -> DoctorReport:
+    from vmie_tui.services.doctor.run import examine
+
+    return examine(patient, groups)
+
+
+def _show(report: DoctorReport, *, offer: bool) -> None:
+    group = None
+    for check in report.checks:
+        if check.group is not group:
+            out(("" if group is None else "\n") + check.group.label)
+            group = check.group
+        out(f"  {check.state.glyph} {check.title}: {_line(check.reason)}")
+        if check.state in {CheckState.FAILED, CheckState.WARNING} and check.remedy:
+            out(f"      {_line(check.remedy)}")
+    count = f"{len(report.failed)} failed, {len(report.warnings)} warnings, {len(report.checks)} checks"
+    out(f"\n{count}")
+    if offer and report.fixable:
+        out(f"{len(report.fixable)} can be made here: vmie-tui doctor --fix")
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _fix_all(patient: Patient, report: DoctorReport, *, ask: bool) -> None:
+    """Show each fix as it would be made now, ask, make it, and say how it is then."""
+    from vmie_tui.services.doctor.run import apply, look_again
+
+    done: set[str] = set()
+    queue = list(report.fixable)
+    while queue:
+        check = look_again(patient, queue.pop(0))
+        if check.fix is None or check.id in done:
+            continue
+        done.add(check.id)
+        _show_fix(check, check.fix)
+        if ask and not click.confirm("Make this change?", err=True):
+            continue
+        try:
+            now = apply(patient, check)
+        except ServiceError as error:
+            say(f"✖ {check.title}: {error}")
+            continue
+        say(f"{now.state.glyph} {now.title}: {_line(now.reason)}")
+        waiting = done | {other.id for other in queue}
+        queue += [other for other in _more(patient, check) if other.id not in waiting]
+
+
+def _more(patient: Patient, check: Check) -> list[Check]:
+    """What can be made now that was not even looked at before: the parts of a bucket or role that was not there."""
+    return list(_examined(patient, (check.group,)).fixable)
+
+
+def _show_fix(check: Check, fix: Fix) -> None:
+    say(f"\n{check.title}: {fix.words}")
+    for change in fix.changes:
+        say(f"  {change.operation} {change.target}")
+        for line in change.diff:
+            say(f"    {line}")
+
+
+def _print_policy(session: Session, which: str, profile: Profile, features: frozenset[Feature]) -> None:
+    from vmie_tui.services.doctor import policies
+
+    if which == "vcenter":
+        out_json(policies.vcenter_role(features))
+        return
+    place = _place(session, profile, features)
+    if which == "user":
+        found: Any = policies.user_policy(place, features)
+    else:
+        both = policies.role_policies(place, features)
+        found = both["trust"] if which == "trust" else both["permissions"]
+    out_json(found)
+
+
+def _place(session: Session, profile: Profile, features: frozenset[Feature]) -> Place:
+    """Where the policies are for; without a sign-in the account is a placeholder."""
+    from vmie_tui.model.errors import VmieError
+    from vmie_tui.services.aws.role_probes import principal
+    from vmie_tui.services.doctor.policies import ACCOUNT, BUCKET, Place
+
+    aws = profile.aws
+    with _patient(session, profile, features) as patient:
+        try:
+            identity = patient.identity()
+            account, partition, own = identity.account, patient.partition, principal(identity.arn)
+        except VmieError as error:
+            say(f"the account is a placeholder: {error}")
+            account, partition, own = ACCOUNT, "aws", ""
+    return Place(aws.bucket or BUCKET, aws.prefix, aws.role_name, account, partition, own)

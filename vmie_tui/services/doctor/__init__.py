@@ -1,0 +1,1 @@
+"""Doctor: is everything there that VM import, export and vCenter need, and what would put it right."""

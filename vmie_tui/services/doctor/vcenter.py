@@ -1,0 +1,99 @@
+"""vCenter: reached and trusted, the clock, the privileges on each datacenter, and a way to each ESXi host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+from vmie_tui.model import facts
+from vmie_tui.model.doctor import Check, Group
+from vmie_tui.model.errors import ServiceError
+from vmie_tui.services.doctor.patient import Look, Patient
+from vmie_tui.services.doctor.policies import LOOK_INSIDE, vcenter_privileges
+
+SOON = timedelta(days=30)
+PORT = 443  # disk data of exports comes from the hosts over HTTPS; VMware's own NFC port 902 is not used
+HOSTS_AT_ONCE = 8
+REMEDY = "Ask for them: 'vmie-tui doctor --print-policy vcenter' lists what the role needs"
+
+
+def _session(patient: Patient, look: Look) -> Check:
+    info = patient.vsphere().info
+    return look.ok(f"{info.full_name or info.version} at {info.host}, as {info.user}")
+
+
+def _certificate(patient: Patient, look: Look) -> Check:
+    from vmie_tui.services.vsphere.access import certificate
+
+    found = certificate(patient.logged_in())
+    how = "pinned" if found.pinned else "signed by a trusted authority"
+    words = f"{how}, SHA-256 {found.thumbprint}"
+    if found.expires is None:
+        return look.ok(words)
+    until = f"valid until {found.expires:%Y-%m-%d}"
+    if found.expires - datetime.now(UTC) < SOON:
+        return look.warning(f"{until}; {words}", "Have it renewed before jobs stop connecting")
+    return look.ok(f"{until}; {words}")
+
+
+def _time(patient: Patient, look: Look) -> Check:
+    from vmie_tui.services.vsphere.access import ahead_of
+
+    ahead, most = ahead_of(patient.logged_in()), int(facts.trap("T32")["skew_max_seconds"]) / 3
+    words = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} vCenter"
+    if abs(ahead) > most:
+        return look.warning(f"this machine is {words}", "Set both clocks by NTP: times of events and logs differ")
+    return look.ok("agrees with vCenter" if abs(ahead) < 2 else words)
+
+
+def _privileges(patient: Patient, look: Look) -> Iterator[Check]:
+    from vmie_tui.services.vsphere.access import missing_privileges
+
+    vsphere = patient.logged_in()
+    wanted = dict(vcenter_privileges(patient.features))
+    found = missing_privileges(vsphere, tuple(wanted))
+    if not found:
+        yield look.failed("the user sees no datacenter", f"Give it System.View and System.Read on one. {REMEDY}")
+    for name, missing in sorted(found.items()):
+        part = look.part(name, f"Privileges on {name}")
+        if not missing:
+            yield part.ok(f"{len(wanted)} privileges held")
+            continue
+        words = f"missing: {', '.join(f'{ident} ({wanted[ident]})' for ident in missing)}"
+        if set(missing) <= LOOK_INSIDE:
+            yield part.warning(f"{words}; machines that are off cannot be looked into beforehand", REMEDY)
+        else:
+            yield part.failed(words, REMEDY)
+
+
+def _hosts(patient: Patient, look: Look) -> Iterator[Check]:
+    from vmie_tui.services.vsphere import access
+
+    names = access.hosts(patient.logged_in())
+    if not names:
+        yield look.skipped("the user sees no ESXi host")
+        return
+
+    def reach(name: str) -> Check:
+        part = look.part(name, f"ESXi host {name}")
+        try:
+            access.dial(name, PORT)
+        except ServiceError as error:
+            return part.warning(
+                f"port {PORT} is not reached: {error.problem.what}",
+                f"{error.problem.remedy}; the disks of machines on it are read from there",
+            )
+        return part.ok(f"port {PORT} answers")
+
+    with ThreadPoolExecutor(HOSTS_AT_ONCE) as pool:
+        yield from pool.map(reach, names)
+
+
+LOOKS = (
+    Look("vcenter.session", Group.VCENTER, "Sign-in", _session),
+    Look("vcenter.certificate", Group.VCENTER, "Certificate", _certificate),
+    Look("vcenter.time", Group.VCENTER, "Time", _time),
+    Look("vcenter.privileges", Group.VCENTER, "Privileges", _privileges, "F411"),
+    Look("vcenter.hosts", Group.VCENTER, "ESXi hosts", _hosts, "F393"),
+)
