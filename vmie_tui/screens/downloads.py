@@ -41,6 +41,8 @@ class Downloads(FrameScreen):
     def __init__(self) -> None:
         super().__init__()
         self.download = ""
+        self.fetched: dict[str, str] = {}  # what came of the downloads of this session, by task
+        self._of = ""
         self._stop = threading.Event()
 
     @property
@@ -81,7 +83,7 @@ class Downloads(FrameScreen):
         def answered(answers: dict[str, str] | None) -> None:
             if answers is not None:
                 self._stop.clear()
-                self.download = "looking for the object"
+                self.download, self._of = "looking for the object", task.id
                 self.show_progress()
                 self._fetch(Fetch(task, self.aws_region, answers["folder"]))
 
@@ -114,7 +116,9 @@ class Downloads(FrameScreen):
         self.download = "" if event.ended else f"download {event.here * 100 // event.total}% of {size(event.total)}"
         if event.done is not None:
             done = event.done
-            self.tell(f"{done.path}: {done.size:,} bytes, equal to the object by its {done.proven}.")
+            words = f"{done.path}: {done.size:,} bytes, equal to the object by its {done.proven}."
+            self.fetched[self._of] = words
+            self.tell(words)
         elif event.problem is not None:
             self.tell(f"The download failed. {event.problem}", error=True)
         self.show_progress()

@@ -36,7 +36,7 @@ class DiffScreen(ModalScreen[bool]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
-            yield Static(f"Change the bucket {clean(self._report.bucket.name)}?", id="title", markup=False)
+            yield Static(f"Change the bucket {clean(self._report.bucket.name)}?   ↑↓ scroll", id="title", markup=False)
             yield LinePane(id="diff")
             with Horizontal(id="buttons"):
                 yield Button("Leave it", id="no", compact=True)

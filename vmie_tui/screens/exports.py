@@ -197,13 +197,14 @@ class ExportsScreen(Downloads):
         by_task = {job.task_id: job for job in mine if job.task_id}
         listed = {task.id for task in self._tasks}
         rows = [ExportRow(None, job) for job in mine if job.task_id not in listed]
-        tasks = sorted(self._tasks, key=lambda task: task.terminal)
+        tasks = sorted(self._tasks, key=lambda task: (task.terminal, task.id not in by_task))
         rows += [ExportRow(task, by_task.get(task.id)) for task in tasks]
         self.query_one(ExportTable).set_rows(select_exports(rows, self._words))
         self._show_tabs()
 
     def show_progress(self) -> None:
         self._show_tabs()
+        self._show_detail()
 
     def _show_tabs(self) -> None:
         sources, tasks = self.query_one(SourceTable), self.query_one(ExportTable)
@@ -254,7 +255,8 @@ class ExportsScreen(Downloads):
             lines, key = source_lines(row, cells), row.thing.id if row else ""
         else:
             export = self.export_in_view
-            lines, key = export_lines(export, cells), export.key if export else ""
+            key = export.key if export else ""
+            lines = export_lines(export, cells, self.fetched.get(key, ""))
         problem = self._problems.get(self.tab)
         if problem is not None and self.table.rows:
             lines = [*problem_lines(problem, cells, margin=" "), *lines]

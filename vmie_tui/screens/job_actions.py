@@ -25,7 +25,7 @@ class JobActions(FrameScreen):
         job = self.job_in_view()
         suited: tuple[tuple[str, str], ...] = ()
         if job is not None and job.state is JobState.DONE:
-            suited = (("v", "proof"), *((("a", "after import"),) if job.image_id else ()))
+            suited = (() if no_proof(job) else (("v", "proof"),)) + ((("a", "after import"),) if job.image_id else ())
         elif job is not None and job.state is JobState.FAILED:
             suited = (("e", "explain"), *(() if no_fallback(job) else (("b", "use what is there"),)))
         super().show_hints((*extra, *suited))
@@ -47,6 +47,8 @@ class JobActions(FrameScreen):
         from vmie_tui.screens.confirm import ConfirmScreen
 
         text = "The transfer stops, what was uploaded is deleted, and the AWS task is cancelled. It cannot be resumed."
+        if job.kind == "export":
+            text = "AWS stops the export and removes what it has written; a download stops. It cannot be resumed."
 
         def answered(yes: bool | None) -> None:
             if yes:
@@ -156,7 +158,8 @@ class JobActions(FrameScreen):
         job = self.job_in_view()
         if job is None:
             return
-        text = job.image_id or (str(job.problem) if job.problem else job.id)
+        made = job.target if job.kind == "export" and job.state is JobState.DONE else job.image_id
+        text = made or (str(job.problem) if job.problem else job.id)
         self.copy(f"job-{job.id}.txt", text)
 
     def _job_that(self, verb: str, *states: JobState) -> JobView | None:
@@ -211,6 +214,8 @@ def no_proof(job: JobView) -> str:
 
 def no_image(job: JobView) -> str:
     """Why there is no AMI to go on with."""
+    if job.kind != "import":
+        return f"{job.name} is no import: what it made is {clean(job.message) or 'not there yet'}."
     if job.state is JobState.DONE:
         return f"{job.name} made no AMI ({clean(job.message) or 'its route ends without one'})."
     return f"{job.name} has no AMI yet: it is {job.state.value}."

@@ -192,8 +192,8 @@ def _disk_words(disk: ExportDisk) -> str:
     )
 
 
-def export_lines(row: ExportRow | None, cells: int) -> list[Line]:
-    """One export: what AWS says, where it writes, and which job of ours waits for it."""
+def export_lines(row: ExportRow | None, cells: int, fetched: str = "") -> list[Line]:
+    """One export: what AWS says, where it writes, which job of ours waits for it; ``fetched``: its download."""
     if row is None:
         return []
     task, job = row.task, row.job
@@ -208,7 +208,9 @@ def export_lines(row: ExportRow | None, cells: int) -> list[Line]:
     lines += _labelled("Object", row.where, cells)
     if job is not None:
         lines += _labelled("Job", f"{job.id}: {join([job.state.value, one_line(job.message)])}; 2 shows it", cells)
-    if task is not None and task.completed:
+    if fetched:
+        lines += _labelled("Here", f"✔ {fetched}", cells, "ok")
+    elif task is not None and task.completed:
         lines += paragraph("v: verify it against S3's checksum and bring it to this machine.", cells, "dim")
     return indented(lines)
 

@@ -119,7 +119,10 @@ def job_lines(job: JobView | None, log: list[LogLine], cells: int, *, log_lines:
         lines += _result(job, cells)
     lines += stage_lines(job, cells)
     moved = any(view.stage is Stage.UPLOAD for view in job.stages)
-    lines += [disk_progress(disk, cells) if moved else _disk_there(disk, cells) for disk in job.disks]
+    if job.kind == "export":
+        lines += [line for disk in job.disks for line in _exported(job, disk, cells)]
+    else:
+        lines += [disk_progress(disk, cells) if moved else _disk_there(disk, cells) for disk in job.disks]
     if job.task_id:
         lines += _task(job, cells)
     lines += paragraph(join([job.source, job.target], " → "), cells, "dim", (("From, to  ", "dim"),))
@@ -173,6 +176,22 @@ def _disk_there(disk: DiskProgress, cells: int) -> Line:
     words = join(["in AWS already", disk.snapshot_id])
     room = max(1, cells - LABEL_CELLS - 11)
     return (fit(clean(disk.label), LABEL_CELLS), "title"), (f"{size(disk.capacity):>9}  ", ""), (fit(words, room), "")
+
+
+def _exported(job: JobView, disk: DiskProgress, cells: int) -> list[Line]:
+    """The object an export wrote, and how far it has come to this machine."""
+    name = paragraph(f"{disk.label}, {size(disk.total or disk.done)}", cells, "", (("Object    ", "dim"),))
+    if not any(view.stage is Stage.DOWNLOAD for view in job.stages):
+        return name
+    done = disk.state is StageState.DONE
+    part = 1.0 if done else disk.done / disk.total if disk.total else None
+    words = "equal to the object by its checksum ✔" if done else "waiting"
+    if disk.state is StageState.RUNNING:
+        words = join([rate(disk.rate) if disk.rate >= 1 else "", f"{size(disk.done)} of {size(disk.total)}"])
+    style = "ok" if done else ""
+    shown: list[Cell] = [(bar(part, BAR_CELLS), "ok" if done else "busy"), (f"{percent(part):>5}  ", "")]
+    room = max(1, cells - 17 - BAR_CELLS)
+    return [*name, (("Download  ", "dim"), *shown, (fit(words, room), style))]
 
 
 def disk_words(disk: DiskProgress) -> tuple[str, str]:

@@ -1,0 +1,265 @@
+"""The exports screen on a backend of model values: what can leave, the form, the bucket's change, downloads, jobs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Button, Input
+
+from tests.tui.driving import press, running, screen_text, settle, until
+from tests.tui.fake import NOW, FakeBackend, job
+from tests.tui.fake_outward import BUCKET, IMAGE, INSTANCE, SOLD, closed_bucket
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.export import Container, ExportFormat, ExportPlan, TargetEnvironment
+from vmie_tui.model.job import DiskProgress, JobView, Stage, StageState, StageView
+from vmie_tui.model.task import JobState
+from vmie_tui.screens.export_diff import DiffScreen
+from vmie_tui.screens.export_draft import ExportDraft
+from vmie_tui.screens.export_form import ExportFormScreen
+from vmie_tui.screens.exports import ExportsScreen
+from vmie_tui.screens.force import ForceScreen
+from vmie_tui.screens.jobs import JobsScreen
+from vmie_tui.widgets.choice import ChoiceList
+from vmie_tui.widgets.jobs import job_lines
+
+TASK, OBJECT = "export-ami-0123456789abcdef0", f"s3://{BUCKET}/vmie/export-ami-0123456789abcdef0.vmdk"
+
+
+@asynccontextmanager
+async def exports(backend: FakeBackend | None = None) -> AsyncIterator[tuple[Pilot[int], FakeBackend]]:
+    backend = backend or FakeBackend()
+    async with running(backend) as pilot:
+        await press(pilot, "4")
+        await settle(pilot)
+        yield pilot, backend
+
+
+def told(pilot: Pilot[int]) -> str:
+    return " | ".join(note.message for note in pilot.app._notifications)
+
+
+def export_job(state: JobState = JobState.RUNNING, stage: Stage = Stage.DOWNLOAD, **fields: object) -> JobView:
+    order = (Stage.CHECK, Stage.EXPORT, Stage.DOWNLOAD, Stage.FINISH)
+    at = order.index(stage)
+    views = tuple(
+        StageView(one, StageState.DONE if i < at else StageState.RUNNING if i == at else StageState.PENDING, NOW, NOW)
+        for i, one in enumerate(order)
+    )
+    disk = DiskProgress(1, f"{TASK}.vmdk", 0, 50 << 20, 0, 0, 12e6, 3, StageState.RUNNING)
+    view = job(7, "golden-debian", state, kind="export", stages=views, task_id=TASK, disks=(disk,), target=OBJECT)
+    return replace(view, **fields)  # type: ignore[arg-type]
+
+
+async def test_what_can_be_exported_and_the_first_reason_why_not() -> None:
+    async with exports() as (pilot, _):
+        text = screen_text(pilot)
+        assert "Instances and AMIs 3" in text
+        assert "Exports 3" in text
+        for words in (
+            "instance web-01",
+            "AMI      golden-debian",
+            "✖ comes from the AWS Mark",
+            "✔ can be exported",
+        ):
+            assert words in text
+        await press(pilot, "slash", *"marketplace", "enter")
+        assert "shop-02" in screen_text(pilot)
+        assert "web-01" not in screen_text(pilot)
+        await press(pilot, "enter")
+        whole = screen_text(pilot)
+        assert "2 CPUs, 4,096 MiB" in whole
+        assert "(F300)" in whole
+        await press(pilot, "escape", "escape")
+        assert "web-01" in screen_text(pilot)
+
+
+async def test_the_exports_with_their_jobs() -> None:
+    waiting = export_job(JobState.QUEUED, Stage.CHECK, id="j-2", task_id="", name="web-01", message="waits")
+    async with exports(FakeBackend(jobs=[export_job(), waiting])) as (pilot, _):
+        await press(pilot, "tab")
+        text = screen_text(pilot)
+        for words in ("○ queued", "▶ active 40%", "✖ failed", "golden-debian", "multiple volumes attached"):
+            assert words in text
+        rows = pilot.app.screen.query_one("#exports").rows  # type: ignore[attr-defined]
+        assert [row.job.id if row.job else "" for row in rows] == ["j-2", "", "job0007", ""]
+        await press(pilot, "down", "down")
+        assert OBJECT in screen_text(pilot).replace("\n           ", "")
+        assert "Job       job0007: running" in screen_text(pilot)
+        await press(pilot, "enter")
+        assert "export golden-debian" in screen_text(pilot)
+
+
+async def test_trouble_is_said_and_what_was_read_stays() -> None:
+    backend = FakeBackend()
+    backend.outward.errors = {"sources": ServiceError(ErrorKind.PERMISSION, "AWS refuses", remedy="Ask for it")}
+    async with exports(backend) as (pilot, _):
+        text = screen_text(pilot)
+        assert "AWS refuses" in text
+        assert "instance web-01" in text
+        backend.outward.errors = {}
+        await press(pilot, "r")
+        assert "golden-debian" in screen_text(pilot)
+        await press(pilot, "R", "home", *["delete"] * 9, *"us-east-1", "enter", "right")
+        await press(pilot, "tab")
+        await press(pilot, "enter")
+        await until(pilot, lambda: ("sources", "us-east-1") in backend.outward.asked, "the other Region")
+
+
+async def test_an_image_is_exported_downloaded_and_converted_by_a_job(tmp_path: Path) -> None:
+    async with exports() as (pilot, backend):
+        await press(pilot, "G", "x")
+        form = pilot.app.screen
+        assert isinstance(form, ExportFormScreen)
+        assert f"s3://{BUCKET}/vmie/export-ami-….vmdk" in screen_text(pilot)
+        assert not form.query("#target")
+        await press(pilot, "space", "space")  # VMDK, VHD, RAW
+        form.query_one("#convert_to", Input).value = "qcow2"
+        await settle(pilot)
+        assert "wants a folder to download to" in screen_text(pilot)
+        assert form.query_one("#start", Button).disabled
+        form.query_one("#download_to", Input).value = str(tmp_path)
+        await settle(pilot)
+        await press(pilot, "ctrl+s")
+        await until(pilot, lambda: isinstance(pilot.app.screen, JobsScreen), "the jobs")
+        [plan] = backend.submitted
+        assert plan == ExportPlan(
+            "prod",
+            IMAGE,
+            "golden-debian",
+            "eu-west-1",
+            BUCKET,
+            "vmie/",
+            ExportFormat.RAW,
+            download_to=str(tmp_path),
+            convert_to="qcow2",
+        )
+
+
+async def test_the_bucket_is_opened_only_after_its_change_was_shown() -> None:
+    backend = FakeBackend()
+    backend.outward.report = closed_bucket()
+    async with exports(backend) as (pilot, _):
+        await press(pilot, "x")
+        assert "the export service may not write to the bucket" in screen_text(pilot)
+        await press(pilot, "ctrl+g")
+        assert isinstance(pilot.app.screen, DiffScreen)
+        text = screen_text(pilot)
+        assert "PutBucketAcl (F275)" in text
+        assert '+      "Permission": "WRITE"' in text
+        await press(pilot, "enter")  # the safe answer has the focus
+        assert ("grant", BUCKET) not in backend.outward.asked
+        await press(pilot, "ctrl+g", "right", "enter")
+        await until(pilot, lambda: ("grant", BUCKET) in backend.outward.asked, "the change made")
+        await settle(pilot)
+        assert "may not write" not in screen_text(pilot)
+        await press(pilot, "ctrl+g")
+        assert "needs no change" in told(pilot)
+
+
+async def test_a_blocked_one_starts_only_when_its_name_is_typed() -> None:
+    async with exports() as (pilot, backend):
+        await press(pilot, "down", "x", "ctrl+s")
+        assert isinstance(pilot.app.screen, ForceScreen)
+        assert "To export it all the same" in screen_text(pilot)
+        await press(pilot, "escape")
+        assert not backend.submitted
+        await press(pilot, "ctrl+s", *"shop-02", "enter")
+        await until(pilot, lambda: backend.submitted, "submitted")
+        [plan] = backend.submitted
+        assert isinstance(plan, ExportPlan)
+        assert plan.source_id == SOLD
+        assert plan.override
+
+
+async def test_another_bucket_is_read_when_its_name_is_entered_and_a_refusal_is_said() -> None:
+    async with exports() as (pilot, backend):
+        await press(pilot, "x")
+        bucket = pilot.app.screen.query_one("#bucket", Input)
+        bucket.focus()
+        bucket.value = "other-bucket"
+        await press(pilot, "enter")
+        await until(pilot, lambda: ("bucket", "other-bucket", True) in backend.outward.asked, "the other bucket read")
+        await settle(pilot)
+        backend.submit_errors = {INSTANCE: ServiceError(ErrorKind.REFUSED, "the profile is read-only")}
+        await press(pilot, "ctrl+s")
+        await until(pilot, lambda: "was not started" in told(pilot), "refused")
+        assert isinstance(pilot.app.screen, ExportFormScreen)
+
+
+def test_the_targets_of_an_instance_bring_their_formats() -> None:
+    draft = ExportDraft(INSTANCE, "web-01", "eu-west-1", bucket=BUCKET, download_to="/no/such/folder")
+    assert draft.plan().container is Container.OVA
+    draft.choose_target("microsoft")
+    plan = draft.plan()
+    assert (plan.target_environment, plan.format, plan.container) == (
+        TargetEnvironment.MICROSOFT,
+        ExportFormat.VHD,
+        Container.NONE,
+    )
+    assert draft.mistakes() == {"download_to": "there is no such folder"}
+    draft.download_to, draft.convert_to, draft.clean_up = "", "png", True
+    assert set(draft.mistakes()) == {"convert_to", "download_to"}
+
+
+async def test_the_target_is_chosen_on_the_form() -> None:
+    async with exports() as (pilot, _):
+        await press(pilot, "x", "space")
+        assert pilot.app.screen.query_one("#form", ChoiceList).value == "VHD/"
+        assert "export-i-….vhd" in screen_text(pilot)
+
+
+async def test_a_finished_export_is_verified_and_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with exports() as (pilot, backend):
+        await press(pilot, "tab", "v")
+        assert "Only a completed export" in told(pilot)
+        await press(pilot, "down", "down")
+        backend.outward.gate = threading.Event()
+        await pilot.press("v", "enter", "tab", "enter")
+        await until(pilot, lambda: "download 50% of 100 MiB" in screen_text(pilot), "half way")
+        await pilot.press("v")
+        assert "Still busy" in told(pilot)
+        await press(pilot, "escape")
+        await until(pilot, lambda: "download 50%" not in screen_text(pilot), "stopped")
+        backend.outward.gate = None
+        await press(pilot, "v", "enter", "tab", "enter")
+        await until(pilot, lambda: "equal to the object by its CRC64NVME" in told(pilot), "done")
+        assert "✔" in screen_text(pilot)
+        assert backend.outward.asked[-1] == ("fetch", TASK, str(tmp_path))
+
+
+async def test_read_only_looks_and_starts_nothing() -> None:
+    backend = FakeBackend()
+    backend.profile = replace(backend.profile, read_only=True)
+    async with exports(backend) as (pilot, _):
+        assert "READ-ONLY" in screen_text(pilot)
+        await press(pilot, "x")
+        assert isinstance(pilot.app.screen, ExportsScreen)
+        assert "read-only" in told(pilot)
+        await press(pilot, "enter", "x")
+        assert not isinstance(pilot.app.screen, ExportFormScreen)
+
+
+def test_jobs_speak_of_exports_as_exports() -> None:
+    text = "\n".join("".join(part for part, _ in line) for line in job_lines(export_job(), [], 78))
+    assert f"Object    {TASK}.vmdk, 50.0 MiB" in text or f"{TASK}.vmdk" in text
+    assert "Download" in text
+    for words in ("import", "sha256", "AMI  "):
+        assert words not in text
+
+
+async def test_keys_of_imports_say_that_an_export_is_none() -> None:
+    done = export_job(JobState.DONE, Stage.FINISH, message=f"done: {OBJECT}", fraction=1.0)
+    async with running(FakeBackend(jobs=[done])) as pilot:
+        await press(pilot, "2")
+        assert "v proof" not in screen_text(pilot)
+        await press(pilot, "v", "a", "b")
+        assert told(pilot).count("is no import") == 3
+        await press(pilot, "y")
+        assert OBJECT in pilot.app.backend.saved["job-job0007.txt"]  # type: ignore[attr-defined]
