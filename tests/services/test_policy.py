@@ -198,6 +198,7 @@ AWS_CHANGES = {
 VSPHERE_CHANGES = {
     "CancelTask",
     "CreateSnapshot_Task",
+    "Destroy_Task",
     "DropConnections",  # of a VM's consoles; ours is the stub's of the same name, which the policy does not see
     "ExportSnapshot",
     "ExportVm",
@@ -206,6 +207,9 @@ VSPHERE_CHANGES = {
     "HttpNfcLeaseGetManifest",  # reads, but only of a lease, which blocks the machine
     "HttpNfcLeaseProgress",
     "HttpNfcLeaseSetManifestChecksumType",
+    "ImportVApp",
+    "PowerOnVM_Task",
+    "ReconfigVM_Task",
     "RemoveSnapshot_Task",
 }
 

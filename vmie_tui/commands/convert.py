@@ -66,7 +66,7 @@ def convert_command(
         force=force,
         checksums=checksum,
     )
-    with _terminated_is_interrupted(), Meter() as meter:
+    with terminated_is_interrupted(), Meter() as meter:
         done = convert(request, meter.show)
     if as_json:
         out_json(done.to_json())
@@ -123,7 +123,7 @@ class Meter:
 
 
 @contextlib.contextmanager
-def _terminated_is_interrupted() -> Iterator[None]:
+def terminated_is_interrupted() -> Iterator[None]:
     """SIGTERM and SIGHUP end the work as ctrl+c does, so that what is half written is removed."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vmie_tui.commands import deploying
 from vmie_tui.commands.common import aws_session, json_option, out, out_json, pass_session, say
+from vmie_tui.commands.deploying import target_options
 from vmie_tui.commands.session import Session
 from vmie_tui.commands.waiting import exit_code_of, wait_for
 from vmie_tui.model.errors import EXIT_OK, EXIT_REFUSED, ErrorKind, ServiceError
@@ -45,6 +47,8 @@ CONVERTED = ("raw", "vmdk", "vhd", "vhdx", "qcow2", "vdi", "ova")
 @click.option("--download", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Fetch the object.")
 @click.option("--convert", "convert_to", type=click.Choice(CONVERTED), help="Then convert it; wants --download.")
 @click.option("--clean-up", is_flag=True, help="Delete the object once it is downloaded and proven; wants --download.")
+@click.option("--deploy", "deploy_name", metavar="NAME", help="Then make a VM of it in vCenter; wants --pool.")
+@target_options
 @click.option("--grant", is_flag=True, help="Let the export service write to the bucket; the change is shown.")
 @click.option("--force", "forced", is_flag=True, help="Try although the rules say that it cannot be exported.")
 @click.option("--dry-run", is_flag=True, help="Only say what is found, and what --grant would change.")
@@ -71,9 +75,11 @@ def export_command(
     \b
     Examples: vmie-tui export i-0123456789abcdef0 --target vmware --container ova --download . --wait
               vmie-tui export ami-0123456789abcdef0 --format RAW --dry-run
+              vmie-tui export ami-0123456789abcdef0 --deploy web-01 --pool Compute --datastore vmfs-01
     """
     profile = session.settings.profile()
-    plan = make_plan(profile, source, **chosen)
+    placed = {name: chosen.pop(name) for name in deploying.NAMES}
+    plan = _with_target(profile, make_plan(profile, source, **chosen), chosen.pop("deploy_name"), placed)
     with ExitStack() as held:
         thing, report = _look(session, held, plan)
         plan = _named(plan, thing)
@@ -97,6 +103,17 @@ def export_command(
     for view in views:
         out_json(view.to_json()) if as_json else out(f"{view.name}  {view.message or view.state.value}")
     return exit_code_of(views)
+
+
+def _with_target(profile: Profile, plan: ExportPlan, name: str | None, placed: dict[str, Any]) -> ExportPlan:
+    """The plan with the place of the new VM, when one is wanted. Raises ServiceError, click.UsageError."""
+    from dataclasses import replace
+
+    if name is None:
+        if given := [option for option, value in placed.items() if value]:
+            raise click.UsageError(f"--{given[0].replace('_', '-')} wants --deploy NAME")
+        return plan
+    return replace(plan, deploy=deploying.resolve_target(profile, name, **placed))
 
 
 def make_plan(profile: Profile, source: str, **chosen: Any) -> ExportPlan:

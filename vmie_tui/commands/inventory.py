@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +14,9 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Inventory, Machine
 from vmie_tui.model.words import size
 from vmie_tui.settings import Profile, Settings
+
+if TYPE_CHECKING:
+    from vmie_tui.services.vsphere.session import VSphere
 
 OFFERED = 8  # how many candidates an error names
 
@@ -49,9 +53,22 @@ def read(settings: Settings, profile: Profile | None = None) -> Inventory:
     """Everything the profile's account may see, now; kept for the next start of the app."""
     from vmie_tui.services.vsphere.cache import save_cached
     from vmie_tui.services.vsphere.inventory import read_inventory
-    from vmie_tui.services.vsphere.session import connect
 
     used = profile or settings.profile()
+    with open_vcenter(used) as vsphere:
+        found = read_inventory(vsphere)
+    assert used.vcenter is not None
+    try:
+        save_cached(settings.cache_dir, used.vcenter, found)
+    except ServiceError as error:  # the list itself is good
+        say(f"warning: {error}")
+    return found
+
+
+def open_vcenter(used: Profile) -> VSphere:
+    """A session with the profile's vCenter, to be closed. Raises ServiceError."""
+    from vmie_tui.services.vsphere.session import connect
+
     if used.vcenter is None:
         raise ServiceError(ErrorKind.INVALID, "the profile names no vCenter", subject=used.name)
     password = settings_module.password_for(used)
@@ -62,13 +79,7 @@ def read(settings: Settings, profile: Profile | None = None) -> Inventory:
             subject=f"{used.vcenter.user}@{used.vcenter.host}",
             remedy=f"Set {settings_module.PASSWORD_VARIABLE}, name a password_file, or store it in the keyring",
         )
-    with connect(used.vcenter, password, read_only=used.read_only) as vsphere:
-        found = read_inventory(vsphere)
-    try:
-        save_cached(settings.cache_dir, used.vcenter, found)
-    except ServiceError as error:  # the list itself is good
-        say(f"warning: {error}")
-    return found
+    return connect(used.vcenter, password, read_only=used.read_only)
 
 
 def matches(machine: Machine, terms: Sequence[str]) -> bool:

@@ -23,6 +23,7 @@ COMMANDS = {
     "instance": "after:instance_command",
     "image": "after:image_command",
     "export": "exporting:export_command",
+    "deploy": "deploying:deploy_command",
     "tasks": "tasks:tasks_command",
     "task": "tasks:task_command",
     "bundle": "bundle:bundle_command",
