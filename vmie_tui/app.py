@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from vmie_tui.settings import Settings
 
 POLL_SECONDS = 0.5  # the worker writes progress twice a second
+MFA_NEEDED = "MfaCodeNeeded"  # as services.aws.sign_in says, which is not imported before the first paint
 QUIET_POLL_SECONDS = 2.0  # on other screens, for the worker's count in the status line
 
 
@@ -85,6 +86,7 @@ class VmieApp(OrderedKeys):
         self.register_theme(THEME)
         self.theme = "ansi-dark" if plain else "vmie"
         self._poll, self._closing = threading.Event(), False
+        self._aws_problem: Problem | None = None
         self.set_reactive(VmieApp.status, self._first_status())
 
     def _first_status(self) -> Status:
@@ -173,16 +175,17 @@ class VmieApp(OrderedKeys):
         self.status = replace(self.status, vcenter=part)
 
     @work(thread=True, exclusive=True, group="aws", exit_on_error=False)
-    def _check_aws(self) -> None:
+    def _check_aws(self, mfa_code: str = "") -> None:
         try:
             with calm_collector():  # boto3 is imported
-                self.post_message(self.AwsKnown(self.backend.aws_status()))
+                self.post_message(self.AwsKnown(self.backend.aws_status(mfa_code)))
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             self.post_message(self.AwsKnown(None, problem_of(error)))
 
     @on(AwsKnown)
     def _aws_known(self, event: AwsKnown) -> None:
         region = self.backend.profile.region
+        self._aws_problem = event.problem
         if event.status is not None:
             part = Part("aws", Health.OK, f"{event.status.account} {region}", event.status.user)
         else:
@@ -191,10 +194,22 @@ class VmieApp(OrderedKeys):
         self.status = replace(self.status, aws=part)
 
     def action_login(self) -> None:
-        """AWS is asked again; the vCenter password is asked for when vCenter is what is wrong."""
+        """AWS is asked again, with an MFA code if it wants one; the vCenter password when vCenter is what is wrong."""
+        if self._aws_problem is not None and self._aws_problem.code == MFA_NEEDED:
+            self.ask_mfa_code(self._aws_problem)
+            return
         self._check_aws()
         if self.status.vcenter.health is Health.BAD or not self.backend.profile.vcenter:
             self.ask_password(self.status.vcenter.text.removesuffix(": press L").removesuffix(": press r"))
+
+    @work(thread=False, exclusive=True, group="password", exit_on_error=False)
+    async def ask_mfa_code(self, problem: Problem) -> None:
+        from vmie_tui.screens.password import PasswordScreen
+
+        profile = self.backend.profile.aws_profile or "default"
+        reason = f"{problem.what} {problem.subject}".strip()
+        code = await self.push_screen_wait(PasswordScreen("AWS", profile, reason, asked="MFA code"))
+        self._check_aws((code or "").strip())  # without one, too: it may have been typed in another terminal
 
     @work(thread=False, exclusive=True, group="password", exit_on_error=False)
     async def ask_password(self, reason: str = "") -> None:

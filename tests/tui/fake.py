@@ -344,6 +344,7 @@ class FakeBackend:
         self.cached: Inventory | None = None
         self.inventory_error: ServiceError | None = None
         self.aws_error: ServiceError | None = None
+        self.mfa_code = ""
         self.submit_errors: dict[str, ServiceError] = {}
         self.gate: threading.Event | None = None  # inventory waits for it after its first page
         self.page = 500
