@@ -24,9 +24,9 @@ from vmie_tui.model.errors import EXIT_OK, ErrorKind, Problem
 from vmie_tui.model.job import JobView, WorkerStatus
 from vmie_tui.screens import modes
 from vmie_tui.screens.actions import APP, bindings
+from vmie_tui.screens.asking import Asking
 from vmie_tui.screens.backend import AwsStatus, Backend, LiveBackend
 from vmie_tui.screens.base import FrameScreen, problem_of
-from vmie_tui.screens.keys import OrderedKeys
 from vmie_tui.screens.palette import ActionProvider
 from vmie_tui.screens.theme import ANSI_VARIABLES, THEME, VARIABLES
 from vmie_tui.services.vsphere.calm import calm_collector
@@ -41,7 +41,7 @@ MFA_NEEDED = "MfaCodeNeeded"  # as services.aws.sign_in says, which is not impor
 QUIET_POLL_SECONDS = 2.0  # on other screens, for the worker's count in the status line
 
 
-class VmieApp(OrderedKeys):
+class VmieApp(Asking):
     """Give it any `Backend`; ``now`` is the clock (aware times)."""
 
     TITLE = "vmie-tui"
@@ -109,7 +109,7 @@ class VmieApp(OrderedKeys):
         gc.enable()
         gc.freeze()  # what was imported stays: a full collection need not walk it, and hold the loop, again
         self._follow_jobs()
-        self._check_aws()
+        self.check_aws()
 
     def on_unmount(self) -> None:
         self._closing = True
@@ -175,12 +175,15 @@ class VmieApp(OrderedKeys):
         self.status = replace(self.status, vcenter=part)
 
     @work(thread=True, exclusive=True, group="aws", exit_on_error=False)
-    def _check_aws(self, mfa_code: str = "") -> None:
+    def check_aws(self, mfa_code: str = "") -> None:
+        worker = get_current_worker()
         try:
             with calm_collector():  # boto3 is imported
-                self.post_message(self.AwsKnown(self.backend.aws_status(mfa_code)))
+                known = self.AwsKnown(self.backend.aws_status(mfa_code))
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
-            self.post_message(self.AwsKnown(None, problem_of(error)))
+            known = self.AwsKnown(None, problem_of(error))
+        if not worker.is_cancelled:  # asked again since, or of another profile
+            self.post_message(known)
 
     @on(AwsKnown)
     def _aws_known(self, event: AwsKnown) -> None:
@@ -198,33 +201,14 @@ class VmieApp(OrderedKeys):
         if self._aws_problem is not None and self._aws_problem.code == MFA_NEEDED:
             self.ask_mfa_code(self._aws_problem)
             return
-        self._check_aws()
+        self.check_aws()
         if self.status.vcenter.health is Health.BAD or not self.backend.profile.vcenter:
             self.ask_password(self.status.vcenter.text.removesuffix(": press L").removesuffix(": press r"))
 
-    @work(thread=False, exclusive=True, group="password", exit_on_error=False)
-    async def ask_mfa_code(self, problem: Problem) -> None:
-        from vmie_tui.screens.password import PasswordScreen
-
-        profile = self.backend.profile.aws_profile or "default"
-        reason = f"{problem.what} {problem.subject}".strip()
-        code = await self.push_screen_wait(PasswordScreen("AWS", profile, reason, asked="MFA code"))
-        self._check_aws((code or "").strip())  # without one, too: it may have been typed in another terminal
-
-    @work(thread=False, exclusive=True, group="password", exit_on_error=False)
-    async def ask_password(self, reason: str = "") -> None:
-        from vmie_tui.screens.inventory import InventoryScreen
-        from vmie_tui.screens.password import PasswordScreen
-
-        profile = self.backend.profile
-        if not profile.vcenter:
-            return
-        password = await self.push_screen_wait(PasswordScreen(profile.vcenter, profile.vcenter_user, reason))
-        if password is not None:
-            self.backend.set_password(password)
-            for screen in self.screen_stack:
-                if isinstance(screen, InventoryScreen):
-                    screen.action_refresh_inventory()
+    def forget_profile(self) -> None:
+        self.preflights = {}
+        self.status = replace(self._first_status(), worker=self.status.worker)
+        self.check_aws()
 
     # -- actions
 

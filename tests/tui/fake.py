@@ -340,6 +340,9 @@ class FakeBackend:
             role_name="vmimport",
             config_file="~/.config/vmie-tui/config.toml",
         )
+        self.first = self.profile
+        self.others: tuple[ProfileInfo, ...] = ()  # profiles besides the first
+        self.by_profile: dict[str, tuple[Machine, ...]] = {}
         self.password: str | None = "secret"
         self.cached: Inventory | None = None
         self.inventory_error: ServiceError | None = None
@@ -365,6 +368,16 @@ class FakeBackend:
         self.outward = FakeOutward()
         self.doctor = FakeDoctor()
         self.status = WorkerStatus(True, 4711, NOW, running=2)
+
+    def profiles(self) -> tuple[ProfileInfo, ...]:
+        return (self.first, *self.others)
+
+    def switch(self, name: str) -> None:
+        found = {one.name: one for one in self.profiles()}
+        if name not in found or name == "broken":
+            raise ServiceError(ErrorKind.INVALID, f"there is no profile named {name!r}")
+        self.profile = found[name]
+        self.machines = self.by_profile.get(name, ())
 
     def has_password(self) -> bool:
         return bool(self.password)

@@ -56,6 +56,7 @@ APP = (
     ),
     Action("app.help", "question_mark,f1", "help", "Help", "All keys of this screen", "help"),
     Action("app.login", "L", "login", "Log in again", "Check the AWS login, ask for the vCenter password"),
+    Action("app.profiles", "P", "profiles", "Profiles…", "Another vCenter, account and Region; jobs go on"),
     Action("app.quit", "q,ctrl+q", "quit", "Quit", "Leave; running jobs go on in the worker", "quit"),
 )
 

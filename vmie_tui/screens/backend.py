@@ -69,6 +69,8 @@ class Backend(Protocol):
 
     @property
     def profile(self) -> ProfileInfo: ...
+    def profiles(self) -> tuple[ProfileInfo, ...]: ...
+    def switch(self, name: str) -> None: ...
     def has_password(self) -> bool: ...
     def set_password(self, password: str) -> None: ...
     def cached_inventory(self) -> Inventory | None: ...
@@ -115,9 +117,28 @@ class LiveBackend:
 
     @property
     def profile(self) -> ProfileInfo:
-        vcenter, aws = self._profile.vcenter, self._profile.aws
+        return self._info(self._profile)
+
+    def profiles(self) -> tuple[ProfileInfo, ...]:
+        """All of the configuration, in its order."""
+        return tuple(self._info(self._settings.profile(name)) for name in self._settings.profiles())
+
+    def switch(self, name: str) -> None:
+        """Go on with another profile; what is open of this one is closed. SettingsError when there is none of it."""
+        chosen = self._settings.profile(name)
+        with self._lock:
+            aws, doctor = self._aws, self._doctor
+            self._aws = self._desk = self._doctor = None
+            self._profile, self._password = chosen, None
+        if aws is not None:
+            aws.close()
+        if doctor is not None:
+            doctor.close()
+
+    def _info(self, profile: Profile) -> ProfileInfo:
+        vcenter, aws = profile.vcenter, profile.aws
         return ProfileInfo(
-            name=self._profile.name,
+            name=profile.name,
             vcenter=vcenter.host if vcenter else "",
             vcenter_user=vcenter.user if vcenter else "",
             aws_profile=aws.profile or "",
@@ -128,8 +149,8 @@ class LiveBackend:
             ami_name=aws.ami_name,
             description=aws.description,
             tags=", ".join(f"{key}={value}" for key, value in aws.tags),
-            read_only=self._profile.read_only,
-            demo=self._profile.demo,
+            read_only=profile.read_only,
+            demo=profile.demo,
             config_file=str(self._settings.config_file),
         )
 
