@@ -12,13 +12,13 @@ import pytest
 from vmie_tui.jobs.context import AwsSessions, Runtime
 from vmie_tui.jobs.control import Controls, JobControl
 from vmie_tui.jobs.import_context import ImportContext
-from vmie_tui.jobs.schema import private_dir
 from vmie_tui.jobs.settle import cancel
 from vmie_tui.jobs.store import Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import DiskProgress
 from vmie_tui.model.plan import ImportPlan, VmSource
 from vmie_tui.model.task import JobState
+from vmie_tui.private import private_dir
 from vmie_tui.settings import Settings
 
 
