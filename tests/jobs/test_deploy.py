@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +14,19 @@ import pytest
 
 from tests.helpers import wait_until
 from tests.jobs.conftest import REGION, World
+from vmie_tui.cli import main
+from vmie_tui.model.errors import EXIT_FAILED, EXIT_REFUSED
 from vmie_tui.model.export import DeployTarget, ExportPlan
 from vmie_tui.model.job import Stage, StageState
+from vmie_tui.model.machine import Firmware
 from vmie_tui.model.task import JobState
+from vmie_tui.services.disks import convert
+from vmie_tui.services.disks.ovf import parse_ovf
 from vmie_tui.services.disks.source import RawFile, sha256_of
 from vmie_tui.services.vsphere.deploy_places import DeployNames, read_deploy_places, resolve
 from vmie_tui.services.vsphere.session import VSphere, connect
 from vmie_tui.settings import password_for
+from vmie_tui.simulators.fleet.tiny import make_data
 
 VM, NAME = "db-01", "back-01"  # two disks
 _imported: dict[str, str] = {}
@@ -73,7 +81,7 @@ def assert_same(world: World) -> None:
 
 def test_there_and_back_again_through_a_kill(world: World, image: str, target: DeployTarget, tmp_path: Path) -> None:
     """A worker killed in the middle of the upload leaves a machine; its successor makes the only one."""
-    asked = plan(world, image, replace(target, power_on=True), download_to=str(tmp_path), convert_to="vhd-dynamic")
+    asked = plan(world, image, replace(target, power_on=True), download_to=str(tmp_path), convert_to="vhd")
     world.rate(SLOW)
     job_id = world.client.submit(asked)
     wait_until(lambda: machines(world) and world.requests("vcenter", "nfc:POST"), 40)
@@ -92,6 +100,7 @@ def test_there_and_back_again_through_a_kill(world: World, image: str, target: D
     assert world.log(job_id).count("equal by the host's SHA-256") == 2
     assert world.machine(NAME).power.value == "on"
     assert [disk.done for disk in view.disks] == [disk.total for disk in view.disks]
+    assert [disk.verified for disk in view.disks] == [True, True]
     names = {f"{view.task_id}{more}.{kind}" for more in ("", "-disk2") for kind in ("vmdk", "vhd")}
     assert {file.name for file in tmp_path.iterdir()} == names
 
@@ -109,3 +118,64 @@ def test_a_lost_upload_is_begun_again_and_a_cancel_leaves_nothing(
     view = world.wait(job_id, JobState.CANCELLED)
     assert machines(world) == []
     assert world.keys(f"round/{view.task_id}") == []
+
+
+# -- on the command line, without a job ---------------------------------------------------------------------------
+
+PLACE = ("--pool", "Compute", "--folder", "Test", "--json")
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    make_data(tmp_path / "disk.raw", 3 << 20, 2 << 20, "command line")
+    return tmp_path / "disk.raw"
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> Any:
+    capsys.readouterr()
+    got = main(list(arguments))
+    said = capsys.readouterr()
+    assert got == code, said.err
+    return json.loads(said.out)
+
+
+def test_an_ova_brings_its_hardware_along(
+    world: World, vcenter: VSphere, raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ova = tmp_path / "machine.ova"
+    convert.convert(convert.Request(raw, ova, convert.Format.OVA, raw=True))
+    made = run(capsys, "deploy", str(ova), NAME, *PLACE, "--memory", "2048", "--network", "VM Network")
+    machine = world.machine(NAME)
+    with tarfile.open(ova) as archive:
+        said = parse_ovf(archive.extractfile("machine.ovf").read())  # type: ignore[union-attr]
+    assert (machine.moid, machine.cpus, machine.memory_mib) == (made["moid"], said.cpus, 2048)
+    assert machine.folder == ("Test",)
+    assert world.raw(NAME)[0].read_bytes() == raw.read_bytes()
+    run(capsys, "deploy", str(raw), NAME, "--raw", *PLACE, code=EXIT_FAILED)
+    assert machines(world) == [made["moid"]]
+
+
+def test_an_object_is_sent_on_from_s3(
+    world: World, vcenter: VSphere, raw: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket, key = world.put("round/disk.raw", raw)
+    [disk] = run(capsys, "deploy", f"s3://{bucket}/{key}", NAME, "--raw", "--uefi", *PLACE)["disks"]
+    assert disk["proven"] == "SHA-256"
+    assert world.raw(NAME)[0].read_bytes() == raw.read_bytes()
+    assert world.machine(NAME).firmware is Firmware.UEFI
+
+
+def test_an_export_knows_where_it_is_to_be_deployed(
+    world: World, image: str, target: DeployTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = run(capsys, "export", image, "--deploy", NAME, "--dry-run", "--network", "VM Network", *PLACE)
+    assert DeployTarget(**asked["plan"]["deploy"]) == target
+    run(capsys, "export", image, "--deploy", NAME, "--pool", "Nowhere", "--dry-run", "--json", code=EXIT_FAILED)
+    assert main(["export", image, "--pool", "Compute"]) == 2
+    assert "wants --deploy" in capsys.readouterr().err
+
+
+def test_a_read_only_run_deploys_nothing(world: World, raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = run(capsys, "--read-only", "deploy", str(raw), NAME, "--raw", *PLACE, code=EXIT_REFUSED)
+    assert "ImportVApp is not sent" in said["error"]["what"]
+    assert machines(world) == []

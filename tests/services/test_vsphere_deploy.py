@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import threading
 import time
@@ -10,18 +11,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from pyVmomi import vim
 
 from tests.helpers import wait_until
+from tests.services.vcenter_sim_kit import tls_context
 from tests.services.vsphere_helpers import log_in, settings_for
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.export import DeployTarget
 from vmie_tui.model.machine import Firmware
 from vmie_tui.services.disks.containers import open_disks
+from vmie_tui.services.disks.feeds import PieceFeed
 from vmie_tui.services.disks.ovf import Ovf
 from vmie_tui.services.disks.source import DiskSource, RawFile
+from vmie_tui.services.disks.vmdk import encode
 from vmie_tui.services.vsphere.deploy import (
     UNFINISHED,
     Deployed,
@@ -38,6 +43,7 @@ from vmie_tui.services.vsphere.inventory import read_machine
 from vmie_tui.services.vsphere.lease import ExportLease
 from vmie_tui.services.vsphere.new_machine import Controller, NewHardware, config_spec, controller_for
 from vmie_tui.services.vsphere.session import VSphere, connect
+from vmie_tui.services.vsphere.upload import STREAM_VMDK
 from vmie_tui.simulators.control import Fault
 from vmie_tui.simulators.fleet.tiny import DATASTORE, make_data
 from vmie_tui.simulators.vcenter.server import VCenterSimulator
@@ -160,13 +166,16 @@ class _Received:
 
 
 def test_data_may_go_to_a_host_named_by_a_star(
-    vcenter: VCenterSimulator, vsphere: VSphere, target: DeployTarget, raw: Path
+    vcenter: VCenterSimulator, vsphere: VSphere, target: DeployTarget, raw: Path, tmp_path: Path
 ) -> None:
     vcenter.options.nfc_host = "*"
-    with RawFile(raw) as disk:
-        made = put(vsphere, target, disk)
-    [key] = vcenter.disk_keys(made.moid)
-    assert vcenter.disk_path(made.moid, key).read_bytes() == raw.read_bytes()
+    empty = tmp_path / "empty.raw"
+    with empty.open("wb") as file:
+        file.truncate(2 * MIB)
+    with RawFile(raw) as disk, RawFile(empty) as zeros:
+        made = put(vsphere, target, disk, zeros)
+    paths = [vcenter.disk_path(made.moid, key) for key in vcenter.disk_keys(made.moid)]
+    assert [path.read_bytes() for path in paths] == [raw.read_bytes(), bytes(2 * MIB)]
 
 
 def test_the_same_mark_makes_no_second_machine(vsphere: VSphere, target: DeployTarget, raw: Path) -> None:
@@ -348,18 +357,36 @@ def test_the_machine_is_switched_on_once(
 # -- the simulator is strict --------------------------------------------------------------------------------------
 
 
+def vmdk(raw: Path) -> bytes:
+    data = bytearray()
+    with RawFile(raw) as disk:
+        encode(disk, data.extend)
+    return bytes(data)
+
+
+def test_a_put_of_known_length_will_do_too(
+    vcenter: VCenterSimulator, vsphere: VSphere, target: DeployTarget, raw: Path
+) -> None:
+    spec = config_spec("new-01", SMALL, [6 * MIB], datastore=DATASTORE)
+    with ImportLease(vsphere, target, spec, target.folder) as lease:
+        [disk] = lease.disks
+        place = urlsplit(disk.url)
+        connection = http.client.HTTPSConnection("localhost", place.port, context=tls_context(vcenter))
+        connection.request("PUT", place.path, vmdk(raw), {"Content-Type": STREAM_VMDK})
+        assert connection.getresponse().status == 201
+        connection.close()
+        assert lease.manifest(disk.key)[disk.key].capacity == 6 * MIB
+        lease.complete()
+    assert vcenter.disk_path(lease.moid, *vcenter.disk_keys(lease.moid)).read_bytes() == raw.read_bytes()
+
+
 @pytest.mark.parametrize("wrong", ["capacity", "garbage", "truncated", "behind"])
 def test_a_host_takes_only_the_disk_that_is_due(
     vcenter: VCenterSimulator, vsphere: VSphere, target: DeployTarget, raw: Path, wrong: str
 ) -> None:
-    from vmie_tui.model.plan import UploadFormat
-    from vmie_tui.services.disks.feeds import PieceFeed, disk_feed
-
     capacity = 7 * MIB if wrong == "capacity" else 6 * MIB
     spec = config_spec("new-01", SMALL, [capacity], datastore=DATASTORE)
-    with RawFile(raw) as disk, disk_feed(disk, UploadFormat.VMDK) as whole:
-        buffer = memoryview(bytearray(16 * MIB))
-        data = b"".join(bytes(buffer[:count]) for count in iter(lambda: whole.fill(buffer), 0))
+    data = vmdk(raw)
     sent = {"capacity": data, "garbage": bytes(MIB), "truncated": data[:-2048], "behind": data + b"x" * 512}[wrong]
     with (
         ImportLease(vsphere, target, spec, target.folder) as lease,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vmie_tui.services.aws.grants import BucketReport
     from vmie_tui.settings import Profile
 
-CONVERTED = ("raw", "vmdk", "vhd", "vhdx", "qcow2", "vdi", "ova")
+CONVERTED = ("raw", "vmdk", "vhd", "vhd-fixed", "vhd-dynamic", "vhdx", "ova")  # vhd is the dynamic kind
 
 
 @click.command("export")

@@ -131,6 +131,10 @@ def _as_in_aws(context: ExportContext, hardware: NewHardware) -> NewHardware:
 
 
 def _tell(context: ExportContext, done: Deployed) -> None:
+    rows = context.store.disks(context.job_id)
+    if len(rows) == len(done.disks):
+        for row, sent in zip(rows, done.disks, strict=True):
+            context.store.disk(context.job_id, row.key, verified=bool(sent.proven) or None)
     for disk in done.disks:
         proven = f"equal by the host's {disk.proven}" if disk.proven else "the host gave no checksum"
         context.say(f"{disk.name}: {disk.bytes:,} bytes sent, {proven}", message=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vmie_tui import __version__
 from vmie_tui.jobs.export_context import ExportContext
@@ -17,6 +17,9 @@ from vmie_tui.model.job import DiskProgress, Stage, StageState
 from vmie_tui.model.rules.exports import check_export
 from vmie_tui.model.rules.override import not_overridden
 from vmie_tui.model.task import Task
+
+if TYPE_CHECKING:
+    from vmie_tui.services.disks.convert import Format
 
 OBJECT = 1  # the key of the first object among the job's disks
 
@@ -54,6 +57,8 @@ def check(context: ExportContext) -> dict[str, Any]:
             context.say(f"{finding.headline}. {finding.remedy}".rstrip(". "), message=False, level="warning")
     if not plan.is_instance:
         again(lambda: check_role(context.aws, plan.role_name, plan.bucket, exports=True), context.control)
+    if plan.convert_to:
+        _format(plan.convert_to)
     if plan.deploy is not None:
         from vmie_tui.jobs.deploying import check_target
 
@@ -199,10 +204,24 @@ def convert(context: ExportContext, files: list[str]) -> dict[str, Any]:
     return {"files": made}
 
 
+def _format(name: str) -> Format:
+    from vmie_tui.services.disks.convert import Format
+
+    try:
+        return Format.VHD_DYNAMIC if name == "vhd" else Format(name)
+    except ValueError:
+        raise ServiceError(
+            ErrorKind.INVALID,
+            "nothing is converted to this format",
+            subject=name,
+            remedy=f"Choose one of {', '.join(Format)}",
+        ) from None
+
+
 def _convert(context: ExportContext, source: Path) -> str:
     from vmie_tui.services.disks import convert as disks
 
-    wanted = disks.Format(context.plan.convert_to)
+    wanted = _format(context.plan.convert_to)
     destination = source.with_suffix(disks.extension(wanted))
     if destination == source:
         destination = source.with_name(f"{source.stem}-{wanted.value}{source.suffix}")
