@@ -44,8 +44,9 @@ from vmie_tui.model.plan import (
     Via,
     VmSource,
 )
-from vmie_tui.model.rules import check_machine, check_plan
+from vmie_tui.model.rules.machine import check_machine
 from vmie_tui.model.rules.override import CONTENT, blocked, impossible
+from vmie_tui.model.rules.plan import check_plan
 from vmie_tui.model.task import JobState
 from vmie_tui.services.aws.session import Aws, open_session
 from vmie_tui.services.disks import convert

@@ -9,7 +9,7 @@ from tests.services.vsphere_helpers import log_in, named
 from tests.unit.fleet_machines import company_machines
 from vmie_tui.model.finding import Severity
 from vmie_tui.model.machine import GuestDisk, Inventory, Machine, VCenterInfo
-from vmie_tui.model.rules import check_machine
+from vmie_tui.model.rules.machine import check_machine
 from vmie_tui.services.vsphere.cache import load_cached, save_cached
 from vmie_tui.services.vsphere.inventory import read_inventory
 from vmie_tui.services.vsphere.session import VSphere

@@ -31,7 +31,7 @@ from vmie_tui.model.plan import ImportPlan, Source, VmSource
 from vmie_tui.model.preflight import DiskLook, Preflight, join_findings, prepared
 from vmie_tui.model.preparation import modifications
 from vmie_tui.model.proof import BlockProof, DiskProof, Proof
-from vmie_tui.model.rules import check_licence
+from vmie_tui.model.rules.licensing import check_licence
 from vmie_tui.model.task import JobState
 from vmie_tui.screens.backend import AwsStatus, OnPage, ProfileInfo
 from vmie_tui.services.describe import Described

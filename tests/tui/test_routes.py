@@ -31,7 +31,7 @@ from vmie_tui.model.plan import (
     Via,
     VmSource,
 )
-from vmie_tui.model.rules import check_plan
+from vmie_tui.model.rules.plan import check_plan
 from vmie_tui.model.rules.routes import needs_bucket, needs_role
 from vmie_tui.model.task import JobState
 from vmie_tui.screens.aws_calls import aws_commands

@@ -10,7 +10,8 @@ from vmie_tui.model import facts
 from vmie_tui.model.finding import Severity, worst
 from vmie_tui.model.machine import Backing, Disk, Firmware, Machine, Nic, Power
 from vmie_tui.model.plan import ImportPlan, LicenseType, VmSource
-from vmie_tui.model.rules import check_machine, check_plan
+from vmie_tui.model.rules.machine import check_machine
+from vmie_tui.model.rules.plan import check_plan
 
 GOOD = Machine(
     moid="vm-1",

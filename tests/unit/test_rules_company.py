@@ -10,7 +10,7 @@ import pytest
 from tests.unit.fleet_machines import company_machines, machines
 from vmie_tui.model.finding import Finding, Severity, worst
 from vmie_tui.model.machine import Power
-from vmie_tui.model.rules import check_machine
+from vmie_tui.model.rules.machine import check_machine
 from vmie_tui.simulators.fleet.company import company
 from vmie_tui.simulators.fleet.groups import ordinary
 from vmie_tui.simulators.fleet.heroes import _ready

@@ -13,10 +13,12 @@ from vmie_tui.model.account import Account
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Disk, Firmware, GuestDisk, Machine, Nic, OsFamily, Power
 from vmie_tui.model.plan import BootMode, ImportPlan, LegacyInstance, LicenseType, Route, UploadFormat, VmSource
-from vmie_tui.model.rules import check_account, check_machine, check_plan
+from vmie_tui.model.rules.account import check_account
 from vmie_tui.model.rules.boot import advise_boot, becomes_mbr
 from vmie_tui.model.rules.formats import check_format, formats_of
 from vmie_tui.model.rules.licensing import licence_when_omitted, usage_operations
+from vmie_tui.model.rules.machine import check_machine
+from vmie_tui.model.rules.plan import check_plan
 from vmie_tui.model.rules.secrets import check_tag_names, secrets_in
 from vmie_tui.model.rules.systems import system_of
 

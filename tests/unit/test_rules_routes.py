@@ -26,8 +26,8 @@ from vmie_tui.model.plan import (
     VmSource,
     Volumes,
 )
-from vmie_tui.model.rules import check_plan
 from vmie_tui.model.rules.defaults import default_architecture, default_route, default_via, with_defaults
+from vmie_tui.model.rules.plan import check_plan
 from vmie_tui.model.rules.routes import (
     check_route,
     format_options,

@@ -19,9 +19,10 @@ from vmie_tui.model.finding import Finding, Severity, worst
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan, ObjectSource, Route, SnapshotSource, Source
 from vmie_tui.model.preflight import for_route, join_findings
-from vmie_tui.model.rules import check_machine, check_plan
 from vmie_tui.model.rules.disks import BY_IMAGE
+from vmie_tui.model.rules.machine import check_machine
 from vmie_tui.model.rules.override import CONTENT, blocked
+from vmie_tui.model.rules.plan import check_plan
 from vmie_tui.model.rules.routes import route_options
 
 if TYPE_CHECKING:

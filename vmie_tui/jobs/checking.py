@@ -17,8 +17,8 @@ from vmie_tui.model.finding import Finding
 from vmie_tui.model.job import DiskProgress, Stage, StageState
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import FileSource, ImportPlan, ObjectSource, SnapshotSource, VmSource
-from vmie_tui.model.rules import check_plan
 from vmie_tui.model.rules.override import CONTENT, impossible, not_overridden
+from vmie_tui.model.rules.plan import check_plan
 from vmie_tui.model.rules.routes import needs_bucket, needs_role
 
 if TYPE_CHECKING:

@@ -228,12 +228,12 @@ class LiveBackend:
         return describe(self._profile, text, raw=raw, on_step=on_step)
 
     def check_machine(self, machine: Machine) -> tuple[Finding, ...]:
-        from vmie_tui.model.rules import check_machine
+        from vmie_tui.model.rules.machine import check_machine
 
         return check_machine(machine)
 
     def check_plan(self, plan: ImportPlan, machine: Machine) -> tuple[Finding, ...]:
-        from vmie_tui.model.rules import check_plan
+        from vmie_tui.model.rules.plan import check_plan
 
         return check_plan(plan, machine)
 

@@ -23,7 +23,7 @@ from vmie_tui.model.preflight import (
     prepared_image,
 )
 from vmie_tui.model.preparation import modifications
-from vmie_tui.model.rules import check_machine
+from vmie_tui.model.rules.machine import check_machine
 from vmie_tui.model.rules.routes import refusal
 from vmie_tui.services.disks.containers import OpenDisk, open_raw
 from vmie_tui.services.disks.guest.inspect import inspect

@@ -1,0 +1,84 @@
+"""Modules can be loaded by several threads at once: no package loads its own modules, and no two load each other.
+
+A thread that loads ``package.module`` holds that module's lock while it waits for the package. If the package, loading
+in another thread, wants the module, Python breaks the tie by handing out a module that is half made.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import vmie_tui
+
+ROOT = Path(vmie_tui.__file__).parent
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in ROOT.rglob("*.py")}
+
+
+def at_load(body: list[ast.stmt]) -> Iterator[str]:
+    """The modules of ours that are imported when this one is loaded: not in functions, not for type checking."""
+    for node in body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vmie_tui"):
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in MODULES else str(node.module)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in MODULES)
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" not in ast.dump(node.test):
+            yield from at_load([*node.body, *node.orelse])
+        elif isinstance(node, ast.ClassDef | ast.Try | ast.With):
+            yield from at_load(node.body)
+
+
+GRAPH = {name: set(at_load(ast.parse(path.read_text()).body)) for name, path in MODULES.items()}
+
+
+def test_no_package_loads_its_own_modules() -> None:
+    packages = [name for name, path in MODULES.items() if path.name == "__init__.py"]
+    assert len(packages) > 10
+    guilty = {name: own for name in packages if (own := {m for m in GRAPH[name] if m.startswith(f"{name}.")})}
+    assert not guilty
+
+
+def test_no_two_modules_load_each_other() -> None:
+    try:
+        order = list(TopologicalSorter(GRAPH).static_order())
+    except CycleError as error:
+        raise AssertionError(" -> ".join(error.args[1])) from None
+    assert len(order) >= len(MODULES)
+
+
+def test_threads_load_what_the_screens_load() -> None:
+    """The modules the screens' workers import at the app's start, all at once, in a fresh process."""
+    script = """
+import importlib, sys, threading
+names, failed = sys.argv[1:], []
+barrier = threading.Barrier(len(names))
+def load(name):
+    barrier.wait()
+    try:
+        importlib.import_module(name)
+    except BaseException as error:
+        failed.append(f"{name}: {error!r}")
+threads = [threading.Thread(target=load, args=(name,)) for name in names]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+sys.exit("\\n".join(failed) or 0)
+"""
+    names = ["rules.exports", "rules.machine", "rules.plan", "rules.routes", "rules.licensing", "explain"]
+    wanted = [f"vmie_tui.model.{name}" for name in names]
+    wanted += ["vmie_tui.services.vsphere.inventory", "vmie_tui.services.aws.candidates", "vmie_tui.jobs.client"]
+    for _ in range(3):
+        ended = subprocess.run([sys.executable, "-c", script, *wanted], capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr
