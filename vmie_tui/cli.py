@@ -117,10 +117,11 @@ def _crash_file(error: Exception) -> Path:
     from datetime import UTC, datetime
     from pathlib import Path
 
-    from vmie_tui.known_secrets import trace
+    from vmie_tui.known_secrets import remember_environment, trace
     from vmie_tui.private import write_private
 
     name = f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.txt"
+    remember_environment()
     text = _without_secrets(trace(error))
     for folder in (Path(os.environ.get("VMIE_STATE_DIR") or tempfile.gettempdir()), Path(tempfile.gettempdir())):
         path = folder / f"vmie-tui-{name}"

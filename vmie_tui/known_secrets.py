@@ -24,6 +24,7 @@ SECRET_NAMES = ("VMIE_VCENTER_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS
 # Names that may well mean a secret, ours or of what a password command calls; and addresses that hold a password.
 _LIKELY_NAME = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|SESSION|KEY|DATABASE_URL", re.I)
 _SURE_NAME = re.compile(r"(PASSWORD|PASSPHRASE|SECRET|TOKEN|SECRET_ACCESS_KEY|API_KEY)$", re.I)
+_SESSION_NAME = re.compile(r"(OP|BW|VAULT)_SESSION")  # of password managers; a desktop has a SESSION too
 _LOGIN_IN_URL = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
 _words: dict[str, None] = {}
 _lock = threading.Lock()
@@ -53,7 +54,8 @@ def split_environment(environ: Mapping[str, str]) -> tuple[dict[str, str], dict[
 def remember_environment(environ: Mapping[str, str] | None = None) -> None:
     """Whatever in the environment is surely a secret is one from now on."""
     for name, value in (os.environ if environ is None else environ).items():
-        if name in SECRET_NAMES or (_SURE_NAME.search(name) and len(value) >= 8):
+        sure = (_SURE_NAME.search(name) and len(value) >= 8) or _SESSION_NAME.match(name)
+        if name in SECRET_NAMES or sure:
             remember(value)
         remember(*_LOGIN_IN_URL.findall(value))
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from vmie_tui.model.errors import ErrorKind, ServiceError
 
 SQLITE_HELPERS = ("-wal", "-shm", "-journal")
+UNMAPPED = 65534  # whose folders the real root's seem to be, in a container of a user's own
 OTHER_PLACE = "Choose another folder with VMIE_STATE_DIR, or correct this one"
 
 
@@ -55,13 +56,16 @@ def _make(path: Path) -> None:
 
 
 def _check_way(path: Path) -> None:
-    """Nobody else may rename what leads to ``path``: no folder above it is everybody's to write, but with sticky bit.
+    """Nobody else may rename what leads to ``path``: the folders above it are ours or root's, and not everybody's to
+    write (but with the sticky bit).
 
     Symbolic links on the way are followed: what counts is where they end.
     """
     for folder in path.resolve().parents:
-        mode = folder.stat().st_mode
-        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        found = folder.stat()
+        if found.st_uid not in {0, os.geteuid(), UNMAPPED}:
+            raise refused(path, f"another user may exchange it, the owner of {folder}", OTHER_PLACE)
+        if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
             raise refused(
                 path, f"everybody may exchange it: {folder} is writable by all", f"chmod o-w {folder}, or {OTHER_PLACE}"
             )
@@ -80,6 +84,8 @@ def private_fd(path: Path, flags: int = os.O_RDWR, *, new: bool = False) -> int:
     except OSError as error:
         if path.is_symlink():
             raise _trap(path, "a symbolic link lies in place of the file") from error
+        if path.exists() and not path.is_file():
+            raise _trap(path, "it is not a plain file") from error
         raise
     try:
         check_own(os.fstat(fd), path)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vmie_tui import __version__
-from vmie_tui.known_secrets import SECRET_NAMES, known, shapes
+from vmie_tui.known_secrets import SECRET_NAMES, known, remember_environment, shapes
 from vmie_tui.model.rules.secrets import redacted, redacted_value
 from vmie_tui.model.seen import TaskRecord, phases
 from vmie_tui.model.task_report import explanation_of, markdown
@@ -39,6 +39,7 @@ def versions() -> dict[str, str]:
 def known_secrets(settings: Settings, environ: Mapping[str, str] | None = None) -> frozenset[str]:
     """Every secret this machine's configuration leads to without asking anybody: environment and files."""
     env = os.environ if environ is None else environ
+    remember_environment(env)
     found = {env[name] for name in SECRET_NAMES if env.get(name)}
     for profile in settings.table.values():
         if profile.vcenter is not None and profile.vcenter.password_file is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from vmie_tui.model.finding import Finding, Severity
@@ -71,10 +71,11 @@ def check_tag_names(tags: dict[str, str]) -> Iterator[Finding]:
 
 
 _HIDDEN = "[redacted]"
+_SIGNED = re.compile(r"([?&](?:X-Amz-[A-Za-z-]+|AWSAccessKeyId|Signature)=)[^&\s\"'<>]+", re.I)
 # What is taken out of texts that leave the machine, besides the patterns above: (pattern, what is put in its place).
 _TAKEN_OUT: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S), _HIDDEN),
-    (re.compile(r"([?&](?:X-Amz-[A-Za-z-]+|AWSAccessKeyId|Signature)=)[^&\s\"'<>]+", re.I), rf"\1{_HIDDEN}"),
+    (_SIGNED, rf"\1{_HIDDEN}"),
     (re.compile(r"\b([a-z][a-z0-9+.-]{1,20}://)[^/\s:@]{1,200}:[^/\s@]{1,200}@", re.I), rf"\1{_HIDDEN}@"),
     (
         re.compile(r"((?:authorization|(?:set-)?cookie|vmware_soap_session)[\"']?\s*[:=]\s*)[^\r\n]+", re.I),
@@ -100,6 +101,15 @@ def redacted(text: str, known: Iterable[str] = ()) -> str:
     for _, _, pattern in _PATTERNS:
         text = pattern.sub(_HIDDEN, text)
     return text
+
+
+def unsigned(value: Any) -> Any:
+    """The same for what AWS said of a task: its URLs let everybody in who reads them, for days, and hold a token."""
+    if isinstance(value, str):
+        return _SIGNED.sub(rf"\1{_HIDDEN}", value)
+    if isinstance(value, Mapping):
+        return {key: unsigned(item) for key, item in value.items()}
+    return [unsigned(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def redacted_value(value: Any, known: Iterable[str] = ()) -> Any:

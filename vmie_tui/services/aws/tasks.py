@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.rules.secrets import unsigned
 from vmie_tui.model.task import Task, TaskDisk, TaskKind
 
 Json = Mapping[str, Any]
@@ -181,8 +182,8 @@ def place_of(url: str) -> tuple[str, str]:
 
 
 def raw_of(data: Json) -> dict[str, Any]:
-    """What AWS said, for the detail screen, without the envelope."""
-    return {key: value for key, value in data.items() if key != "ResponseMetadata"}
+    """What AWS said, for the detail screen and the history, without the envelope and without signatures in URLs."""
+    return {key: unsigned(value) for key, value in data.items() if key != "ResponseMetadata"}
 
 
 @dataclass(frozen=True, slots=True)
