@@ -1,0 +1,270 @@
+"""Tasks and exports against the simulators over their sockets: many Regions, bad ones; read-only changes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input
+
+from tests.services import vsphere_helpers
+from tests.services.aws_world import BUCKET, REGION, settings_for
+from tests.tui.driving import press, running, screen_text, settle, until
+from vmie_tui import settings as settings_module
+from vmie_tui.jobs.client import JobClient
+from vmie_tui.jobs.store import Store
+from vmie_tui.model.exportable import Exportable
+from vmie_tui.model.job import DiskProgress, Stage, StageState
+from vmie_tui.model.plan import ImportPlan, VmSource
+from vmie_tui.model.task import JobState, TaskKind
+from vmie_tui.screens.actions import APP
+from vmie_tui.screens.after import AfterScreen, Made
+from vmie_tui.screens.backend import LiveBackend
+from vmie_tui.screens.base import FrameScreen
+from vmie_tui.screens.draft import Draft, of_machines
+from vmie_tui.screens.export_form import ExportFormScreen
+from vmie_tui.screens.export_source import ExportSourceScreen
+from vmie_tui.screens.force import ForceScreen
+from vmie_tui.screens.job import JobScreen
+from vmie_tui.screens.open_source import OpenScreen
+from vmie_tui.screens.proof import ProofScreen
+from vmie_tui.screens.report import ReportScreen
+from vmie_tui.screens.task import TaskScreen
+from vmie_tui.screens.task_raw import RawScreen
+from vmie_tui.screens.task_watch import WatchScreen
+from vmie_tui.screens.tasks import TasksScreen
+from vmie_tui.screens.wizard import WizardScreen
+from vmie_tui.services.aws.explorer import Explorer
+from vmie_tui.services.policy import VSPHERE_READS, reads_aws
+from vmie_tui.settings import Profile
+from vmie_tui.simulators.aws.account import add_role
+from vmie_tui.simulators.aws.estate import EXPORT_BUCKET, furnish
+from vmie_tui.simulators.aws.server import AwsSimulator
+from vmie_tui.simulators.control import Fault, TlsFiles
+from vmie_tui.simulators.vcenter.server import VCenterSimulator
+from vmie_tui.widgets.exports import SourceRow
+from vmie_tui.widgets.machines import MachineTable
+from vmie_tui.widgets.tasks import TaskTable
+
+DENIED, THROTTLED, SILENT = "us-east-1", "eu-central-1", "us-west-2"
+
+
+def table(pilot: Pilot[int]) -> TaskTable:
+    return pilot.app.screen.query_one(TaskTable)
+
+
+def live(table: dict[str, Profile], folder: Path, monkeypatch: pytest.MonkeyPatch) -> LiveBackend:
+    monkeypatch.setenv("VMIE_STATE_DIR", str(folder / "state"))
+    loaded = replace(settings_module.load(), table=table, default_profile="prod")
+    return LiveBackend(loaded, table["prod"])
+
+
+@pytest.fixture
+def aws(tls: TlsFiles, tmp_path: Path) -> Iterator[AwsSimulator]:
+    with AwsSimulator(tmp_path / "aws", tls=tls, region=REGION) as simulator:
+        simulator.seed(bucket=BUCKET)
+        yield simulator
+
+
+async def test_two_thousand_tasks_over_twenty_regions_three_of_them_bad(
+    aws: AwsSimulator, tls: TlsFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shown within 2 s of the first page; the Regions that cannot be read are named; hidden, nothing is asked."""
+    monkeypatch.setattr("vmie_tui.services.aws.session.EXPLORE_SECONDS", 1)
+    regions = aws.seed_history(2000, 20)
+    assert {DENIED, THROTTLED, SILENT} < set(regions)
+    for region, action in ((DENIED, "deny"), (THROTTLED, "throttle"), (SILENT, "timeout")):
+        aws.faults.add(Fault("*", action=action, region=region, times=None))
+    backend = live({"prod": Profile("prod", None, settings_for(aws, tls, tmp_path))}, tmp_path, monkeypatch)
+    first: list[float] = []
+    shown: list[float] = []
+    read, apply = Explorer._show, TasksScreen._apply
+
+    def timed(*arguments: object, **named: object) -> None:
+        first.append(time.monotonic())
+        read(*arguments, **named)  # type: ignore[arg-type]
+
+    def applied(screen: TasksScreen) -> None:
+        apply(screen)
+        shown.extend([time.monotonic()] if screen.table.rows else [])
+
+    monkeypatch.setattr(Explorer, "_show", timed)
+    monkeypatch.setattr(TasksScreen, "_apply", applied)
+    async with running(backend) as pilot:
+        await press(pilot, "3", "R")
+        await until(pilot, lambda: "Regions" in screen_text(pilot), "the Regions")
+        first.clear()
+        shown.clear()
+        await press(pilot, "a", "enter")
+        screen = pilot.app.get_screen_stack("tasks")[0]
+        assert isinstance(screen, TasksScreen)
+        await until(pilot, lambda: first and shown, "the first tasks")
+        assert shown[0] - first[0] < 2
+        await until(pilot, lambda: screen._seen and not screen._seen.reading, "all read")
+        text = screen_text(pilot)
+        for words in (
+            f"{DENIED} (prod) denies access",
+            f"{THROTTLED} (prod) throttles",
+            f"{SILENT} (prod) does not answer",
+        ):
+            assert words in text
+        assert "again at" in text
+        good = set(regions) - {DENIED, THROTTLED, SILENT}
+        listed = sum(len(aws.history.tasks(kind, region)) for kind in TaskKind for region in good)
+        assert len(table(pilot).rows) == listed > 1000
+        await press(pilot, "slash", *"state=failed", "enter", "G", "enter")
+        assert "AWS says" in screen_text(pilot)
+        await press(pilot, "escape", "1")
+        before = aws.stats.snapshot()
+        screen.on_screen_resume()
+        await settle(pilot)
+        assert aws.stats.snapshot() == before
+
+
+# -- read-only: every key of every screen
+
+
+@pytest.fixture
+def vcenter(tls: TlsFiles, tmp_path: Path) -> Iterator[VCenterSimulator]:
+    with vsphere_helpers.simulator(tmp_path / "vcenter", tls) as server:
+        yield server
+
+
+def some_jobs(store: Store) -> list[str]:
+    """One job that waits, one that failed at the conversion, one that made an AMI."""
+    ids = []
+    for state in (JobState.QUEUED, JobState.FAILED, JobState.DONE):
+        disk = DiskProgress(2000, "disk 1", 1 << 30, 0, 0, 0, 0, 0, StageState.DONE, "ab" * 32, True)
+        plan = ImportPlan("prod", VmSource("vcenter", "vm-1", f"job-{state.value}"), REGION, BUCKET)
+        job_id = store.create(plan)
+        if state is not JobState.QUEUED:
+            store.become(job_id, JobState.RUNNING)
+            store.stage(job_id, Stage.IMPORT, StageState.FAILED if state is JobState.FAILED else StageState.DONE)
+            store.set_disks(job_id, [disk])
+            store.become(job_id, state, image_id="ami-0123456789abcdef0" if state is JobState.DONE else "")
+        ids.append(job_id)
+    return ids
+
+
+async def answer_everything(pilot: Pilot[int], base: str) -> None:
+    """Say yes to whatever was asked, then leave every page: back to the screen of mode ``base``."""
+    app = pilot.app
+    for _ in range(6):
+        screen = app.screen
+        if not isinstance(screen, ModalScreen):
+            break
+        yes = screen.query("#yes").results(Button)
+        if isinstance(screen, ForceScreen):
+            screen.query_one(Input).value = screen._called
+        for button in yes:
+            screen.set_focus(button)
+        await press(pilot, "enter")
+        if app.screen is screen:  # an answer is wrong, or there is none to give
+            await press(pilot, "escape")
+    await settle(pilot)
+    for mode in {app.current_mode, base}:
+        stack = app._screen_stacks[mode]
+        while len(stack) > 1:
+            if app.current_mode != mode:
+                app.action_mode(mode)  # type: ignore[attr-defined]
+            await app.pop_screen()
+    app.action_mode(base)  # type: ignore[attr-defined]
+    await settle(pilot)
+
+
+def keys_of(screen: FrameScreen) -> list[str]:
+    """Every key of the screen, and of the app where it does not leave the screen."""
+    stays = [action for action in APP if not action.run.startswith(("mode", "quit", "command_palette"))]
+    return [key for action in (*screen.ACTIONS, *stays) for key in action.keys.split(",")[:1]]
+
+
+async def test_read_only_no_key_of_any_screen_changes_anything(
+    aws: AwsSimulator, vcenter: VCenterSimulator, tls: TlsFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VMIE_VCENTER_PASSWORD", vcenter.password)
+    monkeypatch.setattr("vmie_tui.screens.task_watch.LOOK_SECONDS", 0.05)
+    furnish(aws, "444455556666")
+    add_role(aws.account, "vmimport", EXPORT_BUCKET, policy="exports")
+    aws.seed_history(60, 1)
+    reach = replace(settings_for(aws, tls, tmp_path), bucket=EXPORT_BUCKET)
+    free = {"prod": Profile("prod", vsphere_helpers.settings_for(vcenter), reach)}
+    backend = live({"prod": replace(free["prod"], read_only=True)}, tmp_path, monkeypatch)
+    jobs = some_jobs(Store(backend._settings.state_dir, None))
+    seen: set[type[FrameScreen]] = set()
+    async with running(backend) as pilot:
+        app = pilot.app
+        things = (*aws_things(backend, "i-"), *aws_things(backend, "ami-"))
+        machine = pilot.app.screen.query_one(MachineTable).rows[0].machine
+        draft = Draft(of_machines([machine], vcenter.host), "prod", region=REGION, bucket=BUCKET, role_name="vmimport")
+        await press(pilot, "3")
+        await until(pilot, lambda: table(pilot).rows, "tasks")
+        record = next(row for row in table(pilot).rows if row.live)
+        pages: dict[str, list[Callable[[], FrameScreen]]] = {
+            "inventory": [lambda: ReportScreen([machine]), OpenScreen, lambda: WizardScreen(draft)],
+            "jobs": [
+                *(partial(JobScreen, job_id) for job_id in jobs),
+                lambda: ProofScreen(jobs[2], "job"),
+                lambda: AfterScreen(Made("made", REGION, things[-1].id, bucket=EXPORT_BUCKET, keys=("key",))),
+            ],
+            "tasks": [
+                lambda: TaskScreen(record, lambda _: None),
+                lambda: RawScreen("id", "{}"),
+                lambda: WatchScreen(record),
+            ],
+            "exports": [
+                *(partial(ExportSourceScreen, SourceRow(thing), REGION) for thing in (things[0], things[-1])),
+                *(partial(ExportFormScreen, SourceRow(thing), REGION) for thing in (things[0], things[-1])),
+            ],
+            "setup": [],
+        }
+        for mode, makers in pages.items():
+            app.action_mode(mode)
+            await settle(pilot)
+            home = app.screen
+            assert isinstance(home, FrameScreen)
+            seen.add(type(home))
+            for key in keys_of(home):
+                await press(pilot, key)
+                await answer_everything(pilot, mode)
+            for make in makers:
+                for key in keys_of(make()):
+                    await app.push_screen(make())
+                    await settle(pilot)
+                    seen.add(type(app.screen))
+                    await press(pilot, key)
+                    await answer_everything(pilot, mode)
+                await app.push_screen(make())
+                await settle(pilot)
+                for button in app.screen.query(Button):
+                    button.press()
+                await settle(pilot)
+                await answer_everything(pilot, mode)
+    leaves = {each for each in every_screen(FrameScreen) if each.ACTIONS}
+    assert seen >= {each for each in leaves if each.__module__.startswith("vmie_tui.")}
+    sent = {name.partition(":")[2] for name in aws.stats.snapshot()}
+    assert {"DescribeInstances", "DescribeImportImageTasks"} <= sent
+    assert [name for name in sent if not reads_aws(name)] == []
+    asked = set(vcenter.stats.snapshot())
+    assert "RetrievePropertiesEx" in asked
+    assert [name for name in asked if name not in VSPHERE_READS and not name.startswith("folder:")] == []
+    assert {view.id: view.state for view in JobClient(backend._settings).jobs()} == dict(
+        zip(jobs, (JobState.QUEUED, JobState.FAILED, JobState.DONE), strict=True)
+    )
+
+
+def every_screen(base: type[FrameScreen]) -> Iterator[type[FrameScreen]]:
+    for each in base.__subclasses__():
+        yield each
+        yield from every_screen(each)
+
+
+def aws_things(backend: LiveBackend, prefix: str) -> list[Exportable]:
+    found: list[Exportable] = []
+    backend.outward.sources(REGION, found.extend)
+    return [thing for thing in found if thing.id.startswith(prefix)]
