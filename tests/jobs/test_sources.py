@@ -79,3 +79,16 @@ def test_a_file_that_is_changed_while_its_blocks_wait_is_read_again(world: World
 
 def _sent(view: JobView) -> int:
     return view.disks[0].parts_done if view.disks else 0
+
+
+def test_a_name_that_no_answer_of_aws_can_hold(world: World, tmp_path: Path) -> None:
+    path = tmp_path / f"\x1b[31m[bold]{'n' * 230}\x07.raw"
+    path.symlink_to(world.raw("web-01")[0])
+    source = FileSource(path.stem, (str(path),), raw=True)
+    plans = [
+        image_plan(world, source, route=Route.SNAPSHOT),
+        image_plan(world, source, route=Route.UNMODIFIED, via=Via.EBS, copy_to=("us-east-1",)),
+        image_plan(world, source, description=path.stem * 2),
+    ]
+    for job_id in [world.client.submit(plan) for plan in plans]:
+        world.assert_holds(world.wait(job_id), world.raw("web-01"))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from botocore import exceptions as boto
 from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
 
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
@@ -58,6 +59,7 @@ def test_service_codes(code: str, status: int, kind: ErrorKind, retry_safe: bool
     ("error", "kind"),
     [
         (boto.NoCredentialsError(), K.LOGIN),
+        (ResponseParserError("<html>proxy"), K.NETWORK),
         (boto.PartialCredentialsError(provider="env", cred_var="key"), K.LOGIN),
         (boto.TokenRetrievalError(provider="sso", error_msg="expired"), K.LOGIN),
         (boto.UnauthorizedSSOTokenError(), K.LOGIN),

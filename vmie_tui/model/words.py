@@ -24,3 +24,8 @@ def plain(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)
+
+
+def printable(text: str) -> str:
+    """``text`` as a service takes it in XML: names of machines and files may hold what no XML can."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)

@@ -9,11 +9,13 @@ from typing import Any
 
 from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError  # no BotoCoreError
 
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
 
 K = ErrorKind
+BOTO_ERRORS = (BotoCoreError, ClientError, ResponseParserError, OSError)  # all that a call to AWS may raise
 SIGN_IN = "Sign in again ('aws sso login', or new keys in the AWS credentials file), then resume"
 ROLE_ERROR = "E06"  # documented error: "The service role vmimport does not exist or ..."
 
@@ -190,6 +192,11 @@ _BY_CLASS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, Verdi
         _NETWORK,
     ),
     ((boto.FlexibleChecksumError, boto.ChecksumError), "the answer's checksum is wrong", _DAMAGED),
+    (
+        ResponseParserError,
+        "the answer is not one of AWS",
+        Verdict(K.NETWORK, "Check the endpoint and any proxy in between, then try again", retry_safe=True),
+    ),
     ((boto.HTTPClientError, boto.ConnectionError), "the request did not get through", _NETWORK),
     (
         boto.NoRegionError,
@@ -285,5 +292,5 @@ def aws_call(doing: str, subject: str = "") -> Iterator[None]:
     """Turn whatever botocore raises inside into a `ServiceError` that names ``subject``."""
     try:
         yield
-    except (BotoCoreError, ClientError, OSError) as error:
+    except BOTO_ERRORS as error:
         raise translate(error, doing, subject) from error

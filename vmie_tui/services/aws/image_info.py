@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.words import printable
 from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.aws.tasks import tags_of
@@ -143,7 +144,7 @@ def rename(aws: Aws, region: str | None, image_id: str, name: str) -> Image:
 
 def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
     """Tags as EC2 takes them."""
-    return [{"Key": key, "Value": value} for key, value in tags.items()]
+    return [{"Key": printable(key), "Value": printable(value)} for key, value in tags.items()]
 
 
 def tag_specifications(tags: Mapping[str, str], *kinds: str) -> list[dict[str, Any]]:

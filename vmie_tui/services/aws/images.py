@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.aws.image_info import (
@@ -23,7 +22,7 @@ from vmie_tui.services.aws.image_info import (
 )
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.aws.visible import once_visible
-from vmie_tui.services.aws.vmimport import pause
+from vmie_tui.services.aws.vmimport import pause, short
 
 __all__ = [
     "CopyRequest",
@@ -97,7 +96,7 @@ class RegisterRequest:
             ],
         }
         if self.description:
-            arguments["Description"] = self.description[: int(facts.limit("export", "description_max_chars")["value"])]
+            arguments["Description"] = short(self.description)
         if self.boot_mode:
             arguments["BootMode"] = self.boot_mode
         if self.tpm:
@@ -241,7 +240,7 @@ def copy_image(aws: Aws, region: str, request: CopyRequest) -> Image:
         "Name": request.name,
     }
     if request.description:
-        arguments["Description"] = request.description
+        arguments["Description"] = short(request.description)
     if request.encrypted or request.kms_key_id:
         arguments["Encrypted"] = True
     if request.kms_key_id:

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws import buffers
-from vmie_tui.services.aws.errors import aws_call, error_code, translate
+from vmie_tui.services.aws.errors import BOTO_ERRORS, aws_call, error_code, translate
 from vmie_tui.services.aws.multipart import FoundPart, Upload, part_size_for
 from vmie_tui.services.aws.parts import PartSender
 from vmie_tui.services.aws.rate_cap import cap_of
@@ -133,7 +133,7 @@ class ObjectStore:
         options: dict[str, Any] = {"CreateBucketConfiguration": where} if where else {}
         try:
             self._aws.client("s3", region).create_bucket(Bucket=bucket, **options)
-        except (BotoCoreError, ClientError, OSError) as error:
+        except BOTO_ERRORS as error:
             if not (isinstance(error, ClientError) and error_code(error) == "BucketAlreadyOwnedByYou"):
                 raise translate(error, "create the bucket", bucket) from error
         return BucketInfo(bucket, region)
@@ -192,7 +192,7 @@ class ObjectStore:
         arguments = uploader.completion()
         try:
             answer = self._s3.complete_multipart_upload(**arguments)
-        except (BotoCoreError, ClientError, OSError) as error:
+        except BOTO_ERRORS as error:
             if isinstance(error, ClientError) and error_code(error) == "NoSuchUpload":
                 # A first Complete may have worked and only its answer been lost.
                 stored = self.head(request.bucket, request.key)
@@ -252,7 +252,7 @@ class ObjectStore:
     def _abort(self, upload: Upload) -> None:
         try:
             self._s3.abort_multipart_upload(Bucket=upload.bucket, Key=upload.key, UploadId=upload.upload_id)
-        except (BotoCoreError, ClientError, OSError) as error:
+        except BOTO_ERRORS as error:
             if not (isinstance(error, ClientError) and error_code(error) in _GONE):
                 raise translate(error, "abort the upload", f"s3://{upload.bucket}/{upload.key}") from error
 
@@ -260,7 +260,7 @@ class ObjectStore:
         """The object as it is, None when there is none."""
         try:
             answer = self._s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
-        except (BotoCoreError, ClientError, OSError) as error:
+        except BOTO_ERRORS as error:
             if isinstance(error, ClientError) and error_code(error) in _GONE:
                 return None
             raise translate(error, "look at the object", f"s3://{bucket}/{key}") from error

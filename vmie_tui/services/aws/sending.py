@@ -10,11 +10,9 @@ from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
 from vmie_tui.services.aws.buffers import BufferBudget
-from vmie_tui.services.aws.errors import transient, translate
+from vmie_tui.services.aws.errors import BOTO_ERRORS, transient, translate
 from vmie_tui.services.aws.rate_cap import RateCap
 
 ATTEMPTS = 10
@@ -213,7 +211,7 @@ class Sender(ABC, Generic[Item, Done]):
             while not self._ending.is_set():
                 try:
                     return self.put(item, view)
-                except (BotoCoreError, ClientError, OSError) as error:
+                except BOTO_ERRORS as error:
                     attempt += 1
                     if not self._ending.is_set() and not self.worth_another(error, attempt):
                         raise self.failure(error, item) from error

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws.block_send import give_up
-from vmie_tui.services.aws.errors import aws_call, transient, translate
+from vmie_tui.services.aws.errors import BOTO_ERRORS, aws_call, transient, translate
+from vmie_tui.services.aws.image_info import tag_list
 from vmie_tui.services.aws.sending import ATTEMPTS, backoff
 from vmie_tui.services.aws.session import BLOCKS, Aws
-from vmie_tui.services.aws.vmimport import pause
+from vmie_tui.services.aws.vmimport import pause, short
 
 if TYPE_CHECKING:
     from vmie_tui.services.aws.snapshot_write import SnapshotTarget
@@ -30,7 +29,7 @@ def persist(
         stop()
         try:
             answer: dict[str, Any] = call(**arguments)
-        except (BotoCoreError, ClientError, OSError) as error:
+        except BOTO_ERRORS as error:
             attempt += 1
             if attempt >= ATTEMPTS or not transient(error):
                 raise translate(error, doing, subject) from error
@@ -43,9 +42,9 @@ def start(aws: Aws, region: str, target: SnapshotTarget, stop: Callable[[], None
     """StartSnapshot; the id of the pending snapshot."""
     arguments: dict[str, Any] = {"VolumeSize": target.size_gib, "Timeout": KEEP_MINUTES}
     if target.description:
-        arguments["Description"] = target.description[: int(facts.limit("export", "description_max_chars")["value"])]
+        arguments["Description"] = short(target.description)
     if target.tags:
-        arguments["Tags"] = [{"Key": key, "Value": value} for key, value in target.tags.items()]
+        arguments["Tags"] = tag_list(target.tags)
     if target.client_token:
         arguments["ClientToken"] = target.client_token
     arguments |= _encryption(aws, region, target)

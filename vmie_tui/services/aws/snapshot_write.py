@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws import buffers
 from vmie_tui.services.aws.block_ledger import BlockLedger, Journal, MemoryJournal
@@ -25,6 +23,7 @@ from vmie_tui.services.aws.block_send import (
 )
 from vmie_tui.services.aws.blocks import BLOCK, GIB
 from vmie_tui.services.aws.buffers import BufferBudget, Share
+from vmie_tui.services.aws.errors import BOTO_ERRORS
 from vmie_tui.services.aws.rate_cap import cap_of
 from vmie_tui.services.aws.sending import POLL_SECONDS
 from vmie_tui.services.aws.session import BLOCKS, Aws
@@ -232,7 +231,7 @@ class SnapshotWriter:
         if self.snapshot_id:
             try:
                 self._aws.client("ec2", self._region).delete_snapshot(SnapshotId=self.snapshot_id)
-            except (BotoCoreError, ClientError, OSError, ServiceError):
+            except (*BOTO_ERRORS, ServiceError):
                 return  # AWS drops a pending snapshot by itself after a while
 
     # one block

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.task import Task, TaskKind
-from vmie_tui.services.aws.errors import aws_call, is_role_error, translate
+from vmie_tui.model.words import printable
+from vmie_tui.services.aws.errors import BOTO_ERRORS, aws_call, is_role_error, translate
+from vmie_tui.services.aws.image_info import tag_list
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.aws.tasks import image_task, snapshot_task
 
@@ -32,7 +32,7 @@ class ImportDisk(NamedTuple):
     snapshot_id: str = ""
 
     def to_api(self) -> dict[str, Any]:
-        container: dict[str, Any] = {"Description": self.description} if self.description else {}
+        container: dict[str, Any] = {"Description": short(self.description)} if self.description else {}
         if self.snapshot_id:
             return {**container, "SnapshotId": self.snapshot_id}
         return {**container, "Format": self.format, "UserBucket": {"S3Bucket": self.bucket, "S3Key": self.key}}
@@ -137,7 +137,7 @@ class VmImport:
             stop()
             try:
                 answer: dict[str, Any] = call(**arguments)
-            except (BotoCoreError, ClientError, OSError) as error:
+            except BOTO_ERRORS as error:
                 if not is_role_error(error) or time.monotonic() >= deadline:
                     raise translate(error, doing, subject) from error
             else:
@@ -208,8 +208,8 @@ def present(**values: Any) -> dict[str, Any]:
 
 
 def short(description: str) -> str:
-    """Descriptions end at the documented length; AWS would refuse the whole request for one character more."""
-    return description[: int(facts.limit("export", "description_max_chars")["value"])]
+    """Descriptions are printable and end at the documented length; AWS would refuse the whole request otherwise."""
+    return printable(description)[: int(facts.limit("export", "description_max_chars")["value"])]
 
 
 def tagged(operation: str, tags: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -217,4 +217,4 @@ def tagged(operation: str, tags: Mapping[str, str]) -> list[dict[str, Any]]:
     if not tags:
         return []
     kind = facts.load("api")["api_model"][operation]["tag_resource_type"]
-    return [{"ResourceType": kind, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}]
+    return [{"ResourceType": kind, "Tags": tag_list(tags)}]
