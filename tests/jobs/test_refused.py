@@ -63,6 +63,7 @@ def test_wrong_password_waits_for_a_login_and_goes_on(world: World) -> None:
     good = profile_file.read_text()
     password = world.settings.state_dir / "wrong-password"
     password.write_text("wrong")
+    password.chmod(0o600)
     right = world.settings.profile().vcenter
     assert right is not None
     profile_file.write_text(good.replace(str(right.password_file), str(password)))
