@@ -392,3 +392,13 @@ def test_what_somebody_else_fixed_is_no_fix_anymore(patient: Clinic) -> None:
     check = patient.check("bucket.public")
     apply(patient.patient, check)
     assert look_again(patient.patient, check).fix is None
+
+
+def test_the_tasks_that_run_count_against_the_quota(patient: Clinic) -> None:
+    check = patient.check("region.tasks")
+    assert check.state is CheckState.OK and check.reason.startswith("0 running; 5 at once")
+    lists = {"ec2:DescribeExportTasks", "ec2:DescribeExportImageTasks"}
+    patient.limit(less=frozenset(lists))
+    assert patient.check("region.tasks").reason.endswith("not counted: ExportImageTasks, ExportTasks")
+    patient.limit(frozenset({Feature.LAUNCH}))
+    assert patient.check("region.tasks").state is CheckState.SKIPPED

@@ -14,7 +14,6 @@ from vmie_tui.model.errors import EXIT_FAILED, EXIT_OK, ServiceError
 
 if TYPE_CHECKING:
     from vmie_tui.services.doctor.patient import Patient
-    from vmie_tui.services.doctor.policies import Place
     from vmie_tui.settings import Profile
 
 POLICIES = ("user", "role", "trust", "vcenter")
@@ -159,27 +158,11 @@ def _print_policy(session: Session, which: str, profile: Profile, features: froz
     if which == "vcenter":
         out_json(policies.vcenter_role(features))
         return
-    place = _place(session, profile, features)
+    with _patient(session, profile, features) as patient:
+        place = policies.place_of(patient)
     if which == "user":
         found: Any = policies.user_policy(place, features)
     else:
         both = policies.role_policies(place, features)
         found = both["trust"] if which == "trust" else both["permissions"]
     out_json(found)
-
-
-def _place(session: Session, profile: Profile, features: frozenset[Feature]) -> Place:
-    """Where the policies are for; without a sign-in the account is a placeholder."""
-    from vmie_tui.model.errors import VmieError
-    from vmie_tui.services.aws.role_probes import principal
-    from vmie_tui.services.doctor.policies import ACCOUNT, BUCKET, Place
-
-    aws = profile.aws
-    with _patient(session, profile, features) as patient:
-        try:
-            identity = patient.identity()
-            account, partition, own = identity.account, patient.partition, principal(identity.arn)
-        except VmieError as error:
-            say(f"the account is a placeholder: {error}")
-            account, partition, own = ACCOUNT, "aws", ""
-    return Place(aws.bucket or BUCKET, aws.prefix, aws.role_name, account, partition, own)

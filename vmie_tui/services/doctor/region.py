@@ -6,6 +6,7 @@ from typing import Any
 
 from vmie_tui.model import facts
 from vmie_tui.model.doctor import Check, Group
+from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.doctor.patient import Look, Patient
 
 _LISTS = (
@@ -52,13 +53,23 @@ def _tasks(patient: Patient, look: Look) -> Check:
     from vmie_tui.services.aws.errors import aws_call
 
     ec2 = patient.in_region().client("ec2", patient.region)
-    live = 0
-    with aws_call("count the running tasks", patient.region):
-        for operation, member, state in _LISTS:
-            pages = ec2.get_paginator(operation).paginate() if ec2.can_paginate(operation) else [_one(ec2, operation)]
-            live += sum(_state(task, state) in _LIVE for page in pages for task in page.get(member, ()))
+    live, unread = 0, []
+    for operation, member, state in _LISTS:
+        try:
+            with aws_call("count the running tasks", patient.region):
+                pages = (
+                    ec2.get_paginator(operation).paginate() if ec2.can_paginate(operation) else [_one(ec2, operation)]
+                )
+                live += sum(_state(task, state) in _LIVE for page in pages for task in page.get(member, ()))
+        except ServiceError as error:
+            if error.kind is not ErrorKind.PERMISSION:
+                raise
+            unread.append(member)
+    if len(unread) == len(_LISTS):
+        return look.skipped("this profile may not list tasks")
     quota = facts.limit("export", "concurrent_conversion_tasks_per_region_default")
     words = f"{live} running; {quota['value']} at once unless AWS raised it (to {quota['adjustable_to']} at most)"
+    words += f"; not counted: {', '.join(unread)}" if unread else ""
     if live >= int(quota["value"]):
         return look.warning(words, "Wait for some to end, or ask AWS for a higher quota")
     return look.ok(words)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from vmie_tui.model import facts
 from vmie_tui.model.doctor import Check, Group
-from vmie_tui.model.errors import ServiceError
+from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.doctor.patient import Look, Patient
 from vmie_tui.services.doctor.policies import LOOK_INSIDE, vcenter_privileges
 
@@ -52,7 +52,12 @@ def _privileges(patient: Patient, look: Look) -> Iterator[Check]:
 
     vsphere = patient.logged_in()
     wanted = dict(vcenter_privileges(patient.features))
-    found = missing_privileges(vsphere, tuple(wanted))
+    try:
+        found = missing_privileges(vsphere, tuple(wanted))
+    except ServiceError as error:
+        if error.kind is not ErrorKind.PERMISSION:
+            raise
+        found = {}
     if not found:
         yield look.failed("the user sees no datacenter", f"Give it System.View and System.Read on one. {REMEDY}")
     for name, missing in sorted(found.items()):
