@@ -178,6 +178,17 @@ def test_data_may_go_to_a_host_named_by_a_star(
     assert [path.read_bytes() for path in paths] == [raw.read_bytes(), bytes(2 * MIB)]
 
 
+def test_a_host_that_takes_no_chunks_is_told_the_length(
+    vcenter: VCenterSimulator, vsphere: VSphere, target: DeployTarget, raw: Path
+) -> None:
+    vcenter.options.nfc_no_chunks = True
+    with RawFile(raw) as disk:
+        made = put(vsphere, target, disk)
+    [key] = vcenter.disk_keys(made.moid)
+    assert vcenter.disk_path(made.moid, key).read_bytes() == raw.read_bytes()
+    assert vcenter.stats["nfc:POST"] == 2
+
+
 def test_the_same_mark_makes_no_second_machine(vsphere: VSphere, target: DeployTarget, raw: Path) -> None:
     with RawFile(raw) as disk:
         first = put(vsphere, target, disk)

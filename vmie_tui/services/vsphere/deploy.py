@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from pyVmomi import vim
@@ -20,6 +20,7 @@ from vmie_tui.model.plan import UploadFormat
 from vmie_tui.services.disks import feeds
 from vmie_tui.services.disks.ovf import Ovf
 from vmie_tui.services.disks.source import DiskSource
+from vmie_tui.services.disks.vmdk import encode
 from vmie_tui.services.vsphere.import_lease import ImportLease
 from vmie_tui.services.vsphere.new_machine import CPUS, GUEST_ID, MEMORY_MIB, NewHardware, config_spec, network_backing
 from vmie_tui.services.vsphere.orphans import end_own_imports
@@ -29,6 +30,7 @@ from vmie_tui.services.vsphere.tasks import wait_task
 
 UNFINISHED = "Being written by vmie-tui, unfinished:"
 _DEPTH = 64
+_NO_CHUNKS = frozenset({"411", "500", "501"})  # HTTP statuses by which hosts refuse a disk sent in chunks
 
 
 class DeployControl(Protocol):
@@ -103,8 +105,8 @@ def deploy(
     if not disks:
         raise ServiceError(ErrorKind.INVALID, "there is no disk to deploy", subject=target.name)
     vsphere.policy.check_vsphere("ImportVApp")
-    folder = target.folder or default_folder(vsphere, target.resource_pool)
-    done = settle_earlier(vsphere, target, mark, folder=folder)
+    target = replace(target, folder=target.folder or default_folder(vsphere, target.resource_pool))
+    done = settle_earlier(vsphere, target, mark)
     if done is not None:
         return done
     store = _datastore(vsphere, target, disks)
@@ -116,27 +118,64 @@ def deploy(
         network=network_backing(vsphere, target.network),
         annotation=f"{UNFINISHED} {mark}",
     )
-    control.stop()
     try:
-        with ImportLease(vsphere, target, spec, folder) as lease, control.on_stop(lease.interrupt):
-            sent = _send_all(lease, disks, control)
+        moid, sent = _import(vsphere, target, spec, disks, control, measured=False)
+    except ServiceError as error:
+        if error.problem.code not in _NO_CHUNKS:
+            raise
+        settle_earlier(vsphere, target, mark)  # where vCenter is slow to remove the first
+        moid, sent = _import(vsphere, target, spec, disks, control, measured=True)
+    noted = True
+    try:
+        finish(vsphere, moid, target.name, mark)
+    except ServiceError as error:
+        if error.kind is not ErrorKind.PERMISSION:
+            raise
+        noted = False
+    return Deployed(moid, target.name, sent, noted=noted)
+
+
+def _import(
+    vsphere: VSphere,
+    target: DeployTarget,
+    spec: Any,
+    disks: Sequence[tuple[str, DiskSource]],
+    control: DeployControl,
+    *,
+    measured: bool,
+) -> tuple[str, tuple[DeployedDisk, ...]]:
+    """(the new machine's id, what was sent). ``measured``: the disks are read once more, to tell their size."""
+    control.stop()
+    sizes = [_measure(number, source, control) if measured else None for number, (_, source) in enumerate(disks)]
+    try:
+        with ImportLease(vsphere, target, spec, target.folder) as lease, control.on_stop(lease.interrupt):
+            sent = _send_all(lease, disks, sizes, control)
             control.stop()
             lease.complete()
     except ServiceError:
         control.stop()  # an upload that `interrupt` broke off is no error of the network
         raise
-    noted = True
-    try:
-        finish(vsphere, lease.moid, target.name, mark)
-    except ServiceError as error:
-        if error.kind is not ErrorKind.PERMISSION:
-            raise
-        noted = False
-    return Deployed(lease.moid, target.name, sent, noted=noted)
+    return lease.moid, sent
+
+
+def _measure(number: int, source: DiskSource, control: DeployControl) -> int:
+    """Bytes that the disk has as VMDK: each time it is made the same."""
+
+    def look(_: object) -> None:
+        control.stop()
+
+    return encode(source, look, name=_file(number)).bytes
+
+
+def _file(number: int) -> str:
+    return f"disk-{number}.vmdk"
 
 
 def _send_all(
-    lease: ImportLease, disks: Sequence[tuple[str, DiskSource]], control: DeployControl
+    lease: ImportLease,
+    disks: Sequence[tuple[str, DiskSource]],
+    sizes: Sequence[int | None],
+    control: DeployControl,
 ) -> tuple[DeployedDisk, ...]:
     if len(lease.disks) != len(disks):
         raise ServiceError(
@@ -158,8 +197,8 @@ def _send_all(
             control.covered(number, offset + len(part))
             lease.progress((before + offset + len(part)) / whole)
 
-        with feeds.disk_feed(source, UploadFormat.VMDK, name=f"disk-{number}.vmdk", on_data=data) as feed:
-            went = lease.send(place, feed, tell)
+        with feeds.disk_feed(source, UploadFormat.VMDK, name=_file(number), on_data=data) as feed:
+            went = lease.send(place, feed, tell, sizes[number])
         done += source.size
         control.finished(number, went.bytes)
         sent.append(DeployedDisk(name, source.size, went.bytes, went.sha256, went.proven))
@@ -207,12 +246,12 @@ def look_at_target(vsphere: VSphere, target: DeployTarget, mark: str) -> None:
 # -- what an earlier attempt left ---------------------------------------------------------------------------------
 
 
-def settle_earlier(vsphere: VSphere, target: DeployTarget, mark: str, *, folder: str = "") -> Deployed | None:
+def settle_earlier(vsphere: VSphere, target: DeployTarget, mark: str) -> Deployed | None:
     """The finished machine of this mark, if there is one; an unfinished one is removed.
 
     Raises ServiceError CONFLICT for a machine of that name that somebody else made.
     """
-    folder = folder or target.folder or default_folder(vsphere, target.resource_pool)
+    folder = target.folder or default_folder(vsphere, target.resource_pool)
     found = find_marked(vsphere, target.name, folder, mark)
     if found is None:
         return None

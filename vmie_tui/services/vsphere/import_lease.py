@@ -86,8 +86,8 @@ class ImportLease(NfcLease):
             urls = [url for _, url in sorted(zip(order, urls, strict=True), key=lambda pair: pair[0])]
         return tuple(ImportDisk(url.key, self._substitute(url.url), thumbprint_at(url)) for url in urls)
 
-    def send(self, disk: ImportDisk, feed: Feed, tell: Callable[[int], None]) -> Sent:
-        """One disk, and the host's checksum of it where it gives one.
+    def send(self, disk: ImportDisk, feed: Feed, tell: Callable[[int], None], length: int | None = None) -> Sent:
+        """One disk, and the host's checksum of it where it gives one. ``length``: as `DiskUpload.send` has it.
 
         Raises ServiceError; CORRUPT (retry_safe) when the host got other bytes.
         """
@@ -95,7 +95,7 @@ class ImportLease(NfcLease):
         upload = DiskUpload(self._place(disk.url, disk.thumbprint), explain=self._explain)
         with self._lock:
             self._transfers.append(upload)
-        upload.send(feed, tell)
+        upload.send(feed, tell, length)
         entry = self.manifest(disk.key).get(disk.key)
         theirs, ours, proven = None, "", ""
         if entry is not None:

@@ -1,4 +1,8 @@
-"""The bytes of one disk to the host that takes it in: an HTTP POST in chunks, from a feed that is made on the way."""
+"""The bytes of one disk to the host that takes it in: an HTTP POST from a feed that is made on the way.
+
+In chunks, for the length is known at the end only. Hosts take that (VMware's own samples send so), but some were seen
+to answer HTTP 500 to it: then the length is found out beforehand.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +35,9 @@ class DiskUpload:
         self._connection.connect()
         self._socket: socket.socket = self._connection.sock
 
-    def send(self, feed: Feed, tell: Callable[[int], None]) -> None:
-        """All that ``feed`` gives; ``tell`` hears of each piece before the next is made and may raise.
+    def send(self, feed: Feed, tell: Callable[[int], None], length: int | None = None) -> None:
+        """All that ``feed`` gives, in chunks unless its ``length`` in bytes is given; ``tell`` hears of each piece
+        before the next is made and may raise.
 
         Raises ServiceError: what the feed raises, NETWORK (retry_safe) when the connection broke, and what the host
         answered when it did not take the disk.
@@ -40,15 +45,16 @@ class DiskUpload:
         digest = hashlib.sha1()  # noqa: S324 - hosts before vSphere 6.7 know no other
         buffer = memoryview(bytearray(_HEAD + CHUNK + 2))
         try:
-            self._begin()
+            self._begin(length)
             while count := feed.fill(buffer[_HEAD : _HEAD + CHUNK]):
                 buffer[:_HEAD] = b"%08x\r\n" % count
                 buffer[_HEAD + count : _HEAD + count + 2] = b"\r\n"
                 digest.update(buffer[_HEAD : _HEAD + count])
-                self._connection.send(buffer[: _HEAD + count + 2])
+                self._connection.send(buffer[: _HEAD + count + 2] if length is None else buffer[_HEAD : _HEAD + count])
                 self.sent += count
                 tell(count)
-            self._connection.send(b"0\r\n\r\n")
+            if length is None:
+                self._connection.send(b"0\r\n\r\n")
             answer = self._connection.getresponse()
             answer.read()
         except ServiceError:
@@ -59,11 +65,14 @@ class DiskUpload:
             raise self._explain() or self._refused(answer)
         self.sha1 = digest.hexdigest()
 
-    def _begin(self) -> None:
+    def _begin(self, length: int | None) -> None:
         connection = self._connection
         connection.putrequest("POST", self._place.path, skip_accept_encoding=True)
         connection.putheader("Content-Type", STREAM_VMDK)
-        connection.putheader("Transfer-Encoding", "chunked")
+        if length is None:
+            connection.putheader("Transfer-Encoding", "chunked")
+        else:
+            connection.putheader("Content-Length", str(length))
         connection.putheader("Overwrite", "t")
         if self._place.cookie:
             connection.putheader("Cookie", self._place.cookie)

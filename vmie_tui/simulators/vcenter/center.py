@@ -31,6 +31,7 @@ class Options:
     nfc_content_length: bool = False  # announce the length of a data stream
     nfc_threads: int = 1  # compressors of one data stream
     nfc_prepared: bool = False  # compress a disk once, then send the kept file: a source that costs little CPU
+    nfc_no_chunks: bool = False  # answer 500 to a disk that is sent in chunks
     nfc_file_size: bool = False  # fill in deviceUrl.fileSize
     lease_seconds: float = 0.3  # until a lease is ready
     lease_timeout: int = 300

@@ -242,6 +242,8 @@ class Handler(BaseHTTPRequestHandler):
             self._reply(415, b"Unsupported Media Type")
             return
         fault = parts.center.faults.take("nfc:POST", f"{lease.subject} {device.key}")
+        if fault is None and parts.center.options.nfc_no_chunks and "Transfer-Encoding" in self.headers:
+            fault = Fault("nfc:POST", status=500, message="Internal Error")
         if fault is not None and fault.action == "error":
             for _ in self._pieces(lambda: LARGEST_REQUEST):  # else the client may not see the answer
                 pass
