@@ -28,7 +28,6 @@ from vmie_tui.screens.asking import Asking
 from vmie_tui.screens.backend import AwsStatus, Backend, LiveBackend
 from vmie_tui.screens.base import FrameScreen, problem_of
 from vmie_tui.screens.palette import ActionProvider
-from vmie_tui.screens.theme import ANSI_VARIABLES, THEME, VARIABLES
 from vmie_tui.services.vsphere.calm import calm_collector
 from vmie_tui.widgets.frame import Health, Part, Status, TitleBar
 
@@ -44,13 +43,11 @@ QUIET_POLL_SECONDS = 2.0  # on other screens, for the worker's count in the stat
 class VmieApp(Asking):
     """Give it any `Backend`; ``now`` is the clock (aware times)."""
 
-    TITLE = "vmie-tui"
     MODES: ClassVar[dict[str, str | Callable[[], Screen[bool]]]] = modes.MODES
     DEFAULT_MODE = "inventory"
     COMMANDS = {ActionProvider}  # noqa: RUF012 - Textual's own type
     COMMAND_PALETTE_BINDING = "ctrl+p"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(APP)]
-    CSS = "Toast { max-width: 70; } Screen { background: $background; }"
 
     # Not `reactive`: a change of those paints the whole screen again.
     status: var[Status] = var(Status)
@@ -78,13 +75,9 @@ class VmieApp(Asking):
             self.status, self.problem = status, problem
 
     def __init__(self, backend: Backend, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        plain = "NO_COLOR" in os.environ
-        super().__init__(ansi_color=True if plain else None)
+        super().__init__()
         self.backend = backend
         self.now = now
-        self.animation_level = "none"
-        self.register_theme(THEME)
-        self.theme = "ansi-dark" if plain else "vmie"
         self._poll, self._closing = threading.Event(), False
         self._aws_problem: Problem | None = None
         self.set_reactive(VmieApp.status, self._first_status())
@@ -95,9 +88,6 @@ class VmieApp(Asking):
         if profile.vcenter:
             return Status(Part(profile.vcenter), aws)
         return Status(Part("vcenter", Health.OFF, "not configured"), aws)
-
-    def get_theme_variable_defaults(self) -> dict[str, str]:
-        return ANSI_VARIABLES if self.current_theme.ansi else VARIABLES
 
     def on_mount(self) -> None:
         for number in (signal.SIGTERM, signal.SIGHUP):

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vmie_tui.commands.session import Session, run_app
+from vmie_tui.commands.session import Session, open_app
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, VmieError, exit_code
 from vmie_tui.model.words import plain
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _write_anything()
     try:
         alone = not words and sys.stdin.isatty() and sys.stdout.isatty()
-        code = run_app(Session().settings) if alone else _command(words)
+        code = open_app(Session()) if alone else _command(words)
         sys.stdout.flush()
     except KeyboardInterrupt:
         _say("interrupted")

@@ -105,5 +105,31 @@ def _from_keyring(vcenter: VCenterSettings) -> str | None:
     return found
 
 
+def usable_keyring() -> str:
+    """The name of this machine's keyring; empty when there is none that works."""
+    import keyring
+
+    try:
+        found = keyring.get_keyring()
+        return str(found.name) if found.priority >= 1 else ""
+    except Exception:  # noqa: BLE001 - as above
+        return ""
+
+
+def keep_in_keyring(vcenter: VCenterSettings, password: str) -> None:
+    """Where `password_for` finds it. Raises ServiceError LOCAL."""
+    import keyring
+
+    try:
+        keyring.set_password(KEYRING_SERVICE, f"{vcenter.user}@{vcenter.host}", password)
+    except Exception as error:  # noqa: BLE001 - as above
+        raise SettingsError(
+            ErrorKind.LOCAL,
+            f"the keyring did not take the password: {type(error).__name__}",
+            subject=f"{vcenter.user}@{vcenter.host}",
+            remedy="Unlock the keyring, or have the password asked for each time",
+        ) from None
+
+
 def _bad(path: Path, what: str) -> SettingsError:
     return SettingsError(ErrorKind.INVALID, what, subject=str(path), remedy="Correct it and start again")

@@ -34,6 +34,14 @@ def demo(session: Session, headless: bool, stop: bool, speed: float | None, vms:
         return 0
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("the demo needs a terminal; without one use 'vmie-tui demo --headless'")
+    return open_demo(session, speed)
+
+
+def open_demo(session: Session, speed: float | None = None) -> int:
+    """Start the simulators unless they run, and open the app on them; its exit code."""
+    from vmie_tui.simulators import launch
+
+    root = session.settings.demo_dir
     if launch.running(root) is None:
         say("starting the simulated vCenter and AWS…")
     launch.start(root, launch.Wanted(speed=speed or launch.DEMO_SPEED))

@@ -8,7 +8,7 @@ import sys
 import click
 
 from vmie_tui import __version__
-from vmie_tui.commands.session import Session, run_app
+from vmie_tui.commands.session import Session, open_app
 from vmie_tui.model.errors import EXIT_OK
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -65,5 +65,21 @@ def cli(context: click.Context, profile: str | None, read_only: bool) -> int:
     if context.invoked_subcommand is not None:
         return EXIT_OK
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        if not session.settings.table:
+            raise click.UsageError(_how_to_begin(str(session.settings.config_file)))
         raise click.UsageError("the app needs a terminal; see 'vmie-tui --help' for the commands that do not")
-    return run_app(session.settings)
+    return open_app(session)
+
+
+def _how_to_begin(config_file: str) -> str:
+    """What the guided set-up would ask for, for whoever has no terminal."""
+    from vmie_tui.widgets.problem import EXAMPLE
+
+    example = "\n".join(f"    {line}" for line in EXAMPLE)
+    return (
+        "the app needs a terminal, and nothing is configured yet.\n"
+        f"In a terminal 'vmie-tui' asks for vCenter, AWS profile, Region and bucket, and writes {config_file};\n"
+        f"by hand it reads like\n\n{example}\n\n"
+        "with the vCenter password in the keyring, a password_file or VMIE_VCENTER_PASSWORD.\n"
+        "'vmie-tui demo --headless' shows an import with simulated services."
+    )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import os
 import threading
 from pathlib import Path
 
 from vmie_tui import settings as settings_module
-from vmie_tui.model.errors import VmieError
+from vmie_tui.model.errors import EXIT_OK, VmieError
 from vmie_tui.settings import Settings
 
 REVIVE_SECONDS = 1.0  # after the first paint
@@ -36,6 +37,20 @@ class Session:
     def reload(self) -> Settings:
         self._settings = None
         return self.settings
+
+
+def open_app(session: Session) -> int:
+    """The app; where nothing is configured yet, first the questions that configure it. Its exit code."""
+    settings = session.settings
+    if settings.table or session.profile_name:
+        return run_app(settings)
+    from vmie_tui.screens import guide
+
+    outcome = guide.run(settings, mouse="SSH_CONNECTION" not in os.environ)
+    if outcome == guide.DEMO:
+        code: int = importlib.import_module("vmie_tui.commands.demo").open_demo(session)
+        return code
+    return run_app(session.reload()) if outcome == guide.SAVED else EXIT_OK
 
 
 def run_app(settings: Settings) -> int:

@@ -177,6 +177,23 @@ class VerifiedConnection(http.client.HTTPSConnection):
         )
 
 
+def shown_thumbprint(host: str, port: int, timeout: float = 20.0) -> str:
+    """The SHA-256 thumbprint of the certificate the server shows, trusted or not, for a person to compare.
+
+    Raises ServiceError NETWORK when it shows none.
+    """
+    certificate = _peer_certificate(host, port, timeout)
+    if not certificate:
+        raise ServiceError(
+            ErrorKind.NETWORK,
+            "the server shows no certificate",
+            subject=f"{host}:{port}",
+            remedy=f"Check the name, and that port {port} is open from here",
+            retry_safe=True,
+        )
+    return thumbprint_of(certificate)
+
+
 def _peer_certificate(host: str, port: int, timeout: Any) -> bytes:
     """The certificate the server shows, only to name it in an error: nothing is sent, nothing is trusted."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
