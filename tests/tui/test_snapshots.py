@@ -7,9 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from tests.tui.driving import press, settle, until
+from tests.tui.driving import press, screen_text, settle, until
 from tests.tui.fake import FSTAB, NOW, FakeBackend, company, described, preflight_of, proof_of, some_jobs
+from tests.tui.fake_desk import WRONG_FORMAT, denied, record
 from tests.tui.fake_images import INSTANCE
+from tests.tui.fake_outward import closed_bucket
 from vmie_tui.app import VmieApp
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Inventory, VCenterInfo
@@ -30,6 +32,7 @@ def picture(snap_compare, backend: FakeBackend, keys: str = "", size=SMALL, mark
             table.repaint()
         for key in keys.split():
             await press(pilot, key)
+            await until(pilot, lambda: "reading…" not in screen_text(pilot), "everything read")
 
     return snap_compare(app, terminal_size=size, run_before=before)
 
@@ -159,3 +162,31 @@ def test_wrong_certificate(snap_compare) -> None:
         detail="certificate verify failed: unable to get local issuer certificate",
     )
     assert picture(snap_compare, backend)
+
+
+@pytest.mark.parametrize("size", [SMALL, WIDE], ids=["80x24", "120x36"])
+def test_tasks(snap_compare, size) -> None:
+    backend = FakeBackend()
+    backend.desk.records = (*backend.desk.records, record(31, "deleted", WRONG_FORMAT, region="us-east-1"))
+    backend.desk.troubles = (denied("eu-central-1"),)
+    assert picture(snap_compare, backend, "3 R a enter down down", size)
+
+
+def test_whole_task(snap_compare) -> None:
+    assert picture(snap_compare, FakeBackend(), "3 down down down down down enter")
+
+
+def test_exports(snap_compare) -> None:
+    assert picture(snap_compare, FakeBackend(), "4 down")
+
+
+def test_export_form(snap_compare) -> None:
+    backend = FakeBackend()
+    backend.outward.report = closed_bucket()
+    assert picture(snap_compare, backend, "4 x")
+
+
+def test_bucket_change(snap_compare) -> None:
+    backend = FakeBackend()
+    backend.outward.report = closed_bucket()
+    assert picture(snap_compare, backend, "4 x ctrl+g")
