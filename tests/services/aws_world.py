@@ -18,6 +18,7 @@ from vmie_tui.simulators.control import SimClock, TlsFiles
 BUCKET = "amzn-s3-demo-import-bucket"
 REGION = "eu-west-1"
 PART = 5 * MIB
+World = tuple[AwsSimulator, Aws]
 
 
 def settings_for(simulator: AwsSimulator, tls: TlsFiles, folder: Path, secret: str | None = None) -> AwsSettings:
@@ -33,7 +34,7 @@ def settings_for(simulator: AwsSimulator, tls: TlsFiles, folder: Path, secret: s
 
 
 @contextmanager
-def world(tls: TlsFiles, folder: Path) -> Iterator[tuple[AwsSimulator, Aws]]:
+def world(tls: TlsFiles, folder: Path) -> Iterator[World]:
     with AwsSimulator(folder / "aws", tls=tls, region=REGION, clock=SimClock()) as simulator:
         simulator.seed(bucket=BUCKET)
         aws = open_session(settings_for(simulator, tls, folder))

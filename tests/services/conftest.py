@@ -1,4 +1,4 @@
-"""The simulated vCenter of a test module, and a session with it that finds no trace of the test before."""
+"""The simulated vCenter and AWS of a test module, and sessions that find no trace of the test before."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.services.aws_world import World, world
 from tests.services.vsphere_helpers import log_in, simulator
+from vmie_tui.services.aws import sending
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.simulators.control import TlsFiles
 from vmie_tui.simulators.vcenter.server import VCenterSimulator
@@ -29,3 +31,18 @@ def vsphere(vcenter: VCenterSimulator) -> Iterator[VSphere]:
     vcenter.clock.speed = speed
     for name, value in kept.items():
         setattr(vcenter.options, name, value)
+
+
+@pytest.fixture(scope="module")
+def shared(tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world(tls, tmp_path_factory.mktemp("aws")) as made:
+        yield made
+
+
+@pytest.fixture
+def aws(shared: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """No fault, nothing counted; what AWS throttles is tried again at once."""
+    monkeypatch.setattr(sending, "FIRST_WAIT", 0.01)
+    shared[0].faults.clear()
+    shared[0].stats.reset()
+    return shared

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.helpers import wait_until
-from tests.services.aws_world import BUCKET, REGION, Control, Source
+from tests.services.aws_world import BUCKET, REGION, Control, Source, World
 from tests.unit.container_writers import vhd_dynamic, vhd_fixed, vmdk_stream
 from tests.unit.disks_images import Sparse
 from vmie_tui.model.task import Task
@@ -19,9 +19,6 @@ from vmie_tui.services.aws.part_objects import PartObjects, PartsRequest, PartsU
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.fleet.tiny import MIB, make_linux
-
-World = tuple[AwsSimulator, Aws]
-
 
 PART = 512 << 10
 GIB = 1 << 30

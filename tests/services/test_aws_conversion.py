@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.helpers import wait_until
 from tests.services.aws_sim import refused
-from tests.services.aws_world import BUCKET, REGION, world
+from tests.services.aws_world import BUCKET, REGION
 from tests.services.conversion_kit import (
     World,
     bytes_of,
@@ -39,17 +38,10 @@ from vmie_tui.simulators.fleet.tiny import MIB, WINDOWS, make_boot
 NOISE = random.Random(1).randbytes(512 << 10)
 
 
-@pytest.fixture(scope="module")
-def shared(tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(tls, tmp_path_factory.mktemp("aws")) as made:
-        yield made
-
-
 @pytest.fixture
-def aws(shared: World) -> World:
-    shared[0].faults.clear()
-    shared[0].clock.speed = 60.0
-    return shared
+def aws(aws: World) -> World:
+    aws[0].clock.speed = 60.0
+    return aws
 
 
 @pytest.fixture(scope="module")

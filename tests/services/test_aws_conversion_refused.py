@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -12,7 +12,7 @@ import pytest
 from botocore.config import Config
 
 from tests.services.aws_sim import refused
-from tests.services.aws_world import BUCKET, REGION, world
+from tests.services.aws_world import BUCKET, REGION
 from tests.services.conversion_kit import (
     GIB,
     World,
@@ -31,21 +31,14 @@ from vmie_tui.services.aws.conversion import Conversions, DiskImage, VolumeReque
 from vmie_tui.services.aws.part_objects import PartObjects, PartsUploaded
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.simulators.aws.server import AwsSimulator
-from vmie_tui.simulators.control import Fault, TlsFiles
+from vmie_tui.simulators.control import Fault
 from vmie_tui.simulators.fleet.tiny import MIB
 
 
-@pytest.fixture(scope="module")
-def shared(tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(tls, tmp_path_factory.mktemp("aws")) as made:
-        yield made
-
-
 @pytest.fixture
-def aws(shared: World) -> World:
-    shared[0].faults.clear()
-    shared[0].clock.speed = 60.0
-    return shared
+def aws(aws: World) -> World:
+    aws[0].clock.speed = 60.0
+    return aws
 
 
 @pytest.fixture(scope="module")

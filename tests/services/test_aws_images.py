@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.helpers import wait_until
-from tests.services.aws_world import REGION, Control, content, world
+from tests.services.aws_world import REGION, Control, World, content, world
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws import images, volumes
 from vmie_tui.services.aws.blocks import BLOCK, GIB, SnapshotReader
@@ -18,10 +18,8 @@ from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.aws.snapshot_write import MemoryJournal, SnapshotTarget, SnapshotWriter
 from vmie_tui.services.aws.visible import once_visible
 from vmie_tui.services.aws.volumes import VolumeRequest
-from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import Fault, TlsFiles
 
-World = tuple[AwsSimulator, Aws]
 OTHER = "eu-central-1"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.helpers import wait_until
-from tests.services.aws_world import BUCKET, REGION, Control, Source, content, store_for, world
+from tests.services.aws_world import BUCKET, REGION, Control, Source, World, content, store_for, world
 from vmie_tui.model import facts
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.task import Task, TaskKind
@@ -26,11 +26,9 @@ from vmie_tui.services.aws.roles import check_role, inspect_role
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.aws.vmimport import ImageRequest, SnapshotRequest, VmImport
 from vmie_tui.services.disks.source import sha256_of
-from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import Fault, TlsFiles
 from vmie_tui.simulators.fleet import guests
 
-World = tuple[AwsSimulator, Aws]
 MIB = 1 << 20
 ROLE = "vmimport"
 
@@ -52,12 +50,6 @@ def shared(tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         data = disk()
         store_for(aws).upload(UploadRequest(BUCKET, "disk.raw", len(data)), Source(data), control=Control())
         yield made
-
-
-@pytest.fixture
-def aws(shared: World) -> World:
-    shared[0].faults.clear()
-    return shared
 
 
 REQUEST = ImageRequest(

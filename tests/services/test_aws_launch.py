@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.services.aws_world import REGION, Control, content, world
+from tests.services.aws_world import REGION, Control, World, content
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws import images, launch
 from vmie_tui.services.aws.images import RegisterDisk, RegisterRequest
 from vmie_tui.services.aws.instance_types import PAGE, instance_types
 from vmie_tui.services.aws.launch import LaunchRequest, pick_instance_type
-from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.aws.snapshot_write import MemoryJournal, SnapshotTarget, SnapshotWriter
-from vmie_tui.simulators.aws.server import AwsSimulator
-from vmie_tui.simulators.control import TlsFiles
 from vmie_tui.simulators.fleet.tiny import WINDOWS, make_boot, make_linux
 
-World = tuple[AwsSimulator, Aws]
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def shared(tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(tls, tmp_path_factory.mktemp("aws")) as made:
-        yield made
-
-
-@pytest.fixture
-def aws(shared: World) -> World:
-    shared[0].faults.clear()
-    shared[0].stats.reset()
-    return shared
 
 
 def register(world: World, name: str, data: bytes, **more: Any) -> str:

@@ -8,7 +8,7 @@ import tarfile
 import threading
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,13 +17,13 @@ from typing import Self
 import pytest
 
 from tests.helpers import wait_until
-from tests.services.aws_world import BUCKET, PART, REGION, Control, Source, content, store_for, world
+from tests.services.aws_world import BUCKET, PART, REGION, Control, Source, World, content, store_for
 from tests.unit.disks_images import Sparse
 from tests.unit.test_containers import Memory, plenty
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.machine import Disk, Firmware, Machine, Nic
 from vmie_tui.model.plan import UploadFormat
-from vmie_tui.services.aws import ova_upload, sending
+from vmie_tui.services.aws import ova_upload
 from vmie_tui.services.aws.blocks import SnapshotReader
 from vmie_tui.services.aws.buffers import BufferBudget
 from vmie_tui.services.aws.multipart import MIB, SMALLEST_PART, crc_of, crc_text
@@ -34,11 +34,9 @@ from vmie_tui.services.aws.vmimport import ImageRequest, VmImport
 from vmie_tui.services.disks import feeds
 from vmie_tui.services.disks.containers import open_disks
 from vmie_tui.services.disks.source import sha256_of
-from vmie_tui.simulators.aws.server import AwsSimulator
-from vmie_tui.simulators.control import Fault, TlsFiles
+from vmie_tui.simulators.control import Fault
 from vmie_tui.simulators.fleet import guests
 
-World = tuple[AwsSimulator, Aws]
 # compressed sizes of about 17, 0 and 7 MiB: headers in parts of their own, and in the middle of an open one
 DISKS = [
     Sparse(40 * MIB, {MIB: content(17 * MIB)}),
@@ -60,21 +58,6 @@ MACHINE = Machine(
     ),
     nics=(Nic("Network adapter 1", network="dv & prod"), Nic("Network adapter 2", network="backup")),
 )
-
-
-@pytest.fixture(scope="module")
-def shared(tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(tls, tmp_path_factory.mktemp("aws")) as made:
-        yield made
-
-
-@pytest.fixture
-def aws(shared: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(sending, "FIRST_WAIT", 0.01)
-    simulator, _ = shared
-    simulator.faults.clear()
-    simulator.stats.reset()
-    return shared
 
 
 def feed(source: Sparse, name: str) -> feeds.Feed:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers import wait_until
-from tests.services.aws_world import BUCKET, REGION, Control, Source, content, settings_for, world
+from tests.services.aws_world import BUCKET, REGION, Control, Source, World, content, settings_for
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.services.aws.buffers import BufferBudget
 from vmie_tui.services.aws.multipart import SMALLEST_PART
@@ -26,27 +26,12 @@ from vmie_tui.services.aws.session import Aws, open_session
 from vmie_tui.services.disks.source import sha256_of
 from vmie_tui.simulators.aws import manifest as reader
 from vmie_tui.simulators.aws.presigned import follow
-from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.aws.wire import ApiError
 from vmie_tui.simulators.control import Fault, TlsFiles
 
-World = tuple[AwsSimulator, Aws]
 PART = 256 << 10
 DATA = content(5 * PART + 777)
 PIECES = [DATA[at : at + PART] for at in range(0, len(DATA), PART)]
-
-
-@pytest.fixture(scope="module")
-def shared(tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(tls, tmp_path_factory.mktemp("aws")) as made:
-        yield made
-
-
-@pytest.fixture
-def aws(shared: World) -> World:
-    shared[0].faults.clear()
-    shared[0].stats.reset()
-    return shared
 
 
 def parts_for(aws: Aws, **options: object) -> PartObjects:

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from tests.services.aws_world import BUCKET, REGION, Control, Source, settings_for, store_for, world
+from tests.services.aws_world import BUCKET, REGION, Control, Source, World, settings_for, store_for, world
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.export import ExportPlan, TargetEnvironment
 from vmie_tui.model.task import Task, TaskKind
@@ -31,10 +31,7 @@ from vmie_tui.services.aws.session import Aws, open_session
 from vmie_tui.services.aws.snapshot_write import SnapshotTarget, SnapshotWriter
 from vmie_tui.services.aws.vmimport import ImageRequest, SnapshotRequest, VmImport
 from vmie_tui.services.task_desk import cancel_task
-from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import TlsFiles
-
-World = tuple[AwsSimulator, Aws]
 
 
 @pytest.fixture(scope="module")

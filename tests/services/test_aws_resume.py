@@ -8,15 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.services.aws_world import BUCKET, PART, Control, Source, content, store_for, world
+from tests.services.aws_world import BUCKET, PART, Control, Source, World, content, store_for, world
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws.multipart import crc_of, crc_text
 from vmie_tui.services.aws.objects import UploadRequest
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import Fault, TlsFiles
 
-World = tuple[AwsSimulator, Aws]
 PARTS, TAIL = 3, 777
 DATA = content(PARTS * PART + TAIL)
 PIECES = [DATA[at : at + PART] for at in range(0, len(DATA), PART)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -11,26 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.services.aws_world import BUCKET, REGION, settings_for, store_for, world
+from tests.services.aws_world import BUCKET, REGION, World, settings_for, store_for
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.aws.session import PARTS, Aws, Identity, open_session
+from vmie_tui.services.aws.session import PARTS, Identity, open_session
 from vmie_tui.settings import AwsSettings
-from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import Fault, TlsFiles, make_tls
-
-World = tuple[AwsSimulator, Aws]
-
-
-@pytest.fixture(scope="module")
-def shared(tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(tls, tmp_path_factory.mktemp("aws")) as made:
-        yield made
-
-
-@pytest.fixture
-def aws(shared: World) -> World:
-    shared[0].faults.clear()
-    return shared
 
 
 def kind_of(settings: AwsSettings) -> ErrorKind:

@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 
 from tests.helpers import wait_until
 from tests.services import block_writer
-from tests.services.aws_world import REGION, Control, content, world
+from tests.services.aws_world import REGION, Control, World, content, world
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.aws import sending
 from vmie_tui.services.aws.blocks import BLOCK, GIB, SnapshotReader
 from vmie_tui.services.aws.buffers import BufferBudget, Share
 from vmie_tui.services.aws.images import describe_snapshots
@@ -32,10 +31,8 @@ from vmie_tui.services.aws.snapshot_write import (
     SnapshotWriter,
     Written,
 )
-from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import Fault, TlsFiles
 
-World = tuple[AwsSimulator, Aws]
 PUTS = "ebs:PutSnapshotBlock"
 DATA = content(6 * BLOCK + 777)
 
@@ -45,14 +42,6 @@ def shared(tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with world(tls, tmp_path_factory.mktemp("aws")) as made:
         made[0].clock.speed = 200.0
         yield made
-
-
-@pytest.fixture
-def aws(shared: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(sending, "FIRST_WAIT", 0.01)
-    shared[0].faults.clear()
-    shared[0].stats.reset()
-    return shared
 
 
 def writer(session: Aws, size: int, journal: Journal | None = None, **more: Any) -> SnapshotWriter:

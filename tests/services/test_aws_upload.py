@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from tests.helpers import wait_until
-from tests.services.aws_world import BUCKET, PART, Control, Source, content, store_for, world
+from tests.services.aws_world import BUCKET, PART, Control, Source, World, content, store_for
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.services.aws import sending
 from vmie_tui.services.aws.buffers import BufferBudget
 from vmie_tui.services.aws.multipart import crc_of, crc_text
 from vmie_tui.services.aws.objects import Encryption, UploadRequest
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.simulators.aws.server import AwsSimulator
-from vmie_tui.simulators.control import Fault, TlsFiles
-
-World = tuple[AwsSimulator, Aws]
-
-
-@pytest.fixture(scope="module")
-def shared(tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(tls, tmp_path_factory.mktemp("aws")) as made:
-        yield made
-
-
-@pytest.fixture
-def aws(shared: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(sending, "FIRST_WAIT", 0.01)
-    simulator, _ = shared
-    simulator.faults.clear()
-    simulator.stats.reset()
-    return shared
+from vmie_tui.simulators.control import Fault
 
 
 def read(aws: Aws, key: str) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.aws_world import BUCKET, REGION, Control, world
+from tests.services.aws_world import BUCKET, REGION, Control, World, world
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import ObjectSource, Route, SnapshotSource
 from vmie_tui.services.aws.session import Aws
@@ -15,12 +15,10 @@ from vmie_tui.services.aws.snapshot_write import MemoryJournal, SnapshotTarget, 
 from vmie_tui.services.describe import describe_object, describe_snapshots, open_source_disks
 from vmie_tui.services.disks import convert
 from vmie_tui.services.disks.source import RawFile, sha256_of
-from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import Fault, TlsFiles
 from vmie_tui.simulators.fleet.tiny import make_boot
 
 F = convert.Format
-World = tuple[AwsSimulator, Aws]
 
 
 @pytest.fixture(scope="module")
