@@ -219,12 +219,15 @@ class VmieApp(Asking):
             self.push_screen(HelpScreen(type(screen).__name__.removesuffix("Screen"), screen.ACTIONS))
 
 
-def run(settings: Settings, *, profile: str | None = None, mouse: bool | None = None) -> int:
+def run(settings: Settings, *, profile: str | None = None, mouse: bool | None = None, password: str = "") -> int:
     """Run the app until the user leaves; the process exit code. ``mouse`` None: on, but off over SSH.
 
     Raises SettingsError when the named profile does not exist.
     """
     chosen = settings.profile(profile)
-    app = VmieApp(LiveBackend(settings, chosen))
+    backend = LiveBackend(settings, chosen)
+    if password:
+        backend.set_password(password)
+    app = VmieApp(backend)
     app.run(mouse="SSH_CONNECTION" not in os.environ if mouse is None else mouse)
     return app.return_value if app.return_value is not None else app.return_code or EXIT_OK

@@ -90,3 +90,26 @@ async def test_unknown_authority_is_refused_in_words(
         assert "certificate" in text
         assert "Remedy:" in text
         assert not pilot.app.screen.query_one(MachineTable).rows
+
+
+async def test_another_profile_is_asked_with_its_own_password_and_kept_list(
+    vcenter: VCenterSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VMIE_VCENTER_PASSWORD", raising=False)
+    secret = tmp_path / "password"
+    secret.write_text(vcenter.password)
+    secret.chmod(0o600)
+    first = replace(settings_for(vcenter), password_file=secret)
+    away = replace(first, host="127.0.0.1", port=1, password_file=None)
+    table = {"prod": Profile("prod", first), "away": Profile("away", away, AwsSettings(region="us-east-1"))}
+    live = LiveBackend(replace(settings_module.load(), table=table, default_profile="prod"), table["prod"])
+    async with running(live) as pilot:
+        assert pilot.app.screen.query_one(MachineTable).rows
+        await press(pilot, "P", "down", "enter")
+        assert isinstance(pilot.app.screen, PasswordScreen)  # the first one's is not tried on another server
+        await press(pilot, "escape")
+        assert not pilot.app.screen.query_one(MachineTable).rows
+        assert "away" in screen_text(pilot).splitlines()[0]
+        await press(pilot, "P", "up", "enter")
+        assert pilot.app.screen.query_one(MachineTable).rows
+        assert pilot.app.status.vcenter.health is Health.OK

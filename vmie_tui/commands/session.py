@@ -46,21 +46,24 @@ def open_app(session: Session) -> int:
         return run_app(settings)
     from vmie_tui.screens import guide
 
-    outcome = guide.run(settings, mouse="SSH_CONNECTION" not in os.environ)
+    outcome, password = guide.run(settings, mouse="SSH_CONNECTION" not in os.environ)
     if outcome == guide.DEMO:
         code: int = importlib.import_module("vmie_tui.commands.demo").open_demo(session)
         return code
-    return run_app(session.reload()) if outcome == guide.SAVED else EXIT_OK
+    return run_app(session.reload(), password) if outcome == guide.SAVED else EXIT_OK
 
 
-def run_app(settings: Settings) -> int:
-    """Run the app until it is closed; its exit code. Jobs that nobody moves get a worker once the app stands."""
+def run_app(settings: Settings, password: str = "") -> int:
+    """Run the app until it is closed; its exit code. Jobs that nobody moves get a worker once the app stands.
+
+    ``password``: vCenter's, when it was typed already.
+    """
     timer = threading.Timer(REVIVE_SECONDS, _revive_worker, (settings,))
     timer.daemon = True
     timer.start()
     gc.disable()  # what is imported and parsed up to the first paint stays; the app collects from then on
     try:
-        code: int = importlib.import_module("vmie_tui.app").run(settings)
+        code: int = importlib.import_module("vmie_tui.app").run(settings, password=password)
     finally:
         gc.enable()
         timer.cancel()

@@ -225,6 +225,8 @@ class FieldInput(Input):
 class Field(Horizontal):
     """A label, a line to type in, and what is wrong with it."""
 
+    INPUT: ClassVar[type[FieldInput]] = FieldInput
+
     DEFAULT_CSS = """
     Field {
         height: 1;
@@ -242,7 +244,7 @@ class Field(Horizontal):
 
     def compose(self) -> ComposeResult:
         yield OneLine([((f" {self._label}", "dim"),)], classes="label")
-        field = FieldInput(self._value, id=self._input_id, compact=True, placeholder=self._placeholder)
+        field = self.INPUT(self._value, id=self._input_id, compact=True, placeholder=self._placeholder)
         field.cursor_blink = False
         field.select_on_focus = False
         yield field
