@@ -176,7 +176,11 @@ class Prover:
                 absent += not data.strip(b"\0")
             if compared % 64 == 0:
                 self._on_step(f"{disk.label}: {compared:,} blocks of {snapshot.snapshot_id} compared")
-        return BlockProof(snapshot.snapshot_id, against, exact, compared, tuple(different), absent, whole)
+        passed = given is None and disk.done and isinstance(record.plan, ImportPlan) and record.plan.moves_bytes
+        vacant = not compared and passed and exact and not any(snapshot.extents())
+        return BlockProof(
+            snapshot.snapshot_id, against, exact, compared, tuple(different), absent, whole and not vacant, vacant
+        )
 
 
 def _still_there(plan: ImportPlan, disks: list[DiskRecord]) -> Source | None:

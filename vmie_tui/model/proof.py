@@ -13,6 +13,7 @@ class BlockProof:
 
     ``exact``: whether they must be equal; AWS changes the boot disk of a machine that it converts. ``against``: what
     they were compared with. ``absent``: blocks that should have data and are zeros, counted among ``different``.
+    ``vacant``: the disk had no data, and the snapshot has no block.
     """
 
     snapshot_id: str
@@ -22,18 +23,21 @@ class BlockProof:
     different: tuple[int, ...] = ()
     absent: int = 0
     whole: bool = False
+    vacant: bool = False
 
     @property
     def equal(self) -> bool | None:
         """None when nothing was compared, or when a difference proves nothing."""
         if not self.compared:
-            return None
+            return True if self.vacant else None
         if not self.different:
             return True
         return False if self.exact else None
 
     def __str__(self) -> str:
         which = "all blocks with data" if self.whole else "sampled blocks"
+        if self.vacant:
+            return f"{self.snapshot_id}: no block, as the disk had no data"
         if not self.compared:
             return f"{self.snapshot_id}: no block to compare"
         if not self.different:
@@ -70,8 +74,15 @@ class DiskProof:
         return self.stored_then == self.stored_now if self.stored_then and self.stored_now else None
 
     @property
+    def in_aws(self) -> bool:
+        """Whether anything that AWS holds was compared, not only what arrived here with what the host sent."""
+        return self.stored_equal is not None or any(each.equal is not None for each in self.blocks)
+
+    @property
     def equal(self) -> bool | None:
-        return _all([self.host_equal, self.stored_equal, *(each.equal for each in self.blocks)])
+        """None when nothing that AWS holds was compared, and nothing differs."""
+        found = _all([self.host_equal, self.stored_equal, *(each.equal for each in self.blocks)])
+        return None if found and not self.in_aws else found
 
     def lines(self) -> Iterator[str]:
         if self.host_sha256:
@@ -91,8 +102,8 @@ class DiskProof:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """One job's proof. ``equal``: True when all that must be equal is, False when something differs, None when
-    nothing could be compared."""
+    """One job's proof. ``equal``: True when something of every disk was compared and all that must be equal is, False
+    when something differs, None when nothing differs but a disk, or all of them, could not be compared."""
 
     job_id: str
     name: str
@@ -102,10 +113,18 @@ class Proof:
 
     @property
     def equal(self) -> bool | None:
-        return _all([disk.equal for disk in self.disks])
+        found = _all([disk.equal for disk in self.disks])
+        return None if found and self._open else found
+
+    @property
+    def _open(self) -> list[str]:
+        """Labels of the disks of which nothing could be compared."""
+        return [disk.label for disk in self.disks if disk.equal is None]
 
     @property
     def verdict(self) -> str:
+        if self.equal is None and len(self._open) < len(self.disks):
+            return f"not all compared: nothing that AWS holds of {', '.join(self._open)}; the rest is equal"
         return {
             True: "equal: all that was compared is what the source sent",
             False: "DIFFERENT: something in AWS is not what was sent",

@@ -6,7 +6,7 @@ from vmie_tui.model.proof import BlockProof, DiskProof, Proof
 from vmie_tui.widgets.machine_detail import heading
 from vmie_tui.widgets.text import Line, clean, fit, paragraph
 
-VERDICTS = {True: ("✔ equal", "ok"), False: ("✖ DIFFERENT", "bad"), None: ("? nothing to compare", "warn")}
+VERDICTS = {True: ("✔ equal", "ok"), False: ("✖ DIFFERENT", "bad"), None: ("? not all compared", "warn")}
 GLYPHS = {True: ("✔ ", "ok"), False: ("✖ ", "bad"), None: ("· ", "dim")}
 LABEL_CELLS = 17
 
