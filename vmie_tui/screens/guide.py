@@ -15,7 +15,7 @@ from vmie_tui.screens.guide_step import GuideField, GuideStep
 from vmie_tui.screens.guiding import ASK, CA, KEYRING, PIN, SYSTEM, Guide, Guiding
 from vmie_tui.screens.themed import Themed
 from vmie_tui.widgets.checks import text_lines
-from vmie_tui.widgets.choice import ChoiceList, Option
+from vmie_tui.widgets.choice import ChoiceList, Field, Option
 from vmie_tui.widgets.text import Line, clean, paragraph
 
 if TYPE_CHECKING:

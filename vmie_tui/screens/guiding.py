@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,7 +20,7 @@ class Guide:
     name: str = "prod"
     host: str = ""
     user: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)  # no traceback shows it
     keep: str = ASK
     trust: str = SYSTEM
     ca_file: str = ""
