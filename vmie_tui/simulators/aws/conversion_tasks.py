@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import logging
 import struct
-import threading
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from vmie_tui.model import facts
@@ -20,23 +20,23 @@ from vmie_tui.model.task import USER_CANCELLED
 from vmie_tui.services.disks.containers import open_disk, open_raw
 from vmie_tui.simulators.aws import auth, guest_check, os_guess, presigned
 from vmie_tui.simulators.aws.disk_checks import CheckFailed, Stopped, decode, inspect
-from vmie_tui.simulators.aws.ec2_models import Ec2Models
-from vmie_tui.simulators.aws.import_tasks import KEPT_SECONDS
 from vmie_tui.simulators.aws.manifest import Manifest, Part
 from vmie_tui.simulators.aws.presigned import Joined
-from vmie_tui.simulators.aws.s3 import S3Service
 from vmie_tui.simulators.aws.s3_store import Stored
-from vmie_tui.simulators.aws.snapshots import SnapshotStore
+from vmie_tui.simulators.aws.task_engine import Engine, Phase, Walk, World
 from vmie_tui.simulators.aws.volume_data import hold
 from vmie_tui.simulators.aws.wire import ApiError
-from vmie_tui.simulators.control import SimClock, Stats
+from vmie_tui.simulators.control import Stats
 
 LOG = logging.getLogger(__name__)
-CANCEL_SECONDS, LIFE_SECONDS = 5.0, 7 * 86_400.0
+LIFE_SECONDS = 7 * 86_400.0
 WAIT_SECONDS = 0.1  # of the wall clock, between two looks whether the parts are there
 ROOT = "/dev/sda1"
-# (message, seconds of the simulator's clock, the work to await); the last one is the transfer of the final disk image
-PHASES = (("Pending", 15.0, "uploaded"), ("Progress", 165.0, "decoded"), ("Progress", 20.0, ""))
+PHASES = (
+    Phase("Pending", 15, 0, 0, "uploaded"),
+    Phase("Progress", 165, 0, 100, "decoded"),
+    Phase("Progress", 20, 100, 100),  # the transfer of the final disk image
+)
 # Known from practice, or this simulator's own: the guides print no other messages of conversion tasks.
 EXPIRED = "ClientError: Task expired before the upload was complete"
 NO_PARTITION = "ClientError: No bootable partition found."
@@ -45,31 +45,28 @@ OTHER_PLATFORM = "ClientError: The platform {platform} does not fit a {system} o
 
 
 @dataclass(slots=True)
-class Conversion:
+class Conversion(Walk):
     """A task. ``kind``: instance | volume. ``doom``: the StatusMessage of one that was told to fail."""
 
-    id: str
-    kind: str
-    region: str
     zone: str
     url: str
     manifest: Manifest
     volume_gib: int
-    created: float
     description: str = ""
     platform: str = ""
     instance_type: str = ""
     instance_id: str = ""
     doom: str = ""
     volume_id: str = ""
-    state: str = "active"
-    message: str = "Pending"
-    index: int = 0
-    entered: float = 0.0
     held: str = ""  # the volume's content, in the snapshot store
     failure: str = ""
-    gates: dict[str, float] = field(default_factory=dict)
-    stop: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def phases(self) -> Sequence[Phase]:
+        return PHASES
+
+    def why_failed(self, phase: Phase) -> str:
+        return self.failure or (self.doom if phase.message == "Progress" else "")
 
     @property
     def expires(self) -> float:
@@ -79,8 +76,7 @@ class Conversion:
         """Bytes of the image that are done with."""
         if self.index != 1 or self.state != "active":
             return self.manifest.size if self.index == 2 or self.state == "completed" else 0
-        share = min(1.0, max(0.0, (now - self.entered) / PHASES[1][1]))
-        return int(self.manifest.size * share)
+        return int(self.manifest.size * self.share(now))
 
     def told(self, now: float) -> str:
         """The StatusMessage."""
@@ -89,50 +85,22 @@ class Conversion:
         return f"Progress: {100 * self.converted(now) // max(1, self.manifest.size)}%"
 
 
-class World(Protocol):
+class ConversionWorld(World, Protocol):
     """The parts of the simulator that conversions work on."""
 
-    clock: SimClock
-    s3: S3Service
-    snapshots: SnapshotStore
-    ec2: Ec2Models
-    closing: threading.Event
     keys: auth.Keys
     stats: Stats
 
 
-class Conversions:
+class Conversions(Engine[Conversion, ConversionWorld]):
     """All conversion tasks of the account, of every Region."""
 
-    def __init__(self, world: World) -> None:
-        self._world, self._lock = world, world.ec2.lock
-        self._tasks: dict[str, Conversion] = {}
-
-    def start(self, task: Conversion) -> None:
-        task.entered = task.created
-        with self._lock:
-            self._tasks[task.id] = task
-        threading.Thread(target=self._work, args=(task,), name=task.id, daemon=True).start()
-
-    def tasks(self, region: str) -> list[Conversion]:
-        """Those AWS still lists, oldest first."""
-        self.settle()
-        with self._lock:
-            return [task for task in self._tasks.values() if task.region == region]
-
-    def settle(self) -> None:
-        """Bring every task to where it is at this moment of the clock; ended ones are forgotten after a week."""
-        now = self._world.clock.now()
-        with self._lock:
-            for task in list(self._tasks.values()):
-                self._advance(task, now)
-                if task.state in {"completed", "cancelled"} and now - task.entered > KEPT_SECONDS:
-                    del self._tasks[task.id]
+    ENDED = frozenset({"completed", "cancelled"})
 
     def cancel(self, task: Conversion, reason: str) -> bool:
         """Begin to cancel; False when it is too late for that."""
         with self._lock:
-            if task.state != "active" or task.index == len(PHASES) - 1:
+            if task.state != "active" or task.last:
                 return False
             task.stop.set()
             task.state, task.entered = "cancelling", self._world.clock.now()
@@ -140,27 +108,12 @@ class Conversions:
             self._remove(task)
             return True
 
-    def _advance(self, task: Conversion, now: float) -> None:
-        if task.state == "cancelling" and now - task.entered >= CANCEL_SECONDS:
-            task.state, task.entered = "cancelled", task.entered + CANCEL_SECONDS
-        while task.state == "active":
-            message, seconds, gate = PHASES[task.index]
-            if gate and gate not in task.gates:
-                return
-            ends = max(task.entered + seconds, task.gates.get(gate, 0.0))
-            if now < ends:
-                return
-            why = task.failure or (task.doom if message == "Progress" else "")
-            if why:
-                task.state, task.message, task.entered = "cancelled", why, ends
-                self._remove(task)
-                return
-            task.index, task.entered = task.index + 1, ends
-            if task.index == len(PHASES):
-                task.index -= 1
-                self._complete(task, ends)
-            else:
-                task.message = PHASES[task.index][0]
+    def _cancelled(self, task: Conversion, when: float) -> None:
+        task.state, task.entered = "cancelled", when
+
+    def _fail(self, task: Conversion, message: str, when: float) -> None:
+        task.state, task.message, task.entered = "cancelled", message, when
+        self._remove(task)
 
     def _remove(self, task: Conversion) -> None:
         """All artifacts of the conversion."""
@@ -203,9 +156,6 @@ class Conversions:
         task.gates.setdefault("uploaded", clock.now())
         task.gates["decoded"] = clock.now()
 
-    def _stopped(self, task: Conversion) -> bool:
-        return task.stop.is_set() or self._world.closing.is_set()
-
     def _await_parts(self, task: Conversion) -> list[tuple[str, Stored]]:
         while True:
             found = find_parts(self._world, task.manifest)
@@ -247,7 +197,7 @@ class Conversions:
             raise CheckFailed(why)
 
 
-def find_parts(world: World, manifest: Manifest) -> list[tuple[str, Stored]] | None:
+def find_parts(world: ConversionWorld, manifest: Manifest) -> list[tuple[str, Stored]] | None:
     """The part objects, by the manifest's own URLs; None when one is not there yet. Raises CheckFailed."""
     found = []
     for part in manifest.parts:
@@ -258,7 +208,7 @@ def find_parts(world: World, manifest: Manifest) -> list[tuple[str, Stored]] | N
     return found
 
 
-def _part(world: World, part: Part) -> tuple[str, Stored] | None:
+def _part(world: ConversionWorld, part: Part) -> tuple[str, Stored] | None:
     for method, url in (("HEAD", part.head_url), ("GET", part.get_url)):
         bucket, key = presigned.place(url)
         if key != part.key:
@@ -289,7 +239,7 @@ def bootable(head: bytes) -> bool:
     return any(kind not in {0, 0xEE} for kind in kinds)
 
 
-def first_sectors(world: World, manifest: Manifest) -> bytes:
+def first_sectors(world: ConversionWorld, manifest: Manifest) -> bytes:
     """The disk's first sectors, when the parts are there and can be read as a disk; else nothing."""
     try:
         found = find_parts(world, manifest)

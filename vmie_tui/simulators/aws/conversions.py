@@ -30,7 +30,7 @@ DEFAULT_TYPE = "m1.small"
 TASK_ID = re.compile(r"import-(i|vol)-[0-9a-z]{8,}")
 
 
-class Simulator(conversion_tasks.World, Protocol):
+class Simulator(conversion_tasks.ConversionWorld, Protocol):
     """What the operations need of the simulator."""
 
     account: str
@@ -137,11 +137,11 @@ def _task(
         new_id("import-i" if kind == "instance" else "import-vol"),
         kind,
         response.region,
+        simulator.clock.now(),
         f"{response.region}a",
         url,
         manifest,
         gib,
-        simulator.clock.now(),
         description,
         doom=doom("snapshot", fault.code, fault.message)[1] if fault else "",
     )

@@ -62,7 +62,7 @@ def export_image(response: Any, simulator: Simulator) -> ActionResult:
     extension = checks.image_format(str(spec.get("DiskImageFormat") or ""))
     if not to.get("S3Bucket"):
         raise refuse("MissingParameter", "The request must contain the parameter S3ExportLocation.S3Bucket")
-    known = simulator.exports.tasks("image", region)
+    known = simulator.exports.tasks(region, "image")
     again = next((task for task in known if token and task.token == token), None)
     if again is not None:
         if again.source.id != spec["ImageId"] or again.bucket != to["S3Bucket"]:
@@ -95,12 +95,12 @@ def _start(
         new_id("export-i" if kind == "instance" else "export-ami"),
         kind,
         response.region,
+        simulator.clock.now(),
         source,
         str(to["S3Bucket"]),
         str(to.get("S3Prefix") or ""),
         extension,
         spec,
-        simulator.clock.now(),
         str(spec.get("ClientToken") or ""),
     )
     operation = "CreateInstanceExportTask" if kind == "instance" else "ExportImage"
@@ -134,7 +134,7 @@ def describe_export_image_tasks(response: Any, simulator: Simulator) -> ActionRe
 def _listed(response: Any, simulator: Simulator, kind: str, *, whole: bool) -> Iterator[Listed]:
     now = simulator.clock.now()
     yield from simulator.history.listed(KINDS[kind], response.region)
-    for task in simulator.exports.tasks(kind, response.region):
+    for task in simulator.exports.tasks(response.region, kind):
 
         def view(task: ExportTask = task) -> dict[str, Any]:
             if task.kind == "instance":
@@ -193,7 +193,7 @@ def _image_view(task: ExportTask, response: Any, now: float, *, whole: bool) -> 
 def cancel_export_task(response: Any, simulator: Simulator) -> ActionResult:
     """Of both kinds; nothing is said on success."""
     ident = str(response._get_param("ExportTaskId") or "")
-    tasks = [task for kind in ("instance", "image") for task in simulator.exports.tasks(kind, response.region)]
+    tasks = simulator.exports.tasks(response.region)
     task = next((task for task in tasks if task.id == ident), None)
     past = simulator.history.find(ident, response.region, *KINDS.values())
     if past is not None:

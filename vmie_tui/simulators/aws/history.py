@@ -14,7 +14,8 @@ from typing import Any
 
 from vmie_tui.model.task import USER_CANCELLED, TaskKind
 from vmie_tui.simulators.aws.export_tasks import PHASES as EXPORT_PHASES
-from vmie_tui.simulators.aws.import_tasks import CANCEL_SECONDS, IMAGE_PHASES, KEPT_SECONDS, SNAPSHOT_PHASES, Phase
+from vmie_tui.simulators.aws.import_tasks import IMAGE_PHASES, SNAPSHOT_PHASES
+from vmie_tui.simulators.aws.task_engine import CANCEL_SECONDS, KEPT_SECONDS, Phase
 from vmie_tui.simulators.aws.task_lists import Listed, shown, tag_list
 from vmie_tui.simulators.control import SimClock
 

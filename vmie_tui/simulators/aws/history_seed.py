@@ -11,7 +11,8 @@ from typing import Any
 from vmie_tui.model import facts
 from vmie_tui.model.task import TaskKind
 from vmie_tui.simulators.aws.history import Past
-from vmie_tui.simulators.aws.import_tasks import KEPT_SECONDS, NO_OBJECT, WRONG_LICENCE
+from vmie_tui.simulators.aws.import_tasks import NO_OBJECT, WRONG_LICENCE
+from vmie_tui.simulators.aws.task_engine import KEPT_SECONDS
 
 HOUR, DAY = 3600.0, 86_400.0
 OPERATIONS = {

@@ -1,42 +1,24 @@
-"""Import tasks: what they walk through on the simulator's clock, and the thread that really reads their bytes.
-
-A task never leaves a phase before the work that belongs to it has ended, however fast the clock runs.
-"""
+"""Import tasks: what they walk through on the simulator's clock, and the thread that really reads their bytes."""
 
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from vmie_tui.model import facts
-from vmie_tui.model.task import USER_CANCELLED
 from vmie_tui.simulators.aws import guest_check, os_guess
 from vmie_tui.simulators.aws.disk_checks import CheckFailed, Stopped, Volume, decode, inspect
-from vmie_tui.simulators.aws.ec2_models import Ec2Models, Mapping
-from vmie_tui.simulators.aws.s3 import S3Service
-from vmie_tui.simulators.aws.snapshots import BLOCK, SnapshotStore
-from vmie_tui.simulators.control import SimClock
+from vmie_tui.simulators.aws.ec2_models import Mapping
+from vmie_tui.simulators.aws.snapshots import BLOCK
+from vmie_tui.simulators.aws.task_engine import Engine, Phase, Walk, World
 
 LOG = logging.getLogger(__name__)
-CANCEL_SECONDS, KEPT_SECONDS = 5.0, 7 * 86_400.0
 # Known from practice, not in the guides: they say only that such a task "fails with an error message".
 NO_ACCESS = "ClientError: Disk validation failed [We do not have access to the given resource. Reason {reason}]"
 NO_OBJECT = NO_ACCESS.format(reason="404 Not Found")
 WRONG_LICENCE = "ClientError: Unsupported license type AWS for a {system} operating system. Use BYOL."
-
-
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """``seconds`` of the simulator's clock; Progress goes from ``first`` to ``last``; ``gate``: the work to await."""
-
-    message: str
-    seconds: float
-    first: int
-    last: int
-    gate: str = ""
 
 
 IMAGE_PHASES = (
@@ -75,28 +57,18 @@ class Detail:
 
 
 @dataclass(slots=True)
-class ImportTask:
+class ImportTask(Walk):
     """A task. ``kind``: image | snapshot. ``doom``: (phase, StatusMessage) when it was told to fail."""
 
-    id: str
-    kind: str
-    region: str
     spec: dict[str, Any]
     sources: list[Source]
-    created: float
     token: str = ""
     doom: tuple[str, str] | None = None
     details: list[Detail] = field(default_factory=list)
-    state: str = "active"
-    message: str = "pending"
-    index: int = 0
-    entered: float = 0.0
     image: str = ""
     system: str = ""
     boot_mode: str = "legacy-bios"  # as it was found on the disks
-    gates: dict[str, float] = field(default_factory=dict)
     failure: tuple[str, str] | None = None  # (gate, StatusMessage)
-    stop: threading.Event = field(default_factory=threading.Event)
 
     @property
     def phases(self) -> Sequence[Phase]:
@@ -113,58 +85,15 @@ class ImportTask:
         """The disks as AWS tells them: nothing is known of their content while the task is pending."""
         return self.details if self.index else [Detail(source) for source in self.sources]
 
-    def progress(self, now: float) -> int:
-        phase = self.phases[self.index]
-        part = min(1.0, max(0.0, (now - self.entered) / phase.seconds))
-        return int(phase.first + (phase.last - phase.first) * part)
 
-
-class World(Protocol):
-    """The parts of the simulator that tasks work on."""
-
-    clock: SimClock
-    s3: S3Service
-    snapshots: SnapshotStore
-    ec2: Ec2Models
-    closing: threading.Event
-
-
-class TaskEngine:
+class TaskEngine(Engine[ImportTask, World]):
     """All import tasks of the account, of every Region."""
 
-    def __init__(self, world: World, conversions: int = 2) -> None:
-        self._world = world
-        self._lock = world.ec2.lock
-        self._tasks: dict[str, ImportTask] = {}
-        self._slots = threading.Semaphore(conversions)
+    ENDED = frozenset({"completed", "deleted"})
 
     def start(self, task: ImportTask) -> None:
-        """Take a task on and begin reading its disks."""
-        task.entered = task.created
         task.details = [Detail(source) for source in task.sources]
-        with self._lock:
-            self._tasks[task.id] = task
-        threading.Thread(target=self._work, args=(task,), name=task.id, daemon=True).start()
-
-    def tasks(self, kind: str, region: str) -> list[ImportTask]:
-        """Those AWS still lists, oldest first."""
-        self.settle()
-        with self._lock:
-            return [task for task in self._tasks.values() if task.kind == kind and task.region == region]
-
-    def running(self, region: str) -> int:
-        """How many count against the limit of the Region."""
-        with self._lock:
-            return sum(task.region == region and task.state in {"active", "deleting"} for task in self._tasks.values())
-
-    def settle(self) -> None:
-        """Bring every task to where it is at this moment of the clock; ended ones are forgotten after a week."""
-        now = self._world.clock.now()
-        with self._lock:
-            for task in list(self._tasks.values()):
-                self._advance(task, now)
-                if task.state in {"completed", "deleted"} and now - task.entered > KEPT_SECONDS:
-                    del self._tasks[task.id]
+        super().start(task)
 
     def cancel(self, task: ImportTask) -> str:
         """Begin to cancel; returns the state before."""
@@ -174,29 +103,8 @@ class TaskEngine:
             task.state, task.message, task.entered = "deleting", "deleting", self._world.clock.now()
             return before
 
-    def _advance(self, task: ImportTask, now: float) -> None:
-        if task.state == "deleting" and now - task.entered >= CANCEL_SECONDS:
-            self._end(task, "deleted", USER_CANCELLED, task.entered + CANCEL_SECONDS)
-        while task.state == "active":
-            phase = task.phases[task.index]
-            if phase.gate and phase.gate not in task.gates:
-                return
-            ends = max(task.entered + phase.seconds, task.gates.get(phase.gate, 0.0))
-            if now < ends:
-                return
-            why = task.why_failed(phase)
-            if why:
-                self._end(task, "deleted", why, ends)
-                return
-            task.index, task.entered = task.index + 1, ends
-            if task.index == len(task.phases):
-                task.index -= 1
-                self._complete(task, ends)
-            else:
-                task.message = task.phases[task.index].message
-
-    def _end(self, task: ImportTask, state: str, message: str, when: float) -> None:
-        task.state, task.message, task.entered = state, message, when
+    def _fail(self, task: ImportTask, message: str, when: float) -> None:
+        task.state, task.message, task.entered = "deleted", message, when
         task.stop.set()
         for detail in task.details:
             if detail.snapshot:

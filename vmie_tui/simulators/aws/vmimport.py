@@ -131,7 +131,7 @@ def _from_url(url: str) -> tuple[str, str]:
 
 def _start(response: Any, simulator: Simulator, kind: str, spec: dict[str, Any], sources: list[Source]) -> ImportTask:
     region, token = response.region, str(spec.get("ClientToken") or "")
-    tasks = simulator.tasks.tasks(kind, region)
+    tasks = simulator.tasks.tasks(region, kind)
     again = next((task for task in tasks if token and task.token == token), None)
     if again is not None:
         if again.sources != sources:
@@ -154,9 +154,9 @@ def _start(response: Any, simulator: Simulator, kind: str, spec: dict[str, Any],
         new_id("import-ami" if kind == "image" else "import-snap"),
         kind,
         region,
+        simulator.clock.now(),
         spec,
         sources,
-        simulator.clock.now(),
         token,
         _told_to_fail(simulator, kind, sources),
     )
@@ -216,7 +216,7 @@ def _page(
     now = simulator.clock.now()
     entries = [
         Listed(task.id, task.state, partial(tags_of, response, task.id), partial(view, task, response, now))
-        for task in simulator.tasks.tasks(kind, response.region)
+        for task in simulator.tasks.tasks(response.region, kind)
     ]
     past = simulator.history.listed(KINDS[kind], response.region)
     key = f"Import{kind.capitalize()}Tasks"
@@ -230,7 +230,7 @@ def _bucket(source: Source) -> dict[str, str] | None:
 def _image_view(task: ImportTask, response: Any, now: float) -> dict[str, Any]:
     spec, active = task.spec, task.state == "active"
     done = task.state == "completed"
-    converted = done or (active and task.phases[task.index].message in {"updating", "booting", "preparing ami"})
+    converted = done or (active and task.phase.message in {"updating", "booting", "preparing ami"})
     details = [
         shown(
             {
@@ -296,7 +296,7 @@ def _snapshot_view(task: ImportTask, response: Any, now: float) -> dict[str, Any
 def cancel_import_task(response: Any, simulator: Simulator) -> ActionResult:
     response.error_on_dryrun()
     ident = str(response._get_param("ImportTaskId") or "")
-    tasks = [task for kind in ("image", "snapshot") for task in simulator.tasks.tasks(kind, response.region)]
+    tasks = simulator.tasks.tasks(response.region)
     task = next((task for task in tasks if task.id == ident), None)
     past = simulator.history.find(ident, response.region, *KINDS.values())
     if past is not None:

@@ -22,7 +22,7 @@ from vmie_tui.simulators.aws.import_tasks import TaskEngine
 from vmie_tui.simulators.aws.moto_bridge import MotoBridge
 from vmie_tui.simulators.aws.s3 import S3Service
 from vmie_tui.simulators.aws.snapshots import SnapshotStore
-from vmie_tui.simulators.aws.wire import Request
+from vmie_tui.simulators.aws.wire import ApiError, Request
 from vmie_tui.simulators.control import Faults, SimClock, Stats
 
 
@@ -99,9 +99,14 @@ class Account:
         permissions.set_policy(self.account, policy or {})
 
     def permit(self, request: Request) -> None:
-        """Raise ApiError when the user may not do this."""
-        if self.enforced:
+        """Raise ApiError when the user may not do this; it is counted as ``denied:`` and the call."""
+        if not self.enforced:
+            return
+        try:
             permissions.check(self.account, request)
+        except ApiError:
+            self.stats.count(f"denied:{request.service}:{request.operation}", request.region)
+            raise
 
     def _before_moto(self, request: Request) -> None:
         if request.service == "ec2":
@@ -116,8 +121,7 @@ class Account:
     def running(self, region: str) -> int:
         """The tasks that count against the Region's limit; it is one for imports and exports."""
         self.settle()
-        converting = sum(task.state in {"active", "cancelling"} for task in self.conversions.tasks(region))
-        return self.tasks.running(region) + converting + self.exports.running(region)
+        return sum(engine.running(region) for engine in (self.tasks, self.conversions, self.exports))
 
     def bucket_owner(self, name: str) -> str | None:
         """The account a bucket belongs to, of all in the simulator."""
