@@ -23,6 +23,7 @@ from vmie_tui.simulators.vcenter.server import VCenterSimulator
 
 PREFIX = "vmie/"
 ROLE = "vmimport"
+FIXABLE = (Group.BUCKET, Group.ROLE)
 AWS_GROUPS = (Group.AWS, Group.REGION, Group.BUCKET, Group.ROLE, Group.PERMISSIONS)
 
 
@@ -47,7 +48,7 @@ class Clinic:
     def cure(self) -> None:
         """Make every fix there is, as ``--fix --yes`` does."""
         for _ in range(20):
-            waiting = self.look().fixable
+            waiting = self.look(*FIXABLE).fixable
             if not waiting:
                 return
             apply(self.patient, look_again(self.patient, waiting[0]))

@@ -16,7 +16,7 @@ from vmie_tui.services.aws.session import Identity
 from vmie_tui.services.doctor.needs import NEEDS, needs_of
 from vmie_tui.services.doctor.patient import Patient
 from vmie_tui.services.doctor.run import LOOKS, apply, examine, look_again
-from vmie_tui.simulators.control import TlsFiles
+from vmie_tui.simulators.control import Fault, TlsFiles
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,13 @@ def patient(well: Clinic) -> Iterator[Clinic]:
     well.aws.keys.skew = 0.0
     well.aws.disabled.clear()
     well.cure()
+
+
+@pytest.fixture
+def limited(well: Clinic) -> Iterator[Clinic]:
+    """For tests that only limit what the user may do."""
+    yield well
+    well.aws.limit(None)
 
 
 def test_an_empty_account_lacks_bucket_and_role_and_gets_them(
@@ -167,7 +174,7 @@ def test_each_thing_taken_away_is_named_and_made_again(
     assert any(words in check.reason for check in found), found
     assert all(check.fix is not None and check.fix.changes and check.remedy for check in found)
     patient.cure()
-    assert bad(patient.look()) == set()
+    assert bad(patient.look(Group.BUCKET, Group.ROLE)) == set()
 
 
 def test_a_key_of_ones_own_has_to_be_allowed(patient: Clinic) -> None:
@@ -177,7 +184,7 @@ def test_a_key_of_ones_own_has_to_be_allowed(patient: Clinic) -> None:
         assert check.state is CheckState.FAILED and "kms:CreateGrant" in check.reason
         before = policy_of(patient)
         apply(patient.patient, check)
-        assert bad(patient.look()) == set()
+        assert bad(patient.look(Group.BUCKET, Group.ROLE)) == set()
         after = policy_of(patient)
         assert after["Statement"][:-1] == before["Statement"], "what was there stays"
         assert after["Statement"][-1]["Resource"][0].startswith("arn:aws:kms:")
@@ -267,6 +274,25 @@ def test_a_fix_is_seen_only_after_a_while(patient: Clinic, monkeypatch: pytest.M
         apply(patient.patient, check)
 
 
+def test_a_new_role_is_not_found_everywhere_at_once(patient: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vmie_tui.services.doctor import run
+
+    monkeypatch.setattr(run, "SETTLE_PAUSE", 0.01)
+    no_role(patient)
+    absent = {"action": "error", "code": "NoSuchEntity", "message": "The role cannot be found.", "status": 404}
+    patient.aws.faults.add(Fault("PutRolePolicy", times=2, **absent))  # type: ignore[arg-type]
+    assert apply(patient.patient, patient.check("role.exists")).state is CheckState.OK
+    assert policy_of(patient)["Statement"]
+    no_role(patient)
+    monkeypatch.setattr(run, "SETTLE_SECONDS", 0.0)
+    patient.aws.faults.add(Fault("PutRolePolicy", times=None, **absent))  # type: ignore[arg-type]
+    with pytest.raises(ServiceError) as caught:
+        apply(patient.patient, patient.check("role.exists"))
+    assert caught.value.kind is ErrorKind.NOT_FOUND and "iam:PutRolePolicy" in str(caught.value)
+    patient.aws.faults.clear()
+    assert bad(patient.look(Group.ROLE)) == {"role.import", "role.export"}, "what was made of it is seen"
+
+
 def test_a_read_only_profile_refuses_fixes(patient: Clinic) -> None:
     public(patient)
     kept = patient.patient
@@ -282,9 +308,9 @@ def test_a_read_only_profile_refuses_fixes(patient: Clinic) -> None:
 @pytest.mark.parametrize(
     "action", sorted({need.action for need in needs_of(USUAL_FEATURES)} - {"iam:SimulatePrincipalPolicy"})
 )
-def test_each_permission_taken_away_is_named(patient: Clinic, action: str) -> None:
-    patient.limit(less=frozenset({action}))
-    report = patient.look(Group.PERMISSIONS)
+def test_each_permission_taken_away_is_named(limited: Clinic, action: str) -> None:
+    limited.limit(less=frozenset({action}))
+    report = limited.look(Group.PERMISSIONS)
     wanting = {
         f"permissions.{feature.value}" for feature, needs in NEEDS.items() if action in {n.action for n in needs}
     }
@@ -294,9 +320,9 @@ def test_each_permission_taken_away_is_named(patient: Clinic, action: str) -> No
     assert all(check.reason == f"missing: {action}" and "--print-policy" in check.remedy for check in report.failed)
 
 
-def test_the_printed_policy_is_enough_for_everything(patient: Clinic) -> None:
-    patient.limit()
-    report = patient.look()
+def test_the_printed_policy_is_enough_for_everything(limited: Clinic) -> None:
+    limited.limit()
+    report = limited.look()
     assert bad(report) == set(), report.to_json()
 
 

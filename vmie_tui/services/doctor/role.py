@@ -96,7 +96,9 @@ def _exists(patient: Patient, look: Look) -> Check:
         exports = Feature.EXPORT_IMAGE in patient.features
         policy = documents.role(bucket, patient.partition, exports=exports)
         changes.append(_put(name, _facts_policy_name(), {}, policy))
-    fix = Fix("role.create", f"Create {name} with trust and policy", tuple(changes))
+    fix = Fix(
+        "role.create", f"Create {name} with trust and policy; VM import may see it a minute later", tuple(changes)
+    )
     return look.failed(f"there is no role {name}", "Create it, or have an administrator do so", fix)
 
 

@@ -83,10 +83,22 @@ def apply(patient: Patient, check: Check, *, stop: Callable[[], None] = lambda: 
             subject=check.title,
             remedy="Look at it again, then decide",
         )
-    for change in fix.changes:
-        stop()
-        send(patient, change)
+    for number, change in enumerate(fix.changes):
+        _send_on(patient, change, stop, fresh=number > 0)
     return _settled(patient, check, fix, stop)
+
+
+def _send_on(patient: Patient, change: Change, stop: Callable[[], None], *, fresh: bool) -> None:
+    """Send a change; ``fresh``: what it is about was made a moment ago, and may not be found everywhere yet."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while True:
+        stop()
+        try:
+            return send(patient, change)
+        except ServiceError as error:
+            if not fresh or error.kind is not ErrorKind.NOT_FOUND or time.monotonic() > deadline:
+                raise
+        time.sleep(SETTLE_PAUSE)
 
 
 def send(patient: Patient, change: Change) -> None:
