@@ -11,6 +11,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from vmie_tui.model.errors import ErrorKind, Problem, VmieError
+from vmie_tui.model.words import plain
 from vmie_tui.screens.actions import APP, Action, hints
 from vmie_tui.widgets.frame import HintBar, StatusLine, TitleBar
 
@@ -26,6 +27,7 @@ MODES = (
     ("6", "setup", "Setup"),
 )
 WIDE = 120
+MOST_TOLD = 600  # characters of a toast
 
 
 def problem_of(error: BaseException) -> Problem:
@@ -74,8 +76,9 @@ class FrameScreen(Screen[bool]):
         self.query_one(HintBar).set_hints(fitting(shown))
 
     def tell(self, text: str, *, error: bool = False) -> None:
-        """A toast; the text is never markup."""
-        self.notify(text, severity="error" if error else "information", markup=False, timeout=8 if error else 4)
+        """A toast; the text is never markup, steers no terminal and covers no screen."""
+        shown = plain(text) if len(text) <= MOST_TOLD else f"{plain(text[:MOST_TOLD])}…"
+        self.notify(shown, severity="error" if error else "information", markup=False, timeout=8 if error else 4)
 
 
 def fitting(shown: tuple[tuple[str, str], ...], most: int = 7, cells: int = 80) -> tuple[tuple[str, str], ...]:

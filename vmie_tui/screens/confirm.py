@@ -8,9 +8,11 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
+from vmie_tui.model.words import plain
 from vmie_tui.screens.base import style_sheet
 from vmie_tui.widgets.text import clean
 
@@ -26,15 +28,15 @@ class ConfirmScreen(ModalScreen[bool]):
 
     def __init__(self, title: str, text: str, *, yes: str, no: str) -> None:
         super().__init__()
-        self._title, self._text, self._yes, self._no = clean(title), text, yes, no
+        self._title, self._text, self._yes, self._no = clean(title), plain(text), clean(yes), clean(no)
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
             yield Static(self._title, id="title", markup=False)
             yield Static(self._text, id="text", markup=False)
             with Horizontal(id="buttons"):
-                yield Button(self._no, id="no", compact=True)
-                yield Button(self._yes, id="yes", variant="error", compact=True)
+                yield Button(Content(self._no), id="no", compact=True)
+                yield Button(Content(self._yes), id="yes", variant="error", compact=True)
 
     def on_mount(self) -> None:
         self.query_one("#no", Button).focus()
