@@ -39,6 +39,10 @@ class TasksSeen(Message):
     def can_replace(self, message: Message) -> bool:
         return isinstance(message, TasksSeen)
 
+    def same_as(self, other: TasksSeen) -> bool:
+        """Whether both say the same but for the tasks and the requests it took."""
+        return (self.places, self.reading, self.troubles) == (other.places, other.reading, other.troubles)
+
 
 class TasksUnread(Message):
     """Nothing can be read at all."""

@@ -9,10 +9,9 @@ from typing import ClassVar
 
 from textual import on, work
 from textual.binding import BindingType
-from textual.containers import Container, Horizontal
+from textual.containers import Container
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Input
 
 from vmie_tui.model.errors import Problem, VmieError
 from vmie_tui.model.seen import SortBy, TaskQuery, TaskRecord
@@ -22,7 +21,7 @@ from vmie_tui.screens.actions import TASKS, bindings
 from vmie_tui.screens.base import style_sheet
 from vmie_tui.screens.desk import Places, Study
 from vmie_tui.screens.exploring import Following, TasksSeen, TasksUnread
-from vmie_tui.screens.inventory import FilterInput
+from vmie_tui.screens.filtering import Sorting
 from vmie_tui.screens.task import TaskScreen
 from vmie_tui.screens.task_actions import TaskActions
 from vmie_tui.widgets.lines import ArrowPane, LinePane, OneLine
@@ -34,8 +33,9 @@ from vmie_tui.widgets.text import Cell, Line, clean, fit, line_width, paragraph,
 MOST_TROUBLES = 3  # lines of them above the table
 
 
-class TasksScreen(TaskActions):
+class TasksScreen(Sorting, TaskActions):
     MODE = "tasks"
+    SORTS = SORTS
     ACTIONS = TASKS
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(TASKS)]
     CSS_PATH = style_sheet(__file__)
@@ -53,7 +53,7 @@ class TasksScreen(TaskActions):
     def __init__(self) -> None:
         super().__init__()
         self._records: tuple[TaskRecord, ...] = ()
-        self._query, self._mistake, self._words = TaskQuery(), "", ""
+        self._query, self._mistake = TaskQuery(), ""
         self._places: Places | None = None
         self._following: Following | None = None
         self._seen: TasksSeen | None = None
@@ -63,10 +63,7 @@ class TasksScreen(TaskActions):
 
     def compose_body(self) -> Iterable[Widget]:
         yield OneLine(id="counts")
-        with Horizontal(id="editing"):
-            yield OneLine(id="prompt")
-            yield FilterInput(id="filter", compact=True, placeholder="words, !word, state=failed last=7d kind= tag=")
-            yield OneLine(id="found")
+        yield from self.filter_line("words, !word, state=failed last=7d kind= tag=")
         yield LinePane(id="troubles")
         with Container(id="body"):
             yield TaskTable(id="tasks")
@@ -74,9 +71,7 @@ class TasksScreen(TaskActions):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.query_one("#prompt", OneLine).show((" filter: ", "dim"))
         self.query_one("#troubles", LinePane).can_focus = False
-        self.query_one(FilterInput).cursor_blink = False
         self.table.sorted_by = ("age", False)
         self.table.focus()
         self._places = Places((self.backend.profile.name,))
@@ -126,7 +121,9 @@ class TasksScreen(TaskActions):
     def _tasks_seen(self, event: TasksSeen) -> None:
         if event.source is not self._following:
             return
-        self._seen, self._problem = event, None
+        before, self._seen, self._problem = self._seen, event, None
+        if before is not None and event.same_as(before) and event.records == self._records:
+            return  # nothing to paint: a look that found nothing new costs no traffic
         if event.records != self._records:
             regions, profiles = {region for _, region in event.places}, {profile for profile, _ in event.places}
             hidden = {"region"} if len(regions) < 2 else set()
@@ -175,7 +172,6 @@ class TasksScreen(TaskActions):
     # -- what is shown of it
 
     def _apply(self) -> None:
-        """Filter and sort again; the cursor stays on its task."""
         now, at_top = self.vmie.now(), self.table.cursor == 0
         self.table.now = now
         self.table.set_rows(self._query.apply(self._records, now))
@@ -289,57 +285,23 @@ class TasksScreen(TaskActions):
 
     # -- filter, order, places
 
-    def action_filter(self) -> None:
-        self.add_class("-editing")
-        self.set_focus(self.query_one(FilterInput))
-
-    def action_leave_filter(self) -> None:
-        self.remove_class("-editing")
-        self.set_focus(self.table)
-
-    @on(Input.Changed, "#filter")
-    def _filter_changed(self, event: Input.Changed) -> None:
-        self._words = event.value
-        self._query, self._mistake = parse_filter(event.value, self._query)
+    def filtered(self) -> None:
+        self._query, self._mistake = parse_filter(self._words, self._query)
         self._apply()
         self.table.move_to(0)
         self._show_empty()
         self._show_head()
 
     def action_clear(self) -> None:
-        editor = self.query_one(FilterInput)
-        with editor.prevent(Input.Changed):  # the list is made once, below
-            editor.value = ""
-        self._words, (self._query, self._mistake) = "", parse_filter("", self._query)
-        self.action_leave_filter()
+        self.give_up_filter()
+        self._query, self._mistake = parse_filter("", self._query)
         self._apply()
         self._show_empty()
         self._show_head()
 
-    @on(LineTable.HeaderClicked)
-    def _header_clicked(self, event: LineTable.HeaderClicked) -> None:
-        by, reverse = self.table.sorted_by
-        if event.column in SORTS:
-            self._sort(event.column, not reverse if event.column == by else False)
-
-    def action_sort(self) -> None:
-        shown = [column.key for column, _ in self.table.columns() if column.key in SORTS]
-        by = self.table.sorted_by[0]
-        self._sort(shown[(shown.index(by) + 1) % len(shown)] if by in shown else shown[0], False)
-
-    def action_reverse(self) -> None:
-        by, reverse = self.table.sorted_by
-        self._sort(by, not reverse)
-
-    def _sort(self, column: str, reverse: bool) -> None:
-        """The cursor stays on its task, or at the top when it was there."""
-        at_top = self.table.cursor == 0
-        self.table.sorted_by = (column, reverse)
+    def sort_by(self, column: str, *, reverse: bool) -> None:
         self._query = replace(self._query, sort=SORTS.get(column, SortBy.AGE), reverse=reverse)
-        self._apply()
-        if at_top:
-            self.table.move_to(0)
-        self.table.repaint()
+        super().sort_by(column, reverse=reverse)
 
     def action_places(self) -> None:
         from vmie_tui.screens.places import PlacesScreen

@@ -135,11 +135,10 @@ def _labelled(label: str, text: str, cells: int, style: str = "", label_cells: i
 
 def _said(record: TaskRecord, cells: int) -> list[Line]:
     task = record.task
-    words, style = OUTCOMES[record.outcome]
+    words, style = _state(record)
     gone = " · AWS has forgotten it: this is what was seen" if record.forgotten else ""
-    percent = f" {task.progress}%" if task.progress is not None and record.live else ""
-    state = f" ({task.state})" if task.state != record.outcome.value else ""
-    lines = paragraph(f"{words}{percent}{state}{gone}", cells, style, ((fit("State", LABEL_CELLS), "dim"),))
+    state = f" ({task.state})" if task.state not in {*words.split(), record.outcome.value} else ""
+    lines = paragraph(f"{words}{state}{gone}", cells, style, ((fit("State", LABEL_CELLS), "dim"),))
     return lines + _labelled(
         "AWS says", one_line(task.reason), cells, "bad" if record.outcome is Outcome.FAILED else ""
     )
