@@ -19,9 +19,10 @@ from vmie_tui.screens.job import JobScreen
 from vmie_tui.screens.jobs import JobsScreen
 from vmie_tui.screens.open_source import OpenScreen
 from vmie_tui.screens.proof import ProofScreen
+from vmie_tui.screens.setup import SetupScreen
 from vmie_tui.screens.wizard import WizardScreen
 
-SCREENS = (InventoryScreen, JobsScreen, JobScreen, WizardScreen, OpenScreen, AfterScreen, ProofScreen)
+SCREENS = (InventoryScreen, JobsScreen, JobScreen, WizardScreen, OpenScreen, AfterScreen, ProofScreen, SetupScreen)
 FORBIDDEN = {"ctrl+m", "ctrl+i", "ctrl+j", "ctrl+b"}
 
 

@@ -130,6 +130,19 @@ async def test_a_thumbprint_is_shown_before_it_is_pinned() -> None:
         assert pilot.app.guide.vcenter()["thumbprint"] == PRINT
 
 
+def test_picture_of_a_thumbprint(snap_compare) -> None:  # type: ignore[no-untyped-def]
+    async def before(pilot: Pilot[int]) -> None:
+        await settle(pilot)
+        await press(pilot, "pagedown")
+        await fill(pilot, host="vcenter.corp:8443", user="svc-mig@vsphere.local", password=SECRET)
+        pilot.app.screen.query_one("#trust").focus()
+        await press(pilot, "space")
+        await go(pilot)
+
+    app = GuideApp(FakeGuiding())
+    assert snap_compare(app, terminal_size=(80, 24), run_before=before)
+
+
 async def test_what_is_wrong_is_said_and_can_be_passed_over() -> None:
     guiding = FakeGuiding()
     guiding.vcenter_error = ServiceError(ErrorKind.LOGIN, "vCenter refuses the password", remedy="Type it again")
