@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.aws.session import Aws
+from vmie_tui.services.disks.pieces_ahead import PiecesAhead
 
 BLOCK = 512 << 10
 GIB = 1 << 30
@@ -39,9 +37,7 @@ class SnapshotReader:
         self._size = self.capacity if size is None else min(size, self.capacity)
         self._order = sorted(self._tokens)
         self._next = dict(zip(self._order, self._order[1:], strict=False))
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[int, Future[bytes]] = OrderedDict()
-        self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="ebs-read")
+        self._blocks = PiecesAhead(self._fetch, parallel=PARALLEL, kept=KEPT, name="ebs-read")
 
     def _list(self) -> None:
         following: dict[str, str] = {}
@@ -67,7 +63,7 @@ class SnapshotReader:
         self.close()
 
     def close(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._blocks.close()
 
     def extents(self) -> Iterator[tuple[int, int]]:
         """Runs of blocks the snapshot has, within ``size``."""
@@ -99,23 +95,15 @@ class SnapshotReader:
     def _block(self, index: int) -> bytes | None:
         if index not in self._tokens:
             return None
-        with self._lock:
-            future = self._wanted(index)
-            ahead: int | None = index
-            for _ in range(PARALLEL):
-                ahead = self._next.get(ahead) if ahead is not None else None
-                if ahead is not None and ahead * self.block_size < self._size:
-                    self._wanted(ahead)
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        return future.result()
+        return self._blocks.get(index, self._following(index))
 
-    def _wanted(self, index: int) -> Future[bytes]:
-        future = self._kept.get(index)
-        if future is None or (future.done() and future.exception() is not None):
-            future = self._kept[index] = self._pool.submit(self._fetch, index)
-        self._kept.move_to_end(index)
-        return future
+    def _following(self, index: int) -> Iterator[int]:
+        """The next blocks that the snapshot has, within ``size``."""
+        for _ in range(PARALLEL):
+            index = self._next.get(index, -1)
+            if index < 0 or index * self.block_size >= self._size:
+                return
+            yield index
 
     def _fetch(self, index: int) -> bytes:
         for _ in range(ATTEMPTS - 1):

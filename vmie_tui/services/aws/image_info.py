@@ -1,4 +1,4 @@
-"""AMIs and snapshots: looked at, tagged and renamed."""
+"""AMIs, snapshots and instances: looked at, tagged and renamed."""
 
 from __future__ import annotations
 
@@ -150,3 +150,15 @@ def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
 def tag_specifications(tags: Mapping[str, str], *kinds: str) -> list[dict[str, Any]]:
     """The TagSpecifications that put ``tags`` on new resources of these kinds."""
     return [{"ResourceType": kind, "Tags": tag_list(tags)} for kind in kinds] if tags else []
+
+
+def describe_instance(aws: Aws, region: str | None, instance_id: str) -> dict[str, Any]:
+    """EC2's description of an instance; NOT_FOUND."""
+    with aws_call("look at the instance", instance_id):
+        answer = aws.client("ec2", region).describe_instances(InstanceIds=[instance_id])
+    found: list[dict[str, Any]] = [item for group in answer["Reservations"] for item in group["Instances"]]
+    if not found:
+        raise ServiceError(
+            ErrorKind.NOT_FOUND, "the instance does not exist", subject=instance_id, remedy="Check the Region"
+        )
+    return found[0]

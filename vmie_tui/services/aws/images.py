@@ -21,8 +21,8 @@ from vmie_tui.services.aws.image_info import (
     tag_specifications,
 )
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.visible import once_visible
-from vmie_tui.services.aws.vmimport import pause, short
+from vmie_tui.services.aws.visible import Pace, once_visible
+from vmie_tui.services.aws.vmimport import short
 
 __all__ = [
     "CopyRequest",
@@ -198,7 +198,7 @@ def wait_for_image(
     on_state: Callable[[Image], None] = lambda image: None,
 ) -> Image:
     """The AMI once it is available; ServiceError REMOTE with AWS's words when it fails."""
-    look = FIRST_LOOK
+    pace = Pace(stop, first=FIRST_LOOK, longest=LONGEST_LOOK)
     while True:
         stop()
         image = describe_image(aws, region, image_id)
@@ -213,8 +213,7 @@ def wait_for_image(
                 remedy="Look at the reason, then copy or register it again",
                 detail=image.state_reason,
             )
-        pause(look, stop)
-        look = min(LONGEST_LOOK, look * 1.5)
+        pace.wait()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,10 @@ from typing import Any
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws.errors import aws_call
-from vmie_tui.services.aws.image_info import describe_image, tag_specifications
+from vmie_tui.services.aws.image_info import describe_image, describe_instance, tag_specifications
 from vmie_tui.services.aws.instance_types import InstanceType, pick_instance_type
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.visible import once_visible
-from vmie_tui.services.aws.vmimport import pause
+from vmie_tui.services.aws.visible import Pace, once_visible
 
 __all__ = [
     "InstanceState",
@@ -153,7 +152,7 @@ def launch(aws: Aws, region: str | None, request: LaunchRequest) -> LaunchedInst
                 _delete_group(aws, region, group)  # refused while an earlier launch's instance uses it
         raise _explained(error) from error
     ident = str(answer["Instances"][0]["InstanceId"])
-    data = once_visible(lambda: _described(aws, region, ident))
+    data = once_visible(lambda: describe_instance(aws, region, ident))
     return LaunchedInstance(
         ident,
         request.image_id,
@@ -259,7 +258,7 @@ def _delete_group(aws: Aws, region: str | None, ident: str) -> None:
 
 def state(aws: Aws, region: str | None, instance_id: str) -> InstanceState:
     """The instance and its status checks, as they are now; NOT_FOUND."""
-    ec2, data = aws.client("ec2", region), _described(aws, region, instance_id)
+    ec2, data = aws.client("ec2", region), describe_instance(aws, region, instance_id)
     with aws_call("read the status checks", instance_id):
         statuses = ec2.describe_instance_status(InstanceIds=[instance_id], IncludeAllInstances=True)["InstanceStatuses"]
     status: dict[str, Any] = statuses[0] if statuses else {}
@@ -276,17 +275,6 @@ def state(aws: Aws, region: str | None, instance_id: str) -> InstanceState:
     )
 
 
-def _described(aws: Aws, region: str | None, instance_id: str) -> dict[str, Any]:
-    with aws_call("look at the instance", instance_id):
-        answer = aws.client("ec2", region).describe_instances(InstanceIds=[instance_id])
-    found: list[dict[str, Any]] = [item for group in answer["Reservations"] for item in group["Instances"]]
-    if not found:
-        raise ServiceError(
-            ErrorKind.NOT_FOUND, "the instance does not exist", subject=instance_id, remedy="Check the Region"
-        )
-    return found[0]
-
-
 def wait_for_checks(
     aws: Aws,
     region: str | None,
@@ -300,15 +288,14 @@ def wait_for_checks(
 
     Whether it is well is for the caller to ask (`InstanceState.healthy`).
     """
-    look, waited = FIRST_LOOK, 0.0
+    pace = Pace(stop, first=FIRST_LOOK, longest=LONGEST_LOOK)
     while True:
         stop()
         seen = state(aws, region, instance_id)
         on_state(seen)
-        if seen.settled or waited >= seconds:
+        if seen.settled or pace.waited >= seconds:
             return seen
-        pause(look, stop)
-        waited, look = waited + look, min(LONGEST_LOOK, look * 1.5)
+        pace.wait()
 
 
 def console_output(aws: Aws, region: str | None, instance_id: str) -> str:
@@ -352,12 +339,11 @@ def _no_screenshot(error: ServiceError) -> ServiceError:
 
 def terminate(aws: Aws, region: str | None, instance_id: str, *, stop: Callable[[], None] = lambda: None) -> None:
     """Terminate a test instance, wait for it, and delete the security group made for it. Safe to repeat."""
-    data = _described(aws, region, instance_id)
-    token, look = str(data.get("ClientToken") or ""), FIRST_LOOK
+    data, pace = describe_instance(aws, region, instance_id), Pace(stop, first=FIRST_LOOK, longest=LONGEST_LOOK)
+    token = str(data.get("ClientToken") or "")
     with aws_call("terminate the instance", instance_id):
         aws.client("ec2", region).terminate_instances(InstanceIds=[instance_id])
-    while str(_described(aws, region, instance_id)["State"]["Name"]) != "terminated":
-        pause(look, stop)
-        look = min(LONGEST_LOOK, look * 1.5)
+    while str(describe_instance(aws, region, instance_id)["State"]["Name"]) != "terminated":
+        pace.wait()
     for group in _groups(aws, region, GROUP + token) if token else ():
         _delete_group(aws, region, str(group["GroupId"]))

@@ -29,7 +29,7 @@ from vmie_tui.services.aws.sending import POLL_SECONDS
 from vmie_tui.services.aws.session import BLOCKS, Aws
 from vmie_tui.services.aws.snapshot_start import persist, start, state_of
 from vmie_tui.services.aws.uploader import TransferControl
-from vmie_tui.services.aws.vmimport import pause
+from vmie_tui.services.aws.visible import Pace
 
 __all__ = ["Journal", "MemoryJournal", "SnapshotLost", "SnapshotTarget", "SnapshotWriter", "Written"]
 
@@ -38,7 +38,7 @@ PARALLEL = 64
 IN_FLIGHT = Share(buffers.SHARED, 96 * BLOCK)
 JOURNAL_BLOCKS = 32  # 16 MiB: what a kill may cost at most
 JOURNAL_SECONDS = 0.5
-FIRST_LOOK, LONGEST_LOOK = 0.25, 10.0  # seconds between two looks at a snapshot that completes
+LONGEST_LOOK = 10.0  # seconds between two looks at a snapshot that completes
 ZEROS = bytes(BLOCK)
 ZERO_DIGEST = hashlib.sha256(ZEROS).digest()
 
@@ -371,7 +371,7 @@ class SnapshotWriter:
                 raise give_up(self.snapshot_id, what, told.code, told.detail) from error
 
     def _wait(self) -> None:
-        look = FIRST_LOOK
+        pace = Pace(self._control.stop, longest=LONGEST_LOOK)
         while True:
             self._control.stop()
             state, _ = state_of(self._aws, self._region, self.snapshot_id)
@@ -380,5 +380,4 @@ class SnapshotWriter:
             unseen = not state and time.monotonic() < self._shown_by
             if state != "pending" and not unseen:
                 raise give_up(self.snapshot_id, f"the snapshot ended as {state or 'unknown'} instead of completed")
-            pause(look, self._control.stop)
-            look = min(LONGEST_LOOK, look * 1.5)
+            pace.wait()

@@ -1,4 +1,4 @@
-"""EC2 shows what was just made only after a while, and not everywhere at once."""
+"""EC2 shows what was just made only after a while, and takes its time to finish it: looking again, ever less often."""
 
 from __future__ import annotations
 
@@ -14,9 +14,33 @@ SECONDS = 60.0
 FIRST_LOOK, LONGEST_LOOK = 0.25, 5.0
 
 
+class Pace:
+    """The time between two looks at something: ``first`` seconds, then ``growth`` times as long, ``longest`` at most.
+
+    ``waited``: seconds until now.
+    """
+
+    def __init__(
+        self,
+        stop: Callable[[], None],
+        *,
+        first: float = FIRST_LOOK,
+        longest: float = LONGEST_LOOK,
+        growth: float = 1.5,
+    ) -> None:
+        self.waited = 0.0
+        self._stop, self._next, self._longest, self._growth = stop, first, longest, growth
+
+    def wait(self) -> None:
+        """Until the next look; raises what ``stop`` raises."""
+        pause(self._next, self._stop)
+        self.waited += self._next
+        self._next = min(self._longest, self._next * self._growth)
+
+
 def once_visible(read: Callable[[], T], stop: Callable[[], None] = lambda: None, seconds: float = SECONDS) -> T:
     """What ``read`` gives of something just made; NOT_FOUND is believed only after ``seconds``."""
-    deadline, look = time.monotonic() + seconds, FIRST_LOOK
+    deadline, pace = time.monotonic() + seconds, Pace(stop, growth=2.0)
     while True:
         stop()
         try:
@@ -24,5 +48,4 @@ def once_visible(read: Callable[[], T], stop: Callable[[], None] = lambda: None,
         except ServiceError as error:
             if error.kind is not ErrorKind.NOT_FOUND or time.monotonic() >= deadline:
                 raise
-        pause(look, stop)
-        look = min(LONGEST_LOOK, look * 2)
+        pace.wait()

@@ -8,14 +8,11 @@ from typing import Any
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws.errors import aws_call
-from vmie_tui.services.aws.image_info import tag_specifications
+from vmie_tui.services.aws.image_info import describe_instance, tag_specifications
 from vmie_tui.services.aws.images import next_device
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.aws.tasks import tags_of
-from vmie_tui.services.aws.visible import once_visible
-from vmie_tui.services.aws.vmimport import pause
-
-FIRST_LOOK, LONGEST_LOOK = 0.25, 5.0
+from vmie_tui.services.aws.visible import Pace, once_visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +85,7 @@ def wait_for_volume(
     stop: Callable[[], None] = lambda: None,
 ) -> Volume:
     """The volume once it is available (or in use), or ``attached``; ServiceError REMOTE when it failed."""
-    look = FIRST_LOOK
+    pace = Pace(stop)
     while True:
         stop()
         volume = describe_volume(aws, region, volume_id)
@@ -102,13 +99,12 @@ def wait_for_volume(
                 subject=volume_id,
                 remedy="Check the permissions on the KMS key, then make it again",
             )
-        pause(look, stop)
-        look = min(LONGEST_LOOK, look * 1.5)
+        pace.wait()
 
 
 def instance_zone(aws: Aws, region: str | None, instance_id: str) -> str:
     """The Availability Zone a volume for this instance must be in (F253)."""
-    return str(_instance(aws, region, instance_id)["Placement"]["AvailabilityZone"])
+    return str(describe_instance(aws, region, instance_id)["Placement"]["AvailabilityZone"])
 
 
 def attach_volume(aws: Aws, region: str | None, volume_id: str, instance_id: str, device: str = "") -> str:
@@ -117,7 +113,7 @@ def attach_volume(aws: Aws, region: str | None, volume_id: str, instance_id: str
     A volume that is attached to this instance already is left so. Raises ServiceError CONFLICT when it is attached to
     another (F257), or in another zone, or the instance is not running or stopped.
     """
-    volume, instance = describe_volume(aws, region, volume_id), _instance(aws, region, instance_id)
+    volume, instance = describe_volume(aws, region, volume_id), describe_instance(aws, region, instance_id)
     if volume.instance_id == instance_id:
         return volume.device
     if volume.instance_id:
@@ -145,17 +141,6 @@ def delete_volume(aws: Aws, region: str | None, volume_id: str) -> None:
 
 def _cannot(subject: str, what: str, remedy: str) -> ServiceError:
     return ServiceError(ErrorKind.CONFLICT, what, subject=subject, remedy=remedy)
-
-
-def _instance(aws: Aws, region: str | None, instance_id: str) -> dict[str, Any]:
-    with aws_call("look at the instance", instance_id):
-        answer = aws.client("ec2", region).describe_instances(InstanceIds=[instance_id])
-    found: list[dict[str, Any]] = [item for group in answer["Reservations"] for item in group["Instances"]]
-    if not found:
-        raise ServiceError(
-            ErrorKind.NOT_FOUND, "the instance does not exist", subject=instance_id, remedy="Check the Region"
-        )
-    return found[0]
 
 
 def _volume(data: Mapping[str, Any]) -> Volume:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
 from vmie_tui.services.disks.errors import truncated
+from vmie_tui.services.disks.pieces_ahead import PiecesAhead
 from vmie_tui.services.disks.source import ByteReader
 
 PIECE = 4 << 20
@@ -24,9 +22,7 @@ class ReadAhead:
 
     def __init__(self, source: ByteReader, *, piece: int = PIECE) -> None:
         self._source, self._piece, self._size = source, piece, source.size
-        self._pieces: OrderedDict[int, Future[bytes]] = OrderedDict()
-        self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(AHEAD, thread_name_prefix="read-ahead")
+        self._pieces = PiecesAhead(self._fetch, parallel=AHEAD, kept=KEPT, name="read-ahead")
         self._last = -2
 
     @property
@@ -45,23 +41,10 @@ class ReadAhead:
         return b"".join(found)
 
     def _get(self, number: int) -> bytes:
-        with self._lock:
-            wanted = self._ask(number)
-            if number in {self._last, self._last + 1}:  # going on where it was: more will be wanted
-                for ahead in range(number + 1, number + AHEAD):
-                    if ahead * self._piece < self._size:
-                        self._ask(ahead)
-            self._last = number
-            while len(self._pieces) > KEPT:
-                self._pieces.popitem(last=False)
-        return wanted.result()
-
-    def _ask(self, number: int) -> Future[bytes]:
-        found = self._pieces.get(number)
-        if found is None or (found.done() and found.exception() is not None):
-            found = self._pieces[number] = self._pool.submit(self._fetch, number)
-        self._pieces.move_to_end(number)
-        return found
+        going_on = number in {self._last, self._last + 1}  # where it was: more will be wanted
+        self._last = number
+        past = -(-self._size // self._piece)
+        return self._pieces.get(number, range(number + 1, min(number + AHEAD, past)) if going_on else ())
 
     def _fetch(self, number: int) -> bytes:
         at = number * self._piece
@@ -72,7 +55,7 @@ class ReadAhead:
         return data
 
     def close(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pieces.close()
 
     def __enter__(self) -> Self:
         return self
