@@ -66,7 +66,7 @@ async def test_sort_by_column_and_reverse() -> None:
     async with running() as pilot:
         screen = pilot.app.screen
         assert isinstance(screen, InventoryScreen)
-        while screen._sort != "size":
+        while screen.table.sorted_by[0] != "size":
             await press(pilot, "s")
         assert names(pilot)[0] == "win-file-01"
         assert "▼Size" in screen_text(pilot)

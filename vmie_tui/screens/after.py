@@ -19,10 +19,10 @@ from vmie_tui.model.plan import ObjectSource
 from vmie_tui.screens.actions import AFTER, bindings
 from vmie_tui.screens.after_forms import copy_form, launch_form, rename_form
 from vmie_tui.screens.after_view import Seen, after_lines, text_of
-from vmie_tui.screens.base import FrameScreen, problem_of, style_sheet
+from vmie_tui.screens.base import problem_of, style_sheet
 from vmie_tui.screens.confirm import ConfirmScreen
+from vmie_tui.screens.copying import Copying
 from vmie_tui.screens.images import Launch
-from vmie_tui.screens.job_actions import copy_in_thread
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.text import Line, clean, plural
@@ -58,7 +58,7 @@ def made_by(job: JobView, plan: ImportPlan, machine: Machine | None) -> Made:
     return Made(job.name, plan.region, job.image_id, machine, plan.bucket, keys if own else ())
 
 
-class AfterScreen(FrameScreen):
+class AfterScreen(Copying):
     MODE = "jobs"
     ACTIONS = AFTER
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(AFTER)]
@@ -363,11 +363,7 @@ class AfterScreen(FrameScreen):
         self.call_after_refresh(self._draw)
 
     def action_copy(self) -> None:
-        self._copy_text(f"{self._made.image_id}.txt", text_of(self._seen))
-
-    @work(thread=True, exclusive=True, group="copy", exit_on_error=False)
-    def _copy_text(self, name: str, text: str) -> None:
-        copy_in_thread(self, name, text)
+        self.copy(f"{self._made.image_id}.txt", text_of(self._seen))
 
     def action_back(self) -> None:
         self.app.pop_screen()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on, work
 from textual.binding import BindingType
-from textual.containers import Container, Horizontal
+from textual.containers import Container
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import ContentSwitcher, Input
+from textual.widgets import ContentSwitcher
 from textual.worker import get_current_worker
 
 from vmie_tui.model.errors import Problem
@@ -18,10 +18,10 @@ from vmie_tui.model.exportable import Exportable
 from vmie_tui.model.task import Task
 from vmie_tui.screens.actions import EXPORTS, bindings
 from vmie_tui.screens.base import problem_of, style_sheet
+from vmie_tui.screens.copying import Copying
 from vmie_tui.screens.downloads import Downloads
 from vmie_tui.screens.draft import REGION
-from vmie_tui.screens.inventory import FilterInput
-from vmie_tui.screens.job_actions import copy_in_thread
+from vmie_tui.screens.filtering import Filtering
 from vmie_tui.widgets.exports import (
     ExportRow,
     ExportTable,
@@ -37,14 +37,11 @@ from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.table import LineTable
 from vmie_tui.widgets.text import Cell, Line, clean, fit, line_width, paragraph
 
-if TYPE_CHECKING:
-    pass
-
 SOURCES, TASKS = "sources", "exports"
 AGAIN_SECONDS = 15.0  # between two looks at the exports, while one of them runs and they are shown
 
 
-class ExportsScreen(Downloads):
+class ExportsScreen(Filtering, Copying, Downloads):
     MODE = "exports"
     ACTIONS = EXPORTS
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(EXPORTS)]
@@ -71,13 +68,10 @@ class ExportsScreen(Downloads):
         self._tasks: tuple[Task, ...] = ()
         self._reading: set[str] = set()
         self._problems: dict[str, Problem] = {}
-        self._words = ""
 
     def compose_body(self) -> Iterable[Widget]:
         yield OneLine(id="tabs")
-        with Horizontal(id="editing"):
-            yield OneLine(id="prompt")
-            yield FilterInput(id="filter", compact=True, placeholder="words that must be there, !word must not")
+        yield from self.filter_line(found=False)
         with Container(id="body"):
             with ContentSwitcher(id="tables", initial=SOURCES):
                 yield SourceTable(id=SOURCES)
@@ -87,8 +81,6 @@ class ExportsScreen(Downloads):
     def on_mount(self) -> None:
         super().on_mount()
         self._region = self.backend.profile.region
-        self.query_one("#prompt", OneLine).show((" filter: ", "dim"))
-        self.query_one(FilterInput).cursor_blink = False
         self.table.focus()
         self.watch(self.app, "jobs", self._show_exports)
         self.set_interval(AGAIN_SECONDS, self._look_again)
@@ -274,28 +266,13 @@ class ExportsScreen(Downloads):
         self._show_tabs()
         self._show_detail()
 
-    def action_filter(self) -> None:
-        self.add_class("-editing")
-        self.set_focus(self.query_one(FilterInput))
-
-    def action_leave_filter(self) -> None:
-        self.remove_class("-editing")
-        self.set_focus(self.table)
-
-    @on(Input.Changed, "#filter")
-    def _filter_changed(self, event: Input.Changed) -> None:
-        self._words = event.value
+    def filtered(self) -> None:
         self._show()
         self.table.move_to(0)
 
     def action_clear(self) -> None:
         """One thing at a time: the filter, then a download that runs."""
-        if self._words or self.has_class("-editing"):
-            editor = self.query_one(FilterInput)
-            with editor.prevent(Input.Changed):
-                editor.value = ""
-            self._words = ""
-            self.action_leave_filter()
+        if self.give_up_filter():
             self._show()
         elif self.download:
             self.stop_download()
@@ -321,11 +298,7 @@ class ExportsScreen(Downloads):
         source, export = self.source_in_view, self.export_in_view
         text = source.thing.id if source else (export.where or export.key) if export else ""
         if text:
-            self._copy(text)
-
-    @work(thread=True, exclusive=True, group="copy", exit_on_error=False)
-    def _copy(self, text: str) -> None:
-        copy_in_thread(self, "export.txt", text)
+            self.copy("export.txt", text)
 
     # -- one of them
 

@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
-from textual.binding import Binding, BindingType
-from textual.containers import Container, Horizontal
+from textual.binding import BindingType
+from textual.containers import Container
 from textual.widget import Widget
-from textual.widgets import Input
 
 from vmie_tui.model.errors import ErrorKind, Problem
 from vmie_tui.screens.actions import INVENTORY, bindings
-from vmie_tui.screens.base import FrameScreen, style_sheet
+from vmie_tui.screens.base import style_sheet
+from vmie_tui.screens.filtering import Sorting
 from vmie_tui.screens.reading import Reader, ReadFailed, RowsRead, judged
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.machine_detail import machine_lines
@@ -30,17 +30,10 @@ if TYPE_CHECKING:
 PIECE = 200  # rows freed at a time
 
 
-class FilterInput(Input):
-    """Filters while typing; esc gives the words up, enter and down keep them."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "screen.clear", "Clear filter"),
-        Binding("down,enter", "screen.leave_filter", "To the table"),
-    ]
-
-
-class InventoryScreen(FrameScreen):
+class InventoryScreen(Sorting):
     MODE = "inventory"
+    SORTS = SORT_KEYS
+    LARGEST_FIRST = frozenset({"verdict", "size", "disks"})
     ACTIONS = INVENTORY
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(INVENTORY)]
     VERTICAL_BREAKPOINTS = [(0, "-low"), (18, "-high")]  # noqa: RUF012 - below, the detail would leave no row
@@ -49,9 +42,7 @@ class InventoryScreen(FrameScreen):
     def __init__(self) -> None:
         super().__init__()
         self._rows: Sequence[MachineRow] = ()
-        self._words = ""
         self._scope: Scope | None = None
-        self._sort, self._reverse = "name", False
         self._taken_at: datetime | None = None
         self._cached = False
         self._reading = ""  # what is being read, in words; empty when nothing is
@@ -60,20 +51,14 @@ class InventoryScreen(FrameScreen):
 
     def compose_body(self) -> Iterable[Widget]:
         yield OneLine(id="scope")
-        with Horizontal(id="editing"):
-            yield OneLine(id="prompt")
-            yield FilterInput(id="filter", compact=True, placeholder="words that must be there, !word must not")
-            yield OneLine(id="found")
+        yield from self.filter_line()
         with Container(id="body"):
             yield MachineTable(id="machines")
             yield LinePane(id="detail")
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.query_one("#prompt", OneLine).show((" filter: ", "dim"))
-        editor = self.query_one(FilterInput)
-        editor.cursor_blink = False
-        self.table.sorted_by = (self._sort, self._reverse)
+        self.table.sorted_by = ("name", False)
         self.table.focus()
         self._show_empty()
         self._show_scope()
@@ -143,10 +128,8 @@ class InventoryScreen(FrameScreen):
     # -- what is shown of it
 
     def _apply(self) -> None:
-        """Filter and sort again; the cursor stays on its VM."""
-        scope = self._scope.holds if self._scope else None
-        self.table.sorted_by = (self._sort, self._reverse)
-        self.table.set_rows(select(self._rows, words=self._words, scope=scope, sort=self._sort, reverse=self._reverse))
+        scope, (sort, reverse) = self._scope.holds if self._scope else None, self.table.sorted_by
+        self.table.set_rows(select(self._rows, words=self._words, scope=scope, sort=sort, reverse=reverse))
         self._show_scope()
 
     def _counts(self) -> str:
@@ -208,19 +191,9 @@ class InventoryScreen(FrameScreen):
         cells = self.detail.text_width() or self.app.size.width - 1
         self.detail.set_lines(machine_lines(row, cells), top=changed)
 
-    # -- filter, folder, sort
+    # -- filter and folder
 
-    def action_filter(self) -> None:
-        self.add_class("-editing")
-        self.set_focus(self.query_one(FilterInput))
-
-    def action_leave_filter(self) -> None:
-        self.remove_class("-editing")
-        self.set_focus(self.table)
-
-    @on(Input.Changed, "#filter")
-    def _filter_changed(self, event: Input.Changed) -> None:
-        self._words = event.value
+    def filtered(self) -> None:
         here = self.table.current
         self._apply()
         self._show_empty()
@@ -230,43 +203,13 @@ class InventoryScreen(FrameScreen):
 
     def action_clear(self) -> None:
         """One thing at a time: the filter, the folder, the selection."""
-        if self._words or self.has_class("-editing"):
-            editor = self.query_one(FilterInput)
-            with editor.prevent(Input.Changed):  # the list is made once, below
-                editor.value = ""
-            self._words = ""
-            self.action_leave_filter()
-        elif self._scope:
-            self._scope = None
-        elif self.table.marked:
-            self.table.marked.clear()
-            self.table.repaint()
+        if not self.give_up_filter():
+            if self._scope:
+                self._scope = None
+            elif self.table.marked:
+                self.table.marked.clear()
+                self.table.repaint()
         self._apply()
-
-    @on(LineTable.HeaderClicked)
-    def _header_clicked(self, event: LineTable.HeaderClicked) -> None:
-        if event.column in SORT_KEYS:
-            self._reverse = not self._reverse if event.column == self._sort else False
-            self._sort = event.column
-            self._sort_again()
-
-    def action_sort(self) -> None:
-        shown = [column.key for column, _ in self.table.columns() if column.key in SORT_KEYS]
-        self._sort = shown[(shown.index(self._sort) + 1) % len(shown)] if self._sort in shown else shown[0]
-        self._reverse = self._sort in {"verdict", "size", "disks"}
-        self._sort_again()
-
-    def action_reverse(self) -> None:
-        self._reverse = not self._reverse
-        self._sort_again()
-
-    def _sort_again(self) -> None:
-        """The cursor stays on its VM, or at the top when it was there."""
-        at_top = self.table.cursor == 0
-        self._apply()
-        if at_top:
-            self.table.move_to(0)
-        self.table.repaint()
 
     def action_tree(self) -> None:
         from vmie_tui.screens.folders import FolderScreen

@@ -9,12 +9,12 @@ from textual import work
 from vmie_tui.model.job import JobView, Stage, StageState
 from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.task import JobState, may_become
-from vmie_tui.screens.base import FrameScreen, problem_of
-from vmie_tui.screens.clipboard import copy_text
+from vmie_tui.screens.base import problem_of
+from vmie_tui.screens.copying import Copying
 from vmie_tui.widgets.text import clean
 
 
-class JobActions(FrameScreen):
+class JobActions(Copying):
     """A screen with a job in view."""
 
     def job_in_view(self) -> JobView | None:
@@ -185,11 +185,6 @@ class JobActions(FrameScreen):
             self.app.call_from_thread(self.tell, f"{job.name} {done}.")
             self.vmie.poll_now()
 
-    @work(thread=True, exclusive=True, group="copy", exit_on_error=False)
-    def copy(self, name: str, text: str) -> None:
-        """Copy ``text``; the toast says where it went."""
-        copy_in_thread(self, name, text)
-
 
 def no_fallback(job: JobView) -> str:
     """Why the bytes in AWS cannot be used instead of the conversion; "" when they can."""
@@ -219,18 +214,3 @@ def no_image(job: JobView) -> str:
     if job.state is JobState.DONE:
         return f"{job.name} made no AMI ({clean(job.message) or 'its route ends without one'})."
     return f"{job.name} has no AMI yet: it is {job.state.value}."
-
-
-def copy_in_thread(screen: FrameScreen, name: str, text: str) -> None:
-    """Call in a thread: clipboard or tmux, and a file named ``name``."""
-    app = screen.app
-    try:
-        said = copy_text(
-            text,
-            osc52=lambda value: app.call_from_thread(app.copy_to_clipboard, value),
-            save=lambda value: screen.backend.save_text(name, value),
-        )
-    except OSError as error:
-        app.call_from_thread(screen.tell, f"Could not copy: {error.strerror}", error=True)
-    else:
-        app.call_from_thread(screen.tell, said)

@@ -16,8 +16,8 @@ from textual.worker import get_current_worker
 from vmie_tui.model.errors import ErrorKind, Problem
 from vmie_tui.model.preflight import markdown
 from vmie_tui.screens.actions import OPEN, bindings
-from vmie_tui.screens.base import FrameScreen, problem_of, style_sheet
-from vmie_tui.screens.job_actions import copy_in_thread
+from vmie_tui.screens.base import problem_of, style_sheet
+from vmie_tui.screens.copying import Copying
 from vmie_tui.screens.opening import S3, SNAPSHOT, Completion
 from vmie_tui.widgets.choice import ChoiceList, Option
 from vmie_tui.widgets.frame import HintBar
@@ -48,7 +48,7 @@ class SourceInput(Input):
     ]
 
 
-class OpenScreen(FrameScreen):
+class OpenScreen(Copying):
     """Dismisses with True once jobs were started."""
 
     MODE = "inventory"
@@ -291,11 +291,7 @@ class OpenScreen(FrameScreen):
         if preflight is None:
             self.tell("There is no report yet.", error=True)
         else:
-            self._copy("preflight.md", markdown(preflight))
-
-    @work(thread=True, exclusive=True, group="copy", exit_on_error=False)
-    def _copy(self, name: str, text: str) -> None:
-        copy_in_thread(self, name, text)
+            self.copy("preflight.md", markdown(preflight))
 
     def action_edit(self) -> None:
         self.query_one(SourceInput).focus()

@@ -13,8 +13,8 @@ from textual.worker import get_current_worker
 
 from vmie_tui.model.errors import ErrorKind, Problem
 from vmie_tui.screens.actions import PROOF, bindings
-from vmie_tui.screens.base import FrameScreen, problem_of, style_sheet
-from vmie_tui.screens.job_actions import copy_in_thread
+from vmie_tui.screens.base import problem_of, style_sheet
+from vmie_tui.screens.copying import Copying
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.proof import VERDICTS, markdown, proof_lines
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vmie_tui.model.proof import Proof
 
 
-class ProofScreen(FrameScreen):
+class ProofScreen(Copying):
     MODE = "jobs"
     ACTIONS = PROOF
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(PROOF)]
@@ -118,11 +118,7 @@ class ProofScreen(FrameScreen):
         if self._proof is None:
             self.tell("There is no proof yet.", error=True)
         else:
-            self._copy(f"proof-{self._job_id}.md", markdown(self._proof))
-
-    @work(thread=True, exclusive=True, group="copy", exit_on_error=False)
-    def _copy(self, name: str, text: str) -> None:
-        copy_in_thread(self, name, text)
+            self.copy(f"proof-{self._job_id}.md", markdown(self._proof))
 
     def action_back(self) -> None:
         self.app.pop_screen()

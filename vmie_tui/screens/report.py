@@ -15,8 +15,8 @@ from vmie_tui.model.errors import ErrorKind, Problem
 from vmie_tui.model.machine import Machine, Power
 from vmie_tui.model.preflight import Preflight, machine_key, markdown
 from vmie_tui.screens.actions import REPORT, bindings
-from vmie_tui.screens.base import FrameScreen, problem_of, style_sheet
-from vmie_tui.screens.job_actions import copy_in_thread
+from vmie_tui.screens.base import problem_of, style_sheet
+from vmie_tui.screens.copying import Copying
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.machines import POWER, short_os, verdict
 from vmie_tui.widgets.problem import problem_lines
@@ -26,7 +26,7 @@ from vmie_tui.widgets.text import Line, clean, fit, line_width, paragraph
 SNAPSHOT_NAME = "vmie-tui preflight"
 
 
-class ReportScreen(FrameScreen):
+class ReportScreen(Copying):
     """Dismisses with True when something was looked into, so that verdicts may have changed."""
 
     MODE = "inventory"
@@ -210,11 +210,7 @@ class ReportScreen(FrameScreen):
         if result is None:
             self.tell("There is no report yet.", error=True)
         else:
-            self._copy(f"preflight-{self.machine.moid}.md", markdown(result))
-
-    @work(thread=True, exclusive=True, group="copy", exit_on_error=False)
-    def _copy(self, name: str, text: str) -> None:
-        copy_in_thread(self, name, text)
+            self.copy(f"preflight-{self.machine.moid}.md", markdown(result))
 
     def action_unattend(self) -> None:
         result = self.result

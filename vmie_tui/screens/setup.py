@@ -15,8 +15,8 @@ from textual.worker import get_current_worker
 from vmie_tui.model.doctor import USUAL_FEATURES, Check, CheckState, DoctorReport, Feature
 from vmie_tui.model.errors import ErrorKind, Problem
 from vmie_tui.screens.actions import SETUP, bindings
-from vmie_tui.screens.base import FrameScreen, problem_of, style_sheet
-from vmie_tui.screens.job_actions import copy_in_thread
+from vmie_tui.screens.base import problem_of, style_sheet
+from vmie_tui.screens.copying import Copying, copy_in_thread
 from vmie_tui.widgets.checks import STYLE, CheckTable, check_lines, fix_lines, rows_of, text_lines
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.problem import problem_lines
@@ -28,7 +28,7 @@ SHOWN = (CheckState.FAILED, CheckState.WARNING, CheckState.OK, CheckState.SKIPPE
 WHICH, YES, NO = "which", "yes", "no"
 
 
-class SetupScreen(FrameScreen):
+class SetupScreen(Copying):
     """Looks when it is first opened, then when asked."""
 
     MODE = "setup"
@@ -264,11 +264,7 @@ class SetupScreen(FrameScreen):
             return
         from vmie_tui.model.doctor_report import markdown
 
-        self._copy("setup.md", markdown(self._report))
-
-    @work(thread=True, exclusive=True, group="copy", exit_on_error=False)
-    def _copy(self, name: str, text: str) -> None:
-        copy_in_thread(self, name, text)
+        self.copy("setup.md", markdown(self._report))
 
     def action_policy(self) -> None:
         """Which policy, for which features; then its text to read and copy."""

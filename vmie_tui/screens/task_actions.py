@@ -8,8 +8,8 @@ from textual import work
 
 from vmie_tui.model.seen import TaskRecord
 from vmie_tui.screens.base import FrameScreen, problem_of
+from vmie_tui.screens.copying import copy_in_thread
 from vmie_tui.screens.desk import Study
-from vmie_tui.screens.job_actions import copy_in_thread
 
 
 class TaskActions(FrameScreen):

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from textual import work
 from textual.binding import BindingType
 from textual.widget import Widget
 
 from vmie_tui.screens.actions import RAW, bindings
-from vmie_tui.screens.base import FrameScreen, style_sheet
-from vmie_tui.screens.job_actions import copy_in_thread
+from vmie_tui.screens.base import style_sheet
+from vmie_tui.screens.copying import Copying
 from vmie_tui.widgets.lines import ArrowPane, LinePane, OneLine
 from vmie_tui.widgets.text import clean, wrap
 
 
-class RawScreen(FrameScreen):
+class RawScreen(Copying):
     MODE = "tasks"
     ACTIONS = RAW
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(RAW)]
@@ -46,11 +45,7 @@ class RawScreen(FrameScreen):
         pane.set_lines([((f" {piece}", ""),) for line in self._raw.split("\n") for piece in _pieces(line, cells)])
 
     def action_copy(self) -> None:
-        self._copy()
-
-    @work(thread=True, exclusive=True, group="copy", exit_on_error=False)
-    def _copy(self) -> None:
-        copy_in_thread(self, f"{self._task_id}.json", self._raw + "\n")
+        self.copy(f"{self._task_id}.json", self._raw + "\n")
 
     def action_back(self) -> None:
         self.app.pop_screen()

@@ -15,8 +15,8 @@ from vmie_tui.model.errors import Problem
 from vmie_tui.model.seen import TaskRecord
 from vmie_tui.model.task_report import one_line
 from vmie_tui.screens.actions import WATCH, bindings
-from vmie_tui.screens.base import FrameScreen, problem_of, style_sheet
-from vmie_tui.screens.job_actions import copy_in_thread
+from vmie_tui.screens.base import problem_of, style_sheet
+from vmie_tui.screens.copying import Copying
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.tasks import OUTCOMES, change_line
 from vmie_tui.widgets.text import Line, clean, clock, paragraph
@@ -24,7 +24,7 @@ from vmie_tui.widgets.text import Line, clean, clock, paragraph
 LOOK_SECONDS = 5.0  # between two looks at one task
 
 
-class WatchScreen(FrameScreen):
+class WatchScreen(Copying):
     MODE = "tasks"
     ACTIONS = WATCH
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(WATCH)]
@@ -113,11 +113,7 @@ class WatchScreen(FrameScreen):
 
     def action_copy(self) -> None:
         text = "\n".join(one_line("".join(part for part, _ in line)) for line in self._lines)
-        self._copy(text + "\n")
-
-    @work(thread=True, exclusive=True, group="copy", exit_on_error=False)
-    def _copy(self, text: str) -> None:
-        copy_in_thread(self, f"{self._record.task.id}.txt", text)
+        self.copy(f"{self._record.task.id}.txt", text + "\n")
 
     def action_back(self) -> None:
         self.app.pop_screen()

@@ -18,9 +18,9 @@ from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.rules.override import Blocked, blocked
 from vmie_tui.screens.actions import WIZARD, bindings
 from vmie_tui.screens.aws_calls import aws_commands
-from vmie_tui.screens.base import FrameScreen, problem_of, style_sheet
+from vmie_tui.screens.base import problem_of, style_sheet
+from vmie_tui.screens.copying import Copying
 from vmie_tui.screens.draft import Candidate, Draft
-from vmie_tui.screens.job_actions import copy_in_thread
 from vmie_tui.screens.wizard_review import ReviewStep
 from vmie_tui.screens.wizard_steps import FOUND, LicenceStep, RouteStep, SourceStep, Step
 from vmie_tui.screens.wizard_target import TargetStep
@@ -40,7 +40,7 @@ STEPS = (
 REVIEW = len(STEPS) - 1
 
 
-class WizardScreen(FrameScreen):
+class WizardScreen(Copying):
     """Dismisses with True once jobs were started, False when closed."""
 
     MODE = "inventory"
@@ -254,8 +254,4 @@ class WizardScreen(FrameScreen):
             self.tell(f"There is no command yet: {next(iter(mistakes.values()))}.", error=True)
         else:
             name = f"aws-import-{self.draft.route.value}.sh"
-            self._copy(name, aws_commands(self.draft.plans(), self.draft.candidates))
-
-    @work(thread=True, exclusive=True, group="copy", exit_on_error=False)
-    def _copy(self, name: str, text: str) -> None:
-        copy_in_thread(self, name, text)
+            self.copy(name, aws_commands(self.draft.plans(), self.draft.candidates))
