@@ -87,7 +87,9 @@ def _command(words: list[str]) -> int:
     try:
         return int(cli.main(args=words, prog_name=PROGRAM, standalone_mode=False) or EXIT_OK)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        _say(shown.getvalue().rstrip("\n"))  # it may repeat a name that a script took from vCenter
         return error.exit_code
     except click.Abort:
         raise KeyboardInterrupt from None
