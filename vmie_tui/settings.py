@@ -122,6 +122,11 @@ class Settings:
     def demo_dir(self) -> Path:
         return self.state_dir / DEMO
 
+    @property
+    def configured(self) -> bool:
+        """Whether there is a profile besides those of a demo that runs in the background."""
+        return any(name.split("-")[0] != DEMO for name in self.table)
+
     def profiles(self) -> tuple[str, ...]:
         return tuple(self.table)
 

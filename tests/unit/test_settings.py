@@ -51,6 +51,10 @@ def test_a_running_demo_is_a_profile_like_any_other(config: Path, tmp_path: Path
     (tmp_path / "demo" / "profile.toml").write_text('[profiles.demo.aws]\nregion = "eu-west-1"\n')
     settings = load(config_file=config, state_dir=tmp_path, environ={})
     assert settings.profiles() == ("prod", "lab", "demo") and settings.profile("demo").demo
+    assert settings.configured
+    config.unlink()
+    left = load(config_file=config, state_dir=tmp_path, environ={})
+    assert left.profiles() == ("demo",) and not left.configured  # the first start still asks
 
 
 @pytest.mark.parametrize(

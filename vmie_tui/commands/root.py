@@ -65,7 +65,7 @@ def cli(context: click.Context, profile: str | None, read_only: bool) -> int:
     if context.invoked_subcommand is not None:
         return EXIT_OK
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        if not session.settings.table:
+        if not session.settings.configured:
             raise click.UsageError(_how_to_begin(str(session.settings.config_file)))
         raise click.UsageError("the app needs a terminal; see 'vmie-tui --help' for the commands that do not")
     return open_app(session)

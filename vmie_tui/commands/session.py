@@ -42,7 +42,7 @@ class Session:
 def open_app(session: Session) -> int:
     """The app; where nothing is configured yet, first the questions that configure it. Its exit code."""
     settings = session.settings
-    if settings.table or session.profile_name:
+    if settings.configured or session.profile_name or "VMIE_PROFILE" in os.environ:
         return run_app(settings)
     from vmie_tui.screens import guide
 

@@ -77,7 +77,8 @@ class LiveGuiding:
     @property
     def name(self) -> str:
         """What the profile shall be called: as the file says already, if it does."""
-        return self._settings.default_profile or "prod"
+        wanted = self._settings.default_profile
+        return wanted if wanted and wanted not in self._settings.table else "prod"
 
     def aws_profiles(self) -> tuple[tuple[str, str], ...]:
         """(name, Region) of the profiles in ~/.aws; Region empty where none is set there."""
