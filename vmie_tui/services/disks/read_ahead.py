@@ -1,4 +1,4 @@
-"""Reads a slow source, such as an object in S3, in large pieces and ahead of whoever reads it from front to back."""
+"""Reads a slow source, such as an object in S3, in pieces and ahead of whoever reads it from front to back."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from vmie_tui.services.disks.errors import truncated
 from vmie_tui.services.disks.pieces_ahead import PiecesAhead
 from vmie_tui.services.disks.source import ByteReader
 
-PIECE = 4 << 20
-AHEAD = 4  # pieces asked for at once
-KEPT = 8  # pieces in memory: 32 MiB
+PIECE = 1 << 20
+AHEAD = 6  # pieces asked for at once
+KEPT = 8  # pieces in memory: 8 MiB, for four disks at once must fit into the worker's bound
 
 
 class ReadAhead:
