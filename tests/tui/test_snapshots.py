@@ -192,7 +192,7 @@ def test_bucket_change(snap_compare) -> None:
     assert picture(snap_compare, backend, "4 x ctrl+g")
 
 
-def test_setup(snap_compare) -> None:
+def test_setup_checklist(snap_compare) -> None:
     assert picture(snap_compare, FakeBackend(), "6 n n n")
 
 
@@ -200,7 +200,7 @@ def test_fix_of_setup(snap_compare) -> None:
     assert picture(snap_compare, FakeBackend(), "6 n n f")
 
 
-def test_profiles(snap_compare) -> None:
+def test_list_of_profiles(snap_compare) -> None:
     backend = FakeBackend()
     lab = replace(backend.profile, name="lab", vcenter="lab-vc.corp", aws_profile="sand", region="us-east-1")
     backend.others = (lab, replace(backend.profile, name="audit", read_only=True))
