@@ -25,8 +25,8 @@ MOST_BYTES = 64 << 10
 def password_for(profile: Profile, environ: Mapping[str, str] | None = None) -> str | None:
     """The vCenter password from a file, a command, the environment or the keyring; None when there is none.
 
-    Raises SettingsError: INVALID for a file that cannot be read or that every user can read, LOGIN for a command that
-    fails. What is found is a known secret from then on.
+    Raises SettingsError: INVALID for a file that cannot be read, LOGIN for one that every user can read (a job waits
+    for the chmod) and for a command that fails. What is found is a known secret from then on.
     """
     vcenter = profile.vcenter
     if vcenter is None:
@@ -49,7 +49,7 @@ def _from_file(path: Path) -> str:
             mode = os.fstat(file.fileno()).st_mode
             if stat.S_ISREG(mode) and mode & stat.S_IRWXO:
                 raise SettingsError(
-                    ErrorKind.INVALID,
+                    ErrorKind.LOGIN,
                     f"the password file is open to every user (mode {stat.S_IMODE(mode):04o})",
                     subject=str(path),
                     remedy=f"Run: chmod 600 {shlex.quote(str(path))}",
