@@ -105,6 +105,14 @@ class Faults:
                 return fault
         return None
 
+    def delay(self, fault: Fault, closing: threading.Event) -> None:
+        """Wait for its seconds; no longer once the faults are cleared, or the server closes."""
+        deadline = time.monotonic() + fault.seconds
+        while (left := deadline - time.monotonic()) > 0 and not closing.wait(min(0.1, left)):
+            with self._lock:
+                if not any(each is fault for each in self._faults):
+                    return
+
 
 class Stats:
     """How often each operation was asked for, in all and by Region."""

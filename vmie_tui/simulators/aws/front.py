@@ -247,7 +247,7 @@ class Front(BaseHTTPRequestHandler):
         if fault.action == "reset":
             raise Disconnect
         if fault.action == "delay":
-            desk.closing.wait(fault.seconds)
+            desk.faults.delay(fault, desk.closing)
             return
         code, text, status = _words(fault, request.service)
         raise ApiError(code, text, status)
