@@ -157,6 +157,7 @@ class LiveDesk:
                 from vmie_tui.services.history import History
 
                 self._kept = History(self._settings.state_dir)
+                self._kept.prune()
             return self._kept
 
     def _aws(self, profile: str) -> Aws:
