@@ -121,6 +121,16 @@ def test_what_cannot_be_exported_is_refused_before_aws_is_asked(world: World, im
     assert world.requests("aws", "ec2:ExportImage") == before
 
 
+@pytest.mark.parametrize("folder", ["/no/such/folder", "/proc/self"])
+def test_a_folder_that_cannot_be_written_is_told_before_aws_is_asked(world: World, image: str, folder: str) -> None:
+    before = world.requests("aws", "ec2:ExportImage")
+    view = world.wait(world.client.submit(plan(world, image, download_to=folder)), JobState.FAILED)
+    assert view.problem is not None
+    assert view.problem.kind in {ErrorKind.NOT_FOUND, ErrorKind.LOCAL}
+    assert view.problem.subject == folder
+    assert world.requests("aws", "ec2:ExportImage") == before
+
+
 def test_a_failed_export_is_told_and_a_retry_starts_another(world: World, image: str) -> None:
     world.fault("aws", operation="ExportImage", action="fail-task", code="E23", times=1)
     job_id = world.client.submit(plan(world, image))

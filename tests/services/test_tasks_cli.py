@@ -138,6 +138,15 @@ def test_all_profiles_side_by_side(folder: Path, places: list[str], capsys: pyte
     assert cli.main(["--profile", "strange", "tasks"]) in {EXIT_LOGIN, EXIT_OK}
 
 
+def test_a_bundle_without_credentials_does_not_say_that_the_task_is_unknown(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What kept us from asking is said, not that AWS knows nothing."""
+    assert cli.main(["--profile", "strange", "bundle", "import-ami-0123456789abcdef0"]) == EXIT_LOGIN
+    error = capsys.readouterr().err
+    assert "credentials" in error and "no such task" not in error
+
+
 def test_watching_says_what_changes(
     kit: Kit, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

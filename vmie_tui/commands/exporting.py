@@ -200,6 +200,8 @@ def _checked(plan: ExportPlan, found: tuple[Finding, ...], report: BucketReport,
     """The plan, with the blockers overridden when forced. Raises ServiceError REFUSED."""
     from dataclasses import replace
 
+    from vmie_tui.services.aws.grants import ChangeKind
+
     blockers = [finding for finding in found if finding.severity is Severity.BLOCKER]
     for finding in found:
         if finding.severity is Severity.WARNING:
@@ -214,7 +216,8 @@ def _checked(plan: ExportPlan, found: tuple[Finding, ...], report: BucketReport,
         say(f"refused: {words(finding)}")
     if report.changes:
         _say_changes(report)
-        say("--grant makes the change of the grant; that of the encryption is yours to make")
+        own = any(change.kind is ChangeKind.ENCRYPTION for change in report.changes)
+        say("--grant makes the change of the grant" + ("; that of the encryption is yours to make" if own else ""))
     first = blockers[0]
     raise ServiceError(
         ErrorKind.REFUSED,

@@ -29,9 +29,12 @@ def check(context: ExportContext) -> dict[str, Any]:
     from vmie_tui.services.aws.candidates import Candidates, with_bucket
     from vmie_tui.services.aws.grants import ExportBuckets
     from vmie_tui.services.aws.roles import check_role
+    from vmie_tui.services.disks.output import check_folder
 
     plan = context.plan
     context.store.stage(context.job_id, Stage.CHECK, StageState.RUNNING)
+    if plan.downloads:  # an export takes hours: a folder that cannot be written is told before it
+        check_folder(Path(plan.download_to).expanduser())
     context.say(f"checking {plan.source_id}, the bucket" + ("" if plan.is_instance else " and the role"))
     thing = again(lambda: Candidates(context.aws, plan.region).look(plan.source_id), context.control)
     bucket = again(

@@ -84,6 +84,8 @@ def find_task(opened: Opened, history: History, task_id: str) -> TaskRecord:
         return record
     if known:
         return known[0]
+    if trouble is None and opened.failed:
+        trouble = ServiceError.of(opened.failed[0][1])
     raise trouble or forgotten(task_id)
 
 
@@ -93,7 +95,7 @@ def read_task(aws: Aws, region: str, kind: TaskKind, task_id: str) -> Task:
     from vmie_tui.services.aws.session import EXPLORE
     from vmie_tui.services.aws.tasks import TASK_APIS, forgotten, read_pages
 
-    with aws_call("read the task", task_id):
+    with aws_call(f"read the task in {region}", task_id):
         for page in read_pages(aws.client(EXPLORE, region), kind, region, **{TASK_APIS[kind].ids: [task_id]}):
             for task in page:
                 return task

@@ -7,6 +7,7 @@ import errno
 import os
 import secrets
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -21,12 +22,7 @@ _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 def check_free(destination: Path, *, force: bool) -> None:
     """Raise ServiceError CONFLICT when something is at ``destination``, INVALID when no file may ever be there."""
     if not destination.name or not destination.parent.is_dir():
-        raise ServiceError(
-            ErrorKind.NOT_FOUND,
-            "there is no such directory",
-            subject=str(destination.parent),
-            remedy="Create it, or write elsewhere",
-        )
+        raise _no_folder(destination.parent)
     with contextlib.suppress(FileNotFoundError), local_errors(destination):
         mode = os.lstat(destination).st_mode
         if stat.S_ISLNK(mode) and destination.exists():
@@ -38,6 +34,23 @@ def check_free(destination: Path, *, force: bool) -> None:
             )
         if not force:
             raise exists(destination)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ServiceError unless a file can be made in ``folder``: NOT_FOUND, LOCAL. Nothing stays there."""
+    if not folder.is_dir():
+        raise _no_folder(folder)
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:  # also "no such file": what /proc says
+        raise write_error(folder, error) from error
+
+
+def _no_folder(folder: Path) -> ServiceError:
+    return ServiceError(
+        ErrorKind.NOT_FOUND, "there is no such directory", subject=str(folder), remedy="Create it, or write elsewhere"
+    )
 
 
 def exists(destination: Path) -> ServiceError:
