@@ -131,6 +131,20 @@ def test_a_folder_that_cannot_be_written_is_told_before_aws_is_asked(world: Worl
     assert world.requests("aws", "ec2:ExportImage") == before
 
 
+def test_a_second_export_of_an_image_is_refused_and_names_the_image_once(world: World, image: str) -> None:
+    world.admin("aws", "POST", "clock", {"speed": 20})
+    try:
+        first = world.client.submit(plan(world, image))
+        wait_until(lambda: world.client.job(first).task_id, 30)
+        view = world.wait(world.client.submit(plan(world, image)), JobState.FAILED)
+    finally:
+        world.admin("aws", "POST", "clock", {"speed": 1000})
+    assert view.problem is not None
+    assert view.problem.kind is ErrorKind.REFUSED
+    assert str(view.problem).count(image) == 1
+    world.wait(first)
+
+
 def test_a_failed_export_is_told_and_a_retry_starts_another(world: World, image: str) -> None:
     world.fault("aws", operation="ExportImage", action="fail-task", code="E23", times=1)
     job_id = world.client.submit(plan(world, image))

@@ -49,8 +49,8 @@ def check(context: ExportContext) -> dict[str, Any]:
     if blockers:
         raise ServiceError(
             ErrorKind.REFUSED,
-            "; ".join(finding.headline for finding in blockers),
-            subject=plan.source_id,
+            "; ".join([blockers[0].what, *(finding.headline for finding in blockers[1:])]),
+            subject=blockers[0].subject,
             remedy=blockers[0].remedy,
             code=blockers[0].fact,
             detail=blockers[0].prevents,
@@ -173,19 +173,26 @@ def download(context: ExportContext) -> dict[str, Any]:
     progress = UploadProgress(context.store, context.job_id, between=between)
     written = list(enumerate(context.objects_written, OBJECT))
     for number, (key, size) in written:
-        there = _have(context, key)
+        there = _have(context, key, size)
         progress.add_disk(number, size, total=size, finished=there)
     for number, (key, size) in written:
-        if not _have(context, key):
+        if not _have(context, key, size):
             _fetch(context, progress, number, key, size)
     files = [str(context.destination(key)) for key, _ in context.objects_written]
     context.store.remember(context.job_id, file=files[0])
     return {"files": files}
 
 
-def _have(context: ExportContext, key: str) -> bool:
-    target = context.destination(key)
-    return str(target) in context.record.ledger.get("files", ()) and target.exists()
+def _have(context: ExportContext, key: str, size: int) -> bool:
+    """Whether the object is here. A worker may be killed after the file got its name and before the job knew: a file
+    that was not there when we began, and which appears only when it is whole and proven, is ours.
+    """
+    target, ledger = context.destination(key), context.record.ledger
+    if not target.is_file():
+        return False
+    return str(target) in ledger.get("files", ()) or (
+        str(target) in ledger.get("fetching", ()) and target.stat().st_size == size
+    )
 
 
 def _fetch(context: ExportContext, progress: UploadProgress, number: int, key: str, size: int) -> None:
@@ -193,6 +200,8 @@ def _fetch(context: ExportContext, progress: UploadProgress, number: int, key: s
     context.say(f"downloading to {target}")
     context.store.disk(context.job_id, number, state=StageState.RUNNING.value)
     meter = _Meter(context, progress, number, size)
+    if not target.exists():  # what is there before is the user's, and stays
+        context.store.remember(context.job_id, fetching=[*context.record.ledger.get("fetching", ()), str(target)])
     done = again(lambda: context.download.fetch(context.plan.bucket, key, target, control=meter), context.control)
     progress.finish(number, done.size)
     context.store.disk(context.job_id, number, state=StageState.DONE.value, checksum=done.checksum)

@@ -1,0 +1,66 @@
+"""Steps of an export job whose worker ends at the worst moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from vmie_tui.jobs import export_steps
+from vmie_tui.jobs.control import JobControl
+
+KEY, DATA = "exports/export-ami-1.vmdk", b"disk" * 100
+
+
+class Killed(BaseException):
+    """The worker is gone."""
+
+
+def job(folder: Path) -> Any:
+    """A context whose worker is killed between the file's appearing and the job's knowing of it."""
+    ledger: dict[str, Any] = {}
+
+    def remember(_job: str, **values: Any) -> None:
+        if "files" in values:
+            raise Killed
+        ledger.update(values)
+
+    def fetch(_bucket: str, _key: str, target: Path, **_: Any) -> Any:
+        target.write_bytes(DATA)
+        return SimpleNamespace(size=len(DATA), checksum="", proven="size")
+
+    def nothing(*_: Any, **__: Any) -> None: ...
+
+    return SimpleNamespace(
+        job_id="1",
+        plan=SimpleNamespace(bucket="b"),
+        record=SimpleNamespace(ledger=ledger),
+        store=SimpleNamespace(remember=remember, disk=nothing),
+        download=SimpleNamespace(fetch=fetch),
+        control=JobControl(),
+        say=nothing,
+        destination=lambda key: folder / key.rpartition("/")[2],
+    )
+
+
+def fetch_and_die(context: Any) -> None:
+    progress: Any = SimpleNamespace(restart=lambda *_: None, finish=lambda *_: None)
+    with pytest.raises(Killed):
+        export_steps._fetch(context, progress, 1, KEY, len(DATA))
+
+
+def test_a_download_that_ended_just_before_the_kill_is_kept(tmp_path: Path) -> None:
+    context = job(tmp_path)
+    assert not export_steps._have(context, KEY, len(DATA))
+    fetch_and_die(context)
+    assert export_steps._have(context, KEY, len(DATA)), "else the next attempt refuses its own file as taken"
+    assert not export_steps._have(context, KEY, len(DATA) + 1)
+
+
+def test_a_file_that_was_there_before_is_never_taken_for_the_download(tmp_path: Path) -> None:
+    context = job(tmp_path)
+    context.destination(KEY).write_bytes(DATA)
+    fetch_and_die(context)
+    assert not export_steps._have(context, KEY, len(DATA))
