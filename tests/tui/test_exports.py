@@ -119,7 +119,7 @@ async def test_an_image_is_exported_downloaded_and_converted_by_a_job(tmp_path: 
         assert f"s3://{BUCKET}/vmie/export-ami-….vmdk" in screen_text(pilot)
         assert not form.query("#target")
         await press(pilot, "space", "space")  # VMDK, VHD, RAW
-        form.query_one("#convert_to", Input).value = "qcow2"
+        form.query_one("#convert_to", Input).value = "vhd"
         await settle(pilot)
         assert "wants a folder to download to" in screen_text(pilot)
         assert form.query_one("#start", Button).disabled
@@ -137,7 +137,7 @@ async def test_an_image_is_exported_downloaded_and_converted_by_a_job(tmp_path: 
             "vmie/",
             ExportFormat.RAW,
             download_to=str(tmp_path),
-            convert_to="qcow2",
+            convert_to="vhd",
         )
 
 

@@ -64,3 +64,32 @@ def test_a_file_that_was_there_before_is_never_taken_for_the_download(tmp_path: 
     context.destination(KEY).write_bytes(DATA)
     fetch_and_die(context)
     assert not export_steps._have(context, KEY, len(DATA))
+
+
+def test_a_conversion_that_ended_just_before_the_kill_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vmie_tui.services.disks import convert
+
+    ledger: dict[str, Any] = {}
+    context: Any = SimpleNamespace(
+        job_id="1",
+        plan=SimpleNamespace(convert_to="raw", format="VMDK"),
+        record=SimpleNamespace(ledger=ledger),
+        store=SimpleNamespace(remember=lambda _job, **values: ledger.update(values)),
+        control=JobControl(),
+        say=lambda *_, **__: None,
+    )
+    source, made = tmp_path / "disk.vmdk", tmp_path / "disk.raw"
+
+    def killed(request: convert.Request, _progress: object) -> None:
+        request.destination.write_bytes(DATA)
+        raise Killed
+
+    monkeypatch.setattr(convert, "convert", killed)
+    with pytest.raises(Killed):
+        export_steps._convert(context, source)
+    assert export_steps._convert(context, source) == str(made), "else the next attempt refuses its own file as taken"
+
+    ledger.clear()
+    with pytest.raises(Killed):  # the user's own file of that name is not taken for it: `convert` refuses to replace it
+        export_steps._convert(context, source)
+    assert not ledger

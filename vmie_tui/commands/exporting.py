@@ -14,7 +14,15 @@ from vmie_tui.commands.deploying import target_options
 from vmie_tui.commands.session import Session
 from vmie_tui.commands.waiting import exit_code_of, wait_for
 from vmie_tui.model.errors import EXIT_OK, EXIT_REFUSED, ErrorKind, ServiceError
-from vmie_tui.model.export import IMAGE_ID, INSTANCE_ID, Container, ExportFormat, ExportPlan, TargetEnvironment
+from vmie_tui.model.export import (
+    CONVERT_TO,
+    IMAGE_ID,
+    INSTANCE_ID,
+    Container,
+    ExportFormat,
+    ExportPlan,
+    TargetEnvironment,
+)
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.rules.exports import check_export
 from vmie_tui.model.task_report import one_line
@@ -23,8 +31,6 @@ if TYPE_CHECKING:
     from vmie_tui.model.exportable import Exportable
     from vmie_tui.services.aws.grants import BucketReport
     from vmie_tui.settings import Profile
-
-CONVERTED = ("raw", "vmdk", "vhd", "vhd-fixed", "vhd-dynamic", "vhdx", "ova")  # vhd is the dynamic kind
 
 
 @click.command("export")
@@ -45,7 +51,7 @@ CONVERTED = ("raw", "vmdk", "vhd", "vhd-fixed", "vhd-dynamic", "vhdx", "ova")  #
 @click.option("--description", default="", metavar="TEXT", help="On the export task.")
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="On the export task.")
 @click.option("--download", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Fetch the object.")
-@click.option("--convert", "convert_to", type=click.Choice(CONVERTED), help="Then convert it; wants --download.")
+@click.option("--convert", "convert_to", type=click.Choice(CONVERT_TO), help="Then convert it; wants --download.")
 @click.option("--clean-up", is_flag=True, help="Delete the object once it is downloaded and proven; wants --download.")
 @click.option("--deploy", "deploy_name", metavar="NAME", help="Then make a VM of it in vCenter; wants --pool.")
 @target_options

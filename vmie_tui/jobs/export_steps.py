@@ -238,12 +238,13 @@ def _convert(context: ExportContext, source: Path) -> str:
     if destination == source:
         destination = source.with_name(f"{source.stem}-{wanted.value}{source.suffix}")
     known = context.record.ledger.get("conversions", ())
-    if str(destination) in known and destination.exists():
+    if destination.is_file() and str(destination) in known:
         return str(destination)
+    if not destination.exists():  # it appears whole, perhaps just before the worker is killed: then it is ours
+        context.store.remember(context.job_id, conversions=[*known, str(destination)])
     context.say(f"converting to {destination}")
     request = disks.Request(source, destination, wanted, raw=context.plan.format == "RAW")
     done = disks.convert(request, lambda _done, _total: context.control.check())
-    context.store.remember(context.job_id, conversions=[*known, str(destination)])
     context.say(f"{done.size:,} bytes in {destination}; the disk's sha256 is {done.disk_sha256}", message=False)
     return str(destination)
 

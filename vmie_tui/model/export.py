@@ -9,6 +9,7 @@ from typing import Any
 from vmie_tui.model.job import Stage
 
 INSTANCE_ID, IMAGE_ID = "i-", "ami-"
+CONVERT_TO = ("raw", "vmdk", "vhd", "vhd-fixed", "vhd-dynamic", "vhdx", "ova")  # vhd is the dynamic kind
 
 
 class ExportFormat(StrEnum):
@@ -62,7 +63,7 @@ class ExportPlan:
 
     ``role_name`` is for images, ``container`` and ``target_environment`` are for instances.
     ``download_to``: a folder on this machine, or "" to leave the object in S3. ``convert_to``: a format of
-    ``vmie-tui convert`` (raw, vmdk, vhd, ova, qcow2, ...), or "". ``deploy``: put it into vCenter afterwards.
+    ``vmie-tui convert`` (`CONVERT_TO`), or "". ``deploy``: put it into vCenter afterwards.
     ``clean_up``: delete the object in S3 once it is downloaded and proven.
     """
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmie_tui.model.export import INSTANCE_ID, Container, ExportFormat, ExportPlan, TargetEnvironment
+from vmie_tui.model.export import CONVERT_TO, INSTANCE_ID, Container, ExportFormat, ExportPlan, TargetEnvironment
 from vmie_tui.model.rules.exports import instance_formats
 from vmie_tui.widgets.choice import Option
-
-CONVERTED = ("raw", "vmdk", "vhd", "vhdx", "qcow2", "vdi", "ova")  # formats of vmie-tui convert
 
 
 @dataclass(slots=True)
@@ -50,8 +48,8 @@ class ExportDraft:
         folder = Path(self.download_to).expanduser()
         if self.download_to and not folder.is_dir():
             found["download_to"] = "there is no such folder"
-        if self.convert_to and self.convert_to.lower() not in CONVERTED:
-            found["convert_to"] = f"one of {', '.join(CONVERTED[:4])}, …"
+        if self.convert_to and self.convert_to.lower() not in CONVERT_TO:
+            found["convert_to"] = f"one of {', '.join(CONVERT_TO)}"
         elif self.convert_to and not self.download_to:
             found["convert_to"] = "wants a folder to download to"
         if self.clean_up and not self.download_to:
@@ -73,7 +71,7 @@ class ExportDraft:
             TargetEnvironment(self.target) if self.is_instance else TargetEnvironment.NONE,
             self.role_name,
             download_to=folder,
-            convert_to=self.convert_to.lower() if self.convert_to.lower() in CONVERTED else "",
+            convert_to=self.convert_to.lower() if self.convert_to.lower() in CONVERT_TO else "",
             clean_up=self.clean_up,
         )
 

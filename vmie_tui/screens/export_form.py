@@ -15,7 +15,7 @@ from textual.widgets import Button, Input
 from textual.worker import get_current_worker
 
 from vmie_tui.model.errors import Problem
-from vmie_tui.model.export import ExportPlan
+from vmie_tui.model.export import CONVERT_TO, ExportPlan
 from vmie_tui.model.exportable import Exportable
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.screens.actions import EXPORT_FORM, bindings
@@ -82,9 +82,7 @@ class ExportFormScreen(FrameScreen):
             if not draft.is_instance:
                 yield Field("Service role", draft.role_name, id="role_name", placeholder="vmimport")
             yield Field("Download to", draft.download_to, id="download_to", placeholder="a folder here; empty: no")
-            yield Field(
-                "Convert to", "", id="convert_to", placeholder="raw, vmdk, vhd, vhdx, qcow2, vdi, ova; empty: no"
-            )
+            yield Field("Convert to", "", id="convert_to", placeholder=f"{', '.join(CONVERT_TO)}; empty: no")
             yield ChoiceList("Delete object", YES_NO, "", inline=True, id="clean_up")
         yield LinePane(id="found")
         with Horizontal(id="buttons"):
