@@ -20,10 +20,11 @@ KEYRING_SERVICE = "vmie-tui"
 PASSWORD_VARIABLE = "VMIE_VCENTER_PASSWORD"  # noqa: S105 - the name of a variable
 COMMAND_SECONDS = 30
 MOST_BYTES = 64 << 10
+_typed: dict[str, str] = {}  # by account, in memory only: the app's, and its worker's, which is told by a pipe
 
 
 def password_for(profile: Profile, environ: Mapping[str, str] | None = None) -> str | None:
-    """The vCenter password from a file, a command, the environment or the keyring; None when there is none.
+    """The vCenter password: typed, or from a file, a command, the environment or the keyring; None when there is none.
 
     Raises SettingsError: INVALID for a file that cannot be read, LOGIN for one that every user can read (a job waits
     for the chmod) and for a command that fails. What is found is a known secret from then on.
@@ -33,6 +34,8 @@ def password_for(profile: Profile, environ: Mapping[str, str] | None = None) -> 
         return None
     env = os.environ if environ is None else environ
     found: str | None
+    if _account(vcenter) in _typed:
+        return _typed[_account(vcenter)]
     if vcenter.password_file is not None:
         found = _from_file(vcenter.password_file.expanduser())
     elif vcenter.password_command:
@@ -41,6 +44,32 @@ def password_for(profile: Profile, environ: Mapping[str, str] | None = None) -> 
         found = env.get(PASSWORD_VARIABLE) or _from_keyring(vcenter)
     known_secrets.remember(found)
     return found
+
+
+def _account(vcenter: VCenterSettings) -> str:
+    return f"{vcenter.user}@{vcenter.host}"
+
+
+def keep_typed(vcenter: VCenterSettings, password: str) -> None:
+    """What the user has typed serves this process, and a worker that it starts, until `forget_typed`."""
+    known_secrets.remember(password)
+    _typed[_account(vcenter)] = password
+
+
+def forget_typed(vcenter: VCenterSettings) -> None:
+    """It did not do."""
+    _typed.pop(_account(vcenter), None)
+
+
+def typed() -> dict[str, str]:
+    """What was typed so far, by account: for the worker, never for a file or an environment."""
+    return dict(_typed)
+
+
+def hear_typed(told: Mapping[str, str]) -> None:
+    """In the worker: what was typed in the app that started it."""
+    known_secrets.remember(*told.values())
+    _typed.update(told)
 
 
 def _from_file(path: Path) -> str:
@@ -99,7 +128,7 @@ def _from_keyring(vcenter: VCenterSettings) -> str | None:
     import keyring
 
     try:
-        found: str | None = keyring.get_password(KEYRING_SERVICE, f"{vcenter.user}@{vcenter.host}")
+        found: str | None = keyring.get_password(KEYRING_SERVICE, _account(vcenter))
     except Exception:  # noqa: BLE001 - backends raise what their libraries do: no D-Bus, no display, locked
         return None  # no usable keyring on this machine: the same as no password stored
     return found
@@ -121,12 +150,12 @@ def keep_in_keyring(vcenter: VCenterSettings, password: str) -> None:
     import keyring
 
     try:
-        keyring.set_password(KEYRING_SERVICE, f"{vcenter.user}@{vcenter.host}", password)
+        keyring.set_password(KEYRING_SERVICE, _account(vcenter), password)
     except Exception as error:  # noqa: BLE001 - as above
         raise SettingsError(
             ErrorKind.LOCAL,
             f"the keyring did not take the password: {type(error).__name__}",
-            subject=f"{vcenter.user}@{vcenter.host}",
+            subject=_account(vcenter),
             remedy="Unlock the keyring, or have the password asked for each time",
         ) from None
 

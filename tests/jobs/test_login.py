@@ -6,10 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.jobs.conftest import World
+from vmie_tui.commands.jobs import stop_worker
+from vmie_tui.jobs.process import worker_pid
 from vmie_tui.model.errors import ErrorKind
 from vmie_tui.model.export import ExportPlan
 from vmie_tui.model.plan import LegacyInstance, Route
 from vmie_tui.model.task import JobState
+from vmie_tui.passwords import forget_typed, keep_typed
+from vmie_tui.settings import DEMO
 
 ROUTES = {  # machine -> (what of AWS says that the token has expired, how the machine is imported)
     "db-01": ("PutSnapshotBlock", {"route": Route.IMAGE_DIRECT}),
@@ -58,3 +62,26 @@ def _export(world: World, image: str, folder: Path) -> None:
     names = [file.name for file in folder.iterdir()]
     assert names and all(name.startswith(view.task_id) and name.endswith(".vmdk") for name in names)
     assert world.requests("aws", "ec2:ExportImage") - before <= 2  # the refused one and the one that counted
+
+
+def test_a_password_typed_in_the_app_serves_the_worker_it_starts(world: World) -> None:
+    """No file, no keyring: it goes to the worker by a pipe, and is written nowhere."""
+    vcenter = world.settings.profile().vcenter
+    assert vcenter is not None and vcenter.password_file is not None
+    password, plan = vcenter.password_file.read_text().strip(), world.plan("web-01")
+    profile_file = world.settings.state_dir / DEMO / "profile.toml"
+    lines = [line for line in profile_file.read_text().splitlines() if not line.startswith("password_file")]
+    profile_file.write_text("\n".join(lines) + "\n")
+    nameless = world.client.submit(plan)
+    world.wait(nameless, JobState.NEEDS_LOGIN)
+    stop_worker(world.settings)
+    keep_typed(vcenter, password)
+    try:
+        world.client.resume(nameless)
+        world.assert_equal("web-01", world.wait(nameless))
+    finally:
+        forget_typed(vcenter)
+    pid = worker_pid(world.settings.state_dir)
+    seen = [Path(f"/proc/{pid}/environ"), Path(f"/proc/{pid}/cmdline")]
+    written = [file for file in world.settings.state_dir.rglob("*") if file.is_file()]
+    assert pid and not [file for file in (*seen, *written) if password.encode() in file.read_bytes()]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from vmie_tui.known_secrets import split_environment
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.passwords import hear_typed, typed
 from vmie_tui.pidlock import PidLock, holder
 from vmie_tui.private import private_dir, private_fd
 from vmie_tui.settings import Settings
@@ -101,11 +102,12 @@ def start_worker(settings: Settings, *, idle_minutes: float = IDLE_MINUTES) -> i
 
 
 def _tell(process: subprocess.Popen[bytes], secret: Mapping[str, str]) -> None:
-    """Give the worker the variables that must not be seen in its ``/proc/PID/environ``."""
+    """Give the worker the variables that must not be seen in its ``/proc/PID/environ``, and the typed passwords."""
     if process.stdin is None:
         return
     with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # it ended at once: found out below
-        pipe.write(json.dumps(secret).encode("utf-8", "surrogateescape"))
+        told = {"environment": secret, "typed": typed()}
+        pipe.write(json.dumps(told).encode("utf-8", "surrogateescape"))
 
 
 def hear_secrets() -> None:
@@ -115,7 +117,10 @@ def hear_secrets() -> None:
     empty = os.open(os.devnull, os.O_RDONLY)
     os.dup2(empty, 0)
     os.close(empty)
-    os.environ.update(told)  # this changes our memory, not what the system shows of how we were started
+    hear_typed(told.get("typed", {}))
+    os.environ.update(
+        told.get("environment", {})
+    )  # this changes our memory, not what the system shows of how we were started
 
 
 def limit_arenas() -> None:

@@ -164,9 +164,10 @@ class LiveBackend:
         return bool(self._password)
 
     def set_password(self, password: str) -> None:
-        from vmie_tui import known_secrets
+        from vmie_tui.passwords import keep_typed
 
-        known_secrets.remember(password)
+        if self._profile.vcenter is not None:
+            keep_typed(self._profile.vcenter, password)
         self._password = password
 
     def cached_inventory(self) -> Inventory | None:
@@ -187,6 +188,9 @@ class LiveBackend:
                 found = read_inventory(vsphere, on_page=on_page, cancelled=cancelled)
         except ServiceError as error:
             if error.kind is ErrorKind.LOGIN:
+                from vmie_tui.passwords import forget_typed
+
+                forget_typed(vcenter)
                 self._password = None  # what was typed, or read from the file, did not do
             raise
         if not cancelled():
