@@ -118,9 +118,8 @@ def hear_secrets() -> None:
     os.dup2(empty, 0)
     os.close(empty)
     hear_typed(told.get("typed", {}))
-    os.environ.update(
-        told.get("environment", {})
-    )  # this changes our memory, not what the system shows of how we were started
+    # This changes our memory, not what the system shows of how we were started.
+    os.environ.update(told.get("environment", {}))
 
 
 def limit_arenas() -> None:
