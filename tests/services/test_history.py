@@ -153,8 +153,21 @@ def test_the_very_old_goes(history: History) -> None:
     assert history.records() == ()
 
 
-def test_a_damaged_file_is_said_to_be_one(tmp_path: Path) -> None:
-    (tmp_path / "history.db").write_bytes(b"this is no database" * 100)
+def test_a_damaged_file_is_set_aside_and_keeps_nobody_from_asking(tmp_path: Path) -> None:
+    damaged = b"this is no database" * 100
+    (tmp_path / "history.db").write_bytes(damaged)
+    history = History(tmp_path)
+    story(history, "import-ami-1", (0, "pending", 0))
+    assert [record.task.id for record in history.records()] == ["import-ami-1"]
+    assert history.set_aside is not None and history.set_aside.read_bytes() == damaged
+    history.close()
+    again = History(tmp_path)
+    assert again.set_aside is None and len(again.records()) == 1
+    again.close()
+
+
+def test_a_file_that_cannot_be_opened_is_said_to_be_one(tmp_path: Path) -> None:
+    (tmp_path / "history.db").mkdir()
     with pytest.raises(ServiceError) as caught:
         History(tmp_path)
     assert caught.value.kind is ErrorKind.LOCAL and "history.db" in str(caught.value)

@@ -61,6 +61,8 @@ def history_of(session: Session) -> Iterator[History]:
     from vmie_tui.services.history import History
 
     history = History(session.settings.state_dir)
+    if history.set_aside is not None:
+        say(f"the history of tasks was damaged and begins anew; the old file is {history.set_aside}")
     try:
         yield history
     finally:

@@ -42,22 +42,44 @@ _STARTED = 5  # percent: a task first seen at most there was seen from its begin
 
 
 class History:
-    """The tasks seen so far. Every method may be called from any thread. Raises ServiceError LOCAL."""
+    """The tasks seen so far. Every method may be called from any thread. Raises ServiceError LOCAL.
+
+    ``set_aside``: where a file that was no database went, so that it keeps nobody from asking AWS; else None.
+    """
 
     def __init__(self, state_dir: Path) -> None:
         self.path = state_dir / FILE
         self._lock = threading.Lock()
         self._usual: dict[tuple[TaskKind, str], tuple[float, int]] | None = None
+        self.set_aside: Path | None = None
         with self._trouble():
-            private_database(self.path)
-            self._db = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             try:
-                self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.execute("PRAGMA synchronous=NORMAL")
-                self._db.executescript(_TABLES)
-            except BaseException:
-                self._db.close()
+                self._db = self._open()
+            except sqlite3.OperationalError:  # locked, full, forbidden: the file itself is sound
                 raise
+            except sqlite3.DatabaseError:
+                self.set_aside = self._put_aside()
+                self._db = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        private_database(self.path)
+        made = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            made.execute("PRAGMA journal_mode=WAL")
+            made.execute("PRAGMA synchronous=NORMAL")
+            made.executescript(_TABLES)
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    def _put_aside(self) -> Path:
+        """The damaged file under another name, with what belongs to it: somebody may still mend it."""
+        aside = self.path.with_name(f"{FILE}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}")
+        for ending in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                self.path.with_name(FILE + ending).rename(aside.with_name(aside.name + ending))
+        return aside
 
     def close(self) -> None:
         with self._lock:
