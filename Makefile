@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-JOBS ?= 2
+JOBS ?= 4  # on two cores too: half of the tests wait for processes and clocks
 
 .PHONY: demo test check matrix audit lock clean setup
 

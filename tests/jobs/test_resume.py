@@ -90,11 +90,10 @@ LATE: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 def test_what_a_killed_worker_asked_for_is_made_once(world: World) -> None:
     """Each request arrives, none of the answers does: the next worker asks again, or finds what was made."""
-    before = {operation: world.requests("aws", f"ec2:{operation}") for operation, _, _ in LATE.values()}
     jobs = {name: world.client.submit(replace(world.plan(name), **chosen)) for name, (_, _, chosen) in LATE.items()}
     for name, (operation, _, _) in LATE.items():
         world.fault("aws", operation=operation, action="delay", seconds=30.0, times=1, match=jobs[name])
-    wait_until(lambda: all(world.requests("aws", f"ec2:{each}") > before[each] for each in before), 60)
+    wait_until(lambda: all(fault["fired"] for fault in world.admin("aws", "GET", "faults")["faults"]), 60)
     assert not any(made(world, kind, jobs[name]) for name, (_, kind, _) in LATE.items())
     world.kill_worker()
     world.admin("aws", "DELETE", "faults")  # the simulator goes on with what it was asked for

@@ -5,7 +5,8 @@ Admin protocol, under ``/_sim/`` on either simulator's port (loopback only, JSON
 - ``GET /_sim/stats`` -> ``{"requests": {"s3:UploadPart": 12}, "regions": {"eu-west-1": {"s3:UploadPart": 12}}}``
 - ``POST /_sim/clock`` ``{"speed": 60}`` or ``{"advance": 30}``
 - ``POST /_sim/faults`` ``{"operation": "UploadPart", "match": "key part", "times": 3, "action": "error",
-  "code": "SlowDown", "status": 503}``; ``DELETE /_sim/faults`` forgets them all. A fault may be for one ``region`` or
+  "code": "SlowDown", "status": 503}``; ``GET /_sim/faults`` tells them with how often each
+  has ``fired``, ``DELETE /_sim/faults`` forgets them all. A fault may be for one ``region`` or
   ``account``; the operation ``*`` stands for every call, ``times`` null for ever.
 """
 
@@ -15,7 +16,7 @@ import json
 import threading
 import time
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,11 @@ class Faults:
     def clear(self) -> None:
         with self._lock:
             self._faults.clear()
+
+    def asked_for(self) -> list[dict[str, Any]]:
+        """Every fault as it was added, with how often it has ``fired``."""
+        with self._lock:
+            return [asdict(fault) for fault in self._faults]
 
     def take(
         self, operation: str, subject: str = "", *actions: str, region: str = "", account: str = ""
@@ -188,6 +194,8 @@ def admin(
                 clock.advance(float(data.get("advance", 0)))
             case "POST", "faults":
                 faults.add(Fault(**data))
+            case "GET", "faults":
+                return 200, {"faults": faults.asked_for()}
             case "DELETE", "faults":
                 faults.clear()
             case _:
