@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-JOBS ?= 4  # on two cores too: half of the tests wait for processes and clocks
+JOBS ?= 2
 
 .PHONY: demo test check matrix audit lock clean setup
 

@@ -90,7 +90,10 @@ LATE: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 def test_what_a_killed_worker_asked_for_is_made_once(world: World) -> None:
     """Each request arrives, none of the answers does: the next worker asks again, or finds what was made."""
-    jobs = {name: world.client.submit(replace(world.plan(name), **chosen)) for name, (_, _, chosen) in LATE.items()}
+    plans = {  # names of their own: AWS registers none twice, and other tests import these machines too
+        name: replace(world.plan(name), ami_name=f"{name} made once", **chosen) for name, (_, _, chosen) in LATE.items()
+    }
+    jobs = {name: world.client.submit(plan) for name, plan in plans.items()}
     for name, (operation, _, _) in LATE.items():
         world.fault("aws", operation=operation, action="delay", seconds=30.0, times=1, match=jobs[name])
     wait_until(lambda: all(fault["fired"] for fault in world.admin("aws", "GET", "faults")["faults"]), 60)
