@@ -17,6 +17,7 @@ from vmie_tui.jobs.store import Store
 from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
 from vmie_tui.model.plan import FileSource, ImportPlan, ObjectSource, Route, SnapshotSource, Source
 from vmie_tui.model.proof import BlockProof, DiskProof, Proof
+from vmie_tui.model.rules.plan import CONVERTED
 
 if TYPE_CHECKING:
     from vmie_tui.services.aws.blocks import SnapshotReader
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from vmie_tui.services.disks.source import DiskSource
 
 OnStep = Callable[[str], None]
-CONVERTED = frozenset({Route.IMAGE, Route.IMAGE_DIRECT, Route.INSTANCE})
 JOURNAL, SAMPLES = "what was put into EBS", "what passed on its way"
 
 
