@@ -13,9 +13,11 @@ from typing import Any, Protocol
 from vmie_tui.model.export import ExportPlan, export_stages
 from vmie_tui.model.job import Stage, import_stages
 from vmie_tui.model.plan import ImportPlan, Route, SnapshotSource
+from vmie_tui.model.replication import ReplicationPlan
 
 KIND_IMPORT = "import"
 KIND_EXPORT = "export"
+KIND_REPLICATION = "replicate"  # one run of a replication
 
 
 class JobPlan(Protocol):
@@ -68,6 +70,15 @@ KINDS: Mapping[str, Kind] = {
             lambda plan: str(plan.where),
             lambda plan: f"s3://{plan.bucket}/{plan.key_prefix} in {plan.region}",
         ),
+        Kind(
+            KIND_REPLICATION,
+            ReplicationPlan,
+            ReplicationPlan.from_json,
+            import_stages,
+            lambda plan: str(plan.source.name),
+            lambda plan: str(plan.source.where),
+            _import_target,
+        ),
     )
 }
 
@@ -75,6 +86,6 @@ KINDS: Mapping[str, Kind] = {
 def kind_of(plan: JobPlan) -> Kind:
     """The kind of job that carries out ``plan``. Raises KeyError for a plan of no kind."""
     for kind in KINDS.values():
-        if isinstance(plan, kind.plan):
+        if type(plan) is kind.plan:
             return kind
     raise KeyError(type(plan).__name__)

@@ -103,6 +103,61 @@ log = sa.Table(
     sa.Column("text", sa.Text, nullable=False),
 )
 
+replications = sa.Table(
+    "vmie_replications",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("profile", sa.Text, nullable=False),
+    sa.Column("account", sa.Text, nullable=False),  # of AWS: so many VMs may be on their way in each
+    sa.Column("vm", sa.Text, nullable=False),  # the machine, see vmie_replicated
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("paused", sa.Boolean, nullable=False, default=False),
+    sa.Column("terminated", sa.Boolean, nullable=False, default=False),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("next_run", sa.Float),
+    sa.Column("message", sa.Text, nullable=False, default=""),
+    sa.Column("spec", sa.JSON, nullable=False),  # a model.replication.Replication
+    sa.Column("kept", sa.JSON(none_as_null=True)),  # KeptDisk of every disk, as the last completed run left them
+)
+
+runs = sa.Table(
+    "vmie_runs",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("replication_id", sa.String(32), nullable=False, index=True),
+    sa.Column("type", sa.String(16), nullable=False),
+    sa.Column("scheduled", sa.Float, nullable=False),
+    sa.Column("asked", sa.Float, nullable=False),  # when it was recorded: what the 24 hours of on-demand runs count
+    sa.Column("job_id", sa.String(32), nullable=False, default=""),
+    sa.Column("after", sa.JSON(none_as_null=True)),  # runs of the same group that must be over first
+    sa.Column("missed", sa.Text, nullable=False, default=""),  # why it never started
+    sa.Column("wish", sa.JSON, nullable=False),  # resync, verify, cutover: what it was asked to do
+    sa.Column("started", sa.Float),
+    sa.Column("completed", sa.Float),
+    sa.Column("image_gone", sa.Boolean, nullable=False, default=False),
+    sa.Column("figures", sa.JSON(none_as_null=True)),  # RunFigures
+    sa.UniqueConstraint("replication_id", "type", "scheduled"),  # a scheduled time has one run, whoever saw it due
+)
+
+replicated = sa.Table(
+    "vmie_replicated",
+    metadata,
+    sa.Column("vm", sa.Text, primary_key=True),  # vCenter and instance UUID
+    sa.Column("first", sa.Float),  # start of its first replication ever
+    sa.Column("extended_days", sa.Integer, nullable=False, default=0),
+)
+
+catalogues = sa.Table(
+    "vmie_catalogues",
+    metadata,
+    sa.Column("profile", sa.Text, primary_key=True),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("modified", sa.Float, nullable=False),
+    sa.Column("vcenter", sa.Text, nullable=False),  # its instance UUID, or its name
+    sa.Column("servers", sa.JSON, nullable=False),  # model.replication.Server, without their replications
+)
+
 workers = sa.Table(
     "vmie_workers",
     metadata,

@@ -1,0 +1,67 @@
+"""What time it is for schedules: the wall clock, or with the simulators one that can be set forward and run fast."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from vmie_tui.private import write_private
+from vmie_tui.settings import DEMO, Profile
+
+CLOCK_FILE = "clock.json"
+
+
+class Clock:
+    """Seconds since the epoch. ``path``: a file that says how a simulated clock differs from the wall's, or None.
+
+    Every process that uses the same file has the same time; a file that is missing or broken changes nothing.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._seen: tuple[int, int] | None = None
+        self._base, self._real, self._speed = 0.0, 0.0, 1.0
+
+    @property
+    def simulated(self) -> bool:
+        return self._path is not None
+
+    def now(self) -> float:
+        self._read()
+        return self._base + (time.time() - self._real) * self._speed
+
+    def advance(self, seconds: float) -> float:
+        """Set the simulated clock forward; what it says then. Raises ValueError for the wall clock, or backwards."""
+        return self._write(seconds, None)
+
+    def run_at(self, speed: float) -> float:
+        """Let the simulated clock run ``speed`` times as fast as the wall's from now on. Raises as `advance`."""
+        return self._write(0.0, speed)
+
+    def _write(self, seconds: float, speed: float | None) -> float:
+        if self._path is None or seconds < 0 or (speed is not None and speed <= 0):
+            raise ValueError("only a simulated clock can be set, and only forward")
+        now = self.now() + seconds
+        state = {"base": now, "real": time.time(), "speed": self._speed if speed is None else speed}
+        fresh = self._path.with_suffix(".new")
+        write_private(fresh, json.dumps(state).encode()).replace(self._path)  # never seen half written
+        return now
+
+    def _read(self) -> None:
+        if self._path is None:
+            return
+        try:
+            found = self._path.stat()
+            mark = (found.st_mtime_ns, found.st_ino)
+            if mark != self._seen:
+                state = json.loads(self._path.read_bytes())
+                self._base, self._real, self._speed = (float(state[key]) for key in ("base", "real", "speed"))
+                self._seen = mark
+        except (OSError, ValueError, KeyError, TypeError):
+            return
+
+
+def clock_of(state_dir: Path, profile: Profile) -> Clock:
+    """The clock that a profile's schedules follow."""
+    return Clock(state_dir / DEMO / CLOCK_FILE if profile.demo else None)

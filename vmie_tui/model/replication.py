@@ -1,0 +1,290 @@
+"""Replication of running machines: what the user decides, what is recorded of it, and the words of Server Migration
+Service for it (F386 to F449). Times are seconds since the epoch; a job's clock may be a simulated one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from vmie_tui.model.plan import ImportPlan
+
+
+class ReplicationState(StrEnum):
+    """States of a replication job, as the service named them. A pause by the user is no state: see `paused`."""
+
+    PENDING = "PENDING"  # its first run is still to come
+    ACTIVE = "ACTIVE"
+    FAILED = "FAILED"  # a one-time migration that failed
+    PAUSED_ON_FAILURE = "PAUSED_ON_FAILURE"  # several runs failed one after another: the user must look
+    COMPLETED = "COMPLETED"  # a one-time migration that is done, or the VM's days are over
+    DELETING = "DELETING"
+    DELETED = "DELETED"
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is one of the VMs that an account migrates at once (F388)."""
+        return self in {ReplicationState.PENDING, ReplicationState.ACTIVE, ReplicationState.PAUSED_ON_FAILURE}
+
+
+class RunState(StrEnum):
+    """States of a replication run (F444)."""
+
+    PENDING = "PENDING"
+    MISSED = "MISSED"  # never started: see the run's message
+    ACTIVE = "ACTIVE"
+    FAILED = "FAILED"
+    COMPLETED = "COMPLETED"
+    DELETING = "DELETING"
+    DELETED = "DELETED"
+
+    @property
+    def over(self) -> bool:
+        return self not in {RunState.PENDING, RunState.ACTIVE, RunState.DELETING}
+
+
+class RunType(StrEnum):
+    AUTOMATIC = "AUTOMATIC"
+    ON_DEMAND = "ON_DEMAND"
+
+
+class CatalogueStatus(StrEnum):
+    """States of the server catalogue (F428). NOT_IMPORTED, DELETED and EXPIRED all mean that it holds no servers."""
+
+    NOT_IMPORTED = "NOT_IMPORTED"
+    IMPORTING = "IMPORTING"
+    AVAILABLE = "AVAILABLE"
+    DELETED = "DELETED"
+    EXPIRED = "EXPIRED"  # it is of another vCenter than the profile's
+
+
+class Sync(StrEnum):
+    """How a run finds out what to move of a disk."""
+
+    FIRST = "first copy"  # all allocated areas, into a snapshot without a parent
+    CHANGED = "changed blocks"  # what changed block tracking names, on the last run's snapshot
+    FULL = "full resync"  # as the first copy, because the tracking cannot be trusted
+    CHECKSUM = "checksum resync"  # all is read, only blocks whose SHA-256 differs are written
+
+
+class Verify(StrEnum):
+    """What is read back after the copy, and compared with the frozen machine."""
+
+    NONE = "none"
+    SAMPLE = "sample"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicationPlan(ImportPlan):
+    """One run: an import of the machine as it is at this moment, on top of what the last run left in AWS.
+
+    ``resync``: `Sync.FULL` or `Sync.CHECKSUM` where the user asked for one. ``shut_down``: the final run of a cutover;
+    the guest is shut down first, and `test_launch` is then the instance that takes its place.
+    """
+
+    replication: str = ""
+    run: str = ""
+    resync: Sync | None = None
+    verify: Verify = Verify.SAMPLE
+    shut_down: bool = False
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> ReplicationPlan:
+        """Inverse of `to_json`; raises KeyError, TypeError or ValueError for what is no plan."""
+        resync = data.get("resync")
+        return super(ReplicationPlan, cls).from_json(  # type: ignore[return-value]
+            {**data, "resync": Sync(resync) if resync else None, "verify": Verify(data["verify"])}
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Replication:
+    """What the user decides. ``plan``: the machine, Region, licence, role, name, tags, encryption and quiescing; its
+    route is image-direct (AWS converts) or unmodified through EBS.
+
+    ``every_hours`` 0: a one-time migration. ``start``: of the first run. ``keep``: newest AMIs that stay, 0: all.
+    ``group``: servers that are started together, those of a lower ``order`` first.
+    """
+
+    plan: ImportPlan
+    start: float
+    every_hours: int = 0
+    keep: int = 0
+    verify: Verify = Verify.SAMPLE
+    group: str = ""
+    order: int = 0
+
+    @property
+    def once(self) -> bool:
+        return self.every_hours == 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "plan": self.plan.to_json()}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Replication:
+        """Inverse of `to_json`; raises KeyError, TypeError or ValueError for what is none."""
+        return cls(**{**data, "plan": ImportPlan.from_json(data["plan"]), "verify": Verify(data["verify"])})
+
+
+@dataclass(frozen=True, slots=True)
+class KeptDisk:
+    """What a completed run left of one disk, for the next one to go on from.
+
+    ``change_id``: of the vSphere snapshot that was copied, "" where changes were not tracked (trap 25).
+    ``snapshot_id``: the EBS snapshot with that content, the next one's parent; it has ``encrypted`` blocks or not.
+    """
+
+    key: int
+    uuid: str
+    capacity: int
+    change_id: str
+    snapshot_id: str
+    encrypted: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFigures:
+    """What a run moved. ``changed``: bytes vCenter names as changed (or allocated), ``moved``: bytes put into EBS, in
+    whole 512 KiB blocks; ``total``: capacity of the disks. ``seconds``: of copying alone. ``overhead``: seconds of the
+    rest: snapshots, AMI. ``sync`` is that of the disk with most to move, ``reason`` why it was no `Sync.CHANGED`.
+    """
+
+    sync: Sync = Sync.FIRST
+    reason: str = ""
+    changed: int = 0
+    moved: int = 0
+    total: int = 0
+    seconds: float = 0.0
+    overhead: float = 0.0
+    quiesced: bool | None = None
+    verified: int = 0  # blocks read back and found equal
+    frozen: float = 0.0  # when the machine's snapshot was made
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> RunFigures:
+        return cls(**{**data, "sync": Sync(data["sync"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One replication run. ``scheduled``: when it was due; ``job_id``: the job that carries it out, "" when it was
+    missed or still waits for its turn; ``fraction`` 0..1 of a run at work."""
+
+    id: str
+    replication_id: str
+    type: RunType
+    state: RunState
+    scheduled: float
+    message: str = ""
+    job_id: str = ""
+    started: float | None = None
+    completed: float | None = None
+    image_id: str = ""
+    image_gone: bool = False  # by the retention: the AMI was deregistered
+    fraction: float | None = None
+    rate: float = 0.0
+    eta_seconds: float | None = None
+    cutover: bool = False
+    instance_id: str = ""  # what a cutover launched
+    figures: RunFigures | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicationView:
+    """A replication job at one moment. ``next_run`` None: nothing is scheduled. ``runs``: newest first.
+
+    ``first``: start of the VM's first replication ever, whichever job it was by; its days end at ``ends`` (F389),
+    ``extended_days`` after the documented number.
+    """
+
+    id: str
+    spec: Replication
+    state: ReplicationState
+    created: float
+    now: float
+    paused: bool = False
+    next_run: float | None = None
+    message: str = ""
+    first: float | None = None
+    ends: float | None = None
+    extended_days: int = 0
+    days: int = 0  # the documented number and those the user asked for
+    terminated: bool = False  # replicationJobTerminated: the VM's days were over
+    runs: tuple[Run, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.spec.plan.source.name
+
+    @property
+    def day(self) -> int:
+        """Which of its days it is, from 1; 0 before the first run."""
+        return 0 if self.first is None else max(int((self.now - self.first) // 86_400) + 1, 1)
+
+    @property
+    def current(self) -> Run | None:
+        """The run that is at work or waits for its turn."""
+        return next((run for run in self.runs if not run.state.over), None)
+
+    @property
+    def last(self) -> Run | None:
+        """The newest run that is over."""
+        return next((run for run in self.runs if run.state.over), None)
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """AMIs that are kept, newest first."""
+        return tuple(run.image_id for run in self.runs if run.image_id and not run.image_gone)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, with what is derived from them."""
+        return {
+            **asdict(self),
+            "spec": self.spec.to_json(),
+            "name": self.name,
+            "day": self.day,
+            "images": list(self.images),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """An entry of the catalogue (F427)."""
+
+    server_id: str
+    moid: str
+    instance_uuid: str
+    name: str
+    path: str
+    manager: str  # the vCenter's name
+    replication_id: str = ""
+    terminated: bool = False
+    server_type: str = "VIRTUAL_MACHINE"
+    manager_type: str = "vSphere"
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The servers of a profile's vCenter. ``modified`` None: never imported."""
+
+    status: CatalogueStatus = CatalogueStatus.NOT_IMPORTED
+    modified: float | None = None
+    servers: tuple[Server, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
