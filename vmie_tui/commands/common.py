@@ -13,7 +13,7 @@ import click
 from vmie_tui.commands.session import Session
 from vmie_tui.model.job import JobView
 from vmie_tui.model.task import JobState
-from vmie_tui.model.words import plain, rate
+from vmie_tui.model.words import minutes, plain, rate
 
 if TYPE_CHECKING:
     from vmie_tui.services.aws.session import Aws
@@ -72,11 +72,7 @@ def percent_text(fraction: float | None) -> str:
 
 def left_text(seconds: float | None) -> str:
     """Time left as ``m:ss`` or ``h:mm:ss``."""
-    if seconds is None:
-        return ""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return "" if seconds is None else minutes(seconds)
 
 
 def job_line(view: JobView) -> str:

@@ -19,6 +19,13 @@ def rate(count: float) -> str:
     return f"{size(count, whole_from=9.95)}/s" if count >= 1 else "–"
 
 
+def minutes(seconds: float) -> str:
+    """A span as ``m:ss`` or ``h:mm:ss``."""
+    whole, rest = divmod(int(seconds), 60)
+    hours, whole = divmod(whole, 60)
+    return f"{hours}:{whole:02}:{rest:02}" if hours else f"{whole}:{rest:02}"
+
+
 def plain(text: str) -> str:
     """``text`` without what would steer a terminal: names come from vCenter, AWS and disks."""
     if text.isprintable():

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
+from vmie_tui.model.words import minutes as _minutes
 from vmie_tui.model.words import rate as rate  # noqa: PLC0414 - offered here with the other words
 from vmie_tui.model.words import size as size  # noqa: PLC0414
 
@@ -82,11 +83,7 @@ def line_width(line: Iterable[Cell]) -> int:
 
 def duration(seconds: float | None) -> str:
     """``0:41``, ``12:05``, ``1:02:33``; a dash when unknown."""
-    if seconds is None:
-        return "–"
-    minutes, rest = divmod(max(0, round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return "–" if seconds is None else _minutes(max(0, round(seconds)))
 
 
 def remaining(seconds: float | None) -> str:
