@@ -103,6 +103,7 @@ def test_the_list(folder: Path, places: list[str], capsys: pytest.CaptureFixture
     assert {task["region"] for task in own} == {REGION} and {task["profile"] for task in own} == {"prod"}
     every = run(capsys, "tasks", *[word for place in places for word in ("--region", place)], "--json")
     assert {task["region"] for task in every} == set(places) and len(every) > len(own)
+    assert run(capsys, "tasks", "--history", "--state", "bogus", "--json") == []
     failed = run(capsys, "tasks", "--history", "--state", "failed", "--kind", "import-image", "--json")
     assert failed and {(task["outcome"], task["kind"]) for task in failed} == {("failed", "import image")}
     lines = run(capsys, "tasks", "--history", "--region", REGION, "--sort", "id").splitlines()

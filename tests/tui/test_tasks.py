@@ -109,6 +109,9 @@ def test_what_is_wrong_with_a_filter_is_said_and_left_out() -> None:
     assert query == TaskQuery()
     assert "'soon' is no age such as 30m" in mistake
     assert "no kind of task" in parse_filter("kind=nonsense")[1]
+    query, mistake = parse_filter("state=bogus,failed")
+    assert query.states == {"bogus", "failed"} and mistake.startswith("no task is known to be 'bogus': active, ")
+    assert not parse_filter("state=failed,deleting")[1]
     assert parse_filter("kind=import")[0].kinds == {
         TaskKind.IMPORT_IMAGE,
         TaskKind.IMPORT_SNAPSHOT,

@@ -19,7 +19,7 @@ from vmie_tui.commands.session import Session
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_LOGIN, EXIT_OK, ErrorKind, ServiceError
 from vmie_tui.model.seen import Outcome, SortBy, TaskQuery, TaskRecord, phases
 from vmie_tui.model.task import TaskKind
-from vmie_tui.model.task_filter import KINDS, parse_age
+from vmie_tui.model.task_filter import KINDS, parse_age, states_in_words
 from vmie_tui.model.task_report import (
     duration,
     explanation_of,
@@ -117,6 +117,8 @@ def tasks_command(
     from vmie_tui.services.task_desk import open_accounts
 
     query = _query(wanted)
+    if unknown := states_in_words(query.states):
+        say(unknown)
     profiles = profiles_of(session, everyone=everyone)
     with history_of(session) as history, ExitStack() as held:
         if offline:
@@ -142,7 +144,7 @@ def tasks_command(
 def _query(wanted: dict[str, Any]) -> TaskQuery:
     return TaskQuery(
         kinds=frozenset(KINDS[name] for name in wanted["kinds"]),
-        states=frozenset(wanted["states"]),
+        states=frozenset(state.lower() for state in wanted["states"]),
         max_age=wanted["age"],
         text=wanted["text"],
         tags=wanted["tags"],

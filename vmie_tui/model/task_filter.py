@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
-from vmie_tui.model.seen import TaskQuery
+from vmie_tui.model import facts
+from vmie_tui.model.seen import Outcome, TaskQuery
 from vmie_tui.model.task import TaskKind
 
 KINDS = {kind.value.replace(" ", "-"): kind for kind in TaskKind}
@@ -30,6 +32,17 @@ def parse_kind(text: str) -> frozenset[TaskKind]:
     if not found:
         raise ValueError(f"{text!r} is no kind of task: {', '.join(sorted(KINDS))}")
     return found
+
+
+def states_in_words(states: Iterable[str]) -> str:
+    """Which of ``states`` neither we nor AWS's guides know, in words; "" when all are known.
+
+    They are no error: AWS may have added a word.
+    """
+    seen = facts.load("tasks")["task_statuses"].values()
+    known = {str(status["value"]) for kind in seen for status in kind.get("statuses", ())} | set(Outcome)
+    unknown = sorted(set(states) - known)
+    return f"no task is known to be {' or '.join(map(repr, unknown))}: {', '.join(sorted(known))}" if unknown else ""
 
 
 def parse_filter(text: str, base: TaskQuery | None = None) -> tuple[TaskQuery, str]:
@@ -57,13 +70,14 @@ def parse_filter(text: str, base: TaskQuery | None = None) -> tuple[TaskQuery, s
             age = parse_age(value)
     except ValueError as error:
         mistake = str(error)
+    states = frozenset(value.lower() for value in wanted["state"])
     query = replace(
         base or TaskQuery(),
         kinds=kinds,
-        states=frozenset(value.lower() for value in wanted["state"]),
+        states=states,
         regions=frozenset(wanted["region"]),
         max_age=age,
         text=" ".join(words),
         tags=tuple(wanted["tag"]),
     )
-    return query, mistake
+    return query, mistake or states_in_words(states)
