@@ -10,6 +10,8 @@ from typing import Any
 
 from vmie_tui.model.plan import ImportPlan
 
+TAG_REPLICATION, TAG_RUN = "vmie-tui:replication", "vmie-tui:run"  # on all that a run makes, beside the import's tags
+
 
 class ReplicationState(StrEnum):
     """States of a replication job, as the service named them. A pause by the user is no state: see `paused`."""
