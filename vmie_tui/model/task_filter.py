@@ -39,7 +39,7 @@ def states_in_words(states: Iterable[str]) -> str:
 
     They are no error: AWS may have added a word.
     """
-    seen = facts.load("tasks")["task_statuses"].values()
+    seen = [kind for kind in facts.load("tasks")["task_statuses"].values() if isinstance(kind, dict)]
     known = {str(status["value"]) for kind in seen for status in kind.get("statuses", ())} | set(Outcome)
     unknown = sorted(set(states) - known)
     return f"no task is known to be {' or '.join(map(repr, unknown))}: {', '.join(sorted(known))}" if unknown else ""
