@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from vmie_tui.commands.common import aws_session, json_option, out, out_json, pass_session, say
+from vmie_tui.commands.common import aws_session, json_option, out, out_json, pass_session, say, sure, yes_option
 from vmie_tui.commands.session import Session
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_OK, ErrorKind, ServiceError
 
@@ -30,16 +29,6 @@ AMI, INSTANCE = re.compile(r"ami-[0-9a-f]{8,17}"), re.compile(r"i-[0-9a-f]{8,17}
 SMALLEST = (1, 1024)  # vCPUs, MiB: when nothing says what the machine had
 
 region_option = click.option("--region", help="Region it is in; the profile's when left out.")
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
-
-
-def _sure(question: str, yes: bool) -> None:
-    """Ask before something is gone. UsageError where nobody can answer; Abort for no."""
-    if yes:
-        return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.UsageError("nobody is there to be asked; --yes answers the question")
-    click.confirm(question, default=False, abort=True, err=True)
 
 
 # -- launch
@@ -220,7 +209,7 @@ def instance_command(
             return EXIT_OK
         if terminate:
             seen = launch.state(aws, region, instance_id)
-            _sure(
+            sure(
                 f"Terminate {instance_id} ({seen.instance_type} of {seen.image_id}, {seen.state}) and its volumes?", yes
             )
             launch.terminate(aws, region, instance_id)
@@ -303,7 +292,7 @@ def image_command(
             return _copy(aws, region, found, copy_to, wait=wait, as_json=as_json)
         if deregister:
             fate = "keep" if keep_snapshots else "delete those no other AMI uses of"
-            _sure(f"Deregister {found.id} ({found.name}), and {fate} {', '.join(found.snapshot_ids)}?", yes)
+            sure(f"Deregister {found.id} ({found.name}), and {fate} {', '.join(found.snapshot_ids)}?", yes)
             gone = images.deregister_image(aws, region, image_id, snapshots=not keep_snapshots)
             for ident, why in gone.kept.items():
                 say(f"{ident} is kept: {why}")

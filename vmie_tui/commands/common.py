@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vmie_tui.services.aws.session import Aws
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
-
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 pass_session = click.make_pass_decorator(Session)
 
@@ -41,6 +41,15 @@ def out_json(value: Any) -> None:
     if not text.replace("\n", " ").isprintable():
         text = json.dumps(value, indent=2)
     sys.stdout.write(f"{text}\n")
+
+
+def sure(question: str, yes: bool) -> None:
+    """Ask before something is gone. UsageError where nobody can answer; Abort for no."""
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise click.UsageError("nobody is there to be asked; --yes answers the question")
+    click.confirm(plain(question), default=False, abort=True, err=True)
 
 
 def aws_session(session: Session, held: ExitStack, *, read_only: bool = True) -> Aws:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 
 import click
 
 from vmie_tui import __version__
+from vmie_tui.commands.lazy import LazyGroup
 from vmie_tui.commands.session import Session, open_app
 from vmie_tui.model.errors import EXIT_OK
 
@@ -39,19 +39,7 @@ COMMANDS = {
 }  # name: module in vmie_tui.commands, and what it calls the command
 
 
-class LazyGroup(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, attribute = COMMANDS[cmd_name].split(":")
-        command: click.Command = getattr(importlib.import_module(f"vmie_tui.commands.{module}"), attribute)
-        return command
-
-
-@click.group(cls=LazyGroup, invoke_without_command=True, context_settings=CONTEXT)
+@click.group(cls=LazyGroup, lazy=COMMANDS, invoke_without_command=True, context_settings=CONTEXT)
 @click.option("--profile", metavar="NAME", help="Profile of the configuration file to use.")
 @click.option("--read-only", is_flag=True, help="Refuse everything that would change AWS or vCenter.")
 @click.version_option(__version__, prog_name="vmie-tui")
