@@ -67,7 +67,7 @@ def import_command(session: Session, /, sources: tuple[str, ...], wait: bool, as
 
     settings = session.settings
     profile = settings.profile()
-    chosen["tags"], forced = _tags(chosen.pop("tags")), frozenset(chosen.pop("forced"))
+    chosen["tags"], forced = tags_of(chosen.pop("tags")), frozenset(chosen.pop("forced"))
     raw, each = chosen.pop("raw_source"), chosen.pop("each")
     wanted = _look_up(session, sources, chosen["region"] or profile.aws.region, raw=raw, each=each)
     names = {one.machine.name for one in wanted}
@@ -177,21 +177,32 @@ def preflight(
     something would make the import fail that was not, or cannot be, overridden.
     """
     found = join_findings(check_plan(plan, machine), content)
+    return judge(plan, machine, found, (*check_machine(machine, route=plan.route), *content), forced)
+
+
+def judge(
+    plan: ImportPlan,
+    machine: Machine,
+    found: Sequence[Finding],
+    about_machine: Sequence[Finding],
+    forced: Collection[str] = (),
+) -> ImportPlan:
+    """`preflight` of findings that are there already; ``about_machine``: those that may be overridden."""
     for finding in found:
         if finding.severity is Severity.WARNING:
-            say(f"warning: {_line(machine, finding)}")
-    sorted_out = blocked(machine, found, (*check_machine(machine, route=plan.route), *content))
+            say(f"warning: {finding_line(machine, finding)}")
+    sorted_out = blocked(machine, found, about_machine)
     overridden = sorted_out.soft if machine.name in forced else ()
     for finding in overridden:
-        say(f"forced: {_line(machine, finding)}")
+        say(f"forced: {finding_line(machine, finding)}")
     standing = (*sorted_out.firm, *sorted_out.soft[len(overridden) :])
     for finding in standing[1:]:
-        say(f"refused: {_line(machine, finding)}")
+        say(f"refused: {finding_line(machine, finding)}")
     if standing:
         first = standing[0]
         raise ServiceError(
             ErrorKind.REFUSED,
-            _line(machine, first),
+            finding_line(machine, first),
             code=first.fact,
             remedy=_another(plan, machine),
         )
@@ -212,12 +223,12 @@ def _another(plan: ImportPlan, machine: Machine) -> str:
     return ""
 
 
-def _line(machine: Machine, finding: Finding) -> str:
+def finding_line(machine: Machine, finding: Finding) -> str:
     words = ". ".join(part for part in (finding.what, finding.remedy) if part)
     return f"{machine.name}: {f'{finding.subject}: ' if finding.subject not in {'', machine.name} else ''}{words}"
 
 
-def _tags(pairs: tuple[str, ...]) -> dict[str, str]:
+def tags_of(pairs: tuple[str, ...]) -> dict[str, str]:
     tags: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
