@@ -84,14 +84,19 @@ def create_snapshot(
 
 def find_snapshot(vsphere: VSphere, moid: str, name: str) -> Snapshot | None:
     """The machine's snapshot of exactly this name. Raises ServiceError, NOT_FOUND when the machine is gone."""
+    return next((snapshot for snapshot in list_snapshots(vsphere, moid) if snapshot.name == name), None)
+
+
+def list_snapshots(vsphere: VSphere, moid: str) -> tuple[Snapshot, ...]:
+    """All snapshots of a machine, parents before their children. Raises ServiceError, NOT_FOUND when it is gone."""
     machine = vsphere.object(vim.VirtualMachine, moid)
     found = vsphere.call(
         lambda: properties(vsphere, machine, "snapshot"), subject=moid, doing="looking for the snapshot"
     ).get("snapshot")
-    for tree in _walk(found.rootSnapshotList if found else ()):
-        if tree.name == name:
-            return Snapshot(tree.snapshot._moId, tree.name, bool(tree.quiesced), tree.createTime)
-    return None
+    return tuple(
+        Snapshot(tree.snapshot._moId, tree.name, bool(tree.quiesced), tree.createTime)
+        for tree in _walk(found.rootSnapshotList if found else ())
+    )
 
 
 def _walk(trees: Any) -> Iterator[Any]:

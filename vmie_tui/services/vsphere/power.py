@@ -1,0 +1,121 @@
+"""A machine's power: shut down by its guest, switched off, switched on again, for a cutover and its way back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pyVmomi import vim
+
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.machine import Power
+from vmie_tui.services.vsphere.session import VSphere
+from vmie_tui.services.vsphere.soap import properties
+from vmie_tui.services.vsphere.tasks import FIRST_PAUSE, LONGEST_PAUSE, wait_task
+
+_POWER = {"poweredOn": Power.ON, "poweredOff": Power.OFF, "suspended": Power.SUSPENDED}
+_HARD = "Shut it down from inside, or power it off hard: then the last image is as after a power failure"
+
+
+def power_state(vsphere: VSphere, moid: str) -> Power:
+    """What it is now. Raises ServiceError, NOT_FOUND when the machine is gone."""
+    machine = vsphere.object(vim.VirtualMachine, moid)
+    found = vsphere.call(
+        lambda: properties(vsphere, machine, "runtime.powerState"), subject=moid, doing="reading the power state"
+    )
+    return _POWER[str(found["runtime.powerState"])]
+
+
+def shut_down(
+    vsphere: VSphere,
+    moid: str,
+    *,
+    seconds: float,
+    on_state: Callable[[Power], None] = lambda power: None,
+    on_wait: Callable[[], None] = lambda: None,
+) -> None:
+    """Ask the guest, by VMware Tools, to shut down, and wait until the machine is off; one that is off is fine.
+
+    ``on_state`` gets the power state first and as it changes; ``on_wait`` is called between two looks and may raise to
+    stop waiting: the guest goes down all the same. Raises ServiceError CONFLICT when VMware Tools do not answer, when
+    the machine is suspended, or is still on after ``seconds``.
+    """
+    state = power_state(vsphere, moid)
+    on_state(state)
+    if state is Power.OFF:
+        return
+    if state is Power.SUSPENDED:
+        raise ServiceError(
+            ErrorKind.CONFLICT,
+            "a suspended virtual machine cannot be shut down by its guest",
+            subject=moid,
+            remedy="Resume it first, or power it off hard: what its memory holds is lost then",
+            code="InvalidPowerState",
+        )
+    ends = time.monotonic() + seconds
+    machine = vsphere.object(vim.VirtualMachine, moid)
+    try:
+        vsphere.call(machine.ShutdownGuest, subject=moid, doing="shutting the guest down")
+    except ServiceError as error:
+        if error.problem.code == "ToolsUnavailable":
+            raise _no_tools(moid, error) from error
+        if error.problem.code != "InvalidPowerState":  # off by now: somebody else was faster
+            raise
+    pause, resting = FIRST_PAUSE, threading.Event()
+    while (now := power_state(vsphere, moid)) is not Power.OFF:
+        if now is not state:
+            on_state(state := now)
+        on_wait()
+        left = ends - time.monotonic()
+        if left <= 0:
+            raise _still_on(moid, now, seconds)
+        resting.wait(min(pause, left))
+        pause = min(pause * 1.5, LONGEST_PAUSE)
+    on_state(Power.OFF)
+
+
+def _no_tools(moid: str, error: ServiceError) -> ServiceError:
+    return ServiceError(
+        ErrorKind.CONFLICT,
+        "VMware Tools do not run in the guest, so it cannot be asked to shut down",
+        subject=moid,
+        remedy=_HARD,
+        code=error.problem.code,
+        detail=error.problem.detail,
+    )
+
+
+def _still_on(moid: str, state: Power, seconds: float) -> ServiceError:
+    return ServiceError(
+        ErrorKind.CONFLICT,
+        f"the guest was asked to shut down, but is still {state.value} after {seconds:.0f} s",
+        subject=moid,
+        remedy=f"See its console: an update or a program may hold it. {_HARD}",
+        retry_safe=True,
+        code="ShutdownTimedOut",
+    )
+
+
+def power_off(vsphere: VSphere, moid: str, *, on_wait: Callable[[], None] = lambda: None) -> None:
+    """Switch the machine off hard, as by its plug; one that is off is fine. Raises ServiceError."""
+    _change(vsphere, moid, Power.OFF, on_wait)
+
+
+def power_on(vsphere: VSphere, moid: str, *, on_wait: Callable[[], None] = lambda: None) -> None:
+    """Switch the machine on; one that is on is fine. Raises ServiceError."""
+    _change(vsphere, moid, Power.ON, on_wait)
+
+
+def _change(vsphere: VSphere, moid: str, wanted: Power, on_wait: Callable[[], None]) -> None:
+    if power_state(vsphere, moid) is wanted:
+        return
+    machine, doing = vsphere.object(vim.VirtualMachine, moid), f"powering {wanted.value}"
+    begin: Callable[[], Any] = machine.PowerOnVM_Task if wanted is Power.ON else machine.PowerOffVM_Task
+    try:
+        task = vsphere.call(begin, subject=moid, doing=doing)
+        wait_task(vsphere, task, subject=moid, doing=doing, on_wait=on_wait)
+    except ServiceError as error:
+        if error.problem.code != "InvalidPowerState" or power_state(vsphere, moid) is not wanted:
+            raise
