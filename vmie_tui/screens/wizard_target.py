@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from textual import on
 from textual.app import ComposeResult
 from textual.widgets import Input
@@ -13,45 +10,14 @@ from vmie_tui.model import facts
 from vmie_tui.model.plan import Route
 from vmie_tui.model.rules.route_needs import ARCHITECTURES, VOLUME_TYPES
 from vmie_tui.screens.draft import Draft
+from vmie_tui.screens.grouped import YES_NO, Group, Question, group_widgets, same, show_groups, take
 from vmie_tui.screens.wizard_steps import Step
-from vmie_tui.widgets.choice import ChoiceList, Field, Option
+from vmie_tui.widgets.choice import ChoiceList, Option
 from vmie_tui.widgets.fold import Fold
 from vmie_tui.widgets.lines import LinePane
 from vmie_tui.widgets.text import Line, fit, join, paragraph
 
 BOOT_MODES = (Option("", "AWS decides"), Option("legacy-bios", "legacy-bios"), Option("uefi", "uefi"))
-YES_NO = (Option("", "no"), Option("yes", "yes"))
-
-
-def _options(*values: str) -> tuple[Option, ...]:
-    return tuple(Option(value, value) for value in values)
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One line of the page: ``key`` is the draft's field; a line of text unless there are ``options``.
-
-    ``asked`` names the question of `questions()` it belongs to; ``when``: only if that holds too.
-    """
-
-    key: str
-    label: str
-    hint: str = ""
-    options: tuple[Option, ...] = ()
-    asked: str = ""
-    when: Callable[[Draft], bool] = lambda _: True
-
-    def wanted(self, draft: Draft) -> bool:
-        return (self.asked or self.key) in draft.asked and self.when(draft)
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    id: str
-    title: str
-    questions: tuple[Question, ...]
-    summary: Callable[[Draft], str]
-    unfolded: bool = True
 
 
 def _afterwards(draft: Draft) -> str:
@@ -70,7 +36,7 @@ def _afterwards(draft: Draft) -> str:
 
 
 _LEGACY_TYPES = facts.load("constraints")["instance_import"]["linux_instance_types"]["general_purpose"]
-GROUPS = (
+GROUPS: tuple[Group[Draft], ...] = (
     Group(
         "where",
         "Where",
@@ -101,8 +67,8 @@ GROUPS = (
                 "Boot mode",
                 options=BOOT_MODES,
             ),
-            Question("platform", "Platform", options=(Option("", "by its system"), *_options("Linux", "Windows"))),
-            Question("architecture", "Architecture", options=_options(*ARCHITECTURES)),
+            Question("platform", "Platform", options=(Option("", "by its system"), *same("Linux", "Windows"))),
+            Question("architecture", "Architecture", options=same(*ARCHITECTURES)),
             Question("ena", "ENA driver", options=(Option("yes", "in the guest"), Option("", "not there"))),
             Question("root_device", "Root device", "/dev/sda1"),
             Question("encrypted", "Encrypt", options=YES_NO),
@@ -125,7 +91,7 @@ GROUPS = (
                 Question(key, label, hint, options, "volumes", lambda draft: draft.make_volumes)
                 for key, label, hint, options in (
                     ("zone", "Zone", "such as eu-west-1a; empty: the instance's", ()),
-                    ("volume_type", "Volume type", "", _options(*VOLUME_TYPES[:5])),
+                    ("volume_type", "Volume type", "", same(*VOLUME_TYPES[:5])),
                     ("attach_to", "Attach to", "an instance, such as i-0abc…; empty: none", ()),
                 )
             ),
@@ -187,32 +153,12 @@ class TargetStep(Step):
     """Where it is wanted, what it is called, how it is made, and what happens afterwards."""
 
     def compose(self) -> ComposeResult:
-        for group in GROUPS:
-            yield Fold(group.title, unfolded=group.unfolded, id=f"fold-{group.id}")
-            for question in group.questions:
-                value = getattr(self.draft, question.key)
-                if question.options:
-                    chosen = ("yes" if value else "") if isinstance(value, bool) else value
-                    yield ChoiceList(question.label, question.options, chosen, inline=True, id=question.key)
-                else:
-                    yield Field(question.label, value, id=question.key, placeholder=question.hint)
+        yield from group_widgets(GROUPS, self.draft)
         yield LinePane(id="target-words")
 
     def enter(self) -> None:
-        draft, mistakes = self.draft, self.draft.mistakes()
-        for group in GROUPS:
-            fold = self.query_one(f"#fold-{group.id}", Fold)
-            wanted = {question.key for question in group.questions if question.wanted(draft)}
-            fold.display = bool(wanted)
-            fold.show(group.summary(draft), wrong=bool(wanted & mistakes.keys()))
-            for question in group.questions:
-                shown = fold.unfolded and question.key in wanted
-                if question.options:
-                    self.query_one(f"#{question.key}").display = shown
-                else:
-                    field = self.query_one(f"#field-{question.key}", Field)
-                    field.display = shown
-                    field.set_mistake(mistakes.get(question.key, ""))
+        draft = self.draft
+        show_groups(self, GROUPS, draft, draft.mistakes())
         first = "by its firmware" if draft.route is Route.UNMODIFIED else BOOT_MODES[0].label
         self.query_one("#boot_mode", ChoiceList).set_options((Option("", first), *BOOT_MODES[1:]), draft.boot_mode)
         self._show_names()
@@ -233,10 +179,7 @@ class TargetStep(Step):
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
-        key = event.input.id or ""
-        value = event.value.strip()
-        if getattr(self.draft, key, value) != value:
-            setattr(self.draft, key, value)
+        if take(self.draft, event.input.id or "", event.value.strip()):
             self.enter()
             self.post_message(self.Changed())
 
@@ -246,7 +189,6 @@ class TargetStep(Step):
 
     @on(ChoiceList.Picked)
     def _picked(self, event: ChoiceList.Picked) -> None:
-        key = event.choice.id or ""
-        setattr(self.draft, key, bool(event.value) if isinstance(getattr(self.draft, key), bool) else event.value)
+        take(self.draft, event.choice.id or "", event.value)
         self.enter()
         self.post_message(self.Changed())
