@@ -11,6 +11,7 @@ from tests.tui.fake_desk import FakeDesk
 from tests.tui.fake_doctor import FakeDoctor
 from tests.tui.fake_images import FakeImages
 from tests.tui.fake_outward import FakeOutward
+from tests.tui.fake_replicas import FakeReplicas
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
 from vmie_tui.model.export import ExportPlan
 from vmie_tui.model.finding import Finding, Severity
@@ -366,6 +367,7 @@ class FakeBackend:
         self.images = FakeImages()
         self.desk = FakeDesk()
         self.outward = FakeOutward()
+        self.replicas = FakeReplicas()
         self.doctor = FakeDoctor()
         self.status = WorkerStatus(True, 4711, NOW, running=2)
 

@@ -246,6 +246,12 @@ class ReplicationView:
         return next((run for run in self.runs if run.state.over), None)
 
     @property
+    def cut_over(self) -> Run | None:
+        """The newest cutover that is over, whatever came of it: the machine may have been shut down for it."""
+        over = (run for run in self.runs if run.cutover and run.state.over and run.state is not RunState.MISSED)
+        return next(over, None)
+
+    @property
     def images(self) -> tuple[str, ...]:
         """AMIs that are kept, newest first."""
         return tuple(run.image_id for run in self.runs if run.image_id and not run.image_gone)

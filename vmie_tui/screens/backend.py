@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from vmie_tui.screens.doctoring import Doctor, LiveDoctor
     from vmie_tui.screens.images import Images
     from vmie_tui.screens.outward import Outward
+    from vmie_tui.screens.replicas import LiveReplicas, Replicas
     from vmie_tui.services.aws.session import Aws
     from vmie_tui.services.describe import Described
+    from vmie_tui.services.vsphere.session import VSphere
     from vmie_tui.settings import Profile, Settings, VCenterSettings
 
 
@@ -98,6 +100,8 @@ class Backend(Protocol):
     def outward(self) -> Outward: ...
     @property
     def doctor(self) -> Doctor: ...
+    @property
+    def replicas(self) -> Replicas: ...
     def worker(self) -> WorkerStatus: ...
     def save_text(self, name: str, text: str) -> str: ...
 
@@ -113,6 +117,7 @@ class LiveBackend:
         self._aws: Aws | None = None
         self._desk: Desk | None = None
         self._doctor: LiveDoctor | None = None
+        self._replicas: LiveReplicas | None = None
         self._lock = threading.Lock()
 
     @property
@@ -127,13 +132,12 @@ class LiveBackend:
         """Go on with another profile; what is open of this one is closed. SettingsError when there is none of it."""
         chosen = self._settings.profile(name)
         with self._lock:
-            aws, doctor = self._aws, self._doctor
-            self._aws = self._desk = self._doctor = None
+            opened = (self._aws, self._doctor, self._replicas)
+            self._aws = self._desk = self._doctor = self._replicas = None
             self._profile, self._password = chosen, None
-        if aws is not None:
-            aws.close()
-        if doctor is not None:
-            doctor.close()
+        for one in opened:
+            if one is not None:
+                one.close()
 
     def _info(self, profile: Profile) -> ProfileInfo:
         vcenter, aws = profile.vcenter, profile.aws
@@ -181,10 +185,9 @@ class LiveBackend:
         vcenter = self._vcenter()
         from vmie_tui.services.vsphere.cache import save_cached
         from vmie_tui.services.vsphere.inventory import read_inventory
-        from vmie_tui.services.vsphere.session import connect
 
         try:
-            with connect(vcenter, self._password or "", read_only=self._profile.read_only) as vsphere:
+            with self._connected() as vsphere:
                 found = read_inventory(vsphere, on_page=on_page, cancelled=cancelled)
         except ServiceError as error:
             if error.kind is ErrorKind.LOGIN:
@@ -197,6 +200,13 @@ class LiveBackend:
             with contextlib.suppress(ServiceError):  # without room to keep it the list is still good
                 save_cached(self._settings.cache_dir, vcenter, found)
         return found
+
+    def _connected(self) -> VSphere:
+        """A session with the profile's vCenter, which the caller closes."""
+        vcenter = self._vcenter()
+        from vmie_tui.services.vsphere.session import connect
+
+        return connect(vcenter, self._password or "", read_only=self._profile.read_only)
 
     def _vcenter(self) -> VCenterSettings:
         """Where it is, once it is configured and the password is known; ServiceError otherwise."""
@@ -216,11 +226,9 @@ class LiveBackend:
 
     def preflight(self, machine: Machine, *, snapshot: bool, on_step: Callable[[str], None]) -> Preflight:
         """The machine and its disks; a running one's only through a snapshot, when ``snapshot`` allows it."""
-        vcenter = self._vcenter()
         from vmie_tui.services.preflight import preflight_machine
-        from vmie_tui.services.vsphere.session import connect
 
-        with connect(vcenter, self._password or "", read_only=self._profile.read_only) as vsphere:
+        with self._connected() as vsphere:
             return preflight_machine(
                 vsphere, machine, snapshot=snapshot, read_only=self._profile.read_only, on_step=on_step
             )
@@ -295,6 +303,21 @@ class LiveBackend:
 
                 self._doctor = LiveDoctor(self._profile, self._settings.state_dir, self._known_password)
             return self._doctor
+
+    @property
+    def replicas(self) -> Replicas:
+        with self._lock:
+            if self._replicas is None:
+                from vmie_tui.screens.replicas import LiveReplicas
+
+                self._replicas = LiveReplicas(
+                    self._settings,
+                    self._profile,
+                    session=self._session,
+                    vsphere=self._connected,
+                    inventory=lambda: self.inventory(lambda machines, total: None, lambda: False),
+                )
+            return self._replicas
 
     def _known_password(self) -> str | None:
         return self._password if self.has_password() else None
