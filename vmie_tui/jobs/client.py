@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from vmie_tui.jobs.fallback import fallback_plan
 from vmie_tui.jobs.kinds import JobPlan
-from vmie_tui.jobs.process import executor_id, start_worker, worker_pid
+from vmie_tui.jobs.process import ensure_worker, executor_id, worker_pid
 from vmie_tui.jobs.store import CANCEL, PAUSE, Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import JobView, LogLine, WorkerStatus
@@ -139,9 +139,7 @@ class JobClient:
 
     def ensure_worker(self) -> WorkerStatus:
         """Start a worker, detached from this terminal, unless one runs. REFUSED when everything is read-only."""
-        Policy(self._settings.read_only).check_work("worked on")
-        if worker_pid(self._settings.state_dir) is None:
-            start_worker(self._settings)
+        ensure_worker(self._settings)
         return self.worker()
 
     def _may_steer(self, job_id: str, verb: str) -> str:

@@ -19,6 +19,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.passwords import hear_typed, typed
 from vmie_tui.pidlock import PidLock, holder
 from vmie_tui.private import private_dir, private_fd
+from vmie_tui.services.policy import Policy
 from vmie_tui.settings import Settings
 
 LOCK_FILE = "worker.lock"
@@ -59,6 +60,13 @@ def worker_environment(settings: Settings, environ: Mapping[str, str] | None = N
     if settings.database_url:
         env["VMIE_DATABASE_URL"] = settings.database_url
     return env
+
+
+def ensure_worker(settings: Settings) -> None:
+    """Start a worker, detached from this terminal, unless one runs. REFUSED when everything is read-only."""
+    Policy(settings.read_only).check_work("worked on")
+    if worker_pid(settings.state_dir) is None:
+        start_worker(settings)
 
 
 def start_worker(settings: Settings, *, idle_minutes: float = IDLE_MINUTES) -> int:

@@ -116,6 +116,7 @@ replications = sa.Table(
     sa.Column("terminated", sa.Boolean, nullable=False, default=False),
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("next_run", sa.Float),
+    sa.Column("failures", sa.Integer, nullable=False, default=0),  # runs that failed one after another
     sa.Column("message", sa.Text, nullable=False, default=""),
     sa.Column("spec", sa.JSON, nullable=False),  # a model.replication.Replication
     sa.Column("kept", sa.JSON(none_as_null=True)),  # KeptDisk of every disk, as the last completed run left them
@@ -132,6 +133,7 @@ runs = sa.Table(
     sa.Column("job_id", sa.String(32), nullable=False, default=""),
     sa.Column("after", sa.JSON(none_as_null=True)),  # runs of the same group that must be over first
     sa.Column("missed", sa.Text, nullable=False, default=""),  # why it never started
+    sa.Column("settled", sa.String(16), nullable=False, default="", index=True),  # how it ended, once that was noted
     sa.Column("wish", sa.JSON, nullable=False),  # resync, verify, cutover: what it was asked to do
     sa.Column("started", sa.Float),
     sa.Column("completed", sa.Float),
@@ -154,7 +156,8 @@ catalogues = sa.Table(
     sa.Column("profile", sa.Text, primary_key=True),
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("modified", sa.Float, nullable=False),
-    sa.Column("vcenter", sa.Text, nullable=False),  # its instance UUID, or its name
+    sa.Column("host", sa.Text, nullable=False),  # of the vCenter, as the profile named it
+    sa.Column("importing", sa.Float),  # since when it is being imported; of the wall clock
     sa.Column("servers", sa.JSON, nullable=False),  # model.replication.Server, without their replications
 )
 

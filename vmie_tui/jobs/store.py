@@ -38,6 +38,12 @@ class Store(Database):
 
     def create(self, plan: JobPlan, **ledger: Any) -> str:
         """Record a new job, QUEUED, with the stages of its kind; returns its id. ``ledger``: what it must know."""
+        with self.begin() as connection:
+            return self.add(connection, plan, **ledger)
+
+    @staticmethod
+    def add(connection: sa.Connection, plan: JobPlan, **ledger: Any) -> str:
+        """The same as `create`, as part of a transaction of the caller's."""
         job_id, now, kind = secrets.token_hex(5), time.time(), kind_of(plan)
         row = {
             "id": job_id,
@@ -57,21 +63,25 @@ class Store(Database):
             {"job_id": job_id, "stage": stage.value, "ordinal": number, "state": StageState.PENDING.value}
             for number, stage in enumerate(kind.stages(plan))
         ]
-        with self.begin() as connection:
-            connection.execute(schema.jobs.insert().values(row))
-            connection.execute(schema.stages.insert(), pending)
-            _log(connection, job_id, "job created", "info")
+        connection.execute(schema.jobs.insert().values(row))
+        connection.execute(schema.stages.insert(), pending)
+        _log(connection, job_id, "job created", "info")
         return job_id
 
     def become(self, job_id: str, state: JobState, **values: Any) -> bool:
         """Change a job's state where the transition table allows it; False when it does not (or the job is gone)."""
-        allowed = [old.value for old in JobState if may_become(old, state)]
         with self.begin() as connection:
-            changed = connection.execute(
-                schema.jobs.update()
-                .where(schema.jobs.c.id == job_id, schema.jobs.c.state.in_(allowed))
-                .values(state=state.value, updated=time.time(), **_checked(values))
-            ).rowcount
+            return self.enter(connection, job_id, state, **values)
+
+    @staticmethod
+    def enter(connection: sa.Connection, job_id: str, state: JobState, **values: Any) -> bool:
+        """The same as `become`, as part of a transaction of the caller's."""
+        allowed = [old.value for old in JobState if may_become(old, state)]
+        changed = connection.execute(
+            schema.jobs.update()
+            .where(schema.jobs.c.id == job_id, schema.jobs.c.state.in_(allowed))
+            .values(state=state.value, updated=time.time(), **_checked(values))
+        ).rowcount
         return changed == 1
 
     def update(self, job_id: str, **values: Any) -> None:
