@@ -12,7 +12,7 @@ from vmie_tui.model.words import size
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
 BY_IMAGE = frozenset({Route.IMAGE, Route.IMAGE_DIRECT})
-_ONE_TIME_STORES = frozenset({"vsan", "vvol"})
+ONE_TIME_STORES = {"vsan": "vSAN", "vvol": "vVol"}  # their files cannot be read one by one
 
 
 def check_disks(vm: Machine, route: Route = Route.IMAGE) -> Iterator[Finding]:
@@ -33,6 +33,7 @@ def check_disks(vm: Machine, route: Route = Route.IMAGE) -> Iterator[Finding]:
                 "",
                 "Stop the others first",
                 "trap 29",
+                "shared-disk",
             )
 
 
@@ -123,6 +124,7 @@ def _independent(vm: Machine, disk: Disk) -> Iterator[Finding]:
             "",
             "Power the VM off, or make the disk dependent",
             "trap 29",
+            "independent-disk",
         )
     elif disk.mode.endswith("nonpersistent"):
         yield Finding(
@@ -136,11 +138,17 @@ def _independent(vm: Machine, disk: Disk) -> Iterator[Finding]:
 
 def check_stores(vm: Machine) -> Iterator[Finding]:
     """Datastores that allow a copy, but no repeated one."""
-    kinds = {disk.datastore_type for disk in vm.disks if disk.datastore_type.lower() in _ONE_TIME_STORES}
-    for kind in sorted(kinds):
+    for kind in one_time_stores(vm):
         yield Finding(
             I,
-            f"its disks are on {'vSAN' if kind.lower() == 'vsan' else 'vVol'}",
+            f"its disks are on {kind}",
             why="It can be migrated once; repeated replication is not possible there",
             fact="F424",
+            rule="one-time-store",
         )
+
+
+def one_time_stores(vm: Machine) -> tuple[str, ...]:
+    """Kinds of datastore the machine is on that give no access to their files: ``vSAN``, ``vVol`` (F424, trap 30)."""
+    kinds = {disk.datastore_type.lower() for disk in vm.disks}
+    return tuple(ONE_TIME_STORES[kind] for kind in sorted(kinds & ONE_TIME_STORES.keys()))

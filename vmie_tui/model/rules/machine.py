@@ -93,7 +93,11 @@ def _state(vm: Machine) -> Iterator[Finding]:
         )
     if vm.consolidation_needed:
         yield Finding(
-            W, "its disks need consolidation", why="The copy may be slow or fail", remedy="Consolidate its disks"
+            W,
+            "its disks need consolidation",
+            why="The copy may be slow or fail",
+            remedy="Consolidate its disks",
+            rule="consolidation",
         )
     if vm.snapshots:
         yield Finding(
@@ -101,6 +105,7 @@ def _state(vm: Machine) -> Iterator[Finding]:
             f"it has {humanize.intcomma(vm.snapshots)} snapshot(s)",
             why="The present state is copied, not theirs",
             remedy="Delete those not needed",
+            rule="snapshots",
         )
 
 

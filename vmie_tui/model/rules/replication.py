@@ -1,0 +1,412 @@
+"""What can be said about a replication before it is made or changed, and how a run finds out what to move of a disk."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vmie_tui.model import facts
+from vmie_tui.model.finding import Finding, Severity
+from vmie_tui.model.machine import Disk, Machine, OsFamily, Power
+from vmie_tui.model.plan import ImportPlan, LicenseType, Route, VmSource
+from vmie_tui.model.replication import KeptDisk, Replication, Sync
+from vmie_tui.model.replication_words import stamp
+from vmie_tui.model.rules.defaults import with_defaults
+from vmie_tui.model.rules.disks import BY_IMAGE, one_time_stores
+from vmie_tui.model.rules.licensing import licence_when_omitted
+from vmie_tui.model.rules.plan import check_plan
+from vmie_tui.model.rules.replication_schedule import DAY, Age, latest_start
+from vmie_tui.model.task_report import duration
+from vmie_tui.model.words import size
+
+B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
+NEAR_END = 7 * DAY  # ours: from when on the end of a VM's days is a warning
+_DELTA = re.compile(r"-\d{6}\.vmdk$")  # the name vSphere gives to what is written while there are snapshots
+_TOOLS_RUN = frozenset({"toolsOk", "toolsOld"})
+# What `check_plan` says of the machine and is said here with more weight, or another remedy.
+_RESTATED = frozenset({"snapshots", "consolidation", "shared-disk", "independent-disk", "one-time-store"})
+
+
+# -- licence
+
+
+def auto_license(machine: Machine) -> LicenseType | None:
+    """What "auto" comes to: BYOL for Linux and Windows clients, AWS's for Windows Server; None: AWS decides (F434)."""
+    return licence_when_omitted(machine.os_family)
+
+
+def auto_words(machine: Machine) -> str:
+    """What "auto" comes to, and why."""
+    chosen, family = auto_license(machine), machine.os_family
+    if chosen is None:
+        return "auto: nothing says what system it is, AWS decides by what is on the disk"
+    if chosen is LicenseType.AWS:
+        return "auto: a licence of AWS, which bills for it"
+    return f"auto: BYOL, the only one there is for {'Linux' if family is OsFamily.LINUX else 'a Windows client'}"
+
+
+def settled(plan: ImportPlan, machine: Machine) -> ImportPlan:
+    """The plan as a run carries it out: with what its route asks and the machine answers, and "auto" resolved."""
+    plan = with_defaults(plan, machine)
+    if plan.route in BY_IMAGE and not plan.license_type and not plan.usage_operation:
+        plan = replace(plan, license_type=auto_license(machine))
+    return plan
+
+
+# -- what a run moves of a disk
+
+
+@dataclass(frozen=True, slots=True)
+class DiskNow:
+    """A disk as the run's own vSphere snapshot has it. ``change_id``: "" where changes are not tracked (trap 25)."""
+
+    key: int
+    uuid: str
+    capacity: int
+    change_id: str
+    label: str = ""
+
+
+def choose_sync(kept: KeptDisk | None, now: DiskNow, *, asked: Sync | None, tracked: bool) -> tuple[Sync, str]:
+    """How to find out what to move of a disk, and why it is not the changed blocks alone ("" when it is) (trap 28).
+
+    ``asked``: `Sync.FULL` or `Sync.CHECKSUM` where the user wants one. ``tracked``: whether changed block tracking
+    works on the machine. A disk that is another, or of another size, is copied in full whatever was asked.
+    """
+    if kept is None:
+        return Sync.FIRST, "the first copy of this disk"
+    other = _other_disk(kept, now)
+    if other:
+        return Sync.FULL, other
+    if asked in {Sync.FULL, Sync.CHECKSUM}:
+        return asked, f"a {asked.value} was asked for"
+    doubt = _doubt(kept, now, tracked=tracked)
+    return (Sync.FULL, doubt) if doubt else (Sync.CHANGED, "")
+
+
+def _other_disk(kept: KeptDisk, now: DiskNow) -> str:
+    if kept.uuid and now.uuid and kept.uuid != now.uuid:
+        return "another disk is in its place"
+    if now.capacity != kept.capacity:
+        verb = "grew" if now.capacity > kept.capacity else "shrank"
+        return f"the disk {verb} from {size(kept.capacity)} to {size(now.capacity)}"
+    return ""
+
+
+def _doubt(kept: KeptDisk, now: DiskNow, *, tracked: bool) -> str:
+    """Why what the tracking says of the time since the last run cannot be trusted."""
+    if not tracked:
+        return "changed blocks are not tracked on this machine"
+    if not kept.change_id:
+        return "changes were not tracked yet when the last run froze the disk"
+    if not now.change_id:
+        return "vSphere gives no change id for the disk any more"
+    return _doubtful_ids(kept.change_id, now.change_id)
+
+
+def _doubtful_ids(kept: str, now: str) -> str:
+    before, after = _change(kept), _change(now)
+    if before is None or after is None:
+        return f"the change id {now if after is None else kept!r} is not understood"
+    if before[0] != after[0]:
+        return "the tracking was started anew since the last run"
+    return "the disk was set back to an earlier state since the last run" if after[1] < before[1] else ""
+
+
+def _change(change_id: str) -> tuple[str, int] | None:
+    """The epoch and the number of a change id such as ``52 de c0 .../17``."""
+    epoch, slash, number = change_id.rpartition("/")
+    return (epoch.strip().lower(), int(number)) if slash and number.isascii() and number.isdigit() else None
+
+
+# -- a job
+
+
+def check_replication(
+    spec: Replication,
+    machine: Machine,
+    *,
+    now: float,
+    others: int = 0,
+    age: Age | None = None,
+    existing: str = "",
+    begun: bool = False,
+    at_work: bool = False,
+) -> tuple[Finding, ...]:
+    """Everything to be said about replicating ``machine``, worst first.
+
+    ``others``: VMs the account migrates besides this one. ``age``: the VM's days so far. ``existing``: another
+    replication of this VM. ``begun``: a run was started already, so the start lies behind. ``at_work``: a run is at
+    work, and the machine's snapshot is ours.
+    """
+    plan = settled(spec.plan, machine)
+    found = [
+        *(finding for finding in check_plan(plan, machine) if finding.rule not in _RESTATED),
+        *_route(plan, machine),
+        *_schedule(spec),
+        *_start(spec, now if not begun else None),
+        *_numbers(machine, now, others, age, existing),
+        *_licence(spec.plan, plan, machine),
+        *_stores(spec, machine),
+        *_disks(machine),
+        *(() if at_work or _by_lease(spec, machine) else _present_content(machine)),
+        *_remarks(spec, machine),
+    ]
+    return tuple(sorted(found, key=lambda finding: -finding.severity))
+
+
+def check_edit(old: Replication, new: Replication, *, replicated: bool) -> tuple[Finding, ...]:
+    """What of a change is refused (F439); ``replicated``: a run was completed, so its disks are encrypted or not."""
+    found = list(_schedule(new))
+    fixed = {
+        "whether it runs once or by an interval": (old.once, new.once),
+        "the machine it is of": (old.plan.source, new.plan.source),
+        "the profile": (old.plan.profile, new.plan.profile),
+        "the Region": (old.plan.region, new.plan.region),
+    }
+    for what, (before, after) in fixed.items():
+        if before != after:
+            found.append(
+                _no(f"{what} cannot be changed", old.plan.source.name, "Delete this job, and create another", "F439")
+            )
+    if replicated and _encryption(old.plan) != _encryption(new.plan):
+        found.append(
+            _no(
+                "encryption cannot be changed after the first run",
+                old.plan.source.name,
+                "Delete this job, and create another; its first run copies all again",
+                "trap 21",
+                "Each snapshot is made on the one before, and is encrypted as that is",
+            )
+        )
+    return tuple(found)
+
+
+def _encryption(plan: ImportPlan) -> tuple[bool, str | None]:
+    return plan.encrypted, plan.kms_key_id or None
+
+
+def _no(what: str, subject: str, remedy: str, fact: str = "", why: str = "") -> Finding:
+    return Finding(B, what, subject, why, remedy=remedy, fact=fact)
+
+
+def _route(plan: ImportPlan, machine: Machine) -> Iterator[Finding]:
+    if not isinstance(plan.source, VmSource):
+        yield _no("only a virtual machine in vCenter can be replicated", machine.name, "Import it instead", "F386")
+    if not plan.direct or plan.route is Route.SNAPSHOT:
+        yield _no(
+            f"a replication cannot take the route {plan.route.value}",
+            machine.name,
+            "Take the route image-direct, or unmodified by EBS direct (--via ebs)",
+            "F386",
+            "Each run writes what changed onto the snapshot of the run before, and makes an AMI of it",
+        )
+    if plan.test_launch is not None:
+        yield _no(
+            "every run would launch an instance", machine.name, "Leave the test launch out; a cutover launches one"
+        )
+    if plan.copy_to:
+        yield Finding(
+            W,
+            "the AMI of every run is copied to other Regions",
+            machine.name,
+            "Old AMIs are removed in its own Region only",
+            remedy="Leave the copies out, or remove old ones yourself",
+            fact="F436",
+        )
+
+
+def _frequency() -> dict[str, Any]:
+    found: dict[str, Any] = facts.load("replication")["sms"]["replication_job"]["frequency"]
+    return found
+
+
+def _schedule(spec: Replication) -> Iterator[Finding]:
+    low, high = _frequency()["min_hours"], _frequency()["max_hours"]
+    if not spec.once and not low <= spec.every_hours <= high:
+        yield _no(
+            f"an interval of {spec.every_hours} h is not possible",
+            "schedule",
+            f"{low} to {high} hours, or a one-time migration",
+            "F431",
+        )
+    if spec.keep < 0:
+        yield _no(f"{spec.keep} AMIs cannot be kept", "retention", "A number from 1; 0 keeps them all", "F436")
+    elif spec.keep == 0 and not spec.once:
+        yield Finding(
+            I,
+            "every AMI is kept",
+            "retention",
+            "AWS bills for the snapshots of each",
+            remedy="Say how many of the newest to keep",
+            fact="F436",
+        )
+
+
+def _start(spec: Replication, now: float | None) -> Iterator[Finding]:
+    if now is not None and spec.start > latest_start(now):
+        days = facts.limit("sms", "schedule_ahead_max_days")["value"]
+        yield _no(
+            f"its start, {stamp(spec.start)}, is more than {days} days ahead",
+            "schedule",
+            f"Start it by {stamp(latest_start(now))}",
+            "F433",
+        )
+
+
+def _numbers(machine: Machine, now: float, others: int, age: Age | None, existing: str) -> Iterator[Finding]:
+    """What the service counted: VMs at once, days of each."""
+    most = int(facts.limit("sms", "concurrent_vm_migrations_per_account")["value"])
+    if existing:
+        yield _no(
+            f"it is replicated already, by {existing}", machine.name, "Change that job, or delete it first", "F427"
+        )
+    if others >= most:
+        yield _no(
+            f"{others} VMs are replicated already, {most} at once are the most",
+            machine.name,
+            "Delete a replication that is done",
+            "F388",
+        )
+    if age is None or age.ends is None:
+        return
+    if age.over:
+        yield _no(
+            f"its {age.days} days of replication are over",
+            machine.name,
+            "Cut it over; or ask for more days (replicate extend)",
+            "F389",
+            f"They ended at {stamp(age.ends)}",
+        )
+    elif age.ends - now <= NEAR_END:
+        yield Finding(
+            W,
+            f"day {age.day} of {age.days}: its replication ends in {duration(age.ends - now)}",
+            machine.name,
+            remedy="Cut it over; or ask for more days (replicate extend)",
+            fact="F389",
+        )
+
+
+def _licence(given: ImportPlan, plan: ImportPlan, machine: Machine) -> Iterator[Finding]:
+    """What "auto" was resolved to; what a licence that was named stands for is `check_plan`'s to say."""
+    if plan.route in BY_IMAGE and not given.license_type and not given.usage_operation:
+        yield Finding(I, f"licence {auto_words(machine)}", machine.name, remedy="Name one to have another", fact="F434")
+
+
+# -- the machine
+
+
+def _by_lease(spec: Replication, machine: Machine) -> bool:
+    """Whether an export lease reads the disks, which gives their present content whatever snapshots there are."""
+    return spec.once and bool(one_time_stores(machine))
+
+
+def _stores(spec: Replication, machine: Machine) -> Iterator[Finding]:
+    for kind in one_time_stores(machine):
+        if spec.once:
+            yield Finding(I, f"its disks are on {kind}: all is read by an export lease", machine.name, fact="F424")
+        else:
+            yield _no(
+                f"its disks are on {kind}, where it cannot be replicated by an interval",
+                machine.name,
+                "Choose a one-time migration; or move its disks to VMFS or NFS",
+                "F424",
+                "Changed blocks are read from the datastore's files, and it shows none",
+            )
+
+
+def _disks(machine: Machine) -> Iterator[Finding]:
+    for disk in machine.disks:
+        if disk.independent:
+            yield _no(
+                "is independent, and a snapshot leaves it out",
+                disk.label,
+                "Make the disk dependent, or import it on its own while the VM is off",
+                "trap 29",
+                "Every run copies what a snapshot has frozen",
+            )
+        if _shared(disk):
+            yield _no(
+                "is shared with other VMs",
+                disk.label,
+                "Stop sharing it, or import the VM once with the others stopped",
+                "trap 29",
+                "What the others write is neither frozen nor tracked",
+            )
+
+
+def _shared(disk: Disk) -> bool:
+    return disk.sharing not in {"", "sharingNone"}
+
+
+def _present_content(machine: Machine) -> Iterator[Finding]:
+    """A disk's file holds its present content only when nothing was written beside it before our snapshot."""
+    why = "What it wrote since then is in other files than its disks"
+    if machine.snapshots:
+        yield _no(
+            f"it has {machine.snapshots} snapshot{'' if machine.snapshots == 1 else 's'}",
+            machine.name,
+            "Delete them (their content stays in the VM), then replicate it",
+            "trap 27",
+            f"{why}, and tracking does not start while there are snapshots",
+        )
+    elif machine.consolidation_needed:
+        yield _no("its disks need consolidation", machine.name, "Consolidate its disks in vCenter", "trap 28", why)
+    else:
+        for disk in machine.disks:
+            if _DELTA.search(disk.file_name):
+                yield _no(
+                    f"is written to {disk.file_name}, a file left of a snapshot",
+                    disk.label,
+                    "Consolidate the VM's disks in vCenter",
+                    "trap 28",
+                    why,
+                )
+
+
+def _remarks(spec: Replication, machine: Machine) -> Iterator[Finding]:
+    """What is no trouble, and good to know before the first run."""
+    if spec.plan.quiesce and machine.power is Power.ON and machine.tools_status not in _TOOLS_RUN:
+        yield Finding(
+            W,
+            "VMware Tools does not run: its snapshots are crash-consistent",
+            machine.name,
+            "Tools quiesce the file systems, and shut the guest down at a cutover",
+            remedy="Start VMware Tools",
+            fact="trap 30",
+        )
+    if spec.once:
+        return
+    if not machine.cbt:
+        yield Finding(
+            I,
+            "changed blocks are not tracked yet",
+            machine.name,
+            "The first run turns it on, and it starts with that run's snapshot",
+            fact="trap 27",
+        )
+    yield Finding(
+        I,
+        "vMotion and DRS may move it between runs",
+        machine.name,
+        "Each run looks again where it is",
+        remedy="The login needs its rights on the new host and datastore too",
+        fact="F422",
+    )
+    yield Finding(
+        I,
+        "it must not be moved while a run uploads, and never to another vCenter",
+        machine.name,
+        "That run fails, and the next one takes its place",
+        fact="F423",
+    )
+    yield Finding(
+        I,
+        f"the first run decides: its snapshots are {'' if spec.plan.encrypted else 'not '}encrypted",
+        machine.name,
+        "Each snapshot is made on the one before, and is encrypted as that is",
+        fact="trap 21",
+    )
