@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -84,7 +85,7 @@ def forecast(view: ReplicationView) -> Forecast:
         converges,
         _interval_hint(view, seen, converges),
     )
-    return Forecast(**{**asdict(result), "words": tuple(_words(view, seen, result, elapsed))})
+    return replace(result, words=tuple(_words(view, seen, result, elapsed)))
 
 
 def _see(newest_first: Sequence[RunFigures]) -> _Seen:
@@ -92,7 +93,7 @@ def _see(newest_first: Sequence[RunFigures]) -> _Seen:
     recent = sorted(newest_first, key=lambda figures: figures.frozen)[-RECENT - 1 :]
     pairs = [
         (after, after.frozen - before.frozen)
-        for before, after in zip(recent, recent[1:], strict=False)
+        for before, after in pairwise(recent)
         if after.sync in _DELTAS and after.frozen > before.frozen > 0
     ]
     span = sum(time for _, time in pairs)
@@ -172,9 +173,10 @@ def _words(view: ReplicationView, seen: _Seen, found: Forecast, elapsed: float) 
 
 def _downtime(view: ReplicationView, seen: _Seen, found: Forecast, elapsed: float) -> Iterator[str]:
     overhead, seconds = found.overhead_seconds or 0.0, found.delta_seconds or 0.0
+    downtime = found.downtime_seconds or 0.0
     yield (
-        f"A cutover now keeps the machine off for about {duration(found.downtime_seconds or 0)}: {duration(seconds)} of "
-        f"copying, {duration(overhead)} for snapshots and the AMI as in the runs so far, and "
+        f"A cutover now keeps the machine off for about {duration(downtime)}: {duration(seconds)} of copying, "
+        f"{duration(overhead)} for snapshots and the AMI as in the runs so far, and "
         f"{duration(BOOT_SECONDS)} assumed for the shutdown and the first boot."
     )
     if seen.overhead_read_back:
@@ -182,5 +184,5 @@ def _downtime(view: ReplicationView, seen: _Seen, found: Forecast, elapsed: floa
     elif view.spec.verify is Verify.ALL:
         yield "Reading everything back comes on top: choose a sample for the cutover's run."
     shorter = seconds * min(1.0, (seconds + overhead) / elapsed) if elapsed else seconds
-    if found.converges and seconds - shorter >= max(60.0, 0.1 * (found.downtime_seconds or 0)):
+    if found.converges and seconds - shorter >= max(60.0, 0.1 * downtime):
         yield f"A run just before it makes that {duration(seconds - shorter)} less."
