@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,8 @@ class DiskSpec:
     """One disk. ``capacity`` bytes. ``make`` writes the raw content to a sparse file when first needed.
 
     Without ``make`` the disk reads as zeros. ``backing``: flat | sesparse | rdm. ``controller``: pvscsi | lsi |
-    sata | ide | nvme.
+    sata | ide | nvme. ``room``: the byte ranges a guest at work may write to without breaking what is on the disk;
+    without it, all of the disk.
     """
 
     capacity: int
@@ -24,6 +25,7 @@ class DiskSpec:
     controller: str = "pvscsi"
     datastore: str = ""  # the VM's datastore when empty
     encrypted: bool = False
+    room: Callable[[], Sequence[tuple[int, int]]] | None = None  # (offset, length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,10 @@ class NicSpec:
 
 @dataclass(frozen=True, slots=True)
 class VmSpec:
-    """One virtual machine; ``folder`` is the path below the datacenter's VM folder, ``power``: on | off | suspended."""
+    """One virtual machine; ``folder`` is the path below the datacenter's VM folder, ``power``: on | off | suspended.
+
+    ``writes``: bytes an hour that its guest writes while it runs; they are made up when somebody takes a snapshot.
+    """
 
     name: str
     datacenter: str
@@ -65,6 +70,7 @@ class VmSpec:
     connection: str = "connected"
     annotation: str = ""
     hardware: str = "vmx-19"
+    writes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

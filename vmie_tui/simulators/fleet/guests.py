@@ -79,6 +79,12 @@ def restore(name: str, path: Path) -> list[Extent]:
     return [(int(offset), int(length)) for offset, length in header["free"]]
 
 
+@cache
+def room(name: str) -> tuple[Extent, ...]:
+    """The byte ranges that no file system of the guest uses; KeyError for a guest that does not exist."""
+    return tuple((int(offset), int(length)) for offset, length in _unpack(name)[0]["free"])
+
+
 def make(path: Path, name: str, data: int, seed: str) -> None:
     """Restore the guest to ``path`` and leave about ``data`` bytes of deleted files, told by ``seed``, in its room."""
     free = restore(name, path)
@@ -88,4 +94,5 @@ def make(path: Path, name: str, data: int, seed: str) -> None:
 
 def disk(name: str, data_mib: int, seed: str, **more: Any) -> DiskSpec:
     """A disk of the demo fleet that holds this guest; ``more`` are further fields of `DiskSpec`."""
-    return DiskSpec(index()[name].size, partial(make, name=name, data=data_mib << 20, seed=seed), **more)
+    made = partial(make, name=name, data=data_mib << 20, seed=seed)
+    return DiskSpec(index()[name].size, made, room=partial(room, name), **more)

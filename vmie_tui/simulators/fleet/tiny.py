@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 
 from vmie_tui.simulators.fleet.content import fill, write_data
-from vmie_tui.simulators.fleet.guests import restore
+from vmie_tui.simulators.fleet.guests import index, restore, room
 from vmie_tui.simulators.spec import ClusterSpec, DatacenterSpec, DatastoreSpec, DiskSpec, FleetSpec, NicSpec, VmSpec
 
 MIB = 1 << 20
 DATACENTER, CLUSTER, HOST, DATASTORE = "DC1", "Compute", "esx-01.corp.example", "vmfs-01"
+HOST_2, DATASTORE_2, VSAN, NFS = "esx-02.corp.example", "vmfs-02", "vsan-01", "nfs-01"
 ODD_CAPACITY = 7 * MIB + 3 * 512  # neither whole GiB nor whole MiB
 LINUX, WINDOWS = "tiny-linux", "tiny-windows"  # packed guests of 7 MiB: no disk that holds one may be smaller
 
@@ -57,7 +58,13 @@ def make_zeros(path: Path, capacity: int) -> None:
 
 
 def _boot(capacity: int, data: int, seed: str, guest: str = LINUX) -> DiskSpec:
-    return DiskSpec(capacity=capacity, make=partial(make_boot, capacity=capacity, data=data, seed=seed, guest=guest))
+    make = partial(make_boot, capacity=capacity, data=data, seed=seed, guest=guest)
+    return DiskSpec(capacity=capacity, make=make, room=partial(_boot_room, capacity, guest))
+
+
+def _boot_room(capacity: int, guest: str) -> list[tuple[int, int]]:
+    end = index()[guest].size
+    return [*room(guest), (end, capacity - end)]
 
 
 def _disk(capacity: int, make: Callable[[Path], None]) -> DiskSpec:
@@ -66,11 +73,22 @@ def _disk(capacity: int, make: Callable[[Path], None]) -> DiskSpec:
 
 def _vm(name: str, *disks: DiskSpec, **more: object) -> VmSpec:
     values: dict[str, object] = {"folder": ("Test",), "cpus": 1, "memory_mib": 1024, **_DEBIAN, **more}
-    return VmSpec(name, DATACENTER, CLUSTER, HOST, DATASTORE, disks=disks, **values)  # type: ignore[arg-type]
+    store = str(values.pop("datastore", DATASTORE))
+    return VmSpec(name, DATACENTER, CLUSTER, HOST, store, disks=disks, **values)  # type: ignore[arg-type]
+
+
+def _running(name: str, address: str, *disks: DiskSpec, **more: object) -> VmSpec:
+    """One that runs and has Tools: what a replication is made for."""
+    more = {"power": "on", "folder": ("Test", "Running"), "nics": (NicSpec(addresses=(address,)),), **more}
+    return _vm(name, *disks, **more)
 
 
 def tiny() -> FleetSpec:
-    """Ten machines in one datacenter; every disk between 1 and 64 MiB, its content the same in every run."""
+    """Machines in one datacenter; every disk between 1 and 64 MiB, its content the same in every run.
+
+    Those to be replicated run: `repl-01` with two disks, `repl-02` with changed block tracking already on, and one each
+    on vSAN and on NFS.
+    """
     machines = (
         _vm("web-01", _boot(8 * MIB, 5 * MIB, "web-01"), folder=("Test", "Web")),
         _vm("web-02", _boot(8 * MIB, 4 * MIB, "web-02"), folder=("Test", "Web")),
@@ -103,6 +121,16 @@ def tiny() -> FleetSpec:
             guest_name="CentOS 4/5 (32-bit)",
             tools_guest_name="CentOS release 5.11 (Final)",
         ),
+        _running(
+            "repl-01",
+            "10.0.0.21",
+            _boot(8 * MIB, 3 * MIB, "repl-01"),
+            _disk(6 * MIB, partial(make_data, capacity=6 * MIB, data=2 * MIB, seed="repl-01 data")),
+        ),
+        _running("repl-02", "10.0.0.22", _boot(10 * MIB, 4 * MIB, "repl-02"), cbt=True),
+        _running("vsan-01", "10.0.0.23", _boot(8 * MIB, 3 * MIB, "vsan-01"), datastore=VSAN),
+        _running("nfs-01", "10.0.0.24", _boot(8 * MIB, 3 * MIB, "nfs-01"), datastore=NFS),
     )
-    datastores = (DatastoreSpec(DATASTORE, capacity=1 << 40, free=1 << 39),)
-    return FleetSpec((DatacenterSpec(DATACENTER, (ClusterSpec(CLUSTER, (HOST,)),), datastores),), machines)
+    kinds = ((DATASTORE, "VMFS"), (DATASTORE_2, "VMFS"), (VSAN, "vsan"), (NFS, "NFS"))
+    datastores = tuple(DatastoreSpec(name, kind, capacity=1 << 40, free=1 << 39) for name, kind in kinds)
+    return FleetSpec((DatacenterSpec(DATACENTER, (ClusterSpec(CLUSTER, (HOST, HOST_2)),), datastores),), machines)

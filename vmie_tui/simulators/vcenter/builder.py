@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pyVmomi import vim
@@ -241,6 +241,44 @@ class Builder:
             if machine.ref in members:
                 members.remove(machine.ref)
 
+    def move_machine(self, machine: Machine) -> None:
+        """vMotion to the next host of the cluster; raises ValueError when there is no other."""
+        site = self._sites[machine.spec.datacenter]
+        here = machine.spec.host
+        hosts = [name for name, host in site.hosts.items() if host.parent is site.hosts[here].parent]
+        if len(hosts) < 2:
+            raise ValueError(f"{here} is the only host of {machine.spec.cluster}")
+        there = hosts[(hosts.index(here) + 1) % len(hosts)]
+        site.host_machines[here].remove(machine.ref)
+        site.host_machines[there].append(machine.ref)
+        machine.spec, machine.host = replace(machine.spec, host=there), site.hosts[there]
+        for name in (here, there):
+            self._registry.touch(site.hosts[name])
+
+    def relocate(self, machine: Machine, datastore: str) -> None:
+        """Storage vMotion to a datastore, "" for another of the same kind. Raises ValueError when there is none."""
+        stores = self._sites[machine.spec.datacenter].datastores
+        here = machine.spec.datastore
+        kind = stores[here].value("summary").type
+        fitting = [store for store in stores.values() if store.name != here and store.value("summary").type == kind]
+        if datastore:
+            fitting = [store for name, store in stores.items() if name == datastore]
+        if not fitting:
+            raise ValueError(f"no other datastore for {machine.name}")
+        store = fitting[0]
+
+        def moved(file_name: str) -> str:
+            return f"[{store.name}]{file_name.partition(']')[2]}" if file_name else ""
+
+        for disk in machine.disks:
+            disk.datastore, disk.file_name, disk.delta = store, moved(disk.file_name), moved(disk.delta)
+        for node in machine.snapshots():
+            for held in node.held.values():
+                held.file_name = moved(held.file_name)
+            node.config = functools.partial(describe.config, machine, node)
+            self._registry.touch(node)
+        machine.spec, machine.datastore = replace(machine.spec, datastore=store.name), store
+
     def _add_disks(self, machine: Machine, site: Site) -> None:
         used: dict[str, int] = {}
         folder = self._center.root / "disks" / machine.instance_uuid
@@ -279,7 +317,10 @@ class Builder:
         node.config = functools.partial(describe.config, machine, node)
         for disk in machine.disks:
             if not disk.independent:
-                node.held[disk.key] = Held(disk.content.freeze(), None, 0)
+                node.held[disk.key] = Held(disk.content.freeze(), None, 0, disk.open_name)
         (machine.roots if above is None else above.below).append(node)
         machine.current, machine.snapshot_count = node, number
+        for disk in machine.disks:
+            if not disk.independent:
+                machine.grow_chain(disk)
         self._registry.add(node)

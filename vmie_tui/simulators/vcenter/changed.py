@@ -68,7 +68,7 @@ class ChangedBlocks:
             node = found
         elif this.power == ON:
             raise wrong_power(this, None)
-        if not this.cbt_active or (node is not None and node.held[key].change_id is None):
+        if not this.trackable or not this.cbt_active or (node is not None and node.held[key].change_id is None):
             raise vim.fault.FileFault(file=disk.file_name, msg=f"Error caused by file {disk.file_name}")
         extents = self._allocated(disk, node) if change_id == "*" else self._since(this, disk, node, change_id)
         return self._answer(disk, merge([(max(low, start), high) for low, high in extents if high > start]), start)

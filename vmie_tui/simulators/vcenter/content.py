@@ -120,11 +120,7 @@ class DiskContent:
         with self._lock:
             path = self.path()
             if self._holds[self.generation]:
-                frozen, fresh = self._frozen(self.generation), path.with_suffix(".new")
-                os.link(path, frozen)
-                sparse_copy(frozen, fresh)
-                fresh.replace(path)
-                self.generation += 1
+                self.become(path)
             with path.open("r+b") as file:
                 file.seek(offset)
                 file.write(data)
@@ -148,12 +144,19 @@ class DiskContent:
         """Make a held content the present one again."""
         with self._lock:
             if generation != self.generation:
-                path, fresh = self.path(), self._live.with_suffix(".new")
-                sparse_copy(self._frozen(generation), fresh)
-                if self._holds[self.generation]:
-                    os.link(path, self._frozen(self.generation))
-                fresh.replace(path)
-                self.generation += 1
+                self.become(self._frozen(generation))
+
+    def become(self, source: Path) -> None:
+        """Make a copy of a file of the disk's capacity the present content; raises ValueError for another size."""
+        with self._lock:
+            path, fresh = self.path(), self._live.with_suffix(".new")
+            if source.stat().st_size != self.capacity:
+                raise ValueError(f"{source.stat().st_size} bytes cannot become a disk of {self.capacity}")
+            sparse_copy(source, fresh)
+            if self._holds[self.generation]:
+                os.link(path, self._frozen(self.generation))
+            fresh.replace(path)
+            self.generation += 1
 
     def delete(self) -> None:
         with self._lock:

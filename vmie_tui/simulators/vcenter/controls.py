@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from vmie_tui.simulators.control import admin
+from vmie_tui.simulators.fleet.content import seeded
+from vmie_tui.simulators.vcenter.activity import Burst
 from vmie_tui.simulators.vcenter.center import Options
+from vmie_tui.simulators.vcenter.machine import Machine
 
 if TYPE_CHECKING:
     from vmie_tui.simulators.vcenter.server import VCenterSimulator
@@ -20,9 +24,18 @@ Given = dict[str, Any]
 class Controls:
     """Answers control requests.
 
+    Guests that write: POST write {"vm", "bytes", "extents", "zeros": share, "key", "seed"} is a burst (or, with "key",
+    "offset" and "data": base64, these bytes) and answers {"areas": [{"key", "offset", "length"}]}; POST writer {"vm",
+    "every": seconds, ...} repeats it while the machine is on, or with "per_hour": bytes at each snapshot; GET writer
+    tells the bursts so far, DELETE writer {"vm"} ends it, or without a machine all.
+
+    POST witness {"on", "vm"} keeps what snapshots freeze; GET witness?vm=NAME lists them, oldest first; with
+    &snapshot=NAME (or "last") {"disks": [{"key", "path", "capacity", "change_id"}]}; DELETE witness {"vm"} drops them.
+    POST trouble {"vm", "kind"}: see `trouble.Trouble`.
+
     POST rate {"nfc": bytes per second or null}; POST options {Options field: value}; POST privileges
     {"revoke": name or "grant": name, "entity": id or name}; POST sessions ends all sessions; POST power {"vm",
-    "state"}; POST remove {"vm"}; POST write {"vm", "key", "offset", "data": base64}; GET disks?vm=name gives key,
+    "state"}; POST remove {"vm"}; GET disks?vm=name gives key,
     label, capacity and the raw file's path of each disk. Everything else goes to `control.admin`.
     """
 
@@ -36,6 +49,13 @@ class Controls:
             ("POST", "power"): lambda given: simulator.set_power(given["vm"], given["state"]),
             ("POST", "remove"): lambda given: simulator.remove_machine(given["vm"]),
             ("POST", "write"): self._write,
+            ("POST", "writer"): self._writer,
+            ("GET", "writer"): lambda given: {"writers": simulator.activity.writers()},
+            ("DELETE", "writer"): self._no_writer,
+            ("POST", "witness"): self._watch,
+            ("GET", "witness"): self._witnessed,
+            ("DELETE", "witness"): self._forget,
+            ("POST", "trouble"): simulator.trouble.make,
             ("GET", "disks"): self._disks,
         }
 
@@ -66,8 +86,44 @@ class Controls:
         if "grant" in given:
             self._sim.grant(given["grant"], given.get("entity"))
 
-    def _write(self, given: Given) -> None:
-        self._sim.write_disk(given["vm"], given["key"], given["offset"], base64.b64decode(given["data"]))
+    def _write(self, given: Given) -> Given:
+        machine = self._sim.machine(given["vm"])
+        if "data" in given:
+            content = base64.b64decode(given["data"])
+            self._sim.write_disk(machine.moid, given["key"], given["offset"], content)
+            return {"areas": [{"key": given["key"], "offset": given["offset"], "length": len(content)}]}
+        rng = seeded(str(given["seed"])) if "seed" in given else random.Random()  # noqa: S311 - made-up content
+        return {"areas": [asdict(area) for area in self._sim.activity.write(machine, _burst(given), rng)]}
+
+    def _writer(self, given: Given) -> None:
+        machine = self._sim.machine(given["vm"])
+        if "per_hour" in given:
+            machine.writes = int(given["per_hour"])
+            return
+        self._sim.activity.start(machine, float(given["every"]), _burst(given), str(given.get("seed", machine.moid)))
+
+    def _no_writer(self, given: Given) -> None:
+        self._sim.activity.end(self._machine(given))
+
+    def _machine(self, given: Given) -> Machine | None:
+        return self._sim.machine(given["vm"]) if given.get("vm") else None
+
+    def _watch(self, given: Given) -> None:
+        with self._sim.center.registry.lock:
+            self._sim.witness.watch(self._machine(given), bool(given["on"]))
+
+    def _witnessed(self, given: Given) -> Given:
+        with self._sim.center.registry.lock:
+            machine = self._sim.machine(given["vm"])
+            if "snapshot" not in given:
+                return {"snapshots": [kept.name for kept in self._sim.witness.snapshots(machine)]}
+            wanted = given["snapshot"]
+            kept = self._sim.witness.find(machine, "" if wanted == "last" else wanted)
+            return {"name": kept.name, "snapshot": kept.moid, "disks": [frozen.told() for frozen in kept.disks]}
+
+    def _forget(self, given: Given) -> None:
+        with self._sim.center.registry.lock:
+            self._sim.witness.drop(self._machine(given))
 
     def _disks(self, given: Given) -> Given:
         disks = self._sim.machine(given["vm"]).disks
@@ -77,3 +133,13 @@ class Controls:
                 for disk in disks
             ]
         }
+
+
+def _burst(given: Given) -> Burst:
+    key = given.get("key")
+    return Burst(
+        int(given["bytes"]),
+        int(given.get("extents", 1)),
+        float(given.get("zeros", 0.0)),
+        None if key is None else int(key),
+    )

@@ -60,11 +60,10 @@ class Folders:
                 raise RefusedError(403, "Forbidden")
             if store.value("summary").type in ("vsan", "VVOL"):
                 raise RefusedError(404, "Not Found")
-            home, _, name = path.partition("/")
             for managed in self._center.registry.objects.values():
-                if isinstance(managed, Machine) and managed.spec.name == home:
+                if isinstance(managed, Machine) and managed.spec.name == path.partition("/")[0]:
                     for disk in managed.disks:
-                        found = self._match(managed, disk, store, f"[{store.name}] {home}/{name}")
+                        found = self._match(managed, disk, store, f"[{store.name}] {path}")
                         if found is not None:
                             return found
         raise RefusedError(404, "Not Found")

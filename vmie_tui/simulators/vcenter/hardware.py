@@ -142,8 +142,9 @@ def _change_id(machine: Machine, disk: VmDisk, snapshot: SnapshotNode | None) ->
 
 def _backing(machine: Machine, disk: VmDisk, snapshot: SnapshotNode | None) -> Any:
     spec = disk.spec
+    held = None if snapshot is None else snapshot.held.get(disk.key)
     fields = {
-        "fileName": disk.file_name,
+        "fileName": disk.open_name if held is None else held.file_name,
         "datastore": disk.datastore.ref,
         "diskMode": spec.mode,
         "uuid": disk.ident,
@@ -174,7 +175,16 @@ def _backing(machine: Machine, disk: VmDisk, snapshot: SnapshotNode | None) -> A
         digestEnabled=False,
         sharing=spec.sharing,
         keyId=key,
+        parent=_beneath(machine, disk, snapshot),
     )
+
+
+def _beneath(machine: Machine, disk: VmDisk, snapshot: SnapshotNode | None) -> Any:
+    """The file below the one the machine, or the snapshot, has of a flat disk."""
+    node = machine.current if snapshot is None else snapshot.above
+    if node is None or disk.key not in node.held:
+        return None
+    return _backing(machine, disk, node)
 
 
 def crypto_key() -> Any:

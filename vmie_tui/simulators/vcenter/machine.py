@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -38,7 +39,10 @@ class Tracker:
 
 @dataclass(slots=True)
 class VmDisk:
-    """One disk of a machine. ``key`` is the device key, ``place`` the bus and unit such as (0, 1)."""
+    """One disk of a machine. ``key`` is the device key, ``place`` the bus and unit such as (0, 1).
+
+    ``file_name`` is the file at the bottom of its chain; with snapshots the machine writes to ``delta``.
+    """
 
     spec: DiskSpec
     key: int
@@ -53,6 +57,7 @@ class VmDisk:
     _content: DiskContent | None = None
     tracker: Tracker | None = None
     runs: int = 0  # how often its machine was powered on, and so wrote to it
+    delta: str = ""  # the file the machine writes to while it has snapshots
 
     @property
     def content_id(self) -> str:
@@ -66,17 +71,23 @@ class VmDisk:
         return self._content
 
     @property
+    def open_name(self) -> str:
+        """The file the machine writes to."""
+        return self.delta or self.file_name
+
+    @property
     def independent(self) -> bool:
         return self.spec.mode.startswith("independent")
 
 
 @dataclass(slots=True)
 class Held:
-    """What a snapshot keeps of one disk."""
+    """What a snapshot keeps of one disk. ``file_name`` is the file it froze."""
 
     generation: int
     change_id: str | None
     sequence: int
+    file_name: str
 
 
 class SnapshotNode(Managed):
@@ -158,6 +169,9 @@ class Machine(Managed):
         "roots",
         "snapshot_count",
         "spec",
+        "trackable",
+        "writes",
+        "wrote_at",
     )
 
     def __init__(self, moid: str, parent: Managed, spec: VmSpec, describe: dict[str, Any]) -> None:
@@ -169,6 +183,8 @@ class Machine(Managed):
         self.power = {"on": "poweredOn", "suspended": "suspended"}.get(spec.power, "poweredOff")
         self.power_since: Any = None
         self.cbt = self.cbt_active = spec.cbt
+        self.trackable = True  # False: this host does not track changed blocks
+        self.writes, self.wrote_at = spec.writes, 0.0
         self.consolidate = spec.consolidation_needed
         self.disks: list[VmDisk] = []
         self.roots: list[SnapshotNode] = []
@@ -206,6 +222,12 @@ class Machine(Managed):
     def running(self) -> bool:
         """Whether VMware Tools answer in the guest."""
         return self.power == "poweredOn" and self.spec.tools in ("toolsOk", "toolsOld")
+
+    def grow_chain(self, disk: VmDisk) -> None:
+        """Let the machine write to a new file on top of those that snapshots froze."""
+        frozen = {held.file_name for node in self.snapshots() for held in node.held.values()}
+        stem = disk.file_name.removesuffix(".vmdk")
+        disk.delta = next(name for n in itertools.count(1) if (name := f"{stem}-{n:06}.vmdk") not in frozen)
 
     def tracker(self, disk: VmDisk) -> Tracker:
         """The disk's change tracker, begun when first needed."""

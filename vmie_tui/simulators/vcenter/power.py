@@ -35,6 +35,7 @@ class Power:
 
     def __init__(self, center: Center, tasks: Tasks, forget: Callable[[Machine], None]) -> None:
         self._center, self._registry, self._tasks, self._forget = center, center.registry, tasks, forget
+        self.down: list[Callable[[Machine], None]] = []  # called as a guest goes down by itself
 
     def set_power(self, machine: Machine, state: str) -> None:
         machine.power, machine.power_since = state, self._center.now()
@@ -79,6 +80,8 @@ class Power:
         def down() -> None:
             with self._registry.lock:
                 if this.power == ON:
+                    for told in self.down:
+                        told(this)
                     self.set_power(this, OFF)
 
         self._center.later.after(self._center.options.shutdown_seconds, down)

@@ -6,6 +6,7 @@ import hashlib
 import ssl
 import threading
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +15,7 @@ from pyVmomi import vim
 
 from vmie_tui.simulators.control import Faults, SimClock, Stats, TlsFiles
 from vmie_tui.simulators.spec import FleetSpec
+from vmie_tui.simulators.vcenter.activity import Activity
 from vmie_tui.simulators.vcenter.authorization import Authorization
 from vmie_tui.simulators.vcenter.builder import Builder
 from vmie_tui.simulators.vcenter.calls import Call
@@ -32,9 +34,11 @@ from vmie_tui.simulators.vcenter.registry import Managed
 from vmie_tui.simulators.vcenter.sessions import Sessions
 from vmie_tui.simulators.vcenter.snapshots import Snapshots
 from vmie_tui.simulators.vcenter.tasks import Tasks
+from vmie_tui.simulators.vcenter.trouble import Trouble
 from vmie_tui.simulators.vcenter.updates import Updates
 from vmie_tui.simulators.vcenter.values import data
 from vmie_tui.simulators.vcenter.views import Search, Views
+from vmie_tui.simulators.vcenter.witness import Witness
 
 DEFAULT_USER = "administrator@vsphere.local"
 DEFAULT_PASSWORD = "VMware1!"  # noqa: S105 - the simulator's own, on loopback
@@ -57,7 +61,8 @@ class VCenterSimulator:
     """A vCenter 8 on loopback. Content of disks lives below ``root`` and survives a restart.
 
     With ``nfc_tls`` disk data comes from a port of its own with that certificate, as from an ESXi host whose
-    certificate only the thumbprint vouches for. Keyword options beyond those named are the fields of `Options`.
+    certificate only the thumbprint vouches for. ``guests_clock`` tells how much time passes for guests that write by
+    the hour, when that is not ``clock``. Keyword options beyond those named are the fields of `Options`.
     Faults (`Faults.add`, ``POST /_sim/faults``) are looked up by SOAP method name, "nfc:GET", "nfc:HEAD",
     "nfc:POST", "folder:GET" or "folder:HEAD"; actions:
 
@@ -83,6 +88,7 @@ class VCenterSimulator:
         port: int = 0,
         clock: SimClock | None = None,
         nfc_tls: TlsFiles | None = None,
+        guests_clock: Callable[[], float] | None = None,
         **options: Any,
     ) -> None:
         self.host = "localhost"
@@ -100,8 +106,14 @@ class VCenterSimulator:
         self.center.instance_uuid = str(uuid.uuid5(SPACE, f"vcenter {names}"))
         self.stopped = threading.Event()
         self._servers: list[tuple[Server, threading.Thread]] = []
-        self._controls = Controls(self)
         self._assemble(fleet)
+        self.activity = Activity(self.center, self.changed, guests_clock or self.clock.now)
+        self.witness = Witness(self.center)
+        self.trouble = Trouble(self)
+        self.snapshots.before.append(self.activity.before_snapshot)
+        self.snapshots.after += [self.witness.saw, self.activity.after_snapshot]
+        self._power.down.append(self.activity.last_words)
+        self._controls = Controls(self)
 
     def _assemble(self, fleet: FleetSpec) -> None:
         center, registry = self.center, self.center.registry
@@ -117,6 +129,7 @@ class VCenterSimulator:
         self.leases = Leases(center, self.tasks)
         self.folders = Folders(center)
         self.changed = ChangedBlocks(center)
+        self.snapshots = Snapshots(center, self.tasks)
         self._power = Power(center, self.tasks, self.builder.forget_machine)
         collector = Collector(center)
         updates = Updates(center, collector.reader)
@@ -148,7 +161,7 @@ class VCenterSimulator:
             self.changed,
             self._power,
             Imports(center, self.leases, self.builder, self._power),
-            Snapshots(center, self.tasks),
+            self.snapshots,
             Service(center, content),
         )
         self.builder.build(fleet)
@@ -176,6 +189,7 @@ class VCenterSimulator:
     def stop(self) -> None:
         """Close every connection and stop; disk contents stay."""
         self.stopped.set()
+        self.activity.stop()
         self.dispatcher.stop()
         self.center.later.stop()
         for server, thread in self._servers:
@@ -184,6 +198,8 @@ class VCenterSimulator:
             server.close_all()
             thread.join()
         self._servers.clear()
+        with self.center.registry.lock:
+            self.witness.close()
 
     def __enter__(self) -> Self:
         self.start()

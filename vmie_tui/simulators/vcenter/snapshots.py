@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from pyVmomi import vim, vmodl
 from vmie_tui.simulators.vcenter import describe
 from vmie_tui.simulators.vcenter.calls import Call
 from vmie_tui.simulators.vcenter.center import Center
-from vmie_tui.simulators.vcenter.machine import Held, Machine, SnapshotNode, Tracker, new_epoch
+from vmie_tui.simulators.vcenter.machine import Held, Machine, SnapshotNode, Tracker, VmDisk, new_epoch
 from vmie_tui.simulators.vcenter.power import refuse_while_leased
 from vmie_tui.simulators.vcenter.tasks import Tasks
 
@@ -24,6 +25,8 @@ class Snapshots:
 
     def __init__(self, center: Center, tasks: Tasks) -> None:
         self._center, self._registry, self._tasks = center, center.registry, tasks
+        self.before: list[Callable[[Machine], None]] = []  # called before the disks are frozen
+        self.after: list[Callable[[SnapshotNode], None]] = []
 
     # ---- SOAP methods
 
@@ -34,7 +37,7 @@ class Snapshots:
             raise vim.fault.InvalidName(name=name, msg=f"The name '{name}' is not valid.")
         if this.spec.connection != "connected":
             raise vim.fault.InvalidState(msg="The operation is not allowed in the current state.")
-        work = functools.partial(self._create, this, name, about or "", quiesce)
+        work = functools.partial(self._made, this, name, about or "", quiesce)
         return self._tasks.run(call, this, work, times=2)
 
     def CreateSnapshotEx_Task(
@@ -47,14 +50,14 @@ class Snapshots:
 
         def work() -> None:
             refuse_while_leased(machine)
-            self._remove([this, *(_below(this) if children else ())])
+            self.remove([this, *(_below(this) if children else ())])
 
         return self._tasks.run(call, machine, work, times=2)
 
     def RemoveAllSnapshots_Task(self, call: Call, this: Machine, consolidate: bool | None, spec: Any) -> Any:
         def work() -> None:
             refuse_while_leased(this)
-            self._remove(list(this.snapshots()))
+            self.remove(list(this.snapshots()))
 
         return self._tasks.run(call, this, work, times=2)
 
@@ -63,15 +66,7 @@ class Snapshots:
 
         def work() -> None:
             refuse_while_leased(machine)
-            for key, held in this.held.items():
-                disk = machine.disk(key)
-                if disk is not None:
-                    disk.content.revert(held.generation)
-                    if disk.tracker is not None:  # changes since are unknown: tracking begins anew
-                        disk.tracker = Tracker(new_epoch(disk.tracker.epoch))
-            machine.current = this
-            machine.power = "poweredOff"  # no snapshot here holds memory
-            self._registry.touch(machine)
+            self.revert(this)
 
         return self._tasks.run(call, machine, work, times=2)
 
@@ -90,6 +85,9 @@ class Snapshots:
             raise vmodl.fault.NotSupported(msg=f"Not simulated: {', '.join(sorted(asked - known))}")
         if spec.changeTrackingEnabled is not None:
             self._center.privileges.check("VirtualMachine.Config.ChangeTracking", this)
+            if not this.trackable:
+                text = "Changed block tracking is not supported for this virtual machine."
+                raise vmodl.fault.NotSupported(msg=text)
         if spec.annotation is not None:
             self._center.privileges.check("VirtualMachine.Config.Annotation", this)
 
@@ -108,7 +106,11 @@ class Snapshots:
 
     # ---- the work; the registry's lock is held
 
-    def _create(self, machine: Machine, name: str, about: str, quiesce: bool) -> Any:
+    def _made(self, machine: Machine, name: str, about: str, quiesce: bool) -> Any:
+        return self.create(machine, name, about, quiesce).ref
+
+    def create(self, machine: Machine, name: str, about: str, quiesce: bool) -> SnapshotNode:
+        """Freeze a machine. Raises the faults of CreateSnapshot_Task."""
         refuse_while_leased(machine)
         for disk in machine.disks:
             if disk.spec.sharing == "sharingMultiWriter" and not disk.independent:
@@ -118,6 +120,8 @@ class Snapshots:
         above = machine.current
         if above is not None and sum(1 for node in _line(above)) >= DEEPEST:
             raise vim.fault.TooManySnapshotLevels(msg="The maximum number of snapshot levels is reached.")
+        for call in self.before:
+            call(machine)
         machine.stun()
         node = SnapshotNode(self._registry.new_id("snapshot"), machine, above)
         machine.snapshot_count += 1
@@ -133,15 +137,35 @@ class Snapshots:
                 tracker.sequence += 1
                 sequence = tracker.sequence
                 change_id = tracker.change_id()
-            node.held[disk.key] = Held(disk.content.freeze(), change_id, sequence)
+            node.held[disk.key] = Held(disk.content.freeze(), change_id, sequence, disk.open_name)
         node.config = describe.config(machine, node)
         (machine.roots if above is None else above.below).append(node)
         machine.current = node
+        for key in node.held:
+            machine.grow_chain(_disk(machine, key))
         self._registry.add(node)
         self._registry.touch(machine)
-        return node.ref
+        for told in self.after:
+            told(node)
+        return node
 
-    def _remove(self, nodes: list[SnapshotNode]) -> None:
+    def revert(self, node: SnapshotNode) -> None:
+        """Go back to a snapshot; what changed since is unknown, so tracking begins anew."""
+        machine = node.machine
+        refuse_while_leased(machine)
+        machine.current = node
+        for key, held in node.held.items():
+            disk = machine.disk(key)
+            if disk is not None:
+                disk.content.revert(held.generation)
+                machine.grow_chain(disk)
+                if disk.tracker is not None:
+                    disk.tracker = Tracker(new_epoch(disk.tracker.epoch))
+        machine.power = "poweredOff"  # no snapshot here holds memory
+        self._registry.touch(machine)
+
+    def remove(self, nodes: list[SnapshotNode]) -> None:
+        """Take snapshots away, each merged into what stands on it."""
         for node in nodes:
             if self._registry.objects.get(node.moid) is not node:
                 continue
@@ -151,15 +175,27 @@ class Snapshots:
             family[where : where + 1] = node.below
             for below in node.below:
                 below.above = above
-            if machine.current is node:
+            onto = machine.current is node
+            if onto:
                 machine.current = above
             for key, held in node.held.items():
                 disk = machine.disk(key)
                 if disk is not None:
                     disk.content.release(held.generation)
+                    if onto:  # what was written since is merged into the file that was frozen
+                        disk.delta = held.file_name if held.file_name != disk.file_name else ""
+                    for below in node.below[:1]:
+                        if key in below.held:
+                            below.held[key].file_name = held.file_name
             self._registry.remove(node)
             machine.stun()
             self._registry.touch(machine)
+
+
+def _disk(machine: Machine, key: int) -> VmDisk:
+    found = machine.disk(key)
+    assert found is not None
+    return found
 
 
 def _line(node: SnapshotNode | None) -> list[SnapshotNode]:
