@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import re
 import socket
 import ssl
@@ -12,6 +13,7 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -333,11 +335,14 @@ class Handler(BaseHTTPRequestHandler):
             self._reply(refused.status, refused.text.encode())
             return
         with found.file:
-            self._send_file(found)
+            self._send_file(found, fault.after if fault is not None and fault.action == "truncate" else None)
 
-    def _send_file(self, found: Found) -> None:
+    def _send_file(self, found: Found, most: int | None) -> None:
+        """Answer with a file, or the range asked for; the answer breaks off after ``most`` bytes."""
+        changed = _changed_at(found)
+        same = self.headers.get("If-Range") in (None, changed)
         try:
-            part = byte_range(self.headers.get("Range"), found.size)
+            part = byte_range(self.headers.get("Range"), found.size) if same else None
         except RefusedError as refused:
             self._reply(refused.status, refused.text.encode(), Content_Range=f"bytes */{found.size}")
             return
@@ -346,6 +351,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/octet-stream")
         self.send_header("Content-Length", str(end - first))
         self.send_header("Accept-Ranges", "bytes")
+        if changed:
+            self.send_header("Last-Modified", changed)
         if part:
             self.send_header("Content-Range", f"bytes {first}-{end - 1}/{found.size}")
         self.end_headers()
@@ -353,6 +360,8 @@ class Handler(BaseHTTPRequestHandler):
             return
         pace = Pace(self.parts.center, self.parts.stopped)
         found.file.seek(first)
+        if most is not None:
+            self.close_connection, end = True, min(end, first + most)
         try:
             while first < end and not self.parts.stopped.is_set():
                 piece = found.file.read(min(pace.share(), end - first))
@@ -364,6 +373,14 @@ class Handler(BaseHTTPRequestHandler):
                 first += len(piece)
         except OSError:
             self.close_connection = True
+
+
+def _changed_at(found: Found) -> str:
+    """When a file was last written, as HTTP has it; "" for what is no file."""
+    try:
+        return formatdate(os.fstat(found.file.fileno()).st_mtime, usegmt=True)
+    except OSError:
+        return ""
 
 
 class Server(ThreadingHTTPServer):
