@@ -244,6 +244,11 @@ class Store(Database):
         with self.begin() as connection:
             _log(connection, job_id, hidden(text), level)
 
+    @staticmethod
+    def note(connection: sa.Connection, job_id: str, text: str, level: str = "info") -> None:
+        """The same as `log`, as part of a transaction of the caller's."""
+        _log(connection, job_id, hidden(text), level)
+
     def lines(self, job_id: str, tail: int) -> list[LogLine]:
         """The last ``tail`` lines of a job's log, oldest first."""
         with self.begin() as connection:

@@ -1,0 +1,63 @@
+"""Replications as the screens and commands show them, read from the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+
+from vmie_tui.jobs import schema
+from vmie_tui.jobs.replication_records import replication_record, run_view, select_runs
+from vmie_tui.model.replication import ReplicationState, ReplicationView, Run
+from vmie_tui.model.rules.replication_schedule import age
+
+
+def read_replications(
+    connection: sa.Connection,
+    now: Callable[[str], float],
+    *,
+    profile: str | None = None,
+    replication_id: str | None = None,
+    deleted: bool = False,
+) -> list[ReplicationView]:
+    """Replications, newest first, with their runs; ``now`` says what time it is for a profile."""
+    table, machines, runs = schema.replications, schema.replicated, schema.runs
+    query = (
+        sa.select(table, machines.c.first, machines.c.extended_days)
+        .select_from(table.outerjoin(machines, machines.c.vm == table.c.vm))
+        .order_by(table.c.created.desc(), table.c.id)
+    )
+    history = select_runs()
+    if profile is not None:
+        query = query.where(table.c.profile == profile)
+    if replication_id is not None:
+        query = query.where(table.c.id == replication_id)
+        history = history.where(runs.c.replication_id == replication_id)
+    elif not deleted:
+        query = query.where(table.c.state != ReplicationState.DELETED.value)
+    found: dict[str, list[Run]] = {}
+    for row in connection.execute(history).mappings():
+        found.setdefault(row["replication_id"], []).append(run_view(row))
+    return [_view(row, now(row["profile"]), found.get(row["id"], [])) for row in connection.execute(query).mappings()]
+
+
+def _view(row: sa.RowMapping | Any, now: float, runs: list[Run]) -> ReplicationView:
+    record = replication_record(row)
+    days = age(row["first"], row["extended_days"] or 0, now)
+    return ReplicationView(
+        id=record.id,
+        spec=record.spec,
+        state=record.state,
+        created=record.created,
+        now=now,
+        paused=record.paused,
+        next_run=record.next_run,
+        message=record.message,
+        first=row["first"],
+        ends=days.ends,
+        extended_days=row["extended_days"] or 0,
+        days=days.days,
+        terminated=record.terminated,
+        runs=tuple(runs),
+    )
