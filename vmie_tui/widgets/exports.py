@@ -14,7 +14,7 @@ from vmie_tui.model.task_report import one_line
 from vmie_tui.widgets.jobs import STATES
 from vmie_tui.widgets.machine_detail import finding_lines, heading, indented
 from vmie_tui.widgets.table import Column, LineTable
-from vmie_tui.widgets.text import Cell, Line, clean, fit, join, paragraph, percent, plural
+from vmie_tui.widgets.text import Cell, Line, clean, fit, has_words, join, paragraph, percent, plural
 
 LABEL_CELLS = 10
 
@@ -221,14 +221,8 @@ def _labelled(label: str, text: str, cells: int, style: str = "") -> list[Line]:
 
 def select(rows: Sequence[SourceRow], words: str) -> tuple[SourceRow, ...]:
     """Those that have every word and none after ``!``."""
-    return tuple(row for row in rows if _has(row.words, words))
+    return tuple(row for row in rows if has_words(row.words, words))
 
 
 def select_exports(rows: Sequence[ExportRow], words: str) -> tuple[ExportRow, ...]:
-    return tuple(row for row in rows if _has(row.words, words))
-
-
-def _has(text: str, words: str) -> bool:
-    return all(
-        (term[1:] not in text) if term[0] == "!" and len(term) > 1 else term in text for term in words.lower().split()
-    )
+    return tuple(row for row in rows if has_words(row.words, words))

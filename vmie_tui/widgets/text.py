@@ -119,3 +119,9 @@ def plural(count: int, word: str) -> str:
 
 def join(parts: Sequence[str], separator: str = " · ") -> str:
     return separator.join(part for part in parts if part)
+
+
+def has_words(text: str, words: str) -> bool:
+    """Whether ``text``, in small letters, has every word of a filter and none that follows a ``!``."""
+    terms = words.lower().split()
+    return all((term[1:] not in text) if term[0] == "!" and len(term) > 1 else term in text for term in terms)
