@@ -57,18 +57,18 @@ class Due:
 
 
 def due(spec: Replication, next_run: float, now: float, *, first: bool) -> Due:
-    """What is to be done about ``next_run``, which is not later than ``now``; ``first``: no run was started yet.
+    """What is to be done about ``next_run``: nothing while it is later than ``now``. ``first``: no run was started yet.
 
     Of a schedule that nobody looked at for long, the newest due time runs if it is not over `GRACE` ago, and those
     before it are missed. A first or one-time run is never missed: it starts late, and those after it are missed.
     """
+    if next_run > now:
+        return Due(None, next=next_run)
     if spec.once:
         return Due(next_run, late=now - next_run > GRACE)
     step = spec.every_hours * HOUR
     times = tuple(takewhile(lambda at: at <= now, (next_run + number * step for number in count())))
     following = next_after(next_run, spec.every_hours, now)
-    if not times:
-        return Due(None, next=next_run)
     if first:
         return Due(times[0], times[1:], following, now - times[0] > GRACE)
     if now - times[-1] <= GRACE:
