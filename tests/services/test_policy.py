@@ -27,9 +27,11 @@ from vmie_tui.model.plan import ImportPlan, VmSource
 from vmie_tui.model.task import JobState
 from vmie_tui.services.aws.session import BLOCKS, PARTS, Aws, open_session
 from vmie_tui.services.policy import VSPHERE_READS, Policy, reads_aws
+from vmie_tui.services.vsphere.changed import enable_tracking
 from vmie_tui.services.vsphere.inventory import read_inventory
 from vmie_tui.services.vsphere.lease import ExportLease
 from vmie_tui.services.vsphere.orphans import end_own_export
+from vmie_tui.services.vsphere.power import power_off, power_on, shut_down
 from vmie_tui.services.vsphere.session import VSphere, connect
 from vmie_tui.services.vsphere.snapshot import create_snapshot, remove_snapshot
 from vmie_tui.settings import Settings, load
@@ -208,9 +210,11 @@ VSPHERE_CHANGES = {
     "HttpNfcLeaseProgress",
     "HttpNfcLeaseSetManifestChecksumType",
     "ImportVApp",
+    "PowerOffVM_Task",
     "PowerOnVM_Task",
     "ReconfigVM_Task",
     "RemoveSnapshot_Task",
+    "ShutdownGuest",
 }
 
 
@@ -222,13 +226,20 @@ def vsphere_writes(session: VSphere, moid: str) -> dict[str, Callable[[], object
         "create_snapshot": lambda: create_snapshot(session, moid, "x", "", quiesce=False),
         "remove_snapshot": lambda: remove_snapshot(session, "snapshot-1"),
         "lease": lambda: ExportLease(session, moid).__enter__(),
+        "enable_tracking": lambda: enable_tracking(session, moid),
+        "shut_down": lambda: shut_down(session, moid, seconds=1),
+        "power_off": lambda: power_off(session, moid),
+        "power_on": lambda: power_on(session, moid),
     }
 
 
-@pytest.mark.parametrize("name", ["create_snapshot", "remove_snapshot", "lease"])
+@pytest.mark.parametrize(
+    "name",
+    ["create_snapshot", "remove_snapshot", "lease", "enable_tracking", "shut_down", "power_off", "power_on"],
+)
 def test_vcenter_is_read_and_nothing_else(vcenter: VCenterSimulator, reader: VSphere, name: str) -> None:
     vcenter.stats.reset()
-    machine = named(reader, "db-01" if name == "lease" else "app-01")
+    machine = named(reader, "db-01" if name in {"lease", "power_on"} else "app-01")
     with pytest.raises(ServiceError, match="read-only") as caught:
         vsphere_writes(reader, machine.moid)[name]()
     assert caught.value.kind is ErrorKind.REFUSED
