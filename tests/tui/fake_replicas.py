@@ -158,6 +158,7 @@ class FakeReplicas:
         self.time = NOW
         self.servers = Catalogue()
         self.found: tuple[Finding, ...] = ()
+        self.found_of: dict[str, tuple[Finding, ...]] = {}  # by the machine's name
         self.errors: dict[str, ServiceError] = {}
         self.asked: list[tuple[object, ...]] = []
         self.looks = 0  # how often `views` was called
@@ -202,9 +203,9 @@ class FakeReplicas:
         self.servers = Catalogue(CatalogueStatus.DELETED, self.time)
         return self.servers
 
-    def findings(self, spec: Replication, machine: Machine) -> tuple[Finding, ...]:
+    def findings(self, spec: Replication, machine: Machine, ident: str = "") -> tuple[Finding, ...]:
         self._fail("findings")
-        return self.found
+        return (*self.found, *self.found_of.get(machine.name, ()))
 
     def create(self, spec: Replication, machine: Machine) -> str:
         self._ask("create", spec, machine)
