@@ -179,6 +179,38 @@ EXPORT_FORM = (
     Action("form.again", "f2,ctrl+r", "look", "Look again", "Read source and bucket again", "look again", "^r"),
 )
 
+REPLICATION_FORM = (
+    Action("replicate.back", "escape", "back", "Back", "Leave without starting or changing anything", "back"),
+    Action(
+        "replicate.start", "f5,ctrl+s", "start", "Start or save", "Start the replications, or save it", "start", "^s"
+    ),
+    Action("replicate.copy", "f3,ctrl+y", "copy", "Copy command", "The same as a 'vmie-tui' command", "copy", "^y"),
+    Action("replicate.again", "f2,ctrl+r", "look", "Judge again", "Ask the rules once more", "look again", "^r"),
+)
+
+CATALOGUE = (
+    Action("catalogue.back", "escape", "clear", "Back", "Clear the filter, then back to the replications", "back"),
+    Action("catalogue.new", "n", "new", "Replicate…", "Replicate this server, or the selected ones", "replicate"),
+    Action("catalogue.mark", "space", "mark", "Select server", "Mark it, and go to the next", "select"),
+    Action("catalogue.import", "i", "import_catalogue", "Import", "Read all servers from vCenter (again)", "import"),
+    Action("catalogue.filter", "slash", "filter", "Filter", "Words that must be there, !word must not", "filter"),
+    Action("catalogue.clear", "x", "clear_catalogue", "Clear catalogue…", "Forget the list; asks first", "clear"),
+    Action("catalogue.copy", "y", "copy", "Copy", "All servers shown, as lines"),
+    Action("catalogue.again", "r", "again", "Refresh", "Read what is known once more"),
+)
+
+CUTOVER = (
+    Action("cutover.back", "escape", "back", "Back", "Back; a cutover at work goes on", "back"),
+    Action("cutover.test", "t", "test", "Test launch…", "The newest AMI: launch it, see whether it boots", "test"),
+    Action("cutover.final", "c", "cut_over", "Cut over…", "Shut down, last delta, launch; asks first", "cut over"),
+    Action("cutover.job", "enter", "open", "Open run", "Stages, disks and log of the final run", "open run"),
+    Action("cutover.undo", "R", "roll_back", "Roll back…", "Instance stopped, VM on again; asks first", "roll back"),
+    Action("cutover.next", "n", "next(1)", "Next server", "The next one of the group"),
+    Action("cutover.previous", "N", "next(-1)", "Previous server", "The one before in the group"),
+    Action("cutover.again", "r", "again", "Refresh", "Look once more at once"),
+    Action("cutover.copy", "y", "copy", "Copy", "The ids and what was done"),
+)
+
 SETUP = (
     Action("setup.open", "enter", "open", "Details", "All that was seen, and what to do about it", "details"),
     Action("setup.fix", "f", "fix", "Fix…", "See the exact change, then make it; asks first", "fix"),
