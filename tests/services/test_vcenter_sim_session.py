@@ -56,7 +56,7 @@ def test_an_idle_session_ends_and_takes_its_views_along(sim: VCenterSimulator) -
     content = si.RetrieveContent()
     view = content.viewManager.CreateContainerView(content.rootFolder, [vim.VirtualMachine], True)
     sim.clock.advance(1799)
-    assert len(view.view) == 10
+    assert len(view.view) == len(tiny().machines)
     sim.clock.advance(1801)
     with pytest.raises(vim.fault.NotAuthenticated):
         _ = view.view

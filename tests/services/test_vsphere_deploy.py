@@ -45,7 +45,7 @@ from vmie_tui.services.vsphere.new_machine import Controller, NewHardware, confi
 from vmie_tui.services.vsphere.session import VSphere, connect
 from vmie_tui.services.vsphere.upload import STREAM_VMDK
 from vmie_tui.simulators.control import Fault
-from vmie_tui.simulators.fleet.tiny import DATASTORE, make_data
+from vmie_tui.simulators.fleet.tiny import DATASTORE, HOST, HOST_2, make_data
 from vmie_tui.simulators.vcenter.server import VCenterSimulator
 
 MIB = 1 << 20
@@ -469,7 +469,7 @@ def test_places_are_read_with_their_paths(vsphere: VSphere) -> None:
     places = read_deploy_places(vsphere)
     assert [place.path for place in places.pools] == ["DC1/Compute"]
     assert {place.path for place in places.folders} >= {"DC1", "DC1/Test", "DC1/Test/Web"}
-    assert [place.name for place in places.hosts] == ["esx-01.corp.example"]
+    assert [place.name for place in places.hosts] == [HOST, HOST_2]
     assert DATASTORE in {place.name for place in places.datastores if place.free}
     assert "VM Network" in {place.name for place in places.networks}
 

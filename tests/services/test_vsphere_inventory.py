@@ -15,13 +15,14 @@ from vmie_tui.services.vsphere.inventory import find_machine, read_inventory, re
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.simulators.control import Fault, TlsFiles
 from vmie_tui.simulators.fleet.company import company
-from vmie_tui.simulators.fleet.tiny import CLUSTER, DATACENTER, DATASTORE, HOST, tiny
+from vmie_tui.simulators.fleet.tiny import CLUSTER, DATACENTER, HOST, tiny
 from vmie_tui.simulators.vcenter.server import VCenterSimulator
 
 FIELDS = (
     *("guest_id", "guest_name", "tools_guest_name", "secure_boot", "cpus", "memory_mib", "cdrom_connected"),
     *("snapshots", "consolidation_needed", "cbt", "vtpm", "encrypted", "passthrough", "annotation"),
 )
+ALL = len(tiny().machines)
 SCSI = {"pvscsi": "scsi", "lsi": "scsi"}
 
 
@@ -39,7 +40,7 @@ def test_reads_the_whole_fleet(vsphere: VSphere) -> None:
         assert (machine.guest_id, machine.cpus, machine.memory_mib) == (spec.guest_id, spec.cpus, spec.memory_mib)
         assert [disk.capacity for disk in machine.disks] == [disk.capacity for disk in spec.disks]
         assert len(machine.nics) == len(spec.nics)
-        assert {disk.datastore for disk in machine.disks} == {DATASTORE}
+        assert {disk.datastore for disk in machine.disks} == {spec.datastore}
         assert machine.instance_uuid
 
 
@@ -61,8 +62,8 @@ def test_details_of_machines(vsphere: VSphere) -> None:
 def test_pages_arrive_as_they_are_read(vcenter: VCenterSimulator, vsphere: VSphere) -> None:
     pages: list[tuple[int, int]] = []
     inventory = read_inventory(vsphere, page_size=4, on_page=lambda page, total: pages.append((len(page), total)))
-    assert pages == [(4, 10), (4, 10), (2, 10)]
-    assert len({machine.moid for machine in inventory.machines}) == 10
+    assert pages == [(4, ALL), (4, ALL), (4, ALL), (ALL - 12, ALL)]
+    assert len({machine.moid for machine in inventory.machines}) == ALL
     counts = vcenter.stats.snapshot()
     assert sum(n for name, n in counts.items() if name.endswith("ContinueRetrievePropertiesEx")) >= 2
 
@@ -96,7 +97,7 @@ def test_a_machine_that_may_not_be_seen_is_counted_not_guessed(vcenter: VCenterS
     assert caught.value.kind is ErrorKind.PERMISSION
     assert "web-01" not in {machine.name for machine in inventory.machines}
     assert inventory.unreadable == 1
-    assert len(inventory.machines) == 9
+    assert len(inventory.machines) == ALL - 1
 
 
 def test_not_authenticated_hidden_in_a_reply_is_an_ended_session(vcenter: VCenterSimulator, vsphere: VSphere) -> None:
