@@ -18,7 +18,6 @@ from vmie_tui.model.job import DiskProgress, Stage, StageState
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import FileSource, ImportPlan, ObjectSource, SnapshotSource, VmSource
 from vmie_tui.model.rules.override import CONTENT, impossible, not_overridden
-from vmie_tui.model.rules.plan import check_plan
 from vmie_tui.model.rules.routes import needs_bucket, needs_role
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def check(context: ImportContext) -> dict[str, Any]:
     if context.profile.read_only:
         raise ServiceError(ErrorKind.REFUSED, "this profile is read-only", subject=plan.profile)
     machine = _described(context)
-    refuse_blockers(context, check_plan(plan, machine), machine)
+    refuse_blockers(context, context.findings(machine), machine)
     if isinstance(plan.source, VmSource):
         _exportable(machine)
     again(partial(_check_aws, context), context.control)

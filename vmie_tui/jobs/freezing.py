@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vmie_tui.jobs.import_context import ImportContext
 from vmie_tui.jobs.leases import off_moment
@@ -10,9 +10,11 @@ from vmie_tui.jobs.look_inside import look_inside
 from vmie_tui.jobs.retry import again
 from vmie_tui.jobs.transfer import forget_arrived
 from vmie_tui.model.job import Stage, StageState
-from vmie_tui.model.machine import Power
 
-SNAPSHOT_NOTE = "Made by vmie-tui to export a running machine; removed when the export ends"
+if TYPE_CHECKING:
+    from vmie_tui.services.vsphere.snapshot import Snapshot
+
+SNAPSHOT_NOTE = "Made by vmie-tui to copy the machine's disks; removed when they are copied"
 
 
 def snapshot(context: ImportContext) -> dict[str, Any]:
@@ -20,38 +22,43 @@ def snapshot(context: ImportContext) -> dict[str, Any]:
     from vmie_tui.services.vsphere.inventory import read_machine
 
     ledger = context.record.ledger
+    context.before_freeze()
     machine = again(
         lambda: read_machine(context.vsphere, ledger["moid"]), context.control, before=lambda _: context.reconnect()
     )
-    if machine.power is Power.OFF:
+    found: str | None
+    if not context.freezes(machine):
         found, moment = None, off_moment((disk.key, disk.content_id) for disk in machine.disks)
         context.store.stage(context.job_id, Stage.SNAPSHOT, StageState.SKIPPED)
     else:
         context.store.stage(context.job_id, Stage.SNAPSHOT, StageState.RUNNING)
-        found = moment = _own_snapshot(context, machine.moid)
+        made = _own_snapshot(context, machine.moid)
+        context.frozen(made, machine)
+        found = moment = made.moid
         context.store.stage(context.job_id, Stage.SNAPSHOT, StageState.DONE)
     if ledger.get("moment") not in {None, moment}:
         forget_arrived(context)
         context.say("the machine ran since the last attempt: every disk is read again", message=False, level="warning")
     context.store.remember(context.job_id, moment=moment, snapshot=found, taking=None)
-    look_inside(context, machine)
+    if context.looks_inside():
+        look_inside(context, machine)
     return {"snapshot": found}
 
 
-def _own_snapshot(context: ImportContext, moid: str) -> str:
+def _own_snapshot(context: ImportContext, moid: str) -> Snapshot:
     from vmie_tui.services.vsphere.snapshot import create_snapshot, find_snapshot
 
     name = snapshot_name(context.job_id)
     found = find_snapshot(context.vsphere, moid, name)
     if found is None:
-        context.say("making a snapshot of the running machine")
+        context.say("making a snapshot of the machine")
         context.store.remember(context.job_id, taking=True)  # a worker killed from here on leaves one to be removed
         found = create_snapshot(context.vsphere, moid, name, SNAPSHOT_NOTE, quiesce=context.plan.quiesce)
         kind = "quiesced" if found.quiesced else "crash-consistent"
         context.say(f"snapshot {name!r} made, {kind}", message=False)
         if context.plan.quiesce and not found.quiesced:
             context.say("the guest could not be quiesced: the image is crash-consistent", level="warning")
-    return found.moid
+    return found
 
 
 def snapshot_name(job_id: str) -> str:

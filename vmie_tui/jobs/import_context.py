@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vmie_tui.jobs.context import JobContext, Undo
 from vmie_tui.model.errors import ServiceError
-from vmie_tui.model.plan import ImportPlan, Route
+from vmie_tui.model.finding import Finding
+from vmie_tui.model.machine import Machine, Power
+from vmie_tui.model.plan import ImportPlan, Route, VmSource
+from vmie_tui.model.rules.plan import check_plan
 from vmie_tui.model.task import JobState
 
 if TYPE_CHECKING:
+    from vmie_tui.jobs.origins import Origin
+    from vmie_tui.jobs.targets import Target
     from vmie_tui.services.aws.objects import ObjectStore
     from vmie_tui.services.aws.vmimport import VmImport
+    from vmie_tui.services.vsphere.snapshot import Snapshot
+
+Steps = list[tuple[str, Callable[[], dict[str, Any]]]]  # recorded steps of a phase, by their names
 
 
 class ImportContext(JobContext):
-    """One import job in one phase."""
+    """One import job in one phase. What a replication's run does in its own way is a method here."""
 
     plan: ImportPlan
 
@@ -32,6 +40,58 @@ class ImportContext(JobContext):
         from vmie_tui.services.aws.vmimport import VmImport
 
         return VmImport(self.aws, self.plan.region)
+
+    @property
+    def own_tags(self) -> dict[str, str]:
+        """Tags on all that is made, beside those of every import."""
+        return {}
+
+    def findings(self, machine: Machine) -> tuple[Finding, ...]:
+        """What the rules say of the plan and the machine as it is now."""
+        return check_plan(self.plan, machine)
+
+    def before_freeze(self) -> None:
+        """The last moment at which the machine is not frozen by a snapshot."""
+
+    def freezes(self, machine: Machine) -> bool:
+        """Whether the disks are read from a snapshot of our own."""
+        return machine.power is not Power.OFF
+
+    def frozen(self, snapshot: Snapshot, machine: Machine) -> None:
+        """The snapshot is there; ``machine`` is as it was before it, or when an earlier worker had made it."""
+
+    def looks_inside(self) -> bool:
+        """Whether the disks are looked into before they are moved."""
+        return True
+
+    def origin(self, snapshot_moid: str | None) -> Origin:
+        """What the disks are read from in this transfer phase."""
+        from vmie_tui.jobs.lease_origin import LeaseOrigin
+        from vmie_tui.jobs.opened_origin import OpenedOrigin
+
+        if isinstance(self.plan.source, VmSource):
+            return LeaseOrigin(self, self.record.ledger["moid"], snapshot_moid)
+        return OpenedOrigin(self)
+
+    def blocks_target(self) -> Target:
+        """Where the disks go when they become EBS snapshots block by block."""
+        from vmie_tui.jobs.targets_ebs import EbsTarget
+
+        return EbsTarget(self)
+
+    def before_release(self) -> Steps:
+        """What is done while all disks are in AWS and the machine is still frozen."""
+        return []
+
+    def closing(self) -> Steps:
+        """The last steps of all."""
+        from vmie_tui.jobs import finishing
+
+        return [("clean up", partial(finishing.clean_up, self))]
+
+    def spared(self) -> frozenset[str]:
+        """EBS snapshots that stay whatever becomes of the job."""
+        return frozenset()
 
     def undo(self) -> Iterator[Undo]:
         from vmie_tui.jobs import finishing, registering, tasks_image, tasks_instance, tasks_snapshots
@@ -80,8 +140,10 @@ class ImportContext(JobContext):
         from vmie_tui.services.aws.made import delete_snapshot, tagged_snapshots
 
         if self.record.ledger.get("snapshots_asked") and not in_use:
+            spared = self.spared()
             for snapshot_id in tagged_snapshots(self.aws, self.plan.region, TAG_JOB, self.job_id):
-                delete_snapshot(self.aws, self.plan.region, snapshot_id)
+                if snapshot_id not in spared:
+                    delete_snapshot(self.aws, self.plan.region, snapshot_id)
 
     def _user_of_bytes(self) -> str:
         """The job that fell back to this one's bytes, while it needs them; "" when there is none."""

@@ -111,6 +111,9 @@ def _transfer(context: ImportContext, snapshot_moid: str | None) -> Outcome:
         bad = [outcome for outcome in outcomes if END in outcome]
         if bad:
             return next((outcome for outcome in bad if "problem" in outcome), bad[0])
+        outcome = engine.steps(context, context.before_release())
+        if END in outcome:
+            return outcome
         return step("release", context, lambda: _release(context, transfer))
     finally:
         transfer.origin.forget()
@@ -130,12 +133,13 @@ def convert_phase(job_id: str, attempt: int) -> None:
     with phase(job_id, attempt, "going on in AWS") as context:
         if context is None:
             return
-        outcome = engine.steps(context, [(name, partial(work, context)) for name, work in _last_steps(context.plan)])
+        works = [(name, partial(work, context)) for name, work in _last_steps(context.plan)]
+        outcome = engine.steps(context, [*works, *context.closing()])
         engine.end(context, outcome, f"done: {_made(context)}")
 
 
 def _last_steps(plan: ImportPlan) -> list[tuple[str, Work]]:
-    """What becomes of the disks in AWS; each step finds in the store what those before it did."""
+    """What becomes of the disks in AWS, but for the clean-up; each step finds in the store what those before it did."""
     works: list[tuple[str, Work]] = []
     if plan.route in {Route.IMAGE, Route.IMAGE_DIRECT}:
         works += [("start import", tasks_image.start_image), ("watch", tasks_image.watch_image)]
@@ -152,7 +156,6 @@ def _last_steps(plan: ImportPlan) -> list[tuple[str, Work]]:
     works.append(("tag", finishing.tag_made))
     if plan.copy_to:
         works.append(("copy", finishing.copy_images))
-    works.append(("clean up", finishing.clean_up))
     return works
 
 

@@ -13,4 +13,5 @@ def tags(context: ImportContext) -> dict[str, str]:
     plan = context.plan
     name = plan.ami_name or plan.source.name
     path = str(context.record.ledger.get("path", plan.source.name))[-256:]
-    return {"Name": name[:256], **plan.tags, TAG_SOURCE: path, TAG_JOB: context.job_id, TAG_VERSION: __version__}
+    ours = {TAG_SOURCE: path, TAG_JOB: context.job_id, TAG_VERSION: __version__}
+    return {"Name": name[:256], **plan.tags, **ours, **context.own_tags}

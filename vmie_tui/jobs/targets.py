@@ -220,12 +220,11 @@ class OvaTarget(Target):
 
 def target_of(context: ImportContext) -> Target:
     """Where this job's disks go."""
-    from vmie_tui.jobs.targets_ebs import EbsTarget
     from vmie_tui.jobs.targets_parts import PartsTarget
 
     plan = context.plan
     if plan.direct:
-        return EbsTarget(context)
+        return context.blocks_target()
     if plan.route is Route.INSTANCE:
         return PartsTarget(context)
     return OvaTarget(context) if plan.upload_format is UploadFormat.OVA else S3Target(context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from vmie_tui.jobs.journal import BlockJournal
 from vmie_tui.jobs.meter import Meter
@@ -41,21 +42,31 @@ class EbsTarget(Target):
         # A completed snapshot takes no more blocks. A pending one gets those that differ of a host's stream, which is
         # read whole; of an image that is read at any place, what the journal has would not even be looked at.
         if made or not isinstance(self.context.plan.source, VmSource):
-            self._begin_anew(disk)
-            for ident in {made, pending} - {""}:
+            self.begin_anew(disk)
+            for ident in {made, pending} - {"", *self.context.spared()}:
                 delete_snapshot(self.context.aws, self.context.plan.region, ident)
 
-    def _begin_anew(self, disk: DiskRecord) -> None:
-        context, tried = self.context, int(disk.ledger.get("try", 1))
+    def begin_anew(self, disk: DiskRecord) -> None:
+        """What was written of a disk is of no use any more."""
+        context, tried = self.context, int(self.ledger(disk).get("try", 1))
         context.store.remember_disk(context.job_id, disk.key, uploaded=None, pending=None, **{"try": tried + 1})
         self.journal(disk).clear()
+
+    def ledger(self, disk: DiskRecord) -> dict[str, Any]:
+        """What is remembered of a disk now."""
+        return next(now.ledger for now in self.context.store.disks(self.context.job_id) if now.key == disk.key)
+
+    def parent(self, disk: DiskRecord) -> str:
+        """The completed snapshot that the disk's new one continues, "" when all of the disk is written."""
+        return ""
 
     def send(self, meter: Meter, disks: Sequence[DiskRecord]) -> None:
         from vmie_tui.services.aws.snapshot_write import SnapshotLost, SnapshotTarget, SnapshotWriter
 
         (disk,) = disks
         context, plan, journal = self.context, self.context.plan, self.journal(disk)
-        ledger = next(now.ledger for now in context.store.disks(context.job_id) if now.key == disk.key)
+        parent = self.parent(disk)
+        ledger = self.ledger(disk)
         pending = str(ledger.get("uploaded") or ledger.get("pending") or "")
         if not pending:
             journal.clear()
@@ -65,7 +76,8 @@ class EbsTarget(Target):
             tags=tags(context),
             encrypted=plan.encrypted,
             kms_key_id=plan.kms_key_id,
-            client_token=f"{context.record.ledger['client_token']}-{disk.key}-{ledger.get('try', 1)}",
+            parent=parent,
+            client_token=f"{context.record.ledger['client_token']}-{disk.key}-{ledger.get('try', 1)}{parent[-8:]}",
         )
         sampler = sampler_for(context.job_id, disk.key, disk.capacity)
         context.store.remember(context.job_id, snapshots_asked=True)
@@ -79,7 +91,7 @@ class EbsTarget(Target):
                 written = writer.complete()
         except SnapshotLost:
             writer.abandon()
-            self._begin_anew(disk)
+            self.begin_anew(disk)
             raise
         sample_journal(journal, sampler)
         context.store.remember_disk(context.job_id, disk.key, uploaded=written.snapshot_id, pending=None)
@@ -99,6 +111,7 @@ class EbsTarget(Target):
         """What cancelling leaves of a disk's snapshot: nothing."""
         from vmie_tui.services.aws.made import delete_snapshot
 
-        for ident in {disk.ledger.get("uploaded"), disk.ledger.get("pending")} - {None, ""}:
+        made = {disk.ledger.get("uploaded"), disk.ledger.get("pending")}
+        for ident in made - {None, "", *self.context.spared()}:
             delete_snapshot(self.context.aws, self.context.plan.region, str(ident))
         self.journal(disk).clear()

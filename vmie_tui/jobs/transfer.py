@@ -12,7 +12,6 @@ from typing import Any
 
 from vmie_tui.jobs.control import Paused
 from vmie_tui.jobs.import_context import ImportContext
-from vmie_tui.jobs.lease_origin import LeaseOrigin
 from vmie_tui.jobs.meter import Meter
 from vmie_tui.jobs.opened_origin import OpenedOrigin
 from vmie_tui.jobs.origins import Attempt
@@ -22,7 +21,7 @@ from vmie_tui.jobs.store import DiskRecord
 from vmie_tui.jobs.targets import target_of
 from vmie_tui.model.errors import Cancelled, ErrorKind, VmieError
 from vmie_tui.model.job import Stage, StageState
-from vmie_tui.model.plan import SnapshotSource, VmSource
+from vmie_tui.model.plan import SnapshotSource
 
 
 class Transfer:
@@ -32,11 +31,7 @@ class Transfer:
         self.context = context
         self.progress = UploadProgress(context.store, context.job_id)
         self.target = target_of(context)
-        self.origin: LeaseOrigin | OpenedOrigin
-        if isinstance(context.plan.source, VmSource):
-            self.origin = LeaseOrigin(context, context.record.ledger["moid"], snapshot_moid)
-        else:
-            self.origin = OpenedOrigin(context)
+        self.origin = context.origin(snapshot_moid)
         self._there: set[int] = set()
 
     def prepare(self) -> list[list[int]]:
