@@ -26,7 +26,8 @@ NEAR_END = 7 * DAY  # ours: from when on the end of a VM's days is a warning
 _DELTA = re.compile(r"-\d{6}\.vmdk$")  # the name vSphere gives to what is written while there are snapshots
 _TOOLS_RUN = frozenset({"toolsOk", "toolsOld"})
 # What `check_plan` says of the machine and is said here with more weight, or another remedy.
-_RESTATED = frozenset({"snapshots", "consolidation", "shared-disk", "independent-disk", "one-time-store"})
+_RESTATED = frozenset({"shared-disk", "independent-disk", "one-time-store"})
+_RESTATED_SNAPSHOTS = frozenset({"snapshots", "consolidation"})
 
 
 # -- licence
@@ -142,8 +143,10 @@ def check_replication(
     work, and the machine's snapshot is ours.
     """
     plan = settled(spec.plan, machine)
+    lease = spec.once and bool(one_time_stores(machine))  # gives the present content whatever snapshots there are
+    restated = _RESTATED if lease else _RESTATED | _RESTATED_SNAPSHOTS
     found = [
-        *(finding for finding in check_plan(plan, machine) if finding.rule not in _RESTATED),
+        *(finding for finding in check_plan(plan, machine) if finding.rule not in restated),
         *_route(plan, machine),
         *_schedule(spec),
         *_start(spec, now if not begun else None),
@@ -151,7 +154,7 @@ def check_replication(
         *_licence(spec.plan, plan, machine),
         *_stores(spec, machine),
         *_disks(machine),
-        *(() if at_work or _by_lease(spec, machine) else _present_content(machine)),
+        *(() if at_work or lease else _present_content(machine)),
         *_remarks(spec, machine),
     ]
     return tuple(sorted(found, key=lambda finding: -finding.severity))
@@ -297,11 +300,6 @@ def _licence(given: ImportPlan, plan: ImportPlan, machine: Machine) -> Iterator[
 
 
 # -- the machine
-
-
-def _by_lease(spec: Replication, machine: Machine) -> bool:
-    """Whether an export lease reads the disks, which gives their present content whatever snapshots there are."""
-    return spec.once and bool(one_time_stores(machine))
 
 
 def _stores(spec: Replication, machine: Machine) -> Iterator[Finding]:
