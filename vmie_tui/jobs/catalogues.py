@@ -43,7 +43,8 @@ class Catalogues:
             if row["importing"] is not None and time.time() - row["importing"] < STALE_SECONDS:
                 status = CatalogueStatus.IMPORTING
             jobs = _jobs(connection)
-        return Catalogue(status, row["modified"], tuple(_with_job(server, host, jobs) for server in servers))
+        modified = row["modified"] if CatalogueStatus(row["status"]) is not CatalogueStatus.NOT_IMPORTED else None
+        return Catalogue(status, modified, tuple(_with_job(server, host, jobs) for server in servers))
 
     def importing(self, profile: str, host: str, now: float) -> None:
         """The inventory is about to be read: IMPORTING until `fill`, `stop`, or for some minutes."""

@@ -71,7 +71,7 @@ def start(connection: sa.Connection, record: ReplicationRecord, run: RunRecord, 
     table = schema.runs
     job_id = Store.add(connection, plan_of(record, run.id, run.wish, at))
     connection.execute(table.update().where(table.c.id == run.id).values(job_id=job_id))
-    if record.state is ReplicationState.PENDING:
+    if record.state in {ReplicationState.PENDING, ReplicationState.FAILED}:  # its first, or a one-time one once more
         change(connection, record.id, state=ReplicationState.ACTIVE.value)
     return job_id
 

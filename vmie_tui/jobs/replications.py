@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -174,30 +174,54 @@ def add_run(
     scheduled: float,
     asked: float,
     *,
-    missed: str = "",
     wish: Wish | None = None,
     after: Sequence[str] = (),
 ) -> str:
-    """Record a run: to be started, or ``missed`` with the reason. "" when that time has its run already."""
+    """Record a run that is to be started; its id, or "" when that time has its run already."""
     table = schema.runs
     same = (table.c.replication_id == replication_id) & (table.c.type == kind.value) & (table.c.scheduled == scheduled)
     if connection.execute(sa.select(table.c.id).where(same)).first() is not None:
         return ""
-    run_id = f"sms-run-{secrets.token_hex(4)}"
-    connection.execute(
-        table.insert().values(
-            id=run_id,
-            replication_id=replication_id,
-            type=kind.value,
-            scheduled=scheduled,
-            asked=asked,
-            after=list(after) or None,
-            missed=hidden(missed),
-            settled=MISSED if missed else "",
-            wish=(wish or Wish()).to_json(),
-        )
-    )
-    return run_id
+    row = _row(replication_id, kind, scheduled, asked, missed="", wish=wish or Wish(), after=after)
+    connection.execute(table.insert().values(row))
+    return str(row["id"])
+
+
+def _row(
+    replication_id: str,
+    kind: RunType,
+    scheduled: float,
+    asked: float,
+    *,
+    missed: str,
+    wish: Wish,
+    after: Sequence[str],
+) -> dict[str, Any]:
+    return {
+        "id": f"sms-run-{secrets.token_hex(4)}",
+        "replication_id": replication_id,
+        "type": kind.value,
+        "scheduled": scheduled,
+        "asked": asked,
+        "after": list(after) or None,
+        "missed": hidden(missed),
+        "settled": MISSED if missed else "",
+        "wish": wish.to_json(),
+    }
+
+
+def add_missed(connection: sa.Connection, replication_id: str, reasons: Mapping[float, str], now: float) -> None:
+    """Record scheduled runs that never start, by their time; a time that has its run already is left out."""
+    table, automatic = schema.runs, RunType.AUTOMATIC.value
+    mine = (table.c.replication_id == replication_id) & (table.c.type == automatic)
+    known = set(connection.execute(sa.select(table.c.scheduled).where(mine)).scalars()) if reasons else set()
+    rows = [
+        _row(replication_id, RunType.AUTOMATIC, at, now, missed=reason, wish=Wish(), after=())
+        for at, reason in reasons.items()
+        if at not in known
+    ]
+    if rows:
+        connection.execute(table.insert(), rows)
 
 
 def miss(connection: sa.Connection, run_id: str, reason: str) -> None:

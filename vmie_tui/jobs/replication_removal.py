@@ -1,0 +1,98 @@
+"""What the worker does about a deleted replication: its run is cancelled, then what only it needed is taken away."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import sqlalchemy as sa
+
+from vmie_tui.jobs import schema
+from vmie_tui.jobs.context import AwsSessions
+from vmie_tui.jobs.journal import BlockJournal
+from vmie_tui.jobs.replication_records import ReplicationRecord
+from vmie_tui.jobs.replications import Replications, change, find, give_up, runs_of
+from vmie_tui.model.errors import ErrorKind, ServiceError, SettingsError, VmieError
+from vmie_tui.model.replication import TAG_REPLICATION, ReplicationState
+from vmie_tui.model.task import JobState
+from vmie_tui.settings import Profile
+
+FIRST_PAUSE, LONGEST_PAUSE = 30.0, 3600.0  # seconds between attempts that failed
+
+
+class Removal:
+    """Takes deleted replications away, one at a time, in a thread of its own: AWS may be slow."""
+
+    def __init__(self, replications: Replications, sessions: AwsSessions, profile: Callable[[str], Profile]) -> None:
+        self._replications, self._sessions, self._profile = replications, sessions, profile
+        self._thread: threading.Thread | None = None
+        self._again: dict[str, tuple[float, float]] = {}  # when to try once more, and the pause that was made
+
+    def look(self, ident: str) -> None:
+        """Go on with a replication that is DELETING, as far as can be done without waiting."""
+        with self._replications.store.begin() as connection:
+            jobs = [run.job for run in runs_of(connection, ident) if not run.job_id or run.job is not None]
+        if any(job is None or not (job.terminal or job is JobState.CANCELLING) for job in jobs):
+            with self._replications.alone() as connection:
+                give_up(connection, runs_of(connection, ident), "the replication is deleted")
+            return
+        at_work = self._thread is not None and self._thread.is_alive()
+        at, _ = self._again.get(ident, (0.0, 0.0))
+        if JobState.CANCELLING in jobs or at_work or time.monotonic() < at:
+            return
+        self._thread = threading.Thread(target=self.remove, args=(ident,), name="removal", daemon=True)
+        self._thread.start()
+
+    def remove(self, ident: str) -> None:
+        """Take away what is left, then DELETED. What could not be removed is named, and tried again later."""
+        try:
+            record = self._replications.record(ident)
+            message = self._snapshots(record)
+            self._journal(ident)
+        except VmieError as error:
+            _, before = self._again.get(ident, (0.0, 0.0))
+            pause = min(max(before * 2, FIRST_PAUSE), LONGEST_PAUSE)
+            self._again[ident] = (time.monotonic() + pause, pause)
+            self._say(ident, f"deleting: {error}; it is tried again")
+            return
+        self._again.pop(ident, None)
+        with self._replications.alone() as connection:
+            if find(connection, ident).state is ReplicationState.DELETING:
+                change(connection, ident, state=ReplicationState.DELETED.value, kept=None, message=message)
+
+    def _snapshots(self, record: ReplicationRecord) -> str:
+        """Delete EBS snapshots that no AMI uses; what there is to be said. Raises ServiceError."""
+        from vmie_tui.services.aws.made import delete_snapshot, tagged_snapshots
+
+        region, kept = record.spec.plan.region, [disk.snapshot_id for disk in record.kept if disk.snapshot_id]
+        try:
+            profile = self._profile(record.profile)
+        except SettingsError as error:  # nobody can ask AWS any more
+            stay = f"; {', '.join(kept)} in {region} may be left" if kept else ""
+            return f"deleted, but {error.problem.what}{stay}"
+        aws = self._sessions.of(profile.aws, read_only=profile.read_only)
+        try:
+            for snapshot_id in dict.fromkeys([*kept, *tagged_snapshots(aws, region, TAG_REPLICATION, record.id)]):
+                try:
+                    delete_snapshot(aws, region, snapshot_id)
+                except ServiceError as error:
+                    if error.kind is not ErrorKind.CONFLICT:  # that is: an AMI uses it, and stays
+                        raise error.about(snapshot_id) from error
+        except ServiceError as error:
+            if error.kind is ErrorKind.LOGIN:
+                self._sessions.forget(profile.aws)
+            raise
+        return "deleted; its AMIs are kept"
+
+    def _journal(self, ident: str) -> None:
+        """The SHA-256 of what its disks hold."""
+        table = schema.blocks
+        with self._replications.store.begin() as connection:
+            keys = connection.execute(sa.select(table.c.key).where(table.c.job_id == ident).distinct()).scalars().all()
+        for key in keys:
+            BlockJournal(self._replications.store, ident, key).clear()
+
+    def _say(self, ident: str, message: str) -> None:
+        with self._replications.alone() as connection:
+            change(connection, ident, message=message)
