@@ -54,21 +54,41 @@ def launch_command(session: Session, /, what: str, region: str | None, wait: boo
     \b
     Example: vmie-tui launch ami-0123456789abcdef0 --wait
     """
+    image_id, region, machine = _ami_of(session, what, region)
+    return test_launch(session, image_id, region, machine, wait=wait, as_json=as_json, **chosen)
+
+
+def test_launch(
+    session: Session,
+    image_id: str,
+    region: str,
+    machine: Machine | None,
+    *,
+    profile_name: str | None = None,
+    instance_type: str | None = None,
+    cpus: int | None = None,
+    memory: int | None = None,
+    subnet: str = "",
+    key: str = "",
+    reachable: bool = False,
+    wait: bool,
+    as_json: bool,
+) -> int:
+    """Launch, say so, and wait for the checks if wanted; the exit code. ``machine``: what it was made of, if known."""
     from vmie_tui.services.aws.image_info import describe_image
     from vmie_tui.services.aws.launch import LaunchRequest, launch, wait_for_checks
 
-    image_id, region, machine = _ami_of(session, what, region)
     with ExitStack() as held:
-        aws = aws_session(session, held, read_only=False)
+        aws = aws_session(session, held, read_only=False, profile_name=profile_name)
         image = describe_image(aws, region, image_id)
-        kind = chosen["instance_type"] or _pick(aws, region, image, _needs(machine, chosen["cpus"], chosen["memory"]))
+        kind = instance_type or _pick(aws, region, image, _needs(machine, cpus, memory))
         request = LaunchRequest(
             image.id,
             kind,
             secrets.token_hex(16),
-            chosen["subnet"],
-            chosen["key"],
-            not chosen["reachable"],
+            subnet,
+            key,
+            not reachable,
             {"Name": f"test of {image.tags.get('Name') or image.name or image.id}", **TEST_TAGS},
         )
         made = launch(aws, region, request)
@@ -98,10 +118,10 @@ def _ami_of(session: Session, what: str, region: str | None) -> tuple[str, str, 
             subject=view.id,
             remedy="Give a job of the routes image, image-direct or unmodified that is done",
         )
-    return view.image_id, region or plan.region, _known_machine(session, plan)
+    return view.image_id, region or plan.region, known_machine(session, plan)
 
 
-def _known_machine(session: Session, plan: ImportPlan) -> Machine | None:
+def known_machine(session: Session, plan: ImportPlan) -> Machine | None:
     """The machine as the inventory had it when it was last read; vCenter is not asked again for its size."""
     from vmie_tui.model.plan import VmSource
     from vmie_tui.services.vsphere.cache import load_cached

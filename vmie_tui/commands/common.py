@@ -52,11 +52,11 @@ def sure(question: str, yes: bool) -> None:
     click.confirm(plain(question), default=False, abort=True, err=True)
 
 
-def aws_session(session: Session, held: ExitStack, *, read_only: bool = True) -> Aws:
+def aws_session(session: Session, held: ExitStack, *, read_only: bool = True, profile_name: str | None = None) -> Aws:
     """The profile's AWS, closed with ``held``; ``read_only``: nothing may be changed through it."""
     from vmie_tui.services.aws.session import open_session
 
-    profile = session.settings.profile()
+    profile = session.settings.profile(profile_name)
     aws = open_session(profile.aws, read_only=read_only or profile.read_only)
     held.callback(aws.close)
     return aws

@@ -33,6 +33,7 @@ COMMANDS = {
     "pause": "jobs:pause",
     "resume": "jobs:resume",
     "fallback": "jobs:fallback",
+    "replicate": "replicate:replicate_command",
     "worker": "jobs:worker",
     "convert": "convert:convert_command",
     "explain": "explain:explain_command",

@@ -130,13 +130,9 @@ class LiveReplicas:
     def roll_back(self, ident: str) -> tuple[str, ...]:
         """After a cutover: stop the instance it launched, power the machine on; in words what was done."""
         view = self._client().view(ident)
-        run = view.cut_over
-        if run is None:
-            raise ServiceError(
-                ErrorKind.CONFLICT, "it was not cut over: there is nothing to go back from", subject=view.name
-            )
-        from vmie_tui.services.cutover import roll_back
+        from vmie_tui.services.cutover import last_cutover, roll_back
 
+        run = last_cutover(view)
         plan = view.spec.plan
         with self._vsphere() as vsphere:
             return roll_back(vsphere, self._session(), plan.region, moid=plan.vm.moid, instance_id=run.instance_id)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Power
-from vmie_tui.model.replication import TAG_RUN
+from vmie_tui.model.replication import TAG_RUN, ReplicationView, Run
 from vmie_tui.services.aws.image_info import describe_instance
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.aws.stopping import stop_instance
@@ -14,6 +14,16 @@ from vmie_tui.services.aws.tasks import tags_of
 from vmie_tui.services.vsphere.inventory import read_machine
 from vmie_tui.services.vsphere.power import power_on
 from vmie_tui.services.vsphere.session import VSphere
+
+
+def last_cutover(view: ReplicationView) -> Run:
+    """The run to go back from. Raises ServiceError CONFLICT when there is none."""
+    run = view.cut_over
+    if run is None:
+        raise ServiceError(
+            ErrorKind.CONFLICT, "it was not cut over: there is nothing to go back from", subject=view.name
+        )
+    return run
 
 
 def roll_back(

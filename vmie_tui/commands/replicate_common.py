@@ -1,0 +1,136 @@
+"""What the commands of ``vmie-tui replicate`` share: the client, a replication as a user names it, waiting for runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from vmie_tui.commands import waiting
+from vmie_tui.commands.common import say
+from vmie_tui.commands.session import Session
+from vmie_tui.model.errors import EXIT_FAILED, EXIT_OK, ErrorKind, ServiceError
+from vmie_tui.model.replication import ReplicationView, Run, RunState
+from vmie_tui.model.replication_words import message_of
+from vmie_tui.model.task import JobState
+from vmie_tui.model.task_report import one_line
+
+if TYPE_CHECKING:
+    from vmie_tui.jobs.client import JobClient
+    from vmie_tui.jobs.replication_client import ReplicationClient
+
+F = TypeVar("F", bound=Callable[..., Any])
+ID = "sms-job-"
+
+
+def ids_argument(name: str = "idents", *, several: bool = True, required: bool = True) -> Callable[[F], F]:
+    """``ID`` or ``ID...``: a replication's id, its beginning, or the name of its VM."""
+    if several:
+        return click.argument(name, nargs=-1, required=required, metavar="ID..." if required else "[ID...]")
+    return click.argument(name, metavar="ID")
+
+
+@contextmanager
+def client_of(session: Session) -> Iterator[ReplicationClient]:
+    """The replications of this state folder."""
+    from vmie_tui.jobs.replication_client import ReplicationClient
+
+    client = ReplicationClient(session.settings)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def find(client: ReplicationClient, wanted: str) -> ReplicationView:
+    """The only replication of this id, beginning of an id, or name of a VM. Raises ServiceError NOT_FOUND, INVALID.
+
+    Of a VM that was replicated before, it is the one that still goes on.
+    """
+    if wanted.startswith(ID):
+        return client.view(wanted)
+    named = [view for view in client.views() if view.name == wanted]
+    live = [view for view in named if view.state.counts] or named
+    if len(live) > 1:
+        raise ServiceError(
+            ErrorKind.INVALID,
+            f"{len(live)} replications are of VMs with this name",
+            subject=wanted,
+            remedy=f"Give the id of one of them: {', '.join(view.id for view in live)}",
+        )
+    return live[0] if live else client.view(wanted)
+
+
+def find_all(client: ReplicationClient, wanted: Sequence[str]) -> list[ReplicationView]:
+    """Each of ``wanted`` once, before anything is done to any. Raises ServiceError."""
+    return list({view.id: view for view in (find(client, word) for word in wanted)}.values())
+
+
+def name_of(view: ReplicationView) -> str:
+    """Of its VM, on one line."""
+    return one_line(view.name)
+
+
+# -- waiting
+
+
+def follow(session: Session, client: ReplicationClient, wanted: Sequence[tuple[str, str]]) -> tuple[list[Run], int]:
+    """(the runs once they are over or need the user, exit code). Interrupting only ends the waiting.
+
+    ``wanted``: (replication's id, run's id or "" for its first one), in the order in which they start.
+    """
+    from vmie_tui.jobs.client import JobClient
+
+    jobs = JobClient(session.settings)
+    try:
+        codes = [_follow(jobs, client, *each) for each in wanted]
+    finally:
+        jobs.close()
+    runs = [_look(client, *each) for each in wanted]
+    return [run for run in runs if run is not None], next((code for code in codes if code), EXIT_OK)
+
+
+def _follow(jobs: JobClient, client: ReplicationClient, replication_id: str, run_id: str) -> int:
+    """Wait for one run; its exit code."""
+    run = _look(client, replication_id, run_id)
+    while run is None or not (run.job_id or run.state.over):
+        if _held_up(jobs, client, replication_id, run):
+            return EXIT_FAILED
+        jobs.ensure_worker()
+        time.sleep(waiting.LOOK_SECONDS)
+        run = _look(client, replication_id, run_id)
+    if not run.job_id:
+        say(f"{run.id}: {run.state.value.lower()}: {message_of(run)}")
+        return EXIT_FAILED
+    return waiting.exit_code_of(waiting.wait_for(jobs, [run.job_id]))
+
+
+def _held_up(jobs: JobClient, client: ReplicationClient, replication_id: str, run: Run | None) -> bool:
+    """Whether nothing will start the run: a run of its group before it waits for the user, or its job was ended."""
+    view = client.view(replication_id)
+    if run is None:
+        if view.next_run is not None and not view.paused:
+            return False
+        say(f"{view.id}: {view.state.value.lower()}: {one_line(view.message) or 'nothing is scheduled'}")
+        return True
+    group = [each for each in client.views() if each.spec.group and each.spec.group == view.spec.group]
+    before = [each.current.job_id for each in group if each.current is not None and each.current.job_id]
+    stuck = [each for each in map(jobs.job, before) if each.state in {JobState.NEEDS_LOGIN, JobState.PAUSED}]
+    for each in stuck:
+        say(f"{run.id} waits for job {each.id} of {one_line(each.name)}, which is {each.state.value}")
+    return bool(stuck)
+
+
+def _look(client: ReplicationClient, replication_id: str, run_id: str) -> Run | None:
+    runs = client.view(replication_id).runs
+    return next((run for run in reversed(runs) if run.id == run_id or not run_id), None)
+
+
+def made_words(run: Run) -> str:
+    """What came of a run: its AMI, the instance of a cutover, or its state."""
+    if run.state is RunState.COMPLETED and run.image_id:
+        return f"{run.image_id}  {run.instance_id}".rstrip()
+    return run.state.value.lower()
