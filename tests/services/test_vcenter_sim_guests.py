@@ -272,6 +272,14 @@ def test_tracking_that_begins_anew_is_told(kit: Kit) -> None:
         kit.changed(node, 2000, ids[2000])
 
 
+def test_an_earlier_simulators_change_ids_are_not_known(tls: TlsFiles, tmp_path: Path) -> None:
+    epochs = set()
+    for _ in range(2):
+        with VCenterSimulator(tiny(), tmp_path, tls=tls, **QUICK) as sim:
+            epochs.add(epoch(since(Kit(sim))[2000]))
+    assert len(epochs) == 2
+
+
 def test_a_revert_takes_the_content_back(kit: Kit) -> None:
     ids = since(kit)
     then = kit.content()

@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vmie_tui.clock import CLOCK_FILE, Clock
 from vmie_tui.pidlock import PidLock
 from vmie_tui.private import private_dir
 from vmie_tui.settings import DEMO
@@ -96,7 +97,11 @@ def _make(options: argparse.Namespace, root: Path, tls: Any) -> tuple[VCenterSim
 
     # Two clocks: a fast one would let leases time out between two reports of an honest client.
     vcenter = VCenterSimulator(
-        _fleet(options.fleet, options.scale), root / "vcenter", tls=tls, nfc_rate=options.rate or None
+        _fleet(options.fleet, options.scale),
+        root / "vcenter",
+        tls=tls,
+        nfc_rate=options.rate or None,
+        guests_clock=Clock(root / CLOCK_FILE).now,  # that of the schedules: what a day brings is there when one is over
     )
     aws = AwsSimulator(root / "aws", tls=tls, region=REGION, clock=SimClock(options.speed))
     return vcenter, aws

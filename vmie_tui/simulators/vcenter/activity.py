@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 STEP = 4096  # what guests write in
 MOST, LEAST = 48 << 20, 256 << 10  # bytes made up at one snapshot
-EXTENT = 128 << 10  # of those, in one place
+EXTENT = 1 << 20  # of those, in one place
 LATER_SHARE = 8  # one part in so many of them comes after the machine is frozen
 HOUR = 3600.0
 
@@ -95,7 +95,7 @@ class Activity:
     def write(self, machine: Machine, burst: Burst, rng: random.Random) -> list[Area]:
         """Write a burst to random places of the machine's disks; raises ValueError when there is none to write to."""
         with self._registry.lock:
-            rooms = [room for disk in machine.disks if (room := _room(disk)).size >= STEP and _may(disk, burst.key)]
+            rooms = _rooms(machine, burst.key)
             if not rooms:
                 raise ValueError(f"{machine.name} has no disk to write to")
             length = max(burst.nbytes // burst.extents // STEP * STEP, STEP)
@@ -197,10 +197,12 @@ class Activity:
 
     def _made_up(self, machine: Machine, nbytes: int, when: str) -> None:
         rng = seeded(f"{machine.instance_uuid} {machine.snapshot_count} {when}")
-        try:
+        if _rooms(machine):
             self.write(machine, Burst(nbytes, -(-nbytes // EXTENT)), rng)
-        except (OSError, ValueError):
-            log.exception("the guest of %s cannot write", machine.name)
+
+
+def _rooms(machine: Machine, key: int | None = None) -> list[_Room]:
+    return [room for disk in machine.disks if _may(disk, key) and (room := _room(disk)).ranges]
 
 
 def _may(disk: VmDisk, key: int | None) -> bool:

@@ -221,6 +221,7 @@ class Builder:
         site = self._sites[spec.datacenter]
         folder = self._machine_folder(site, spec.folder)
         machine = Machine(self._registry.new_id("vm"), folder, spec, describe.PROPERTIES)
+        machine.life = self._center.life
         if fresh:
             machine.instance_uuid, machine.bios_uuid = str(uuid.uuid4()), str(uuid.uuid4())
         machine.host, machine.pool = site.hosts[spec.host], site.pools[spec.cluster]

@@ -6,6 +6,7 @@ import heapq
 import itertools
 import logging
 import threading
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -108,6 +109,7 @@ class Center:
     privileges: Privileges = field(default_factory=Privileges)
     later: Later = field(init=False)
     instance_uuid: str = ""
+    life: str = field(default_factory=lambda: uuid.uuid4().hex)
     thumbprint: str = ""  # SHA-1 of the certificate that data URLs lead to, colon hex
     nfc_port: int = 0
 

@@ -162,6 +162,7 @@ class Machine(Managed):
         "instance_uuid",
         "label",
         "lease",
+        "life",
         "networks",
         "pool",
         "power",
@@ -183,6 +184,7 @@ class Machine(Managed):
         self.power = {"on": "poweredOn", "suspended": "suspended"}.get(spec.power, "poweredOff")
         self.power_since: Any = None
         self.cbt = self.cbt_active = spec.cbt
+        self.life = ""  # of the simulator: no change id of an earlier one is known in this
         self.trackable = True  # False: this host does not track changed blocks
         self.writes, self.wrote_at = spec.writes, 0.0
         self.consolidate = spec.consolidation_needed
@@ -232,7 +234,7 @@ class Machine(Managed):
     def tracker(self, disk: VmDisk) -> Tracker:
         """The disk's change tracker, begun when first needed."""
         if disk.tracker is None:
-            disk.tracker = Tracker(new_epoch(disk.ident))
+            disk.tracker = Tracker(new_epoch(f"{disk.ident} {self.life}"))
         return disk.tracker
 
     def stun(self) -> None:
