@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
-from vmie_tui.model import facts
+from vmie_tui.model import facts, naming
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Disk, Machine, OsFamily, Power
 from vmie_tui.model.plan import ImportPlan, LicenseType, Route, VmSource
@@ -146,7 +147,7 @@ def check_replication(
     lease = spec.once and bool(one_time_stores(machine))  # gives the present content whatever snapshots there are
     restated = _RESTATED if lease else _RESTATED | _RESTATED_SNAPSHOTS
     found = [
-        *(finding for finding in check_plan(plan, machine) if finding.rule not in restated),
+        *(finding for finding in check_plan(_filled(plan, now), machine) if finding.rule not in restated),
         *_route(plan, machine),
         *_schedule(spec),
         *_start(spec, now if not begun else None),
@@ -158,6 +159,14 @@ def check_replication(
         *_remarks(spec, machine),
     ]
     return tuple(sorted(found, key=lambda finding: -finding.severity))
+
+
+def _filled(plan: ImportPlan, now: float) -> ImportPlan:
+    """With the name and the description that a run which starts now gives its AMI: the plan has their templates."""
+    when = datetime.fromtimestamp(now, UTC)
+    places = naming.places(plan.source.name, when, profile=plan.profile, region=plan.region)
+    name, description = naming.ami_name(plan.ami_name, places), naming.fill(plan.description, places)
+    return replace(plan, ami_name=name, description=description)
 
 
 def check_edit(old: Replication, new: Replication, *, replicated: bool) -> tuple[Finding, ...]:
