@@ -16,6 +16,7 @@ from types import FrameType
 from vmie_tui.jobs.context import AwsSessions, Runtime
 from vmie_tui.jobs.control import Controls, JobControl
 from vmie_tui.jobs.process import executor_id, limit_arenas, worker_lock
+from vmie_tui.jobs.schedule import Scheduler
 from vmie_tui.jobs.store import PAUSE, JobRecord, Store
 from vmie_tui.known_secrets import HidingFormatter, hide_in_tracebacks, remember_environment
 from vmie_tui.model.errors import ErrorKind, Problem, VmieError
@@ -27,6 +28,7 @@ from vmie_tui.settings import Settings
 TICK_SECONDS, IDLE_TICK_SECONDS = 0.25, 0.5
 BEAT_SECONDS = 2.0
 LOOK_SECONDS, LOST_SECONDS = 1.0, 4.0
+SCHEDULE_SECONDS = 1.0
 RELEASE_SECONDS = 5.0
 PART_BYTES = 96 << 20  # for the parts of all transfers: keeps the whole worker below 256 MiB
 LOST = Problem(
@@ -97,9 +99,10 @@ class Worker:
         self._store = Store(settings.state_dir, settings.database_url)
         self._controls = Controls()
         self._runtime = Runtime(settings, self._store, self._controls, AwsSessions(), self._stop)
+        self._scheduler = Scheduler(settings, self._store, self._runtime.sessions)
         self._executor = executor_id(settings)
         self._started = time.time()
-        self._beaten = self._looked = 0.0
+        self._beaten = self._looked = self._scheduled = 0.0
         self._suspects: dict[str, float] = {}
         self._busy = time.monotonic()
 
@@ -165,6 +168,9 @@ class Worker:
         if now - self._beaten > BEAT_SECONDS:
             self._store.beat(self._executor, os.getpid(), self._started)
             self._beaten = now
+        if now - self._scheduled > SCHEDULE_SECONDS:
+            self._scheduled = now
+            self._keep_schedules()
         records = self._store.unfinished()
         self._controls.update({record.id: record.control for record in records})
         for record in records:
@@ -179,6 +185,17 @@ class Worker:
             self._looked = now
             self._fail_lost(records)
         return records
+
+    def _keep_schedules(self) -> None:
+        """Start what is due; a worker for which something is scheduled is not idle."""
+        try:
+            self._scheduler.tick()
+            if self._scheduler.wants_worker():
+                self._busy = time.monotonic()
+        except VmieError:
+            raise
+        except Exception:  # a bug in here must not end the jobs at work
+            _log.exception("the schedules cannot be kept")
 
     def _fail_lost(self, records: list[JobRecord]) -> None:
         """Jobs that seem to be at work while no workflow is left for them: its end could not be written down."""
@@ -222,9 +239,10 @@ class Worker:
         return self._idle_seconds is not None and now - self._busy > self._idle_seconds
 
     def _leave(self, lock: PidLock) -> bool:
-        """Give the lock back, then look once more: a job may have come that saw it taken."""
+        """Give the lock back, then look once more: a job, or a schedule, may have come that saw it taken."""
         lock.release()
-        if any(record.state.live for record in self._store.unfinished()) and lock.acquire():
+        wanted = any(record.state.live for record in self._store.unfinished()) or self._scheduler.wants_worker()
+        if wanted and lock.acquire():
             self._busy = time.monotonic()
             return False
         _log.info("idle: leaving")
