@@ -225,16 +225,6 @@ class Draft:
     def _places(self, candidate: Candidate) -> dict[str, str]:
         return naming.places(candidate.source.name, self.when, profile=self.profile, region=self.region)
 
-    def tag_table(self) -> dict[str, str]:
-        """Tags of ``key=value, key=value``; ValueError names the part that is none."""
-        table: dict[str, str] = {}
-        for part in words_of(self.tags, only_commas=True):
-            key, equals, value = part.partition("=")
-            if not equals or not key.strip():
-                raise ValueError(part)
-            table[key.strip()] = value.strip()
-        return table
-
     def mistakes(self) -> dict[str, str]:
         """What is wrong with the fields that matter, by field; rules on the whole plan come with `plans`."""
         asked = self.asked
@@ -258,7 +248,7 @@ class Draft:
         if any(count > 1 for count in names.values()):
             yield "ami_name", f"{len(self.candidates)} AMIs cannot share a name: put {VM} into it"
         try:
-            self.tag_table()
+            tag_table(self.tags)
         except ValueError as error:
             yield "tags", f"Tags read like key=value, key=value; not {str(error)!r}"
         if not self.root_device.startswith("/dev/"):
@@ -318,7 +308,7 @@ class Draft:
             role_name=self.role_name or "vmimport",
             ami_name=self.ami_name_for(candidate) if "ami_name" in asked else "",
             description=naming.fill(self.description, self._places(candidate)),
-            tags=self.tag_table(),
+            tags=tag_table(self.tags),
             boot_mode=self.boot_mode_of(candidate) if "boot_mode" in asked else None,
             platform=self.platform_of(candidate) if "platform" in asked else None,
             encrypted=self.encrypted and "encrypted" in asked,
@@ -367,6 +357,17 @@ def _place(source: Source) -> str:
     return (
         ", ".join(path.rsplit("/", 1)[-1] for path in source.paths) if isinstance(source, FileSource) else source.where
     )
+
+
+def tag_table(text: str) -> dict[str, str]:
+    """Tags of ``key=value, key=value``; ValueError names the part that is none."""
+    table: dict[str, str] = {}
+    for part in words_of(text, only_commas=True):
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip():
+            raise ValueError(part)
+        table[key.strip()] = value.strip()
+    return table
 
 
 def words_of(text: str, *, only_commas: bool = False) -> tuple[str, ...]:

@@ -44,6 +44,7 @@ class Question(Generic[D]):
     options: tuple[Option, ...] = ()
     asked: str = ""
     when: Callable[[D], bool] = lambda _: True
+    inline: bool = True  # options on one line, without their notes
 
     def wanted(self, draft: D) -> bool:
         return (self.asked or self.key) in draft.asked and self.when(draft)
@@ -67,7 +68,7 @@ def group_widgets(groups: Sequence[Group[D]], draft: D, fixed: Mapping[str, str]
             if fixed and question.key in fixed:
                 yield OneLine([_fixed_line(question, value, fixed[question.key])], id=f"fixed-{question.key}")
             elif question.options:
-                yield ChoiceList(question.label, question.options, _chosen(value), inline=True, id=question.key)
+                yield ChoiceList(question.label, question.options, _chosen(value), inline=question.inline, id=question.key)
             else:
                 yield Field(question.label, value, id=question.key, placeholder=question.hint)
 

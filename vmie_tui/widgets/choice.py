@@ -164,8 +164,18 @@ class ChoiceList(LineView):
 
     def action_pick(self) -> None:
         if self._inline:
-            self._at = (self._index_of(self._value) + 1) % len(self._options)
-        self._pick(self._at)
+            self._pick_next()
+        else:
+            self._pick(self._at)
+
+    def _pick_next(self) -> None:
+        """The next option that can be chosen; those left out on the way say why."""
+        at, count = self._index_of(self._value), len(self._options)
+        for step in range(1, count):
+            number = (at + step) % count
+            self._pick(number)
+            if self._at == number:
+                return
 
     def action_pick_and_go(self) -> None:
         if not self._inline:
@@ -173,6 +183,7 @@ class ChoiceList(LineView):
         self.screen.focus_next()
 
     def _pick(self, index: int) -> None:
+        """Choose it, or say why it cannot be."""
         option = self._options[index]
         if option.refused:
             self.notify(f"{option.label}: {option.refused}", severity="warning", markup=False)
@@ -233,7 +244,8 @@ class Field(Horizontal):
         & > .label { width: 20; }
         & > Input { width: 1fr; background: $surface; color: $foreground; }
         & > Input:focus { background: $panel; background-tint: $background 0%; }
-        & > .wrong { width: auto; max-width: 34; display: none; }
+        & > .wrong { width: auto; max-width: 40; display: none; }
+        &.-noted > .wrong { display: block; width: 40; }
         &.-wrong > .wrong { display: block; width: 34; }
     }
     """
@@ -253,4 +265,11 @@ class Field(Horizontal):
     def set_mistake(self, text: str) -> None:
         """Show what is wrong, or nothing."""
         self.set_class(bool(text), "-wrong")
+        self.remove_class("-noted")
         self.query_one(".wrong", OneLine).show((f" ✖ {clean(text)}", "bad"))
+
+    def set_note(self, text: str) -> None:
+        """Show what an answer comes to, where nothing is wrong with it."""
+        self.remove_class("-wrong")
+        self.set_class(bool(text), "-noted")
+        self.query_one(".wrong", OneLine).show((f" {clean(text)}", "info"))
