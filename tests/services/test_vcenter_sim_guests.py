@@ -240,11 +240,50 @@ def test_a_snapshot_freezes_a_file_and_the_machine_writes_to_another(kit: Kit) -
     second = kit.snapshot("2")
     assert backings(second)[2000].fileName == delta
     assert backings(kit.vm)[2000].fileName.endswith("-000002.vmdk")
+    layout = kit.vm.layoutEx
+    files = {file.key: file.name for file in layout.file}
+    chain = [files[unit.fileKey[0]] for unit in layout.disk[0].chain]
+    assert chain == [base, delta, delta.replace("000001", "000002")]
     finish(first.RemoveSnapshot_Task(removeChildren=False))
     finish(second.RemoveSnapshot_Task(removeChildren=False))
     assert (backings(kit.vm)[2000].fileName, backings(kit.vm)[2000].parent) == (base, None)
     kit.snapshot("3")
     assert backings(kit.vm)[2000].fileName == delta
+
+
+# ---- power
+
+
+def test_a_guest_goes_down_by_itself_or_does_not(kit: Kit) -> None:
+    kit.trouble("tools", state="toolsNotRunning")
+    with pytest.raises(vim.fault.ToolsUnavailable):
+        kit.vm.ShutdownGuest()
+    kit.trouble("tools", state="toolsOk")
+    kit.trouble("tools", 400, state="asleep")
+    kit.trouble("hang")
+    kit.vm.ShutdownGuest()
+    other = machine(kit.si, "repl-02")
+    other.ShutdownGuest()
+    wait_until(lambda: other.runtime.powerState == "poweredOff", what="a guest's way down")
+    assert kit.vm.runtime.powerState == "poweredOn"
+    with pytest.raises(vim.fault.InvalidPowerState):
+        other.ShutdownGuest()
+    kit.trouble("unhang")
+    kit.vm.ShutdownGuest()
+    wait_until(lambda: kit.vm.runtime.powerState == "poweredOff", what="the guest's way down")
+
+
+def test_power_needs_its_privileges(kit: Kit) -> None:
+    kit.sim.revoke("VirtualMachine.Interact.PowerOff", VM)
+    for call in (kit.vm.ShutdownGuest, kit.vm.PowerOff):
+        with pytest.raises(vim.fault.NoPermission) as caught:
+            call()
+        assert caught.value.privilegeId == "VirtualMachine.Interact.PowerOff"
+    kit.sim.grant("VirtualMachine.Interact.PowerOff")
+    finish(kit.vm.PowerOff())
+    kit.sim.revoke("VirtualMachine.Interact.PowerOn", VM)
+    with pytest.raises(vim.fault.NoPermission):
+        kit.vm.PowerOn()
 
 
 # ---- trouble
@@ -313,7 +352,9 @@ def test_a_restored_backup_may_go_on_in_the_old_epoch(kit: Kit) -> None:
 
 
 def test_a_host_may_refuse_to_track(kit: Kit) -> None:
+    assert kit.vm.capability.changeTrackingSupported
     kit.trouble("refuse-cbt")
+    assert not kit.vm.capability.changeTrackingSupported
     with pytest.raises(vmodl.fault.NotSupported):
         kit.track()
     kit.trouble("allow-cbt")

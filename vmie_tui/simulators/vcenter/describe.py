@@ -7,7 +7,7 @@ from typing import Any
 from pyVmomi import vim
 
 from vmie_tui.simulators.vcenter.hardware import crypto_key, devices, mac_address
-from vmie_tui.simulators.vcenter.machine import Machine, SnapshotNode
+from vmie_tui.simulators.vcenter.machine import Machine, SnapshotNode, VmDisk
 from vmie_tui.simulators.vcenter.values import data, moment, shared
 
 STARTED = moment(1_760_000_000)  # a date for what happened before the simulation
@@ -74,6 +74,15 @@ def config(machine: Machine, snapshot: SnapshotNode | None = None) -> Any:
         firmware="efi" if spec.firmware in ("uefi", "efi") else "bios",
         nestedHVEnabled=False,
         keyId=crypto_key() if spec.encrypted else None,
+    )
+
+
+def capability(machine: Machine) -> Any:
+    return data(
+        vim.vm.Capability,
+        snapshotOperationsSupported=True,
+        quiescedSnapshotsSupported=True,
+        changeTrackingSupported=machine.trackable,
     )
 
 
@@ -290,8 +299,24 @@ def layout_ex(machine: Machine) -> Any:
             data(vim.vm.FileLayoutEx.FileInfo, key=key + 1, name=flat, type="diskExtent", size=used, accessible=True)
         )
         chain = [data(vim.vm.FileLayoutEx.DiskUnit, fileKey=[key, key + 1])]
+        for delta in _deltas(machine, disk):
+            key = len(files)
+            thin = delta.removesuffix(".vmdk") + "-sesparse.vmdk"
+            for name, kind, size in ((delta, "diskDescriptor", 0), (thin, "diskExtent", 1 << 20)):
+                one = vim.vm.FileLayoutEx.FileInfo
+                files.append(data(one, key=len(files), name=name, type=kind, size=size, accessible=True))
+            chain.append(data(vim.vm.FileLayoutEx.DiskUnit, fileKey=[key, key + 1]))
         layouts.append(data(vim.vm.FileLayoutEx.DiskLayout, key=disk.key, chain=chain))
     return data(vim.vm.FileLayoutEx, file=files, disk=layouts, timestamp=STARTED)
+
+
+def _deltas(machine: Machine, disk: VmDisk) -> list[str]:
+    """The files above a disk's first one that the machine reads from, lowest first."""
+    names, node = [disk.open_name], machine.current
+    while node is not None and disk.key in node.held:
+        names.append(node.held[disk.key].file_name)
+        node = node.above
+    return [name for name in reversed(names) if name != disk.file_name]
 
 
 def snapshot_info(machine: Machine) -> Any:
@@ -341,6 +366,7 @@ PROPERTIES: dict[str, Any] = {
     "name": lambda machine: machine.label,
     "disabledMethod": _disabled,
     "config": config,
+    "capability": capability,
     "layoutEx": layout_ex,
     "storage": storage,
     "resourcePool": lambda machine: None if machine.pool is None else machine.pool.ref,

@@ -158,6 +158,7 @@ class Machine(Managed):
         "datastore",
         "describe",
         "disks",
+        "hangs",
         "host",
         "instance_uuid",
         "label",
@@ -186,6 +187,7 @@ class Machine(Managed):
         self.cbt = self.cbt_active = spec.cbt
         self.life = ""  # of the simulator: no change id of an earlier one is known in this
         self.trackable = True  # False: this host does not track changed blocks
+        self.hangs = False  # True: the guest does not shut down when told to
         self.writes, self.wrote_at = spec.writes, 0.0
         self.consolidate = spec.consolidation_needed
         self.disks: list[VmDisk] = []

@@ -79,7 +79,7 @@ class Power:
 
         def down() -> None:
             with self._registry.lock:
-                if this.power == ON:
+                if this.power == ON and not this.hangs:
                     for told in self.down:
                         told(this)
                     self.set_power(this, OFF)

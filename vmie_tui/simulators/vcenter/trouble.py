@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from vmie_tui.simulators.vcenter.describe import TOOLS_VERSION
 from vmie_tui.simulators.vcenter.machine import Machine, SnapshotNode
 from vmie_tui.simulators.vcenter.power import refuse_while_leased
 
@@ -28,6 +30,8 @@ class Trouble:
     - ``migrate``: vMotion to the cluster's next host; files and tracking stay.
     - ``relocate`` ``datastore``: Storage vMotion to another datastore; file names change and tracking begins anew.
     - ``snapshot`` ``name``: somebody's own snapshot; ``unsnapshot`` ``name``: gone again, without a name all such ones.
+    - ``tools`` ``state``: VMware Tools of that state from now on (toolsOk, toolsNotRunning, ...).
+    - ``hang``, ``unhang``: the guest is told to shut down, and does not.
     - ``power`` ``state``.
     """
 
@@ -44,6 +48,9 @@ class Trouble:
             "relocate": self._relocate,
             "snapshot": self._snapshot,
             "unsnapshot": self._unsnapshot,
+            "tools": self._tools,
+            "hang": lambda machine, given: self._hangs(machine, True),
+            "unhang": lambda machine, given: self._hangs(machine, False),
             "power": lambda machine, given: simulator.set_power(machine.moid, given["state"]),
         }
 
@@ -68,6 +75,14 @@ class Trouble:
 
     def _trackable(self, machine: Machine, yes: bool) -> None:
         machine.trackable = yes
+
+    def _tools(self, machine: Machine, given: Given) -> None:
+        if given["state"] not in TOOLS_VERSION:
+            raise ValueError(f"Tools cannot be {given['state']}")
+        machine.spec = replace(machine.spec, tools=given["state"])
+
+    def _hangs(self, machine: Machine, yes: bool) -> None:
+        machine.hangs = yes
 
     def _revert(self, machine: Machine, given: Given, *, anew: bool) -> None:
         refuse_while_leased(machine)
