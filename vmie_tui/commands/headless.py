@@ -62,6 +62,7 @@ def _migrate(settings: Settings, wanted: Sequence[str]) -> list[dict[str, Any]]:
     plans = [importing.make_plan(settings.profile(), machine) for machine in machines]
     for plan, machine in zip(plans, machines, strict=True):
         importing.preflight(plan, machine)
+    launch.Admin(settings.demo_dir)("vcenter", "POST", "witness", {"on": True})
     client = JobClient(settings)
     ids = [client.submit(plan) for plan in plans]
     for job_id, machine in zip(ids, machines, strict=True):
@@ -90,7 +91,9 @@ def prove(settings: Settings, machine: Machine, plan: ImportPlan, view: JobView)
     from vmie_tui.services.aws.session import open_session
     from vmie_tui.services.disks.source import RawFile, sha256_of
 
-    rows = launch.Admin(settings.demo_dir)("vcenter", "GET", f"disks?vm={machine.moid}")["disks"]
+    admin = launch.Admin(settings.demo_dir)
+    frozen = admin("vcenter", "GET", f"witness?vm={machine.moid}")["snapshots"]  # one that runs writes on meanwhile
+    rows = admin("vcenter", "GET", f"{'witness' if frozen else 'disks'}?vm={machine.moid}&snapshot=last")["disks"]
     sources = {row["key"]: row for row in rows}
     aws = open_session(settings.profile(plan.profile).aws, read_only=True)
     proofs = []
