@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,7 @@ from vmie_tui.services.aws.session import Identity
 from vmie_tui.services.doctor.needs import NEEDS, needs_of
 from vmie_tui.services.doctor.patient import Patient
 from vmie_tui.services.doctor.run import LOOKS, apply, examine, look_again
-from vmie_tui.simulators.control import Fault, TlsFiles
+from vmie_tui.simulators.control import Fault, TlsFiles, make_tls
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,14 @@ def test_an_empty_account_lacks_bucket_and_role_and_gets_them(
         assert rules[0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
         assert all(s3.get_public_access_block(Bucket=BUCKET)["PublicAccessBlockConfiguration"].values())
         assert s3.get_bucket_location(Bucket=BUCKET)["LocationConstraint"] == REGION
+
+
+def test_a_proxy_that_re_signs_names_the_setting_for_its_authority(well: Clinic, tmp_path: Path) -> None:
+    settings = replace(well.patient.profile.aws, ca_bundle=make_tls(tmp_path / "other").ca)
+    with Patient(replace(well.patient.profile, aws=settings), tmp_path) as proxied:
+        failed = examine(proxied, [Group.AWS]).failed
+    assert failed and {check.fact for check in failed} == {"F449"}
+    assert all("ca_bundle" in check.remedy for check in failed)
 
 
 def no_bucket(clinic: Clinic) -> None:

@@ -18,6 +18,7 @@ from vmie_tui.services.doctor.policies import VCENTER_SEE, vcenter_privileges, v
 from vmie_tui.services.doctor.run import examine
 from vmie_tui.services.vsphere import access
 from vmie_tui.settings import Profile, VCenterSettings
+from vmie_tui.simulators.control import make_tls
 from vmie_tui.simulators.fleet.tiny import DATACENTER, HOST, HOST_2
 from vmie_tui.simulators.vcenter.server import VCenterSimulator
 
@@ -136,6 +137,33 @@ def test_a_pinned_certificate_is_named_by_its_thumbprint(vcenter: VCenterSimulat
     with Patient(Profile("p", settings), tmp_path, password=lambda: vcenter.password) as pinned:
         check = examine(pinned, [Group.VCENTER]).check("vcenter.certificate")
     assert check.state is CheckState.OK and check.reason.startswith("pinned, SHA-256 ")
+
+
+def test_a_certificate_of_another_authority_names_the_settings_for_one(
+    vcenter: VCenterSimulator, tmp_path: Path
+) -> None:
+    """As behind a proxy that re-signs connections (F449)."""
+    settings = settings_for(vcenter, ca_file=make_tls(tmp_path / "other").ca)
+    with Patient(Profile("p", settings), tmp_path, password=lambda: vcenter.password) as proxied:
+        check = examine(proxied, [Group.VCENTER]).check("vcenter.session")
+    assert check.state is CheckState.FAILED and check.fact == "F449"
+    assert "ca_file" in check.remedy and "proxy" in check.remedy and "'thumbprint'" in check.remedy
+
+
+@pytest.mark.parametrize(
+    ("code", "fact"),
+    [
+        ("CertificateNameMismatch", "F448"),
+        ("CertificateExpired", "F448"),
+        ("CertificateVerifyFailed", "F449"),
+        ("ThumbprintMismatch", "F449"),
+    ],
+)
+def test_trouble_with_a_certificate_names_its_fact(code: str, fact: str) -> None:
+    check = looks.LOOKS[0].trouble(ServiceError(ErrorKind.TLS, "it is refused", remedy="Do this", code=code))
+    assert (check.state, check.fact, check.remedy) == (CheckState.FAILED, fact, "Do this")
+    other = looks.LOOKS[0].trouble(ServiceError(ErrorKind.NETWORK, "it is refused", code=code))
+    assert other.fact == ""
 
 
 @pytest.mark.parametrize("ahead", [-400.0, 400.0])

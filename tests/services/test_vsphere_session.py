@@ -80,7 +80,7 @@ def test_another_authority_is_refused_before_the_password_is_sent(
 def test_another_name_than_in_the_certificate_is_refused(vcenter: VCenterSimulator, corp: str) -> None:
     with pytest.raises(ServiceError, match="for another name") as caught:
         log_in(vcenter, host=corp)
-    assert caught.value.kind is ErrorKind.TLS
+    assert caught.value.kind is ErrorKind.TLS and caught.value.problem.code == "CertificateNameMismatch"
     assert vcenter.thumbprint_sha256 in str(caught.value)
     assert logins(vcenter) == 0
 

@@ -86,6 +86,29 @@ def test_other_words_seen_in_public(text: str, ident: str) -> None:
     assert ids(text)[0] == ident
 
 
+@pytest.mark.parametrize(
+    ("ident", "ours", "documented"),
+    [
+        ("E29", ("name that is in the certificate", "thumbprint"), "re-register it"),
+        ("E30", ("ca_bundle", "ca_file"), "trust store"),
+    ],
+)
+def test_certificates_of_a_replication_are_put_right_in_our_settings(
+    ident: str, ours: tuple[str, ...], documented: str
+) -> None:
+    """The documented remedies are for a connector that is gone (F448, F449): they are told, as those."""
+    match = explain(facts.error(ident)["message"]).matches[0]
+    assert match.id == ident and match.action == "tls"
+    assert all(word in match.remedy for word in ours) and "connector" not in match.remedy
+    assert [cause.remedy for cause in match.causes if "connector" in cause.title] == [facts.error(ident)["remedy"]]
+    assert documented in match.causes[0].remedy
+
+
+def test_only_remedies_of_the_lost_service_are_replaced() -> None:
+    replaced = [ident for ident, extra in facts.load("traps")["errors"].items() if "remedy" in extra]
+    assert replaced == [error["id"] for error in ERRORS if error["group"] == "sms"]
+
+
 def test_a_pasted_log_finds_all_with_their_lines() -> None:
     log = "\n".join(
         [

@@ -172,14 +172,14 @@ def _errors() -> Iterator[_Entry]:
             ident,
             _title(error["message"]),
             error["cause"],
-            error["remedy"] if not error.get("causes") else _practices(error),
+            extra.get("remedy") or (_practices(error) if error.get("causes") else error["remedy"]),
             extra["action"],
             _OTHER_WORDS,
             (own, *(compiled(pattern) for pattern in extra.get("patterns", ()))),
             own,
             frozenset(error["operations"]),
             (ident,),
-            tuple(error.get("causes", ())) + tuple(extra.get("causes", ())),
+            (*error.get("causes", ()), *extra.get("causes", ()), *_elsewhere(error, extra)),
             role_probes() if ident == "E06" else (),
             {"platform": error["group"]} if error["group"] in _PLATFORMS else {},
         )
@@ -196,6 +196,12 @@ def _title(message: str) -> str:
 
 def _practices(error: dict[str, Any]) -> str:
     return "; ".join(error.get("best_practices", ())) or error["remedy"]
+
+
+def _elsewhere(error: dict[str, Any], extra: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The documented remedy, where another one is given: it is Server Migration Service's own (F448, F449)."""
+    if "remedy" in extra:
+        yield {"title": "In Server Migration Service's connector", "resolution": error["remedy"]}
 
 
 def _traps() -> Iterator[_Entry]:

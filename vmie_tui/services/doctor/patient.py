@@ -6,7 +6,7 @@ import contextlib
 import re
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -228,7 +228,13 @@ class Look:
         words += f" ({problem.detail})" if problem.detail else ""
         if problem.kind in {ErrorKind.PERMISSION, ErrorKind.REFUSED}:
             return self.skipped(f"could not be looked at: {words}", problem.remedy)
+        if problem.kind is ErrorKind.TLS:
+            return replace(self.failed(words, problem.remedy), fact=_CERTIFICATES.get(problem.code, _RE_SIGNED))
         return self.failed(words, problem.remedy)
 
     def _check(self, state: CheckState, reason: str, remedy: str = "", fix: Fix | None = None) -> Check:
         return Check(self.id, self.group, self.title, state, reason, remedy, self.fact, fix)
+
+
+_CERTIFICATES = {"CertificateNameMismatch": "F448", "CertificateExpired": "F448"}
+_RE_SIGNED = "F449"  # by a proxy, or an authority that nobody has named: both want its file in the settings

@@ -24,9 +24,19 @@ SYSTEM_BUNDLES = (
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
-_UNTRUSTED = ("the server's certificate is not signed by a trusted authority", "Set ca_file to its authority")
-_OTHER_NAME = ("the server's certificate is for another name", "Connect by the name in the certificate")
-_EXPIRED = ("the server's certificate has expired", "Have it renewed")
+# What is wrong, what to do, and the error's code.
+_UNTRUSTED = (
+    "the server's certificate is not signed by a trusted authority",
+    "Set ca_file to its authority, or to that of the proxy that re-signs it",
+    "CertificateVerifyFailed",
+)
+_OTHER_NAME = (
+    "the server's certificate is for another name",
+    "Connect by the name in the certificate",
+    "CertificateNameMismatch",
+)
+_EXPIRED = ("the server's certificate has expired", "Have it renewed", "CertificateExpired")
+_REFUSED = ("the server's certificate was refused", "Have it replaced", "CertificateVerifyFailed")
 _VERIFY = {  # OpenSSL's X509_V_ERR_ codes
     10: _EXPIRED,
     18: _UNTRUSTED,
@@ -165,14 +175,14 @@ class VerifiedConnection(http.client.HTTPSConnection):
         certificate = _peer_certificate(self.host, self.port, self.timeout)
         shown = f" Its SHA-256 thumbprint is {thumbprint_of(certificate)}." if certificate else ""
         reason = error.verify_message or "not trusted"
-        what, advice = _VERIFY.get(error.verify_code, ("the server's certificate was refused", "Have it replaced"))
+        what, advice, code = _VERIFY.get(error.verify_code, _REFUSED)
         return ServiceError(
             ErrorKind.TLS,
             what,
             subject=f"{self.host}:{self.port}",
             remedy=f"{advice}, or pin the certificate: compare its thumbprint with the one shown on the server and set "
             f"'thumbprint'.{shown}",
-            code="CertificateVerifyFailed",
+            code=code,
             detail=reason,
         )
 
