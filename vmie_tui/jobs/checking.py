@@ -33,6 +33,7 @@ def check(context: ImportContext) -> dict[str, Any]:
     context.say("checking the source, the role and the bucket")
     if context.profile.read_only:
         raise ServiceError(ErrorKind.REFUSED, "this profile is read-only", subject=plan.profile)
+    context.begin()
     machine = _described(context)
     refuse_blockers(context, context.findings(machine), machine)
     if isinstance(plan.source, VmSource):

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from vmie_tui.jobs import export_flow, import_flow
+from vmie_tui.jobs import export_flow, import_flow, replication_flow
 
-__all__ = ["export_flow", "import_flow"]
+__all__ = ["export_flow", "import_flow", "replication_flow"]

@@ -10,6 +10,7 @@ from vmie_tui.jobs.look_inside import look_inside
 from vmie_tui.jobs.retry import again
 from vmie_tui.jobs.transfer import forget_arrived
 from vmie_tui.model.job import Stage, StageState
+from vmie_tui.model.machine import Machine, Power
 
 if TYPE_CHECKING:
     from vmie_tui.services.vsphere.snapshot import Snapshot
@@ -32,7 +33,7 @@ def snapshot(context: ImportContext) -> dict[str, Any]:
         context.store.stage(context.job_id, Stage.SNAPSHOT, StageState.SKIPPED)
     else:
         context.store.stage(context.job_id, Stage.SNAPSHOT, StageState.RUNNING)
-        made = _own_snapshot(context, machine.moid)
+        made = _own_snapshot(context, machine)
         context.frozen(made, machine)
         found = moment = made.moid
         context.store.stage(context.job_id, Stage.SNAPSHOT, StageState.DONE)
@@ -45,18 +46,19 @@ def snapshot(context: ImportContext) -> dict[str, Any]:
     return {"snapshot": found}
 
 
-def _own_snapshot(context: ImportContext, moid: str) -> Snapshot:
+def _own_snapshot(context: ImportContext, machine: Machine) -> Snapshot:
     from vmie_tui.services.vsphere.snapshot import create_snapshot, find_snapshot
 
-    name = snapshot_name(context.job_id)
-    found = find_snapshot(context.vsphere, moid, name)
+    name, runs = snapshot_name(context.job_id), machine.power is not Power.OFF
+    found = find_snapshot(context.vsphere, machine.moid, name)
     if found is None:
         context.say("making a snapshot of the machine")
         context.store.remember(context.job_id, taking=True)  # a worker killed from here on leaves one to be removed
-        found = create_snapshot(context.vsphere, moid, name, SNAPSHOT_NOTE, quiesce=context.plan.quiesce)
-        kind = "quiesced" if found.quiesced else "crash-consistent"
+        quiesce = context.plan.quiesce and runs
+        found = create_snapshot(context.vsphere, machine.moid, name, SNAPSHOT_NOTE, quiesce=quiesce)
+        kind = "quiesced" if found.quiesced else "crash-consistent" if runs else "the machine is off"
         context.say(f"snapshot {name!r} made, {kind}", message=False)
-        if context.plan.quiesce and not found.quiesced:
+        if quiesce and not found.quiesced:
             context.say("the guest could not be quiesced: the image is crash-consistent", level="warning")
     return found
 

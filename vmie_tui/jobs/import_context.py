@@ -46,6 +46,9 @@ class ImportContext(JobContext):
         """Tags on all that is made, beside those of every import."""
         return {}
 
+    def begin(self) -> None:
+        """An attempt begins, with the check."""
+
     def findings(self, machine: Machine) -> tuple[Finding, ...]:
         """What the rules say of the plan and the machine as it is now."""
         return check_plan(self.plan, machine)

@@ -17,7 +17,12 @@ from vmie_tui.services.aws.vmimport import pause, short
 if TYPE_CHECKING:
     from vmie_tui.services.aws.snapshot_write import SnapshotTarget
 
+PARENT_CODES = frozenset({"ValidationException", "ResourceNotFoundException"})
 KEEP_MINUTES = 4_320  # the longest AWS keeps a pending snapshot that nothing is written to: a paused job may go on
+
+
+class ParentRefused(ServiceError):
+    """No snapshot can be made on this parent: the disk has to be written as a whole, on none."""
 
 
 def persist(
@@ -53,6 +58,8 @@ def start(aws: Aws, region: str, target: SnapshotTarget, stop: Callable[[], None
             aws.client(BLOCKS, region).start_snapshot, arguments, "start the snapshot", target.description, stop
         )
     except ServiceError as error:
+        if target.parent and error.problem.code in PARENT_CODES:  # it was good a moment ago
+            raise ParentRefused.of(error.problem) from error
         if error.problem.code != "ServiceQuotaExceededException":
             raise
         trap = facts.trap("T18")
@@ -81,11 +88,11 @@ def _encryption(aws: Aws, region: str, target: SnapshotTarget) -> dict[str, Any]
         return ({"Encrypted": True} if target.encrypted or key else {}) | ({"KmsKeyArn": key} if key else {})
     parent = _described(aws, region, target.parent)
     if not parent:
-        raise ServiceError(
+        raise ParentRefused(
             ErrorKind.NOT_FOUND, "the parent snapshot does not exist", subject=target.parent, remedy="Make a full copy"
         )
     if parent.get("State") != "completed":
-        raise ServiceError(
+        raise ParentRefused(
             ErrorKind.CONFLICT,
             "the parent snapshot is not completed",
             subject=target.parent,
@@ -101,9 +108,9 @@ def _encryption(aws: Aws, region: str, target: SnapshotTarget) -> dict[str, Any]
     return {"ParentSnapshotId": target.parent}
 
 
-def _parent_trouble(parent: str, what: str) -> ServiceError:
+def _parent_trouble(parent: str, what: str) -> ParentRefused:
     trap = facts.trap("T21")
-    return ServiceError(
+    return ParentRefused(
         ErrorKind.INVALID, what, subject=parent, remedy=str(trap["remedy"]).capitalize(), detail=str(trap["cause"])
     )
 

@@ -1,0 +1,63 @@
+"""EBS snapshots as the target of a replication's run: each continues the one that the last run made of the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vmie_tui.jobs.deltas import delta_of
+from vmie_tui.jobs.meter import Meter
+from vmie_tui.jobs.replication_context import ReplicationContext
+from vmie_tui.jobs.store import DiskRecord
+from vmie_tui.jobs.targets_ebs import EbsTarget
+from vmie_tui.model.replication import Sync
+from vmie_tui.model.words import size
+
+
+class ReplicaTarget(EbsTarget):
+    """Each disk a snapshot of its own, also where nothing changed: then one without a block, on its parent."""
+
+    context: ReplicationContext
+
+    def parent(self, disk: DiskRecord) -> str:
+        """Also decides what is moved of the disk: see `ReplicationContext.deltas`."""
+        from vmie_tui.services.aws.made import delete_snapshot
+
+        context = self.context
+        if context.by_lease:
+            why = "its datastore shows no files: all is read by an export lease"
+            context.store.remember_disk(context.job_id, disk.key, sync=Sync.FIRST.value, reason=why)
+            return ""
+        ledger = self.ledger(disk)
+        delta = delta_of(context, next(now for now in context.store.disks(context.job_id) if now.key == disk.key))
+        begun = {str(ledger.get(name) or "") for name in ("uploaded", "pending")} - {""}
+        if begun and ledger.get("parent", "") != delta.parent:
+            self.begin_anew(disk)
+            for ident in begun - context.spared():
+                delete_snapshot(context.aws, context.plan.region, ident)
+            begun = set()
+        if not begun:
+            context.store.remember_disk(context.job_id, disk.key, begun=context.record.ledger["frozen"]["moid"])
+        context.store.remember_disk(
+            context.job_id,
+            disk.key,
+            parent=delta.parent,
+            sync=delta.sync.value,
+            reason=delta.reason,
+            changed=delta.changed,
+        )
+        context.deltas[disk.key] = delta
+        on = f" on {delta.parent}" if delta.parent else ""
+        why = f" ({delta.reason})" if delta.reason else ""
+        context.say(f"{disk.label}: {delta.sync.value}{why}{on}, {size(delta.changed)}", message=False)
+        return delta.parent
+
+    def send(self, meter: Meter, disks: Sequence[DiskRecord]) -> None:
+        from vmie_tui.services.aws.snapshot_start import ParentRefused
+
+        try:
+            super().send(meter, disks)
+        except ParentRefused as error:
+            (disk,) = disks
+            refused = f"{error.problem.subject}: {error.problem.what}"
+            self.context.store.remember_disk(self.context.job_id, disk.key, refused=refused)
+            super().send(meter, disks)

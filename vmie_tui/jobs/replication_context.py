@@ -1,0 +1,152 @@
+"""One run of a replication at work: an import of the machine as it is now, on top of what the last run left in AWS."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from vmie_tui.clock import Clock, clock_of
+from vmie_tui.jobs.content_ledger import ContentLedger
+from vmie_tui.jobs.context import Runtime, Undo
+from vmie_tui.jobs.control import JobControl
+from vmie_tui.jobs.import_context import ImportContext, Steps
+from vmie_tui.jobs.replications import Replications, runs_of
+from vmie_tui.model.finding import Finding
+from vmie_tui.model.machine import Machine
+from vmie_tui.model.replication import TAG_REPLICATION, TAG_RUN, KeptDisk, Replication, ReplicationPlan
+from vmie_tui.model.rules.disks import one_time_stores
+from vmie_tui.model.rules.replication import check_replication
+
+if TYPE_CHECKING:
+    from vmie_tui.jobs.deltas import Delta
+    from vmie_tui.jobs.origins import Origin
+    from vmie_tui.jobs.targets import Target
+    from vmie_tui.services.vsphere.snapshot import Snapshot
+
+
+class ReplicationContext(ImportContext):
+    """One run in one phase. ``deltas``: what is moved of each disk, by its key, once that was decided."""
+
+    plan: ReplicationPlan
+
+    def __init__(self, runtime: Runtime, job_id: str, control: JobControl) -> None:
+        super().__init__(runtime, job_id, control)
+        self.replications = Replications(self.store)
+        self.deltas: dict[int, Delta] = {}
+
+    # what the run is of
+
+    @property
+    def clock(self) -> Clock:
+        """The one that the replication's schedule follows."""
+        return clock_of(self.settings.state_dir, self.profile)
+
+    @property
+    def spec(self) -> Replication:
+        return self.replications.record(self.plan.replication).spec
+
+    @property
+    def kept(self) -> dict[int, KeptDisk]:
+        """What the last run left, by the disk's key."""
+        return {disk.key: disk for disk in self.replications.kept(self.plan.replication)}
+
+    @property
+    def by_lease(self) -> bool:
+        """Whether an export lease reads the disks, all of them: where their datastore shows no files (F424)."""
+        from vmie_tui.jobs.arrived import machine_of
+
+        return bool(one_time_stores(machine_of(self)))
+
+    def content(self, key: int) -> ContentLedger:
+        """The digests of what the last run left of a disk."""
+        return ContentLedger(self.store, self.plan.replication, key)
+
+    def earlier_jobs(self) -> list[str]:
+        """Ids of the jobs of this replication's other runs, newest first."""
+        with self.store.begin() as connection:
+            runs = runs_of(connection, self.plan.replication)
+        return [run.job_id for run in runs if run.job_id and run.job_id != self.job_id]
+
+    def leave(self, snapshots: Iterable[str]) -> None:
+        """Nothing goes on from these snapshots any more: the retention deletes those that no AMI uses."""
+        before = self.record.ledger.get("leftover", [])
+        self.store.remember(self.job_id, leftover=list(dict.fromkeys([*before, *sorted(snapshots)])))
+
+    # an import's hooks
+
+    @property
+    def own_tags(self) -> dict[str, str]:
+        return {TAG_REPLICATION: self.plan.replication, TAG_RUN: self.plan.run}
+
+    def begin(self) -> None:
+        """Also takes over what earlier runs could not delete."""
+        self.replications.begin(self.plan.run, self.clock.now())
+        self.store.remember(self.job_id, began=time.time(), copied=None)
+        if "leftover" not in self.record.ledger:
+            before = next(iter(self.earlier_jobs()), "")
+            ledger = self.store.record(before).ledger if before else {}
+            self.store.remember(self.job_id, leftover=list(ledger.get("leftover", ())))
+
+    def findings(self, machine: Machine) -> tuple[Finding, ...]:
+        from vmie_tui.jobs.replication_freeze import settle_snapshots
+
+        machine, ours = settle_snapshots(self, machine)
+        spec = replace(self.spec, plan=replace(self.spec.plan, override=self.plan.override))
+        return check_replication(spec, machine, now=self.clock.now(), begun=True, at_work=ours)
+
+    def before_freeze(self) -> None:
+        from vmie_tui.jobs.replication_freeze import prepare
+
+        prepare(self)
+
+    def freezes(self, machine: Machine) -> bool:
+        """Always: change ids come from snapshots (trap 25)."""
+        return True
+
+    def frozen(self, snapshot: Snapshot, machine: Machine) -> None:
+        from vmie_tui.jobs.replication_freeze import note
+
+        note(self, snapshot, machine)
+
+    def looks_inside(self) -> bool:
+        """Before the first copy; what it would find is in the image of every later run."""
+        return not self.kept
+
+    def origin(self, snapshot_moid: str | None) -> Origin:
+        from vmie_tui.jobs.changed_origin import ChangedOrigin
+
+        return super().origin(snapshot_moid) if self.by_lease else ChangedOrigin(self)
+
+    def blocks_target(self) -> Target:
+        from vmie_tui.jobs.replica_target import ReplicaTarget
+
+        return ReplicaTarget(self)
+
+    def before_release(self) -> Steps:
+        from vmie_tui.jobs import replication_verify
+
+        return [("verify", partial(replication_verify.verify, self)), ("keep", partial(replication_verify.keep, self))]
+
+    def closing(self) -> Steps:
+        from vmie_tui.jobs import replication_steps
+
+        return [
+            ("retention", partial(replication_steps.retain, self)),
+            ("figures", partial(replication_steps.finish, self)),
+        ]
+
+    def spared(self) -> frozenset[str]:
+        """What the next run goes on from."""
+        return frozenset(disk.snapshot_id for disk in self.kept.values())
+
+    def let_go(self) -> Iterator[Undo]:
+        yield from super().let_go()
+        if self.record.ledger.get("shut_down") and not self.record.image_id:
+            self.say(
+                "the machine was shut down for the cutover and still is: power it on to go back to it",
+                message=False,
+                level="warning",
+            )
