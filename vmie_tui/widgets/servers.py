@@ -1,0 +1,84 @@
+"""The table of the server catalogue (F427), and its state in words (F428)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from vmie_tui.model.replication import Catalogue, CatalogueStatus, Server
+from vmie_tui.model.replication_words import stamp, until
+from vmie_tui.widgets.table import Column, LineTable
+from vmie_tui.widgets.text import Cell, clean, has_words, join, plural
+
+STATUS: dict[CatalogueStatus, Cell] = {
+    CatalogueStatus.NOT_IMPORTED: ("○ not imported", "dim"),
+    CatalogueStatus.IMPORTING: ("▶ importing", "busy"),
+    CatalogueStatus.AVAILABLE: ("✔ available", "ok"),
+    CatalogueStatus.DELETED: ("■ cleared", "dim"),
+    CatalogueStatus.EXPIRED: ("▲ expired", "warn"),
+}
+EMPTY = {
+    CatalogueStatus.NOT_IMPORTED: "No servers were imported yet. i reads them from vCenter.",
+    CatalogueStatus.IMPORTING: "The servers are being read from vCenter.",
+    CatalogueStatus.AVAILABLE: "vCenter shows no virtual machine to this account.",
+    CatalogueStatus.DELETED: "The catalogue was cleared; replications go on. i reads the servers again.",
+    CatalogueStatus.EXPIRED: "The catalogue is of another vCenter than this profile's. i reads its own.",
+}
+
+
+class ServerTable(LineTable[Server]):
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("mark", "", 1),
+        Column("id", "Server id", 10),
+        Column("path", "Path", 26, grows=2),
+        Column("job", "Replication", 26, grows=1),
+        Column("manager", "vCenter", 16, grows=1, from_width=110),
+        Column("moid", "VM", 8, from_width=110),
+    )
+
+    def key_of(self, row: Server) -> str:
+        return row.server_id
+
+    def cell(self, row: Server, column: str) -> Cell:
+        cells: dict[str, Cell] = {
+            "mark": ("◉", "mark") if row.server_id in self.marked else ("○", "dim"),
+            "id": (row.server_id, "dim"),
+            "path": (clean(row.path or row.name), ""),
+            "job": job_cell(row),
+            "manager": (clean(row.manager), "dim"),
+            "moid": (row.moid, "dim"),
+        }
+        return cells[column]
+
+
+def job_cell(server: Server) -> Cell:
+    """Its replication job, and whether its days were over."""
+    if server.terminated:
+        return join([server.replication_id, "days over"], ", "), "warn"
+    return (server.replication_id, "ok") if server.replication_id else ("none", "dim")
+
+
+def status_cells(catalogue: Catalogue, now: float) -> tuple[Cell, ...]:
+    """``✔ available  6 servers, 2 replicated  imported 2026-03-04 08:41 +0000, 2 h ago``."""
+    servers = catalogue.servers
+    busy = sum(1 for server in servers if server.replication_id and not server.terminated)
+    count = join([plural(len(servers), "server"), f"{busy:,} replicated" if busy else ""], ", ") if servers else ""
+    when = "" if catalogue.modified is None else f"{stamp(catalogue.modified)}, {until(catalogue.modified, now)}"
+    return STATUS[catalogue.status], (f"  {count}" if count else "", "title"), (f"  {when}" if when else "", "dim")
+
+
+def select(servers: Sequence[Server], words: str) -> tuple[Server, ...]:
+    """Those with every word and none after ``!``, by path."""
+    found = [server for server in servers if has_words(_words(server), words)] if words.strip() else servers
+    return tuple(sorted(found, key=lambda server: (server.path or server.name).casefold()))
+
+
+def _words(server: Server) -> str:
+    return "\n".join([server.server_id, server.path, server.name, server.moid, job_cell(server)[0]]).lower()
+
+
+def as_text(servers: Sequence[Server]) -> str:
+    """One line each: id, path, replication."""
+    return "".join(
+        f"{server.server_id}\t{clean(server.path or server.name)}\t{job_cell(server)[0]}\n" for server in servers
+    )
