@@ -18,7 +18,7 @@ from vmie_tui.commands import inventory as inventory_command
 from vmie_tui.commands.jobs import stop_worker
 from vmie_tui.jobs.client import JobClient
 from vmie_tui.jobs.process import worker_pid
-from vmie_tui.jobs.watch import INTERVAL_VARIABLE
+from vmie_tui.jobs.watch import INTERVAL_VARIABLE, POLL_VARIABLE
 from vmie_tui.model.job import JobView
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan
@@ -146,6 +146,7 @@ def simulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def world(simulators: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setenv(INTERVAL_VARIABLE, "0.1")
+    monkeypatch.setenv(POLL_VARIABLE, "0.05")
     state = Path(os.environ["VMIE_STATE_DIR"])
     (state / DEMO).mkdir(parents=True)
     shutil.copy(simulators / launch.PROFILE_FILE, state / DEMO / launch.PROFILE_FILE)

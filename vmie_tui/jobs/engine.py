@@ -9,6 +9,7 @@ and leaves.
 from __future__ import annotations
 
 import contextvars
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from vmie_tui.jobs.context import JobContext, Runtime
 from vmie_tui.jobs.control import JobControl
 from vmie_tui.jobs.settle import END, Outcome, outcome_of, settle
 from vmie_tui.jobs.store import JobRecord
+from vmie_tui.jobs.watch import POLL_VARIABLE
 from vmie_tui.model import facts
 from vmie_tui.model.task import JobState
 
@@ -29,7 +31,7 @@ CHECK, TRANSFER, CONVERT, COMPLETE = "vmie-check", "vmie-transfer", "vmie-conver
 CHECKS_AT_ONCE = 4
 TRANSFERS_PER_HOST = 3  # an ESXi host's NFC budget is about 48 MB and 48 streams (trap 10)
 TRANSFERS_AT_ONCE = 8
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.5  # between two looks at a queue, unless the variable says otherwise
 FLOW_VERSION = "2"  # of the workflows' shape: a worker takes up only workflows of its own version
 
 T = TypeVar("T")
@@ -57,10 +59,18 @@ def add_flow(kind: str, flow: Flow) -> None:
     _flows[kind] = flow
 
 
+def poll_seconds() -> float:
+    """How often a queue is looked at: seldom enough for a database that many hosts share."""
+    try:
+        return max(float(os.environ.get(POLL_VARIABLE, "")), 0.01)
+    except ValueError:
+        return POLL_SECONDS
+
+
 def register_queues() -> None:
     """After launch: the queues and the documented limits."""
     conversions = int(facts.limit("export", "concurrent_conversion_tasks_per_region_default")["value"])
-    always = {"polling_interval_sec": POLL_SECONDS, "on_conflict": "always_update"}
+    always = {"polling_interval_sec": poll_seconds(), "on_conflict": "always_update"}
     DBOS.register_queue(CHECK, worker_concurrency=CHECKS_AT_ONCE, **always)  # type: ignore[arg-type]
     DBOS.register_queue(
         TRANSFER,

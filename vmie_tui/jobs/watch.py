@@ -11,7 +11,7 @@ from vmie_tui.model.errors import VmieError
 from vmie_tui.model.task import Task
 from vmie_tui.services.history import remember
 
-INTERVAL_VARIABLE = "VMIE_TASK_SECONDS"
+INTERVAL_VARIABLE, POLL_VARIABLE = "VMIE_TASK_SECONDS", "VMIE_QUEUE_SECONDS"
 NEAR, FAR = 5.0, 30.0  # seconds between looks: after a change, and at most
 LOCAL_NEAR, LOCAL_FAR = 0.5, 1.0  # the same for a simulated AWS, whose clock runs fast
 OUTAGE_SECONDS = 1800.0  # how long AWS may be out of reach before the job gives up

@@ -25,7 +25,6 @@ from vmie_tui.pidlock import PidLock
 from vmie_tui.private import private_dir, private_fd
 from vmie_tui.settings import Settings
 
-TICK_SECONDS, IDLE_TICK_SECONDS = 0.25, 0.5
 BEAT_SECONDS = 2.0
 LOOK_SECONDS, LOST_SECONDS = 1.0, 4.0
 SCHEDULE_SECONDS = 1.0
@@ -137,6 +136,9 @@ class Worker:
 
     def serve(self, lock: PidLock) -> None:
         """Tick until stopped or idle."""
+        from vmie_tui.jobs.engine import poll_seconds
+
+        pause = poll_seconds()
         while not self._stop.is_set():
             try:
                 records = self._tick()
@@ -146,7 +148,8 @@ class Worker:
                 self._busy = time.monotonic()
             if self._is_idle(records) and self._leave(lock):
                 return
-            self._stop.wait(TICK_SECONDS if any(record.state.live for record in records) else IDLE_TICK_SECONDS)
+            busy = any(record.state.live for record in records)
+            self._stop.wait(pause / 2 if busy else pause)
         _log.info("stopped by a signal")
         self._release_leases()
 
@@ -194,7 +197,7 @@ class Worker:
                 self._busy = time.monotonic()
         except VmieError:
             raise
-        except Exception:  # a bug in here must not end the jobs at work
+        except Exception:  # noqa: BLE001 - a bug in here must not end the jobs at work
             _log.exception("the schedules cannot be kept")
 
     def _fail_lost(self, records: list[JobRecord]) -> None:
