@@ -12,6 +12,7 @@ import socket
 from urllib.parse import quote, urlencode
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.services.vsphere.places import read_places
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.services.vsphere.tls import VerifiedConnection, unreachable
 
@@ -41,7 +42,8 @@ class FlatFile:
             )
         self.vsphere, self.name, self.size = vsphere, file_name, -1
         self._otherwise, self._version = otherwise, ""
-        query = urlencode({"dcPath": datacenter, "dsName": match[1]}, quote_via=quote)
+        place = read_places(vsphere).datacenter_path(datacenter)
+        query = urlencode({"dcPath": place, "dsName": match[1]}, quote_via=quote)
         self.path = f"/folder/{quote(match[2])}-flat.vmdk?{query}"
 
     def headers(self, offset: int, end: int) -> dict[str, str]:

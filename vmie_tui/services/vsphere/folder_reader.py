@@ -198,7 +198,8 @@ class FolderReader:
     def _wait(self, future: Future[bytes]) -> bytes:
         while True:
             self._stop()
-            if wait([future], POLL_SECONDS).done:
+            wait([future], POLL_SECONDS)
+            if future.done():  # also when `close` took it out of the queue, which `wait` does not see
                 try:
                     return future.result()
                 except CancelledError as error:
