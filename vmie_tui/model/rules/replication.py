@@ -15,8 +15,9 @@ from vmie_tui.model.plan import ImportPlan, LicenseType, Route, VmSource
 from vmie_tui.model.replication import KeptDisk, Replication, Sync
 from vmie_tui.model.replication_words import stamp
 from vmie_tui.model.rules.defaults import with_defaults
-from vmie_tui.model.rules.disks import BY_IMAGE, one_time_stores
+from vmie_tui.model.rules.disks import BY_IMAGE, check_disks, one_time_stores
 from vmie_tui.model.rules.licensing import licence_when_omitted
+from vmie_tui.model.rules.machine import check_machine
 from vmie_tui.model.rules.plan import check_plan
 from vmie_tui.model.rules.replication_schedule import DAY, Age, latest_start
 from vmie_tui.model.task_report import duration
@@ -169,6 +170,18 @@ def _filled(plan: ImportPlan, now: float) -> ImportPlan:
     return replace(plan, ami_name=name, description=description)
 
 
+def overridable(machine: Machine, route: Route) -> tuple[Finding, ...]:
+    """What a user may push aside: what AWS may not take of the guest, and not how its disks are kept.
+
+    Unlike an export lease, a run reads the files of the disks: of a mapping or an encrypted disk they are not its
+    content, and the AMI would be wrong.
+    """
+    if machine.encrypted:
+        return ()
+    kept = {finding.headline for finding in check_disks(machine, route)}
+    return tuple(finding for finding in check_machine(machine, route=route) if finding.headline not in kept)
+
+
 def check_edit(old: Replication, new: Replication, *, replicated: bool) -> tuple[Finding, ...]:
     """What of a change is refused (F439); ``replicated``: a run was completed, so its disks are encrypted or not."""
     found = list(_schedule(new))
@@ -216,8 +229,13 @@ def _route(plan: ImportPlan, machine: Machine) -> Iterator[Finding]:
             "Each run writes what changed onto the snapshot of the run before, and makes an AMI of it",
         )
     if plan.test_launch is not None:
-        yield _no(
-            "every run would launch an instance", machine.name, "Leave the test launch out; a cutover launches one"
+        yield Finding(
+            W,
+            "every run launches an instance of its AMI",
+            machine.name,
+            "AWS bills for each until it is terminated",
+            remedy="Leave the test launch out; a cutover launches one",
+            fact="F233",
         )
     if plan.copy_to:
         yield Finding(
