@@ -22,6 +22,7 @@ from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.services.vsphere.snapshot import create_snapshot, list_snapshots, remove_snapshot
 from vmie_tui.simulators.control import Fault, TlsFiles
 from vmie_tui.simulators.fleet.tiny import DATACENTER, HOST
+from vmie_tui.simulators.vcenter import folder
 from vmie_tui.simulators.vcenter.server import VCenterSimulator
 
 NAME = "repl-01"  # runs
@@ -365,9 +366,7 @@ def test_a_file_that_was_written_meanwhile_is_noticed(vcenter: VCenterSimulator,
 def test_only_exactly_what_was_asked_for_counts(
     frozen: Frozen, monkeypatch: pytest.MonkeyPatch, part: Callable[[int, int, int], Any], words: str
 ) -> None:
-    from vmie_tui.simulators.vcenter import http
-
-    real = http.byte_range
+    real = folder.byte_range
 
     def other(header: str | None, size: int) -> Any:
         found = real(header, size)
@@ -375,16 +374,14 @@ def test_only_exactly_what_was_asked_for_counts(
         return part(*found, size)
 
     with frozen.open() as reader:
-        monkeypatch.setattr(http, "byte_range", other)
+        monkeypatch.setattr("vmie_tui.simulators.vcenter.http.byte_range", other)
         with pytest.raises(ServiceError, match=words) as caught:
             reader.read_at(PIECE, 1024)
         assert caught.value.kind is ErrorKind.CORRUPT and reader.retries == 0
 
 
 def test_a_server_without_ranges_is_told_at_once(frozen: Frozen, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vmie_tui.simulators.vcenter import http
-
-    monkeypatch.setattr(http, "byte_range", lambda header, size: None)
+    monkeypatch.setattr("vmie_tui.simulators.vcenter.http.byte_range", lambda header, size: None)
     with pytest.raises(ServiceError, match="does not serve parts of files"):
         frozen.open()
 
@@ -411,7 +408,12 @@ def test_stop_is_asked_while_waiting(
 
     with frozen.open(stop=stop) as reader, gate(vcenter, monkeypatch) as held:
         stream = reader.stream([(0, reader.size)])
-        threading.Thread(target=lambda: (wait_until(lambda: held.inside == 4), asked.set()), daemon=True).start()
+
+        def later() -> None:
+            wait_until(lambda: held.inside == 4, what="four requests")
+            asked.set()
+
+        threading.Thread(target=later, daemon=True).start()
         with pytest.raises(InterruptedError):
             next(stream)
 

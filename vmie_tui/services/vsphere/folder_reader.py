@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from types import TracebackType
@@ -113,7 +113,7 @@ class FolderReader:
         end = min(offset + length, self.size)
         return b"".join(data for _, data in self.stream([(offset, end - offset)])) if offset < end else b""
 
-    def stream(self, areas: Iterable[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
+    def stream(self, areas: Iterable[tuple[int, int]]) -> Generator[tuple[int, bytes], None, None]:
         """(offset, bytes) of these (offset, length) areas in their order, in pieces of at most `PIECE` bytes.
 
         Raises ServiceError CORRUPT for an area past the end of the file.

@@ -52,11 +52,12 @@ class Places:
         return "", tuple(reversed(folders))
 
     def datacenter_path(self, name: str) -> str:
-        """How datastore addresses name a datacenter: with the folders it lies in; only ``name`` when that is unclear."""
+        """How datastore addresses name a datacenter: with the folders it lies in; only ``name`` when it is unclear."""
         found = [moid for moid, kind in self.kinds.items() if kind == "Datacenter" and self.names[moid] == name]
         if len(found) != 1:
             return name
-        parts, moid = [], found[0]
+        parts: list[str] = []
+        moid = found[0]
         while moid in self.kinds and len(parts) < _DEPTH:  # the root folder is not among them, and in no path
             parts.append(self.names[moid].replace("%", "%25").replace("/", "%2f"))
             moid = self.parents.get(moid, "")
