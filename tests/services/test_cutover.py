@@ -9,12 +9,13 @@ import pytest
 from tests.services.aws_world import REGION, World
 from tests.services.test_aws_launch import register
 from tests.services.vsphere_helpers import named
+from tests.tui.fake_replicas import replica, run_of
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Power
-from vmie_tui.model.replication import TAG_RUN
+from vmie_tui.model.replication import TAG_RUN, RunState
 from vmie_tui.services.aws import launch
 from vmie_tui.services.aws.launch import LaunchRequest
-from vmie_tui.services.cutover import roll_back
+from vmie_tui.services.cutover import last_cutover, roll_back
 from vmie_tui.services.vsphere.inventory import read_machine
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.simulators.control import Fault
@@ -137,3 +138,12 @@ def test_a_machine_that_is_gone_is_said_before_anything_is_stopped(aws: World, i
         roll_back(vsphere, aws[1], REGION, moid="vm-999999", instance_id=ident)
     assert caught.value.kind is ErrorKind.NOT_FOUND and state(aws, ident) == "running"
     launch.terminate(aws[1], REGION, ident)
+
+
+def test_the_newest_cutover_that_took_place_is_gone_back_from() -> None:
+    cut, failed = run_of(3, cutover=True), run_of(4, RunState.FAILED, cutover=True)
+    missed = run_of(5, RunState.MISSED, cutover=True)
+    assert last_cutover(replica(1, "web-01", run_of(6), cut)).id == cut.id
+    assert last_cutover(replica(1, "web-01", missed, failed, cut)).id == failed.id  # its machine may be off
+    with pytest.raises(ServiceError, match="was not cut over"):
+        last_cutover(replica(1, "web-01", run_of(6), missed))
