@@ -25,11 +25,14 @@ from vmie_tui.commands.session import Session
 from vmie_tui.commands.waiting import exit_code_of, wait_for
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_OK, ErrorKind, ServiceError
 from vmie_tui.model.job import DiskProgress, JobView
+from vmie_tui.model.replication import ReplicationPlan
+from vmie_tui.model.task_report import one_line
 from vmie_tui.model.words import rate, size
 from vmie_tui.settings import Settings
 
 if TYPE_CHECKING:
     from vmie_tui.jobs.client import JobClient
+    from vmie_tui.jobs.kinds import JobPlan
 
 STOP_SECONDS = 15.0
 
@@ -54,6 +57,7 @@ def jobs(session: Session, profile: str | None, as_json: bool) -> None:
     rows = [
         (
             view.id,
+            view.kind,
             view.name,
             view.state.value,
             view.stage.value if view.stage else "",
@@ -64,7 +68,8 @@ def jobs(session: Session, profile: str | None, as_json: bool) -> None:
         )
         for view in views
     ]
-    out(table(("JOB", "VM", "STATE", "STAGE", "DONE", "RATE", "LEFT", "WHAT"), rows, right=frozenset({4, 5, 6})))
+    headings = ("JOB", "KIND", "VM", "STATE", "STAGE", "DONE", "RATE", "LEFT", "WHAT")
+    out(table(headings, rows, right=frozenset({5, 6, 7})))
     if any(view.state.live for view in views) and not client.worker().alive:
         say("no worker is running: 'vmie-tui worker' takes the jobs up")
 
@@ -98,7 +103,7 @@ def job(session: Session, /, *, job_id: str, with_log: bool, with_proof: bool, a
             data["log"] = [{"at": line.at.isoformat(), "level": line.level, "text": line.text} for line in lines]
         out_json(data)
         return EXIT_OK
-    _show(view)
+    _show(view, client.plan(view.id))
     for line in lines:
         out(f"{line.at.astimezone():%H:%M:%S}  {line.level:<7}  {line.text}")
     return EXIT_OK
@@ -115,8 +120,10 @@ def _prove(client: JobClient, job_id: str, *, all_blocks: bool, as_json: bool) -
     return EXIT_OK if proof.equal else EXIT_FAILED
 
 
-def _show(view: JobView) -> None:
+def _show(view: JobView, plan: JobPlan) -> None:
     out(f"job      {view.id}  {view.kind} {view.name}  ({view.profile})")
+    if isinstance(plan, ReplicationPlan):
+        out(f"run      {plan.run} of {plan.replication}{', a cutover' if plan.shut_down else ''}")
     out(f"state    {job_line(view)}")
     out(f"from     {view.source}")
     out(f"to       {view.target}")
@@ -130,6 +137,8 @@ def _show(view: JobView) -> None:
         out(f"task     {view.task_id}  {view.task_message}{progress}")
     if view.image_id:
         out(f"image    {view.image_id}")
+    for what, made in view.results.items():
+        out(f"made     {one_line(what)}  {one_line(made)}")
 
 
 def _disk_text(disk: DiskProgress) -> str:

@@ -120,7 +120,7 @@ def _held_up(jobs: JobClient, client: ReplicationClient, replication_id: str, ru
     before = [each.current.job_id for each in group if each.current is not None and each.current.job_id]
     stuck = [each for each in map(jobs.job, before) if each.state in {JobState.NEEDS_LOGIN, JobState.PAUSED}]
     for each in stuck:
-        say(f"{run.id} waits for job {each.id} of {one_line(each.name)}, which is {each.state.value}")
+        say(f"{run.id} waits for {one_line(each.name)}, whose job {each.id} says: {each.state.value}")
     return bool(stuck)
 
 

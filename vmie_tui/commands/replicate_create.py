@@ -21,8 +21,7 @@ from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import LicenseType, Route, Via
 from vmie_tui.model.replication import Replication, Verify
 from vmie_tui.model.replication_words import every_words, stamp, until
-from vmie_tui.model.rules.machine import check_machine
-from vmie_tui.model.rules.replication import settled
+from vmie_tui.model.rules.replication import overridable, settled
 from vmie_tui.model.rules.replication_schedule import parse_start
 from vmie_tui.model.task_report import one_line
 
@@ -198,7 +197,7 @@ def make_spec(
 def _judged(wanted: _Wanted, forced: frozenset[str]) -> _Wanted:
     """With what was forced in its plan. Raises ServiceError REFUSED for blockers that were not, or cannot be."""
     machine, plan = wanted.machine, wanted.spec.plan
-    plan = judge(plan, machine, wanted.found, check_machine(machine, route=plan.route), forced)
+    plan = judge(plan, machine, wanted.found, overridable(machine, plan.route), forced)
     return replace(wanted, spec=replace(wanted.spec, plan=plan))
 
 
