@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from vmie_tui.commands import inventory as inventory_command
 from vmie_tui.commands.jobs import stop_worker
 from vmie_tui.jobs.client import JobClient
 from vmie_tui.jobs.process import worker_pid
+from vmie_tui.jobs.schema import DATABASE_FILE
 from vmie_tui.jobs.watch import INTERVAL_VARIABLE, POLL_VARIABLE
 from vmie_tui.model.job import JobView
 from vmie_tui.model.machine import Machine
@@ -143,13 +146,25 @@ def simulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     launch.stop(root)
 
 
+@pytest.fixture(scope="session")
+def used_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of a state folder whose worker has run: the engine finds its queues a second later in a new one."""
+    state = tmp_path_factory.mktemp("used")
+    environment = {"VMIE_STATE_DIR": str(state), "VMIE_CONFIG_FILE": str(state / "none.toml")}
+    command = [sys.executable, "-m", "vmie_tui", "worker", "--idle-minutes", "0"]
+    subprocess.run(command, env=os.environ | environment, check=True, capture_output=True)
+    return state / DATABASE_FILE
+
+
 @pytest.fixture
-def world(simulators: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(simulators: Path, used_database: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setenv(INTERVAL_VARIABLE, "0.1")
     monkeypatch.setenv(POLL_VARIABLE, "0.05")
     state = Path(os.environ["VMIE_STATE_DIR"])
     (state / DEMO).mkdir(parents=True)
     shutil.copy(simulators / launch.PROFILE_FILE, state / DEMO / launch.PROFILE_FILE)
+    for path in used_database.parent.glob(f"{DATABASE_FILE}*"):
+        shutil.copy(path, state / path.name)
     made = World(settings_module.load(DEMO), launch.Admin(simulators))
     yield made
     stop_worker(made.settings)
