@@ -223,9 +223,9 @@ def _other_disk(cycles: Cycles) -> str:
     return "52 de ad be ef 2c 4c 3d-87 4a c3 4e 85 f2 ea 95/3"
 
 
-def _fault(code: str) -> Callable[[Cycles], str]:
+def _fault(code: str, words: str = "Error caused by file x-ctk.vmdk") -> Callable[[Cycles], str]:
     def change(cycles: Cycles) -> str:
-        cycles.vcenter.faults.add(Fault("QueryChangedDiskAreas", code=code, message="Error caused by file x-ctk.vmdk"))
+        cycles.vcenter.faults.add(Fault("QueryChangedDiskAreas", code=code, message=words))
         return cycles.disks[0].change_id
 
     return change
@@ -241,8 +241,12 @@ def _fault(code: str) -> Callable[[Cycles], str]:
         (_fault("FileFault"), "tracking was reset or switched off since the last run"),
         (_fault("NotSupported"), "changes of this disk are not tracked"),
         (_fault("InvalidArgument"), "no longer knows the last run's change id"),
+        (
+            _fault("InvalidArgument", "A specified parameter was not correct: startOffset"),
+            "does not track the changes of this disk",
+        ),
     ],
-    ids=["reset", "ahead", "other", "empty", "file-fault", "not-supported", "argument"],
+    ids=["reset", "ahead", "other", "empty", "file-fault", "not-supported", "argument", "offset"],
 )
 def test_lost_tracking_says_why(
     vcenter: VCenterSimulator, vsphere: VSphere, how: Callable[[Cycles], str], words: str

@@ -18,7 +18,9 @@ from vmie_tui.services.vsphere.tasks import wait_task
 ALLOCATED = "*"  # in place of a change id: everything that was ever written
 MIN_HARDWARE = 7  # the first hardware version that can track changes
 _TRACKING_FILES = frozenset({"FileFault", "FileNotFound", "CannotAccessFile"})
-_OURS = ("deviceKey", "snapshot", "startOffset")  # an argument refused for these says nothing about the tracking
+# An argument refused for these says nothing about the tracking. A refused startOffset does: it is inside the disk, but
+# vSphere 7 names it for a disk whose tracking is not active.
+_OURS = ("deviceKey", "snapshot")
 
 
 class TrackingLost(ServiceError):
@@ -199,6 +201,8 @@ def _lost(error: ServiceError, change_id: str) -> str | None:
     if code == "InvalidArgument" and not any(name in detail for name in _OURS):
         if change_id == ALLOCATED:
             return "vCenter does not list what of the disk was ever written"
+        if "startOffset" in detail:
+            return "vCenter does not track the changes of this disk, or it is smaller than before"
         return "vCenter no longer knows the last run's change id: tracking began anew since"
     if code == "NotSupported":
         return "changes of this disk are not tracked"
