@@ -17,7 +17,14 @@ from vmie_tui.services.vsphere.tasks import wait_task
 
 ALLOCATED = "*"  # in place of a change id: everything that was ever written
 MIN_HARDWARE = 7  # the first hardware version that can track changes
-_TRACKING_FILES = frozenset({"FileFault", "FileNotFound", "CannotAccessFile"})
+_NO_FILE = "the file with the tracked changes cannot be used: tracking was reset or switched off since the last run"
+_WHY = {
+    "FileFault": _NO_FILE,
+    "FileNotFound": _NO_FILE,
+    "CannotAccessFile": _NO_FILE,
+    "InvalidArgument": "vCenter no longer knows the last run's change id: tracking began anew since",
+    "NotSupported": "changes of this disk are not tracked",
+}
 # An argument refused for these says nothing about the tracking. A refused startOffset does: it is inside the disk, but
 # vSphere 7 names it for a disk whose tracking is not active.
 _OURS = ("deviceKey", "snapshot")
@@ -194,16 +201,10 @@ def _tracking_lost(why: str, subject: str, code: str, detail: str) -> TrackingLo
 def _lost(error: ServiceError, change_id: str) -> str | None:
     """Why an error means that the tracking cannot be used; None for one that says nothing about it."""
     code, detail = error.problem.code, error.problem.detail
-    if code in _TRACKING_FILES:
-        if change_id == ALLOCATED:
-            return "vCenter cannot tell what of the disk was ever written"
-        return "the file with the tracked changes cannot be used: tracking was reset or switched off since the last run"
-    if code == "InvalidArgument" and not any(name in detail for name in _OURS):
-        if change_id == ALLOCATED:
-            return "vCenter does not list what of the disk was ever written"
-        if "startOffset" in detail:
-            return "vCenter does not track the changes of this disk, or it is smaller than before"
-        return "vCenter no longer knows the last run's change id: tracking began anew since"
-    if code == "NotSupported":
-        return "changes of this disk are not tracked"
-    return None
+    if code not in _WHY or (code == "InvalidArgument" and any(name in detail for name in _OURS)):
+        return None
+    if change_id == ALLOCATED:
+        return "vCenter cannot tell what of the disk was ever written"
+    if "startOffset" in detail:
+        return "vCenter does not track the changes of this disk, or it is smaller than before"
+    return _WHY[code]
