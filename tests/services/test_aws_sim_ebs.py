@@ -187,3 +187,90 @@ def test_encryption_by_default_is_followed(kit: Kit) -> None:
     with refused("ValidationException", "by default"):
         ebs.start_snapshot(VolumeSize=1, ParentSnapshotId=plain)
     assert ebs.start_snapshot(VolumeSize=1)["KmsKeyArn"].startswith("arn:aws:kms:eu-central-1:111122223333:key/")
+
+
+def test_a_parent_is_checked(kit: Kit, ebs: Any) -> None:
+    parent = ebs.start_snapshot(VolumeSize=2)["SnapshotId"]
+    complete(kit, parent, 0)
+    with refused("ValidationException", "smaller"):
+        ebs.start_snapshot(VolumeSize=1, ParentSnapshotId=parent)
+    with refused("ValidationException", "together"):
+        ebs.start_snapshot(VolumeSize=2, ParentSnapshotId=parent, Encrypted=False)
+    with refused("ResourceNotFoundException"):
+        ebs.start_snapshot(VolumeSize=2, ParentSnapshotId="snap-0123456789abcdef0")
+    with refused("ResourceNotFoundException"):
+        kit.client("ebs", "us-east-1").start_snapshot(VolumeSize=2, ParentSnapshotId=parent)
+    kit.client("ec2").delete_snapshot(SnapshotId=parent)
+    with refused("ResourceNotFoundException"):
+        ebs.start_snapshot(VolumeSize=2, ParentSnapshotId=parent)
+
+
+def test_a_child_is_encrypted_as_its_parent_is(kit: Kit, ebs: Any) -> None:
+    parent = ebs.start_snapshot(VolumeSize=1, Encrypted=True)
+    complete(kit, parent["SnapshotId"], 0)
+    child = ebs.start_snapshot(VolumeSize=1, ParentSnapshotId=parent["SnapshotId"])
+    assert child["KmsKeyArn"] == parent["KmsKeyArn"]
+    [shown] = kit.client("ec2").describe_snapshots(SnapshotIds=[child["SnapshotId"]])["Snapshots"]
+    assert shown["Encrypted"] is True
+
+
+def chain(kit: Kit, ebs: Any, *contents: bytes) -> list[str]:
+    """Snapshots of which each changes block 0 of the one before."""
+    made: list[str] = []
+    for number, content in enumerate(contents):
+        more = {"ParentSnapshotId": made[-1]} if made else {}
+        ident = ebs.start_snapshot(VolumeSize=1, **more)["SnapshotId"]
+        put(ebs, ident, 0, content)
+        put(ebs, ident, number + 1, content)
+        complete(kit, ident, 2)
+        made.append(ident)
+    return made
+
+
+def test_what_differs_is_told_only_within_a_line(kit: Kit, ebs: Any) -> None:
+    first, second, third = chain(kit, ebs, A, B, C)
+    changed = ebs.list_changed_blocks(FirstSnapshotId=first, SecondSnapshotId=third)["ChangedBlocks"]
+    assert [one["BlockIndex"] for one in changed] == [0, 2, 3]
+    kit.client("ec2").delete_snapshot(SnapshotId=second)
+    assert ebs.list_changed_blocks(FirstSnapshotId=first, SecondSnapshotId=third)["ChangedBlocks"] == changed
+    [other] = chain(kit, ebs, A)
+    with refused("ValidationException", "not related"):
+        ebs.list_changed_blocks(FirstSnapshotId=other, SecondSnapshotId=third)
+
+
+def test_an_images_snapshot_stays_and_its_parents_need_not(kit: Kit, ebs: Any) -> None:
+    ec2 = kit.client("ec2")
+    first, second, third = chain(kit, ebs, A, B, C)
+    mapping = [{"DeviceName": "/dev/xvda", "Ebs": {"SnapshotId": second}}]
+    image = ec2.register_image(
+        Name="second", RootDeviceName="/dev/xvda", BlockDeviceMappings=mapping, Architecture="x86_64",
+        VirtualizationType="hvm", EnaSupport=True,
+    )["ImageId"]  # fmt: skip
+    with refused("InvalidSnapshot.InUse", image):
+        ec2.delete_snapshot(SnapshotId=second)
+    ec2.delete_snapshot(SnapshotId=first)
+    assert read(ebs, second) == {0: B, 1: A, 2: B}
+    instance = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, InstanceType="t3.micro")["Instances"][0]
+    ec2.deregister_image(ImageId=image)
+    ec2.delete_snapshot(SnapshotId=second)
+    assert read(ebs, third) == {0: C, 1: A, 2: B, 3: C}
+    ec2.delete_snapshot(SnapshotId=third)
+    [volume] = ec2.describe_volumes(Filters=[{"Name": "attachment.instance-id", "Values": [instance["InstanceId"]]}])[
+        "Volumes"
+    ]
+    later = ec2.create_snapshot(VolumeId=volume["VolumeId"])["SnapshotId"]
+    assert read(ebs, later) == {0: B, 1: A, 2: B}, "a volume keeps its bytes when its snapshot goes"
+
+
+def test_puts_beyond_the_quota_are_throttled(kit: Kit) -> None:
+    ebs = kit.client("ebs")
+    ident = ebs.start_snapshot(VolumeSize=1)["SnapshotId"]
+    kit.control("POST", "rate", {"ebs": 3})
+    try:
+        with refused("RequestThrottledException"):
+            for index in range(40):  # they would have to be slower than three a second
+                put(ebs, ident, index, A)
+    finally:
+        kit.control("POST", "rate", {"ebs": None})
+    for index in range(9):
+        put(ebs, ident, index, A)

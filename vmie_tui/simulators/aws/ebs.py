@@ -7,6 +7,8 @@ import binascii
 import hashlib
 import json
 import re
+import threading
+import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Protocol
@@ -58,6 +60,8 @@ class EbsService:
 
     def __init__(self, store: SnapshotStore, clock: SimClock, account: str, ec2: Ec2Side) -> None:
         self._store, self._clock, self._account, self._ec2 = store, clock, account, ec2
+        self.puts_per_second: int | None = None  # of the account, by the wall clock; None: any number
+        self._guard, self._second, self._puts = threading.Lock(), 0, 0
 
     def identify(self, request: Request) -> tuple[str, Callable[[], Reply]]:
         """(operation name, what answers it)."""
@@ -151,7 +155,19 @@ class EbsService:
             "KmsKeyArn": info.kms_key or None,
         }
 
+    def _throttle(self) -> None:
+        """Count a put against the account's quota; raises RequestThrottledException beyond it."""
+        with self._guard:
+            second = int(time.monotonic())
+            if second != self._second:
+                self._second, self._puts = second, 0
+            self._puts += 1
+            if self.puts_per_second is not None and self._puts > self.puts_per_second:
+                text = f"The account may put {self.puts_per_second} blocks a second."
+                raise ApiError("RequestThrottledException", text, 400, fields={"Reason": "ACCOUNT_THROTTLED"})
+
     def _put_snapshot_block(self, request: Request, ident: str, index: str) -> Reply:
+        self._throttle()
         info, at = self._pending(ident, request.region), int(index)
         data = request.body.read()
         if len(data) != BLOCK or request.header("x-amz-Data-Length") != str(BLOCK):
@@ -200,6 +216,8 @@ class EbsService:
         new, old = self._store.blocks(ident), dict[int, str]()
         if first_id:
             self._readable(first_id, request.region)
+            if self._store.origin(first_id) != self._store.origin(ident):
+                raise _invalid("UNRELATED_SNAPSHOTS", f"The snapshots '{first_id}' and '{ident}' are not related.")
             old = self._store.blocks(first_id)
         entries = []
         for index in sorted(set(new) | set(old)):

@@ -15,6 +15,7 @@ from moto.ec2.models.amis import Ami
 from moto.ec2.models.elastic_block_store import Snapshot, Volume
 
 from vmie_tui.simulators.aws.snapshots import SnapshotInfo, SnapshotStore, new_id
+from vmie_tui.simulators.aws.volume_data import content_of, hold
 
 # moto makes some hundred images and snapshots when a Region is first used, unless told otherwise
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
@@ -155,6 +156,18 @@ class Ec2Models:
             snapshot = StoredSnapshot(backend, info, self.store)
             backend.snapshots[info.id] = snapshot
             snapshot.add_tags(info.tags)
+
+    def part_volumes(self, info: SnapshotInfo) -> None:
+        """Let the volumes made from a snapshot keep their bytes without it."""
+        with self.lock:
+            for volume in self.backend(info.region).volumes.values():
+                found = content_of(volume, self.store)
+                if found is not None and found.id == info.id:
+                    size = int(volume.size)
+                    kept = self.store.create(
+                        region=info.region, size_gib=size, parent=info.id, state="completed", origin="volume"
+                    )
+                    hold(volume, kept.id)
 
     def hide_snapshot(self, info: SnapshotInfo) -> None:
         """Delete a snapshot from EC2 and from the store."""

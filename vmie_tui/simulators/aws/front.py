@@ -59,6 +59,8 @@ class Desk(Protocol):
 
     def limit(self, policy: Mapping[str, Any] | None) -> None: ...
 
+    def limit_puts(self, per_second: int | None) -> None: ...
+
     def seed_history(self, tasks: int, regions: int, account: str = "") -> list[str]: ...
 
 
@@ -187,8 +189,11 @@ class Front(BaseHTTPRequestHandler):
         desk, content = self.server.desk, request.body.read()
         answer: dict[str, Any]
         if (request.method, request.path) == ("POST", "/_sim/rate"):
-            rate = json.loads(content or b"{}").get("s3")
-            desk.s3_rate = float(rate) if rate else None
+            rates = json.loads(content or b"{}")
+            if "s3" in rates:
+                desk.s3_rate = float(rates["s3"]) if rates["s3"] else None
+            if "ebs" in rates:
+                desk.limit_puts(int(rates["ebs"]) if rates["ebs"] else None)
             status, answer = 200, {"ok": True}
         elif (request.method, request.path) == ("POST", "/_sim/history"):
             asked = json.loads(content or b"{}")

@@ -106,7 +106,9 @@ def delete_snapshot(response: Any, simulator: Any) -> ActionResult:
     image = simulator.ec2.image_of(response.region, ident)
     if image:
         raise refuse("InvalidSnapshot.InUse", f"The snapshot {ident} is currently in use by {image}")
-    simulator.ec2.hide_snapshot(simulator.snapshots.get(ident))
+    info = simulator.snapshots.get(ident)
+    simulator.ec2.part_volumes(info)
+    simulator.ec2.hide_snapshot(info)
     return EmptyResult()
 
 

@@ -110,6 +110,11 @@ class AwsSimulator(Account):
         self.accounts[account] = added
         return added
 
+    def limit_puts(self, per_second: int | None) -> None:
+        """The blocks that each account may put in a second; None: any number."""
+        for account in self.accounts.values():
+            account.ebs.puts_per_second = per_second
+
     def seed_history(self, tasks: int, regions: int, account: str = "") -> list[str]:
         """Give an account a past of so many tasks over so many Regions, ours the first of them; those Regions."""
         from vmie_tui.simulators.aws.history_seed import past_tasks

@@ -137,6 +137,10 @@ class SnapshotStore:
             yield ident
             ident = self._known[ident].parent
 
+    def origin(self, ident: str) -> str:
+        """The first of the snapshot's line; those of one line have the same."""
+        return list(self._chain(ident))[-1]
+
     # content
 
     def put_block(self, ident: str, index: int, data: bytes | memoryview, digest: bytes) -> None:
