@@ -22,6 +22,7 @@ from textual.worker import get_current_worker
 
 from vmie_tui.model.errors import EXIT_OK, ErrorKind, Problem
 from vmie_tui.model.job import JobView, WorkerStatus
+from vmie_tui.model.words import plain
 from vmie_tui.screens import modes
 from vmie_tui.screens.actions import APP, bindings
 from vmie_tui.screens.asking import Asking
@@ -131,8 +132,22 @@ class VmieApp(Asking):
         """Read the jobs at once, as after a key that changes one."""
         self._poll.set()
 
+    @work(thread=True, exclusive=True, group="schedules", exit_on_error=False)
+    def _keep_schedules(self) -> None:
+        """See that a worker runs where replications are due some day."""
+        try:
+            if not self.backend.profile.read_only:
+                self.backend.replicas.ensure_worker()
+        except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
+            words = f"Replications wait for a worker: {plain(str(problem_of(error)))}"
+            self.call_from_thread(self.notify, words, severity="error", markup=False)
+        else:
+            self.poll_now()
+
     @on(JobsRead)
     def _jobs_read(self, event: JobsRead) -> None:
+        if self.jobs is None:
+            self._keep_schedules()
         self.jobs, self.jobs_problem = event.jobs, None
         worker = event.worker
         busy = [f"{worker.running} running"] if worker.running else []
@@ -199,6 +214,7 @@ class VmieApp(Asking):
         self.preflights = {}
         self.status = replace(self._first_status(), worker=self.status.worker)
         self.check_aws()
+        self._keep_schedules()
 
     # -- actions
 

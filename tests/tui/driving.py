@@ -14,7 +14,7 @@ from vmie_tui.app import VmieApp
 from vmie_tui.screens.backend import Backend
 
 # Groups of workers that wait for the user, or for the end of the app.
-ENDLESS = {"jobs", "password", "asking", "watch", "explorer"}
+ENDLESS = {"jobs", "password", "asking", "watch", "explorer", "replications"}
 
 
 async def until(pilot: Pilot[int], condition: Callable[[], object], what: str = "condition") -> None:

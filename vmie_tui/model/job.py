@@ -109,6 +109,16 @@ class JobView:
     results: dict[str, str] = field(default_factory=dict)  # what was made besides the AMI: "test instance" -> its id
 
     @property
+    def inward(self) -> bool:
+        """Whether it brings a machine into AWS: an import, or a run of a replication."""
+        return self.kind != "export"
+
+    @property
+    def words(self) -> str:
+        """What it is and of what: ``import web-01``, ``replication run web-01``."""
+        return f"{'replication run' if self.kind == 'replicate' else self.kind} {self.name}"
+
+    @property
     def stage(self) -> Stage | None:
         """The stage at work, or the one that failed."""
         for view in self.stages:

@@ -37,6 +37,7 @@ KEY_NAMES = {
     "colon": ":",
     "slash": "/",
     "escape": "esc",
+    "greater_than_sign": ">",
     "left": "←",
     "right": "→",
     "ctrl+p": "^p",
@@ -49,6 +50,9 @@ APP = (
     Action("app.tasks", "3", "mode('tasks')", "Tasks", "What AWS imports and exports, in any account and Region"),
     Action(
         "app.exports", "4", "mode('exports')", "Exports", "Instances and AMIs that can leave EC2, and those that do"
+    ),
+    Action(
+        "app.replication", "5", "mode('replication')", "Replication", "Machines copied again and again on a schedule"
     ),
     Action("app.setup", "6", "mode('setup')", "Setup", "What is missing in AWS, vCenter and here; fixes it"),
     Action(
@@ -63,6 +67,7 @@ APP = (
 INVENTORY = (
     Action("inventory.mark", "space", "mark", "Select VM", "Mark the VM for import and go to the next", "select"),
     Action("inventory.import", "i", "import_marked", "Import…", "Import the selected VMs, or the one here", "import"),
+    Action("inventory.replicate", "R", "replicate_marked", "Replicate…", "Copy the selected VMs on a schedule"),
     Action("inventory.report", "p", "report", "Preflight", "Look into the disks; the full report", "preflight"),
     Action("inventory.open", "o", "open_source", "Open…", "A disk image, an object in S3, or EBS snapshots", "open"),
     Action("inventory.filter", "slash", "filter", "Filter", "Words, !word; also ready, warning, blocker", "filter"),
@@ -209,6 +214,31 @@ CUTOVER = (
     Action("cutover.previous", "N", "next(-1)", "Previous server", "The one before in the group"),
     Action("cutover.again", "r", "again", "Refresh", "Look once more at once"),
     Action("cutover.copy", "y", "copy", "Copy", "The ids and what was done"),
+)
+
+REPLICATION = (
+    Action("replication.open", "enter", "open", "Open run", "Stages, disks and the whole log of the run", "log"),
+    Action("replication.new", "n", "new", "New…", "Choose VMs to copy on a schedule", "new"),
+    Action("replication.run", "r", "run_now", "Run now…", "A run beside the schedule; resync if wanted", "run now"),
+    Action("replication.pause", "p", "pause", "Pause or resume", "Runs at their time are left out until then", "pause"),
+    Action("replication.cutover", "C", "cutover", "Cutover…", "Shut down, last delta, launch in EC2", "cutover"),
+    Action("replication.catalogue", "c", "catalogue", "Catalogue…", "Servers of this vCenter as imported", "catalogue"),
+    Action("replication.edit", "e", "edit", "Edit…", "Interval, next run, AMIs to keep and more"),
+    Action("replication.mark", "space", "mark", "Select", "Select several to run, pause, extend or delete"),
+    Action("replication.group", "o", "start_group", "Start group…", "One run of each of its group, in their order"),
+    Action("replication.extend", "x", "extend", "Extend…", "More days for the VM than the documented ones"),
+    Action("replication.delete", "d", "delete", "Delete…", "The schedule and what runs keep; AMIs stay; asks first"),
+    Action("replication.back", "R", "roll_back", "Roll back…", "After a cutover: stop the instance, VM on; asks first"),
+    Action("replication.after", "a", "after", "AMI of the run…", "Test launch, copies, names, deregister"),
+    Action("replication.proof", "v", "proof", "Proof…", "What the run read and what AWS holds, side by side"),
+    Action("replication.filter", "slash", "filter", "Filter", "Words, !word: server, group, state, AMI, reason"),
+    Action("replication.sort", "s", "sort", "Sort", "Sort by the next column; click a heading for one"),
+    Action("replication.reverse", "S", "reverse", "Reverse order", "Turn the order round"),
+    Action("replication.copy", "y", "copy", "Copy", "The AMI of the run, or the reason it has none"),
+    Action(
+        "replication.clock", "greater_than_sign", "advance", "Set clock forward…", "The simulated clock of the demo"
+    ),
+    Action("replication.clear", "escape", "clear", "Clear", "Clear the filter, then the selection"),
 )
 
 SETUP = (

@@ -24,6 +24,7 @@ MODES = (
     ("2", "jobs", "Jobs"),
     ("3", "tasks", "Tasks"),
     ("4", "exports", "Exports"),
+    ("5", "replication", "Replication"),
     ("6", "setup", "Setup"),
 )
 WIDE = 120
@@ -70,9 +71,13 @@ class FrameScreen(Screen[bool]):
     def on_mount(self) -> None:
         self.show_hints()
 
+    def offered(self) -> tuple[Action, ...]:
+        """What the footer and the palette offer; the keys of the rest say why it cannot be done."""
+        return self.ACTIONS
+
     def show_hints(self, extra: tuple[tuple[str, str], ...] = ()) -> None:
         """The footer: ``extra`` first, then what the registry says of this screen and of the app."""
-        shown = (*extra, *hints(self.ACTIONS), *hints(APP))
+        shown = (*extra, *hints(self.offered()), *hints(APP))
         self.query_one(HintBar).set_hints(fitting(shown))
 
     def tell(self, text: str, *, error: bool = False) -> None:

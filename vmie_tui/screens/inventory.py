@@ -286,14 +286,39 @@ class InventoryScreen(Sorting):
 
         self.app.push_screen(OpenScreen(), closed)
 
-    def action_import_marked(self) -> None:
-        """The wizard for the marked VMs, or for the one under the cursor when none is marked."""
+    def _to_start(self, verb: str) -> list[MachineRow]:
+        """The VMs that something is to be started with; none, with the reason said, where it may not or cannot."""
         if self.backend.profile.read_only:
             self.tell("This profile is read-only: nothing can be started from it.", error=True)
-            return
+            return []
         rows = self._chosen()
         if not rows:
-            self.tell("There is no VM to import.", error=True)
+            self.tell(f"There is no VM to {verb}.", error=True)
+        return rows
+
+    def _unmark(self) -> None:
+        self.table.marked.clear()
+        self.table.repaint()
+        self._show_scope()
+
+    def action_replicate_marked(self) -> None:
+        """The form for copies on a schedule, of the marked VMs or of the one under the cursor."""
+        rows = self._to_start("replicate")
+        if not rows:
+            return
+        from vmie_tui.screens.replication_form import ReplicationForm
+
+        def closed(started: bool | None) -> None:
+            if started:
+                self._unmark()
+                self.vmie.action_mode("replication")
+
+        self.app.push_screen(ReplicationForm([row.machine for row in rows]), closed)
+
+    def action_import_marked(self) -> None:
+        """The wizard for the marked VMs, or for the one under the cursor when none is marked."""
+        rows = self._to_start("import")
+        if not rows:
             return
         from vmie_tui.screens.draft import draft_of, of_machines
         from vmie_tui.screens.wizard import WizardScreen
@@ -304,9 +329,7 @@ class InventoryScreen(Sorting):
         def closed(started: bool | None) -> None:
             self.judge_again()  # the wizard may have looked into disks
             if started:
-                self.table.marked.clear()
-                self.table.repaint()
-                self._show_scope()
+                self._unmark()
                 self.vmie.action_mode("jobs")
 
         self.app.push_screen(WizardScreen(draft), closed)

@@ -14,11 +14,52 @@ from vmie_tui.screens.copying import Copying
 from vmie_tui.widgets.text import clean
 
 
-class JobActions(Copying):
-    """A screen with a job in view."""
+class AfterJob(Copying):
+    """A screen with a job in view, whose AMI and proof can be seen."""
 
     def job_in_view(self) -> JobView | None:
         raise NotImplementedError
+
+    def action_after(self) -> None:
+        """The AMI the job made: test launch, copies, names, and the way to be rid of it."""
+        job = self.job_in_view()
+        if job is None:
+            return
+        if not job.image_id:
+            self.tell(no_image(job))
+            return
+        self._open_after(job)
+
+    @work(thread=True, exclusive=True, group="after", exit_on_error=False)
+    def _open_after(self, job: JobView) -> None:
+        from vmie_tui.screens.after import AfterScreen, made_by
+
+        try:
+            plan = self.backend.plan(job.id)
+            machine = self.backend.machine_of(plan) if isinstance(plan, ImportPlan) else None
+        except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
+            self.app.call_from_thread(self.tell, str(problem_of(error)), error=True)
+            return
+        if isinstance(plan, ImportPlan):
+            self.app.call_from_thread(self.app.push_screen, AfterScreen(made_by(job, plan, machine)))
+        else:
+            self.app.call_from_thread(self.tell, f"{job.name} is no import: there is no AMI of its own.")
+
+    def action_proof(self) -> None:
+        """What the source sent, what arrived and what AWS holds, side by side."""
+        job = self.job_in_view()
+        if job is None:
+            return
+        why_not = no_proof(job)
+        if why_not:
+            self.tell(why_not)
+            return
+        from vmie_tui.screens.proof import ProofScreen
+
+        self.app.push_screen(ProofScreen(job.id, job.name))
+
+class JobActions(AfterJob):
+    """A screen with a job in view, that can be paused, resumed, cancelled."""
 
     def show_hints(self, extra: tuple[tuple[str, str], ...] = ()) -> None:
         """First what suits the job in view: what to do about a failure, or what comes after success."""
@@ -49,12 +90,14 @@ class JobActions(Copying):
         text = "The transfer stops, what was uploaded is deleted, and the AWS task is cancelled. It cannot be resumed."
         if job.kind == "export":
             text = "AWS stops the export and removes what it has written; a download stops. It cannot be resumed."
+        elif job.kind == "replicate":
+            text = "The copy stops, what it made in AWS is deleted. The next run goes on from the last complete one."
 
         def answered(yes: bool | None) -> None:
             if yes:
                 self._ask_client(job, "is being cancelled", self.backend.cancel)
 
-        question = ConfirmScreen(f"Cancel {job.kind} {job.name}?", text, yes="Cancel the job", no="Keep it")
+        question = ConfirmScreen(f"Cancel {job.words}?", text, yes="Cancel the job", no="Keep it")
         self.app.push_screen(question, answered)
 
     def action_explain(self) -> None:
@@ -116,44 +159,6 @@ class JobActions(Copying):
             return False
         return True
 
-    def action_after(self) -> None:
-        """The AMI the job made: test launch, copies, names, and the way to be rid of it."""
-        job = self.job_in_view()
-        if job is None:
-            return
-        if not job.image_id:
-            self.tell(no_image(job))
-            return
-        self._open_after(job)
-
-    @work(thread=True, exclusive=True, group="after", exit_on_error=False)
-    def _open_after(self, job: JobView) -> None:
-        from vmie_tui.screens.after import AfterScreen, made_by
-
-        try:
-            plan = self.backend.plan(job.id)
-            machine = self.backend.machine_of(plan) if isinstance(plan, ImportPlan) else None
-        except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
-            self.app.call_from_thread(self.tell, str(problem_of(error)), error=True)
-            return
-        if isinstance(plan, ImportPlan):
-            self.app.call_from_thread(self.app.push_screen, AfterScreen(made_by(job, plan, machine)))
-        else:
-            self.app.call_from_thread(self.tell, f"{job.name} is no import: there is no AMI of its own.")
-
-    def action_proof(self) -> None:
-        """What the source sent, what arrived and what AWS holds, side by side."""
-        job = self.job_in_view()
-        if job is None:
-            return
-        why_not = no_proof(job)
-        if why_not:
-            self.tell(why_not)
-            return
-        from vmie_tui.screens.proof import ProofScreen
-
-        self.app.push_screen(ProofScreen(job.id, job.name))
-
     def action_copy(self) -> None:
         job = self.job_in_view()
         if job is None:
@@ -188,7 +193,9 @@ class JobActions(Copying):
 
 def no_fallback(job: JobView) -> str:
     """Why the bytes in AWS cannot be used instead of the conversion; "" when they can."""
-    if job.kind != "import":
+    if job.kind == "replicate":
+        return f"{job.name} is a run of a replication: the next run takes its place, or r tries it again."
+    if not job.inward:
         return f"{job.name} is no import: there is nothing to fall back to."
     if job.state is not JobState.FAILED:
         return f"{job.name} is {job.state.value}: this is for imports that failed at the conversion."
@@ -200,7 +207,7 @@ def no_fallback(job: JobView) -> str:
 
 def no_proof(job: JobView) -> str:
     """Why there is nothing to compare yet; "" when there is."""
-    if job.kind != "import":
+    if not job.inward:
         return f"{job.name} is no import: there is nothing to prove."
     if not any(disk.state is StageState.DONE or disk.snapshot_id for disk in job.disks):
         return f"{job.name} is {job.state.value}, and none of its disks is in AWS yet: there is nothing to compare."
@@ -209,7 +216,7 @@ def no_proof(job: JobView) -> str:
 
 def no_image(job: JobView) -> str:
     """Why there is no AMI to go on with."""
-    if job.kind != "import":
+    if not job.inward:
         return f"{job.name} is no import: what it made is {clean(job.message) or 'not there yet'}."
     if job.state is JobState.DONE:
         return f"{job.name} made no AMI ({clean(job.message) or 'its route ends without one'})."

@@ -33,6 +33,12 @@ def exports() -> Screen[bool]:
     return ExportsScreen()
 
 
+def replication() -> Screen[bool]:
+    from vmie_tui.screens.replication import ReplicationScreen
+
+    return ReplicationScreen()
+
+
 def setup() -> Screen[bool]:
     from vmie_tui.screens.setup import SetupScreen
 
@@ -44,5 +50,6 @@ MODES: dict[str, str | Callable[[], Screen[bool]]] = {
     "jobs": jobs,
     "tasks": tasks,
     "exports": exports,
+    "replication": replication,
     "setup": setup,
 }

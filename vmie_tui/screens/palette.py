@@ -15,7 +15,7 @@ from vmie_tui.screens.base import FrameScreen
 class ActionProvider(Provider):
     def _entries(self) -> list[tuple[str, Action, Callable[[], Any]]]:
         screen = self.screen
-        own = screen.ACTIONS if isinstance(screen, FrameScreen) else ()
+        own = screen.offered() if isinstance(screen, FrameScreen) else ()
         return [
             (f"{action.description}  ({action.key})", action, partial(node.run_action, action.run))
             for node, group in ((screen, own), (self.app, APP))

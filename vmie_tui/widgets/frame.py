@@ -63,6 +63,7 @@ class TitleBar(OneLine):
         """``modes`` are (key, mode, title); ``badge`` is a word to be seen, such as READ-ONLY."""
         super().__init__()
         self._modes, self._active, self._profile, self._badge = modes, active, clean(profile), badge
+        self._gap = 1  # blanks before the first mode and behind each
 
     def on_mount(self) -> None:
         self._show()
@@ -72,19 +73,21 @@ class TitleBar(OneLine):
         self._show()
 
     def _show(self) -> None:
-        cells: list[Cell] = [(" vmie ", "title"), (" ", "")]
-        for key, mode, title in self._modes:
-            active = mode == self._active
-            cells += [(f" {key} ", "key"), (title, "tab" if active else "dim"), (" ", "")]
         badge = f" {self._badge} " if self._badge else ""
-        room = self.text_width() - line_width(cells) - width(badge) - 2
+        for self._gap in (1, 0):  # closer together where the profile or the badge would be cut
+            cells: list[Cell] = [(" vmie ", "title"), (" " * self._gap, "")]
+            for key, mode, title in self._modes:
+                cells += [(f" {key} ", "key"), (title, "tab" if mode == self._active else "dim"), (" " * self._gap, "")]
+            room = self.text_width() - line_width(cells) - width(badge) - 2
+            if room >= max(1, width(self._profile)):
+                break
         cells += [(f"{fit(self._profile, max(1, room), 'right')} ", "dim"), (badge, "badge"), (" ", "")]
         self.show(*cells)
 
     def on_click(self, event: events.Click) -> None:
-        left = 7
+        left = 6 + self._gap
         for key, mode, title in self._modes:
-            right = left + width(f" {key} {title} ")
+            right = left + width(f" {key} {title}") + self._gap
             if left <= event.x < right:
                 self.post_message(self.ModeClicked(mode))
             left = right

@@ -102,7 +102,7 @@ def job_lines(job: JobView | None, log: list[LogLine], cells: int, *, log_lines:
     """A job in full: stages, disks, AWS task, result or problem, the end of its log."""
     if job is None:
         return []
-    lines = [heading(f"{job.kind} {job.name}", cells)]
+    lines = [heading(job.words, cells)]
     cells -= 1
     if job.problem:
         lines += problem_lines(job.problem, cells, retry="")

@@ -118,23 +118,30 @@ def replication_lines(
     if view.message:
         style = "bad" if view.state in {ReplicationState.FAILED, ReplicationState.PAUSED_ON_FAILURE} else "warn"
         lines += _labelled(state_words(view), one_line(view.message), cells, style)
-    if row is not None:
-        lines += _run(row, cells)
+    lines += _trouble(row, cells) if row is not None else []
     lines += _labelled("Next run", next_line(view), cells)
+    lines += _run(row.run, cells) if row is not None else []
     for number, words in enumerate(forecast):
         lines += _labelled("" if number else "Forecast", words, cells)
     lines += _labelled("Days", days_line(view), cells, "warn" if nearly_over(view) else "")
     return indented(lines + _decided(view, cells))
 
 
-def _run(row: RunRow, cells: int) -> list[Line]:
-    run, figures, job = row.run, row.run.figures, row.job
+def _trouble(row: RunRow, cells: int) -> list[Line]:
+    """Why it did not come to its end, before all else."""
+    run, job = row.run, row.job
+    if job is not None and job.problem is not None and run.state is not RunState.COMPLETED:
+        return problem_lines(job.problem, cells, retry="enter shows its job, where r tries it again.")
+    if not run.message or run.state is RunState.COMPLETED:
+        return []
+    glyph, style = run_glyph(run, job)
+    return paragraph(run_words(run, job), cells, style, ((f"{glyph} ", style),))
+
+
+def _run(run: Run, cells: int) -> list[Line]:
+    """What it copied, when the machine was frozen for it, what it made."""
     lines: list[Line] = []
-    if job is not None and job.problem is not None:
-        lines += problem_lines(job.problem, cells, retry="enter: its job, which r retries.")
-    elif run.message and run.state is not RunState.COMPLETED:
-        glyph, style = run_glyph(run, job)
-        lines += paragraph(run_words(run, job), cells, style, ((f"{glyph} ", style),))
+    figures = run.figures
     when = join([type_words(run), f"due {stamp(run.scheduled)}", f"job {run.job_id}" if run.job_id else ""])
     if figures is not None:
         kind = figures.sync.value + (f", since {one_line(figures.reason)}" if figures.reason else "")

@@ -71,7 +71,8 @@ class ReplicaRow:
 def state_glyph(row: ReplicaRow) -> Cell:
     view = row.view
     ended = STATE_GLYPHS.get(view.state)
-    if view.current is not None and view.current.state is not RunState.PENDING and ended is None:
+    going = view.state not in {ReplicationState.DELETING, ReplicationState.DELETED}
+    if going and view.current is not None and view.current.state is not RunState.PENDING:
         return run_glyph(view.current, row.job)
     if view.terminated:
         return "▲", "warn"
