@@ -42,6 +42,7 @@ def refusal(code: str, message: str = "said AWS", status: int = 400) -> ClientEr
         ("PermanentRedirect", 301, K.INVALID, False),
         ("InvalidParameterValue", 400, K.INVALID, False),
         ("IncorrectState", 400, K.CONFLICT, False),
+        ("InvalidSnapshot.InUse", 400, K.CONFLICT, False),
         ("NeverHeardOf", 502, K.REMOTE, True),
         ("NeverHeardOf", 400, K.REMOTE, False),
         ("", 403, K.PERMISSION, False),

@@ -122,6 +122,7 @@ _BY_CODE: dict[str, Verdict] = {
     **dict.fromkeys(
         (
             "IncorrectState",
+            "InvalidSnapshot.InUse",
             "DeleteConversionTaskError",
             "InvalidState",
             "OperationAborted",
