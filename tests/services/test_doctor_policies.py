@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterator
 
 import pytest
+from pyVmomi import vim
 
 from tests.services.doctor_kit import Clinic, clinic
 from vmie_tui.model import facts
@@ -89,5 +90,35 @@ def test_partitions_of_their_own() -> None:
 
 
 def test_vcenters_privileges_are_the_documented_ones() -> None:
-    documented = {entry["id"] for entry in facts.load("access")["iam"]["sms"]["vcenter_role_privileges"]}
-    assert {ident for ident, _ in vcenter_privileges({Feature.IMPORT})} == documented | {"System.View", "System.Read"}
+    iam = facts.load("access")["iam"]
+    documented = {entry["id"] for entry in iam["sms"]["vcenter_role_privileges"]} | {"System.View", "System.Read"}
+    assert {ident for ident, _ in vcenter_privileges({Feature.IMPORT})} == documented
+    more = {entry["id"] for entry in iam["replication"]["vcenter_role_privileges"]}
+    assert {ident for ident, _ in vcenter_privileges({Feature.REPLICATE})} == documented | more
+
+
+def test_vcenters_privileges_are_those_of_the_methods_a_replication_calls() -> None:
+    """As vSphere's own API names them; reconfiguring asks for one by what is changed."""
+    machine = vim.VirtualMachine
+    asked = {
+        machine._GetMethodInfo(name).privId
+        for name in ("CreateSnapshot", "QueryChangedDiskAreas", "ShutdownGuest", "PowerOff", "PowerOn")
+    } | {vim.vm.Snapshot._GetMethodInfo("Remove").privId, "VirtualMachine.Config.ChangeTracking"}
+    assert asked <= {ident for ident, _ in vcenter_privileges({Feature.REPLICATE})}
+
+
+def test_a_replication_may_do_what_its_service_role_did() -> None:
+    """The rights of the retention, as the role of the service had them (F409)."""
+    documented = set(facts.load("access")["iam"]["sms"]["service_role"]["role_policy"]["Statement"][-1]["Action"])
+    ours = {need.action for need in NEEDS[Feature.REPLICATE]}
+    assert documented - ours == {
+        "ec2:ModifySnapshotAttribute",  # snapshots were shared with the service's account
+        "ec2:CopySnapshot",
+        "ec2:CopyImage",
+        "ec2:DeleteTags",
+    }
+
+
+@pytest.mark.parametrize("feature", list(Feature))
+def test_no_action_is_asked_for_twice(feature: Feature) -> None:
+    assert len(set(NEEDS[feature])) == len(NEEDS[feature])

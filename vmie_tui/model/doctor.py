@@ -59,6 +59,7 @@ class Feature(StrEnum):
 
     IMPORT = "import"
     DIRECT = "direct"
+    REPLICATE = "replicate"
     INSTANCE = "instance"
     EXPORT_INSTANCE = "export-instance"
     EXPORT_IMAGE = "export-image"
@@ -75,6 +76,7 @@ class Feature(StrEnum):
 _FEATURES = {
     Feature.IMPORT: "Import through S3",
     Feature.DIRECT: "Write snapshots directly, register an image",
+    Feature.REPLICATE: "Replicate running machines, cut over",
     Feature.INSTANCE: "Import as an instance",
     Feature.EXPORT_INSTANCE: "Export an instance",
     Feature.EXPORT_IMAGE: "Export an image",

@@ -43,8 +43,15 @@ _UPLOAD = (
     *_on(On.OBJECTS, "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"),
 )
 _READ_BLOCKS = _on(On.ANY, "ebs:ListSnapshotBlocks", "ebs:GetSnapshotBlock")
+_WRITE_BLOCKS = _on(On.ANY, "ebs:StartSnapshot", "ebs:PutSnapshotBlock", "ebs:CompleteSnapshot")
 _KEYS = _ec2("GetEbsEncryptionByDefault", "GetEbsDefaultKmsKeyId")
 _IMAGES = _ec2("RegisterImage", "DescribeImages", "DescribeSnapshots", "CreateTags")
+_RUN = (
+    *_ec2("RunInstances", "DescribeInstances", "DescribeInstanceStatus", "TerminateInstances"),
+    *_ec2("DescribeInstanceTypes", "GetConsoleOutput", "GetConsoleScreenshot", "CreateTags"),
+    *_ec2("DescribeVpcs", "DescribeSubnets", "DescribeSecurityGroups", "CreateSecurityGroup"),
+    *_ec2("DeleteSecurityGroup", "RevokeSecurityGroupIngress", "RevokeSecurityGroupEgress"),
+)
 _EXPORT = (
     *_on(On.BUCKET, "s3:GetBucketLocation", "s3:ListBucket", "s3:GetEncryptionConfiguration"),
     *_on(On.OBJECTS, "s3:GetObject", "s3:DeleteObject"),
@@ -63,11 +70,22 @@ NEEDS: dict[Feature, tuple[Need, ...]] = {
         *_PASS,
     ),
     Feature.DIRECT: (
-        *_on(On.ANY, "ebs:StartSnapshot", "ebs:PutSnapshotBlock", "ebs:CompleteSnapshot"),
+        *_WRITE_BLOCKS,
         *_READ_BLOCKS,
         *_ec2("DeleteSnapshot", "DescribeRegions"),
         *_IMAGES,
         *_KEYS,
+    ),
+    Feature.REPLICATE: (  # F409: the rights of the retention are among the service's own
+        *_WRITE_BLOCKS,
+        *_READ_BLOCKS,
+        *_ec2("ImportImage", "DescribeImportImageTasks", "CancelImportTask", "DescribeRegions"),
+        *_ec2("RegisterImage", "DescribeImages", "DescribeSnapshots", "DeregisterImage", "DeleteSnapshot"),
+        *_RUN,
+        *_ec2("StopInstances"),
+        *_KEYS,
+        *_LOOK_AT_ROLE,
+        *_PASS,
     ),
     Feature.INSTANCE: (
         *_UPLOAD,
@@ -87,10 +105,7 @@ NEEDS: dict[Feature, tuple[Need, ...]] = {
         *_PASS,
     ),
     Feature.LAUNCH: (
-        *_ec2("RunInstances", "DescribeInstances", "DescribeInstanceStatus", "TerminateInstances"),
-        *_ec2("DescribeInstanceTypes", "GetConsoleOutput", "GetConsoleScreenshot", "CreateTags"),
-        *_ec2("DescribeVpcs", "DescribeSubnets", "DescribeSecurityGroups", "CreateSecurityGroup"),
-        *_ec2("DeleteSecurityGroup", "RevokeSecurityGroupIngress", "RevokeSecurityGroupEgress"),
+        *_RUN,
         *_ec2("CopyImage", "DescribeImages", "DeregisterImage", "DescribeSnapshots", "DeleteSnapshot"),
         *_ec2("CreateVolume", "DescribeVolumes", "AttachVolume", "DeleteVolume"),
     ),

@@ -127,6 +127,7 @@ _DRY: dict[str, dict[str, Any]] = {
     "CreateTags": {"Resources": [_INSTANCE], "Tags": [{"Key": "k", "Value": "v"}]},
     "DeleteSnapshot": {"SnapshotId": _SNAPSHOT},
     "CreateSnapshot": {"VolumeId": _VOLUME},
+    "StopInstances": {"InstanceIds": [_INSTANCE]},
     "TerminateInstances": {"InstanceIds": [_INSTANCE]},
     "GetConsoleOutput": {"InstanceId": _INSTANCE},
     "GetConsoleScreenshot": {"InstanceId": _INSTANCE},

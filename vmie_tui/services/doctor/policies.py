@@ -29,6 +29,11 @@ _SIDS = {
 # What a machine is read by, besides seeing it; the documented list is that of the replication connector.
 VCENTER_SEE = (("System.View", "Read-only"), ("System.Read", "Read-only"))
 LOOK_INSIDE = frozenset({"Datastore.Browse", "Datastore.FileManagement"})
+# Imports and exports do without these: their lack is a warning.
+REPLICATING = tuple(
+    (str(entry["id"]), str(entry["ui"]))
+    for entry in facts.load("access")["iam"]["replication"]["vcenter_role_privileges"]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +86,11 @@ def role_policies(place: Place, features: Collection[Feature]) -> dict[str, Json
 
 def vcenter_privileges(features: Collection[Feature]) -> tuple[tuple[str, str], ...]:
     """(privilege, its name in the vSphere client) that the user needs on the datacenters with its machines."""
-    if not set(features) & {Feature.IMPORT, Feature.DIRECT, Feature.INSTANCE}:
+    if not set(features) & {Feature.IMPORT, Feature.DIRECT, Feature.REPLICATE, Feature.INSTANCE}:
         return VCENTER_SEE
     documented = facts.load("access")["iam"]["sms"]["vcenter_role_privileges"]
-    return (*VCENTER_SEE, *((str(entry["id"]), str(entry["ui"])) for entry in documented))
+    more = REPLICATING if Feature.REPLICATE in features else ()
+    return (*VCENTER_SEE, *((str(entry["id"]), str(entry["ui"])) for entry in documented), *more)
 
 
 def vcenter_role(features: Collection[Feature]) -> Json:

@@ -10,11 +10,15 @@ from vmie_tui.model import facts
 from vmie_tui.model.doctor import Check, Group
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.doctor.patient import Look, Patient
-from vmie_tui.services.doctor.policies import LOOK_INSIDE, vcenter_privileges
+from vmie_tui.services.doctor.policies import LOOK_INSIDE, REPLICATING, vcenter_privileges
 
 SOON = timedelta(days=30)
 PORT = 443  # disk data of exports comes from the hosts over HTTPS; VMware's own NFC port 902 is not used
 HOSTS_AT_ONCE = 8
+_MISSED = {  # what cannot be done without some of them, where the rest works
+    LOOK_INSIDE: "machines that are off cannot be looked into beforehand",
+    frozenset(ident for ident, _ in REPLICATING): "machines cannot be replicated and cut over",
+}
 REMEDY = "Ask for them: 'vmie-tui doctor --print-policy vcenter' lists what the role needs"
 
 
@@ -66,8 +70,9 @@ def _privileges(patient: Patient, look: Look) -> Iterator[Check]:
             yield part.ok(f"{len(wanted)} privileges held")
             continue
         words = f"missing: {', '.join(f'{ident} ({wanted[ident]})' for ident in missing)}"
-        if set(missing) <= LOOK_INSIDE:
-            yield part.warning(f"{words}; machines that are off cannot be looked into beforehand", REMEDY)
+        without = [lost for idents, lost in _MISSED.items() if not idents.isdisjoint(missing)]
+        if set(missing) <= frozenset().union(*_MISSED):
+            yield part.warning(f"{words}; {', '.join(without)}", REMEDY)
         else:
             yield part.failed(words, REMEDY)
 
