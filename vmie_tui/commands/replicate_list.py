@@ -16,7 +16,7 @@ from vmie_tui.commands.session import Session
 from vmie_tui.commands.tasks import CLEAR
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.replication import ReplicationView, Run
+from vmie_tui.model.replication import ReplicationView, Run, RunState
 from vmie_tui.model.replication_words import (
     changed_words,
     day_words,
@@ -204,7 +204,7 @@ def _when(view: ReplicationView, at: float | None) -> str:
 
 
 def _run_line(run: Run) -> str:
-    parts = (stamp(run.scheduled), run.id, type_words(run), outcome_words(run), _image(run), message_of(run))
+    parts = (stamp(run.scheduled), run.id, type_words(run), outcome_words(run), _image(run), _said(run))
     return "  ".join(part for part in parts if part)
 
 
@@ -230,7 +230,7 @@ def runs(session: Session, ident: str, max_items: int | None, starting_token: st
     if as_json:
         out_json({"replication": view.id, "runs": [run.to_json() for run in shown], "next_token": following})
         return
-    headings = ("RUN", "DUE", "TYPE", "STATE", "DONE", "RATE", "LEFT", "CHANGED", "MOVED", "AMI", "JOB", "SAYS")
+    headings = ("RUN", "DUE", "TYPE", "STATE", "DONE", "RATE", "LEFT", "HOW", "CHANGED", "MOVED", "AMI", "JOB", "SAYS")
     rows = [
         (
             run.id,
@@ -240,11 +240,12 @@ def runs(session: Session, ident: str, max_items: int | None, starting_token: st
             percent_text(None if run.state.over else run.fraction),
             rate(run.rate) if run.rate and not run.state.over else "",
             left_text(None if run.state.over else run.eta_seconds),
-            changed_words(run),
+            run.figures.sync.value if run.figures is not None else "",
+            changed_words(run).removeprefix("changed "),
             moved_words(run),
             _image(run) + (f" {run.instance_id}" if run.instance_id else ""),
             run.job_id,
-            message_of(run) or _reason(run),
+            _said(run),
         )
         for run in shown
     ]
@@ -252,8 +253,8 @@ def runs(session: Session, ident: str, max_items: int | None, starting_token: st
     _say_rest(len(shown), len(view.runs), following)
 
 
-def _reason(run: Run) -> str:
-    """How it found out what to move, where that was not by the tracking."""
-    if run.figures is None or not run.figures.reason:
-        return ""
-    return one_line(f"{run.figures.sync.value}: {run.figures.reason}")
+def _said(run: Run) -> str:
+    """Why it did not start, what it does; of one that is complete, why it was not the changed blocks that it moved."""
+    if run.state is not RunState.COMPLETED:
+        return message_of(run)
+    return one_line(run.figures.reason) if run.figures is not None else ""
