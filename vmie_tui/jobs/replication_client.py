@@ -25,6 +25,7 @@ from vmie_tui.jobs.replications import (
     find,
     give_up,
     of_vm,
+    open_runs,
     replicated,
     runs_of,
     wants_worker,
@@ -258,7 +259,7 @@ class ReplicationClient:
                     next_run=None,
                     message="deleting: cleaning up, AMIs are kept",
                 )
-            give_up(connection, runs_of(connection, record.id), "the replication is deleted")
+            give_up(connection, open_runs(connection, record.id), "the replication is deleted")
         self._ensure_worker()
 
     # ---- runs

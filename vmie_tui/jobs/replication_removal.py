@@ -12,7 +12,7 @@ from vmie_tui.jobs import schema
 from vmie_tui.jobs.context import AwsSessions
 from vmie_tui.jobs.journal import BlockJournal
 from vmie_tui.jobs.replication_records import ReplicationRecord
-from vmie_tui.jobs.replications import Replications, change, find, give_up, runs_of
+from vmie_tui.jobs.replications import Replications, change, find, give_up, open_runs
 from vmie_tui.model.errors import ErrorKind, ServiceError, SettingsError, VmieError
 from vmie_tui.model.replication import TAG_REPLICATION, ReplicationState
 from vmie_tui.model.task import JobState
@@ -32,10 +32,10 @@ class Removal:
     def look(self, ident: str) -> None:
         """Go on with a replication that is DELETING, as far as can be done without waiting."""
         with self._replications.store.begin() as connection:
-            jobs = [run.job for run in runs_of(connection, ident) if not run.job_id or run.job is not None]
+            jobs = [run.job for run in open_runs(connection, ident) if not run.job_id or run.job is not None]
         if any(job is None or not (job.terminal or job is JobState.CANCELLING) for job in jobs):
             with self._replications.alone() as connection:
-                give_up(connection, runs_of(connection, ident), "the replication is deleted")
+                give_up(connection, open_runs(connection, ident), "the replication is deleted")
             return
         at_work = self._thread is not None and self._thread.is_alive()
         at, _ = self._again.get(ident, (0.0, 0.0))

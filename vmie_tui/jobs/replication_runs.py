@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from vmie_tui.jobs import schema
 from vmie_tui.jobs.replication_records import ReplicationRecord, RunRecord, Wish, run_record, select_runs
-from vmie_tui.jobs.replications import change, give_up, miss, runs_of
+from vmie_tui.jobs.replications import change, give_up, miss, open_runs
 from vmie_tui.jobs.store import Store
 from vmie_tui.model import naming
 from vmie_tui.model.plan import ImportPlan
@@ -60,7 +60,7 @@ def start(connection: sa.Connection, record: ReplicationRecord, run: RunRecord, 
         return ""
     if any(not state.over for state, _ in before):
         return ""
-    others = [other for other in runs_of(connection, record.id) if other.id != run.id and other.job_id]
+    others = [other for other in open_runs(connection, record.id) if other.id != run.id and other.job_id]
     given_up = give_up(
         connection,
         [other for other in others if other.job is JobState.FAILED],

@@ -24,6 +24,7 @@ from vmie_tui.jobs.store import CANCEL, Store
 from vmie_tui.known_secrets import hidden
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.replication import KeptDisk, Replication, ReplicationState, Run, RunFigures, RunState, RunType
+from vmie_tui.model.rules.replication_schedule import GRACE
 from vmie_tui.model.task import JobState
 
 MISSED = "missed"  # in a run's `settled`: there is nothing to wait for
@@ -66,19 +67,18 @@ class Replications:
         self._set(replication_id, kept=None)
 
     def begin(self, run_id: str, at: float) -> None:
-        """A run has started at ``at``; the days of its VM count from the first of all (F389). Once for each run."""
-        runs, machines = schema.runs, schema.replicated
+        """A run has started at ``at``; the days of its VM count from the first of all (F389). Once for each run.
+
+        They count from the time it was scheduled for, if that was just before: what a start takes adds no run.
+        """
+        runs, machines, table = schema.runs, schema.replicated, schema.replications
         with self.alone() as connection:
             connection.execute(runs.update().where(runs.c.id == run_id, runs.c.started.is_(None)).values(started=at))
-            vm = (
-                sa.select(schema.replications.c.vm)
-                .join(runs, runs.c.replication_id == schema.replications.c.id)
-                .where(runs.c.id == run_id)
-                .scalar_subquery()
-            )
-            connection.execute(
-                machines.update().where(machines.c.vm == vm, machines.c.first.is_(None)).values(first=at)
-            )
+            query = sa.select(table.c.vm, runs.c.scheduled).join(runs, runs.c.replication_id == table.c.id)
+            vm, scheduled = connection.execute(query.where(runs.c.id == run_id)).one()
+            first = scheduled if 0 <= at - scheduled <= GRACE else at
+            new = (machines.c.vm == vm) & machines.c.first.is_(None)
+            connection.execute(machines.update().where(new).values(first=first))
 
     def figures(self, run_id: str, figures: RunFigures) -> None:
         """What a run has moved."""
@@ -159,12 +159,21 @@ def runs_of(connection: sa.Connection, replication_id: str) -> list[RunRecord]:
     return [run_record(row) for row in connection.execute(query).mappings()]
 
 
+def open_runs(connection: sa.Connection, replication_id: str) -> list[RunRecord]:
+    """Runs that are not over for good, newest first: at work, about to start, or failed."""
+    return [run_record(row) for row in connection.execute(_open(replication_id)).mappings()]
+
+
 def at_work(connection: sa.Connection, replication_id: str) -> Run | None:
     """The run that is not over."""
-    table = schema.runs
-    query = select_runs().where(table.c.replication_id == replication_id, table.c.missed == "")
-    found = (run_view(row) for row in connection.execute(query).mappings())
+    found = (run_view(row) for row in connection.execute(_open(replication_id)).mappings())
     return next((run for run in found if not run.state.over), None)
+
+
+def _open(replication_id: str) -> sa.Select[Any]:
+    table = schema.runs
+    open_ones = table.c.settled.in_(["", JobState.FAILED.value])  # a failed one's job may be resumed
+    return select_runs().where(table.c.replication_id == replication_id, open_ones)
 
 
 def add_run(
