@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from vmie_tui.jobs.records import DiskRecord, JobRecord
@@ -57,7 +57,7 @@ def fallback_plan(record: JobRecord, disks: Sequence[DiskRecord]) -> ImportPlan:
     system = system_of(machine)
     uefi = machine.firmware is Firmware.UEFI or system.arm
     fallback = replace(
-        plan,
+        _as_import(plan),
         source=source,
         route=Route.UNMODIFIED,
         via=via,
@@ -72,6 +72,11 @@ def fallback_plan(record: JobRecord, disks: Sequence[DiskRecord]) -> ImportPlan:
     if against is not None and against.prevents:
         raise _refused(record, against.what, against.remedy)
     return fallback
+
+
+def _as_import(plan: ImportPlan) -> ImportPlan:
+    """The plan without what makes it a replication's run: what falls back is no run, and none goes on from it."""
+    return ImportPlan(**{field.name: getattr(plan, field.name) for field in fields(ImportPlan)})
 
 
 def _source(record: JobRecord, disks: Sequence[DiskRecord]) -> tuple[Source, Via]:

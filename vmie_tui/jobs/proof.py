@@ -6,17 +6,19 @@ Reads only, but for the instance route, whose volume can be read through a snaps
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from vmie_tui.jobs.content_ledger import ContentLedger
 from vmie_tui.jobs.journal import BlockJournal
 from vmie_tui.jobs.records import DiskRecord, JobRecord
-from vmie_tui.jobs.sampling import sample_disk, seed_of
+from vmie_tui.jobs.sampling import sample_disk, sample_journal, sampler_for, seed_of
 from vmie_tui.jobs.store import Store
 from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
 from vmie_tui.model.plan import FileSource, ImportPlan, ObjectSource, Route, SnapshotSource, Source
 from vmie_tui.model.proof import BlockProof, DiskProof, Proof
+from vmie_tui.model.replication import ReplicationPlan
 from vmie_tui.model.rules.plan import CONVERTED
 
 if TYPE_CHECKING:
@@ -154,10 +156,12 @@ class Prover:
     ) -> BlockProof:
         from vmie_tui.services.disks.sample import BLOCK, Sampler
 
-        against, wanted, whole = SAMPLES, iter(disk.samples.items()), False
+        against, wanted, whole = SAMPLES, iter(self._samples(record, disk).items()), False
         if self._all and disk.ledger.get("uploaded"):
-            journal = BlockJournal(self._store, record.id, disk.key).load()
-            against, wanted, whole = JOURNAL, ((index, digest.hex()) for index, digest in journal), True
+            content = self._content(record, disk)
+            journal = (content or BlockJournal(self._store, record.id, disk.key)).load()
+            against, wanted = JOURNAL, ((index, digest.hex()) for index, digest in journal)
+            whole = content is not None or not disk.ledger.get("parent")
         elif given is not None:
             against, source = given
             if self._all:
@@ -181,6 +185,22 @@ class Prover:
         return BlockProof(
             snapshot.snapshot_id, against, exact, compared, tuple(different), absent, whole and not vacant, vacant
         )
+
+    def _samples(self, record: JobRecord, disk: DiskRecord) -> Mapping[int, str]:
+        """Those taken on the way, which are of what changed only when the job was a replication's run."""
+        content = self._content(record, disk)
+        if content is None:
+            return disk.samples
+        sampler = sampler_for(record.id, disk.key, disk.capacity)
+        sample_journal(content, sampler)
+        return sampler.samples
+
+    def _content(self, record: JobRecord, disk: DiskRecord) -> ContentLedger | None:
+        """What all runs of a replication have put into the disk's snapshot, when this is its newest."""
+        if not isinstance(record.plan, ReplicationPlan):
+            return None
+        content = ContentLedger(self._store, record.plan.replication, disk.key)
+        return content if content.is_of(str(disk.ledger.get("uploaded"))) else None
 
 
 def _still_there(plan: ImportPlan, disks: list[DiskRecord]) -> Source | None:

@@ -7,6 +7,7 @@ import random
 import zlib
 from typing import TYPE_CHECKING
 
+from vmie_tui.jobs.content_ledger import ContentLedger
 from vmie_tui.jobs.journal import BlockJournal
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def sample_disk(source: DiskSource, sampler: Sampler, seed: int) -> None:
                 return
 
 
-def sample_journal(journal: BlockJournal, sampler: Sampler) -> None:
+def sample_journal(journal: BlockJournal | ContentLedger, sampler: Sampler) -> None:
     """Samples of what was put into a snapshot, by whichever attempt."""
     from vmie_tui.services.disks.sample import BLOCK
 
