@@ -7,12 +7,18 @@ import signal
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 
 from tests.helpers import wait_until
 from tests.jobs.conftest import MIB, World
+from vmie_tui.clock import clock_of
 from vmie_tui.jobs.process import start_worker, worker_environment, worker_pid
+from vmie_tui.jobs.replication_client import ReplicationClient
+from vmie_tui.jobs.replications import Replications, add_replication, change
 from vmie_tui.jobs.store import Store
 from vmie_tui.model.errors import ErrorKind
+from vmie_tui.model.plan import Route
+from vmie_tui.model.replication import Replication, ReplicationState, RunState
 from vmie_tui.model.task import JobState
 
 
@@ -99,3 +105,29 @@ def test_no_secret_is_stored(world: World) -> None:
         content = path.read_bytes()
         assert not any(secret in content for secret in secrets), path
         assert b"\x80\x04\x95" not in content, "pickled data in the database"
+
+
+def test_worker_stays_while_something_is_scheduled_and_sees_the_clock_jump(world: World) -> None:
+    """By itself it would leave after half a second; schedules that nobody looks at would be missed for ever."""
+    client, settings = ReplicationClient(world.settings), world.settings
+    plan = replace(world.plan("web-01"), route=Route.IMAGE_DIRECT)
+    book = Replications(Store(settings.state_dir))
+    with book.alone() as connection:
+        ident = add_replication(connection, Replication(plan, client.now("demo") + 86_400, 6), "vm", "account", 0.0)
+        change(connection, ident, state=ReplicationState.ACTIVE.value)
+    pid = start_worker(settings, idle_minutes=0.01)
+
+    def long_alive() -> bool:
+        beat = book.store.heartbeat("local")
+        return beat is not None and beat[2] - beat[1] > 3
+
+    wait_until(long_alive, 20, "a worker that had nothing to do for seconds")
+    assert worker_pid(settings.state_dir) == pid
+    clock_of(settings.state_dir, settings.profile("demo")).advance(2 * 86_400 + 3600)
+    runs = wait_until(lambda: client.view(ident).runs, 20, "the runs that the jump has missed")
+    assert [run.state for run in runs] == [RunState.MISSED] * 5
+    assert worker_pid(settings.state_dir) == pid
+    client.pause(ident)
+    wait_until(lambda: worker_pid(settings.state_dir) is None, 20, "the end of a worker with nothing left to do")
+    client.close()
+    book.store.close()
