@@ -194,6 +194,7 @@ AWS_CHANGES = {
     "revoke_security_group_ingress",
     "run_instances",
     "start_snapshot",
+    "stop_instances",
     "terminate_instances",
     "upload_part",
 }

@@ -34,7 +34,6 @@ from vmie_tui.services.vsphere.deploy import (
     deploy,
     hardware_of,
     look_at_target,
-    power_on,
     settle_earlier,
 )
 from vmie_tui.services.vsphere.deploy_places import DeployNames, read_deploy_places, resolve
@@ -42,6 +41,7 @@ from vmie_tui.services.vsphere.import_lease import ImportLease
 from vmie_tui.services.vsphere.inventory import read_machine
 from vmie_tui.services.vsphere.lease import ExportLease
 from vmie_tui.services.vsphere.new_machine import Controller, NewHardware, config_spec, controller_for
+from vmie_tui.services.vsphere.power import power_on
 from vmie_tui.services.vsphere.session import VSphere, connect
 from vmie_tui.services.vsphere.upload import STREAM_VMDK
 from vmie_tui.simulators.control import Fault

@@ -86,7 +86,8 @@ def deploy_command(
     from dataclasses import asdict
 
     from vmie_tui.services.deployable import open_deployable
-    from vmie_tui.services.vsphere.deploy import deploy, hardware_of, power_on
+    from vmie_tui.services.vsphere.deploy import deploy, hardware_of
+    from vmie_tui.services.vsphere.power import power_on
 
     profile = session.settings.profile()
     given = _source(source, raw=raw)

@@ -81,7 +81,7 @@ class _Meter:
 
 def deploy_machine(context: ExportContext) -> dict[str, Any]:
     """Make the virtual machine; one that an earlier attempt finished is kept. Returns ``{"machine": moid}``."""
-    from vmie_tui.services.vsphere.deploy import power_on
+    from vmie_tui.services.vsphere.power import power_on
 
     target = _target(context)
     context.store.stage(context.job_id, Stage.DEPLOY, StageState.RUNNING)

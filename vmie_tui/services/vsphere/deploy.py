@@ -327,16 +327,6 @@ def finish(vsphere: VSphere, moid: str, name: str, mark: str) -> None:
     wait_task(vsphere, task, subject=name, doing=doing)
 
 
-def power_on(vsphere: VSphere, moid: str, name: str) -> None:
-    """Switch the machine on; nothing happens when it is on. Raises ServiceError."""
-    doing = "switching the machine on"
-    machine = vsphere.object(vim.VirtualMachine, moid)
-    state = vsphere.call(lambda: properties(vsphere, machine, "runtime.powerState"), subject=name, doing=doing)
-    if state.get("runtime.powerState") != "poweredOn":
-        task = vsphere.call(lambda: machine.PowerOnVM_Task(None), subject=name, doing=doing)
-        wait_task(vsphere, task, subject=name, doing=doing)
-
-
 def default_folder(vsphere: VSphere, pool: str) -> str:
     """The VM folder of the datacenter that a resource pool belongs to. Raises ServiceError."""
     node, doing = vsphere.object(vim.ResourcePool, pool), "looking for the datacenter"

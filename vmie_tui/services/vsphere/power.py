@@ -31,6 +31,7 @@ def power_state(vsphere: VSphere, moid: str) -> Power:
 def shut_down(
     vsphere: VSphere,
     moid: str,
+    name: str = "",
     *,
     seconds: float,
     on_state: Callable[[Power], None] = lambda power: None,
@@ -39,10 +40,10 @@ def shut_down(
     """Ask the guest, by VMware Tools, to shut down, and wait until the machine is off; one that is off is fine.
 
     ``on_state`` gets the power state first and as it changes; ``on_wait`` is called between two looks and may raise to
-    stop waiting: the guest goes down all the same. Raises ServiceError CONFLICT when VMware Tools do not answer, when
-    the machine is suspended, or is still on after ``seconds``.
+    stop waiting: the guest goes down all the same. Raises ServiceError, about ``name``: CONFLICT when VMware Tools do
+    not answer, when the machine is suspended, or is still on after ``seconds``.
     """
-    state = power_state(vsphere, moid)
+    state, subject = power_state(vsphere, moid), name or moid
     on_state(state)
     if state is Power.OFF:
         return
@@ -50,17 +51,17 @@ def shut_down(
         raise ServiceError(
             ErrorKind.CONFLICT,
             "a suspended virtual machine cannot be shut down by its guest",
-            subject=moid,
+            subject=subject,
             remedy="Resume it first, or power it off hard: what its memory holds is lost then",
             code="InvalidPowerState",
         )
     ends = time.monotonic() + seconds
     machine = vsphere.object(vim.VirtualMachine, moid)
     try:
-        vsphere.call(machine.ShutdownGuest, subject=moid, doing="shutting the guest down")
+        vsphere.call(machine.ShutdownGuest, subject=subject, doing="shutting the guest down")
     except ServiceError as error:
         if error.problem.code == "ToolsUnavailable":
-            raise _no_tools(moid, error) from error
+            raise _no_tools(subject, error) from error
         if error.problem.code != "InvalidPowerState":  # off by now: somebody else was faster
             raise
     pause, resting = FIRST_PAUSE, threading.Event()
@@ -70,52 +71,52 @@ def shut_down(
         on_wait()
         left = ends - time.monotonic()
         if left <= 0:
-            raise _still_on(moid, now, seconds)
+            raise _still_on(subject, now, seconds)
         resting.wait(min(pause, left))
         pause = min(pause * 1.5, LONGEST_PAUSE)
     on_state(Power.OFF)
 
 
-def _no_tools(moid: str, error: ServiceError) -> ServiceError:
+def _no_tools(subject: str, error: ServiceError) -> ServiceError:
     return ServiceError(
         ErrorKind.CONFLICT,
         "VMware Tools do not run in the guest, so it cannot be asked to shut down",
-        subject=moid,
+        subject=subject,
         remedy=_HARD,
         code=error.problem.code,
         detail=error.problem.detail,
     )
 
 
-def _still_on(moid: str, state: Power, seconds: float) -> ServiceError:
+def _still_on(subject: str, state: Power, seconds: float) -> ServiceError:
     return ServiceError(
         ErrorKind.CONFLICT,
         f"the guest was asked to shut down, but is still {state.value} after {seconds:.0f} s",
-        subject=moid,
+        subject=subject,
         remedy=f"See its console: an update or a program may hold it. {_HARD}",
         retry_safe=True,
         code="ShutdownTimedOut",
     )
 
 
-def power_off(vsphere: VSphere, moid: str, *, on_wait: Callable[[], None] = lambda: None) -> None:
-    """Switch the machine off hard, as by its plug; one that is off is fine. Raises ServiceError."""
-    _change(vsphere, moid, Power.OFF, on_wait)
+def power_off(vsphere: VSphere, moid: str, name: str = "", *, on_wait: Callable[[], None] = lambda: None) -> None:
+    """Switch the machine off hard, as by its plug; one that is off is fine. Raises ServiceError, about ``name``."""
+    _change(vsphere, moid, Power.OFF, name or moid, on_wait)
 
 
-def power_on(vsphere: VSphere, moid: str, *, on_wait: Callable[[], None] = lambda: None) -> None:
-    """Switch the machine on; one that is on is fine. Raises ServiceError."""
-    _change(vsphere, moid, Power.ON, on_wait)
+def power_on(vsphere: VSphere, moid: str, name: str = "", *, on_wait: Callable[[], None] = lambda: None) -> None:
+    """Switch the machine on; one that is on is fine. Raises ServiceError, about ``name``."""
+    _change(vsphere, moid, Power.ON, name or moid, on_wait)
 
 
-def _change(vsphere: VSphere, moid: str, wanted: Power, on_wait: Callable[[], None]) -> None:
+def _change(vsphere: VSphere, moid: str, wanted: Power, subject: str, on_wait: Callable[[], None]) -> None:
     if power_state(vsphere, moid) is wanted:
         return
     machine, doing = vsphere.object(vim.VirtualMachine, moid), f"powering {wanted.value}"
     begin: Callable[[], Any] = machine.PowerOnVM_Task if wanted is Power.ON else machine.PowerOffVM_Task
     try:
-        task = vsphere.call(begin, subject=moid, doing=doing)
-        wait_task(vsphere, task, subject=moid, doing=doing, on_wait=on_wait)
+        task = vsphere.call(begin, subject=subject, doing=doing)
+        wait_task(vsphere, task, subject=subject, doing=doing, on_wait=on_wait)
     except ServiceError as error:
         if error.problem.code != "InvalidPowerState" or power_state(vsphere, moid) is not wanted:
             raise
