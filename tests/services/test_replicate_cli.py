@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -17,7 +18,7 @@ from tests.services.aws_world import BUCKET, REGION, settings_for, world
 from vmie_tui import settings as settings_module
 from vmie_tui.cli import main
 from vmie_tui.clock import Clock, clock_of
-from vmie_tui.commands import replicate_list, waiting
+from vmie_tui.commands import waiting
 from vmie_tui.jobs import replication_client
 from vmie_tui.jobs.client import JobClient
 from vmie_tui.jobs.context import AwsSessions
@@ -27,7 +28,7 @@ from vmie_tui.jobs.schedule import Scheduler
 from vmie_tui.jobs.store import Store
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_REFUSED
 from vmie_tui.model.plan import LicenseType, Route, TestLaunch, Via
-from vmie_tui.model.replication import ReplicationPlan, ReplicationView, RunFigures, Sync, Verify
+from vmie_tui.model.replication import ReplicationPlan, ReplicationState, ReplicationView, RunFigures, Sync, Verify
 from vmie_tui.model.task import JobState
 from vmie_tui.settings import DEMO
 from vmie_tui.simulators.aws.server import AwsSimulator
@@ -301,12 +302,10 @@ def test_one_in_full_and_its_runs(desk: Desk) -> None:
     assert "missed" in table and "nothing was at work" in table and first not in table
     assert "1 of 2; the list goes on" in desk.written.err
     table = desk("runs", ident)
-    assert "changed 40 MiB of 200 MiB" in table and "41 MiB in 0:52" in table and "automatic" in table
+    assert "first copy  40 MiB of 200 MiB  41 MiB in 0:52" in table and "automatic" in table
 
 
 def test_moments_are_shown_in_the_users_zone(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    import time
-
     monkeypatch.setenv("TZ", "Asia/Kolkata")
     time.tzset()
     try:
@@ -336,10 +335,10 @@ def test_watching_says_what_changes(desk: Desk, monkeypatch: pytest.MonkeyPatch)
             raise KeyboardInterrupt
         step()
 
-    monkeypatch.setattr(replicate_list.time, "sleep", sleep)
+    monkeypatch.setattr(time, "sleep", sleep)
     lines = desk("list", "--watch", code=EXIT_INTERRUPTED).splitlines()
     assert len(lines) == 2 and "  pending  –  " in lines[0] and "41 MiB in 0:52" in lines[1]
-    monkeypatch.setattr(replicate_list.time, "sleep", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(time, "sleep", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     assert main(["replicate", "list", "--watch", "--json"]) == EXIT_INTERRUPTED
     assert json.loads(desk.said.readouterr().out)["id"] == ident
 
@@ -380,7 +379,8 @@ def test_pause_resume_and_delete(desk: Desk) -> None:
     assert "--yes answers the question" in desk.refused("delete", two, code=USAGE)
     assert "read-only" in desk.refused("delete", two, "--yes", before=("--read-only",))
     assert desk("delete", two, "--yes", "--json")[0]["state"] == "DELETING"
-    wait_until(lambda: desk.scheduler.tick() or desk.view(two).state == "DELETED", what="the clean-up")
+    desk.scheduler.tick()  # a thread cleans up
+    wait_until(lambda: desk.view(two).state is ReplicationState.DELETED, what="the clean-up")
     assert [view["id"] for view in desk("list", "--json")["replications"]] == [one]
     assert [view["id"] for view in desk("list", "--all", "--json")["replications"]] == [two, one]
     assert "cannot be resumed" in desk.refused("resume", two, code=EXIT_FAILED)
