@@ -151,7 +151,8 @@ def _words(view: ReplicationView, seen: _Seen, found: Forecast, elapsed: float) 
         yield "Too few runs: how fast the guest changes is known after the second one."
     else:
         runs = "1 run" if seen.deltas == 1 else f"{seen.deltas} runs"
-        yield f"The guest changed {rate_words(found.rate)} on average ({runs})."
+        much = rate_words(found.rate) if found.rate >= 1 else "next to nothing"
+        yield f"The guest changed {much} on average ({runs})."
     if found.throughput is None:
         yield "No run has moved anything yet: how fast a copy is is not known."
     else:
