@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from vmie_tui.model.machine import Machine
     from vmie_tui.services.aws.image_info import Image
 
+NO_TYPE = {"type": "Name one, such as t3.medium"}
+
 
 def launch_form(image_id: str, instance_type: str, machine: Machine | None) -> FormScreen:
     """Answers: type, subnet, key, isolated ("yes" or "")."""
@@ -24,14 +26,22 @@ def launch_form(image_id: str, instance_type: str, machine: Machine | None) -> F
     return FormScreen(
         f"Launch a test instance of {image_id}?",
         f"It runs, and is charged, until you terminate it. {why}",
-        (
-            Ask("type", "Instance type", instance_type, "such as t3.medium"),
-            Ask("subnet", "Subnet", "", "empty: the default VPC's"),
-            Ask("key", "Key pair", "", "empty: none"),
-            Ask("isolated", "Network", "yes", "", (Option("yes", "isolated"), Option("", "the subnet's"))),
-        ),
+        launch_asks(instance_type, isolated=True),
         yes="Launch",
-        check=_launch_mistakes,
+        check=lambda answers: ({} if answers["type"] else NO_TYPE) | launch_mistakes(answers),
+    )
+
+
+def launch_asks(
+    instance_type: str = "", subnet: str = "", key: str = "", *, isolated: bool, by_size: bool = False
+) -> tuple[Ask, ...]:
+    """What an instance is launched with; ``by_size``: the type may be left to the VM's size."""
+    network = (Option("yes", "isolated"), Option("", "the subnet's"))
+    return (
+        Ask("type", "Instance type", instance_type, "empty: by the VM's size" if by_size else "such as t3.medium"),
+        Ask("subnet", "Subnet", subnet, "empty: the default VPC's"),
+        Ask("key", "Key pair", key, "empty: none"),
+        Ask("isolated", "Network", "yes" if isolated else "", "", network),
     )
 
 
@@ -53,11 +63,10 @@ def rename_form(image: Image) -> FormScreen:
     return FormScreen(f"Rename {image.id}?", text, (ask,), yes="Rename", check=_needs_name)
 
 
-def _launch_mistakes(answers: Answers) -> dict[str, str]:
-    found = {} if answers["type"] else {"type": "Name one, such as t3.medium"}
-    if answers["subnet"] and not SUBNET_ID.fullmatch(answers["subnet"]):
-        found["subnet"] = "A subnet reads like subnet-0abc…"
-    return found
+def launch_mistakes(answers: Answers) -> dict[str, str]:
+    """What is wrong with the answers to `launch_asks`; a type is not asked for."""
+    fits = not answers["subnet"] or SUBNET_ID.fullmatch(answers["subnet"])
+    return {} if fits else {"subnet": "A subnet reads like subnet-0abc…"}
 
 
 def _copy_mistakes(answers: Answers, here: str) -> dict[str, str]:
