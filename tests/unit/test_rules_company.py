@@ -10,7 +10,7 @@ import pytest
 from tests.unit.fleet_machines import company_machines, machines
 from vmie_tui.model.finding import Finding, Severity, worst
 from vmie_tui.model.machine import Power
-from vmie_tui.model.rules.machine import check_machine
+from vmie_tui.model.rules.machine import MOVING, check_machine
 from vmie_tui.simulators.fleet.company import company
 from vmie_tui.simulators.fleet.groups import ordinary
 from vmie_tui.simulators.fleet.heroes import _ready
@@ -112,6 +112,8 @@ def test_stores_that_allow_no_replication_are_a_remark() -> None:
     for name, words in {"vvol-db-01": "vVol", "vsan-app-01": "vSAN"}.items():
         (remark,) = [f for f in check_machine(company_machines()[name]) if words in f.what]
         assert remark.severity is Severity.INFO and remark.fact == "F424"
+        report = check_machine(company_machines()[name], notes=True)
+        assert not set(MOVING) & set(report), "nothing runs there again"
 
 
 def test_a_report_also_tells_what_is_no_trouble() -> None:
@@ -119,9 +121,11 @@ def test_a_report_also_tells_what_is_no_trouble() -> None:
     plain, full = check_machine(machine), check_machine(machine, notes=True)
     extra = [finding for finding in full if finding not in plain]
     assert all(finding.severity is Severity.INFO for finding in extra)
+    assert [finding.fact for finding in MOVING] == ["F422", "F423"], "moved between runs only, never across vCenters"
     assert [finding.what for finding in extra] == [
         "it boots by BIOS",
         "changed blocks are not tracked",
+        *(finding.what for finding in MOVING),
         "VMware Tools: toolsNotRunning",
     ]
 

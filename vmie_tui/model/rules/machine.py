@@ -13,7 +13,7 @@ from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import GuestDisk, Machine, OsFamily, Power
 from vmie_tui.model.plan import Route
 from vmie_tui.model.rules.boot import advise_boot, check_boot_machine
-from vmie_tui.model.rules.disks import check_disks, check_stores
+from vmie_tui.model.rules.disks import check_disks, check_stores, one_time_stores
 from vmie_tui.model.rules.listed import check_system
 from vmie_tui.model.rules.systems import System, system_of
 from vmie_tui.model.words import size
@@ -155,6 +155,22 @@ def _guest(vm: Machine, route: Route) -> Iterator[Finding]:
         yield from _free_space(vm)
 
 
+# What replications ask of every VM: said where one is planned, and in a report.
+MOVING = (
+    Finding(
+        I,
+        "vMotion and DRS may move it between replication runs",
+        why="Each run looks again where it is",
+        remedy="The login needs its rights on the new host and datastore too",
+        fact="F422",
+    ),
+    Finding(
+        I,
+        "it must not be moved while a replication run uploads, and never to another vCenter",
+        why="That run fails, and the next one takes its place",
+        fact="F423",
+    ),
+)
 # Nearly every VM has them: as a warning on each this would hide the others.
 _TOOLS = Finding(
     I,
@@ -202,6 +218,8 @@ def _notes(vm: Machine) -> Iterator[Finding]:
     else:
         why = "It starts at the next stun, and not while snapshots exist" if vm.snapshots else "It starts when stunned"
         yield Finding(I, "changed blocks are not tracked", why=why, fact="trap 27")
+    if not one_time_stores(vm):
+        yield from MOVING
     if vm.tools_status in _NO_TOOLS:
         yield Finding(
             I,

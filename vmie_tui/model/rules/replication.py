@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ from typing import Any
 
 from vmie_tui.model import facts, naming
 from vmie_tui.model.finding import Finding, Severity
-from vmie_tui.model.machine import Disk, Machine, OsFamily, Power
+from vmie_tui.model.machine import Machine, OsFamily
 from vmie_tui.model.plan import ImportPlan, LicenseType, Route, VmSource
 from vmie_tui.model.replication import KeptDisk, Replication, Sync
 from vmie_tui.model.replication_words import stamp
@@ -19,14 +18,13 @@ from vmie_tui.model.rules.disks import BY_IMAGE, check_disks, one_time_stores
 from vmie_tui.model.rules.licensing import licence_when_omitted
 from vmie_tui.model.rules.machine import check_machine
 from vmie_tui.model.rules.plan import check_plan
+from vmie_tui.model.rules.replication_machine import check_source, no
 from vmie_tui.model.rules.replication_schedule import DAY, Age, latest_start
 from vmie_tui.model.task_report import duration
 from vmie_tui.model.words import size
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
 NEAR_END = 7 * DAY  # ours: from when on the end of a VM's days is a warning
-_DELTA = re.compile(r"-\d{6}\.vmdk$")  # the name vSphere gives to what is written while there are snapshots
-_TOOLS_RUN = frozenset({"toolsOk", "toolsOld"})
 # What `check_plan` says of the machine and is said here with more weight, or another remedy.
 _RESTATED = frozenset({"shared-disk", "independent-disk", "one-time-store"})
 _RESTATED_SNAPSHOTS = frozenset({"snapshots", "consolidation"})
@@ -154,10 +152,7 @@ def check_replication(
         *_start(spec, now if not begun else None),
         *_numbers(machine, now, others, age, existing),
         *_licence(spec.plan, plan, machine),
-        *_stores(spec, machine),
-        *_disks(machine),
-        *(() if at_work or lease else _present_content(machine)),
-        *_remarks(spec, machine),
+        *check_source(spec, machine, snapshots=not (at_work or lease)),
     ]
     return tuple(sorted(found, key=lambda finding: -finding.severity))
 
@@ -194,11 +189,11 @@ def check_edit(old: Replication, new: Replication, *, replicated: bool) -> tuple
     for what, (before, after) in fixed.items():
         if before != after:
             found.append(
-                _no(f"{what} cannot be changed", old.plan.source.name, "Delete this job, and create another", "F439")
+                no(f"{what} cannot be changed", old.plan.source.name, "Delete this job, and create another", "F439")
             )
     if replicated and _encryption(old.plan) != _encryption(new.plan):
         found.append(
-            _no(
+            no(
                 "encryption cannot be changed after the first run",
                 old.plan.source.name,
                 "Delete this job, and create another; its first run copies all again",
@@ -213,15 +208,11 @@ def _encryption(plan: ImportPlan) -> tuple[bool, str | None]:
     return plan.encrypted, plan.kms_key_id or None
 
 
-def _no(what: str, subject: str, remedy: str, fact: str = "", why: str = "") -> Finding:
-    return Finding(B, what, subject, why, remedy=remedy, fact=fact)
-
-
 def _route(plan: ImportPlan, machine: Machine) -> Iterator[Finding]:
     if not isinstance(plan.source, VmSource):
-        yield _no("only a virtual machine in vCenter can be replicated", machine.name, "Import it instead", "F386")
+        yield no("only a virtual machine in vCenter can be replicated", machine.name, "Import it instead", "F386")
     if not plan.direct or plan.route is Route.SNAPSHOT:
-        yield _no(
+        yield no(
             f"a replication cannot take the route {plan.route.value}",
             machine.name,
             "Take the route image-direct, or unmodified by EBS direct (--via ebs)",
@@ -256,14 +247,14 @@ def _frequency() -> dict[str, Any]:
 def _schedule(spec: Replication) -> Iterator[Finding]:
     low, high = _frequency()["min_hours"], _frequency()["max_hours"]
     if not spec.once and not low <= spec.every_hours <= high:
-        yield _no(
+        yield no(
             f"an interval of {spec.every_hours} h is not possible",
             "schedule",
             f"{low} to {high} hours, or a one-time migration",
             "F431",
         )
     if spec.keep < 0:
-        yield _no(f"{spec.keep} AMIs cannot be kept", "retention", "A number from 1; 0 keeps them all", "F436")
+        yield no(f"{spec.keep} AMIs cannot be kept", "retention", "A number from 1; 0 keeps them all", "F436")
     elif spec.keep == 0 and not spec.once:
         yield Finding(
             I,
@@ -278,7 +269,7 @@ def _schedule(spec: Replication) -> Iterator[Finding]:
 def _start(spec: Replication, now: float | None) -> Iterator[Finding]:
     if now is not None and spec.start > latest_start(now):
         days = facts.limit("sms", "schedule_ahead_max_days")["value"]
-        yield _no(
+        yield no(
             f"its start, {stamp(spec.start)}, is more than {days} days ahead",
             "schedule",
             f"Start it by {stamp(latest_start(now))}",
@@ -290,11 +281,11 @@ def _numbers(machine: Machine, now: float, others: int, age: Age | None, existin
     """What the service counted: VMs at once, days of each."""
     most = int(facts.limit("sms", "concurrent_vm_migrations_per_account")["value"])
     if existing:
-        yield _no(
+        yield no(
             f"it is replicated already, by {existing}", machine.name, "Change that job, or delete it first", "F427"
         )
     if others >= most:
-        yield _no(
+        yield no(
             f"{others} VMs are replicated already, {most} at once are the most",
             machine.name,
             "Delete a replication that is done",
@@ -303,7 +294,7 @@ def _numbers(machine: Machine, now: float, others: int, age: Age | None, existin
     if age is None or age.ends is None:
         return
     if age.over:
-        yield _no(
+        yield no(
             f"its {age.days} days of replication are over",
             machine.name,
             "Cut it over; or ask for more days (replicate extend)",
@@ -324,114 +315,3 @@ def _licence(given: ImportPlan, plan: ImportPlan, machine: Machine) -> Iterator[
     """What "auto" was resolved to; what a licence that was named stands for is `check_plan`'s to say."""
     if plan.route in BY_IMAGE and not given.license_type and not given.usage_operation:
         yield Finding(I, f"licence {auto_words(machine)}", machine.name, remedy="Name one to have another", fact="F434")
-
-
-# -- the machine
-
-
-def _stores(spec: Replication, machine: Machine) -> Iterator[Finding]:
-    for kind in one_time_stores(machine):
-        if spec.once:
-            yield Finding(I, f"its disks are on {kind}: all is read by an export lease", machine.name, fact="F424")
-        else:
-            yield _no(
-                f"its disks are on {kind}, where it cannot be replicated by an interval",
-                machine.name,
-                "Choose a one-time migration; or move its disks to VMFS or NFS",
-                "F424",
-                "Changed blocks are read from the datastore's files, and it shows none",
-            )
-
-
-def _disks(machine: Machine) -> Iterator[Finding]:
-    for disk in machine.disks:
-        if disk.independent:
-            yield _no(
-                "is independent, and a snapshot leaves it out",
-                disk.label,
-                "Make the disk dependent, or import it on its own while the VM is off",
-                "trap 29",
-                "Every run copies what a snapshot has frozen",
-            )
-        if _shared(disk):
-            yield _no(
-                "is shared with other VMs",
-                disk.label,
-                "Stop sharing it, or import the VM once with the others stopped",
-                "trap 29",
-                "What the others write is neither frozen nor tracked",
-            )
-
-
-def _shared(disk: Disk) -> bool:
-    return disk.sharing not in {"", "sharingNone"}
-
-
-def _present_content(machine: Machine) -> Iterator[Finding]:
-    """A disk's file holds its present content only when nothing was written beside it before our snapshot."""
-    why = "What it wrote since then is in other files than its disks"
-    if machine.snapshots:
-        yield _no(
-            f"it has {machine.snapshots} snapshot{'' if machine.snapshots == 1 else 's'}",
-            machine.name,
-            "Delete them (their content stays in the VM), then replicate it",
-            "trap 27",
-            f"{why}, and tracking does not start while there are snapshots",
-        )
-    elif machine.consolidation_needed:
-        yield _no("its disks need consolidation", machine.name, "Consolidate its disks in vCenter", "trap 28", why)
-    else:
-        for disk in machine.disks:
-            if _DELTA.search(disk.file_name):
-                yield _no(
-                    f"is written to {disk.file_name}, a file left of a snapshot",
-                    disk.label,
-                    "Consolidate the VM's disks in vCenter",
-                    "trap 28",
-                    why,
-                )
-
-
-def _remarks(spec: Replication, machine: Machine) -> Iterator[Finding]:
-    """What is no trouble, and good to know before the first run."""
-    if spec.plan.quiesce and machine.power is Power.ON and machine.tools_status not in _TOOLS_RUN:
-        yield Finding(
-            W,
-            "VMware Tools does not run: its snapshots are crash-consistent",
-            machine.name,
-            "Tools quiesce the file systems, and shut the guest down at a cutover",
-            remedy="Start VMware Tools",
-            fact="trap 30",
-        )
-    if spec.once:
-        return
-    if not machine.cbt:
-        yield Finding(
-            I,
-            "changed blocks are not tracked yet",
-            machine.name,
-            "The first run turns it on, and it starts with that run's snapshot",
-            fact="trap 27",
-        )
-    yield Finding(
-        I,
-        "vMotion and DRS may move it between runs",
-        machine.name,
-        "Each run looks again where it is",
-        remedy="The login needs its rights on the new host and datastore too",
-        fact="F422",
-    )
-    yield Finding(
-        I,
-        "it must not be moved while a run uploads, and never to another vCenter",
-        machine.name,
-        "That run fails, and the next one takes its place",
-        fact="F423",
-    )
-    yield Finding(
-        I,
-        f"the first run decides: its snapshots are {'' if spec.plan.encrypted else 'not '}encrypted",
-        machine.name,
-        "Each snapshot is made on the one before, and is encrypted as that is",
-        fact="trap 21",
-    )
