@@ -1,4 +1,4 @@
-"""What a machine has against being replicated: its datastores, who else writes to its disks; and what is good to know."""
+"""What a machine has against being replicated: its datastores, who else writes to its disks, what is good to know."""
 
 from __future__ import annotations
 
