@@ -201,6 +201,8 @@ def test_a_sample_is_no_full_reading() -> None:
     sampled = delta(1, verified=64)
     found = forecast(view(replace(FIRST, verified=64), sampled))
     assert found.overhead_seconds == 600 and "read back in full" not in words(found)
+    many = forecast(view(replace(FIRST, verified=672), delta(1, moved=600 * BLOCK, verified=672)))
+    assert "read back in full" not in words(many), "32 blocks of each of 21 disks"
     tiny = forecast(view(replace(FIRST, verified=64), delta(1, moved=10 * BLOCK, verified=10)))
     assert "read back in full" not in words(tiny), "a sample of few blocks is all of them, and takes no time"
 

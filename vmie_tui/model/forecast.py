@@ -19,7 +19,7 @@ from vmie_tui.model.words import size
 RECENT = 8  # runs that count: what the guest does changes in the course of months
 BOOT_SECONDS = 180.0  # ours, for what nobody has measured: the shutdown of the guest, and the first boot on EC2
 BLOCK = 512 << 10  # EBS snapshots are read back by blocks
-_MANY = 128  # blocks read back that are more than a sample
+_MANY = 1024  # blocks read back that are more than a sample of each disk, of however many
 _HOUR = 3_600.0
 _DELTAS = frozenset({Sync.CHANGED, Sync.CHECKSUM})
 
