@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,17 +18,15 @@ from vmie_tui.simulators.vcenter.server import VCenterSimulator
 NAME = "repl-01"
 
 
-@pytest.fixture(scope="module")
-def vcenter(tmp_path_factory: pytest.TempPathFactory, tls: TlsFiles) -> Iterator[VCenterSimulator]:
-    with simulator(tmp_path_factory.mktemp("vcenter"), tls) as running:
+@pytest.fixture
+def vcenter(tmp_path: Path, tls: TlsFiles) -> Iterator[VCenterSimulator]:
+    """One for each test: a guest that is on its way down goes down in no other."""
+    with simulator(tmp_path / "vcenter", tls, shutdown_seconds=0.2) as running:
         yield running
 
 
 @pytest.fixture
 def vsphere(vcenter: VCenterSimulator) -> Iterator[VSphere]:
-    vcenter.faults.clear()
-    vcenter.options.shutdown_seconds = 0.2
-    vcenter.set_power(NAME, "poweredOn")
     with log_in(vcenter) as session:
         vcenter.stats.reset()
         yield session
@@ -75,7 +74,6 @@ def test_a_guest_that_takes_too_long(vcenter: VCenterSimulator, vsphere: VSphere
         shut_down(vsphere, moid, NAME, seconds=0.2)
     assert caught.value.kind is ErrorKind.CONFLICT and caught.value.problem.retry_safe
     assert calls(vcenter, "PowerOffVM_Task") == 0
-    vcenter.clock.advance(3601)  # so that it does not go down in another test
 
 
 def test_a_suspended_machine_is_not_shut_down(vcenter: VCenterSimulator, vsphere: VSphere, moid: str) -> None:
@@ -98,8 +96,10 @@ def test_waiting_for_a_guest_can_be_given_up(vcenter: VCenterSimulator, vsphere:
     def stop() -> None:
         raise InterruptedError
 
+    vcenter.options.shutdown_seconds = 1.0
     with pytest.raises(InterruptedError):
         shut_down(vsphere, moid, seconds=20, on_wait=stop)
+    vcenter.clock.advance(1)
     shut_down(vsphere, moid, seconds=20)  # it goes down all the same, and asking again does no harm
 
 
@@ -119,10 +119,7 @@ def test_somebody_else_was_faster(vcenter: VCenterSimulator, vsphere: VSphere, m
         vcenter.set_power(NAME, "poweredOff")
 
     vcenter.options.task_seconds = 0.3
-    try:
-        power_off(vsphere, moid, on_wait=first)
-    finally:
-        vcenter.options.task_seconds = 0.02
+    power_off(vsphere, moid, on_wait=first)
     assert power_state(vsphere, moid) is Power.OFF
 
 
@@ -141,11 +138,8 @@ def test_the_missing_privilege_is_named(
     if work is power_on:
         vcenter.set_power(NAME, "poweredOff")
     vcenter.revoke(privilege)
-    try:
-        with pytest.raises(ServiceError, match=privilege.replace(".", r"\.")) as caught:
-            work(vsphere, moid)
-    finally:
-        vcenter.grant(privilege)
+    with pytest.raises(ServiceError, match=privilege.replace(".", r"\.")) as caught:
+        work(vsphere, moid)
     assert caught.value.kind is ErrorKind.PERMISSION
 
 
