@@ -11,9 +11,15 @@ from pathlib import Path
 import pytest
 
 from vmie_tui import cli
+from vmie_tui.jobs import schema
+from vmie_tui.jobs.catalogues import Catalogues
+from vmie_tui.jobs.replication_records import Wish
+from vmie_tui.jobs.replications import Replications, add_missed, add_replication, add_run, change
 from vmie_tui.jobs.store import Store
 from vmie_tui.model.errors import ErrorKind, Problem
-from vmie_tui.model.plan import ImportPlan, ObjectSource, VmSource
+from vmie_tui.model.machine import Inventory, Machine, VCenterInfo
+from vmie_tui.model.plan import ImportPlan, ObjectSource, TestLaunch, VmSource
+from vmie_tui.model.replication import Replication, RunFigures, RunType, Sync
 from vmie_tui.model.task import JobState, Task, TaskDisk, TaskKind
 from vmie_tui.services.history import History
 
@@ -40,6 +46,7 @@ def job_id(own_home: Path) -> str:
     problem = Problem(ErrorKind.REMOTE, NASTY, NASTY, NASTY, detail=NASTY)
     store.become(made, JobState.RUNNING, message=NASTY)
     store.become(made, JobState.FAILED, message=NASTY, problem=problem.to_json())
+    _replicate(store, plan)
     store.close()
     history = History(state)
     disks = (TaskDisk(NASTY, NASTY, NASTY),)
@@ -50,12 +57,50 @@ def job_id(own_home: Path) -> str:
     return made
 
 
+def _replicate(store: Store, plan: ImportPlan) -> None:
+    """A replication of that machine with a run that is at work, one that ended and one that was missed."""
+    at = NOW.timestamp()
+    spec = Replication(replace(plan, tags={NASTY[:100]: NASTY[:200]}, ami_name=NASTY[:100]), at, 12, group=NASTY[:100])
+    with store.begin() as connection:
+        ident = add_replication(connection, spec, NASTY, "111122223333", at)
+        change(connection, ident, message=NASTY)
+        for number, state in enumerate((JobState.RUNNING, JobState.FAILED)):
+            run = add_run(connection, ident, RunType.ON_DEMAND, at + number, at, wish=Wish(cutover=TestLaunch(NASTY)))
+            job = Store.add(connection, replace(plan, description=""))
+            Store.enter(connection, job, JobState.RUNNING, message=NASTY, image_id=NASTY)
+            if state is not JobState.RUNNING:
+                Store.enter(connection, job, state, message=NASTY)
+            figures = RunFigures(Sync.FULL, NASTY, 1, 1, 1, frozen=at).to_json()
+            connection.execute(schema.runs.update().where(schema.runs.c.id == run).values(job_id=job, figures=figures))
+        add_missed(connection, ident, {at + 9: NASTY}, at)
+    machine = Machine("vm-1", NASTY, instance_uuid=NASTY, datacenter=NASTY, folder=(NASTY,))
+    Catalogues(Replications(store)).fill("prod", "", Inventory(VCenterInfo(NASTY), NOW, (machine,)), at)
+
+
 COMMANDS = (
     ("jobs",),
     ("jobs", "--json"),
     ("job", "{job}"),
     ("job", "{job}", "--json"),
     ("fallback", "{job}"),
+    ("replicate", "list"),
+    ("replicate", "list", "--json"),
+    ("replicate", "show", "sms-job-"),
+    ("replicate", "show", "sms-job-", "--json"),
+    ("replicate", "runs", "sms-job-"),
+    ("replicate", "runs", "sms-job-", "--json"),
+    ("replicate", "forecast", "sms-job-"),
+    ("replicate", "cutover", "sms-job-"),
+    ("replicate", "rollback", "sms-job-", "--yes"),
+    ("replicate", "pause", "sms-job-"),
+    ("replicate", "delete", "sms-job-"),
+    ("replicate", "show", NASTY),
+    ("replicate", "run", "--group", NASTY),
+    ("replicate", "edit", "sms-job-", "--next-run", NASTY),
+    ("replicate", "create", NASTY, "--once"),
+    ("replicate", "catalogue", "show"),
+    ("replicate", "catalogue", "show", "--json"),
+    ("replicate", "catalogue", "clear"),
     ("tasks", "--history"),
     ("tasks", "--history", "--json"),
     ("task", TASK, "--history"),
