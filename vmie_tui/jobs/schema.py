@@ -16,6 +16,7 @@ from vmie_tui.private import private_database
 
 DATABASE_FILE = "vmie.db"
 BUSY_SECONDS = 30
+SCHEMA_LOCK = 0x766D6965  # "vmie"
 
 metadata = sa.MetaData()
 
@@ -173,6 +174,8 @@ workers = sa.Table(
 
 def create(connection: sa.Connection) -> None:
     """Make the tables, indexes and columns that are missing; several processes may do so at once."""
+    if connection.dialect.name == "postgresql":  # its IF NOT EXISTS fails when another makes the same at that moment
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(SCHEMA_LOCK)))
     for table in metadata.sorted_tables:
         connection.execute(CreateTable(table, if_not_exists=True))
         for index in table.indexes:
