@@ -27,6 +27,7 @@ B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read
 NEAR_END = 7 * DAY  # ours: from when on the end of a VM's days is a warning
 # What `check_plan` says of the machine and is said here with more weight, or another remedy.
 _RESTATED = frozenset({"shared-disk", "independent-disk", "one-time-store"})
+_AUTO = "LR2"  # no licence was chosen: which is a choice here, see `_licence`
 _RESTATED_SNAPSHOTS = frozenset({"snapshots", "consolidation"})
 
 
@@ -146,7 +147,7 @@ def check_replication(
     lease = spec.once and bool(one_time_stores(machine))  # gives the present content whatever snapshots there are
     restated = _RESTATED if lease else _RESTATED | _RESTATED_SNAPSHOTS
     found = [
-        *(finding for finding in check_plan(_filled(plan, now), machine) if finding.rule not in restated),
+        *(item for item in check_plan(_filled(plan, now), machine) if item.rule not in restated and item.fact != _AUTO),
         *_route(plan, machine),
         *_schedule(spec),
         *_start(spec, now if not begun else None),
