@@ -347,17 +347,17 @@ def test_a_profile_that_cannot_be_used_starts_no_run(rig: Rig, trouble: str) -> 
 
 
 def test_two_schedulers_take_a_time_once(rig: Rig) -> None:
-    """As two workers on one database; each due time, and each waiting run, has one job."""
+    """As two workers on one database; each due time, and each run that waits for a failed one's end, has one job."""
     ids = [rig.create(1, number=number) for number in range(1, 9)]
     stores = [Store(rig.settings.state_dir) for _ in range(2)]
     schedulers = [Scheduler(rig.settings, store, AwsSessions()) for store in stores]
-    rounds = 6
+    rounds = 4
     gate = threading.Barrier(3)
     failed: list[BaseException] = []
 
     def race(scheduler: Scheduler) -> None:
         try:
-            for _ in range(rounds):
+            for _ in range(2 * rounds):
                 gate.wait(20)
                 scheduler.tick()
                 gate.wait(20)
@@ -366,21 +366,30 @@ def test_two_schedulers_take_a_time_once(rig: Rig) -> None:
             gate.abort()
             raise
 
+    def both() -> None:
+        gate.wait(20)
+        gate.wait(20)
+
     threads = [threading.Thread(target=race, args=(scheduler,)) for scheduler in schedulers]
     for thread in threads:
         thread.start()
     for number in range(rounds):
-        gate.wait(20)
-        gate.wait(20)
+        both()  # the times are due; from the second round on what failed must clean up first
+        for record in rig.store.unfinished():
+            if record.state is JobState.CANCELLING:
+                rig.store.become(record.id, JobState.CANCELLED)
+        both()  # nothing is in the way
         assert Counter(plan.replication for _, plan in rig.jobs()) == dict.fromkeys(ids, 1), number
+        last = number == rounds - 1
         for job_id, _ in rig.begin():
-            rig.store.become(job_id, JobState.DONE)
+            rig.store.become(job_id, JobState.DONE if last or number == 1 else JobState.FAILED)
         rig.clock.advance(HOUR)
     for thread in threads:
         thread.join(20)
     assert not failed
     for ident in ids:
-        assert states(rig, ident) == {RunState.COMPLETED: rounds}
+        assert states(rig, ident) == {RunState.COMPLETED: 2, RunState.FAILED: 2}
+        assert rig.book.record(ident).failures == 1, "each end was noted once"
     for store in stores:
         store.close()
 
