@@ -6,6 +6,7 @@ that anybody could exchange, a symbolic link or device in place of a file.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -112,8 +113,20 @@ def private_database(path: Path) -> None:
     """
     private_dir(path.parent)
     for name in (path, *(path.with_name(path.name + helper) for helper in SQLITE_HELPERS)):
-        if name == path or name.exists() or name.is_symlink():
-            os.close(private_fd(name))
+        try:
+            found = name.lstat()
+        except FileNotFoundError:
+            if name == path:
+                with contextlib.suppress(FileExistsError):  # another process was faster
+                    os.close(private_fd(name, new=True))
+            continue
+        # Never opened here: closing any descriptor of a file drops the locks that SQLite, in this process, has on it.
+        # The next process to open the database would then cut off the shared memory under those that use it (SIGBUS).
+        if stat.S_ISLNK(found.st_mode):
+            raise _trap(name, "a symbolic link lies in place of the file")
+        check_own(found, name)
+        if stat.S_IMODE(found.st_mode) != 0o600:
+            name.chmod(0o600)
 
 
 def write_private(path: Path, content: bytes, *, new: bool = False) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ from vmie_tui.jobs.worker import _PrivateLog
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import ImportPlan, VmSource
 from vmie_tui.pidlock import PidLock, holder
-from vmie_tui.private import private_dir, private_fd, safe_name, write_private
+from vmie_tui.private import private_database, private_dir, private_fd, safe_name, write_private
 from vmie_tui.services.history import History
 
 PLAN = ImportPlan("prod", VmSource("vcenter.corp", "vm-1", "web-01"), "eu-west-1", "bucket")
@@ -226,3 +227,21 @@ def test_a_place_in_another_users_folder_is_refused(tmp_path: Path) -> None:
     os.chown(tmp_path / "home", ANOTHER, ANOTHER)
     with pytest.raises(ServiceError, match="another user may exchange it"):
         private_dir(tmp_path / "home" / "state")
+
+
+def test_a_database_that_is_opened_again_keeps_the_locks_of_this_process(tmp_path: Path) -> None:
+    """SQLite's locks are POSIX ones: to close any descriptor of the file would drop them for the whole process."""
+    path = tmp_path / "state" / "vmie.db"
+    private_database(path)
+    helper = path.with_name(path.name + "-shm")
+    helper.touch()
+    steal = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+b'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+    with path.open("r+b") as first, helper.open("r+b") as second:
+        for held in (first, second):
+            fcntl.lockf(held, fcntl.LOCK_SH)
+        private_database(path)
+        for name in (path, helper):
+            other = subprocess.run(
+                [sys.executable, "-c", steal, str(name)], capture_output=True, text=True, check=False
+            )
+            assert "BlockingIOError" in other.stderr, name.name
