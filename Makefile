@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 JOBS ?= 2
 
-.PHONY: demo test check matrix audit lock clean setup
+.PHONY: demo test check matrix days audit lock clean setup
 
 setup: $(READY)
 
@@ -32,6 +32,10 @@ check: $(READY)
 # Every source on every route against the simulators; ROWS=ova,vhd for some of them.
 matrix: $(READY)
 	$(BIN)/python -m tools.matrix --rows "$(ROWS)" --columns "$(COLUMNS)"
+
+# A replication over its 90 days, every AMI compared with what was frozen.
+days: $(READY)
+	$(BIN)/python -m tools.replication_days
 
 # The pinned requirements against the known vulnerabilities; says so, and succeeds, where there is no network.
 audit: $(READY)

@@ -28,7 +28,7 @@ from vmie_tui import settings as settings_module
 from vmie_tui.commands import inventory as inventory_command
 from vmie_tui.commands.jobs import stop_worker
 from vmie_tui.jobs.client import JobClient
-from vmie_tui.jobs.watch import INTERVAL_VARIABLE
+from vmie_tui.jobs.watch import INTERVAL_VARIABLE, POLL_VARIABLE
 from vmie_tui.model.errors import VmieError
 from vmie_tui.model.finding import Severity
 from vmie_tui.model.job import JobView
@@ -304,7 +304,7 @@ COLUMNS: dict[str, tuple[Route, dict[str, Any]]] = {
 def a_world() -> Iterator[World]:
     folder = Path(tempfile.mkdtemp(prefix="vmie-matrix-"))
     os.environ.update(VMIE_STATE_DIR=str(folder), VMIE_CONFIG_FILE=str(folder / "config.toml"))
-    os.environ[INTERVAL_VARIABLE] = "0.1"
+    os.environ.update({INTERVAL_VARIABLE: "0.1", POLL_VARIABLE: "0.05"})
     settings = settings_module.load(state_dir=folder)
     try:
         launch.start(settings.demo_dir, launch.Wanted(speed=1000, rate=0, idle_hours=0.5, fleet="tiny"))
