@@ -13,7 +13,7 @@ from vmie_tui.commands import waiting
 from vmie_tui.commands.common import say
 from vmie_tui.commands.session import Session
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_OK, ErrorKind, ServiceError
-from vmie_tui.model.replication import ReplicationView, Run, RunState
+from vmie_tui.model.replication import ReplicationState, ReplicationView, Run, RunState
 from vmie_tui.model.replication_words import message_of
 from vmie_tui.model.task import JobState
 from vmie_tui.model.task_report import one_line
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 ID = "sms-job-"
+SETTLE_SECONDS = 5.0  # the worker looks at the ends of runs once a second
 
 
 def ids_argument(name: str = "idents", *, several: bool = True, required: bool = True) -> Callable[[F], F]:
@@ -89,7 +90,7 @@ def follow(session: Session, client: ReplicationClient, wanted: Sequence[tuple[s
         codes = [_follow(jobs, client, *each) for each in wanted]
     finally:
         jobs.close()
-    runs = [_look(client, *each) for each in wanted]
+    runs = [_settled(client, *each) for each in wanted]
     return [run for run in runs if run is not None], next((code for code in codes if code), EXIT_OK)
 
 
@@ -122,6 +123,19 @@ def _held_up(jobs: JobClient, client: ReplicationClient, replication_id: str, ru
     for each in stuck:
         say(f"{run.id} waits for {one_line(each.name)}, whose job {each.id} says: {each.state.value}")
     return bool(stuck)
+
+
+def _settled(client: ReplicationClient, replication_id: str, run_id: str) -> Run | None:
+    """The run, once the worker has noted what its end means for its replication, or not within some seconds."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while True:
+        view, run = client.view(replication_id), _look(client, replication_id, run_id)
+        ended = run is not None and run.state in {RunState.COMPLETED, RunState.FAILED}
+        last = view.spec.once and view.next_run is None and view.state is ReplicationState.ACTIVE
+        cut_over = run is not None and run.cutover and run.state is RunState.COMPLETED and not view.paused
+        if not (ended and (last or cut_over)) or time.monotonic() > deadline:
+            return run
+        time.sleep(waiting.LOOK_SECONDS)
 
 
 def _look(client: ReplicationClient, replication_id: str, run_id: str) -> Run | None:
