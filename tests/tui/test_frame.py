@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import reduce
 
 import pytest
 from textual.color import Color
 
-from tests.tui.driving import press, running, screen_text, until
+from tests.tui.driving import press, running, screen_text, settle, until
 from tests.tui.fake import FakeBackend, some_jobs
 from vmie_tui.app import VmieApp
 from vmie_tui.model.errors import ErrorKind, ServiceError
@@ -19,10 +20,21 @@ from vmie_tui.screens.job import JobScreen
 from vmie_tui.screens.jobs import JobsScreen
 from vmie_tui.screens.open_source import OpenScreen
 from vmie_tui.screens.proof import ProofScreen
+from vmie_tui.screens.replication import ReplicationScreen
 from vmie_tui.screens.setup import SetupScreen
 from vmie_tui.screens.wizard import WizardScreen
 
-SCREENS = (InventoryScreen, JobsScreen, JobScreen, WizardScreen, OpenScreen, AfterScreen, ProofScreen, SetupScreen)
+SCREENS = (
+    InventoryScreen,
+    JobsScreen,
+    JobScreen,
+    WizardScreen,
+    OpenScreen,
+    AfterScreen,
+    ProofScreen,
+    ReplicationScreen,
+    SetupScreen,
+)
 FORBIDDEN = {"ctrl+m", "ctrl+i", "ctrl+j", "ctrl+b"}
 
 
@@ -91,6 +103,19 @@ async def test_modes_by_number() -> None:
         assert isinstance(pilot.app.screen, JobsScreen)
         await press(pilot, "1")
         assert isinstance(pilot.app.screen, InventoryScreen)
+
+
+@pytest.mark.parametrize(("name", "badge"), [("prod", "READ-ONLY"), ("a-long-name-of-a-profile", ""), ("prod", "")])
+async def test_every_mode_is_named_and_clicked_at_80_columns(name: str, badge: str) -> None:
+    backend = FakeBackend()
+    backend.profile = replace(backend.profile, name=name, read_only=bool(badge))
+    async with running(backend) as pilot:
+        title = screen_text(pilot).splitlines()[0]
+        assert badge in title
+        assert "6 Setup" in title
+        await pilot.click("TitleBar", offset=(title.index("6 Setup") + 3, 0))
+        await settle(pilot)
+        assert isinstance(pilot.app.screen, SetupScreen)
 
 
 async def test_no_color_uses_the_ansi_theme_without_colours(monkeypatch: pytest.MonkeyPatch) -> None:

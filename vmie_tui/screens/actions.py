@@ -236,7 +236,11 @@ REPLICATION = (
     Action("replication.reverse", "S", "reverse", "Reverse order", "Turn the order round"),
     Action("replication.copy", "y", "copy", "Copy", "The AMI of the run, or the reason it has none"),
     Action(
-        "replication.clock", "greater_than_sign", "advance", "Set clock forward…", "The simulated clock of the demo"
+        "replication.clock",
+        "greater_than_sign",
+        "advance",
+        "Clock forward…",
+        "Set the simulated clock of the demo forward",
     ),
     Action("replication.clear", "escape", "clear", "Clear", "Clear the filter, then the selection"),
 )

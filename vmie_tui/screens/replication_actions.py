@@ -43,7 +43,7 @@ class ReplicationActions(ReplicationAsking):
 
     @work(thread=True, exclusive=True, group="edit", exit_on_error=False)
     def _edit(self, view: ReplicationView) -> None:
-        """The form needs the machine, as the inventory that was read last knows it."""
+        """The form judges by the machine, as far as the inventory that was read last knows it."""
         try:
             machine = self.backend.machine_of(view.spec.plan)
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
@@ -52,12 +52,9 @@ class ReplicationActions(ReplicationAsking):
             self.app.call_from_thread(self._open_form, view, machine)
 
     def _open_form(self, view: ReplicationView, machine: Machine | None) -> None:
-        if machine is None:
-            self.tell(f"{view.name} is not in the inventory that was read last: 1 and r read it again.", error=True)
-            return
         from vmie_tui.screens.replication_form import ReplicationForm
 
-        self.app.push_screen(ReplicationForm([machine], edit=view), self.closed)
+        self.app.push_screen(ReplicationForm([machine] if machine is not None else [], edit=view), self.closed)
 
     def action_run_now(self) -> None:
         views = self.several("run")
@@ -240,6 +237,7 @@ def what_goes(views: Sequence[ReplicationView]) -> str:
     if running:
         goes.insert(0, f"the run at work of {names_of(running)}, which is cancelled")
     named = f" ({', '.join(images)})" if len(images) <= MOST_NAMES else ""
-    kept = f"the VM and {plural(len(images), 'AMI')} with their snapshots{named}"
+    behind = "it" if len(images) == 1 else "them"
+    kept = f"the VM, {plural(len(images), 'AMI')}{named} and the EBS snapshots behind {behind}"
     stays = kept if images else "the VM; there is no AMI of it"
     return f"What goes: {', '.join(goes)}. What stays: {stays}. A replication made anew begins with a whole first copy."
