@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.services.vsphere_helpers import log_in, named, simulator
@@ -323,6 +323,7 @@ def test_an_expired_session_is_renewed_in_between(vcenter: VCenterSimulator, vsp
 # -- joining areas
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(-5, 60), st.integers(-5, 60)), max_size=12), st.integers(0, 50))
 def test_areas_are_joined_sorted_and_inside_the_disk(pairs: list[tuple[int, int]], capacity: int) -> None:
     found = joined(pairs, capacity)
