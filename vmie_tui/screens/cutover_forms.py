@@ -25,7 +25,7 @@ def cutover_form(view: ReplicationView, members: Sequence[ReplicationView], give
         by_size=True,
     )
     if len(members) > 1:
-        scope = (Option("", "this server"), Option("group", f"all {len(members)} of its group, in their order"))
+        scope = (Option("", "this server"), Option("group", f"all {len(members)} of its group"))
         asks, named = (Ask("scope", "What", given.get("scope", ""), "", scope), *asks), "its name, or the group's"
     else:
         kinds = tuple(Option(kind.value, kind.value) for kind in Verify)

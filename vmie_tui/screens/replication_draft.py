@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 REPEAT, ONCE, AUTO = "repeat", "once", ""
 NOW = "now"
+KINDS = (Option(REPEAT, "Every few hours"), Option(ONCE, "One-time"))
 FIXED = {  # what an edit cannot change, and why
     "kind": "fixed: delete it and create another",
     "region": "fixed: its snapshots are there",
@@ -113,8 +114,8 @@ class ReplicationDraft:
         kinds = " and ".join(dict.fromkeys(kind for some in stores for kind in some)) if none else ""
         refused = f"{kinds} shows no files to read changed blocks from" if none else ""
         return (
-            Option(REPEAT, "Every few hours", "each run copies what changed and makes an AMI", refused),
-            Option(ONCE, "One-time", "one copy and one AMI"),
+            Option(REPEAT, KINDS[0].label, "copies what changed, makes an AMI", refused),
+            Option(ONCE, KINDS[1].label, "one copy, one AMI"),
         )
 
     def route_options(self) -> tuple[Option, ...]:
@@ -280,13 +281,13 @@ def new_draft(profile: ProfileInfo, machines: Sequence[Machine], now: float) -> 
     return draft
 
 
-def edit_draft(profile: ProfileInfo, machines: Sequence[Machine], view: ReplicationView) -> ReplicationDraft:
+def edit_draft(vcenter: str, machines: Sequence[Machine], view: ReplicationView) -> ReplicationDraft:
     """With the answers a replication has now. ``machines``: the one it is of, or none where it is not known."""
     spec, plan = view.spec, view.spec.plan
     return ReplicationDraft(
         tuple(machines),
         plan.profile,
-        profile.vcenter,
+        vcenter,
         view.now,
         view,
         ONCE if spec.once else REPEAT,
@@ -298,7 +299,7 @@ def edit_draft(profile: ProfileInfo, machines: Sequence[Machine], view: Replicat
         plan.route.value,
         plan.region,
         plan.role_name,
-        plan.ami_name or VM,
+        plan.ami_name,
         plan.description,
         tags_text(plan.tags),
         plan.ena,

@@ -24,7 +24,7 @@ from vmie_tui.screens.confirm import ConfirmScreen
 from vmie_tui.screens.copying import Copying
 from vmie_tui.screens.grouped import group_widgets, show_groups, take
 from vmie_tui.screens.replication_draft import NOW, ReplicationDraft, edit_draft, new_draft
-from vmie_tui.screens.replication_questions import GROUPS, Found, blockers, command, form_lines
+from vmie_tui.screens.replication_questions import Found, blockers, command, form_lines, groups
 from vmie_tui.widgets.choice import ChoiceList, Field
 from vmie_tui.widgets.fold import Fold
 from vmie_tui.widgets.lines import LinePane, OneLine
@@ -69,15 +69,15 @@ class ReplicationForm(Copying):
     def compose_body(self) -> Iterable[Widget]:
         profile = self.backend.profile
         if self._edit is not None:
-            self.draft = edit_draft(profile, self._machines, self._edit)
+            self.draft = edit_draft(profile.vcenter, self._machines, self._edit)
         else:
             self.draft = new_draft(profile, self._machines, self.vmie.now().timestamp())
         yield OneLine(id="summary")
         with Vertical(id="fields"):
-            yield from group_widgets(GROUPS, self.draft, self.draft.fixed)
+            yield from group_widgets(groups(self.draft), self.draft, self.draft.fixed)
         yield LinePane(id="found")
         with Horizontal(id="buttons"):
-            yield Button("Start", id="start", compact=True)
+            yield Button("Start", id="go", compact=True)
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -128,7 +128,7 @@ class ReplicationForm(Copying):
 
     def _show_fields(self) -> None:
         draft = self.draft
-        show_groups(self, GROUPS, draft, draft.mistakes())
+        show_groups(self, groups(draft), draft, draft.mistakes())
         for key, options in (
             ("kind", draft.kind_options),
             ("route", draft.route_options),
@@ -157,7 +157,7 @@ class ReplicationForm(Copying):
         self.query_one("#summary", OneLine).show((fit(title, min(room, max(8, len(title)))), "title"), *right)
 
     def _draw_button(self) -> None:
-        button, total = self.query_one("#start", Button), len(self.draft.machines)
+        button, total = self.query_one("#go", Button), len(self.draft.machines)
         free = total - len(self._blocked())
         if self.draft.edit is not None:
             button.label = "Save it"
@@ -192,14 +192,15 @@ class ReplicationForm(Copying):
 
     def action_copy(self) -> None:
         mistakes = self.draft.mistakes()
-        if mistakes:
-            self.tell(f"There is no command yet: {next(iter(mistakes.values()))}.", error=True)
+        same, why_not = ("", next(iter(mistakes.values()))) if mistakes else command(self.draft)
+        if why_not:
+            self.tell(f"There is no such command: {why_not}.", error=True)
         else:
-            self.copy("replicate.sh", command(self.draft) + "\n")
+            self.copy("replicate.sh", same + "\n")
 
     # -- start
 
-    @on(Button.Pressed, "#start")
+    @on(Button.Pressed, "#go")
     def action_start(self) -> None:
         mistakes = self.draft.mistakes()
         if self.backend.profile.read_only:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from vmie_tui.model.errors import Problem
@@ -13,7 +14,7 @@ from vmie_tui.model.plan import Route
 from vmie_tui.model.replication import Verify
 from vmie_tui.screens.draft import VM
 from vmie_tui.screens.grouped import YES_NO, Group, Question, same
-from vmie_tui.screens.replication_draft import NOW, ONCE, ReplicationDraft, schedule_words
+from vmie_tui.screens.replication_draft import KINDS, NOW, ONCE, ReplicationDraft, edit_draft, schedule_words
 from vmie_tui.widgets.choice import Option
 from vmie_tui.widgets.machine_detail import finding_lines, heading
 from vmie_tui.widgets.machines import verdict
@@ -41,7 +42,7 @@ GROUPS: tuple[Group[ReplicationDraft], ...] = (
         "schedule",
         "Schedule",
         (
-            Question("kind", "Copies", options=(Option("", ""),), inline=False),
+            Question("kind", "Copies", options=KINDS, inline=False),
             Question("every", "Every hours", "1 to 24"),
             Question("start", "First run", "now, +2h, 2026-03-04 15:30, Unix seconds"),
             Question("keep", "Keep AMIs", "newest so many, older ones are removed; 0: all"),
@@ -96,6 +97,16 @@ GROUPS: tuple[Group[ReplicationDraft], ...] = (
 )
 
 
+def groups(draft: ReplicationDraft) -> tuple[Group[ReplicationDraft], ...]:
+    """An edit asks for the next run instead of the first."""
+    if draft.edit is None:
+        return GROUPS
+    schedule = GROUPS[0]
+    at: Question[ReplicationDraft] = Question("start", "Next run", "as it is; now, +2h, …")
+    asked = tuple(at if question.key == at.key else question for question in schedule.questions)
+    return replace(schedule, questions=asked), *GROUPS[1:]
+
+
 def blockers(found: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(finding for finding in found if finding.severity is Severity.BLOCKER)
 
@@ -131,7 +142,8 @@ def _machine_lines(machine: Machine, found: Sequence[Finding], cells: int, *, no
     lines: list[Line] = [((f" {clean(machine.name)}  ", "title"), (words, style))]
     for finding in found:
         if notes or finding.severity is not Severity.INFO:
-            lines += finding_lines(finding, cells - 1, indent="   ", fact=True)
+            said = replace(finding, subject="" if finding.subject == machine.name else finding.subject)
+            lines += finding_lines(said, cells - 1, indent="   ", fact=True)
     return lines
 
 
@@ -153,58 +165,68 @@ def _notes(machines: Sequence[Machine], found: Found, cells: int) -> list[Line]:
 def _command_lines(draft: ReplicationDraft, cells: int) -> list[Line]:
     if draft.mistakes():
         return []
-    lines = [(), heading("The same by hand: ^y copies", cells)]
-    return lines + paragraph(command(draft), cells - 1, "dim", ((" ", ""),), 3)
+    same, why_not = command(draft)
+    lines = [(), heading("The same by hand" if why_not else "The same by hand: ^y copies it", cells)]
+    return lines + paragraph(f"None: {why_not}." if why_not else same, cells - 1, "dim", ((" ", ""),), 3)
 
 
-def command(draft: ReplicationDraft) -> str:
-    """The `vmie-tui` command that does the same."""
+def command(draft: ReplicationDraft) -> tuple[str, str]:
+    """The `vmie-tui` command that does the same; or "", and why there is none."""
     words = ["vmie-tui", "--profile", draft.profile, "replicate"]
-    words += ["edit", draft.edit.id] if draft.edit else ["create", *(machine.path for machine in draft.machines)]
-    return shlex.join([*words, *_options(draft)])
+    if draft.edit is None:
+        created = [*words, "create", *(machine.path for machine in draft.machines), *_options(draft)]
+        return shlex.join([*created, *_tags(draft)]), ""
+    before = edit_draft(draft.vcenter, draft.machines, draft.edit)
+    changed = frozenset(key for key in draft.asked if getattr(draft, key) != getattr(before, key))
+    if changed & _HERE_ONLY or ("tags" in changed and not draft.tags):
+        return "", "the command line cannot change this"
+    options = [*_options(draft, changed), *(_tags(draft) if "tags" in changed else ())]
+    return (shlex.join([*words, "edit", draft.edit.id, *options]), "") if options else ("", "nothing is changed yet")
 
 
-def _options(draft: ReplicationDraft) -> Iterator[str]:
-    if draft.kind != ONCE:
-        yield from ("--every", draft.every)
-    elif draft.edit is None:
+_HERE_ONLY = frozenset({"route", "ena", "root_device"})  # a replication's plan is settled by the machine for these
+_TEXTS = {
+    "every": "--every",
+    "keep": "--keep",
+    "route": "--route",
+    "region": "--region",
+    "role_name": "--role-name",
+    "root_device": "--root-device",
+    "verify": "--verify",
+    "ami_name": "--ami-name",
+    "description": "--description",
+    "kms_key": "--kms-key-id",
+    "group": "--group",
+    "order": "--order",
+}
+
+
+def _options(draft: ReplicationDraft, changed: frozenset[str] | None = None) -> Iterator[str]:
+    """Of the answers that matter; of an edit those that ``changed``, empty ones too."""
+    wanted = draft.asked if changed is None else changed
+    if changed is None and draft.kind == ONCE:
         yield "--once"
-    if draft.start and draft.start.lower() != NOW:
-        yield from ("--next-run" if draft.edit else "--start", _iso(draft.start_at() or draft.now))
-    elif draft.edit is not None and draft.start:
-        yield from ("--next-run", NOW)
-    asked = draft.asked - draft.fixed.keys()
-    for option, key in _TEXTS.items():
+    for key, option in _TEXTS.items():
         value = str(getattr(draft, key))
-        if key in asked and (value or draft.edit is not None):
+        if key in wanted and (value or changed is not None):
             yield from (option, value)
-    if "licence" in asked:
+    if "start" in wanted and draft.start:
+        at = NOW if draft.start.lower() == NOW else _iso(draft.start_at() or draft.now)
+        yield from ("--start" if changed is None else "--next-run", at)
+    if "licence" in wanted:
         yield from ("--license", draft.licence.lower() or "auto")
-    if not draft.quiesce or draft.edit is not None:
-        yield "--quiesce" if draft.quiesce else "--no-quiesce"
-    if draft.encrypted and "encrypted" in asked:
-        yield "--encrypted"
-        yield from ("--kms-key-id", draft.kms_key) if draft.kms_key else ()
-    elif draft.edit is not None and "encrypted" in asked:
-        yield "--not-encrypted"
-    if "ena" in asked and not draft.ena:
-        yield "--no-ena"
+    for key, yes, no in (
+        ("quiesce", "--quiesce", "--no-quiesce"),
+        ("encrypted", "--encrypted", "--not-encrypted" if changed else ""),
+        ("ena", "", "--no-ena"),
+    ):
+        if key in wanted and (word := yes if getattr(draft, key) else no):
+            yield word
+
+
+def _tags(draft: ReplicationDraft) -> Iterator[str]:
     for key, value in draft.tag_table().items():
         yield from ("--tag", f"{key}={value}")
-
-
-_TEXTS = {
-    "--keep": "keep",
-    "--route": "route",
-    "--region": "region",
-    "--role-name": "role_name",
-    "--root-device": "root_device",
-    "--verify": "verify",
-    "--ami-name": "ami_name",
-    "--description": "description",
-    "--group": "group",
-    "--order": "order",
-}
 
 
 def _iso(at: float) -> str:

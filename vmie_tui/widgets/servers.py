@@ -59,12 +59,14 @@ def job_cell(server: Server) -> Cell:
 
 
 def status_cells(catalogue: Catalogue, now: float) -> tuple[Cell, ...]:
-    """``✔ available  6 servers, 2 replicated  imported 2026-03-04 08:41 +0000, 2 h ago``."""
-    servers = catalogue.servers
+    """``✔ available 2 h ago  6 servers, 2 replicated  2026-03-04 08:41 +0000``."""
+    servers, when = catalogue.servers, catalogue.modified
     busy = sum(1 for server in servers if server.replication_id and not server.terminated)
     count = join([plural(len(servers), "server"), f"{busy:,} replicated" if busy else ""], ", ") if servers else ""
-    when = "" if catalogue.modified is None else f"{stamp(catalogue.modified)}, {until(catalogue.modified, now)}"
-    return STATUS[catalogue.status], (f"  {count}" if count else "", "title"), (f"  {when}" if when else "", "dim")
+    words, style = STATUS[catalogue.status]
+    if when is None:
+        return ((words, style),)
+    return (f"{words} {until(when, now)}", style), (f"  {count}" if count else "", "title"), (f"  {stamp(when)}", "dim")
 
 
 def select(servers: Sequence[Server], words: str) -> tuple[Server, ...]:
