@@ -545,13 +545,17 @@ def test_a_rollback_wants_a_cutover(desk: Desk) -> None:
 
 
 def test_the_catalogue(desk: Desk) -> None:
-    assert desk("catalogue", "show", "--json") == {"status": "NOT_IMPORTED", "modified": None, "servers": []}
+    none: dict[str, Any] = {"status": "NOT_IMPORTED", "modified": None, "servers": [], "next_token": None}
+    assert desk("catalogue", "show", "--json") == none
     ident = desk.create("repl-01", "--once", "--start", "+2h")
     found = desk("catalogue", "import", "--json")
     assert found["status"] == "AVAILABLE" and found["modified"]
     server = next(each for each in found["servers"] if each["name"] == "repl-01")
     assert server["replication_id"] == ident and server["server_id"].startswith("s-")
     assert f"repl-01        {ident}" in desk("catalogue", "show")
+    some = desk("catalogue", "show", "--max-items", "3", "--json")
+    rest = desk("catalogue", "show", "--starting-token", some["next_token"], "--json")
+    assert some["servers"] + rest["servers"] == found["servers"] and len(some["servers"]) == 3
     assert "--yes answers the question" in desk.refused("catalogue", "clear", code=USAGE)
     assert desk("catalogue", "clear", "--yes", "--json")["status"] == "DELETED"
     assert desk.view(ident).next_run, "replications go on"

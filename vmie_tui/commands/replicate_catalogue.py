@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from vmie_tui.commands import inventory as inventory_command
 from vmie_tui.commands.common import json_option, out, out_json, pass_session, say, sure, table, yes_option
-from vmie_tui.commands.replicate_common import client_of
+from vmie_tui.commands.replicate_common import client_of, page, page_options, say_rest
 from vmie_tui.commands.session import Session
 from vmie_tui.model.replication import Catalogue, CatalogueStatus
 from vmie_tui.model.replication_words import stamp
@@ -22,13 +24,14 @@ def catalogue() -> None:
 
 
 @catalogue.command("show")
+@page_options
 @json_option
 @pass_session
-def show(session: Session, as_json: bool) -> None:
+def show(session: Session, max_items: int | None, starting_token: str | None, as_json: bool) -> None:
     """List the servers, with the replication of each."""
     with client_of(session) as client:
         found = client.catalogue(session.settings.profile().name)
-    _show(found, as_json=as_json)
+    _show(found, as_json=as_json, most=max_items, token=starting_token)
 
 
 @catalogue.command("import")
@@ -59,9 +62,10 @@ def clear(session: Session, yes: bool, as_json: bool) -> None:
     _show(found, as_json=as_json)
 
 
-def _show(found: Catalogue, *, as_json: bool) -> None:
+def _show(found: Catalogue, *, as_json: bool, most: int | None = None, token: str | None = None) -> None:
+    shown, following = page([(server.server_id, server) for server in found.servers], token, most)
     if as_json:
-        out_json(found.to_json())
+        out_json({**replace(found, servers=tuple(shown)).to_json(), "next_token": following})
         return
     rows = [
         (
@@ -71,9 +75,10 @@ def _show(found: Catalogue, *, as_json: bool) -> None:
             one_line(server.manager),
             one_line(server.path),
         )
-        for server in found.servers
+        for server in shown
     ]
     if found.status is CatalogueStatus.AVAILABLE:
         out(table(("SERVER", "NAME", "REPLICATION", "VCENTER", "PATH"), rows))
     when = f", as of {stamp(found.modified)}" if found.modified is not None else ""
     say(f"catalogue: {found.status.value.lower().replace('_', ' ')}{when}: {len(found.servers)} servers")
+    say_rest(len(shown), len(found.servers), following)

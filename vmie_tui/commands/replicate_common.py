@@ -12,6 +12,7 @@ import click
 from vmie_tui.commands import waiting
 from vmie_tui.commands.common import say
 from vmie_tui.commands.session import Session
+from vmie_tui.model import facts
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_OK, ErrorKind, ServiceError
 from vmie_tui.model.replication import ReplicationState, ReplicationView, Run, RunState
 from vmie_tui.model.replication_words import message_of
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from vmie_tui.jobs.replication_client import ReplicationClient
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 ID = "sms-job-"
 SETTLE_SECONDS = 5.0  # the worker looks at the ends of runs once a second
 
@@ -73,6 +75,32 @@ def find_all(client: ReplicationClient, wanted: Sequence[str]) -> list[Replicati
 def name_of(view: ReplicationView) -> str:
     """Of its VM, on one line."""
     return one_line(view.name)
+
+
+# -- pages
+
+
+def page_options(command: F) -> F:
+    """How much of a list, and from where on (F442)."""
+    token = click.option("--starting-token", metavar="ID", help="Where to go on: what the last list ended with.")
+    most = click.option("--max-items", type=click.IntRange(1), metavar="N", help="How many at once; 50 when left out.")
+    return most(token(command))
+
+
+def page(items: Sequence[tuple[str, T]], token: str | None, most: int | None) -> tuple[list[T], str | None]:
+    """(those from the one with id ``token`` on, the id of the first that is left out); ``items``: (id, thing)."""
+    first = next((number for number, (ident, _) in enumerate(items) if ident == token), None) if token else 0
+    if first is None:
+        raise ServiceError(
+            ErrorKind.INVALID, "is not in this list", subject=f"--starting-token {token}", remedy="Begin without it"
+        )
+    end = first + (most or int(facts.limit("sms", "page_size_default")["value"]))
+    return [item for _, item in items[first:end]], items[end][0] if end < len(items) else None
+
+
+def say_rest(shown: int, total: int, following: str | None) -> None:
+    if following is not None:
+        say(f"{shown} of {total}; the list goes on with --starting-token {following}")
 
 
 # -- waiting

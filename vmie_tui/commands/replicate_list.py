@@ -6,16 +6,13 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 import click
 
 from vmie_tui.commands.common import json_option, left_text, out, out_json, pass_session, percent_text, say, table
-from vmie_tui.commands.replicate_common import client_of, find, ids_argument, name_of
+from vmie_tui.commands.replicate_common import client_of, find, ids_argument, name_of, page, page_options, say_rest
 from vmie_tui.commands.session import Session
 from vmie_tui.commands.tasks import CLEAR
-from vmie_tui.model import facts
-from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.replication import ReplicationView, Run, RunState
 from vmie_tui.model.replication_words import (
     changed_words,
@@ -35,30 +32,8 @@ from vmie_tui.model.replication_words import (
 from vmie_tui.model.task_report import one_line
 from vmie_tui.model.words import rate
 
-T = TypeVar("T", ReplicationView, Run)
 WATCH_SECONDS = 2.0
 SHOWN = 5  # runs that `show` lists
-
-max_items_option = click.option(
-    "--max-items", type=click.IntRange(1), metavar="N", help="How many to list at once; 50 when left out."
-)
-token_option = click.option("--starting-token", metavar="ID", help="Where to go on: what the last list ended with.")
-
-
-def _page(items: Sequence[T], token: str | None, most: int | None) -> tuple[Sequence[T], str | None]:
-    """(the items from the one with id ``token`` on, the id of the first that is left out) (F442)."""
-    first = next((number for number, item in enumerate(items) if item.id == token), None) if token else 0
-    if first is None:
-        raise ServiceError(
-            ErrorKind.INVALID, "is not in this list", subject=f"--starting-token {token}", remedy="Begin without it"
-        )
-    end = first + (most or int(facts.limit("sms", "page_size_default")["value"]))
-    return items[first:end], items[end].id if end < len(items) else None
-
-
-def _say_rest(shown: int, total: int, following: str | None) -> None:
-    if following is not None:
-        say(f"{shown} of {total}; the list goes on with --starting-token {following}")
 
 
 # -- list
@@ -67,8 +42,7 @@ def _say_rest(shown: int, total: int, following: str | None) -> None:
 @click.command("list")
 @click.option("--all", "everything", is_flag=True, help="Those that were deleted too.")
 @click.option("--profile", metavar="NAME", help="Only replications of this profile.")
-@max_items_option
-@token_option
+@page_options
 @click.option("--watch", is_flag=True, help="Go on looking until interrupted; without a terminal, a line per change.")
 @json_option
 @pass_session
@@ -93,12 +67,12 @@ def list_command(
         if watch:
             _watch(lambda: client.views(profile, deleted=everything), as_json=as_json)
         views = client.views(profile, deleted=everything)
-        shown, following = _page(views, starting_token, max_items)
+        shown, following = page([(view.id, view) for view in views], starting_token, max_items)
         if as_json:
             out_json({"replications": [view.to_json() for view in shown], "next_token": following})
             return
         out(_table(shown))
-        _say_rest(len(shown), len(views), following)
+        say_rest(len(shown), len(views), following)
 
 
 def _table(views: Sequence[ReplicationView]) -> str:
@@ -218,15 +192,14 @@ def _image(run: Run) -> str:
 
 @click.command("runs")
 @ids_argument("ident", several=False)
-@max_items_option
-@token_option
+@page_options
 @json_option
 @pass_session
 def runs(session: Session, ident: str, max_items: int | None, starting_token: str | None, as_json: bool) -> None:
     """List the runs of a replication, newest first: what changed, what was moved, the AMI it made."""
     with client_of(session) as client:
         view = find(client, ident)
-    shown, following = _page(view.runs, starting_token, max_items)
+    shown, following = page([(run.id, run) for run in view.runs], starting_token, max_items)
     if as_json:
         out_json({"replication": view.id, "runs": [run.to_json() for run in shown], "next_token": following})
         return
@@ -250,7 +223,7 @@ def runs(session: Session, ident: str, max_items: int | None, starting_token: st
         for run in shown
     ]
     out(table(headings, rows, right=frozenset({4, 5, 6})))
-    _say_rest(len(shown), len(view.runs), following)
+    say_rest(len(shown), len(view.runs), following)
 
 
 def _said(run: Run) -> str:
