@@ -136,7 +136,8 @@ RUN_COLUMNS = (
     schema.jobs.c.rate.label("job_rate"),
     schema.jobs.c.eta.label("job_eta"),
     schema.jobs.c.image_id.label("job_image"),
-    schema.jobs.c.ledger.label("job_ledger"),
+    # of what the user asked for alone: a cutover is among them, and ledgers are long
+    sa.case((schema.runs.c.type == RunType.ON_DEMAND.value, schema.jobs.c.ledger)).label("job_ledger"),
 )
 
 
