@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -12,13 +12,21 @@ from vmie_tui.clock import Clock, clock_of
 from vmie_tui.jobs import schema
 from vmie_tui.jobs.catalogues import Catalogues, vm_key
 from vmie_tui.jobs.process import ensure_worker
+from vmie_tui.jobs.replication_asks import (
+    RUNNABLE,
+    alone_again,
+    ask,
+    moment,
+    next_time,
+    refuse,
+    start_asked,
+    wrong_state,
+)
 from vmie_tui.jobs.replication_records import ReplicationRecord, Wish, replication_record
-from vmie_tui.jobs.replication_runs import start, waiting
 from vmie_tui.jobs.replication_views import read_replications
 from vmie_tui.jobs.replications import (
     Replications,
     add_replication,
-    add_run,
     at_work,
     change,
     counted,
@@ -41,26 +49,16 @@ from vmie_tui.model.replication import (
     ReplicationState,
     ReplicationView,
     RunState,
-    RunType,
     Sync,
     Verify,
 )
-from vmie_tui.model.replication_words import stamp
 from vmie_tui.model.rules.override import not_overridden
 from vmie_tui.model.rules.replication import check_edit, check_replication, settled
-from vmie_tui.model.rules.replication_schedule import DAY, age, latest_start, next_after, refuse_on_demand
+from vmie_tui.model.rules.replication_schedule import age
 from vmie_tui.services.policy import Policy
 from vmie_tui.settings import Profile, Settings
 
 EXTEND_DAYS = 365  # ours: the most that one request may add
-RUNNABLE = frozenset(
-    {
-        ReplicationState.PENDING,
-        ReplicationState.ACTIVE,
-        ReplicationState.PAUSED_ON_FAILURE,
-        ReplicationState.FAILED,
-    }
-)
 
 
 class ReplicationClient:
@@ -161,7 +159,7 @@ class ReplicationClient:
                     code="ReplicationJobAlreadyExists",
                     detail=other,
                 )
-            _refuse(not_overridden(self._findings(connection, spec, machine, account, ""), spec.plan.override))
+            refuse(not_overridden(self._findings(connection, spec, machine, account, ""), spec.plan.override))
             ident = add_replication(connection, spec, vm, account, now)
         self._ensure_worker()
         return ident
@@ -173,18 +171,18 @@ class ReplicationClient:
         """
         with self._steer(ident, "changed") as (connection, record, now):
             if not (record.state in RUNNABLE or record.terminated):
-                raise _wrong(record, "changed")
+                raise wrong_state(record, "changed")
             ever = bool(record.kept) or any(run.state is RunState.COMPLETED for run in runs_of(connection, record.id))
-            _refuse(not_overridden(check_edit(record.spec, spec, replicated=ever), spec.plan.override))
+            refuse(not_overridden(check_edit(record.spec, spec, replicated=ever), spec.plan.override))
             if next_run is not None:
-                spec = replace(spec, start=_moment(next_run, now))
+                spec = replace(spec, start=moment(next_run, now))
             elif record.state is not ReplicationState.PENDING:
                 spec = replace(spec, start=record.spec.start)
             elif spec.start != record.spec.start:
-                spec = replace(spec, start=_moment(spec.start, now))
+                spec = replace(spec, start=moment(spec.start, now))
             goes_on = record.state.counts and not record.paused
             scheduled = goes_on and (record.next_run is not None or next_run is not None)
-            at = _next(record, spec, now, given=next_run) if scheduled else None
+            at = next_time(record, spec, now, given=next_run) if scheduled else None
             change(
                 connection,
                 record.id,
@@ -198,7 +196,7 @@ class ReplicationClient:
         """Schedule nothing until `resume`; a run at work goes on."""
         with self._steer(ident, "paused") as (connection, record, _):
             if not record.state.counts or record.paused:
-                raise _wrong(record, "paused")
+                raise wrong_state(record, "paused")
             change(connection, record.id, paused=True, next_run=None, message="paused by the user")
 
     def resume(self, ident: str) -> None:
@@ -206,14 +204,14 @@ class ReplicationClient:
         with self._steer(ident, "resumed") as (connection, record, now):
             failed = record.state is ReplicationState.PAUSED_ON_FAILURE
             if not (failed or (record.paused and record.state.counts)):
-                raise _wrong(record, "resumed")
+                raise wrong_state(record, "resumed")
             change(
                 connection,
                 record.id,
                 paused=False,
                 failures=0,
                 state=(ReplicationState.ACTIVE if failed else record.state).value,
-                next_run=_next(record, record.spec, now),
+                next_run=next_time(record, record.spec, now),
                 message="",
             )
         self._ensure_worker()
@@ -226,7 +224,7 @@ class ReplicationClient:
             )
         with self._steer(ident, "extended") as (connection, record, now):
             if record.state in {ReplicationState.DELETING, ReplicationState.DELETED}:
-                raise _wrong(record, "extended")
+                raise wrong_state(record, "extended")
             machines = schema.replicated
             connection.execute(
                 machines.update()
@@ -235,13 +233,13 @@ class ReplicationClient:
             )
             first, extended = replicated(connection, record.vm)
             if record.terminated and not age(first, extended, now).over:
-                _alone_again(connection, record)
+                alone_again(connection, record)
                 change(
                     connection,
                     record.id,
                     terminated=False,
                     state=ReplicationState.ACTIVE.value,
-                    next_run=None if record.paused else _next(record, record.spec, now),
+                    next_run=None if record.paused else next_time(record, record.spec, now),
                     message="paused by the user" if record.paused else "",
                 )
         self._ensure_worker()
@@ -250,7 +248,7 @@ class ReplicationClient:
         """Stop it for good. The worker cancels a run at work and cleans up; AMIs made are kept (F440)."""
         with self._steer(ident, "deleted") as (connection, record, _):
             if record.state is ReplicationState.DELETED:
-                raise _wrong(record, "deleted")
+                raise wrong_state(record, "deleted")
             if record.state is not ReplicationState.DELETING:
                 change(
                     connection,
@@ -280,8 +278,8 @@ class ReplicationClient:
         if resync not in {None, Sync.FULL, Sync.CHECKSUM}:
             raise ServiceError(ErrorKind.INVALID, f"{resync} cannot be asked for", remedy="A full or a checksum resync")
         with self._steer(ident, "run") as (connection, record, now):
-            run_id = _ask(connection, record, now, Wish(resync, verify, cutover), ())
-            _start_asked(connection, {run_id: record}, {record.id: now})
+            run_id = ask(connection, record, now, Wish(resync, verify, cutover), ())
+            start_asked(connection, {run_id: record}, {record.id: now})
         self._ensure_worker()
         return run_id
 
@@ -303,8 +301,8 @@ class ReplicationClient:
             for order in sorted({record.spec.order for record in members}):
                 before = tuple(asked)
                 for record in (one for one in members if one.spec.order == order):
-                    asked[_ask(connection, record, now, Wish(cutover=cutover), before)] = record
-            _start_asked(connection, asked, {record.id: now for record in members})
+                    asked[ask(connection, record, now, Wish(cutover=cutover), before)] = record
+            start_asked(connection, asked, {record.id: now for record in members})
         self._ensure_worker()
         return list(asked)
 
@@ -363,85 +361,3 @@ class ReplicationClient:
 
 def _vm(spec: Replication, machine: Machine) -> str:
     return vm_key(spec.plan.vm.vcenter, machine.instance_uuid or machine.moid)
-
-
-def _refuse(blockers: tuple[Finding, ...]) -> None:
-    """Raise the first."""
-    if blockers:
-        first = blockers[0]
-        raise ServiceError(
-            ErrorKind.REFUSED,
-            first.what,
-            subject=first.subject,
-            remedy=first.remedy,
-            code=first.fact,
-            detail=first.why,
-        )
-
-
-def _wrong(record: ReplicationRecord, verb: str) -> ServiceError:
-    state = "paused" if record.paused and record.state.counts else record.state.value
-    return ServiceError(ErrorKind.CONFLICT, f"a replication that is {state} cannot be {verb}", subject=record.id)
-
-
-def _moment(at: float, now: float) -> float:
-    """A next run's time that the user gave: now at the earliest. Raises ServiceError INVALID."""
-    if now - DAY < at <= latest_start(now):
-        return max(at, now)
-    raise ServiceError(
-        ErrorKind.INVALID,
-        "the next run cannot be then",
-        subject=stamp(at),
-        remedy=f"Any time from now, {stamp(now)}, to {stamp(latest_start(now))}",
-        code="F433",
-    )
-
-
-def _next(record: ReplicationRecord, spec: Replication, now: float, *, given: float | None = None) -> float | None:
-    """When it runs next; a one-time migration that was not started yet runs at its start, or now."""
-    if given is not None or record.state is ReplicationState.PENDING or spec.once:
-        begun = record.state is not ReplicationState.PENDING and record.next_run is None
-        return None if spec.once and begun and given is None else max(spec.start, now)
-    return next_after(spec.start, spec.every_hours, now)
-
-
-def _ask(connection: sa.Connection, record: ReplicationRecord, now: float, wish: Wish, before: tuple[str, ...]) -> str:
-    """Record an on-demand run. Raises ServiceError with the rule's words."""
-    if record.state not in RUNNABLE:
-        raise _wrong(record, "run")
-    first, extended = replicated(connection, record.vm)
-    if age(first, extended, now).over:
-        raise ServiceError(
-            ErrorKind.REFUSED,
-            "the days of its VM are over",
-            subject=record.id,
-            remedy="Ask for more days (replicate extend)",
-            code="F389",
-        )
-    if not record.state.counts:
-        _alone_again(connection, record)
-    asked = [run.asked for run in runs_of(connection, record.id) if run.type is RunType.ON_DEMAND]
-    problem = refuse_on_demand(asked, now, at_work(connection, record.id))
-    if problem is not None:
-        raise ServiceError.of(replace(problem, subject=problem.subject or record.spec.plan.source.name))
-    return add_run(connection, record.id, RunType.ON_DEMAND, now, now, wish=wish, after=before)
-
-
-def _start_asked(connection: sa.Connection, asked: Mapping[str, ReplicationRecord], times: Mapping[str, float]) -> None:
-    """Make the jobs of runs just asked for, where nothing is in the way; the others are the worker's to start."""
-    for run in waiting(connection):
-        record = asked.get(run.id)
-        if record is not None:
-            start(connection, record, run, times[record.id])
-
-
-def _alone_again(connection: sa.Connection, record: ReplicationRecord) -> None:
-    """One that was over counts again: its VM must have no other. Raises ServiceError CONFLICT."""
-    if other := of_vm(connection, record.vm, besides=record.id):
-        raise ServiceError(
-            ErrorKind.CONFLICT,
-            f"its VM is replicated by {other} now",
-            subject=record.id,
-            code="ReplicationJobAlreadyExists",
-            detail=other,
-        )

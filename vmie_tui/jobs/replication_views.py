@@ -28,14 +28,15 @@ def read_replications(
         .select_from(table.outerjoin(machines, machines.c.vm == table.c.vm))
         .order_by(table.c.created.desc(), table.c.id)
     )
-    history = select_runs()
+    wanted = sa.select(table.c.id)
     if profile is not None:
-        query = query.where(table.c.profile == profile)
+        query, wanted = query.where(table.c.profile == profile), wanted.where(table.c.profile == profile)
     if replication_id is not None:
-        query = query.where(table.c.id == replication_id)
-        history = history.where(runs.c.replication_id == replication_id)
+        query, wanted = query.where(table.c.id == replication_id), wanted.where(table.c.id == replication_id)
     elif not deleted:
-        query = query.where(table.c.state != ReplicationState.DELETED.value)
+        there = table.c.state != ReplicationState.DELETED.value
+        query, wanted = query.where(there), wanted.where(there)
+    history = select_runs().where(runs.c.replication_id.in_(wanted))
     found: dict[str, list[Run]] = {}
     for row in connection.execute(history).mappings():
         found.setdefault(row["replication_id"], []).append(run_view(row))
