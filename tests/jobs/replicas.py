@@ -1,4 +1,4 @@
-"""What a user does with a replication, for the tests of its runs; and what the simulated vCenter saw of each of them."""
+"""What a user does with a replication, for the tests of its runs; and what the simulated vCenter saw of each."""
 
 from __future__ import annotations
 
@@ -142,6 +142,7 @@ class Replica:
 @contextmanager
 def replicating(world: World, name: str, **chosen: Any) -> Iterator[Replica]:
     """A replication of a machine whose snapshots are witnessed; nothing stays switched on for other tests."""
+    wait_until(lambda: world.machine(name).snapshots == 0, what="no snapshot that another test has left")
     world.admin("vcenter", "POST", "witness", {"on": True, "vm": name})
     made = Replica(world, name, **chosen)
     try:

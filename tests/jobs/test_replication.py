@@ -2,21 +2,220 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import wait_until
 from tests.jobs.conftest import World
-from tests.jobs.replicas import replicating
-from vmie_tui.model.replication import Sync
+from tests.jobs.replicas import Replica, replicating
+from vmie_tui.jobs.journal import BlockJournal
+from vmie_tui.model.plan import Route, TestLaunch
+from vmie_tui.model.replication import Run, RunFigures, Sync, Verify
+from vmie_tui.model.task import JobState
+from vmie_tui.services.aws.blocks import BLOCK
+
+
+def figures(run: Run) -> RunFigures:
+    assert run.figures is not None
+    return run.figures
+
+
+def different(old: dict[int, Path], new: dict[int, Path]) -> int:
+    """Bytes of the blocks that differ."""
+    return sum(
+        len(after)
+        for key in new
+        for before, after in zip(_blocks(old[key]), _blocks(new[key]), strict=True)
+        if before != after
+    )
+
+
+def _blocks(path: Path) -> list[bytes]:
+    data = path.read_bytes()
+    return [data[at : at + BLOCK] for at in range(0, len(data), BLOCK)]
 
 
 def test_a_first_run_and_five_increments_of_a_guest_that_goes_on_writing(world: World) -> None:
+    """Two disks; the newest two images stay."""
     with replicating(world, "repl-01", keep=2) as replica:
-        writer = {"vm": "repl-01", "every": 0.05, "bytes": 16384, "extents": 2, "zeros": 0.3}
+        writer = {"vm": "repl-01", "every": 0.4, "bytes": 4096, "extents": 1, "zeros": 0.3}
         world.admin("vcenter", "POST", "writer", writer)
-        first = replica.run()
-        assert first.figures is not None
-        assert first.figures.sync is Sync.FIRST
-        for _ in range(5):
+        first = replica.run(verify=Verify.ALL)
+        assert figures(first).sync is Sync.FIRST
+        assert figures(first).verified * BLOCK >= figures(first).moved
+        before = replica.frozen(first.job_id)
+        for number in range(5):
             run = replica.run()
-            assert run.figures is not None
-            assert run.figures.sync is Sync.CHANGED, run.figures.reason
-            assert 0 < run.figures.changed <= run.figures.moved < run.figures.total
+            assert figures(run).sync is Sync.CHANGED, figures(run).reason
+            frozen = replica.frozen(run.job_id)
+            # Tracking tells 64 KiB apart, so each change is in one block of 512 KiB.
+            assert different(before, frozen) <= figures(run).moved <= figures(run).changed // (64 << 10) * BLOCK
+            assert figures(run).frozen > figures(first).frozen
+            before = frozen
+            if number == 1:
+                assert len(replica.registered()) == 2
         assert len(replica.images) == 2
+        assert set(replica.registered()) == set(replica.images)
+        assert {disk.snapshot_id for disk in replica.kept} <= replica.mine()
+        assert len(replica.mine()) == 4
+
+
+def test_moved_is_what_changed_in_whole_blocks_and_nothing_where_nothing_did(world: World) -> None:
+    """One after the other: bursts, zeros, nothing, the machine off; AWS converts, and only the newest parent stays."""
+    with replicating(world, "repl-02", route=Route.IMAGE_DIRECT) as replica:
+        replica.run(verify=Verify.NONE)
+        for burst in ({"extents": 3}, {"nbytes": 1 << 20, "zeros": 1.0}):
+            wanted = replica.write(**burst)
+            moved = figures(replica.run()).moved
+            assert moved == wanted
+        replica.trouble("power", state="poweredOff")
+        nothing = replica.run(verify=Verify.ALL)
+        assert (figures(nothing).moved, figures(nothing).sync) == (0, Sync.CHANGED)
+        assert figures(nothing).quiesced is None
+        parents = [disk.snapshot_id for disk in replica.kept]
+        of_images = {ident for image in replica.registered() for ident in _snapshots(world, image)}
+        assert replica.mine() - of_images == set(parents)
+        proof = world.client.proof(nothing.job_id, all_blocks=True)
+        assert [(each.snapshot_id, each.equal, each.whole) for each in proof.disks[0].blocks][:1] == [
+            (parents[0], True, True)
+        ]
+        replica.client.delete(replica.id)
+        wait_until(lambda: replica.mine() == of_images, what="only the images' snapshots are left")
+
+
+def _snapshots(world: World, image: str) -> list[str]:
+    (found,) = world.aws.client("ec2").describe_images(ImageIds=[image])["Images"]
+    return [each["Ebs"]["SnapshotId"] for each in found["BlockDeviceMappings"]]
+
+
+STEPS: dict[str, tuple[str, str]] = {
+    "snapshot": ("vcenter", "CreateSnapshot_Task"),
+    "areas": ("vcenter", "QueryChangedDiskAreas"),
+    "read": ("vcenter", "folder:GET"),
+    "start": ("aws", "StartSnapshot"),
+    "put": ("aws", "PutSnapshotBlock"),
+    "complete": ("aws", "CompleteSnapshot"),
+    "verify": ("aws", "GetSnapshotBlock"),
+    "release": ("vcenter", "RemoveSnapshot_Task"),
+    "register": ("aws", "RegisterImage"),
+    "tag": ("aws", "CreateTags"),
+    "retention": ("aws", "DeregisterImage"),
+    "sweep": ("aws", "DeleteSnapshot"),
+}
+
+
+def killed_at(world: World, replica: Replica, service: str, operation: str) -> Run:
+    """A run whose worker is killed while this call is under way, which then arrives; the next worker ends it."""
+    replica.write(extents=3)
+    world.fault(service, operation=operation, action="delay", seconds=1.0 if service == "vcenter" else 30.0)
+    job_id = replica.start()
+    wait_until(lambda: world.admin(service, "GET", "faults")["faults"][0]["fired"], 30, operation)
+    world.kill_worker()
+    world.admin(service, "DELETE", "faults")
+    world.client.ensure_worker()
+    run = replica.done(job_id)
+    made = [{"Name": "tag:vmie-tui:job", "Values": [job_id]}]
+    ec2 = world.aws.client("ec2")
+    assert [image["ImageId"] for image in ec2.describe_images(Filters=made)["Images"]] == [run.image_id]
+    return run
+
+
+@pytest.mark.parametrize("steps", [list(STEPS)[:6], list(STEPS)[6:]], ids=["until it is copied", "from then on"])
+def test_a_worker_killed_in_any_step_loses_nothing(world: World, steps: list[str]) -> None:
+    with replicating(world, "repl-01", keep=1) as replica:
+        replica.run()
+        for step in steps:
+            run = killed_at(world, replica, *STEPS[step])
+            assert figures(run).sync is Sync.CHANGED, (step, figures(run).reason)
+            assert replica.registered() == [run.image_id], step
+            assert replica.mine() == {disk.snapshot_id for disk in replica.kept}, step
+
+
+def test_a_worker_killed_when_it_asks_for_the_conversion_makes_one_image(world: World) -> None:
+    with replicating(world, "repl-02", route=Route.IMAGE_DIRECT) as replica:
+        run = killed_at(world, replica, "aws", "ImportImage")
+        assert replica.registered() == [run.image_id]
+
+
+def test_in_the_middle_of_a_disk_what_was_put_is_not_read_again(world: World) -> None:
+    """After a kill the machine is frozen as it was; after a failure it is of another moment, and compared."""
+    with replicating(world, "repl-02") as replica:
+        (disk,) = world.machine("repl-02").disks
+        last = disk.capacity // BLOCK - 1
+        late = {"operation": "PutSnapshotBlock", "match": f"/blocks/{last}"}
+        world.admin(
+            "vcenter", "POST", "write", {"vm": "repl-02", "key": disk.key, "offset": last * BLOCK, "data": "bGFzdA=="}
+        )
+        world.fault("aws", **late, action="delay", seconds=30.0)
+        job_id = replica.start()
+        wait_until(lambda: world.admin("aws", "GET", "faults")["faults"][0]["fired"], 30)
+        data = sum(any(block) for block in _blocks(replica.frozen(job_id)[disk.key]))
+        journal = BlockJournal(replica.store, job_id, disk.key)
+        wait_until(lambda: len(list(journal.load())) == data - 1, 20, "all but the last block in the journal")
+        world.kill_worker()
+        put = world.requests("aws", "ebs:PutSnapshotBlock")
+        world.admin("aws", "DELETE", "faults")
+        world.fault("aws", **late, action="error", code="AccessDeniedException", status=403)
+        world.client.ensure_worker()
+        assert "block" in replica.failed(job_id)
+        assert world.requests("aws", "ebs:PutSnapshotBlock") == put + 1
+        assert world.client.job(job_id).disks[0].total <= disk.capacity - (data - 1) * BLOCK  # what was to be read
+        replica.write(extents=4)
+        world.client.resume(job_id)
+        replica.done(job_id)
+        assert world.client.job(job_id).disks[0].skipped > 0
+
+
+def test_a_cancelled_run_leaves_its_parent_and_the_images_alone(world: World) -> None:
+    with replicating(world, "repl-02") as replica:
+        image = replica.run().image_id
+        kept, there = replica.kept, replica.mine()
+        replica.write(1 << 20)
+        world.fault("aws", operation="PutSnapshotBlock", action="delay", seconds=30.0, times=None)
+        job_id = replica.start()
+        wait_until(lambda: len(replica.mine()) > len(there), 20, "a pending snapshot")
+        world.client.cancel(job_id)
+        world.admin("aws", "DELETE", "faults")
+        world.wait(job_id, JobState.CANCELLED)
+        assert (replica.mine(), replica.kept, replica.registered()) == (there, kept, [image])
+        assert replica.snapshots() == 0
+        assert figures(replica.run()).sync is Sync.CHANGED
+
+
+def test_a_conversion_that_fails_is_no_reason_to_copy_again(world: World) -> None:
+    """The user takes the copy as it is; the next run goes on from it, and gives the failed one up."""
+    with replicating(world, "repl-02", route=Route.IMAGE_DIRECT) as replica:
+        world.fault("aws", operation="ImportImage", action="fail-task", code="E10", times=1)
+        job_id = replica.start()
+        replica.failed(job_id)
+        (kept,) = replica.kept
+        fallback = world.client.fallback(job_id)
+        view = world.wait(fallback)
+        assert view.kind == "import"
+        assert view.disks[0].snapshot_id == kept.snapshot_id
+        wanted = replica.write(extents=2)
+        run = replica.run()
+        assert (figures(run).sync, figures(run).moved) == (Sync.CHANGED, wanted)
+        assert world.client.job(job_id).state is JobState.CANCELLED
+        assert world.client.proof(fallback).equal
+
+
+def test_the_last_run_of_a_cutover_shuts_the_machine_down_and_launches(world: World) -> None:
+    with replicating(world, "repl-02") as replica:
+        replica.run()
+        world.admin("vcenter", "POST", "writer", {"vm": "repl-02", "every": 0.2, "bytes": 4096})
+        run = replica.run(cutover=TestLaunch())
+        assert run.instance_id
+        assert world.machine("repl-02").power.value == "off"
+        assert "power it on in vCenter" in world.log(run.job_id)
+        world.aws.client("ec2").terminate_instances(InstanceIds=[run.instance_id])
+
+
+def test_a_machine_on_vsan_is_migrated_once(world: World) -> None:
+    """By its export lease; nothing is kept to go on from."""
+    with replicating(world, "vsan-01", hours=0) as replica:
+        run = replica.run()
+        assert figures(run).verified > 0
+        assert replica.kept == ()
+        assert replica.mine() == set(_snapshots(world, run.image_id))

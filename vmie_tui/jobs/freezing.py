@@ -69,16 +69,26 @@ def snapshot_name(job_id: str) -> str:
 
 def remove_snapshot(context: ImportContext) -> bool:
     """Remove this job's own snapshot, never its children; False when there was none."""
-    from vmie_tui.services.vsphere.snapshot import find_snapshot
-    from vmie_tui.services.vsphere.snapshot import remove_snapshot as remove
-
     ledger = context.record.ledger
     if not (ledger.get("snapshot") or ledger.get("taking")) or not ledger.get("moid"):
         return False
-    found = find_snapshot(context.vsphere, ledger["moid"], snapshot_name(context.job_id))
-    if found is not None and found.moid == ledger.get("snapshot", found.moid):
-        remove(context.vsphere, found.moid)
+    if remove_named(context, ledger["moid"]):
         context.say("snapshot removed", message=False)
         context.store.remember(context.job_id, taking=None)
     context.store.remember(context.job_id, snapshot=None)
     return True
+
+
+def remove_named(context: ImportContext, moid: str) -> int:
+    """Remove all snapshots with this job's name, which nobody else gives; how many there were.
+
+    There are two when the request of a killed worker arrived only after its successor had looked for what it made.
+    """
+    from vmie_tui.services.vsphere.snapshot import list_snapshots
+    from vmie_tui.services.vsphere.snapshot import remove_snapshot as remove
+
+    name = snapshot_name(context.job_id)
+    found = [snapshot for snapshot in list_snapshots(context.vsphere, moid) if snapshot.name == name]
+    for snapshot in found:
+        remove(context.vsphere, snapshot.moid)
+    return len(found)

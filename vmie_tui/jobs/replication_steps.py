@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from vmie_tui.jobs.freezing import remove_named
 from vmie_tui.jobs.replication_context import ReplicationContext
 from vmie_tui.jobs.retry import again
 from vmie_tui.jobs.store import DiskRecord
@@ -110,8 +111,18 @@ def _changed(disk: DiskRecord) -> int:
     return disk.total if by_itself else int(disk.ledger.get("changed", disk.total))
 
 
+def _look_again(context: ReplicationContext) -> None:
+    """Whether a snapshot has appeared that a killed worker had asked for: then it is late, and goes too."""
+    try:
+        if remove_named(context, context.record.ledger["moid"]):
+            context.say("a snapshot that a killed worker had asked for appeared late, and is removed", message=False)
+    except ServiceError as error:  # all that matters is done; the next run looks again
+        context.say(f"vCenter could not be asked whether a snapshot is left: {error}", message=False, level="warning")
+
+
 def finish(context: ReplicationContext) -> dict[str, Any]:
     """The run is over."""
+    _look_again(context)
     note_figures(context)
     context.store.stage(context.job_id, Stage.FINISH, StageState.DONE)
     context.replications.end(context.plan.run, context.clock.now())
