@@ -44,7 +44,8 @@ def test_from_the_first_copy_to_the_cutover_and_back(world: World, capsys: Said)
 
     before = replicate(capsys, "list")["replications"][0]["now"]
     assert replicate(capsys, "advance", "12h")["now"] - before >= 12 * 3600
-    runs = wait_until(lambda: (found := _runs(capsys, ident))[0]["state"] == "COMPLETED" and len(found) == 3 and found)
+    wait_until(lambda: [run["state"] for run in _runs(capsys, ident)] == ["COMPLETED"] * 3, what="the scheduled run")
+    runs = _runs(capsys, ident)
     assert [run["type"] for run in runs] == ["AUTOMATIC", "ON_DEMAND", "AUTOMATIC"]
     assert [run["image_gone"] for run in runs] == [False, False, True]
     assert replicate(capsys, "forecast", VM)["converges"] is True

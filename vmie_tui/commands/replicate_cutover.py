@@ -154,7 +154,7 @@ def _say_what_comes(view: ReplicationView, instance_type: str, subnet: str, *, i
     for line in forecast(view).words:
         say(f"forecast: {one_line(line)}")
     if not view.images:
-        say("warning: no run is complete yet: all of its disks is copied while it is off")
+        say("warning: no run is complete yet: the first copy is made while it is off")
     if view.next_run is not None and view.next_run > view.now:
         say(f"(its next scheduled run would be {until(view.next_run, view.now)})")
 
