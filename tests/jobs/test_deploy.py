@@ -26,7 +26,7 @@ from vmie_tui.services.disks.source import RawFile, sha256_of
 from vmie_tui.services.vsphere.deploy_places import DeployNames, read_deploy_places, resolve
 from vmie_tui.services.vsphere.session import VSphere, connect
 from vmie_tui.settings import password_for
-from vmie_tui.simulators.fleet.tiny import make_data
+from vmie_tui.simulators.fleet.tiny import DATASTORE, make_data
 
 VM, NAME = "db-01", "back-01"  # two disks
 _imported: dict[str, str] = {}
@@ -55,7 +55,7 @@ def vcenter(world: World) -> Iterator[VSphere]:
 
 @pytest.fixture
 def target(vcenter: VSphere) -> DeployTarget:
-    return resolve(read_deploy_places(vcenter), NAME, DeployNames("Compute", folder="Test", network="VM Network"))
+    return resolve(read_deploy_places(vcenter), NAME, DeployNames("Compute", DATASTORE, "Test", "VM Network"))
 
 
 def plan(world: World, source: str, target: DeployTarget, **values: Any) -> ExportPlan:
@@ -122,7 +122,7 @@ def test_a_lost_upload_is_begun_again_and_a_cancel_leaves_nothing(
 
 # -- on the command line, without a job ---------------------------------------------------------------------------
 
-PLACE = ("--pool", "Compute", "--folder", "Test", "--json")
+PLACE = ("--pool", "Compute", "--datastore", DATASTORE, "--folder", "Test", "--json")
 
 
 @pytest.fixture
