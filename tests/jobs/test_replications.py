@@ -15,10 +15,11 @@ import sqlalchemy as sa
 from tests.helpers import wait_until
 from tests.jobs.schedule_rig import ACCOUNT, DAY, HOST, HOUR, Rig, machine, spec
 from vmie_tui.jobs import catalogues
+from vmie_tui.jobs.catalogues import vm_key
 from vmie_tui.jobs.journal import BlockJournal
 from vmie_tui.jobs.replication_client import EXTEND_DAYS, ReplicationClient
 from vmie_tui.jobs.replication_removal import FIRST_PAUSE
-from vmie_tui.jobs.replications import add_missed, change
+from vmie_tui.jobs.replications import add_missed, add_replication, change
 from vmie_tui.known_secrets import HIDDEN, remember
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
@@ -358,6 +359,35 @@ def test_days_that_are_not_enough_do_not_bring_it_back(rig: Rig) -> None:
     assert (rig.view(ident).terminated, rig.view(ident).state) == (False, ReplicationState.ACTIVE)
 
 
+@pytest.mark.parametrize("paused", [False, True])
+def test_more_days_for_a_one_time_migration_that_is_still_to_come(rig: Rig, paused: bool) -> None:
+    with rig.book.alone() as connection:  # another job had replicated this VM for 89 days
+        ident = add_replication(
+            connection, spec(rig.clock.now() + 3 * DAY, 0), vm_key(HOST, "uuid-1"), ACCOUNT, rig.clock.now()
+        )
+        connection.execute(sa.text("UPDATE vmie_replicated SET first = :at"), {"at": rig.clock.now() - 89 * DAY})
+    if paused:
+        rig.client.pause(ident)
+    rig.tick(2 * DAY)
+    assert (rig.view(ident).terminated, rig.view(ident).next_run) == (True, None)
+    rig.client.extend(ident, 30)
+    view = rig.view(ident)
+    assert view.state is ReplicationState.PENDING
+    assert view.next_run == (None if paused else view.spec.start)
+
+
+def test_days_that_end_while_the_one_time_run_is_at_work(rig: Rig) -> None:
+    ident = rig.create(0)
+    rig.tick()
+    ((job_id, _),) = rig.begin()
+    rig.tick(91 * DAY)
+    assert rig.view(ident).terminated
+    rig.end(job_id)
+    rig.client.extend(ident, 30)
+    view = rig.view(ident)
+    assert (view.state, view.terminated, view.next_run) == (ReplicationState.COMPLETED, False, None)
+
+
 def test_a_prefix_names_it(rig: Rig) -> None:
     ident = rig.create(12)
     assert rig.view(ident[:10]).id == ident
@@ -375,7 +405,7 @@ class Snapshots:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *there: str, used: str = "") -> None:
         self.there, self.used, self.calls = set(there), used, 0
-        self.trouble: ServiceError | None = None
+        self.trouble: Exception | None = None
         monkeypatch.setattr(made, "delete_snapshot", self.delete)
         monkeypatch.setattr(made, "tagged_snapshots", lambda *_: iter(sorted(self.there)))
         monkeypatch.setattr("vmie_tui.jobs.context.AwsSessions.of", lambda *_, **__: None)
@@ -447,6 +477,20 @@ def test_what_cannot_be_taken_away_is_named_and_tried_again_later(rig: Rig, monk
     now[0] += FIRST_PAUSE + 1
     wait_until(lambda: deleted(rig, ident), 5)
     assert not account.there
+
+
+def test_a_bug_in_a_removal_is_not_repeated_every_second(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    account = Snapshots(monkeypatch, "snap-1")
+    account.trouble = KeyError("Snapshots")
+    ident = rig.create(12)
+    rig.client.delete(ident)
+    rig.tick()
+    wait_until(lambda: "KeyError" in rig.view(ident).message, 5)
+    removal = rig.scheduler._removal
+    wait_until(lambda: removal._thread is not None and not removal._thread.is_alive(), 5)
+    for _ in range(5):
+        rig.tick()
+    assert account.calls == 1
 
 
 def test_one_whose_profile_is_gone_is_deleted_and_says_what_may_be_left(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import sqlalchemy as sa
 
+from vmie_tui.jobs.replication_ends import DONE_ONCE
 from vmie_tui.jobs.replication_records import ReplicationRecord, Wish
 from vmie_tui.jobs.replication_runs import start, waiting
 from vmie_tui.jobs.replications import add_run, at_work, of_vm, replicated, runs_of
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding
-from vmie_tui.model.replication import Replication, ReplicationState, RunType
+from vmie_tui.model.replication import Replication, ReplicationState, RunState, RunType
 from vmie_tui.model.replication_words import stamp
 from vmie_tui.model.rules.replication_schedule import DAY, age, latest_start, next_after, refuse_on_demand
 
@@ -64,6 +66,18 @@ def next_time(record: ReplicationRecord, spec: Replication, now: float, *, given
         begun = record.state is not ReplicationState.PENDING and record.next_run is None
         return None if spec.once and begun and given is None else max(spec.start, now)
     return next_after(spec.start, spec.every_hours, now)
+
+
+def back(connection: sa.Connection, record: ReplicationRecord, now: float) -> dict[str, Any]:
+    """Columns of one whose days were over, and have become more: it goes on, but for a one-time one that was done."""
+    runs, spec = runs_of(connection, record.id), record.spec
+    if spec.once and any(run.state is RunState.COMPLETED for run in runs):
+        return {"state": ReplicationState.COMPLETED.value, "message": DONE_ONCE}
+    pending = not any(run.job_id for run in runs)
+    state = ReplicationState.PENDING if pending else ReplicationState.ACTIVE
+    following = max(spec.start, now) if pending or spec.once else next_after(spec.start, spec.every_hours, now)
+    paused = {"next_run": None, "message": "paused by the user"}
+    return {"state": state.value, **(paused if record.paused else {"next_run": following, "message": ""})}
 
 
 def ask(connection: sa.Connection, record: ReplicationRecord, now: float, wish: Wish, before: tuple[str, ...]) -> str:

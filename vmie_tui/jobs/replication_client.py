@@ -16,6 +16,7 @@ from vmie_tui.jobs.replication_asks import (
     RUNNABLE,
     alone_again,
     ask,
+    back,
     moment,
     next_time,
     refuse,
@@ -234,14 +235,7 @@ class ReplicationClient:
             first, extended = replicated(connection, record.vm)
             if record.terminated and not age(first, extended, now).over:
                 alone_again(connection, record)
-                change(
-                    connection,
-                    record.id,
-                    terminated=False,
-                    state=ReplicationState.ACTIVE.value,
-                    next_run=None if record.paused else next_time(record, record.spec, now),
-                    message="paused by the user" if record.paused else "",
-                )
+                change(connection, record.id, terminated=False, failures=0, **back(connection, record, now))
         self._ensure_worker()
 
     def delete(self, ident: str) -> None:

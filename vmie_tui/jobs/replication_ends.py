@@ -14,6 +14,7 @@ from vmie_tui.model.rules.replication_schedule import next_after
 from vmie_tui.model.task import JobState
 
 FAILURES = 3  # ours: so many runs that fail one after another, and the user must look
+DONE_ONCE = "the one-time migration is done"
 GOES_ON = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.PAUSED, JobState.NEEDS_LOGIN})
 
 
@@ -87,7 +88,7 @@ def _consequence(record: ReplicationRecord, run: RunRecord, job: JobState, now: 
 
 def _done(record: ReplicationRecord, run: RunRecord, now: float, *, last: bool) -> dict[str, Any]:
     if last:
-        return {"state": ReplicationState.COMPLETED.value, "message": "the one-time migration is done"}
+        return {"state": ReplicationState.COMPLETED.value, "message": DONE_ONCE}
     if run.wish.cutover is not None:
         state = ReplicationState.ACTIVE.value
         return {"state": state, "paused": True, "next_run": None, "message": f"paused: cut over by run {run.id}"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from vmie_tui.model.replication import TAG_REPLICATION, ReplicationState
 from vmie_tui.model.task import JobState
 from vmie_tui.settings import Profile
 
+_log = logging.getLogger("vmie_tui.schedule")
 FIRST_PAUSE, LONGEST_PAUSE = 30.0, 3600.0  # seconds between attempts that failed
 
 
@@ -50,11 +52,14 @@ class Removal:
             record = self._replications.record(ident)
             message = self._snapshots(record)
             self._journal(ident)
-        except VmieError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is must not be tried again at once
+            if not isinstance(error, VmieError):
+                _log.exception("%s cannot be removed", ident)
             _, before = self._again.get(ident, (0.0, 0.0))
             pause = min(max(before * 2, FIRST_PAUSE), LONGEST_PAUSE)
             self._again[ident] = (time.monotonic() + pause, pause)
-            self._say(ident, f"deleting: {error}; it is tried again")
+            why = str(error) if isinstance(error, VmieError) else type(error).__name__
+            self._say(ident, f"deleting: {why}; it is tried again")
             return
         self._again.pop(ident, None)
         with self._replications.alone() as connection:
