@@ -124,22 +124,23 @@ def follow(session: Session, client: ReplicationClient, wanted: Sequence[tuple[s
 
 def _follow(jobs: JobClient, client: ReplicationClient, replication_id: str, run_id: str) -> int:
     """Wait for one run; its exit code."""
-    run = _look(client, replication_id, run_id)
+    view = client.view(replication_id)
+    run = _run_of(view, run_id)
     while run is None or not (run.job_id or run.state.over):
-        if _held_up(jobs, client, replication_id, run):
+        if _held_up(jobs, client, view, run):
             return EXIT_FAILED
         jobs.ensure_worker()
         time.sleep(waiting.LOOK_SECONDS)
-        run = _look(client, replication_id, run_id)
+        view = client.view(replication_id)
+        run = _run_of(view, run_id)
     if not run.job_id:
         say(f"{run.id}: {run.state.value.lower()}: {message_of(run)}")
         return EXIT_FAILED
     return waiting.exit_code_of(waiting.wait_for(jobs, [run.job_id]))
 
 
-def _held_up(jobs: JobClient, client: ReplicationClient, replication_id: str, run: Run | None) -> bool:
-    """Whether nothing will start the run: a run of its group before it waits for the user, or its job was ended."""
-    view = client.view(replication_id)
+def _held_up(jobs: JobClient, client: ReplicationClient, view: ReplicationView, run: Run | None) -> bool:
+    """Whether nothing will start the run: nothing is scheduled, or a run of its group before it waits for the user."""
     if run is None:
         if view.next_run is not None and not view.paused:
             return False
@@ -157,7 +158,8 @@ def _settled(client: ReplicationClient, replication_id: str, run_id: str) -> Run
     """The run, once the worker has noted what its end means for its replication, or not within some seconds."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
-        view, run = client.view(replication_id), _look(client, replication_id, run_id)
+        view = client.view(replication_id)
+        run = _run_of(view, run_id)
         ended = run is not None and run.state in {RunState.COMPLETED, RunState.FAILED}
         last = view.spec.once and view.next_run is None and view.state is ReplicationState.ACTIVE
         cut_over = run is not None and run.cutover and run.state is RunState.COMPLETED and not view.paused
@@ -166,9 +168,9 @@ def _settled(client: ReplicationClient, replication_id: str, run_id: str) -> Run
         time.sleep(waiting.LOOK_SECONDS)
 
 
-def _look(client: ReplicationClient, replication_id: str, run_id: str) -> Run | None:
-    runs = client.view(replication_id).runs
-    return next((run for run in reversed(runs) if run.id == run_id or not run_id), None)
+def _run_of(view: ReplicationView, run_id: str) -> Run | None:
+    """The run with this id; without one the first."""
+    return next((run for run in reversed(view.runs) if run.id == run_id or not run_id), None)
 
 
 def made_words(run: Run) -> str:
