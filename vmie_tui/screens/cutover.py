@@ -80,6 +80,7 @@ class CutoverScreen(Copying):
         self._answers: Mapping[str, str] = {}
         self._foretold: tuple[object, tuple[str, ...]] = ((), ())
         self._wake = threading.Event()
+        self._looked = 0.0  # when the instance was asked for last
 
     def compose_body(self) -> Iterable[Widget]:
         yield OneLine(id="summary")
@@ -107,7 +108,7 @@ class CutoverScreen(Copying):
 
     @work(thread=True, exclusive=True, group="watch", exit_on_error=False)
     def _follow(self) -> None:
-        worker, looked = get_current_worker(), 0.0
+        worker = get_current_worker()
         while not worker.is_cancelled:
             self._wake.clear()
             try:
@@ -117,9 +118,9 @@ class CutoverScreen(Copying):
             if worker.is_cancelled:
                 return
             self.post_message(read)
-            if time.monotonic() - looked >= INSTANCE_SECONDS:
+            if time.monotonic() - self._looked >= INSTANCE_SECONDS:
+                self._looked = time.monotonic()
                 self._look_at_instance(read.views or ())
-                looked = time.monotonic()
             self._wake.wait(POLL_SECONDS)
 
     def _look_at_instance(self, views: Sequence[ReplicationView]) -> None:
@@ -306,11 +307,11 @@ class CutoverScreen(Copying):
         view = self._seen.view
         if not self._may("rolled back"):
             return
-        if view.cut_over is None:
-            self.tell(f"{clean(view.name)} was not cut over: there is nothing to go back from.")
-            return
         if view.current is not None:
             self.tell(f"{view.current.id} is at work: wait until it is over, or cancel it.")
+            return
+        if view.cut_over is None:
+            self.tell(f"{clean(view.name)} was not cut over: there is nothing to go back from.")
             return
 
         def answered(yes: bool | None) -> None:
@@ -336,7 +337,7 @@ class CutoverScreen(Copying):
         self._show()
 
     def action_again(self) -> None:
-        self._problem = None
+        self._problem, self._looked = None, 0.0
         self._wake.set()
         self.vmie.poll_now()
         self._look_for_test()

@@ -121,7 +121,7 @@ class ReplicationForm(Copying):
             return
         self.draft.now, self._problem = event.now, event.problem
         self._judged, self._found = event.problem is None, event.found
-        self._show_fields()
+        self._show_start()
         self._draw()
 
     # -- what is shown
@@ -136,8 +136,11 @@ class ReplicationForm(Copying):
         ):
             for choice in self.query(f"#{key}").results(ChoiceList):
                 choice.set_options(options(), getattr(draft, key))
-        if "start" not in draft.mistakes():
-            self.query_one("#field-start", Field).set_note(draft.start_words())
+        self._show_start()
+
+    def _show_start(self) -> None:
+        if "start" not in self.draft.mistakes():
+            self.query_one("#field-start", Field).set_note(self.draft.start_words())
 
     def _blocked(self) -> list[Machine]:
         return [machine for machine in self.draft.machines if blockers(self._found.get(machine.moid, ()))]
