@@ -445,6 +445,22 @@ def test_create_waits_for_the_first_run(desk: Desk, worker: list[JobState]) -> N
     assert desk("create", "repl-02", "--once", "--wait", "--json", code=EXIT_FAILED)[0]["state"] == "FAILED"
 
 
+def test_a_run_that_starts_between_two_looks_is_waited_for(
+    desk: Desk, worker: list[JobState], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A one-time migration has no next time from the moment on that its run is recorded."""
+    look = ReplicationClient.view
+
+    def view(self: ReplicationClient, ident: str) -> ReplicationView:
+        seen = look(self, ident)
+        desk.scheduler.tick()
+        return seen
+
+    monkeypatch.setattr(ReplicationClient, "view", view)
+    worker.append(JobState.DONE)
+    assert "  repl-01  ami-" in desk("create", "repl-01", "--once", "--wait")
+
+
 def test_run_waits_and_says_what_came_of_it(desk: Desk, worker: list[JobState]) -> None:
     ident = desk.create()
     desk.run(ident)

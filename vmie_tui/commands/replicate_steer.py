@@ -178,8 +178,7 @@ def delete(session: Session, idents: tuple[str, ...], yes: bool, as_json: bool) 
         sure(f"Delete the replication of {names}? Its AMIs stay.", yes)
         for view in views:
             client.delete(view.id)
-            kept = f"; {len(view.images)} AMIs stay" if view.images else ""
-            say(f"{name_of(view)}: delete requested{kept}")
+            say(f"{name_of(view)}: delete requested; AMIs that stay: {len(view.images)}")
         _show([client.view(view.id) for view in views], as_json=as_json)
 
 
