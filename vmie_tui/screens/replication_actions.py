@@ -134,22 +134,22 @@ class ReplicationActions(ReplicationAsking):
 
     def action_roll_back(self) -> None:
         view = self.one("rolled back", ended=True)
-        run = view.cut_over if view is not None else None
-        if view is None or run is None:
-            if view is not None:
-                self.tell(f"{view.name} was not cut over: there is nothing to go back from.")
+        if view is None:
             return
-        stops = f"The instance {run.instance_id} is stopped, then " if run.instance_id else "No instance was launched; "
-        text = (
-            f"{stops}{clean(view.name)} is powered on in vCenter, as it was when it was shut down. What was written "
-            "in EC2 since then stays on the instance's volumes and does not come back."
-        )
+        if view.cut_over is None:
+            self.tell(f"{view.name} was not cut over: there is nothing to go back from.")
+            return
+        from vmie_tui.screens.cutover_forms import roll_back_question
 
         def went_back() -> str:
             self.app.call_from_thread(self.tell, f"Going back from the cutover of {view.name}…")
             return f"{'; '.join(self.backend.replicas.roll_back(view.id))}."
 
-        self.confirm(f"Roll back {view.name}?", text, "Roll back", lambda: self.attempt(went_back))
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.attempt(went_back)
+
+        self.app.push_screen(roll_back_question(view), answered)
 
     # -- looking
 
