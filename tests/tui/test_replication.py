@@ -158,7 +158,7 @@ async def test_missed_and_failed_runs_give_the_reason() -> None:
         text = screen_text(pilot)
         assert "missed: the worker was not running at its time" in text
         assert " ✖ failed: vCenter refuses changed block tracking: no privilege" in text
-        assert "none: paused on failure" in text
+        assert "none: paused on failure · p goes on with the schedule" in text
         await press(pilot, "tab", "down")
         assert " ▲ missed: the worker was not running at its time" in screen_text(pilot).splitlines()[-6]
 

@@ -12,10 +12,12 @@ from tests.tui.fake import FSTAB, NOW, FakeBackend, company, described, prefligh
 from tests.tui.fake_desk import WRONG_FORMAT, denied, record
 from tests.tui.fake_images import INSTANCE
 from tests.tui.fake_outward import closed_bucket
+from tests.tui.fake_replicas import FakeReplicas, catalogue_of, some_replicas
 from vmie_tui.app import VmieApp
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Inventory, VCenterInfo
 from vmie_tui.model.plan import FileSource
+from vmie_tui.model.replication import ReplicationView
 from vmie_tui.widgets.machines import MachineTable
 
 SMALL, WIDE = (80, 24), (120, 36)
@@ -205,3 +207,23 @@ def test_list_of_profiles(snap_compare) -> None:
     lab = replace(backend.profile, name="lab", vcenter="lab-vc.corp", aws_profile="sand", region="us-east-1")
     backend.others = (lab, replace(backend.profile, name="audit", read_only=True))
     assert picture(snap_compare, backend, "P down")
+
+
+def replicating(views: list[ReplicationView]) -> FakeBackend:
+    backend = FakeBackend()
+    backend.replicas = FakeReplicas(views)
+    backend.replicas.servers = catalogue_of("web-01", "db-01", "win-file-01")
+    return backend
+
+
+@pytest.mark.parametrize("size", [SMALL, (180, 40)], ids=["80x24", "180x40"])
+def test_replications(snap_compare, size) -> None:
+    assert picture(snap_compare, replicating(some_replicas()), "5 down", size)
+
+
+def test_no_replication(snap_compare) -> None:
+    assert picture(snap_compare, FakeBackend(), "5")
+
+
+def test_replication_that_failed(snap_compare) -> None:
+    assert picture(snap_compare, replicating(some_replicas()), "5 down down down down")

@@ -251,7 +251,7 @@ class ReplicationScreen(Sorting, ReplicationActions):
         if self._problem is not None:
             lines = problem_lines(self._problem, cells, margin=" ", retry="It is tried again by itself.")
         elif self._views is None:
-            lines = [((" reading the replications…", "dim"),)]
+            lines = [((" reading…", "dim"),)]
         elif self._views:
             lines = paragraph("No replication matches. esc clears the filter.", cells, "dim", margin)
         else:

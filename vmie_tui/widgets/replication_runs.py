@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 from vmie_tui.model.job import JobView
-from vmie_tui.model.replication import ReplicationState, ReplicationView, Run, RunState
+from vmie_tui.model.replication import ReplicationState, ReplicationView, Run, RunState, Sync
 from vmie_tui.model.replication_words import (
     changed_words,
     day_words,
@@ -135,7 +135,8 @@ def _trouble(row: RunRow, cells: int) -> list[Line]:
     if not run.message or run.state is RunState.COMPLETED:
         return []
     glyph, style = run_glyph(run, job)
-    return paragraph(run_words(run, job), cells, style, ((f"{glyph} ", style),))
+    words = message_of(run) if run.state is RunState.ACTIVE else run_words(run, job)
+    return paragraph(words, cells, style, ((f"{glyph} ", style),))
 
 
 def _run(run: Run, cells: int) -> list[Line]:
@@ -144,7 +145,8 @@ def _run(run: Run, cells: int) -> list[Line]:
     figures = run.figures
     when = join([type_words(run), f"due {stamp(run.scheduled)}", f"job {run.job_id}" if run.job_id else ""])
     if figures is not None:
-        kind = figures.sync.value + (f", since {one_line(figures.reason)}" if figures.reason else "")
+        why = one_line(figures.reason) if figures.sync is not Sync.FIRST else ""
+        kind = f"{figures.sync.value}, since {why}" if why else figures.sync.value
         moved = f"moved {moved_words(run)}" if moved_words(run) else ""
         lines += _labelled("Copied", join([kind, changed_words(run), moved]), cells)
         quiet = {True: "quiesced", False: "not quiesced", None: ""}[figures.quiesced]
@@ -155,7 +157,7 @@ def _run(run: Run, cells: int) -> list[Line]:
         gone = "deregistered: newer ones are kept" if run.image_gone else ""
         lines += _labelled("AMI", join([run.image_id, gone]), cells, "dim" if run.image_gone else "ok")
     lines += _labelled("Instance", run.instance_id, cells)
-    if run.message and run.state is RunState.COMPLETED:
+    if run.state is RunState.COMPLETED and (not run.image_id or run.image_id not in run.message):
         lines += _labelled("Note", message_of(run), cells)
     return lines + _labelled("Run", when, cells, "dim")
 
@@ -163,10 +165,11 @@ def _run(run: Run, cells: int) -> list[Line]:
 def next_line(view: ReplicationView) -> str:
     """When, absolute and from now, and how often; or why there is none."""
     if view.next_run is None or not view.state.counts:
-        return "none: " + state_words(view)
+        more = "p goes on with the schedule" if view.state is ReplicationState.PAUSED_ON_FAILURE else ""
+        return join([f"none: {state_words(view)}", more])
     often = "one time" if view.spec.once else f"every {every_words(view.spec)}"
     if view.paused:
-        return join([f"paused; {stamp(view.next_run)} would be the next", often])
+        return join([f"paused; {stamp(view.next_run)} would be the next", often, "p goes on"])
     return join([stamp(view.next_run), next_words(view), often])
 
 
