@@ -76,6 +76,18 @@ def test_the_heroes_carry_data() -> None:
     assert any(disk.capacity % MIB for machine in real for disk in machine.disks), "a size that is no whole MiB"
 
 
+def test_machines_that_run_can_be_replicated() -> None:
+    """In one of the demo's fleets: with one disk and with two, Windows too; once only where /folder has no files."""
+    running = [vm for vm in company().machines if vm.power == "on" and vm.disks and all(disk.make for disk in vm.disks)]
+    stores = {store.name: store.type for site in company().datacenters for store in site.datastores}
+    assert {len(vm.disks) for vm in running} >= {1, 2}
+    assert any(vm.guest_id.startswith("windows") for vm in running)
+    assert {stores[vm.datastore] for vm in running} >= {"VMFS", "vsan"}
+    assert {stores[vm.datastore] for vm in company().machines if vm.power == "on"} >= {"NFS", "VVOL"}
+    assert all(vm.writes and vm.tools == "toolsOk" for vm in running)
+    assert all(disk.room is not None and disk.room() for vm in running for disk in vm.disks)
+
+
 def test_a_machine_boots_the_way_its_disk_does() -> None:
     checked = 0
     for machine in company().machines:

@@ -80,7 +80,23 @@ def _wrong_inside() -> Iterator[VmSpec]:
         yield vm(name, place, folder, guest_os, (disk(guest, data, name),), power=power, annotation=note)
 
 
+def _running() -> Iterator[VmSpec]:
+    """Those that cannot be switched off for an import, and are replicated."""
+    data = "Production/Databases"
+    yield vm(
+        "crm-db-01", "fra-db", data, "debian12",
+        (disk("debian12-bios", 70, "crm-db-01"), disk("data-ext4", 110, "crm-db-01 data")), cpus=8, memory_mib=32768,
+        annotation="Runs around the clock",
+    )  # fmt: skip
+    yield vm("crm-app-01", "fra-app", "Production/Apps", "ubuntu2204", (disk("ubuntu2204-uefi", 80, "crm-app-01"),))
+    yield vm(
+        "crm-report-01", "fra-infra", "Production/Apps", "ws2022", (disk("ws2022-uefi", 90, "crm-report-01"),),
+        memory_mib=16384,
+    )  # fmt: skip
+
+
 def heroes() -> Iterator[VmSpec]:
     """Machines with content on every disk."""
     yield from _ready()
+    yield from _running()
     yield from _wrong_inside()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from vmie_tui.simulators.fleet.estate import GIB, PLACES, TIB, address, disks, vm
+from vmie_tui.simulators.fleet.guests import disk
 from vmie_tui.simulators.spec import DiskSpec, NicSpec, VmSpec
 
 LONG_NAME = "customer-portal-reporting-and-analytics-batch-worker-emea-frankfurt-production-1"  # 80: vCenter's most
@@ -132,7 +133,7 @@ def _state() -> Iterator[VmSpec]:
     yield vm("no-tools-01", "fra-app", "Vendor Appliances", "debian11", disks(20), tools="toolsNotInstalled")
     yield vm("old-tools-01", "dub", "Production/Apps", "ws2016", disks(80), tools="toolsOld", hardware="vmx-08")
     yield vm("vvol-db-01", "dub-vvol", "Production/Databases", "oracle8", disks(60, 500))
-    yield vm("vsan-app-01", "fra-vsan", "Production/Apps", "sles15", disks(60))
+    yield vm("vsan-app-01", "fra-vsan", "Production/Apps", "sles15", (disk("sles15-bios", 60, "vsan-app-01"),))
     yield vm("paused-analysis-01", "lab", "Linux", "ubuntu2204", disks(200), power="suspended", memory_mib=262144)
     for name, connection in (
         ("lost-lun-01", "inaccessible"), ("ghost-01", "orphaned"), ("far-host-01", "disconnected"),
