@@ -72,6 +72,10 @@ def _choice(context: ReplicationContext, disk: DiskRecord, now: DiskNow, kept: K
     without_ids = not tracked or not kept.change_id
     if sync is Sync.FULL and asked is None and without_ids and comparable:  # each run would send all of the disk
         sync = Sync.CHECKSUM
+    if sync is Sync.CHANGED and now.change_id == kept.change_id:
+        # Each snapshot has a number of its own. The same one again: the disk was set back, and its next snapshot got
+        # the number of one that is gone; what was written in between would be missed.
+        sync, reason = Sync.CHECKSUM, "its change id is the last run's: it may have been set back to an earlier state"
     if sync is Sync.CHECKSUM and not context.content(disk.key).is_of(kept.snapshot_id):
         return Sync.FULL, f"{reason}, and there are no checksums of the last run's blocks"
     return sync, reason
