@@ -136,6 +136,7 @@ async def test_answers_are_judged_as_they_are_typed_and_none_is_lost() -> None:
         await type_in(pilot, "start", "+31d")
         assert "✖ is more than 30 days ahead" in screen_text(pilot)
         assert go.disabled and "The same by hand" not in below(screen)
+        assert "is more than 30 days ahead (2026-04-04 10:41 +0000)" in below(screen)
         await press(pilot, "ctrl+s", "ctrl+y")
         assert "Not yet: is more than" in toasts(pilot) and "There is no such command" in toasts(pilot)
         assert not made(backend) and screen.query_one("#start", Input).value == "+31d"

@@ -134,8 +134,9 @@ class CatalogueScreen(Filtering, Copying):
         right += [(f"{self._busy}…  ", "busy")] if self._busy else []
         line = self.query_one("#summary", OneLine)
         room = (line.size.width or self.app.size.width) - min(line_width(right), 40)
-        words = "".join(text for text, _ in left)
-        shown = left if line_width(left) <= room else [(fit(words, max(4, room)), "title")]
+        shown = left if line_width(left) <= room else left[:-1]  # the date is left out first
+        if line_width(shown) > room:
+            shown = [(fit("".join(text for text, _ in shown), max(4, room)), "title")]
         line.show(*shown, ("  ", ""), *right)
 
     def _show_empty(self) -> None:

@@ -79,7 +79,8 @@ def cutover_lines(seen: Seen, cells: int) -> list[Line]:
     lines += _head(1, "Test launch of the newest AMI", _test_mark(seen, run), cells)
     lines += _test(seen, cells) if run is None else _words("The final run has begun.", cells, "dim")
     lines += _head(2, "Forecast", DONE if run else HERE, cells)
-    lines += [line for words in seen.forecast for line in _words(words, cells, _alarm(words))]
+    foretold = seen.forecast if run is None else ()  # it is of a cutover begun now
+    lines += [line for words in foretold for line in _words(words, cells, _alarm(words))]
     lines += _head(3, "Final run", DONE if run else LATER, cells)
     lines += _final(seen, run, cells)
     lines += _head(4, "Progress", LATER if run is None else _mark(run), cells)

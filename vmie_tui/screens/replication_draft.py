@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vmie_tui.model import facts, naming
-from vmie_tui.model.errors import ServiceError
+from vmie_tui.model.errors import Problem, ServiceError
 from vmie_tui.model.finding import Finding
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan, LicenseType, Route, Via, VmSource
@@ -167,11 +167,8 @@ class ReplicationDraft:
             yield "keep", "A whole number; 0 keeps all"
         if not self.order.isdecimal():
             yield "order", "A whole number; lower ones first"
-        if self.start or self.edit is None:
-            try:
-                parse_start(self.start, self.now)
-            except ServiceError as error:
-                yield "start", error.problem.what
+        if (problem := self.start_problem()) is not None:
+            yield "start", problem.what
         if not REGION.fullmatch(self.region):
             yield "region", "A Region reads like eu-west-1"
         if not self.role_name:
@@ -192,14 +189,19 @@ class ReplicationDraft:
 
     # -- when
 
-    def start_at(self) -> float | None:
-        """When it starts, or its next run does; None: as it is, or not to be read."""
-        if not self.start:
+    def start_problem(self) -> Problem | None:
+        """What is wrong with the time that was typed, and what can be typed."""
+        if not self.start and self.edit is not None:
             return None
         try:
-            return parse_start(self.start, self.now)
-        except ServiceError:
-            return None
+            parse_start(self.start, self.now)
+        except ServiceError as error:
+            return error.problem
+        return None
+
+    def start_at(self) -> float | None:
+        """When it starts, or its next run does; None: as it is, or not to be read."""
+        return parse_start(self.start, self.now) if self.start and self.start_problem() is None else None
 
     def start_words(self) -> str:
         """What was typed as a moment in the user's zone; "" for what is none."""

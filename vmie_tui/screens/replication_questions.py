@@ -121,6 +121,9 @@ def form_lines(
     lines: list[Line] = []
     if problem is not None:
         lines += [*problem_lines(problem, cells, margin=" ", retry="^r asks again."), ()]
+    wrong = draft.start_problem()
+    if wrong is not None:
+        lines += [*problem_lines(wrong, cells, margin=" ", retry=""), ()]
     for name, why in refused.items():
         lines.append(((f" {clean(name)} was not {'saved' if draft.edit else 'started'}", "bad"),))
         lines += problem_lines(why, cells, margin="  ", retry="^s tries again.")
