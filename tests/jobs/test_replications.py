@@ -112,6 +112,21 @@ def test_fifty_machines_at_once_for_an_account(rig: Rig) -> None:
     )
 
 
+def test_one_that_was_over_comes_back_only_where_there_is_room(rig: Rig) -> None:
+    failed = rig.create(0, number=200)
+    rig.tick()
+    rig.go(JobState.FAILED)
+    assert rig.view(failed).state is ReplicationState.FAILED
+    most = int(facts.limit("sms", "concurrent_vm_migrations_per_account")["value"])
+    ids = [rig.create(12, number=number, ahead=HOUR) for number in range(most)]
+    assert refused(rig.client.run_now, failed).problem.code == "F388"
+    rig.client.delete(ids[0])
+    newer = rig.create(0, number=200, ahead=HOUR)
+    assert refused(rig.client.run_now, failed).problem.detail == newer
+    rig.client.delete(newer)
+    assert refused(rig.client.run_now, failed).problem.detail == newer, "it is still being removed"
+
+
 def test_a_blocker_refuses_in_its_words_unless_overridden(rig: Rig) -> None:
     wanted = spec(rig.clock.now(), 25)
     error = refused(rig.client.create, wanted, machine(), account=ACCOUNT)

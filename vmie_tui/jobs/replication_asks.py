@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from vmie_tui.jobs.replication_ends import DONE_ONCE
 from vmie_tui.jobs.replication_records import ReplicationRecord, Wish
 from vmie_tui.jobs.replication_runs import start, waiting
-from vmie_tui.jobs.replications import add_run, at_work, of_vm, replicated, runs_of
+from vmie_tui.jobs.replications import add_run, at_work, counted, of_vm, replicated, runs_of
+from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding
 from vmie_tui.model.replication import Replication, ReplicationState, RunState, RunType
@@ -111,7 +112,7 @@ def start_asked(connection: sa.Connection, asked: Mapping[str, ReplicationRecord
 
 
 def alone_again(connection: sa.Connection, record: ReplicationRecord) -> None:
-    """One that was over counts again: its VM must have no other. Raises ServiceError CONFLICT."""
+    """One that was over counts again: its VM must have no other, its account room (F388). CONFLICT or REFUSED."""
     if other := of_vm(connection, record.vm, besides=record.id):
         raise ServiceError(
             ErrorKind.CONFLICT,
@@ -119,4 +120,13 @@ def alone_again(connection: sa.Connection, record: ReplicationRecord) -> None:
             subject=record.id,
             code="ReplicationJobAlreadyExists",
             detail=other,
+        )
+    most = int(facts.limit("sms", "concurrent_vm_migrations_per_account")["value"])
+    if counted(connection, record.account) >= most:
+        raise ServiceError(
+            ErrorKind.REFUSED,
+            f"{most} VMs are replicated already, the most at once",
+            subject=record.id,
+            remedy="Delete a replication that is done",
+            code="F388",
         )
