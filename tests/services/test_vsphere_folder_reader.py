@@ -207,7 +207,7 @@ def test_all_readers_of_a_host_share_its_connections(
     with gate(vcenter, monkeypatch) as held:
         for thread in threads:
             thread.start()
-        wait_until(lambda: held.inside == 3, what="three requests of that host")
+        wait_until(lambda: (held.inside, folder_reader.SLOTS.waiting) == (3, 9), what="three requests of that host")
         waiting = threading.Thread(target=other.read_at, args=(0, 1))
         waiting.start()
         wait_until(lambda: held.inside == 4, what="one of another host beside them")
@@ -227,7 +227,7 @@ def test_all_hosts_share_those_of_their_vcenter(
             threads = [threading.Thread(target=frozen.all, args=(reader,)) for reader in (one, two)]
             for thread in threads:
                 thread.start()
-            wait_until(lambda: held.inside == 2, what="two requests")
+            wait_until(lambda: (held.inside, folder_reader.SLOTS.waiting) == (2, 6), what="two requests")
         for thread in threads:
             thread.join(20)
         assert held.peak == 2
@@ -344,13 +344,26 @@ def test_a_name_that_is_none_of_a_datastore(vsphere: VSphere) -> None:
     assert caught.value.kind is ErrorKind.INVALID
 
 
-def test_a_file_that_was_written_meanwhile_is_noticed(vcenter: VCenterSimulator, frozen: Frozen) -> None:
+@pytest.mark.parametrize("asked", [True, False], ids=["If-Range", "Last-Modified"])
+def test_a_file_that_was_written_meanwhile_is_noticed(
+    vcenter: VCenterSimulator, frozen: Frozen, monkeypatch: pytest.MonkeyPatch, asked: bool
+) -> None:
+    """The server is asked for that version alone; should it not care, the date it tells is compared."""
     with frozen.open() as reader:
         assert reader.read_at(0, 10) == frozen.content[:10]
-        os.utime(vcenter.disk_path(NAME, frozen.disk.key), (1, 1))
+        path = vcenter.disk_path(NAME, frozen.disk.key)
+        os.utime(path, (path.stat().st_atime, path.stat().st_mtime + 100))
+        if not asked:
+            headers = flat_file.FlatFile.headers
+
+            def without(file: flat_file.FlatFile, offset: int, end: int) -> dict[str, str]:
+                return {name: value for name, value in headers(file, offset, end).items() if name != "If-Range"}
+
+            monkeypatch.setattr(flat_file.FlatFile, "headers", without)
         with pytest.raises(ServiceError, match="changed while it was read") as caught:
             reader.read_at(PIECE, 10)
         assert caught.value.kind is ErrorKind.CORRUPT and reader.retries == 0
+        assert ("another date or tag" in caught.value.problem.detail) is asked
 
 
 @pytest.mark.parametrize(
@@ -463,6 +476,7 @@ def test_closing_ends_the_wait_for_a_slot(
 
         second = threading.Thread(target=wait)
         second.start()
+        wait_until(lambda: folder_reader.SLOTS.waiting == 1, what="the second to wait")
         two.close()
         second.join(5)
         assert [error.kind for error in raised if isinstance(error, ServiceError)] == [ErrorKind.CANCELLED]

@@ -31,14 +31,25 @@ class Slots:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._used: Counter[str] = Counter()
+        self._waiting = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a slot."""
+        with self._changed:
+            return self._waiting
 
     @contextmanager
     def one(self, limits: dict[str, int], check: Callable[[], None]) -> Iterator[None]:
         """A slot at all of these places; waits until there is one, ``check`` is asked meanwhile and may raise."""
         with self._changed:
-            while any(self._used[place] >= most for place, most in limits.items()):
-                self._changed.wait(POLL_SECONDS)
-                check()
+            self._waiting += 1
+            try:
+                while any(self._used[place] >= most for place, most in limits.items()):
+                    self._changed.wait(POLL_SECONDS)
+                    check()
+            finally:
+                self._waiting -= 1
             self._used.update(limits.keys())
         try:
             yield
@@ -46,11 +57,6 @@ class Slots:
             with self._changed:
                 self._used.subtract(limits.keys())
                 self._changed.notify_all()
-
-    def used(self, place: str) -> int:
-        """Requests under way there now."""
-        with self._changed:
-            return self._used[place]
 
 
 SLOTS = Slots()
