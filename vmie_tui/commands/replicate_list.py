@@ -13,7 +13,7 @@ from vmie_tui.commands.common import json_option, left_text, out, out_json, pass
 from vmie_tui.commands.replicate_common import client_of, find, ids_argument, name_of, page, page_options, say_rest
 from vmie_tui.commands.session import Session
 from vmie_tui.commands.tasks import CLEAR
-from vmie_tui.model.replication import ReplicationView, Run, RunState
+from vmie_tui.model.replication import ReplicationView, Run, RunState, Sync
 from vmie_tui.model.replication_words import (
     changed_words,
     day_words,
@@ -230,4 +230,5 @@ def _said(run: Run) -> str:
     """Why it did not start, what it does; of one that is complete, why it was not the changed blocks that it moved."""
     if run.state is not RunState.COMPLETED:
         return message_of(run)
-    return one_line(run.figures.reason) if run.figures is not None else ""
+    figures = run.figures
+    return one_line(figures.reason) if figures is not None and figures.sync is not Sync.FIRST else ""
