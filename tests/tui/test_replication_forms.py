@@ -218,12 +218,12 @@ async def test_on_vsan_one_time_is_preset_and_an_interval_explained_as_impossibl
         screen = await opened(pilot, [on_vsan(MACHINES["web-01"])])
         assert screen.query_one("#kind", ChoiceList).value == ONCE
         assert "vSAN shows no files to read changed blocks from" in " ".join(screen_text(pilot).split())
-        assert not screen.query_one("#field-every").display
+        assert not screen.query_one("#field-every").display and not screen.query_one("#field-keep").display
         await press(pilot, "up", "space")
         assert screen.draft.kind == ONCE and "Every few hours: vSAN shows no files" in toasts(pilot)
         await press(pilot, "ctrl+s")
         [spec] = made(backend)
-        assert spec.once and spec.every_hours == 0
+        assert spec.once and (spec.every_hours, spec.keep) == (0, 0)
 
 
 def test_with_others_beside_it_an_interval_stays_possible_and_the_rules_name_the_one() -> None:
@@ -349,7 +349,7 @@ def profile_of() -> Profile:
     "answers",
     [
         {},
-        {"kind": ONCE, "start": "+2h", "licence": "BYOL", "keep": "0", "tags": "a=1, b=two words"},
+        {"kind": ONCE, "start": "+2h", "licence": "BYOL", "tags": "a=1, b=two words"},
         {"route": "unmodified", "ena": False, "quiesce": False, "group": "shop", "order": "3", "verify": "all"},
         {"encrypted": True, "kms_key": "alias/k", "region": "eu-central-1", "ami_name": "{vm} {date}", "every": "1"},
     ],
@@ -529,5 +529,5 @@ async def test_a_read_only_profile_looks_at_the_catalogue_alone() -> None:
 def test_a_draft_asks_only_what_matters() -> None:
     draft = ReplicationDraft((MACHINES["web-01"],), "prod", "vcenter.corp", NOW, region="eu-west-1", role_name="r")
     assert "kms_key" not in draft.asked and "every" in draft.asked
-    draft.kind, draft.every = ONCE, "99"
+    draft.kind, draft.every, draft.keep = ONCE, "99", ""
     assert not draft.mistakes()  # what is not asked cannot be wrong

@@ -74,9 +74,9 @@ class ReplicationDraft:
     @property
     def asked(self) -> frozenset[str]:
         """The questions that matter for the answers so far."""
-        asked = {"kind", "start", "keep", "verify", "route", "region", "ami_name", "description", "tags"}
+        asked = {"kind", "start", "verify", "route", "region", "ami_name", "description", "tags"}
         asked |= {"encrypted", "quiesce", "group", "order"}
-        asked |= {"every"} if self.kind == REPEAT else set()
+        asked |= {"every", "keep"} if self.kind == REPEAT else set()
         asked |= {"kms_key"} if self.encrypted else set()
         if needs_role(ImportPlan("", VmSource("", "", ""), "", "", self.way, via=Via.EBS)):
             asked.add("role_name")
@@ -231,7 +231,7 @@ class ReplicationDraft:
             plan,
             self.now if start is None else start,
             0 if self.kind == ONCE else _number(self.every, _hours()[1]),
-            _number(self.keep, 0),
+            _number(self.keep, 0) if "keep" in self.asked else self.edit.spec.keep if self.edit else 0,
             Verify(self.verify),
             self.group,
             _number(self.order, 0),
@@ -331,6 +331,8 @@ def _number(text: str, otherwise: int) -> int:
 
 def schedule_words(draft: ReplicationDraft) -> str:
     """The schedule in a few words, for its folded group."""
-    how = "once" if draft.kind == ONCE else f"every {draft.every} h"
+    start = f"from {draft.start or 'its next run'}"
+    if draft.kind == ONCE:
+        return f"once, {start}"
     keep = "all AMIs kept" if draft.keep == "0" else f"{plural(_number(draft.keep, 0), 'AMI')} kept"
-    return f"{how}, from {draft.start or 'its next run'}, {keep}"
+    return f"every {draft.every} h, {start}, {keep}"
