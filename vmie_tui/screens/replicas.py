@@ -89,15 +89,17 @@ class LiveReplicas:
         return self._client().catalogue(self._profile.name)
 
     def import_catalogue(self) -> Catalogue:
-        """Read the machines from vCenter, and make servers of them."""
-        return self._client().import_catalogue(self._profile.name, self._inventory())
+        """Read the machines from vCenter, and make servers of them; meanwhile the catalogue says that it is imported."""
+        client, profile = self._client(), self._profile.name
+        with client.importing(profile):
+            return client.import_catalogue(profile, self._inventory())
 
     def clear_catalogue(self) -> Catalogue:
         return self._client().clear_catalogue(self._profile.name)
 
     def findings(self, spec: Replication, machine: Machine, ident: str = "") -> tuple[Finding, ...]:
         """What there is to be said, worst first; ``ident``: the replication that is edited."""
-        return self._client().findings(spec, machine, ident=ident)
+        return self._client().findings(spec, machine, account=self._account, ident=ident)
 
     def create(self, spec: Replication, machine: Machine) -> str:
         """Record it for the account AWS takes us for, whose replications at once are limited; its id."""

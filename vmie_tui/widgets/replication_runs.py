@@ -117,7 +117,7 @@ def replication_lines(
     cells -= 1
     if view.message:
         style = "bad" if view.state in {ReplicationState.FAILED, ReplicationState.PAUSED_ON_FAILURE} else "warn"
-        lines += _labelled(state_words(view), one_line(view.message), cells, style)
+        lines += _labelled("Note", one_line(view.message), cells, style)
     lines += _trouble(row, cells) if row is not None else []
     lines += _labelled("Next run", next_line(view), cells)
     lines += _run(row.run, cells) if row is not None else []
@@ -164,12 +164,13 @@ def _run(run: Run, cells: int) -> list[Line]:
 
 def next_line(view: ReplicationView) -> str:
     """When, absolute and from now, and how often; or why there is none."""
+    on = "p goes on with the schedule"
+    stopped = view.paused or view.state is ReplicationState.PAUSED_ON_FAILURE
     if view.next_run is None or not view.state.counts:
-        more = "p goes on with the schedule" if view.state is ReplicationState.PAUSED_ON_FAILURE else ""
-        return join([f"none: {state_words(view)}", more])
+        return join([f"none: {state_words(view)}", on if stopped and view.state.counts else ""])
     often = "one time" if view.spec.once else f"every {every_words(view.spec)}"
-    if view.paused:
-        return join([f"paused; {stamp(view.next_run)} would be the next", often, "p goes on"])
+    if stopped:
+        return join([f"paused; {stamp(view.next_run)} would be the next", often, on])
     return join([stamp(view.next_run), next_words(view), often])
 
 
@@ -196,7 +197,4 @@ def _decided(view: ReplicationView, cells: int) -> list[Line]:
 
 
 def _labelled(label: str, text: str, cells: int, style: str = "") -> list[Line]:
-    if not text:
-        return []
-    name = fit(label, LABEL_CELLS - 1) if len(label) < LABEL_CELLS else label
-    return paragraph(text, cells, style, ((f"{name} ", "dim"),))
+    return paragraph(text, cells, style, ((fit(label, LABEL_CELLS), "dim"),)) if text else []
