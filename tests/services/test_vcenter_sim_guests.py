@@ -152,6 +152,15 @@ def test_a_writer_goes_on_while_the_machine_is_on_and_until_it_is_told(kit: Kit)
     kit.ask("POST", "write", 400, vm=VM, bytes=0)
 
 
+def test_a_machine_that_is_gone_writes_no_more(kit: Kit) -> None:
+    folder = kit.sim.disk_path(VM, 2000).parent
+    kit.ask("POST", "writer", vm=VM, every=0.002, bytes=4096)
+    wait_until(lambda: kit.ask("GET", "writer")["writers"][0]["bursts"] >= 1, what="a burst")
+    kit.sim.remove_machine(VM)
+    wait_until(lambda: kit.ask("GET", "writer")["writers"] == [], what="the writer's end")
+    assert not list(folder.iterdir())
+
+
 def test_a_guest_that_is_shut_down_writes_once_more(kit: Kit) -> None:
     kit.ask("POST", "writer", vm=VM, every=3600, bytes=4096)
     wait_until(lambda: kit.ask("GET", "writer")["writers"][0]["bursts"] == 1, what="the first burst")

@@ -163,6 +163,8 @@ class Activity:
         with self._registry.lock:
             machine = writer.machine
             writer.due = now + writer.every
+            if self._registry.objects.get(machine.moid) is not machine:  # removed since
+                self._writers.pop(machine.moid, None)
             if self._writers.get(machine.moid) is not writer or machine.power != ON:
                 return
             try:
