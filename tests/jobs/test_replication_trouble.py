@@ -41,20 +41,16 @@ def test_tracking_that_cannot_be_trusted_is_a_full_resync_with_the_reason(world:
             older = resync(replica, reason)
 
 
-def test_a_disk_that_was_set_back_with_its_tracking_is_noticed_by_the_number_of_its_change_id(world: World) -> None:
+def test_a_disk_that_was_set_back_with_its_tracking_is_compared_by_checksums(world: World) -> None:
+    """Its next snapshot has the number that the last run's had: another moment, by the same change id."""
     with replicating(world, "repl-02") as replica:
-        oldest = replica.run().job_id
-        replica.write(extents=2)
         older = replica.run().job_id
         replica.write(extents=2)
         replica.run()
         replica.trouble("revert-same-epoch", snapshot=f"vmie-tui {older}")
         replica.write()
-        same = figures(replica.run())  # the number that the last run's snapshot had: another moment, by the same name
-        assert (same.sync, "the last run's" in same.reason) == (Sync.CHECKSUM, True)
-        replica.trouble("revert-same-epoch", snapshot=f"vmie-tui {oldest}")
-        replica.write()
-        resync(replica, "set back to an earlier state")
+        run = figures(replica.run())
+        assert (run.sync, "the last run's" in run.reason) == (Sync.CHECKSUM, True)
 
 
 def test_a_parent_that_cannot_be_gone_on_from_is_a_full_resync_with_the_reason(world: World) -> None:
@@ -68,9 +64,6 @@ def test_a_parent_that_cannot_be_gone_on_from_is_a_full_resync_with_the_reason(w
         ec2.enable_ebs_encryption_by_default()
         try:
             resync(replica, "is not encrypted, and the new one would have to be")
-            assert replica.kept[0].encrypted
-            wanted = replica.write(extents=2)
-            assert figures(replica.run()).moved == wanted
         finally:
             ec2.disable_ebs_encryption_by_default()
         wanted = replica.write(extents=2)
@@ -86,29 +79,30 @@ def test_a_machine_may_be_moved_between_runs_and_not_during_one(world: World) ->
         run = replica.run()
         assert figures(run).moved == wanted
         assert "at the last run, and is on" in world.log(run.job_id)
+        made = replica.registered()
+        replica.write(1 << 20)
+        job_id = ""
         for kind, words in (("migrate", "the machine was moved from"), ("relocate", "Hard disk 1 was moved from")):
-            replica.write(1 << 20)
             world.fault("aws", operation="CompleteSnapshot", action="delay", seconds=30.0)
-            job_id = replica.start()
+            world.client.resume(job_id) if job_id else None
+            job_id = job_id or replica.start()
             wait_until(lambda: world.admin("aws", "GET", "faults")["faults"][0]["fired"], 20)
             replica.trouble(kind)
             world.admin("aws", "DELETE", "faults")
             assert words in replica.failed(job_id)
-            made = replica.registered()
-            world.client.resume(job_id)
-            assert replica.done(job_id).image_id not in made
-        assert len(replica.registered()) == 4
+            assert replica.registered() == made
+        world.client.resume(job_id)
+        assert figures(replica.done(job_id)).sync is Sync.FULL  # Storage vMotion began the tracking anew
 
 
 def test_snapshots_of_others_stop_a_run_and_are_left_alone(world: World) -> None:
     with replicating(world, "repl-02") as replica:
-        replica.run()
         replica.trouble("snapshot", name="before an update")
-        job_id = replica.start()
         try:
+            job_id = replica.start()
             view = world.wait(job_id, JobState.FAILED)
             assert "it has 1 snapshot" in str(view.problem)
-            assert world.machine("repl-02").snapshots == 1
+            assert replica.snapshots() == 1
         finally:
             replica.trouble("unsnapshot", name="before an update")
         world.client.resume(job_id)
@@ -133,12 +127,9 @@ def test_without_tracking_only_what_differs_is_sent(world: World) -> None:
         run = replica.run()
         assert (figures(run).sync, figures(run).moved) == (Sync.CHECKSUM, wanted)
         wanted = replica.write()
-        run = replica.run()
-        assert (figures(run).sync, figures(run).moved) == (Sync.CHANGED, wanted)
-        wanted = replica.write(zeros=1.0)
         run = replica.run(resync=Sync.CHECKSUM)
-        assert figures(run).sync is Sync.CHECKSUM
-        assert figures(run).moved <= wanted  # what was zeros before is as it was
+        assert (figures(run).sync, figures(run).moved) == (Sync.CHECKSUM, wanted)
+        assert "asked for" in figures(run).reason
 
 
 def test_a_write_that_tracking_missed_is_found_and_no_image_made(world: World) -> None:
