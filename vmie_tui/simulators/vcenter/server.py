@@ -72,7 +72,7 @@ class VCenterSimulator:
       initializing).
     - ``nfc:GET``: ``lose-lease``, ``reset``, ``truncate``, ``delay`` after ``after`` bytes; ``error`` with ``status``.
     - ``nfc:POST``: ``lose-lease``, ``reset``, ``delay`` once ``after`` bytes came; ``error`` with ``status``.
-    - ``folder:*``: ``error`` with ``status``, ``reset``, ``delay``.
+    - ``folder:*``: ``error`` with ``status``, ``reset``, ``delay``, ``truncate`` after ``after`` bytes.
 
     ``match`` is looked for in the object's id and name (for a lease: the machine's, and the device's key).
     """
