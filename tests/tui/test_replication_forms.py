@@ -483,7 +483,7 @@ async def test_servers_say_by_which_job_they_are_replicated_and_whether_their_da
         await catalogue(pilot)
         text = screen_text(pilot)
         assert "3 servers, 1 replicated" in text and "3 d ago" in text
-        assert "sms-job-00000001" in text and "sms-job-00000002, days over" in text and "none" in text
+        assert "sms-job-00000001" in text and "sms-job-00000002 days over" in text and "none" in text
         await press(pilot, "y")
         assert "s-00000001\t/DC1/vm/Production/web-01\tsms-job-00000001" in backend.saved["servers.txt"]
         backend.replicas.servers = replace(known, status=CatalogueStatus.EXPIRED, servers=())
@@ -501,7 +501,7 @@ async def test_the_form_opens_for_the_servers_selected() -> None:
     backend.replicas.servers = catalogue_of("web-01", "web-02", "gone-01")
     async with running(backend) as pilot:
         screen = await catalogue(pilot)
-        await press(pilot, "n")  # gone-01 is the first by its path
+        await press(pilot, "n")  # gone-01 is the first by its name
         assert "gone-01: not in the inventory read last" in toasts(pilot) and pilot.app.screen is screen
         await press(pilot, "down", "space", "space", "n")
         opened_form = pilot.app.screen

@@ -30,10 +30,12 @@ class ServerTable(LineTable[Server]):
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("mark", "", 1),
         Column("id", "Server id", 10),
-        Column("path", "Path", 26, grows=2),
-        Column("job", "Replication", 26, grows=1),
-        Column("manager", "vCenter", 16, grows=1, from_width=110),
-        Column("moid", "VM", 8, from_width=110),
+        Column("name", "Server", 16, grows=1),
+        Column("job", "Replication", 16),
+        Column("over", "", 9),
+        Column("path", "Path", 20, grows=2),
+        Column("manager", "vCenter", 16, grows=1, from_width=120),
+        Column("moid", "VM", 8, from_width=120),
     )
 
     def key_of(self, row: Server) -> str:
@@ -43,19 +45,19 @@ class ServerTable(LineTable[Server]):
         cells: dict[str, Cell] = {
             "mark": ("◉", "mark") if row.server_id in self.marked else ("○", "dim"),
             "id": (row.server_id, "dim"),
-            "path": (clean(row.path or row.name), ""),
-            "job": job_cell(row),
+            "name": (clean(row.name), ""),
+            "job": (row.replication_id, "ok") if row.replication_id else ("none", "dim"),
+            "over": ("days over" if row.terminated else "", "warn"),
+            "path": (clean(row.path), "dim"),
             "manager": (clean(row.manager), "dim"),
             "moid": (row.moid, "dim"),
         }
         return cells[column]
 
 
-def job_cell(server: Server) -> Cell:
+def job_words(server: Server) -> str:
     """Its replication job, and whether its days were over."""
-    if server.terminated:
-        return join([server.replication_id, "days over"], ", "), "warn"
-    return (server.replication_id, "ok") if server.replication_id else ("none", "dim")
+    return join([server.replication_id, "days over" if server.terminated else ""], ", ") or "none"
 
 
 def status_cells(catalogue: Catalogue, now: float) -> tuple[Cell, ...]:
@@ -70,17 +72,17 @@ def status_cells(catalogue: Catalogue, now: float) -> tuple[Cell, ...]:
 
 
 def select(servers: Sequence[Server], words: str) -> tuple[Server, ...]:
-    """Those with every word and none after ``!``, by path."""
+    """Those with every word and none after ``!``, by name."""
     found = [server for server in servers if has_words(_words(server), words)] if words.strip() else servers
-    return tuple(sorted(found, key=lambda server: (server.path or server.name).casefold()))
+    return tuple(sorted(found, key=lambda server: (server.name.casefold(), server.path)))
 
 
 def _words(server: Server) -> str:
-    return "\n".join([server.server_id, server.path, server.name, server.moid, job_cell(server)[0]]).lower()
+    return "\n".join([server.server_id, server.path, server.name, server.moid, job_words(server)]).lower()
 
 
 def as_text(servers: Sequence[Server]) -> str:
     """One line each: id, path, replication."""
     return "".join(
-        f"{server.server_id}\t{clean(server.path or server.name)}\t{job_cell(server)[0]}\n" for server in servers
+        f"{server.server_id}\t{clean(server.path or server.name)}\t{job_words(server)}\n" for server in servers
     )
