@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,15 +19,21 @@ from tests.services.aws_world import BUCKET, REGION, settings_for
 from tests.tui.driving import press, running, screen_text, settle, until
 from vmie_tui import settings as settings_module
 from vmie_tui.jobs.client import JobClient
+from vmie_tui.jobs.replication_client import ReplicationClient
 from vmie_tui.jobs.store import Store
+from vmie_tui.model.errors import ServiceError
 from vmie_tui.model.exportable import Exportable
 from vmie_tui.model.job import DiskProgress, Stage, StageState
-from vmie_tui.model.plan import ImportPlan, VmSource
+from vmie_tui.model.machine import Machine
+from vmie_tui.model.plan import ImportPlan, Route, VmSource
+from vmie_tui.model.replication import CatalogueStatus, Replication, ReplicationView
 from vmie_tui.model.task import JobState, TaskKind
 from vmie_tui.screens.actions import APP
 from vmie_tui.screens.after import AfterScreen, Made
 from vmie_tui.screens.backend import LiveBackend
 from vmie_tui.screens.base import FrameScreen
+from vmie_tui.screens.catalogue import CatalogueScreen
+from vmie_tui.screens.cutover import CutoverScreen
 from vmie_tui.screens.draft import Draft, of_machines
 from vmie_tui.screens.export_form import ExportFormScreen
 from vmie_tui.screens.export_source import ExportSourceScreen
@@ -34,6 +41,7 @@ from vmie_tui.screens.force import ForceScreen
 from vmie_tui.screens.job import JobScreen
 from vmie_tui.screens.open_source import OpenScreen
 from vmie_tui.screens.proof import ProofScreen
+from vmie_tui.screens.replication_form import ReplicationForm
 from vmie_tui.screens.report import ReportScreen
 from vmie_tui.screens.task import TaskScreen
 from vmie_tui.screens.task_raw import RawScreen
@@ -152,6 +160,20 @@ def some_jobs(store: Store) -> list[str]:
     return ids
 
 
+def a_replication(backend: LiveBackend, free: dict[str, Profile], machines: Sequence[Machine]) -> ReplicationView:
+    """Of the first machine that can be replicated, as another profile's user has made it: it starts in an hour."""
+    client = ReplicationClient(replace(backend._settings, table=free))
+    for machine in machines:
+        vcenter = free["prod"].vcenter
+        assert vcenter is not None
+        source = VmSource(vcenter.host, machine.moid, machine.name, machine.instance_uuid)
+        plan = ImportPlan("prod", source, REGION, "", route=Route.IMAGE_DIRECT)
+        with suppress(ServiceError):  # not this one
+            ident = client.create(Replication(plan, client.now("prod") + 3600, 12), machine, account="1" * 12)
+            return client.view(ident)
+    raise AssertionError("none of the machines can be replicated")
+
+
 async def answer_everything(pilot: Pilot[int], home: FrameScreen) -> None:
     """Say yes to whatever was asked, then leave what was opened on top of ``home`` or beside it."""
     app = pilot.app
@@ -206,6 +228,7 @@ async def test_read_only_no_key_of_any_screen_changes_anything(
 ) -> None:
     monkeypatch.setenv("VMIE_VCENTER_PASSWORD", vcenter.password)
     monkeypatch.setattr("vmie_tui.screens.task_watch.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("vmie_tui.jobs.replication_client.ensure_worker", lambda settings: None)
     furnish(aws, "444455556666")
     add_role(aws.account, "vmimport", EXPORT_BUCKET, policy="exports")
     aws.seed_history(60, 1)
@@ -222,6 +245,8 @@ async def test_read_only_no_key_of_any_screen_changes_anything(
         await press(pilot, "3")
         await until(pilot, lambda: table(pilot).rows, "tasks")
         record = next(row for row in table(pilot).rows if row.live)
+        machines = [row.machine for row in pilot.app.get_screen_stack("inventory")[0].query_one(MachineTable).rows]
+        view = a_replication(backend, free, machines)
         pages: dict[str, list[Callable[[], FrameScreen]]] = {
             "inventory": [lambda: ReportScreen([machine]), OpenScreen, lambda: WizardScreen(draft)],
             "jobs": [
@@ -238,6 +263,7 @@ async def test_read_only_no_key_of_any_screen_changes_anything(
                 lambda: ExportSourceScreen(SourceRow(things[0]), REGION),
                 *(partial(ExportFormScreen, SourceRow(thing), REGION) for thing in (things[0], things[-1])),
             ],
+            "replication": [lambda: ReplicationForm([machine]), lambda: CutoverScreen(view), CatalogueScreen],
             "setup": [],
         }
         for mode, makers in pages.items():
@@ -258,6 +284,9 @@ async def test_read_only_no_key_of_any_screen_changes_anything(
     asked = set(vcenter.stats.snapshot())
     assert "RetrievePropertiesEx" in asked
     assert [name for name in asked if name not in VSPHERE_READS and not name.startswith("folder:")] == []
+    replicas = backend.replicas
+    assert [replace(one, now=0.0) for one in replicas.views()] == [replace(view, now=0.0)]
+    assert replicas.catalogue().status is CatalogueStatus.NOT_IMPORTED
     assert {view.id: view.state for view in JobClient(backend._settings).jobs()} == dict(
         zip(jobs, (JobState.QUEUED, JobState.FAILED, JobState.DONE), strict=True)
     )
