@@ -229,7 +229,8 @@ async def test_going_back_asks_first_and_says_what_was_done() -> None:
         backend.images.now = replace(RUNNING, state="stopped", system_check="", instance_check="")
         await press(pilot, "r")
         await until(pilot, lambda: f"{INSTANCE} · stopped" in page(pilot), "the instance stopped")
-        assert "c cuts over once more." in page(pilot)
+        assert "c cuts it over once more." in page(pilot) and "A cutover now keeps the machine off" in page(pilot)
+        assert "web-01 is what counts. The schedule is paused: p in the list" in page(pilot)
         await press(pilot, "c")
         assert isinstance(pilot.app.screen, FormScreen)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.widget import Widget
 from textual.widgets import Button, Input
 
 from tests.tui.driving import press, running, screen_text, settle, toasts, until
@@ -29,8 +31,9 @@ from vmie_tui.screens.replication_draft import ONCE, REPEAT, ReplicationDraft, e
 from vmie_tui.screens.replication_form import ReplicationForm
 from vmie_tui.screens.replication_questions import command
 from vmie_tui.screens.run_now import RunNow
+from vmie_tui.screens.themed import Themed
 from vmie_tui.settings import AwsSettings, Profile, VCenterSettings
-from vmie_tui.widgets.choice import ChoiceList
+from vmie_tui.widgets.choice import ChoiceList, Option
 from vmie_tui.widgets.lines import LinePane, OneLine
 
 MACHINES = {machine.name: machine for machine in company()}
@@ -531,3 +534,20 @@ def test_a_draft_asks_only_what_matters() -> None:
     assert "kms_key" not in draft.asked and "every" in draft.asked
     draft.kind, draft.every, draft.keep = ONCE, "99", ""
     assert not draft.mistakes()  # what is not asked cannot be wrong
+
+
+class Choices(Themed):
+    def compose(self) -> Iterable[Widget]:
+        options = (Option("a", "A"), Option("b", "B", refused="not today"), Option("c", "C"))
+        yield ChoiceList("Letter", options, "a", inline=True, id="letter")
+
+
+async def test_on_one_line_what_cannot_be_chosen_is_passed_over_and_says_why() -> None:
+    app = Choices()
+    async with app.run_test() as pilot:
+        choice = app.query_one(ChoiceList)
+        choice.focus()
+        await pilot.press("space")
+        assert choice.value == "c" and [note.message for note in app._notifications] == ["B: not today"]
+        await pilot.press("space")
+        assert choice.value == "a"

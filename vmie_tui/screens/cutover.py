@@ -22,13 +22,13 @@ from vmie_tui.model.errors import Problem
 from vmie_tui.model.forecast import forecast
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import TestLaunch
-from vmie_tui.model.replication import ReplicationView, RunState, Verify
+from vmie_tui.model.replication import ReplicationView, Verify
 from vmie_tui.screens.actions import CUTOVER, bindings
 from vmie_tui.screens.after import AfterScreen, Made
 from vmie_tui.screens.base import problem_of, style_sheet
 from vmie_tui.screens.copying import Copying
 from vmie_tui.screens.cutover_forms import cutover_form, roll_back_question
-from vmie_tui.screens.cutover_view import Seen, cutover_lines, final_run, gone_back, members_of, newest, text_of
+from vmie_tui.screens.cutover_view import Seen, cutover_lines, final_run, may_again, members_of, newest, text_of
 from vmie_tui.screens.run_now import refused
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.problem import problem_lines
@@ -139,15 +139,16 @@ class CutoverScreen(Copying):
     @work(thread=True, exclusive=True, group="look", exit_on_error=False)
     def _look_for_test(self) -> None:
         view = self._seen.view
-        made = newest(view)
-        if made is None or final_run(view) is not None:
+        made, run = newest(view), final_run(view)
+        if made is None:
             return
         try:
             found = self.backend.images.instances(view.spec.plan.region, made.image_id)
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             self.post_message(self.Looked(made.image_id, "", None, problem_of(error)))
         else:
-            self.post_message(self.Looked(made.image_id, found[0] if found else ""))
+            others = [one for one in found if run is None or one != run.instance_id]
+            self.post_message(self.Looked(made.image_id, others[0] if others else ""))
 
     @on(Read)
     def _was_read(self, event: Read) -> None:
@@ -268,7 +269,7 @@ class CutoverScreen(Copying):
             return
         if run is not None and not run.state.over:
             self.tell(f"It is at work: {run.id}. enter opens it.")
-        elif run is not None and run.state is RunState.COMPLETED and not gone_back(self._seen):
+        elif run is not None and not may_again(self._seen, run):
             self.tell(f"{clean(view.name)} is cut over. R goes back, then it can be cut over again.")
         elif why is not None:
             self.tell(f"Not now: {why}", error=True)

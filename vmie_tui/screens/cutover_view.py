@@ -57,6 +57,11 @@ def gone_back(seen: Seen) -> bool:
     return seen.state is not None and seen.state.state in {"stopping", "stopped", "shutting-down", "terminated"}
 
 
+def may_again(seen: Seen, run: Run) -> bool:
+    """Whether the machine can be cut over once more: it did not come to its end, or one has gone back from it."""
+    return run.state.over and (run.state is not RunState.COMPLETED or gone_back(seen))
+
+
 def members_of(view: ReplicationView, every: Sequence[ReplicationView]) -> tuple[ReplicationView, ...]:
     """All of its group in the order they are started in; none for one without a group."""
     group = view.spec.group
@@ -75,12 +80,12 @@ def cutover_lines(seen: Seen, cells: int) -> list[Line]:
     """The five steps, each with its mark."""
     run = final_run(seen.view)
     over = run is not None and run.state.over
+    free = run is None or may_again(seen, run)
     lines = _group(seen, cells)
-    lines += _head(1, "Test launch of the newest AMI", _test_mark(seen, run), cells)
-    lines += _test(seen, cells) if run is None else _words("The final run has begun.", cells, "dim")
+    lines += _head(1, "Test launch of the newest AMI", DONE if seen.test or run else HERE, cells)
+    lines += _test(seen, cells) if free else []  # what comes before the final run is over with it
     lines += _head(2, "Forecast", DONE if run else HERE, cells)
-    foretold = seen.forecast if run is None else ()  # it is of a cutover begun now
-    lines += [line for words in foretold for line in _words(words, cells, _alarm(words))]
+    lines += [line for words in seen.forecast if free for line in _words(words, cells, _alarm(words))]
     lines += _head(3, "Final run", DONE if run else LATER, cells)
     lines += _final(seen, run, cells)
     lines += _head(4, "Progress", LATER if run is None else _mark(run), cells)
@@ -130,10 +135,6 @@ def _group(seen: Seen, cells: int) -> list[Line]:
 # -- 1
 
 
-def _test_mark(seen: Seen, run: Run | None) -> Cell:
-    return DONE if seen.test or run is not None else HERE
-
-
 def _test(seen: Seen, cells: int) -> list[Line]:
     view, made = seen.view, newest(seen.view)
     if made is None:
@@ -161,12 +162,12 @@ def _final(seen: Seen, run: Run | None, cells: int) -> list[Line]:
         asked = (
             f"{run.id}, begun {stamp(run.started or run.scheduled)}, {until(run.started or run.scheduled, view.now)}"
         )
-        again = (
-            "c cuts over once more."
-            if run.state.over and (gone_back(seen) or run.state is not RunState.COMPLETED)
-            else ""
-        )
-        return _words(join([asked, again]), cells)
+        lines = _words(asked, cells)
+        if not may_again(seen, run):
+            return lines
+        why = refused(view)
+        again = "c cuts it over once more." if why is None else str(why)
+        return lines + _words(again, cells, "" if why is None else "warn")
     why = refused(view)
     if why is not None:
         return problem_lines(why, cells, margin="   ", retry="")
@@ -221,6 +222,9 @@ def _result(seen: Seen, run: Run | None, cells: int) -> list[Line]:
             f"It did not come to its end. {name} may be shut down: see vCenter, or roll back.", cells, "bad"
         )
     lines += _labelled("AMI", run.image_id, cells)
+    if gone_back(seen):
+        paused = " The schedule is paused: p in the list of replications goes on with it." if seen.view.paused else ""
+        return lines + _labelled("Since", f"It does not run any more; {name} is what counts.{paused}", cells)
     stops = f"{run.instance_id} is stopped and keeps its volumes, " if run.instance_id else ""
     back = f"R: {stops}{name} is powered on in vCenter. What was written in EC2 since stays on those volumes alone."
     return lines + _labelled("Way back", back, cells)
