@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
@@ -39,6 +40,7 @@ from vmie_tui.widgets.table import LineTable
 from vmie_tui.widgets.text import Cell, Line, clean, fit, line_width, paragraph
 
 POLL_SECONDS = 0.5  # while it is seen
+REST = 4  # times as long as it took to read: months of many machines' runs leave the processor to others
 LOOKS = frozenset({"open", "catalogue", "mark", "after", "proof", "filter", "sort", "reverse", "copy", "clear"})
 ABOUT = "A running VM is copied to AWS again and again: each time what changed since the last run, and an AMI of it."
 
@@ -172,13 +174,14 @@ class ReplicationScreen(Sorting, ReplicationActions):
         worker = get_current_worker()
         while not worker.is_cancelled:
             self._wake.clear()
+            began = time.monotonic()
             try:
                 read = self.ReplicasRead(self.backend.replicas.views())
             except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
                 read = self.ReplicasRead(None, problem_of(error))
             if not worker.is_cancelled:
                 self.post_message(read)
-                self._wake.wait(POLL_SECONDS)
+                self._wake.wait(max(POLL_SECONDS, REST * (time.monotonic() - began)))
 
     @work(thread=True, exclusive=True, group="catalogue", exit_on_error=False)
     def _read_catalogue(self) -> None:
