@@ -206,8 +206,12 @@ def test_a_conversion_that_fails_is_no_reason_to_copy_again(world: World) -> Non
 def test_the_last_run_of_a_cutover_shuts_the_machine_down_and_launches(world: World) -> None:
     with replicating(world, "repl-02") as replica:
         world.admin("vcenter", "POST", "writer", {"vm": "repl-02", "every": 0.2, "bytes": 4096})
-        run = replica.run(cutover=TestLaunch())
-        assert run.instance_id
+        world.admin("vcenter", "POST", "options", {"shutdown_seconds": 0.3})
+        try:
+            run = replica.run(cutover=TestLaunch())
+        finally:
+            world.admin("vcenter", "POST", "options", {"shutdown_seconds": 5.0})
+        assert world.client.job(run.job_id).results["instance of the cutover"] == run.instance_id
         assert world.machine("repl-02").power.value == "off"
         assert "power it on in vCenter" in world.log(run.job_id)
         world.aws.client("ec2").terminate_instances(InstanceIds=[run.instance_id])

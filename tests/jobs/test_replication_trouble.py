@@ -148,7 +148,7 @@ def test_a_write_that_tracking_missed_is_found_and_no_image_made(world: World) -
 
 def test_aws_that_throttles_only_slows_a_run_down(world: World) -> None:
     with replicating(world, "repl-02") as replica:
-        slow = {"action": "error", "code": "RequestThrottledException", "status": 429, "times": 6}
+        slow = {"action": "error", "code": "RequestThrottledException", "status": 429, "times": 2}
         for operation in ("PutSnapshotBlock", "StartSnapshot", "CompleteSnapshot"):
             world.fault("aws", operation=operation, **slow)
         replica.run()

@@ -45,7 +45,7 @@ def launch_test(context: ImportContext) -> dict[str, Any]:
             ),
             context.control,
         ).name
-    context.say(f"launching a test instance, {kind}")
+    context.say(f"launching the {context.launches}, {kind}")
     request = LaunchRequest(
         record.image_id,
         kind,
@@ -58,7 +58,7 @@ def launch_test(context: ImportContext) -> dict[str, Any]:
     context.store.remember(context.job_id, launch_asked=True)
     launched = again(lambda: launch(context.aws, plan.region, request), context.control)
     context.store.remember(context.job_id, instance=launched.id)
-    context.store.result(context.job_id, "test instance", launched.id)
+    context.store.result(context.job_id, context.launches, launched.id)
     return {"instance": launched.id}
 
 
@@ -86,7 +86,9 @@ def watch_test(context: ImportContext) -> dict[str, Any]:
     )
     verdict = "passed" if state.healthy else f"not passed ({state.reason or state.instance_check or state.state})"
     context.store.result(context.job_id, "status checks", verdict)
-    context.say(f"test instance {instance_id}: status checks {verdict}", level="info" if state.healthy else "warning")
+    context.say(
+        f"{context.launches} {instance_id}: status checks {verdict}", level="info" if state.healthy else "warning"
+    )
     try:
         console = again(lambda: console_output(context.aws, region, instance_id), context.control)
     except ServiceError as error:

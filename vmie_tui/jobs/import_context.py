@@ -46,6 +46,11 @@ class ImportContext(JobContext):
         """Tags on all that is made, beside those of every import."""
         return {}
 
+    @property
+    def launches(self) -> str:
+        """What the instance of the finished AMI is for."""
+        return "test instance"
+
     def begin(self) -> None:
         """An attempt begins, with the check."""
 
@@ -103,7 +108,7 @@ class ImportContext(JobContext):
         if self.plan.route is Route.UNMODIFIED:
             yield "an AMI that nobody noted", partial(registering.find_registered, self)
         record, route = self.record, self.plan.route
-        yield "the test instance", partial(finishing.terminate_test, self)
+        yield f"the {self.launches}", partial(finishing.terminate_test, self)
         yield "the volumes", partial(registering.remove_volumes, self)
         if route is Route.INSTANCE:
             yield "the conversion task", partial(tasks_instance.cancel_conversion, self)

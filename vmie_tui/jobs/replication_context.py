@@ -81,10 +81,14 @@ class ReplicationContext(ImportContext):
     def own_tags(self) -> dict[str, str]:
         return {TAG_REPLICATION: self.plan.replication, TAG_RUN: self.plan.run}
 
+    @property
+    def launches(self) -> str:
+        return "instance of the cutover" if self.plan.shut_down else super().launches
+
     def begin(self) -> None:
         """Also takes over what earlier runs could not delete."""
         self.replications.begin(self.plan.run, self.clock.now())
-        self.store.remember(self.job_id, began=time.time(), copied=None)
+        self.store.remember(self.job_id, began=time.time(), copied=None, overhead=None)
         if "leftover" not in self.record.ledger:
             before = next(iter(self.earlier_jobs()), "")
             ledger = self.store.record(before).ledger if before else {}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from vmie_tui.jobs.freezing import remove_named
@@ -13,6 +15,8 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import Stage, StageState
 from vmie_tui.model.replication import RunFigures, Sync
 from vmie_tui.model.rules.replication_schedule import to_remove
+
+_AFTER_THE_COPY = frozenset({Stage.IMPORT, Stage.REGISTER, Stage.LAUNCH, Stage.FINISH})
 
 
 def retain(context: ReplicationContext) -> dict[str, Any]:
@@ -96,13 +100,24 @@ def note_figures(context: ReplicationContext) -> RunFigures:
         moved=sum(disk.total for disk in disks),
         total=sum(disk.capacity for disk in disks),
         seconds=copied,
-        overhead=max(time.time() - float(ledger.get("began", time.time())) - copied, 0.0),
+        overhead=_overhead(context, ledger, copied),
         quiesced=frozen.get("quiesced"),
         verified=int(ledger.get("verified", 0)),
         frozen=float(frozen.get("at", 0.0)),
     )
     context.replications.figures(context.plan.run, figures)
     return figures
+
+
+def _overhead(context: ReplicationContext, ledger: Mapping[str, Any], copied: float) -> float:
+    """Seconds that the run took besides copying: those of the attempt that copied, and of the stages after it."""
+    until = ledger.get("overhead")
+    if until is None:
+        return max(time.time() - float(ledger.get("began", time.time())) - copied, 0.0)
+    (view,) = context.store.views(job_id=context.job_id)
+    now = datetime.now(UTC)
+    later = [(stage.started, stage.ended or now) for stage in view.stages if stage.stage in _AFTER_THE_COPY]
+    return float(until) + sum((end - start).total_seconds() for start, end in later if start)
 
 
 def _changed(disk: DiskRecord) -> int:

@@ -130,7 +130,7 @@ def keep(context: ReplicationContext) -> dict[str, Any]:
     from vmie_tui.services.aws.images import describe_snapshots
 
     _say_if_started(context)
-    note_figures(context)
+    context.store.remember(context.job_id, overhead=note_figures(context).overhead)
     if context.by_lease:  # there is nothing to go on from
         return {}
     disks = context.store.disks(context.job_id)
