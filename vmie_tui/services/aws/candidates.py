@@ -13,7 +13,7 @@ from vmie_tui.model.exportable import Exportable, ExportBucket, ExportDisk
 from vmie_tui.model.task import Task, TaskKind
 from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.tasks import TASK_APIS, read_pages, tags_of
+from vmie_tui.services.aws.tasks import TASK_APIS, live_tasks, read_pages, tags_of
 
 PAGE = 200
 BATCH = 200  # ids in one filter
@@ -268,14 +268,12 @@ class Candidates:
         return replace(thing, running=tuple(task.id for task in own), active_tasks=len(active))
 
     def _active(self, kind: TaskKind) -> list[Task]:
-        wanted = {"Filters": [{"Name": "task-state", "Values": ["active"]}]} if TASK_APIS[kind].paged else {}
+        live = live_tasks(self._ec2, kind, self.region)
+        if kind not in _EXPORTS or not live:
+            return live
+        # A list names what is exported only once the task is complete (F317, F338): ask for them by their ids.
+        names: dict[str, Any] = {TASK_APIS[kind].ids: [task.id for task in live]}
         with aws_call(f"look at the tasks ({kind.value})", self.region):
-            found = [task for page in read_pages(self._ec2, kind, self.region, **wanted) for task in page]
-            live = [task for task in found if not task.terminal]
-            if kind not in _EXPORTS or not live:
-                return live
-            # A list names what is exported only once the task is complete (F317, F338): ask for them by their ids.
-            names: dict[str, Any] = {TASK_APIS[kind].ids: [task.id for task in live]}
             return [task for page in read_pages(self._ec2, kind, self.region, **names) for task in page]
 
 

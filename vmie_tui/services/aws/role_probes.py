@@ -9,17 +9,16 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.explain import Probe, role_probes
 from vmie_tui.services.aws import policy as iam
 from vmie_tui.services.aws.errors import aws_call, error_code, translate
+from vmie_tui.services.aws.keys import aws_managed, bucket_key, ebs_default, ebs_key, key_state, missing_actions
+from vmie_tui.services.aws.regions import REGION_OFF
 from vmie_tui.services.aws.roles import permission_problems, role_policies, trust_problems
 from vmie_tui.services.aws.session import Aws
 
 _SERVICE = "vmie.amazonaws.com"
-_REGION_OFF = frozenset({"RegionDisabledException", "OptInRequired", "InvalidClientTokenId"})
-_NO_ENCRYPTION = "ServerSideEncryptionConfigurationNotFoundError"
 _ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
 
 
@@ -166,22 +165,16 @@ def _kms(aws: Aws, case: RoleCase) -> _Seen:
     keys, blind = keys_in_use(aws, case)
     if not keys:
         return (_BLIND, blind) if blind else (_OK, "no KMS key of your own takes part")
-    disabled = [f"{key} is {state}" for key in keys if (state := _key_state(aws, key, case)) not in {"", "Enabled"}]
+    states = {key: key_state(aws, key, case.region) for key in keys}
+    disabled = [f"{key} is {state}" for key, state in states.items() if state not in {"", "Enabled"}]
     if disabled:
         return _BAD, "; ".join(disabled)
     client = aws.client("iam")
     if _role(client, case) is None:
         return _BLIND, "there is no role"
-    policies = role_policies(client, case.role_name)
-    statement = facts.load("access")["iam"]["vmimport_role"]["optional_kms_statement"]["statement"]
-    missing = {
-        action
-        for key, reads in keys.items()
-        for action in (["kms:Decrypt"] if reads else statement["Action"])
-        if not iam.allows(policies, action, key)
-    }
+    missing = missing_actions(role_policies(client, case.role_name), keys)
     if missing:
-        return _BAD, f"the role's policy lacks {', '.join(sorted(missing))} for {', '.join(keys)}"
+        return _BAD, f"the role's policy lacks {', '.join(missing)} for {', '.join(keys)}"
     note = f" ({blind})" if blind else ""
     return _OK, f"the role's policy allows {', '.join(keys)}; the key's own policy was not read{note}"
 
@@ -199,7 +192,7 @@ def keys_in_use(aws: Aws, case: RoleCase) -> tuple[dict[str, bool], str]:
                 raise known from error
             blind.append(f"{name} not inspected")
             continue
-        if key and not key.rpartition("alias/")[2].startswith("aws/"):
+        if key and not aws_managed(key):
             found[key] = found.get(key, True) and reads
     return found, ", ".join(blind)
 
@@ -215,33 +208,16 @@ def _source_key(aws: Aws, case: RoleCase) -> tuple[str, bool]:
                 raise
         else:
             return str(head.get("SSEKMSKeyId", "")), True
-    try:
-        rules = client.get_bucket_encryption(Bucket=case.bucket)["ServerSideEncryptionConfiguration"]["Rules"]
-    except ClientError as error:
-        if error_code(error) == _NO_ENCRYPTION:
-            return "", True
-        raise
-    default = rules[0].get("ApplyServerSideEncryptionByDefault", {}) if rules else {}
-    return str(default.get("KMSMasterKeyID", "")), True
+    return bucket_key(aws, case.bucket, case.region), True
 
 
 def _result_key(aws: Aws, case: RoleCase) -> tuple[str, bool]:
     """The KMS key the result is encrypted with: the plan's, else the Region's default."""
     if case.encrypted and case.kms_key_id:
         return case.kms_key_id, False
-    client = aws.client("ec2", case.region)
-    if not case.encrypted and not client.get_ebs_encryption_by_default()["EbsEncryptionByDefault"]:
-        return "", False
-    return str(client.get_ebs_default_kms_key_id()["KmsKeyId"]), False
-
-
-def _key_state(aws: Aws, key: str, case: RoleCase) -> str:
-    """KMS's word for the state of a key; "" when it may not be asked."""
-    try:
-        answer = aws.client("kms", case.region).describe_key(KeyId=key)
-    except ClientError as error:
-        return "not there" if error_code(error) == "NotFoundException" else ""
-    return str(answer["KeyMetadata"]["KeyState"])
+    if case.encrypted:
+        return ebs_key(aws, case.region), False
+    return ebs_default(aws, case.region)[1], False
 
 
 def _sts(aws: Aws, case: RoleCase) -> _Seen:
@@ -249,7 +225,7 @@ def _sts(aws: Aws, case: RoleCase) -> _Seen:
         with aws_call("ask the Region's own STS endpoint", case.region):
             aws.client("sts", case.region).get_caller_identity()
     except ServiceError as error:
-        if error.problem.code in _REGION_OFF:
+        if error.problem.code in REGION_OFF:
             return _BAD, error.problem.detail or f"STS refuses in {case.region}"
         raise
     return _OK, f"STS answers in {case.region}"

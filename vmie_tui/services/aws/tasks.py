@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.rules.secrets import unsigned
 from vmie_tui.model.task import Task, TaskDisk, TaskKind
+from vmie_tui.services.aws.errors import aws_call
 
 Json = Mapping[str, Any]
 _PROGRESS = re.compile(r"Progress:\s*(\d+)\s*%")
@@ -265,3 +266,24 @@ def read_pages(client: Any, kind: TaskKind, region: str, **arguments: Any) -> It
         if not token:
             return
         arguments = {**arguments, "NextToken": token}
+
+
+def live_tasks(client: Any, kind: TaskKind, region: str) -> list[Task]:
+    """The tasks of a kind that have not ended, with the fewest pages. Raises ServiceError."""
+    wanted = {"Filters": [{"Name": "task-state", "Values": ["active"]}]} if TASK_APIS[kind].paged else {}
+    with aws_call(f"look at the tasks ({kind.value})", region):
+        pages = [*read_pages(client, kind, region, **wanted)]
+    return [task for page in pages for task in page if not task.terminal]
+
+
+def count_live(client: Any, region: str, kinds: Sequence[TaskKind]) -> tuple[int | None, tuple[TaskKind, ...]]:
+    """(how many tasks of these kinds run in the Region, the kinds this profile may not list); None when it may none."""
+    live, unread = 0, []
+    for kind in kinds:
+        try:
+            live += len(live_tasks(client, kind, region))
+        except ServiceError as error:
+            if error.kind is not ErrorKind.PERMISSION:
+                raise
+            unread.append(kind)
+    return (None if len(unread) == len(kinds) else live), tuple(unread)

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from vmie_tui.services.aws.session import Aws, Identity
     from vmie_tui.services.vsphere.session import VSphere
 
-REGION_OFF = frozenset({"RegionDisabledException", "OptInRequired", "InvalidClientTokenId"})
-EVERYWHERE = "us-east-1"  # enabled in every account
-
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 T = TypeVar("T")
 
@@ -83,17 +80,9 @@ class Patient:
 
     def identity(self) -> Identity:
         """Who AWS says we are; raises ServiceError."""
+        from vmie_tui.services.aws.regions import sign_in
 
-        def ask() -> Identity:
-            try:
-                return self.aws().identity()
-            except ServiceError as error:
-                # Wrong keys, and a Region that has not been enabled, sound the same: another Region tells them apart.
-                if error.problem.code not in REGION_OFF or self.region.startswith(("cn-", "us-gov-")):
-                    raise
-                return self.aws().identity(EVERYWHERE)
-
-        return self.once("identity", ask)
+        return self.once("identity", lambda: sign_in(self.aws(), self.region))
 
     def regional(self) -> None:
         """Raises ServiceError when STS of the Region does not know this account."""
@@ -143,7 +132,9 @@ class Patient:
     @property
     def anywhere(self) -> str:
         """A Region that is enabled, for what belongs to none."""
-        return EVERYWHERE if self.partition == "aws" else self.region
+        from vmie_tui.services.aws.regions import anywhere
+
+        return anywhere(self.region)
 
     @property
     def role_arn(self) -> str:

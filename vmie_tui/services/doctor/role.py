@@ -178,7 +178,7 @@ def _permissions(patient: Patient, look: Look, *, exports: bool) -> Check:
 
 
 def _keys(patient: Patient, look: Look) -> Check:
-    from vmie_tui.services.aws import policy as iam
+    from vmie_tui.services.aws.keys import missing_actions
     from vmie_tui.services.aws.role_probes import RoleCase, keys_in_use
 
     role = _role(patient)
@@ -187,15 +187,7 @@ def _keys(patient: Patient, look: Look) -> Check:
     keys, blind = keys_in_use(aws, case)
     if not keys:
         return look.skipped(blind) if blind else look.ok("no KMS key of your own takes part")
-    wanted = documents.kms(keys)["Action"]
-    missing = sorted(
-        {
-            action
-            for key, reads in keys.items()
-            for action in (["kms:Decrypt"] if reads else wanted)
-            if not iam.allows(list(role.policies), action, key)
-        }
-    )
+    missing = missing_actions(role.policies, keys)
     names = ", ".join(keys)
     if not missing:
         return look.ok(f"allowed on {names}; the key's own policy was not read")

@@ -1,0 +1,36 @@
+"""Who signs in where: an account that has not enabled a Region is told there that its keys are wrong."""
+
+from __future__ import annotations
+
+from vmie_tui.model.errors import ServiceError
+from vmie_tui.services.aws.errors import aws_call
+from vmie_tui.services.aws.session import Aws, Identity
+
+REGION_OFF = frozenset({"RegionDisabledException", "OptInRequired", "InvalidClientTokenId"})
+EVERYWHERE = "us-east-1"  # enabled in every account
+NOT_OPTED_IN = "not-opted-in"
+_OTHER_PARTITIONS = ("cn-", "us-gov-", "us-iso", "eu-isoe-", "eusc-")
+
+
+def sign_in(aws: Aws, region: str) -> Identity:
+    """Who we are, asked in the Region, or elsewhere when that does not know us. Raises ServiceError."""
+    try:
+        return aws.identity(region)
+    except ServiceError as error:
+        # Wrong keys, and a Region that has not been enabled, sound the same: another Region tells them apart.
+        if error.problem.code not in REGION_OFF or region.startswith(_OTHER_PARTITIONS):
+            raise
+        return aws.identity(EVERYWHERE)
+
+
+def anywhere(region: str) -> str:
+    """A Region of the same partition that is enabled, for what belongs to none."""
+    return region if region.startswith(_OTHER_PARTITIONS) else EVERYWHERE
+
+
+def opt_in_status(aws: Aws, region: str) -> str | None:
+    """``opted-in``, `NOT_OPTED_IN`, ``opt-in-not-required`` or ""; None for a Region AWS does not know."""
+    with aws_call("look at the Region", region):
+        ec2 = aws.client("ec2", anywhere(region))
+        found = ec2.describe_regions(RegionNames=[region], AllRegions=True)["Regions"]
+    return str(found[0].get("OptInStatus", "")) if found else None
