@@ -261,6 +261,7 @@ async def test_everything_can_be_reached_and_read_at_80x24() -> None:
         await press(pilot, "space")
         screen.query_one("#fold-group").focus()
         await press(pilot, "space")
+        assert "servers that are started together" in screen_text(pilot)  # what unfolds can be seen
         seen = ""
         for widget in [one for one in screen.focus_chain if isinstance(one, ChoiceList | Input)]:
             widget.focus()

@@ -190,8 +190,11 @@ class ReplicationForm(Copying):
         self.focus_next()
 
     @on(Fold.Toggled)
-    def _folded(self) -> None:
+    def _folded(self, event: Fold.Toggled) -> None:
+        """What unfolds at the lower edge is brought into sight."""
         self._show_fields()
+        if event.fold.unfolded:
+            self.call_after_refresh(event.fold.scroll_visible, animate=False, top=True)
 
     def action_copy(self) -> None:
         mistakes = self.draft.mistakes()
