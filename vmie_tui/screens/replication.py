@@ -34,6 +34,7 @@ from vmie_tui.widgets.replications import (
     catalogue_words,
     counts,
     nearly_over,
+    replica_rows,
     select,
 )
 from vmie_tui.widgets.table import LineTable
@@ -73,6 +74,7 @@ class ReplicationScreen(Sorting, ReplicationActions):
     def __init__(self) -> None:
         super().__init__()
         self._views: Sequence[ReplicationView] | None = None
+        self._rows: list[ReplicaRow] = []
         self._problem: Problem | None = None
         self._catalogue: Catalogue | None = None
         self._wake = threading.Event()
@@ -128,7 +130,7 @@ class ReplicationScreen(Sorting, ReplicationActions):
 
     def targets(self) -> list[ReplicationView]:
         marked = self.table.marked
-        views = [row.view for row in self._rows() if row.view.id in marked]
+        views = [row.view for row in self._rows if row.view.id in marked]
         here = self.replica_in_view()
         return views or ([here] if here is not None else [])
 
@@ -206,26 +208,19 @@ class ReplicationScreen(Sorting, ReplicationActions):
 
     # -- what is shown of it
 
-    def _rows(self) -> list[ReplicaRow]:
-        jobs = {job.id: job for job in self.vmie.jobs or ()}
-        return [
-            ReplicaRow(view, jobs.get(view.current.job_id) if view.current is not None else None)
-            for view in self._views or ()
-        ]
-
     def _apply(self) -> None:
         """Filter and sort again; what looks the same is not painted again."""
+        self._rows = replica_rows(self._views or (), self.vmie.jobs or ())
         sort, reverse = self.table.sorted_by
-        rows = self._rows()
-        self.table.hide(() if any(row.view.spec.group for row in rows) else ("group",))
-        self.table.set_rows(select(rows, words=self._words, sort=sort, reverse=reverse))
+        self.table.hide(() if any(row.view.spec.group for row in self._rows) else ("group",))
+        self.table.set_rows(select(self._rows, words=self._words, sort=sort, reverse=reverse))
         self.set_class(not self.table.rows, "-none")
         self._show_empty()
         self._show_state()
 
     def _show_state(self) -> None:
         """The line above the table: how many, how they are; filter, catalogue, simulated clock."""
-        rows = self._rows()
+        rows = self._rows
         shown, marked = len(self.table.rows), len(self.table.marked)
         left: list[Cell] = [(" ", ""), (counts(rows), "title")]
         left += [(f" · {shown:,} shown", "")] if shown != len(rows) else []

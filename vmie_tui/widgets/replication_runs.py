@@ -103,7 +103,8 @@ def took(run: Run) -> str:
 
 
 def run_rows(view: ReplicationView, jobs: Sequence[JobView]) -> tuple[RunRow, ...]:
-    by_id = {job.id: job for job in jobs}
+    own = {run.job_id for run in view.runs}
+    by_id = {job.id: job for job in jobs if job.id in own}
     return tuple(RunRow(run, by_id.get(run.job_id)) for run in view.runs)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -53,27 +53,41 @@ STOPPED = frozenset({JobState.PAUSED, JobState.NEEDS_LOGIN})
 
 @dataclass(frozen=True, slots=True)
 class ReplicaRow:
-    """A replication, and the job of its run at work where there is one."""
+    """A replication, its run at work where there is one, and that run's job. See `replica_rows`."""
 
     view: ReplicationView
+    current: Run | None = None  # not asked of the view each time: it looks through all of its runs
     job: JobView | None = None
 
     @property
     def words(self) -> str:
         """What a filter looks in."""
         view = self.view
-        run = view.current or view.last
+        run = row_run(self)
         parts = [view.id, view.name, view.spec.group, every_words(view.spec), state_words(view), next_cell(self)[0]]
         parts += [view.message, run.message if run else "", run.state.value if run else "", *view.images]
         return "\n".join(parts).lower()
+
+
+def replica_rows(views: Iterable[ReplicationView], jobs: Iterable[JobView]) -> list[ReplicaRow]:
+    """Each replication beside the job of its run at work."""
+    current = [(view, view.current) for view in views]
+    at_work = {run.job_id for _, run in current if run is not None}
+    known = {job.id: job for job in jobs if job.id in at_work}
+    return [ReplicaRow(view, run, known.get(run.job_id) if run is not None else None) for view, run in current]
+
+
+def row_run(row: ReplicaRow) -> Run | None:
+    """The run at work, or the last one."""
+    return row.current or row.view.last
 
 
 def state_glyph(row: ReplicaRow) -> Cell:
     view = row.view
     ended = STATE_GLYPHS.get(view.state)
     going = view.state not in {ReplicationState.DELETING, ReplicationState.DELETED}
-    if going and view.current is not None and view.current.state is not RunState.PENDING:
-        return run_glyph(view.current, row.job)
+    if going and row.current is not None and row.current.state is not RunState.PENDING:
+        return run_glyph(row.current, row.job)
     if view.terminated:
         return "▲", "warn"
     if ended is None and view.paused:
@@ -106,7 +120,7 @@ def next_cell(row: ReplicaRow) -> Cell:
 
 def last_cell(row: ReplicaRow) -> Cell:
     """``✔ 41 MiB in 0:52``, ``▶ delta 1.2 GiB 61%``, ``✖`` with the reason."""
-    run = row.view.current or row.view.last
+    run = row_run(row)
     if run is None:
         return "no run yet", "dim"
     glyph, style = run_glyph(run, row.job)
@@ -193,7 +207,7 @@ def select(rows: Sequence[ReplicaRow], *, words: str, sort: str, reverse: bool) 
 
 def counts(rows: Sequence[ReplicaRow]) -> str:
     """``1 running · 2 paused · 6 replications``."""
-    running = sum(1 for row in rows if row.view.current is not None)
+    running = sum(1 for row in rows if row.current is not None)
     paused = sum(1 for row in rows if row.view.paused or row.view.state is ReplicationState.PAUSED_ON_FAILURE)
     ended = sum(1 for row in rows if not row.view.state.counts)
     parts = ((running, "running"), (paused, "paused"), (ended, "ended"))
