@@ -35,7 +35,10 @@ class FormScreen(ModalScreen[dict[str, str] | None]):
     """Dismisses with the answers by key, or None. ``check`` gives what is wrong by key, and may hold the dialog."""
 
     CSS_PATH = style_sheet(__file__)
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss(None)", "Cancel"),
+        Binding("ctrl+s", "answer", "Go on"),
+    ]
 
     def __init__(
         self,
@@ -63,7 +66,10 @@ class FormScreen(ModalScreen[dict[str, str] | None]):
                 yield Button(self._yes, id="yes", compact=True)
 
     def on_mount(self) -> None:
-        self.query("ChoiceList, Input").first().focus()
+        first = self.query("ChoiceList, Input").first()
+        first.focus()
+        if isinstance(first, Input):
+            first.select_all()  # what is typed takes the place of what was suggested
 
     @property
     def answers(self) -> dict[str, str]:
@@ -79,14 +85,24 @@ class FormScreen(ModalScreen[dict[str, str] | None]):
         self.query_one(f"#field-{event.input.id}", Field).set_mistake("")
 
     @on(Input.Submitted)
-    def _entered(self) -> None:
-        self.focus_next()
+    def _entered(self, event: Input.Submitted) -> None:
+        """To the next question; after the last one to the button, or at once where there is but one."""
+        if len(self._questions) == 1:
+            self.action_answer()
+        elif event.input.id == self._questions[-1].key:
+            self.query_one("#yes", Button).focus()
+        else:
+            self.focus_next()
 
     @on(Button.Pressed)
     def _pressed(self, event: Button.Pressed) -> None:
         if event.button.id == "no":
             self.dismiss(None)
-            return
+        else:
+            self.action_answer()
+
+    def action_answer(self) -> None:
+        """Close with the answers, unless something is wrong with one: then it is said beside it."""
         answers = self.answers
         mistakes = self._check(answers)
         for key, text in mistakes.items():
