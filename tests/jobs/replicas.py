@@ -144,6 +144,7 @@ def replicating(world: World, name: str, **chosen: Any) -> Iterator[Replica]:
     """A replication of a machine whose snapshots are witnessed; nothing stays switched on for other tests."""
     wait_until(lambda: world.machine(name).snapshots == 0, what="no snapshot that another test has left")
     world.admin("vcenter", "POST", "witness", {"on": True, "vm": name})
+    power = {"on": "poweredOn", "off": "poweredOff"}[world.machine(name).power.value]
     made = Replica(world, name, **chosen)
     try:
         yield made
@@ -152,5 +153,5 @@ def replicating(world: World, name: str, **chosen: Any) -> Iterator[Replica]:
         world.admin("vcenter", "POST", "witness", {"on": False, "vm": name})
         world.admin("vcenter", "DELETE", "witness", {"vm": name})
         made.trouble("allow-cbt")
-        made.trouble("power", state="poweredOn")
+        made.trouble("power", state=power)
         made.close()

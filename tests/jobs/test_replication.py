@@ -83,6 +83,20 @@ def test_moved_is_what_changed_in_whole_blocks_and_nothing_where_nothing_did(wor
         wait_until(lambda: replica.mine() == of_images, what="only the images' snapshots are left")
 
 
+def test_a_disk_whose_last_block_is_short_and_its_machine_off(world: World) -> None:
+    """Neither whole GiB nor whole blocks: the last one is filled up with zeros, and compared all the same."""
+    with replicating(world, "odd-size-01", keep=1) as replica:
+        (disk,) = world.machine("odd-size-01").disks
+        first = replica.run(verify=Verify.ALL)
+        end = {"vm": "odd-size-01", "key": disk.key, "offset": disk.capacity - 4, "data": "bGFzdA=="}
+        for resync, sync in ((None, Sync.CHANGED), (Sync.CHECKSUM, Sync.CHECKSUM)):
+            world.admin("vcenter", "POST", "write", end)
+            end["data"] = "ZW5k"
+            run = replica.run(resync=resync, verify=Verify.ALL)
+            assert (figures(run).sync, figures(run).moved) == (sync, disk.capacity % BLOCK)
+        assert list(BlockJournal(replica.store, first.job_id, disk.key).load()) == [], "its AMI is gone"
+
+
 def _snapshots(world: World, image: str) -> list[str]:
     (found,) = world.aws.client("ec2").describe_images(ImageIds=[image])["Images"]
     return [each["Ebs"]["SnapshotId"] for each in found["BlockDeviceMappings"]]

@@ -64,11 +64,14 @@ class ReplicationContext(ImportContext):
         """The digests of what the last run left of a disk."""
         return ContentLedger(self.store, self.plan.replication, key)
 
+    def jobs_of_runs(self) -> dict[str, str]:
+        """Run id -> job id of this replication's runs, newest first."""
+        with self.store.begin() as connection:
+            return {run.id: run.job_id for run in runs_of(connection, self.plan.replication) if run.job_id}
+
     def earlier_jobs(self) -> list[str]:
         """Ids of the jobs of this replication's other runs, newest first."""
-        with self.store.begin() as connection:
-            runs = runs_of(connection, self.plan.replication)
-        return [run.job_id for run in runs if run.job_id and run.job_id != self.job_id]
+        return [job_id for job_id in self.jobs_of_runs().values() if job_id != self.job_id]
 
     def leave(self, snapshots: Iterable[str]) -> None:
         """Nothing goes on from these snapshots any more: the retention deletes those that no AMI uses."""

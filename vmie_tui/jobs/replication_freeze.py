@@ -105,7 +105,7 @@ def note(context: ReplicationContext, snapshot: Any, machine: Machine) -> None:
             f"somebody made the snapshot {first.name!r} before ours",
             subject=machine.name,
             remedy="Have it removed: its disk's file does not hold what was written since. Then run again",
-            code="F421",
+            code="trap 27",
         )
     frozen = {disk.key: disk for disk in snapshot_disks(context.vsphere, snapshot.moid)}
     for disk in context.store.disks(context.job_id):

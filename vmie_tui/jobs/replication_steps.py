@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vmie_tui.jobs.freezing import remove_named
+from vmie_tui.jobs.journal import BlockJournal
 from vmie_tui.jobs.replication_context import ReplicationContext
 from vmie_tui.jobs.retry import again
 from vmie_tui.jobs.store import DiskRecord
@@ -32,6 +33,7 @@ def retain(context: ReplicationContext) -> dict[str, Any]:
     for run_id, image_id in to_remove([*mine, *others], spec.keep):
         if _removed(context, image_id):
             replications.image_gone(run_id)
+            _forget_blocks(context, run_id)
     for snapshot_id in context.record.ledger.get("leftover", []):
         _sweep(context, snapshot_id)
     return {}
@@ -43,6 +45,14 @@ def _leave_kept(context: ReplicationContext) -> None:
     context.replications.forget_kept(context.plan.replication)
     for disk in disks:
         context.content(disk.key).clear()
+
+
+def _forget_blocks(context: ReplicationContext, run_id: str) -> None:
+    """What a run has put, block by block, is of no use without its AMI, and of a large disk are millions of rows."""
+    job_id = context.jobs_of_runs().get(run_id, context.job_id)
+    if job_id != context.job_id:
+        for disk in context.store.disks(job_id):
+            BlockJournal(context.store, job_id, disk.key).clear()
 
 
 def _removed(context: ReplicationContext, image_id: str) -> bool:
