@@ -102,7 +102,7 @@ def groups(draft: ReplicationDraft) -> tuple[Group[ReplicationDraft], ...]:
     if draft.edit is None:
         return GROUPS
     schedule = GROUPS[0]
-    at: Question[ReplicationDraft] = Question("start", "Next run", "as it is; now, +2h, …")
+    at: Question[ReplicationDraft] = Question("start", "Next run", "as it is")
     asked = tuple(at if question.key == at.key else question for question in schedule.questions)
     return replace(schedule, questions=asked), *GROUPS[1:]
 
