@@ -68,7 +68,9 @@ def group_widgets(groups: Sequence[Group[D]], draft: D, fixed: Mapping[str, str]
             if fixed and question.key in fixed:
                 yield OneLine([_fixed_line(question, value, fixed[question.key])], id=f"fixed-{question.key}")
             elif question.options:
-                yield ChoiceList(question.label, question.options, _chosen(value), inline=question.inline, id=question.key)
+                yield ChoiceList(
+                    question.label, question.options, _chosen(value), inline=question.inline, id=question.key
+                )
             else:
                 yield Field(question.label, value, id=question.key, placeholder=question.hint)
 
