@@ -156,19 +156,62 @@ def used_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return state / DATABASE_FILE
 
 
-@pytest.fixture
-def world(simulators: Path, used_database: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setenv(INTERVAL_VARIABLE, "0.1")
-    monkeypatch.setenv(POLL_VARIABLE, "0.05")
-    state = Path(os.environ["VMIE_STATE_DIR"])
+def open_world(simulators: Path, used_database: Path, state: Path) -> World:
+    """A world in a new state folder, with the environment set to it."""
     (state / DEMO).mkdir(parents=True)
     shutil.copy(simulators / launch.PROFILE_FILE, state / DEMO / launch.PROFILE_FILE)
     for path in used_database.parent.glob(f"{DATABASE_FILE}*"):
         shutil.copy(path, state / path.name)
-    made = World(settings_module.load(DEMO), launch.Admin(simulators))
+    return World(settings_module.load(DEMO), launch.Admin(simulators))
+
+
+def close_world(world: World) -> None:
+    stop_worker(world.settings)
+    world.client.close()
+
+
+@pytest.fixture(scope="package")
+def shared(simulators: Path) -> Iterator[list[World]]:
+    """The world of all tests that share one, while there is one."""
+    worlds: list[World] = []
+    yield worlds
+    for each in worlds:
+        close_world(each)
+
+
+@pytest.fixture
+def world(
+    request: pytest.FixtureRequest,
+    simulators: Path,
+    used_database: Path,
+    shared: list[World],
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[World]:
+    """A state folder of the test's own; with the mark ``worker("shared")`` one whose worker is at work already.
+
+    A worker reads its code and AWS's models for three seconds before its first job has moved a byte. Who shares one
+    must not count all jobs, change the settings, or leave a job that is not over.
+    """
+    mark = request.node.get_closest_marker("worker")
+    together = mark is not None and mark.args == ("shared",)
+    monkeypatch.setenv(INTERVAL_VARIABLE, "0.1")
+    monkeypatch.setenv(POLL_VARIABLE, "0.15")
+    if together and shared:
+        made = shared[0]
+        monkeypatch.setenv("VMIE_STATE_DIR", str(made.settings.state_dir))
+    else:
+        if together:
+            monkeypatch.setenv("VMIE_STATE_DIR", str(tmp_path_factory.mktemp("shared") / "state"))
+        made = open_world(simulators, used_database, Path(os.environ["VMIE_STATE_DIR"]))
+        shared.extend([made] if together else [])
     yield made
-    stop_worker(made.settings)
-    made.client.close()
     for service in ("vcenter", "aws"):
         made.admin(service, "DELETE", "faults")
     made.rate(None)
+    left = [view.id for view in made.client.jobs() if view.state.live]
+    if left or not together:
+        close_world(made)
+    if together and left:
+        shared.remove(made)
+        pytest.fail(f"the test left jobs at work for others to meet: {left}")

@@ -16,6 +16,8 @@ from vmie_tui.model.plan import Route, TestLaunch, UploadFormat, Via
 from vmie_tui.model.task import JobState
 from vmie_tui.services.aws.launch import terminate
 
+pytestmark = pytest.mark.worker("shared")
+
 FAILURES: dict[str, dict[str, Any]] = {
     "objects": {},
     "an OVA": {"upload_format": UploadFormat.OVA},

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from tests.helpers import wait_until
 from tests.jobs.conftest import ZONE, World
 from vmie_tui.jobs.store import Store
 from vmie_tui.model.plan import LegacyInstance, Route, Via, Volumes
 from vmie_tui.model.task import JobState
+
+pytestmark = pytest.mark.worker("shared")
 
 
 def test_a_copy_that_failed_is_made_again(world: World) -> None:

@@ -15,6 +15,8 @@ from vmie_tui.services.disks import convert
 from vmie_tui.services.disks.source import RawFile, sha256_of
 from vmie_tui.simulators.fleet.tiny import make_boot
 
+pytestmark = pytest.mark.worker("shared")
+
 REGION = "eu-west-1"
 Said = pytest.CaptureFixture[str]
 
@@ -74,12 +76,14 @@ def test_an_ova_becomes_an_unmodified_ami(world: World, raw: Path, capsys: Said,
     assert_same(world, view["disks"][0]["snapshot_id"], raw)
 
 
+@pytest.mark.worker("own")
 def test_blockers_on_the_disk_are_refused_before_anything_moves(world: World, raw: Path, capsys: Said) -> None:
     problem = run(capsys, str(raw), code=3)["error"]
     assert problem["kind"] == "refused"
     assert world.client.jobs() == []
 
 
+@pytest.mark.worker("own")
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -115,4 +119,6 @@ def test_the_route_that_is_picked_is_said(world: World, raw: Path, capsys: Said)
     assert main(["import", f"s3://{bucket}/given/sparse.vmdk", "--force-name", "sparse"]) == 0
     said = capsys.readouterr()
     assert "route image-direct: this VMDK is monolithicSparse" in said.err
-    assert world.client.plan(said.out.strip()).route.value == "image-direct"  # type: ignore[union-attr]
+    job_id = said.out.strip()
+    assert world.client.plan(job_id).route.value == "image-direct"  # type: ignore[union-attr]
+    world.assert_holds(world.wait(job_id), [raw])

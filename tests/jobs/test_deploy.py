@@ -28,6 +28,8 @@ from vmie_tui.services.vsphere.session import VSphere, connect
 from vmie_tui.settings import password_for
 from vmie_tui.simulators.fleet.tiny import DATASTORE, make_data
 
+pytestmark = pytest.mark.worker("shared")
+
 VM, NAME = "db-01", "back-01"  # two disks
 _imported: dict[str, str] = {}
 SLOW = 400_000  # bytes a second: a disk takes some seconds

@@ -17,6 +17,8 @@ from vmie_tui.services.disks.containers import open_disk
 from vmie_tui.services.disks.convert_source import no_limit
 from vmie_tui.services.disks.source import RawFile, sha256_of
 
+pytestmark = pytest.mark.worker("shared")
+
 VM = "web-01"
 _imported: dict[str, str] = {}
 

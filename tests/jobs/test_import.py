@@ -11,6 +11,8 @@ from tests.jobs.conftest import World
 from vmie_tui.cli import main
 from vmie_tui.model.job import Stage, StageState
 
+pytestmark = pytest.mark.worker("shared")
+
 
 def test_four_machines_become_equal_amis(world: World) -> None:
     """Two disks, an all-zero disk, a disk of an odd size and one of several parts, all at once."""
@@ -69,6 +71,7 @@ def test_command_line_imports_and_waits(world: World, capsys: pytest.CaptureFixt
     assert "equal to the host's" in shown
 
 
+@pytest.mark.worker("own")
 def test_submitting_at_once_from_many_threads_starts_one_worker(world: World) -> None:
     plans = [world.plan(name) for name in ("web-01", "web-02", "db-01")]
     with ThreadPoolExecutor(3) as pool:

@@ -12,6 +12,8 @@ from vmie_tui.model.errors import ErrorKind
 from vmie_tui.model.job import JobView
 from vmie_tui.model.task import JobState
 
+pytestmark = pytest.mark.worker("shared")
+
 PROMPT_SECONDS = 4.0  # the promise is 2 s on an idle machine; the tests share two cores
 
 

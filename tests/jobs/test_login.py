@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tests.jobs.conftest import World
 from vmie_tui.commands.jobs import stop_worker
 from vmie_tui.jobs.process import worker_pid
@@ -14,6 +16,8 @@ from vmie_tui.model.plan import LegacyInstance, Route
 from vmie_tui.model.task import JobState
 from vmie_tui.passwords import forget_typed, keep_typed
 from vmie_tui.settings import DEMO
+
+pytestmark = pytest.mark.worker("shared")
 
 ROUTES = {  # machine -> (what of AWS says that the token has expired, how the machine is imported)
     "db-01": ("PutSnapshotBlock", {"route": Route.IMAGE_DIRECT}),
@@ -64,6 +68,7 @@ def _export(world: World, image: str, folder: Path) -> None:
     assert world.requests("aws", "ec2:ExportImage") - before <= 2  # the refused one and the one that counted
 
 
+@pytest.mark.worker("own")
 def test_a_password_typed_in_the_app_serves_the_worker_it_starts(world: World) -> None:
     """No file, no keyring: it goes to the worker by a pipe, and is written nowhere."""
     vcenter = world.settings.profile().vcenter

@@ -10,6 +10,8 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import JobView
 from vmie_tui.model.task import JobState, TaskKind
 
+pytestmark = pytest.mark.worker("shared")
+
 
 def uploading(world: World, name: str) -> str:
     """A job whose stream is open but has hardly begun."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from tests.jobs.conftest import World
 from vmie_tui.cli import main
 from vmie_tui.model.errors import ErrorKind
 from vmie_tui.model.plan import FileSource, LegacyInstance, LicenseType, Route
 from vmie_tui.model.task import JobState
 from vmie_tui.settings import DEMO
+
+pytestmark = pytest.mark.worker("shared")
 
 
 def failed(world: World, job_id: str) -> str:
@@ -43,8 +47,9 @@ def test_vanished_machine(world: World) -> None:
 
 
 def test_licence_of_aws_for_linux(world: World) -> None:
+    before = world.client.jobs()
     assert main(["import", "web-01", "--license-type", "AWS"]) == 3
-    assert world.client.jobs() == []
+    assert world.client.jobs() == before
     text = failed(world, world.client.submit(replace(world.plan("web-01"), license_type=LicenseType.AWS)))
     assert "licence" in text
 
@@ -57,6 +62,7 @@ def test_combination_that_does_not_exist(world: World) -> None:
     assert "/nonexistent/disk.vmdk" in failed(world, world.client.submit(image))
 
 
+@pytest.mark.worker("own")
 def test_wrong_password_waits_for_a_login_and_goes_on(world: World) -> None:
     plan = world.plan("web-01")
     profile_file = world.settings.state_dir / DEMO / "profile.toml"
@@ -76,6 +82,7 @@ def test_wrong_password_waits_for_a_login_and_goes_on(world: World) -> None:
     world.assert_equal("web-01", world.wait(job_id))
 
 
+@pytest.mark.worker("own")
 def test_read_only_profile(world: World) -> None:
     plan = world.plan("web-01")
     profile_file = world.settings.state_dir / DEMO / "profile.toml"

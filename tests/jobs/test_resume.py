@@ -15,6 +15,8 @@ from vmie_tui.model.job import JobView
 from vmie_tui.model.plan import FileSource, LegacyInstance, Route, TestLaunch, UploadFormat, Via, Volumes
 from vmie_tui.model.task import JobState
 
+pytestmark = pytest.mark.worker("shared")
+
 UNDER_WAY = 3  # parts that may be under way, and lost, when the worker dies
 BLOCKS = "ebs:PutSnapshotBlock"
 

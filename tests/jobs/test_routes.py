@@ -25,6 +25,8 @@ from vmie_tui.model.plan import (
 from vmie_tui.model.rules.override import CONTENT
 from vmie_tui.services.disks.convert import Format, Request, convert
 
+pytestmark = pytest.mark.worker("shared")
+
 LEGACY = LegacyInstance("m3.medium")
 MACHINES: dict[str, tuple[str, dict[str, Any]]] = {
     "direct, two disks": ("db-01", {"route": Route.IMAGE_DIRECT}),

@@ -15,6 +15,8 @@ from vmie_tui.model.rules.override import CONTENT
 from vmie_tui.model.task import JobState
 from vmie_tui.services.disks.convert import Format, Request, convert
 
+pytestmark = pytest.mark.worker("shared")
+
 
 def image_plan(world: World, source: Any, **chosen: Any) -> ImportPlan:
     aws = world.settings.profile().aws
