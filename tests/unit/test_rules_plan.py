@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from vmie_tui.model import facts
 from vmie_tui.model.account import Account
+from vmie_tui.model.errors import ErrorKind, Problem
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Disk, Firmware, GuestDisk, Machine, Nic, OsFamily, Power
 from vmie_tui.model.plan import BootMode, ImportPlan, LegacyInstance, LicenseType, Route, UploadFormat, VmSource
-from vmie_tui.model.rules.account import check_account
+from vmie_tui.model.rules.account import account_key, check_account, forceable
 from vmie_tui.model.rules.boot import advise_boot, becomes_mbr
 from vmie_tui.model.rules.formats import check_format, formats_of
 from vmie_tui.model.rules.licensing import licence_when_omitted, usage_operations
@@ -311,19 +312,43 @@ def account(**known: object) -> list[tuple[Severity, str]]:
         ({"skew": 14 * 60.0}, []),
         ({"bucket_region": "us-east-1"}, [(B, "F207")]),
         ({"bucket_region": "eu-west-1"}, []),
-        ({"bucket_key": "arn:aws:kms:::key/1", "role_kms": False}, [(B, "F172")]),
-        ({"bucket_key": "arn:aws:kms:::key/1", "role_kms": True}, []),
+        ({"bucket_region": ""}, [(B, "F207")]),
+        (
+            {"role_problems": (Problem(ErrorKind.REFUSED, "the role does not trust it", "role vmimport"),)},
+            [(B, "F161")],
+        ),
+        ({"role_problems": ()}, []),
+        ({"bucket_key": "arn:aws:kms:::key/1", "role_decrypts": False}, [(B, "F172")]),
+        ({"bucket_key": "arn:aws:kms:::key/1", "role_decrypts": False, "role_kms": True}, [(B, "F172")]),
+        ({"bucket_key": "arn:aws:kms:::key/1", "role_decrypts": True, "role_kms": False}, []),
+        ({"bucket_key": "arn:aws:kms:::alias/aws/s3", "role_decrypts": False}, []),
         ({"bucket_key": "arn:aws:kms:::key/1"}, []),
         ({"ebs_encryption": True, "ebs_key": "alias/aws/ebs", "role_kms": False}, [(I, "F344")]),
         ({"ebs_encryption": True, "ebs_key": "alias/mine", "role_kms": False}, [(B, "F168"), (I, "F344")]),
         ({"plan": {"encrypted": True, "kms_key_id": "k"}, "key_state": "PendingDeletion"}, [(B, "F217")]),
         ({"plan": {"encrypted": True, "kms_key_id": "k"}, "key_state": "Enabled", "role_kms": True}, []),
+        ({"plan": {"encrypted": True, "kms_key_id": "k"}, "role_kms": False}, [(B, "F168")]),
+        ({"plan": {"encrypted": True}, "ebs_key": "alias/mine", "role_kms": False}, [(B, "F168")]),
         ({"active_tasks": 4}, []),
         ({"active_tasks": 5}, [(W, "F308")]),
     ],
 )
 def test_accounts(known: dict[str, object], expected: list[tuple[Severity, str]]) -> None:
     assert account(**known) == expected
+
+
+def test_what_the_job_looks_at_itself_cannot_be_forced() -> None:
+    gone = Problem(ErrorKind.NOT_FOUND, "the service role does not exist", "role vmimport")
+    found = check_account(PLAN, Account(root=True, bucket_region="us-east-1", role_problems=(gone,), active_tasks=9))
+    assert [finding.fact for finding in found] == ["trap 34", "F207", "F161", "F308"]
+    assert [finding.fact for finding in forceable(found)] == ["trap 34", "F308"]
+
+
+def test_plans_of_one_target_share_a_look() -> None:
+    other = replace(PLAN, ami_name="other", source=VmSource("vc", "vm-2", "other"))
+    assert account_key(other) == account_key(PLAN)
+    for change in ({"region": "us-east-1"}, {"bucket": "b-2"}, {"role_name": "r"}, {"encrypted": True}):
+        assert account_key(replace(PLAN, **change)) != account_key(PLAN)  # type: ignore[arg-type]
 
 
 def test_every_fact_named_by_a_finding_exists() -> None:

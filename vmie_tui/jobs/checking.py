@@ -18,7 +18,7 @@ from vmie_tui.model.job import DiskProgress, Stage, StageState
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import FileSource, ImportPlan, ObjectSource, SnapshotSource, VmSource
 from vmie_tui.model.rules.override import CONTENT, impossible, not_overridden
-from vmie_tui.model.rules.routes import needs_bucket, needs_role
+from vmie_tui.model.rules.routes import bucket_of, needs_role
 
 if TYPE_CHECKING:
     from vmie_tui.services.describe import Described
@@ -137,20 +137,14 @@ def _lies_at(plan: ImportPlan, number: int) -> str:
 
 
 def _check_aws(context: ImportContext) -> None:
-    from vmie_tui.services.aws.roles import inspect_role
+    from vmie_tui.services.aws.roles import check_role
 
-    plan, source = context.plan, context.plan.source
-    buckets = [plan.bucket] if needs_bucket(plan) else []
-    if isinstance(source, ObjectSource) and not plan.moves_bytes:
-        buckets.append(source.bucket)
-    for bucket in buckets:
+    plan = context.plan
+    bucket = bucket_of(plan)
+    if bucket:
         context.objects.check_bucket(bucket)
     if needs_role(plan):
-        problems = inspect_role(context.aws, plan.role_name, next(iter(buckets), "")).problems
-        if not buckets:  # AWS reads snapshots: what the role may do in S3 does not matter
-            problems = tuple(problem for problem in problems if "s3:" not in problem.what)
-        if problems:
-            raise ServiceError.of(problems[0])
+        check_role(context.aws, plan.role_name, bucket)
 
 
 def refuse_blockers(context: ImportContext, findings: tuple[Finding, ...], machine: Machine) -> None:

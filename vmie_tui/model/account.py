@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vmie_tui.model.errors import Problem
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """``bucket_region``: where the bucket is; ``bucket_key``: its default KMS key, "" for none.
+    """``bucket_region``: where the bucket is, "" when there is none of its name; ``bucket_key``: its default KMS key,
+    "" for none.
 
     ``ebs_encryption``: is every new volume encrypted, with ``ebs_key``; ``key_state``: DescribeKey's word for the key
-    the plan names; ``role_kms``: does the service role's policy have the KMS statement; ``active_tasks``: running
-    conversion tasks of the Region; ``skew``: seconds by which this machine's clock is ahead.
+    the plan names. ``role_problems``: what keeps VM import from using the service role; ``role_kms``: may the role do
+    what the KMS statement says with the result's key, ``role_decrypts``: may it read with the bucket's.
+    ``active_tasks``: running tasks of the Region; ``skew``: seconds by which this machine's clock is ahead.
     """
 
     root: bool | None = None
@@ -21,6 +25,8 @@ class Account:
     ebs_encryption: bool | None = None
     ebs_key: str | None = None
     key_state: str | None = None
+    role_problems: tuple[Problem, ...] | None = None
     role_kms: bool | None = None
+    role_decrypts: bool | None = None
     active_tasks: int | None = None
     skew: float | None = None

@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from vmie_tui.model import facts
 from vmie_tui.model.account import Account
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.plan import ImportPlan
+from vmie_tui.model.rules.routes import bucket_of, needs_role
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
-_OWN_KEYS = ("alias/aws/", "aws/")
+BY_THE_JOB = "checked-by-the-job"  # `Finding.rule` of what a job looks at too, and will not start with
+
+
+def account_key(plan: ImportPlan) -> tuple[object, ...]:
+    """Plans with the same key have the same account: one look is enough for all of them."""
+    role = plan.role_name if needs_role(plan) else ""
+    return (plan.region, bucket_of(plan), role, plan.encrypted, plan.kms_key_id or "", plan.route)
+
+
+def result_key(plan: ImportPlan, account: Account) -> str:
+    """The KMS key of one's own that the result will be encrypted with, as far as is known; "" for none."""
+    named = (plan.kms_key_id or "") if plan.encrypted else ""
+    key = named or ((account.ebs_key or "") if plan.encrypted or account.ebs_encryption else "")
+    return "" if aws_managed(key) else key
+
+
+def aws_managed(key: str) -> bool:
+    """Whether the key is one of AWS's own (``alias/aws/…``), which every role may use."""
+    return key.rpartition("alias/")[2].startswith("aws/")
+
+
+def forceable(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Those that the user may push aside; the job itself looks at the others, and will not start."""
+    return tuple(finding for finding in found if finding.rule != BY_THE_JOB)
 
 
 def check_account(plan: ImportPlan, account: Account) -> tuple[Finding, ...]:
     """Findings worst first; what is not known about the account is not spoken of."""
-    found = [*_identity(plan, account), *_bucket(plan, account), *_keys(plan, account), *_tasks(plan, account)]
+    rules = (_identity, _bucket, _role, _keys, _tasks)
+    found = [finding for rule in rules for finding in rule(plan, account)]
     return tuple(sorted(found, key=lambda finding: -finding.severity))
 
 
@@ -54,26 +79,42 @@ def _identity(plan: ImportPlan, account: Account) -> Iterator[Finding]:
 
 
 def _bucket(plan: ImportPlan, account: Account) -> Iterator[Finding]:
-    if account.bucket_region is not None and plan.region and account.bucket_region != plan.region:
+    bucket, where = bucket_of(plan), account.bucket_region
+    if where == "":
         yield Finding(
             B,
-            f"the bucket is in {account.bucket_region}, the import in {plan.region}",
-            plan.bucket,
+            "the bucket does not exist",
+            bucket,
+            remedy=f"Create it in {plan.region}, or correct its name",
+            fact="F207",
+            rule=BY_THE_JOB,
+        )
+    elif where is not None and plan.region and where != plan.region:
+        yield Finding(
+            B,
+            f"the bucket is in {where}, the import in {plan.region}",
+            bucket,
             "AWS reads images from buckets of the same Region only",
             str(facts.error("E14")["message"]),
             "Name a bucket of that Region, or import where the bucket is",
             "F207",
+            BY_THE_JOB,
         )
-    if account.bucket_key and account.role_kms is False:
+    if account.bucket_key and not aws_managed(account.bucket_key) and account.role_decrypts is False:
         yield Finding(
             B,
             "the bucket encrypts with KMS, and the service role may not decrypt",
-            plan.bucket,
+            bucket,
             "What is uploaded could not be read",
             _role_error(),
             f"Allow kms:Decrypt to {plan.role_name} for that key",
             "F172",
         )
+
+
+def _role(plan: ImportPlan, account: Account) -> Iterator[Finding]:
+    for problem in account.role_problems or ():
+        yield Finding(B, problem.what, problem.subject, "", _role_error(), problem.remedy, fact="F161", rule=BY_THE_JOB)
 
 
 def _keys(plan: ImportPlan, account: Account) -> Iterator[Finding]:
@@ -87,15 +128,12 @@ def _keys(plan: ImportPlan, account: Account) -> Iterator[Finding]:
             "Enable it, or name another",
             "F217",
         )
-    own = plan.kms_key_id if plan.encrypted else ""
-    if not own and account.ebs_encryption:
-        own = account.ebs_key or ""
-    if own and not _aws_managed(own) and account.role_kms is False:
+    if result_key(plan, account) and account.role_kms is False:
         yield Finding(
             B,
             "the service role has no permission for the key the result is encrypted with",
             plan.role_name,
-            "EBS encryption is on by default in this Region" if account.ebs_encryption else "",
+            "EBS encryption is on by default in this Region" if account.ebs_encryption and not plan.encrypted else "",
             _role_error(),
             "Add the KMS statement to its policy",
             "F168",
@@ -108,10 +146,6 @@ def _keys(plan: ImportPlan, account: Account) -> Iterator[Finding]:
             "EBS encryption is on by default in this Region",
             fact="F344",
         )
-
-
-def _aws_managed(key: str) -> bool:
-    return key.rpartition("alias/")[2].startswith("aws/") or key.startswith(_OWN_KEYS)
 
 
 def _tasks(plan: ImportPlan, account: Account) -> Iterator[Finding]:

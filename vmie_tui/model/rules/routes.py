@@ -84,6 +84,13 @@ def needs_bucket(plan: ImportPlan) -> bool:
     return plan.moves_bytes and not plan.direct
 
 
+def bucket_of(plan: ImportPlan) -> str:
+    """The bucket that the import writes to, or that AWS reads its objects from; "" when none takes part."""
+    if isinstance(plan.source, ObjectSource) and not plan.moves_bytes:
+        return plan.source.bucket
+    return plan.bucket if needs_bucket(plan) else ""
+
+
 def needs_role(plan: ImportPlan) -> bool:
     """Whether an import task acts through the service role; the instance route reads by presigned URLs instead."""
     return plan.aws_reads and plan.route is not Route.INSTANCE

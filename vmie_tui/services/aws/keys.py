@@ -17,11 +17,6 @@ _NO_ENCRYPTION = "ServerSideEncryptionConfigurationNotFoundError"
 _READ = ("kms:Decrypt",)
 
 
-def aws_managed(key: str) -> bool:
-    """Whether the key is one of AWS's own (``alias/aws/…``), which every role may use."""
-    return key.rpartition("alias/")[2].startswith("aws/")
-
-
 def bucket_key(aws: Aws, bucket: str, region: str) -> str:
     """The KMS key new objects of the bucket are encrypted with; "" for none. Raises ServiceError."""
     try:
@@ -51,18 +46,21 @@ def ebs_key(aws: Aws, region: str) -> str:
         return str(aws.client("ec2", region).get_ebs_default_kms_key_id()["KmsKeyId"])
 
 
-def key_state(aws: Aws, key: str, region: str) -> str:
-    """KMS's word for the state of a key, or "not there"; "" when it may not be asked. Raises ServiceError."""
+def look_at_key(aws: Aws, key: str, region: str) -> tuple[str, str]:
+    """(KMS's word for the state of a key, or "not there"; its ARN). Both "" when it may not be asked.
+
+    Raises ServiceError NETWORK and the like.
+    """
     try:
         with aws_call("look at the KMS key", key):
-            answer = aws.client("kms", region).describe_key(KeyId=key)
+            found = aws.client("kms", region).describe_key(KeyId=key)["KeyMetadata"]
     except ServiceError as error:
         if error.kind is ErrorKind.NOT_FOUND:
-            return "not there"
+            return "not there", ""
         if isinstance(error.__cause__, ClientError):
-            return ""
+            return "", ""
         raise
-    return str(answer["KeyMetadata"]["KeyState"])
+    return str(found["KeyState"]), str(found.get("Arn", ""))
 
 
 def missing_actions(policies: Sequence[dict[str, Any]], keys: Mapping[str, bool]) -> list[str]:

@@ -11,9 +11,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.explain import Probe, role_probes
+from vmie_tui.model.rules.account import aws_managed
 from vmie_tui.services.aws import policy as iam
 from vmie_tui.services.aws.errors import aws_call, error_code, translate
-from vmie_tui.services.aws.keys import aws_managed, bucket_key, ebs_default, ebs_key, key_state, missing_actions
+from vmie_tui.services.aws.keys import bucket_key, ebs_default, ebs_key, look_at_key, missing_actions
 from vmie_tui.services.aws.regions import REGION_OFF
 from vmie_tui.services.aws.roles import permission_problems, role_policies, trust_problems
 from vmie_tui.services.aws.session import Aws
@@ -165,7 +166,7 @@ def _kms(aws: Aws, case: RoleCase) -> _Seen:
     keys, blind = keys_in_use(aws, case)
     if not keys:
         return (_BLIND, blind) if blind else (_OK, "no KMS key of your own takes part")
-    states = {key: key_state(aws, key, case.region) for key in keys}
+    states = {key: look_at_key(aws, key, case.region)[0] for key in keys}
     disabled = [f"{key} is {state}" for key, state in states.items() if state not in {"", "Enabled"}]
     if disabled:
         return _BAD, "; ".join(disabled)

@@ -18,12 +18,16 @@ ROLE_ERROR = "E06"
 
 @dataclass(frozen=True, slots=True)
 class RoleReport:
-    """What was found. ``inspected`` is False when this profile may not read all of the role; ``note`` says so."""
+    """What was found. ``inspected`` is False when this profile may not read all of the role; ``note`` says so.
+
+    ``policies``: the role's documents, None when they were not read.
+    """
 
     role: str
     inspected: bool
     problems: tuple[Problem, ...] = ()
     note: str = ""
+    policies: tuple[dict[str, Any], ...] | None = None
 
 
 def check_role(aws: Aws, role_name: str, bucket: str, *, exports: bool = False) -> RoleReport:
@@ -37,7 +41,8 @@ def check_role(aws: Aws, role_name: str, bucket: str, *, exports: bool = False) 
 def inspect_role(aws: Aws, role_name: str, bucket: str, *, exports: bool = False) -> RoleReport:
     """Compare trust and permissions of the role with what the guides demand for importing from ``bucket``.
 
-    ``exports``: for exporting images into it instead.
+    ``exports``: for exporting images into it instead. Without a bucket AWS reads snapshots, and what the role may do
+    in S3 does not matter.
 
     Raises ServiceError LOGIN, NETWORK and the like when IAM cannot be asked at all.
     """
@@ -60,7 +65,7 @@ def inspect_role(aws: Aws, role_name: str, bucket: str, *, exports: bool = False
         return RoleReport(role_name, False, tuple(problems), f"permissions not inspected: {error.problem.detail}")
     problems += permission_problems(role_name, policies, bucket, _partition(role), exports=exports)
     note = "a permissions boundary is set and was not inspected" if role.get("PermissionsBoundary") else ""
-    return RoleReport(role_name, True, tuple(problems), note)
+    return RoleReport(role_name, True, tuple(problems), note, tuple(policies))
 
 
 def _account(role: dict[str, Any]) -> str:
@@ -146,7 +151,7 @@ def permission_problems(
 ) -> list[Problem]:
     """The documented actions the role may not do on the bucket and in EC2, one problem per statement.
 
-    ``prefix``: where in the bucket the objects are.
+    ``prefix``: where in the bucket the objects are; without a ``bucket`` those of S3 are left out.
     """
     unused = "{import_bucket}" if exports else "{export_bucket}"
     problems: list[Problem] = []
@@ -154,6 +159,8 @@ def permission_problems(
         resources = [str(item) for item in iam.as_list(statement["Resource"])]
         if any(unused in item for item in resources):
             continue  # imports read from one, exports write to the other
+        if not bucket and resources != ["*"]:
+            continue
         resources = [
             item.format(import_bucket=bucket, export_bucket=bucket).replace("arn:aws:", f"arn:{partition}:")
             for item in resources

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 import boto3
 import botocore.session
 from botocore.config import Config
+from botocore.exceptions import ClientError
 from botocore.loaders import create_loader
 
 from vmie_tui import __version__
@@ -126,8 +128,7 @@ class Aws:
         """Ask STS who we are: proves that the credentials work. LOGIN when they do not."""
         with aws_call("ask AWS who is signed in"):
             answer = self.client("sts", region).get_caller_identity()
-        stamp = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
-        return Identity(answer["Account"], answer["Arn"], answer["UserId"], _ahead_of(stamp))
+        return Identity(answer["Account"], answer["Arn"], answer["UserId"], _ahead_of(answer))
 
     def close(self) -> None:
         """Close the idle connections; clients are made anew when asked for again."""
@@ -137,12 +138,19 @@ class Aws:
             client.close()
 
 
-def _ahead_of(stamp: str) -> float:
-    """Seconds from an HTTP Date header to now; 0 when there is none that can be read."""
+def _ahead_of(answer: Mapping[str, Any]) -> float:
+    """Seconds from an answer's Date header to now; 0 when there is none that can be read."""
+    stamp = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
     try:
         return time.time() - parsedate_to_datetime(stamp).timestamp()
     except ValueError:
         return 0.0
+
+
+def skew_of(error: ServiceError) -> float:
+    """By how many seconds this machine's clock was ahead of an AWS that refused a request; 0 when it did not answer."""
+    cause = error.__cause__
+    return _ahead_of(cause.response) if isinstance(cause, ClientError) else 0.0
 
 
 def client_config(service: str, endpoint_url: str | None) -> Config:

@@ -1,0 +1,207 @@
+"""What is found out of the account before an import: by few calls, each of which may be refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.services.aws_world import BUCKET, REGION
+from tests.services.doctor_kit import PREFIX, ROLE, Clinic, clinic
+from vmie_tui.model.account import Account
+from vmie_tui.model.doctor import USUAL_FEATURES, Feature
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.plan import ImportPlan, ObjectSource, Route, SnapshotSource, Via, VmSource
+from vmie_tui.model.rules.account import check_account
+from vmie_tui.services.aws.account_look import look_at_account
+from vmie_tui.services.aws.session import Aws, Identity, open_session
+from vmie_tui.services.doctor import documents, policies
+from vmie_tui.simulators.control import Fault, TlsFiles
+
+PLAN = ImportPlan("ward", VmSource("vc", "vm-1", "web-01"), REGION, BUCKET, prefix=PREFIX, role_name=ROLE)
+DIRECT = replace(PLAN, route=Route.IMAGE_DIRECT)
+OWN = replace(PLAN, route=Route.UNMODIFIED, via=Via.EBS)
+MINE = replace(PLAN, encrypted=True)
+
+
+@pytest.fixture(scope="module")
+def ready(tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
+    """An account that doctor set up."""
+    with clinic(tls, tmp_path_factory.mktemp("account")) as made:
+        made.cure()
+        yield made
+
+
+@pytest.fixture
+def account(ready: Clinic) -> Iterator[Clinic]:
+    """The same, as it was after each test."""
+    yield ready
+    ready.aws.limit(None)
+    ready.aws.faults.clear()
+    ready.aws.keys.skew = 0.0
+    ready.aws.disabled.clear()
+    ready.client("ec2").disable_ebs_encryption_by_default()
+    ready.client("s3").put_bucket_encryption(Bucket=BUCKET, ServerSideEncryptionConfiguration=encryption("AES256"))
+    ready.without()
+
+
+def encryption(algorithm: str, **key: str) -> dict[str, Any]:
+    return {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": algorithm, **key}}]}
+
+
+def own_key(clinic: Clinic) -> str:
+    return str(clinic.client("kms").create_key()["KeyMetadata"]["Arn"])
+
+
+def facts_of(clinic: Clinic, plan: ImportPlan = PLAN) -> list[str]:
+    """The facts of what is found in the way."""
+    return [finding.fact for finding in check_account(plan, look_at_account(clinic.admin, plan))]
+
+
+def asked(clinic: Clinic) -> dict[str, int]:
+    return clinic.aws.stats.snapshot()
+
+
+def test_an_account_in_order(account: Clinic) -> None:
+    seen = look_at_account(account.admin, PLAN)
+    assert seen.skew is not None and abs(seen.skew) < 5
+    assert replace(seen, skew=None) == Account(
+        root=False,
+        region_enabled=True,
+        bucket_region=REGION,
+        bucket_key="",
+        ebs_encryption=False,
+        ebs_key="",
+        role_problems=(),
+        active_tasks=0,
+    )
+    assert check_account(PLAN, seen) == ()
+
+
+@pytest.mark.parametrize(
+    ("plan", "feature"),
+    [(PLAN, Feature.IMPORT), (MINE, Feature.IMPORT), (DIRECT, Feature.IMPORT), (OWN, Feature.DIRECT)],
+)
+def test_the_printed_policy_allows_every_call(account: Clinic, plan: ImportPlan, feature: Feature) -> None:
+    account.limit(frozenset({feature}))
+    before = asked(account)
+    seen = look_at_account(account.admin, plan)
+    after = asked(account)
+    assert {call for call in after if call.startswith("denied:") and after[call] != before.get(call)} == set()
+    assert sum(after.values()) - sum(before.values()) <= 13, "few calls"
+    assert None not in (seen.region_enabled, seen.ebs_encryption)
+    assert plan is OWN or None not in (seen.role_problems, seen.active_tasks)
+
+
+def test_what_may_not_be_looked_at_is_not_known_and_not_spoken_of(account: Clinic) -> None:
+    nothing = {"Effect": "Deny", "Action": "*", "Resource": "*"}
+    account.aws.limit({"Version": "2012-10-17", "Statement": [nothing]})
+    seen = look_at_account(account.admin, replace(MINE, kms_key_id="alias/mine"))
+    assert replace(seen, skew=None) == Account(root=False, role_problems=())
+    assert check_account(PLAN, seen) == ()
+
+
+@pytest.mark.parametrize(
+    ("less", "unknown"),
+    [
+        ("ec2:DescribeRegions", {"region_enabled"}),
+        ("s3:GetEncryptionConfiguration", {"bucket_key"}),
+        ("ec2:GetEbsEncryptionByDefault", {"ebs_encryption", "ebs_key"}),
+        ("ec2:DescribeImportImageTasks", set()),
+    ],
+)
+def test_each_look_by_itself(account: Clinic, less: str, unknown: set[str]) -> None:
+    whole = look_at_account(account.admin, PLAN)
+    account.limit(less=frozenset({less}))
+    seen = look_at_account(account.admin, PLAN)
+    changed = {name for name in Account.__slots__ if getattr(seen, name) != getattr(whole, name)} - {"skew"}
+    assert changed == unknown and all(getattr(seen, name) is None for name in unknown)
+
+
+def test_the_root_user(account: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Identity(account.aws.account, f"arn:aws:iam::{account.aws.account}:root", "1")
+    monkeypatch.setattr(Aws, "identity", lambda self, region=None: root)
+    assert facts_of(account) == ["trap 34"]
+
+
+def test_a_region_that_is_not_enabled(account: Clinic) -> None:
+    account.aws.disabled.add(REGION)
+    seen = look_at_account(account.admin, PLAN)
+    assert seen.region_enabled is False and seen.bucket_region is None
+    assert facts_of(account) == ["F090"]
+
+
+@pytest.mark.parametrize(("skew", "expected"), [(2000, ["trap 32"]), (-2000, ["trap 32"]), (300, [])])
+def test_a_clock_that_is_off_is_the_reason_why_aws_refuses(account: Clinic, skew: int, expected: list[str]) -> None:
+    account.aws.keys.skew = skew
+    assert facts_of(account) == expected
+
+
+def test_buckets_elsewhere_and_nowhere(account: Clinic) -> None:
+    account.aws.s3.make_bucket("amzn-s3-demo-far", "us-east-1")
+    [finding] = check_account(far := replace(PLAN, bucket="amzn-s3-demo-far"), look_at_account(account.admin, far))[:1]
+    assert finding.what == f"the bucket is in us-east-1, the import in {REGION}"
+    gone = replace(PLAN, bucket="amzn-s3-demo-nowhere")
+    assert "the bucket does not exist" in [f.what for f in check_account(gone, look_at_account(account.admin, gone))]
+    lying = replace(PLAN, source=ObjectSource("s3://x", "amzn-s3-demo-far", ("web.vmdk",)))
+    assert look_at_account(account.admin, lying).bucket_region == "us-east-1", "AWS reads it where it lies"
+    assert look_at_account(account.admin, replace(gone, route=Route.IMAGE_DIRECT)).bucket_region is None
+
+
+def test_the_role_is_judged_for_what_the_route_wants_of_it(account: Clinic) -> None:
+    account.without("s3:GetObject")
+    assert facts_of(account) == ["F161"]
+    assert facts_of(account, DIRECT) == [], "AWS reads snapshots"
+    assert look_at_account(account.admin, OWN).role_problems is None, "no import task, no role"
+    given = replace(PLAN, source=SnapshotSource("snap-1", ("snap-1",)))
+    assert facts_of(account, given) == []
+    assert facts_of(account, replace(PLAN, role_name="nobody")) == ["F161"]
+
+
+def test_keys_of_ones_own_and_what_the_role_may_do_with_them(account: Clinic) -> None:
+    key = own_key(account)
+    ec2, s3, iam = account.client("ec2"), account.client("s3"), account.client("iam")
+    ec2.enable_ebs_encryption_by_default()
+    assert facts_of(account) == ["F344"], "AWS's own key"
+    named = replace(MINE, kms_key_id=key)
+    assert facts_of(account, named) == ["F168"]
+    s3.put_bucket_encryption(Bucket=BUCKET, ServerSideEncryptionConfiguration=encryption("aws:kms", KMSMasterKeyID=key))
+    assert facts_of(account) == ["F172", "F344"]
+    policy = policies.role_policies(account.place, USUAL_FEATURES)["permissions"]
+    policy["Statement"].append(documents.kms([key]))
+    iam.put_role_policy(RoleName=ROLE, PolicyName=ROLE, PolicyDocument=json.dumps(policy))
+    assert facts_of(account) == ["F344"]
+    assert facts_of(account, named) == []
+    account.client("kms").disable_key(KeyId=key.rpartition("/")[2])
+    assert facts_of(account, named) == ["F217"]
+
+
+def test_a_key_known_by_its_alias_alone_is_not_spoken_of(account: Clinic) -> None:
+    account.limit()
+    seen = look_at_account(account.admin, replace(MINE, kms_key_id="alias/mine"))
+    assert (seen.key_state, seen.role_kms) == (None, None)
+
+
+def test_tasks_that_run_are_counted(account: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    ec2 = account.client("ec2")
+    running = {"ImportImageTasks": [{"ImportTaskId": f"import-ami-{n}", "Status": "active"} for n in range(5)]}
+    monkeypatch.setattr(ec2, "describe_import_image_tasks", lambda **_: running)
+    assert facts_of(account) == ["F308"]
+    legacy = replace(PLAN, route=Route.INSTANCE)
+    assert look_at_account(account.admin, legacy).active_tasks == 0
+
+
+def test_without_aws_it_says_why(account: Clinic, tmp_path: Path) -> None:
+    account.aws.faults.add(Fault("GetCallerIdentity", code="ExpiredToken", status=403))
+    with pytest.raises(ServiceError) as refused:
+        look_at_account(account.admin, PLAN)
+    assert refused.value.kind is ErrorKind.LOGIN
+    settings = replace(account.patient.profile.aws, endpoint_url="https://localhost:1")
+    lost = open_session(settings)
+    with pytest.raises(ServiceError) as refused:
+        look_at_account(lost, PLAN)
+    assert refused.value.kind is ErrorKind.NETWORK
