@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from vmie_tui.jobs import schema
 from vmie_tui.jobs.control import Controls, JobControl, Paused
 from vmie_tui.jobs.progress import Rate, UploadProgress
 from vmie_tui.jobs.retry import Backoff, again
@@ -53,6 +54,27 @@ def test_newest_first_and_by_profile(store: Store) -> None:
     first, second = store.create(plan("a")), store.create(plan("b", "prod"))
     assert [view.id for view in store.views()] == [second, first]
     assert [view.id for view in store.views(profile="prod")] == [second]
+
+
+def test_jobs_that_are_over_are_read_once(store: Store) -> None:
+    """An old one that is done, an old one at work, a fresh one that is done, and one that was resumed elsewhere."""
+    done, running, fresh, failed = jobs = [store.create(plan(name)) for name in "abcd"]
+    for job_id in jobs:
+        store.become(job_id, JobState.RUNNING)
+    for job_id, state in ((done, JobState.DONE), (failed, JobState.FAILED), (fresh, JobState.DONE)):
+        store.become(job_id, state)
+    old = schema.jobs.update().where(schema.jobs.c.id != fresh).values(updated=1.0)
+    with store.begin() as connection:
+        connection.execute(old)
+    assert {view.id for view in store.changed_views([])} == set(jobs)
+    known = store.views()
+    assert {view.id for view in store.changed_views(known)} == {running, fresh, failed}
+    assert store.requeue(failed)
+    later = store.create(plan("e"))
+    changed = {view.id: view for view in store.changed_views(known)}
+    assert set(changed) == {running, fresh, failed, later}
+    assert changed[failed].state is JobState.QUEUED and changed[later].stages
+    assert [view.id for view in store.changed_views(store.views()) if view.id == done] == []
 
 
 @pytest.mark.parametrize("old", list(JobState))

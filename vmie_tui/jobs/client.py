@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -25,6 +26,8 @@ class JobClient:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._store = Store(settings.state_dir, settings.database_url)
+        self._seen: dict[str, JobView] = {}
+        self._looking = threading.Lock()
 
     def close(self) -> None:
         """Let go of the database."""
@@ -39,8 +42,14 @@ class JobClient:
         return job_id
 
     def jobs(self, profile: str | None = None) -> list[JobView]:
-        """All jobs, newest first."""
-        return self._store.views(profile=profile)
+        """All jobs, newest first. Those that are over are read once: replications make thousands."""
+        with self._looking:
+            if not self._store.exists:  # taken away meanwhile
+                self._seen.clear()
+            changed = self._store.changed_views(self._seen.values())
+            self._seen.update({view.id: view for view in changed})
+            views = sorted(self._seen.values(), key=lambda view: (-view.created.timestamp(), view.id))
+        return [view for view in views if profile in {None, view.profile}]
 
     def job(self, job_id: str) -> JobView:
         """One job by its id or a prefix only it has."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from vmie_tui.model.task import JobState, may_become
 __all__ = ["CANCEL", "KIND_IMPORT", "PAUSE", "DiskRecord", "JobRecord", "Store"]
 
 CANCEL, PAUSE = "cancel", "pause"
+SKEW_SECONDS = 60.0  # by which the clocks of hosts that share a database may differ
 DISK_FIELDS = frozenset(schema.disks.c.keys()) - {"job_id", "key", "ordinal"}
 JOB_FIELDS = frozenset(schema.jobs.c.keys()) - {"id", "state", "created", "updated"}
 
@@ -261,7 +262,17 @@ class Store(Database):
         if not self.exists:
             return []
         with self.begin() as connection:
-            return views.read_views(connection, profile=profile, job_id=job_id)
+            given = ((schema.jobs.c.profile, profile), (schema.jobs.c.id, job_id))
+            return views.read_views(connection, *(column == value for column, value in given if value is not None))
+
+    def changed_views(self, known: Collection[JobView]) -> list[JobView]:
+        """Those of all jobs that may be other than they were ``known`` to be, newest first."""
+        if not self.exists:
+            return []
+        latest = max((view.updated.timestamp() for view in known), default=0.0)
+        at_work = [view.id for view in known if not view.state.terminal]
+        with self.begin() as connection:
+            return views.read_views(connection, views.changed_since(latest - SKEW_SECONDS, at_work))
 
     # ---- workers
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -13,20 +12,21 @@ from vmie_tui.model.errors import Problem
 from vmie_tui.model.job import DiskProgress, JobView, LogLine, Stage, StageState, StageView
 from vmie_tui.model.task import JobState
 
+Wanted = sa.ColumnElement[bool]
 
-def read_views(connection: sa.Connection, *, profile: str | None, job_id: str | None) -> list[JobView]:
-    """Jobs, newest first, with their stages and disks."""
-    query = sa.select(schema.jobs).order_by(schema.jobs.c.created.desc(), schema.jobs.c.id)
-    parts: list[sa.Select[Any]] = [sa.select(schema.stages), sa.select(schema.disks)]
-    if profile is not None:
-        query = query.where(schema.jobs.c.profile == profile)
-    if job_id is not None:
-        query = query.where(schema.jobs.c.id == job_id)
-        parts = [parts[0].where(schema.stages.c.job_id == job_id), parts[1].where(schema.disks.c.job_id == job_id)]
+
+def read_views(connection: sa.Connection, *wanted: Wanted) -> list[JobView]:
+    """Jobs of which all of ``wanted`` is true, newest first, with their stages and disks."""
+    query = sa.select(schema.jobs).where(*wanted).order_by(schema.jobs.c.created.desc(), schema.jobs.c.id)
     rows = list(connection.execute(query).mappings())
-    stages = _by_job(connection.execute(parts[0].order_by(schema.stages.c.ordinal)).mappings())
-    disks = _by_job(connection.execute(parts[1].order_by(schema.disks.c.ordinal)).mappings())
+    stages, disks = (_by_job(connection, table, wanted) for table in (schema.stages, schema.disks))
     return [_view(row, stages.get(row["id"], []), disks.get(row["id"], [])) for row in rows]
+
+
+def changed_since(updated: float, at_work: Collection[str]) -> Wanted:
+    """Jobs that were touched since then, those that are not over, and those of ``at_work``, which were not."""
+    jobs, over = schema.jobs.c, [state.value for state in JobState if state.terminal or state is JobState.FAILED]
+    return sa.or_(jobs.updated >= updated, jobs.state.not_in(over), jobs.id.in_(at_work))
 
 
 def read_lines(connection: sa.Connection, job_id: str, tail: int) -> list[LogLine]:
@@ -36,9 +36,12 @@ def read_lines(connection: sa.Connection, job_id: str, tail: int) -> list[LogLin
     return [LogLine(_moment(row["at"]), row["text"], row["level"]) for row in reversed(rows)]
 
 
-def _by_job(rows: Any) -> dict[str, list[sa.RowMapping]]:
+def _by_job(connection: sa.Connection, table: sa.Table, wanted: Sequence[Wanted]) -> dict[str, list[sa.RowMapping]]:
+    query = sa.select(table).order_by(table.c.ordinal)
+    if wanted:
+        query = query.where(table.c.job_id.in_(sa.select(schema.jobs.c.id).where(*wanted)))
     grouped: dict[str, list[sa.RowMapping]] = {}
-    for row in rows:
+    for row in connection.execute(query).mappings():
         grouped.setdefault(row["job_id"], []).append(row)
     return grouped
 
