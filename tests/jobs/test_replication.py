@@ -183,6 +183,17 @@ def test_in_the_middle_of_a_disk_what_was_put_is_not_read_again(world: World) ->
         assert world.client.job(job_id).disks[0].skipped > 0
 
 
+def test_a_copy_that_was_completed_and_not_noted_is_of_its_own_moment(world: World) -> None:
+    """AWS was asked to complete the snapshot when the run failed: the next attempt has another moment to copy."""
+    with replicating(world, "repl-02") as replica:
+        world.fault("aws", operation="DescribeSnapshots", action="error", code="UnauthorizedOperation", status=403)
+        job_id = replica.start(verify=Verify.NONE)
+        replica.failed(job_id)
+        replica.write(1 << 20, extents=4)
+        world.client.resume(job_id)
+        replica.done(job_id)
+
+
 def test_a_cancelled_run_leaves_its_parent_and_the_images_alone(world: World) -> None:
     with replicating(world, "repl-02") as replica:
         image = replica.run().image_id

@@ -39,6 +39,10 @@ def test_tracking_that_cannot_be_trusted_is_a_full_resync_with_the_reason(world:
             replica.trouble(kind, **({"snapshot": f"vmie-tui {older}"} if kind == "revert" else {}))
             replica.write()
             older = resync(replica, reason)
+        replica.write()
+        world.fault("vcenter", operation="QueryChangedDiskAreas", action="error", code="FileFault", times=2)
+        job_id = resync(replica, "the file with the tracked changes cannot be used")
+        assert "all of it is read" in world.log(job_id)
 
 
 def test_a_disk_that_was_set_back_with_its_tracking_is_compared_by_checksums(world: World) -> None:

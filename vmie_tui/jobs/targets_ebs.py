@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from vmie_tui.jobs.journal import BlockJournal
@@ -39,9 +40,10 @@ class EbsTarget(Target):
         from vmie_tui.services.aws.made import delete_snapshot
 
         made, pending = disk.ledger.get("uploaded", ""), disk.ledger.get("pending", "")
-        # A completed snapshot takes no more blocks. A pending one gets those that differ of a host's stream, which is
-        # read whole; of an image that is read at any place, what the journal has would not even be looked at.
-        if made or not isinstance(self.context.plan.source, VmSource):
+        # A completed snapshot takes no more blocks, nor does one that is about to be. A pending one gets those that
+        # differ of a host's stream, which is read whole; of an image that is read at any place, what the journal has
+        # would not even be looked at.
+        if made or disk.ledger.get("completing") or not isinstance(self.context.plan.source, VmSource):
             self.begin_anew(disk)
             for ident in {made, pending} - {"", *self.context.spared()}:
                 delete_snapshot(self.context.aws, self.context.plan.region, ident)
@@ -49,7 +51,8 @@ class EbsTarget(Target):
     def begin_anew(self, disk: DiskRecord) -> None:
         """What was written of a disk is of no use any more."""
         context, tried = self.context, int(self.ledger(disk).get("try", 1))
-        context.store.remember_disk(context.job_id, disk.key, uploaded=None, pending=None, **{"try": tried + 1})
+        gone = {"uploaded": None, "pending": None, "completing": None}
+        context.store.remember_disk(context.job_id, disk.key, **gone, **{"try": tried + 1})
         self.journal(disk).clear()
 
     def ledger(self, disk: DiskRecord) -> dict[str, Any]:
@@ -88,13 +91,16 @@ class EbsTarget(Target):
                     context.store.remember_disk(context.job_id, disk.key, pending=writer.snapshot_id)
                     context.say(f"{disk.label}: snapshot {writer.snapshot_id} begun", message=False)
                 meter.attempt.blocks(disk, writer, meter.watcher(disk.key), sampler)
-                written = writer.complete()
+                asking = partial(context.store.remember_disk, context.job_id, disk.key, completing=True)
+                written = writer.complete(asking=asking)
         except SnapshotLost:
             writer.abandon()
             self.begin_anew(disk)
             raise
         sample_journal(journal, sampler)
-        context.store.remember_disk(context.job_id, disk.key, uploaded=written.snapshot_id, pending=None)
+        context.store.remember_disk(
+            context.job_id, disk.key, uploaded=written.snapshot_id, pending=None, completing=None
+        )
         self.done(
             meter,
             disk,

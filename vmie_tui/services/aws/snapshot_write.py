@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -202,8 +203,11 @@ class SnapshotWriter:
             if self._filled == BLOCK:
                 self._finish()
 
-    def complete(self) -> Written:
-        """Send what is left, let EC2 make the snapshot of it, and wait until it is completed."""
+    def complete(self, *, asking: Callable[[], None] = lambda: None) -> Written:
+        """Send what is left, let EC2 make the snapshot of it, and wait until it is completed.
+
+        ``asking`` is called when all is there: from then on the snapshot may be completed, whatever becomes of us.
+        """
         if not self._over:
             self._finish()
             self._pass_to(self.blocks)
@@ -211,6 +215,7 @@ class SnapshotWriter:
                 self._poll(POLL_SECONDS)
             self._write_journal()
             self._ledger.fold(self.blocks)
+            asking()
             self._ask_to_complete()
             self._wait()
         else:
