@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import threading
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from vmie_tui.simulators.control import TlsFiles
+
+WRITE_SECONDS = 30.0
 
 
 class Man:
@@ -50,19 +53,25 @@ class Man:
                 socket.create_connection(("127.0.0.1", self._target)) as raw,
                 ours.wrap_socket(raw, server_hostname="localhost") as far,
             ):
-                back = threading.Thread(target=self._pass, args=(far, near, bytearray()), daemon=True)
-                back.start()
-                self._pass(near, far, self.read)
-                back.join(10)
+                self._pass(near, far)
 
-    @staticmethod
-    def _pass(source: ssl.SSLSocket, target: ssl.SSLSocket, kept: bytearray) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                kept += data
-                target.sendall(data)
-        with suppress(OSError):
-            target.shutdown(socket.SHUT_WR)
+    def _pass(self, near: ssl.SSLSocket, far: ssl.SSLSocket) -> None:
+        """Both directions in this one thread: a TLS connection that two threads read and write at once breaks."""
+        other = {near: far, far: near}
+        while True:
+            for source in [each for each in other if each.pending()] or select.select(list(other), [], [])[0]:
+                source.setblocking(False)
+                try:
+                    data = source.recv(65536)
+                except ssl.SSLWantReadError:  # half a record, or a ticket for the next connection
+                    continue
+                finally:
+                    source.settimeout(WRITE_SECONDS)
+                if not data:
+                    return
+                if source is near:
+                    self.read += data
+                other[source].sendall(data)
 
     def close(self) -> None:
         self._closing = True
