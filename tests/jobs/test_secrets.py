@@ -27,7 +27,7 @@ from vmie_tui import settings as settings_module
 from vmie_tui.commands.jobs import stop_worker
 from vmie_tui.jobs.client import JobClient
 from vmie_tui.jobs.process import worker_pid
-from vmie_tui.jobs.watch import INTERVAL_VARIABLE
+from vmie_tui.jobs.watch import INTERVAL_VARIABLE, POLL_VARIABLE
 from vmie_tui.model.errors import EXIT_FAILED
 from vmie_tui.model.plan import LegacyInstance, Route
 from vmie_tui.model.task import JobState
@@ -99,6 +99,7 @@ def marked(tls: TlsFiles, tmp_path: Path, own_home: Path, monkeypatch: pytest.Mo
             "CORP_PROXY": f"http://me:{SECRETS['password in a URL']}@proxy.corp:3128",
             "PYTHONPATH": str(tmp_path / "first"),
             INTERVAL_VARIABLE: "0.1",
+            POLL_VARIABLE: "0.15",
         }.items():
             monkeypatch.setenv(name, value)
         secrets = {**SECRETS, "AWS secret key": keys["SecretAccessKey"], "session token": keys["SessionToken"]}

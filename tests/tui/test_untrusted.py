@@ -34,7 +34,7 @@ NASTY = {
 TEXTS = {
     "short": NASTY["broken markup"],
     "all": "".join(NASTY.values()),
-    "long": "".join(NASTY.values()) + "東x" * 5_000 + "\x1b[31m",
+    "long": "".join(NASTY.values()) + "東x" * 1_000 + "\x1b[31m",
 }
 
 
