@@ -12,6 +12,7 @@ from tests.tui.fake_doctor import FakeDoctor
 from tests.tui.fake_images import FakeImages
 from tests.tui.fake_outward import FakeOutward
 from tests.tui.fake_replicas import FakeReplicas
+from vmie_tui.model.account import Account
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
 from vmie_tui.model.export import ExportPlan
 from vmie_tui.model.finding import Finding, Severity
@@ -348,6 +349,9 @@ class FakeBackend:
         self.cached: Inventory | None = None
         self.inventory_error: ServiceError | None = None
         self.aws_error: ServiceError | None = None
+        self.account = Account()
+        self.account_gate: threading.Event | None = None  # AWS answers once it is set
+        self.accounts_asked: list[ImportPlan] = []
         self.mfa_code = ""
         self.submit_errors: dict[str, ServiceError] = {}
         self.gate: threading.Event | None = None  # inventory waits for it after its first page
@@ -428,6 +432,14 @@ class FakeBackend:
         if self.aws_error is not None and not (mfa_code and mfa_code == self.mfa_code):
             raise self.aws_error
         return AwsStatus("111122223333", "ops")
+
+    def look_at_account(self, plan: ImportPlan) -> Account:
+        self.accounts_asked.append(plan)
+        if self.account_gate is not None:
+            self.account_gate.wait(20)
+        if self.aws_error is not None:
+            raise self.aws_error
+        return self.account
 
     def submit(self, plan: ImportPlan | ExportPlan) -> str:
         name = plan.source.name if isinstance(plan, ImportPlan) else plan.source_id

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import shlex
+import threading
 from dataclasses import replace
 
+import pytest
 from textual.pilot import Pilot
 from textual.widgets import Button, Input
 
 from tests.tui.driving import press, running, screen_text, settle, until
 from tests.tui.fake import FSTAB, FakeBackend, company, preflight_of, some_jobs
+from vmie_tui.model.account import Account
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import BootMode, LicenseType, Route
+from vmie_tui.screens import wizard
 from vmie_tui.screens.force import ForceScreen
 from vmie_tui.screens.inventory import InventoryScreen
 from vmie_tui.screens.jobs import JobsScreen
@@ -333,3 +337,74 @@ async def test_the_jobs_cursor_goes_to_what_was_just_started() -> None:
         screen = pilot.app.screen
         assert isinstance(screen, JobsScreen)
         await until(pilot, lambda: screen.table.current is not None and screen.table.current.id == "job-1")
+
+
+async def test_the_account_is_looked_at_and_what_blocks_there_must_be_forced() -> None:
+    backend = FakeBackend()
+    backend.account = Account(root=True, active_tasks=9, ebs_encryption=True)
+    async with running(backend) as pilot:
+        screen = await open_wizard(pilot, "vm-1", "vm-2")
+        await to_review(pilot)
+        assert [plan.source.name for plan in backend.accounts_asked] == ["web-01"], "one target, one look"
+        text = screen.query_one("#review", LinePane).plain()
+        assert "Target eu-west-1  ✖ 1 blocker" in text
+        assert text.count("root user cannot import") == 1
+        assert "▲ account: 9 tasks run in eu-west-1" in text
+        assert "encrypted in any case" not in text, "information is not in the way"
+        await press(pilot, "enter")
+        assert isinstance(pilot.app.screen, ForceScreen)
+        assert "root user" in screen_text(pilot)
+        await press(pilot, *"web-01", "enter", *"web-02", "enter")
+        assert {plan.override for plan in backend.submitted} == {
+            ("credentials: the account's root user cannot import",)
+        }
+
+
+async def test_what_the_job_would_refuse_anyway_must_be_put_right_and_is_asked_about_anew() -> None:
+    backend = FakeBackend()
+    backend.account = Account(bucket_region="us-east-1")
+    async with running(backend) as pilot:
+        screen = await open_wizard(pilot, "vm-1")
+        await to_review(pilot)
+        assert start_button(pilot).disabled
+        text = " ".join(screen.query_one("#review", LinePane).plain().split())
+        assert "the bucket is in us-east-1, the import in eu-west-1" in text
+        backend.account = Account(bucket_region="eu-west-1")
+        await press(pilot, "left")
+        screen.query_one("#bucket", Input).value = "another-bucket"
+        await press(pilot, "pagedown")
+        assert [plan.bucket for plan in backend.accounts_asked] == ["migration-eu-west-1", "another-bucket"]
+        assert "Target eu-west-1" not in screen_text(pilot)
+        await press(pilot, "enter")
+        assert len(backend.submitted) == 1
+
+
+async def test_without_aws_the_review_says_why_and_the_import_starts_all_the_same() -> None:
+    backend = FakeBackend()
+    backend.aws_error = ServiceError(ErrorKind.LOGIN, "the AWS sign-in has expired", remedy="Sign in again")
+    async with running(backend) as pilot:
+        screen = await open_wizard(pilot, "vm-1")
+        await to_review(pilot)
+        text = " ".join(screen.query_one("#review", LinePane).plain().split())
+        assert "▲ The account could not be looked at: the AWS sign-in has expired. Sign in again" in text
+        await press(pilot, "enter")
+        assert len(backend.submitted) == 1
+
+
+async def test_an_aws_that_says_nothing_holds_the_start_up_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wizard, "PATIENCE", 0.3)
+    backend = FakeBackend()
+    backend.account_gate = threading.Event()
+    backend.account = Account(region_enabled=False)
+    async with running(backend) as pilot:
+        screen = await open_wizard(pilot, "vm-1")
+        review = screen.query_one("#review", LinePane)
+        await pilot.press(*["pagedown"] * 4)
+        await until(pilot, lambda: "looking at the account…" in review.plain(), "asking")
+        assert start_button(pilot).disabled
+        await until(pilot, lambda: "AWS has not answered yet" in review.plain(), "enough waited")
+        assert not start_button(pilot).disabled
+        backend.account_gate.set()
+        await settle(pilot)
+        assert "is not enabled in this account" in review.plain()
+        assert backend.submitted == []

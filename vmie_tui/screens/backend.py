@@ -17,6 +17,7 @@ from vmie_tui.model.plan import VmSource
 
 if TYPE_CHECKING:
     from vmie_tui.jobs.client import JobClient
+    from vmie_tui.model.account import Account
     from vmie_tui.model.export import ExportPlan
     from vmie_tui.model.finding import Finding
     from vmie_tui.model.job import JobView, LogLine, WorkerStatus
@@ -79,6 +80,7 @@ class Backend(Protocol):
     def inventory(self, on_page: OnPage, cancelled: Callable[[], bool]) -> Inventory: ...
     def check_machine(self, machine: Machine) -> tuple[Finding, ...]: ...
     def check_plan(self, plan: ImportPlan, machine: Machine) -> tuple[Finding, ...]: ...
+    def look_at_account(self, plan: ImportPlan) -> Account: ...
     def preflight(self, machine: Machine, *, snapshot: bool, on_step: Callable[[str], None]) -> Preflight: ...
     def describe(self, text: str, *, raw: bool, on_step: Callable[[str], None]) -> Described: ...
     def aws_status(self, mfa_code: str = "") -> AwsStatus: ...
@@ -273,6 +275,12 @@ class LiveBackend:
 
                 self._aws = open_session(self._profile.aws, read_only=self._profile.read_only)
             return self._aws
+
+    def look_at_account(self, plan: ImportPlan) -> Account:
+        """The account a plan's import goes to, as far as this profile may look."""
+        from vmie_tui.services.aws.account_look import look_at_account
+
+        return look_at_account(self._session(), plan)
 
     @property
     def images(self) -> Images:

@@ -21,6 +21,7 @@ from vmie_tui.screens.aws_calls import aws_commands
 from vmie_tui.screens.base import problem_of, style_sheet
 from vmie_tui.screens.copying import Copying
 from vmie_tui.screens.draft import Candidate, Draft
+from vmie_tui.screens.wizard_account import PATIENCE, AccountSeen, look
 from vmie_tui.screens.wizard_review import ReviewStep
 from vmie_tui.screens.wizard_steps import FOUND, LicenceStep, RouteStep, SourceStep, Step
 from vmie_tui.screens.wizard_target import TargetStep
@@ -55,6 +56,13 @@ class WizardScreen(Copying):
             super().__init__()
             self.sources, self.found = sources, found
 
+    class Looked(Message):
+        """AWS has said what it does of the account, or that it does not."""
+
+        def __init__(self, seen: AccountSeen) -> None:
+            super().__init__()
+            self.seen = seen
+
     class Submitted(Message):
         """``newest``: id of the last job started, "" for none. ``refused`` maps a source's name to the reason."""
 
@@ -69,6 +77,7 @@ class WizardScreen(Copying):
         self._starting = False
         self._sources: tuple[FOUND, ...] = ()  # what the rules say of the sources alone
         self._found: tuple[FOUND, ...] = ()  # and of the plans
+        self._account = AccountSeen()
 
     def compose_body(self) -> Iterable[Widget]:
         yield OneLine(id="steps")
@@ -100,6 +109,8 @@ class WizardScreen(Copying):
         self.show_hints(extra)
         self._show_title()
         self.step().enter()
+        if on_review:
+            self._ask_aws()
         self._judge()
         self.call_after_refresh(self._focus_first)
 
@@ -153,6 +164,35 @@ class WizardScreen(Copying):
         if not get_current_worker().is_cancelled:
             self.post_message(self.Judged(sources, found))
 
+    # -- the account, in a thread: asked anew whenever the review is reached
+
+    def _ask_aws(self) -> None:
+        self._account = AccountSeen()
+        if self.draft.mistakes():
+            return  # there is no target yet
+        self._account = AccountSeen(asking=True)
+        self._look(list(zip(self.draft.candidates, self.draft.plans(), strict=True)))
+        self.set_timer(PATIENCE, self._waited)
+
+    @work(thread=True, exclusive=True, group="account", exit_on_error=False)
+    def _look(self, pairs: list[tuple[Candidate, ImportPlan]]) -> None:
+        seen = look(self.backend, pairs)
+        if not get_current_worker().is_cancelled:
+            self.post_message(self.Looked(seen))
+
+    @on(Looked)
+    def _looked(self, event: Looked) -> None:
+        self._account = event.seen
+        self._show_found()
+
+    def _waited(self) -> None:
+        """AWS is out of reach, it seems: the start is not kept from the user any longer."""
+        if self._account.asking:
+            self._account = replace(self._account, late=True)
+            self._show_found()
+
+    # -- what is known of the candidates
+
     def _preflight(self, candidate: Candidate) -> Preflight | None:
         """What a look into the candidate's disks has found, in this session or when it was opened."""
         return candidate.preflight or self.vmie.preflights.get(candidate.key)
@@ -171,15 +211,25 @@ class WizardScreen(Copying):
         known = ((one.key, self._preflight(one)) for one in self.draft.candidates)
         looked = {key for key, preflight in known if preflight is not None and preflight.guest is not None}
         self.query_one(ReviewStep).show_findings(
-            self._found, self._blocked(), self.draft.mistakes(), looked, self.vmie.jobs or ()
+            self._found, self._blocked(), self.draft.mistakes(), looked, self.vmie.jobs or (), account=self._account
         )
         if self._at == REVIEW and not self._starting:
             self._focus_first()  # the start button may be free only now
 
     def _blocked(self) -> dict[str, Blocked]:
         """The blockers of each candidate, by its key, as far as the rules have looked."""
+        from vmie_tui.model.rules.account import forceable
+
         about = {one.key: findings for one, findings in self._sources}
-        return {one.key: blocked(one.machine, found, about.get(one.key, ())) for one, found in self._found}
+        target = self._account.found
+        return {
+            one.key: blocked(
+                one.machine,
+                (*found, *target.get(one.key, ())),
+                (*about.get(one.key, ()), *forceable(target.get(one.key, ()))),
+            )
+            for one, found in self._found
+        }
 
     # -- start
 

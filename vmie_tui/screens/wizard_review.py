@@ -15,6 +15,7 @@ from vmie_tui.screens.aws_calls import aws_commands
 from vmie_tui.screens.draft import Draft
 from vmie_tui.screens.estimate import estimate
 from vmie_tui.screens.questions import route_words
+from vmie_tui.screens.wizard_account import AccountSeen, account_lines
 from vmie_tui.screens.wizard_steps import FOUND, Step
 from vmie_tui.widgets.lines import LinePane
 from vmie_tui.widgets.machine_detail import finding_lines
@@ -39,12 +40,14 @@ class ReviewStep(Step):
         mistakes: Mapping[str, str],
         looked: Collection[str],
         jobs: Iterable[JobView],
+        *,
+        account: AccountSeen,
     ) -> None:
         """``blocked`` by candidate's key; ``looked``: the keys of those whose disks were inspected."""
         firm = bool(mistakes) or any(some.firm for some in blocked.values())
         soft = sum(bool(some.soft) for some in blocked.values())
         start = self.query_one("#start", Button)
-        start.disabled = firm or not blocked
+        start.disabled = firm or not blocked or account.holds_up
         count = plural(len(self.draft.candidates), "import")
         start.label = f" Force {count}… " if soft else f" Start {count} "
         cells, margin = self.cells(), ((" ", ""),)
@@ -63,6 +66,7 @@ class ReviewStep(Step):
             for finding in findings:
                 if finding.severity is not Severity.INFO:
                     lines += finding_lines(finding, cells - 1, indent="   ")
+        lines += account_lines(account, clean(self.draft.region), cells)
         lines += self._what(cells)
         if "tags" not in mistakes:
             lines += self._estimate(cells, jobs)
