@@ -115,7 +115,7 @@ def test_snapshots_of_others_stop_a_run_and_are_left_alone(world: World) -> None
 
 def test_without_tracking_only_what_differs_is_sent(world: World) -> None:
     """All is read and compared by checksums; once changes are tracked, only those are read."""
-    with replicating(world, "repl-01") as replica:
+    with replicating(world, "app-01") as replica:
         replica.trouble("refuse-cbt")
         world.fault("vcenter", operation="ReconfigVM_Task", action="error", code="NotSupported", times=None)
         first = replica.run()
