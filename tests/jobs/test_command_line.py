@@ -122,3 +122,33 @@ def test_the_route_that_is_picked_is_said(world: World, raw: Path, capsys: Said)
     job_id = said.out.strip()
     assert world.client.plan(job_id).route.value == "image-direct"  # type: ignore[union-attr]
     world.assert_holds(world.wait(job_id), [raw])
+
+
+def test_a_dry_run_says_what_the_account_has_against_it_and_starts_nothing(world: World, capsys: Said) -> None:
+    far, before = "amzn-s3-demo-far-away", [view.id for view in world.client.jobs()]
+    session(world).client("s3", "us-east-1").create_bucket(Bucket=far)
+    assert main(["import", "web-01", "db-01", "--dry-run", "--license-type", "BYOL"]) == 0
+    assert "web-01: route image, to eu-west-1" in capsys.readouterr().out
+    refused = run(
+        capsys, "web-01", "--dry-run", "--bucket", far, "--role-name", "nobody", "--force-name", "web-01", code=3
+    )
+    assert [(one["name"], one["refused"]) for one in refused] == [("web-01", True)]
+    facts = [finding["fact"] for finding in refused[0]["findings"] if finding["severity"] == "blocker"]
+    assert facts == ["F207", "F161"], "what the job would refuse cannot be forced"
+    problem = run(capsys, "web-01", "--bucket", far, code=3)["error"]
+    assert "the bucket is in us-east-1" in problem["what"]
+    assert [view.id for view in world.client.jobs()] == before
+
+
+def test_what_may_not_be_looked_at_keeps_nothing_from_starting(world: World, capsys: Said) -> None:
+    """Without any right in AWS nothing is known of the account; and without AWS itself that is said."""
+    nothing = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]}
+    world.admin("aws", "POST", "policy", {"policy": nothing})
+    try:
+        assert main(["import", "web-01", "--dry-run"]) == 0
+    finally:
+        world.admin("aws", "POST", "policy", {"policy": None})
+    assert "could not be looked at" not in capsys.readouterr().err
+    world.fault("aws", operation="GetCallerIdentity", action="error", code="ExpiredToken", status=403, times=1)
+    assert main(["import", "web-01", "--dry-run"]) == 0
+    assert "the account could not be looked at: cannot ask AWS who is signed in" in capsys.readouterr().err

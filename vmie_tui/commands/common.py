@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vmie_tui.commands.session import Session
+from vmie_tui.model.finding import Finding
 from vmie_tui.model.job import JobView
 from vmie_tui.model.task import JobState
+from vmie_tui.model.task_report import one_line
 from vmie_tui.model.words import minutes, plain, rate
 
 if TYPE_CHECKING:
@@ -60,6 +62,12 @@ def aws_session(session: Session, held: ExitStack, *, read_only: bool = True, pr
     aws = open_session(profile.aws, read_only=read_only or profile.read_only)
     held.callback(aws.close)
     return aws
+
+
+def finding_words(finding: Finding) -> str:
+    """A finding in one line: on what, why, what AWS would say, and what to do."""
+    parts = (finding.headline, finding.why, finding.prevents and f"AWS would say: {finding.prevents}", finding.remedy)
+    return one_line(". ".join(part.rstrip(".") for part in parts if part))
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset()) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vmie_tui.commands import deploying
-from vmie_tui.commands.common import aws_session, json_option, out, out_json, pass_session, say
+from vmie_tui.commands.common import aws_session, finding_words, json_option, out, out_json, pass_session, say
 from vmie_tui.commands.deploying import target_options
 from vmie_tui.commands.session import Session
 from vmie_tui.commands.waiting import exit_code_of, wait_for
@@ -211,15 +211,15 @@ def _checked(plan: ExportPlan, found: tuple[Finding, ...], report: BucketReport,
     blockers = [finding for finding in found if finding.severity is Severity.BLOCKER]
     for finding in found:
         if finding.severity is Severity.WARNING:
-            say(f"warning: {words(finding)}")
+            say(f"warning: {finding_words(finding)}")
     if not blockers:
         return plan
     if forced:
         for finding in blockers:
-            say(f"forced: {words(finding)}")
+            say(f"forced: {finding_words(finding)}")
         return replace(plan, override=tuple(finding.headline for finding in blockers))
     for finding in blockers[1:]:
-        say(f"refused: {words(finding)}")
+        say(f"refused: {finding_words(finding)}")
     if report.changes:
         _say_changes(report)
         own = any(change.kind is ChangeKind.ENCRYPTION for change in report.changes)
@@ -235,11 +235,6 @@ def _checked(plan: ExportPlan, found: tuple[Finding, ...], report: BucketReport,
     )
 
 
-def words(finding: Finding) -> str:
-    parts = (finding.headline, finding.why, finding.prevents and f"AWS would say: {finding.prevents}", finding.remedy)
-    return one_line(". ".join(part.rstrip(".") for part in parts if part))
-
-
 def _say_all(found: tuple[Finding, ...], report: BucketReport, *, as_json: bool, plan: ExportPlan) -> None:
     if as_json:
         out_json(
@@ -252,7 +247,7 @@ def _say_all(found: tuple[Finding, ...], report: BucketReport, *, as_json: bool,
         )
         return
     for finding in found:
-        out(f"{finding.severity.name.lower():<8} {words(finding)}")
+        out(f"{finding.severity.name.lower():<8} {finding_words(finding)}")
     where = plan.object_key(f"export-{'i' if plan.is_instance else 'ami'}-…")
     out(f"{'object':<8} s3://{plan.bucket}/{where}")
     for change in report.changes:

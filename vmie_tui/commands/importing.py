@@ -11,6 +11,7 @@ import click
 
 from vmie_tui.commands import inventory as inventory_command
 from vmie_tui.commands.common import aws_session, json_option, out, out_json, pass_session, say
+from vmie_tui.commands.import_account import check_accounts, tell
 from vmie_tui.commands.import_options import import_options, make_plan
 from vmie_tui.commands.session import Session
 from vmie_tui.commands.waiting import exit_code_of, wait_for
@@ -19,6 +20,7 @@ from vmie_tui.model.finding import Finding, Severity, worst
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan, ObjectSource, Route, SnapshotSource, Source
 from vmie_tui.model.preflight import for_route, join_findings
+from vmie_tui.model.rules.account import forceable
 from vmie_tui.model.rules.disks import BY_IMAGE
 from vmie_tui.model.rules.machine import check_machine
 from vmie_tui.model.rules.override import CONTENT, blocked
@@ -45,10 +47,13 @@ class _Wanted:
 @click.command("import")
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @import_options
+@click.option("--dry-run", is_flag=True, help="Only say what is found, also of the AWS account; start nothing.")
 @click.option("--wait", is_flag=True, help="Wait until all jobs have ended.")
 @json_option
 @pass_session
-def import_command(session: Session, /, sources: tuple[str, ...], wait: bool, as_json: bool, **chosen: Any) -> int:
+def import_command(
+    session: Session, /, sources: tuple[str, ...], dry_run: bool, wait: bool, as_json: bool, **chosen: Any
+) -> int:
     """Turn virtual machines, disk images and EBS snapshots into AMIs, snapshots or volumes.
 
     SOURCE is a VM's name, path or id; a disk image (OVA, OVF, VMDK, VHD, VHDX, RAW; QCOW2 and VDI with qemu-img);
@@ -74,10 +79,13 @@ def import_command(session: Session, /, sources: tuple[str, ...], wait: bool, as
     if unknown := sorted(forced - names):
         raise click.BadParameter(f"{unknown[0]!r} is none of the sources to import", param_hint="--force-name")
     plans = [_plan(profile, one, chosen) for one in wanted]
-    plans = [
-        preflight(plan, one.machine, forced, for_route(one.content, plan.route))
-        for plan, one in zip(plans, wanted, strict=True)
+    judged = [
+        weigh(plan, one.machine, forced, for_route(one.content, plan.route), account)
+        for plan, one, account in zip(plans, wanted, check_accounts(profile, plans), strict=True)
     ]
+    if dry_run:
+        return tell(judged, as_json=as_json)
+    plans = [allow(one) for one in judged]
     client = JobClient(settings)
     ids = [client.submit(plan) for plan in plans]
     for job_id, one in zip(ids, wanted, strict=True):
@@ -168,6 +176,48 @@ def _describe(session: Session, held: ExitStack, group: Sequence[Given], region:
 # -- what the rules say
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """``found``: all there is to say of it, worst first. ``overridden``: the blockers that were pushed aside;
+    ``standing``: those that were not, or cannot be."""
+
+    plan: ImportPlan
+    machine: Machine
+    found: tuple[Finding, ...]
+    overridden: tuple[Finding, ...] = ()
+    standing: tuple[Finding, ...] = ()
+
+
+def weigh(
+    plan: ImportPlan,
+    machine: Machine,
+    forced: Collection[str] = (),
+    content: Sequence[Finding] = (),
+    account: Sequence[Finding] = (),
+) -> Judged:
+    """What the rules find, what the disks have shown (``content``), and what is known of the ``account``."""
+    found = (*join_findings(check_plan(plan, machine), content), *account)
+    about_machine = (*check_machine(machine, route=plan.route), *content, *forceable(account))
+    return _sort_out(plan, machine, found, about_machine, forced)
+
+
+def _sort_out(
+    plan: ImportPlan,
+    machine: Machine,
+    found: Sequence[Finding],
+    about_machine: Sequence[Finding],
+    forced: Collection[str],
+) -> Judged:
+    """``about_machine``: the findings that may be overridden, where the machine's name is in ``forced``."""
+    sorted_out = blocked(machine, found, about_machine)
+    overridden = sorted_out.soft if machine.name in forced else ()
+    standing = (*sorted_out.firm, *sorted_out.soft[len(overridden) :])
+    if machine.name in forced:
+        plan = replace(plan, override=(*(finding.headline for finding in overridden), CONTENT))
+    worst_first = tuple(sorted(found, key=lambda finding: -finding.severity))
+    return Judged(plan, machine, worst_first, overridden, standing)
+
+
 def preflight(
     plan: ImportPlan, machine: Machine, forced: Collection[str] = (), content: Sequence[Finding] = ()
 ) -> ImportPlan:
@@ -176,8 +226,7 @@ def preflight(
     The plan; with the blockers of a machine whose name is in ``forced`` overridden. Raises ServiceError REFUSED when
     something would make the import fail that was not, or cannot be, overridden.
     """
-    found = join_findings(check_plan(plan, machine), content)
-    return judge(plan, machine, found, (*check_machine(machine, route=plan.route), *content), forced)
+    return allow(weigh(plan, machine, forced, content))
 
 
 def judge(
@@ -188,26 +237,28 @@ def judge(
     forced: Collection[str] = (),
 ) -> ImportPlan:
     """`preflight` of findings that are there already; ``about_machine``: those that may be overridden."""
-    for finding in found:
+    return allow(_sort_out(plan, machine, found, about_machine, forced))
+
+
+def allow(judged: Judged) -> ImportPlan:
+    """The plan, once its warnings are said. Raises ServiceError REFUSED for blockers that stand."""
+    machine = judged.machine
+    for finding in judged.found:
         if finding.severity is Severity.WARNING:
             say(f"warning: {finding_line(machine, finding)}")
-    sorted_out = blocked(machine, found, about_machine)
-    overridden = sorted_out.soft if machine.name in forced else ()
-    for finding in overridden:
+    for finding in judged.overridden:
         say(f"forced: {finding_line(machine, finding)}")
-    standing = (*sorted_out.firm, *sorted_out.soft[len(overridden) :])
-    for finding in standing[1:]:
+    for finding in judged.standing[1:]:
         say(f"refused: {finding_line(machine, finding)}")
-    if standing:
-        first = standing[0]
+    if judged.standing:
+        first = judged.standing[0]
         raise ServiceError(
             ErrorKind.REFUSED,
             finding_line(machine, first),
             code=first.fact,
-            remedy=_another(plan, machine),
+            remedy=_another(judged.plan, machine),
         )
-    seen = tuple(finding.headline for finding in overridden)
-    return replace(plan, override=(*seen, CONTENT) if machine.name in forced else seen)
+    return judged.plan
 
 
 def _another(plan: ImportPlan, machine: Machine) -> str:
