@@ -116,6 +116,14 @@ def test_plans_that_aws_would_refuse(change: dict[str, object], fact: str) -> No
     assert [item for severity, item in found(DEBIAN, **change) if severity is B] == [fact]
 
 
+def test_the_users_tags_leave_room_for_those_that_are_added() -> None:
+    def tags(count: int) -> dict[str, str]:
+        return {f"key{number}": "value" for number in range(count)}
+
+    few, many = (found(DEBIAN, tags=tags(count)) for count in (44, 45))
+    assert len(many) == len(few) + 1 and many[0][0] is Severity.BLOCKER
+
+
 def test_a_key_of_ones_own_asks_for_the_role_and_the_default_one_does_not() -> None:
     assert found(DEBIAN, encrypted=True, kms_key_id="alias/mine") == [(I, "F168")]
     assert found(DEBIAN, encrypted=True, kms_key_id="alias/aws/ebs") == []

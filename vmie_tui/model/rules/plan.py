@@ -28,7 +28,7 @@ KMS_KEY = re.compile(
 )
 TAG_KEY_MAX, TAG_VALUE_MAX, TAGS_MAX, KEY_MAX = 128, 256, 50, 1024
 CONVERTED = BY_IMAGE | {Route.INSTANCE}  # AWS changes the guest, so its system counts
-OWN_TAGS = 3  # source VM, job, tool version are added to the user's
+OWN_TAGS = 6  # Name, source VM, job and version are added to the user's, by a replication its id and its run's too
 
 
 def check_plan(plan: ImportPlan, machine: Machine) -> tuple[Finding, ...]:
