@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -422,8 +423,10 @@ class Snapshots:
         self.there, self.used, self.calls = set(there), used, 0
         self.trouble: Exception | None = None
         monkeypatch.setattr(made, "delete_snapshot", self.delete)
-        monkeypatch.setattr(made, "tagged_snapshots", lambda *_: iter(sorted(self.there)))
-        monkeypatch.setattr("vmie_tui.jobs.context.AwsSessions.of", lambda *_, **__: None)
+        monkeypatch.setattr(made, "tagged_snapshots", lambda *_, **__: iter(sorted(self.there)))
+        self.account = ACCOUNT
+        aws = SimpleNamespace(identity=lambda: SimpleNamespace(account=self.account))
+        monkeypatch.setattr("vmie_tui.jobs.context.AwsSessions.of", lambda *_, **__: aws)
         monkeypatch.setattr("vmie_tui.jobs.context.AwsSessions.forget", lambda *_: None)
 
     def delete(self, _aws: object, _region: str, snapshot_id: str) -> None:
@@ -518,6 +521,36 @@ def test_one_whose_profile_is_gone_is_deleted_and_says_what_may_be_left(
     rig.config.write_text("")
     wait_until(lambda: deleted(rig, ident), 5)
     assert "snap-1 in eu-west-1" in rig.view(ident).message
+
+
+def test_one_whose_profile_uses_another_account_now_is_deleted_and_says_what_may_be_left(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = Snapshots(monkeypatch, "snap-1")
+    account.account = "999999999999"
+    ident = rig.create(12)
+    rig.book.keep(ident, [DISK])
+    rig.client.delete(ident)
+    wait_until(lambda: deleted(rig, ident), 5)
+    assert account.calls == 0, "a snapshot that the other account does not know is not gone"
+    message = rig.view(ident).message
+    assert f"snap-1 in eu-west-1 of account {ACCOUNT} may be left" in message and "999999999999" in message
+
+
+def test_what_a_run_could_not_delete_is_passed_on_past_one_that_never_began(rig: Rig) -> None:
+    ident = rig.create(12)
+    rig.tick()
+    ((first, _),) = rig.begin()
+    rig.store.remember(first, leftover=["snap-9"])
+    rig.end(first)
+    rig.tick(12 * HOUR)
+    ((second, _),) = rig.jobs()
+    rig.end(second, JobState.CANCELLED)
+    rig.tick(12 * HOUR)
+    ((third, _),) = rig.begin()
+    assert rig.book.leftovers(ident, besides=third) == ["snap-9"]
+    rig.store.remember(third, leftover=[])
+    assert rig.book.leftovers(ident) == []
 
 
 def test_a_failed_run_cleans_up_before_its_replication_is_gone(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

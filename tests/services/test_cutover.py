@@ -10,11 +10,13 @@ from tests.services.aws_world import REGION, World
 from tests.services.test_aws_launch import register
 from tests.services.vsphere_helpers import named
 from tests.tui.fake_replicas import replica, run_of
+from vmie_tui.jobs.tagging import MADE_BY
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Power
 from vmie_tui.model.replication import TAG_RUN, RunState
 from vmie_tui.services.aws import launch
 from vmie_tui.services.aws.launch import LaunchRequest
+from vmie_tui.services.aws.made import tagged_snapshots
 from vmie_tui.services.cutover import last_cutover, roll_back
 from vmie_tui.services.vsphere.inventory import read_machine
 from vmie_tui.services.vsphere.session import VSphere
@@ -73,6 +75,23 @@ def test_the_instance_stops_before_the_machine_runs_and_keeps_its_volumes(
     assert any(one["InstanceId"] == ident for volume in volumes for one in volume["Attachments"])
     again = roll_back(vsphere, aws[1], REGION, moid=moid, instance_id=ident)  # nothing is left to do
     assert again[1] == "app-01 was powered on already" and state(aws, ident) == "stopped"
+    launch.terminate(aws[1], REGION, ident)
+
+
+def test_backups_of_what_a_cutover_launched_are_not_taken_for_what_a_run_made(aws: World, image: str) -> None:
+    """They have the tags of its volumes, which are ours, and a deleted replication takes its snapshots away by tag."""
+    ec2 = aws[1].client("ec2", REGION)
+    ident = launched(aws, image, "backed-up", OURS)
+    attached = ec2.describe_instances(InstanceIds=[ident])["Reservations"][0]["Instances"][0]["BlockDeviceMappings"]
+    (volume,) = ec2.describe_volumes(VolumeIds=[attached[0]["Ebs"]["VolumeId"]])["Volumes"]
+    copied = [{"ResourceType": "snapshot", "Tags": volume["Tags"]}]
+    backup = ec2.create_snapshot(VolumeId=volume["VolumeId"], Description="nightly", TagSpecifications=copied)
+    tags = [{"Key": TAG_RUN, "Value": OURS[TAG_RUN]}]
+    ebs = aws[1].client("ebs", REGION)
+    begun = ebs.start_snapshot(VolumeSize=1, Description=f"app-01 Hard disk 1{MADE_BY}", Tags=tags)
+    found = set(tagged_snapshots(aws[1], REGION, TAG_RUN, OURS[TAG_RUN], described=MADE_BY))
+    assert found == {begun["SnapshotId"]}
+    assert backup["SnapshotId"] in set(tagged_snapshots(aws[1], REGION, TAG_RUN, OURS[TAG_RUN], described="nightly"))
     launch.terminate(aws[1], REGION, ident)
 
 

@@ -144,12 +144,13 @@ class ImportContext(JobContext):
 
     def _remove_unseen(self, *, in_use: bool) -> None:
         """Snapshots a killed worker began and nobody noted; those of an AMI stay."""
-        from vmie_tui.jobs.tagging import TAG_JOB
+        from vmie_tui.jobs.tagging import MADE_BY, TAG_JOB
         from vmie_tui.services.aws.made import delete_snapshot, tagged_snapshots
 
         if self.record.ledger.get("snapshots_asked") and not in_use:
             spared = self.spared()
-            for snapshot_id in tagged_snapshots(self.aws, self.plan.region, TAG_JOB, self.job_id):
+            found = tagged_snapshots(self.aws, self.plan.region, TAG_JOB, self.job_id, described=MADE_BY)
+            for snapshot_id in found:
                 if snapshot_id not in spared:
                     delete_snapshot(self.aws, self.plan.region, snapshot_id)
 

@@ -93,9 +93,8 @@ class ReplicationContext(ImportContext):
         self.replications.begin(self.plan.run, self.clock.now())
         self.store.remember(self.job_id, began=time.time(), copied=None, overhead=None)
         if "leftover" not in self.record.ledger:
-            before = next(iter(self.earlier_jobs()), "")
-            ledger = self.store.record(before).ledger if before else {}
-            self.store.remember(self.job_id, leftover=list(ledger.get("leftover", ())))
+            before = self.replications.leftovers(self.plan.replication, besides=self.job_id)
+            self.store.remember(self.job_id, leftover=before)
 
     def findings(self, machine: Machine) -> tuple[Finding, ...]:
         from vmie_tui.jobs.replication_freeze import settle_snapshots

@@ -68,9 +68,11 @@ class Removal:
 
     def _snapshots(self, record: ReplicationRecord) -> str:
         """Delete EBS snapshots that no AMI uses; what there is to be said. Raises ServiceError."""
+        from vmie_tui.jobs.tagging import MADE_BY
         from vmie_tui.services.aws.made import delete_snapshot, tagged_snapshots
 
         region, kept = record.spec.plan.region, [disk.snapshot_id for disk in record.kept if disk.snapshot_id]
+        kept += self._replications.leftovers(record.id)
         try:
             profile = self._profile(record.profile)
         except SettingsError as error:  # nobody can ask AWS any more
@@ -78,7 +80,11 @@ class Removal:
             return f"deleted, but {error.problem.what}{stay}"
         aws = self._sessions.of(profile.aws, read_only=profile.read_only)
         try:
-            for snapshot_id in dict.fromkeys([*kept, *tagged_snapshots(aws, region, TAG_REPLICATION, record.id)]):
+            if (account := aws.identity().account) != record.account and record.account:
+                stay = f"{', '.join(kept) or 'snapshots'} in {region} of account {record.account} may be left"
+                return f"deleted; {stay}: the profile {record.profile} uses account {account} now"
+            tagged = tagged_snapshots(aws, region, TAG_REPLICATION, record.id, described=MADE_BY)
+            for snapshot_id in dict.fromkeys([*kept, *tagged]):
                 try:
                     delete_snapshot(aws, region, snapshot_id)
                 except ServiceError as error:

@@ -23,7 +23,7 @@ from vmie_tui.jobs.replication_records import (
 from vmie_tui.jobs.store import CANCEL, Store
 from vmie_tui.known_secrets import hidden
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.replication import KeptDisk, Replication, ReplicationState, Run, RunFigures, RunState, RunType
+from vmie_tui.model.replication import KeptDisk, Replication, ReplicationState, Run, RunFigures, RunType
 from vmie_tui.model.rules.replication_schedule import GRACE
 from vmie_tui.model.task import JobState
 
@@ -89,16 +89,26 @@ class Replications:
         self._set_run(run_id, completed=at)
 
     def images(self, replication_id: str) -> list[tuple[str, str]]:
-        """(run id, AMI id) of the AMIs of completed runs that are still there, newest first."""
+        """(run id, AMI id) of the AMIs of runs that are over and are still there, newest first.
+
+        Also of those that failed after their AMI was made: nobody else would remove it.
+        """
         runs = schema.runs
         query = select_runs().where(runs.c.replication_id == replication_id, runs.c.image_gone.is_(False))
         with self.store.begin() as connection:
             found = [run_view(row) for row in connection.execute(query).mappings()]
-        return [(run.id, run.image_id) for run in found if run.state is RunState.COMPLETED and run.image_id]
+        return [(run.id, run.image_id) for run in found if run.state.over and run.image_id]
 
     def image_gone(self, run_id: str) -> None:
         """The retention has removed a run's AMI."""
         self._set_run(run_id, image_gone=True)
+
+    def leftovers(self, replication_id: str, *, besides: str = "") -> list[str]:
+        """EBS snapshots that the last run which began, other than the job ``besides``, could not delete."""
+        with self.store.begin() as connection:
+            jobs = [run.job_id for run in runs_of(connection, replication_id) if run.job_id not in {"", besides}]
+        ledgers = (self.store.record(job_id).ledger for job_id in jobs)
+        return next((list(ledger["leftover"]) for ledger in ledgers if "leftover" in ledger), [])
 
     # ---- for everybody
 

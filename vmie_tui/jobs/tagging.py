@@ -5,6 +5,7 @@ from __future__ import annotations
 from vmie_tui import __version__
 from vmie_tui.jobs.import_context import ImportContext
 
+MADE_BY = " by vmie-tui"  # the end of the description of every EBS snapshot that is written block by block
 TAG_SOURCE, TAG_JOB, TAG_VERSION = "vmie-tui:source-vm", "vmie-tui:job", "vmie-tui:version"
 
 

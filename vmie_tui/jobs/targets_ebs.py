@@ -10,7 +10,7 @@ from vmie_tui.jobs.journal import BlockJournal
 from vmie_tui.jobs.meter import Meter
 from vmie_tui.jobs.sampling import sample_journal, sampler_for
 from vmie_tui.jobs.store import DiskRecord
-from vmie_tui.jobs.tagging import tags
+from vmie_tui.jobs.tagging import MADE_BY, tags
 from vmie_tui.jobs.targets import Target, said
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import VmSource
@@ -75,7 +75,7 @@ class EbsTarget(Target):
             journal.clear()
         target = SnapshotTarget(
             size=disk.capacity,
-            description=f"{plan.source.name} {disk.label} by vmie-tui",
+            description=f"{plan.source.name[:100]} {disk.label[:100]}{MADE_BY}",
             tags=tags(context),
             encrypted=plan.encrypted,
             kms_key_id=plan.kms_key_id,

@@ -9,13 +9,18 @@ from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.aws.session import Aws
 
 
-def tagged_snapshots(aws: Aws, region: str | None, key: str, value: str) -> Iterator[str]:
-    """Ids of the account's own snapshots, pending ones too, with this tag."""
+def tagged_snapshots(aws: Aws, region: str | None, key: str, value: str, *, described: str) -> Iterator[str]:
+    """Ids of the account's own snapshots, pending ones too, with this tag and a description that ends so.
+
+    The tag alone does not tell who made one: backups of a volume get the volume's tags, a launched instance's ours.
+    """
     wanted = [{"Name": f"tag:{key}", "Values": [value]}]
     with aws_call("list the snapshots", f"{key}={value}"):
         pages = aws.client("ec2", region).get_paginator("describe_snapshots")
         for page in pages.paginate(OwnerIds=["self"], Filters=wanted):
-            yield from (str(item["SnapshotId"]) for item in page.get("Snapshots", ()))
+            for item in page.get("Snapshots", ()):
+                if str(item.get("Description") or "").endswith(described):
+                    yield str(item["SnapshotId"])
 
 
 def tagged_volumes(aws: Aws, region: str | None, key: str, value: str) -> Iterator[str]:
