@@ -62,6 +62,8 @@ class Transfer:
         return {"keys": list(keys)}
 
     def _persist(self, disks: Sequence[DiskRecord]) -> None:
+        from vmie_tui.services.aws.block_send import SnapshotLost
+
         origin, backoff, name = self.origin, Backoff(), disks[0].label if len(disks) == 1 else "the disks"
         while True:
             attempt: Attempt | None = None
@@ -74,7 +76,8 @@ class Transfer:
                 raise
             except VmieError as error:
                 origin.check()  # a lease we aborted ourselves looks like a network error
-                if meter is not None and meter.moved and error.kind is not ErrorKind.CORRUPT:
+                in_vain = error.kind is ErrorKind.CORRUPT or isinstance(error, SnapshotLost)  # all is sent once more
+                if meter is not None and meter.moved and not in_vain:
                     backoff.reset()
                 lost = attempt is not None and attempt.lost()
                 hopeless = error.kind is ErrorKind.LOGIN or not _worth_another_try(error)
