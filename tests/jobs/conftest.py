@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ class World:
     def log(self, job_id: str) -> str:
         return "\n".join(line.text for line in self.client.log(job_id))
 
-    @property
+    @cached_property
     def aws(self) -> Aws:
         return open_session(self.settings.profile().aws)
 
@@ -168,6 +169,7 @@ def open_world(simulators: Path, used_database: Path, state: Path) -> World:
 def close_world(world: World) -> None:
     stop_worker(world.settings)
     world.client.close()
+    world.aws.close()
 
 
 @pytest.fixture(scope="package")

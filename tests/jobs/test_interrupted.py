@@ -37,7 +37,7 @@ def test_killed_worker_sends_no_finished_part_again(world: World) -> None:
     world.assert_equal("big-01", view)
     (disk,) = view.disks
     total = world.requests("aws", "s3:UploadPart") - before
-    assert disk.skipped >= kept * 16 * MIB
+    assert disk.skipped >= min(kept * 16 * MIB, disk.done)  # the last part is a short one
     # Each part once; one that was on its way when the worker died may have to be sent again.
     assert disk.parts_done <= total <= disk.parts_done + 1, (sent_first, total, disk)
     assert "killed worker left behind" in world.log(job_id)
