@@ -37,6 +37,7 @@ from vmie_tui.model.rules.licensing import check_licence
 from vmie_tui.model.task import JobState
 from vmie_tui.screens.backend import AwsStatus, OnPage, ProfileInfo
 from vmie_tui.services.describe import Described
+from vmie_tui.services.vsphere.deploy_places import DeployPlace, DeployPlaces
 
 NOW = datetime(2026, 3, 4, 10, 41, 7, tzinfo=UTC)
 GIB = 1 << 30
@@ -144,6 +145,31 @@ FINDINGS = {
         ),
     ),
 }
+
+
+def some_places() -> DeployPlaces:
+    """Two clusters of two datacenters, each with a datastore of its own and one they cannot use now."""
+    one, two = frozenset({"domain-c1"}), frozenset({"domain-c2"})
+    return DeployPlaces(
+        (
+            DeployPlace("resgroup-1", "cl-01", "DC1/cl-01", near=one, datacenter="dc-1"),
+            DeployPlace("resgroup-2", "lab", "DC2/lab", near=two, datacenter="dc-2"),
+        ),
+        (
+            DeployPlace("ds-1", "vmfs-old", "DC1/vmfs-old", 4 * GIB, "it is in maintenance mode", one),
+            DeployPlace("ds-2", "vmfs-ssd", "DC1/vmfs-ssd", 900 * GIB, near=one),
+            DeployPlace("ds-3", "nfs-lab", "DC2/nfs-lab", 20 * GIB, near=two),
+        ),
+        (
+            DeployPlace("group-v1", "DC1", "DC1", datacenter="dc-1"),
+            DeployPlace("group-v2", "Web", "DC1/Production/Web", datacenter="dc-1"),
+            DeployPlace("group-v3", "DC2", "DC2", datacenter="dc-2"),
+        ),
+        (
+            DeployPlace("network-1", "VLAN 20", "DC1/VLAN 20", near=one),
+            DeployPlace("network-2", "VM Network", "DC2/VM Network", near=two),
+        ),
+    )
 
 
 def many(count: int) -> tuple[Machine, ...]:
@@ -352,6 +378,7 @@ class FakeBackend:
         self.account = Account()
         self.account_gate: threading.Event | None = None  # AWS answers once it is set
         self.accounts_asked: list[ImportPlan] = []
+        self.places = some_places()
         self.mfa_code = ""
         self.submit_errors: dict[str, ServiceError] = {}
         self.gate: threading.Event | None = None  # inventory waits for it after its first page
@@ -440,6 +467,11 @@ class FakeBackend:
         if self.aws_error is not None:
             raise self.aws_error
         return self.account
+
+    def deploy_places(self) -> DeployPlaces:
+        if self.inventory_error is not None:
+            raise self.inventory_error
+        return self.places
 
     def submit(self, plan: ImportPlan | ExportPlan) -> str:
         name = plan.source.name if isinstance(plan, ImportPlan) else plan.source_id

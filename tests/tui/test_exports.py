@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,9 +17,10 @@ from tests.tui.driving import press, running, screen_text, settle, until
 from tests.tui.fake import NOW, FakeBackend, job
 from tests.tui.fake_outward import BUCKET, IMAGE, INSTANCE, SOLD, closed_bucket
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.export import Container, ExportFormat, ExportPlan, TargetEnvironment
+from vmie_tui.model.export import Container, DeployTarget, ExportFormat, ExportPlan, TargetEnvironment
 from vmie_tui.model.job import DiskProgress, JobView, Stage, StageState, StageView
 from vmie_tui.model.task import JobState
+from vmie_tui.screens.export_deploy import DeployScreen
 from vmie_tui.screens.export_diff import DiffScreen
 from vmie_tui.screens.export_draft import ExportDraft
 from vmie_tui.screens.export_form import ExportFormScreen
@@ -27,6 +29,7 @@ from vmie_tui.screens.force import ForceScreen
 from vmie_tui.screens.jobs import JobsScreen
 from vmie_tui.widgets.choice import ChoiceList
 from vmie_tui.widgets.jobs import job_lines
+from vmie_tui.widgets.lines import LinePane
 
 TASK, OBJECT = "export-ami-0123456789abcdef0", f"s3://{BUCKET}/vmie/export-ami-0123456789abcdef0.vmdk"
 
@@ -263,3 +266,79 @@ async def test_keys_of_imports_say_that_an_export_is_none() -> None:
         assert told(pilot).count("is no import") == 3
         await press(pilot, "y")
         assert OBJECT in pilot.app.backend.saved["job-job0007.txt"]  # type: ignore[attr-defined]
+
+
+async def test_an_export_goes_back_into_vcenter() -> None:
+    async with exports() as (pilot, backend):
+        await press(pilot, "G", "x", "ctrl+t")
+        screen = pilot.app.screen
+        assert isinstance(screen, DeployScreen)
+        text = screen_text(pilot)
+        assert "golden-debian in DC1/cl-01 on DC1/vmfs-ssd, no network" in text
+        assert "it is in maintenance mode" in text
+        screen.query_one("#deploy_name", Input).value = "web-99"
+        await press(pilot, *["tab"] * 3, "down", "space", "tab", "down", "space", "tab", "tab", "enter")
+        form = pilot.app.screen
+        assert isinstance(form, ExportFormScreen)
+        found = form.query_one("#found", LinePane).plain()
+        assert "web-99 in DC1/cl-01 on DC1/vmfs-ssd, folder DC1/Production/Web, network DC1/VLAN 20" in " ".join(
+            found.split()
+        )
+        assert "no network card" not in found
+        await press(pilot, "ctrl+y")
+        words = shlex.split(backend.saved["export.sh"])
+        assert words[:5] == ["vmie-tui", "--profile", "prod", "export", IMAGE]
+        options = dict(zip(words[5::2], words[6::2], strict=True))
+        assert (options["--deploy"], options["--pool"], options["--datastore"]) == (
+            "web-99",
+            "DC1/cl-01",
+            "DC1/vmfs-ssd",
+        )
+        assert (options["--folder"], options["--network"]) == ("DC1/Production/Web", "DC1/VLAN 20")
+        await press(pilot, "ctrl+s")
+        await until(pilot, lambda: backend.submitted, "submitted")
+        [plan] = backend.submitted
+        assert isinstance(plan, ExportPlan)
+        assert plan.deploy == DeployTarget(
+            "web-99", "resgroup-1", "ds-2", "group-v2", "network-1", cpus=2, memory_mib=4096
+        )
+
+
+async def test_what_can_be_used_follows_the_pool_and_the_considerations_are_shown() -> None:
+    async with exports() as (pilot, _):
+        await press(pilot, "G", "x", "ctrl+t", "tab", "down", "space")
+        text = screen_text(pilot)
+        assert "golden-debian in DC2/lab on DC2/nfs-lab" in text
+        assert "vmfs-ssd" not in text
+        pilot.app.screen.query_one("#yes", Button).press()
+        await settle(pilot)
+        text = " ".join(pilot.app.screen.query_one("#found", LinePane).plain().split())
+        assert "the datastore has 20 GiB free, its disks may need 40 GiB" in text
+        assert "gets no network card" in text
+        assert "2 CPUs and 4,096 MiB" in text
+        await press(pilot, "ctrl+t")
+        assert "(•) DC2 itself" in screen_text(pilot)
+        assert "in DC2/lab on DC2/nfs-lab" in screen_text(pilot), "what was chosen is still chosen"
+        pilot.app.screen.query_one("#no", Button).press()
+        await settle(pilot)
+        form = pilot.app.screen
+        assert isinstance(form, ExportFormScreen)
+        assert form.draft.plan().deploy is None
+        assert "network card" not in screen_text(pilot)
+
+
+async def test_a_vcenter_that_cannot_be_read_says_why_and_is_read_again() -> None:
+    async with exports() as (pilot, backend):
+        backend.inventory_error = ServiceError(ErrorKind.NETWORK, "vCenter cannot be reached", retry_safe=True)
+        await press(pilot, "G", "x", "ctrl+t")
+        assert "vCenter cannot be reached" in screen_text(pilot)
+        yes = pilot.app.screen.query_one("#yes", Button)
+        assert yes.disabled
+        backend.inventory_error = None
+        await press(pilot, "ctrl+r")
+        assert not yes.disabled
+        pilot.app.screen.query_one("#deploy_name", Input).value = ""
+        await settle(pilot)
+        assert yes.disabled
+        await press(pilot, "escape")
+        assert isinstance(pilot.app.screen, ExportFormScreen)

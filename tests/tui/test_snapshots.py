@@ -188,6 +188,10 @@ def test_export_form(snap_compare) -> None:
     assert picture(snap_compare, backend, "4 x")
 
 
+def test_export_into_vcenter(snap_compare) -> None:
+    assert picture(snap_compare, FakeBackend(), "4 x ctrl+t tab")
+
+
 def test_bucket_change(snap_compare) -> None:
     backend = FakeBackend()
     backend.outward.report = closed_bucket()

@@ -181,6 +181,10 @@ EXPORT_FORM = (
     Action("form.back", "escape", "back", "Back", "Leave without starting anything", "back"),
     Action("form.start", "f5,ctrl+s", "start", "Start", "Start the export as a job", "start", "^s"),
     Action("form.grant", "f4,ctrl+g", "grant", "Allow…", "See and make the change the bucket needs", "", "^g"),
+    Action(
+        "form.deploy", "f6,ctrl+t", "deploy", "Into vCenter…", "Make a VM in vCenter of it, too", "into vCenter", "^t"
+    ),
+    Action("form.copy", "f3,ctrl+y", "copy", "Copy command", "The same as a 'vmie-tui' command", "copy", "^y"),
     Action("form.again", "f2,ctrl+r", "look", "Look again", "Read source and bucket again", "look again", "^r"),
 )
 

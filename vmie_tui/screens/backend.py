@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from vmie_tui.screens.replicas import LiveReplicas, Replicas
     from vmie_tui.services.aws.session import Aws
     from vmie_tui.services.describe import Described
+    from vmie_tui.services.vsphere.deploy_places import DeployPlaces
     from vmie_tui.services.vsphere.session import VSphere
     from vmie_tui.settings import Profile, Settings, VCenterSettings
 
@@ -81,6 +82,7 @@ class Backend(Protocol):
     def check_machine(self, machine: Machine) -> tuple[Finding, ...]: ...
     def check_plan(self, plan: ImportPlan, machine: Machine) -> tuple[Finding, ...]: ...
     def look_at_account(self, plan: ImportPlan) -> Account: ...
+    def deploy_places(self) -> DeployPlaces: ...
     def preflight(self, machine: Machine, *, snapshot: bool, on_step: Callable[[str], None]) -> Preflight: ...
     def describe(self, text: str, *, raw: bool, on_step: Callable[[str], None]) -> Described: ...
     def aws_status(self, mfa_code: str = "") -> AwsStatus: ...
@@ -202,6 +204,13 @@ class LiveBackend:
             with contextlib.suppress(ServiceError):  # without room to keep it the list is still good
                 save_cached(self._settings.cache_dir, vcenter, found)
         return found
+
+    def deploy_places(self) -> DeployPlaces:
+        """Where in vCenter a new machine can be put."""
+        from vmie_tui.services.vsphere.deploy_places import read_deploy_places
+
+        with self._connected() as vsphere:
+            return read_deploy_places(vsphere)
 
     def _connected(self) -> VSphere:
         """A session with the profile's vCenter, which the caller closes."""

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vmie_tui.model.export import CONVERT_TO, INSTANCE_ID, Container, ExportFormat, ExportPlan, TargetEnvironment
+from vmie_tui.model.export import (
+    CONVERT_TO,
+    INSTANCE_ID,
+    Container,
+    DeployTarget,
+    ExportFormat,
+    ExportPlan,
+    TargetEnvironment,
+)
 from vmie_tui.model.rules.exports import instance_formats
 from vmie_tui.widgets.choice import Option
+
+if TYPE_CHECKING:
+    from vmie_tui.screens.export_deploy import DeployChoice
 
 
 @dataclass(slots=True)
@@ -26,6 +38,9 @@ class ExportDraft:
     download_to: str = ""
     convert_to: str = ""
     clean_up: bool = False
+    deploy: DeployChoice | None = None
+    cpus: int = 0  # of the instance, as its type has them; 0 when unknown
+    memory_mib: int = 0
 
     def __post_init__(self) -> None:
         if not self.form:
@@ -72,8 +87,15 @@ class ExportDraft:
             self.role_name,
             download_to=folder,
             convert_to=self.convert_to.lower() if self.convert_to.lower() in CONVERT_TO else "",
+            deploy=self._target(packed=bool(container)),
             clean_up=self.clean_up,
         )
+
+    def _target(self, *, packed: bool) -> DeployTarget | None:
+        """Where in vCenter it goes; with the instance's hardware, where no descriptor beside the disk tells it."""
+        if self.deploy is None or packed:
+            return self.deploy.target if self.deploy is not None else None
+        return replace(self.deploy.target, cpus=self.cpus, memory_mib=self.memory_mib)
 
 
 def target_choices() -> tuple[Option, ...]:

@@ -19,7 +19,9 @@ from vmie_tui.model.export import CONVERT_TO, ExportPlan
 from vmie_tui.model.exportable import Exportable
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.screens.actions import EXPORT_FORM, bindings
-from vmie_tui.screens.base import FrameScreen, problem_of, style_sheet
+from vmie_tui.screens.base import problem_of, style_sheet
+from vmie_tui.screens.copying import Copying
+from vmie_tui.screens.export_command import export_command
 from vmie_tui.screens.export_draft import ExportDraft, format_choices, target_choices
 from vmie_tui.widgets.choice import ChoiceList, Field, Option
 from vmie_tui.widgets.exports import SourceRow
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 YES_NO = (Option("", "no"), Option("yes", "yes"))
 
 
-class ExportFormScreen(FrameScreen):
+class ExportFormScreen(Copying):
     """Dismisses with True once the job was started."""
 
     MODE = "exports"
@@ -87,6 +89,7 @@ class ExportFormScreen(FrameScreen):
         yield LinePane(id="found")
         with Horizontal(id="buttons"):
             yield Button("Start the export", id="start", compact=True)
+            yield Button("Into vCenter…", id="deploy", compact=True)
             yield Button("Allow the export service…", id="grant", compact=True)
 
     def on_mount(self) -> None:
@@ -124,17 +127,20 @@ class ExportFormScreen(FrameScreen):
     def _has_looked(self, event: Looked) -> None:
         self._busy, self._problem = "", event.problem
         self._thing, self._report = event.thing or self._thing, event.report
+        self.draft.cpus, self.draft.memory_mib = self._thing.cpus, self._thing.memory_mib
         self._judge()
 
     def _judge(self) -> None:
         bucket = self._report.bucket if self._report is not None else None
-        self._check(self.draft.plan(), replace(self._thing, bucket=bucket))
+        free = self.draft.deploy.free if self.draft.deploy is not None else None
+        self._check(self.draft.plan(), replace(self._thing, bucket=bucket), free)
 
     @work(thread=True, exclusive=True, group="judge", exit_on_error=False)
-    def _check(self, plan: ExportPlan, thing: Exportable) -> None:
+    def _check(self, plan: ExportPlan, thing: Exportable, free: int | None) -> None:
+        from vmie_tui.model.rules.deploying import check_deploy
         from vmie_tui.model.rules.exports import check_export
 
-        found = check_export(plan, thing)
+        found = (*check_export(plan, thing), *check_deploy(plan, thing, free))
         if not get_current_worker().is_cancelled:
             self.post_message(self.Judged(plan, found))
 
@@ -163,10 +169,15 @@ class ExportFormScreen(FrameScreen):
             lines += finding_lines(finding, cells, indent=" ", fact=True)
         for note in self._report.notes if self._report is not None else ():
             lines += paragraph(f"{note}.", cells, "dim", ((" · ", "dim"),))
-        if not lines and not self._busy:
+        if not (lines or self._busy):
             lines = [((" ✔ Nothing found that stands in the way.", "ok"),)]
-        key = self.draft.plan().object_key(f"export-{'i' if self.draft.is_instance else 'ami'}-…")
-        lines += paragraph(f"s3://{self.draft.bucket or '…'}/{key}", cells, "dim", ((" Object  ", "dim"),))
+        plan = self.draft.plan()
+        key = plan.object_key(f"export-{'i' if self.draft.is_instance else 'ami'}-…")
+        lines += paragraph(f"s3://{self.draft.bucket or '…'}/{key}", cells, "dim", ((" Object   ", "dim"),))
+        if self.draft.deploy is not None:
+            lines += paragraph(clean(self.draft.deploy.where), cells, "dim", ((" vCenter  ", "dim"),))
+        if plan.bucket and not mistakes:
+            lines += paragraph(clean(export_command(plan, self.draft.deploy)), cells, "info", ((" By hand  ", "dim"),))
         pane.set_lines(lines)
         changes = self._grants()
         self.set_class(bool(changes), "-grantable")
@@ -216,6 +227,29 @@ class ExportFormScreen(FrameScreen):
     @on(Input.Submitted)
     def _entered(self) -> None:
         self.focus_next()
+
+    # -- into vCenter
+
+    @on(Button.Pressed, "#deploy")
+    def action_deploy(self) -> None:
+        """Choose where in vCenter a machine is to be made of it; nothing is made before the export is started."""
+        from vmie_tui.screens.export_deploy import DeployChoice, DeployScreen
+
+        def answered(chosen: DeployChoice | str | None) -> None:
+            if chosen is None:
+                return
+            self.draft.deploy = chosen if isinstance(chosen, DeployChoice) else None
+            self._judge()
+
+        name = self.draft.name if self.draft.name != self.draft.source_id else ""
+        self.app.push_screen(DeployScreen(name, self.draft.deploy), answered)
+
+    def action_copy(self) -> None:
+        mistakes = self.draft.mistakes() or ({} if self.draft.bucket else {"bucket": "no bucket was chosen"})
+        if mistakes:
+            self.tell(f"There is no such command: {next(iter(mistakes.values()))}.", error=True)
+        else:
+            self.copy("export.sh", export_command(self.draft.plan(), self.draft.deploy) + "\n")
 
     # -- the bucket's grant
 
