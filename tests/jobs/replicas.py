@@ -23,7 +23,7 @@ from vmie_tui.services.aws.blocks import BLOCK, SnapshotReader
 from vmie_tui.services.disks.source import RawFile
 
 DAY = 86_400.0
-ACCOUNT = "123456789012"
+ACCOUNT = "111122223333"  # the simulator's
 
 
 class Replica:

@@ -17,13 +17,18 @@ from tests.helpers import wait_until
 from tests.jobs.schedule_rig import ACCOUNT, DAY, HOST, HOUR, Rig, machine, spec
 from vmie_tui.jobs import catalogues
 from vmie_tui.jobs.catalogues import vm_key
+from vmie_tui.jobs.context import AwsSessions, Runtime
+from vmie_tui.jobs.control import Controls, JobControl
 from vmie_tui.jobs.journal import BlockJournal
 from vmie_tui.jobs.replication_client import EXTEND_DAYS, ReplicationClient
+from vmie_tui.jobs.replication_context import ReplicationContext
+from vmie_tui.jobs.replication_freeze import note
 from vmie_tui.jobs.replication_removal import FIRST_PAUSE
 from vmie_tui.jobs.replications import add_missed, add_replication, change
 from vmie_tui.known_secrets import HIDDEN, remember
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.job import DiskProgress
 from vmie_tui.model.machine import Inventory, Machine, VCenterInfo
 from vmie_tui.model.plan import LicenseType, TestLaunch
 from vmie_tui.model.replication import (
@@ -38,6 +43,8 @@ from vmie_tui.model.replication import (
 )
 from vmie_tui.model.task import JobState
 from vmie_tui.services.aws import made
+from vmie_tui.services.vsphere.changed import SnapshotDisk
+from vmie_tui.services.vsphere.snapshot import Snapshot
 
 DISK = KeptDisk(2000, "uuid-disk", 1 << 30, "52 de/7", "snap-1", encrypted=True)
 
@@ -565,6 +572,50 @@ def test_a_failed_run_cleans_up_before_its_replication_is_gone(rig: Rig, monkeyp
     wait_until(lambda: deleted(rig, ident), 5)
     assert rig.view(ident).runs[0].state is RunState.FAILED
     assert refused(rig.client.delete, ident).kind is ErrorKind.CONFLICT
+
+
+# ---- a run at work
+
+
+@pytest.fixture
+def context(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> ReplicationContext:
+    """Of a run that was just taken up; its account is the replication's, its vCenter nobody."""
+    Snapshots(monkeypatch)
+    rig.create(12)
+    rig.tick()
+    ((job_id, _),) = rig.jobs()
+    runtime = Runtime(rig.settings, rig.store, Controls(), AwsSessions(), threading.Event())
+    made_context = ReplicationContext(runtime, job_id, JobControl())
+    monkeypatch.setattr(ReplicationContext, "vsphere", SimpleNamespace())
+    return made_context
+
+
+def test_a_run_in_another_account_begins_nothing(context: ReplicationContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There, the last run's snapshots and AMIs seem to be gone: all would be copied anew, and those never removed."""
+    context.begin()
+    other = SimpleNamespace(identity=lambda: SimpleNamespace(account="999999999999"))
+    monkeypatch.setattr("vmie_tui.jobs.context.AwsSessions.of", lambda *_, **__: other)
+    error = refused(context.begin)
+    assert error.kind is ErrorKind.REFUSED
+    assert "999999999999" in str(error) and f"Sign in to {ACCOUNT}" in error.problem.remedy
+
+
+def test_a_disk_that_came_after_the_check_is_not_left_out(
+    context: ReplicationContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disks = [
+        SnapshotDisk(key, f"uuid-{key}", 1 << 30, f"52 de/{key}", f"[ds] web-01/disk-{key}.vmdk")
+        for key in (2000, 2001)
+    ]
+    made_at = Snapshot("snapshot-1", "ours", quiesced=False, created=datetime.now(UTC))
+    monkeypatch.setattr("vmie_tui.services.vsphere.changed.snapshot_disks", lambda *_: tuple(disks))
+    monkeypatch.setattr("vmie_tui.services.vsphere.snapshot.list_snapshots", lambda *_: (made_at,))
+    context.store.set_disks(context.job_id, [DiskProgress(2000, "Hard disk 1", 1 << 30)])
+    error = refused(note, context, made_at, machine())
+    assert error.kind is ErrorKind.CONFLICT and "got another disk" in str(error) and "disk-2001" in str(error)
+    disks.pop()
+    note(context, made_at, machine())
+    assert context.store.disks(context.job_id)[0].ledger["frozen"]["change_id"] == "52 de/2000"
 
 
 # ---- at the same time

@@ -29,6 +29,7 @@ def launch_test(context: ImportContext) -> dict[str, Any]:
     context.store.stage(context.job_id, Stage.LAUNCH, StageState.RUNNING)
     if record.ledger.get("instance"):
         return {"instance": record.ledger["instance"]}
+    context.before_launch()
     image = again(lambda: describe_image(context.aws, plan.region, record.image_id), context.control)
     kind = wanted.instance_type
     if not kind:

@@ -91,6 +91,9 @@ class ImportContext(JobContext):
         """What is done while all disks are in AWS and the machine is still frozen."""
         return []
 
+    def before_launch(self) -> None:
+        """The AMI is made; an instance of it is to be launched."""
+
     def closing(self) -> Steps:
         """The last steps of all."""
         from vmie_tui.jobs import finishing

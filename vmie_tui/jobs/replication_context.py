@@ -14,6 +14,8 @@ from vmie_tui.jobs.context import Runtime, Undo
 from vmie_tui.jobs.control import JobControl
 from vmie_tui.jobs.import_context import ImportContext, Steps
 from vmie_tui.jobs.replications import Replications, runs_of
+from vmie_tui.jobs.retry import again
+from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.replication import TAG_REPLICATION, TAG_RUN, KeptDisk, Replication, ReplicationPlan
@@ -89,12 +91,25 @@ class ReplicationContext(ImportContext):
         return "instance of the cutover" if self.plan.shut_down else super().launches
 
     def begin(self) -> None:
-        """Also takes over what earlier runs could not delete."""
+        """Also takes over what earlier runs could not delete. Raises ServiceError."""
+        self._same_account()
         self.replications.begin(self.plan.run, self.clock.now())
         self.store.remember(self.job_id, began=time.time(), copied=None, overhead=None)
         if "leftover" not in self.record.ledger:
             before = self.replications.leftovers(self.plan.replication, besides=self.job_id)
             self.store.remember(self.job_id, leftover=before)
+
+    def _same_account(self) -> None:
+        """What runs left in another account is not gone, and is not to be made anew in this one. Raises REFUSED."""
+        wanted = self.replications.record(self.plan.replication).account
+        used = again(lambda: self.aws.identity().account, self.control)
+        if wanted and used != wanted:
+            raise ServiceError(
+                ErrorKind.REFUSED,
+                f"the profile {self.profile.name} uses AWS account {used}, and this replication is in {wanted}",
+                subject=self.plan.source.name,
+                remedy=f"Sign in to {wanted} again; or delete this replication, and create another",
+            )
 
     def findings(self, machine: Machine) -> tuple[Finding, ...]:
         from vmie_tui.jobs.replication_freeze import settle_snapshots
@@ -136,6 +151,11 @@ class ReplicationContext(ImportContext):
 
         return [("verify", partial(replication_verify.verify, self)), ("keep", partial(replication_verify.keep, self))]
 
+    def before_launch(self) -> None:
+        from vmie_tui.jobs.replication_cutover import before_launch
+
+        before_launch(self)
+
     def closing(self) -> Steps:
         from vmie_tui.jobs import replication_steps
 
@@ -149,10 +169,7 @@ class ReplicationContext(ImportContext):
         return frozenset(disk.snapshot_id for disk in self.kept.values())
 
     def let_go(self) -> Iterator[Undo]:
+        from vmie_tui.jobs.replication_cutover import say_where_it_is
+
         yield from super().let_go()
-        if self.record.ledger.get("shut_down") and not self.record.image_id:
-            self.say(
-                "the machine was shut down for the cutover and still is: power it on to go back to it",
-                message=False,
-                level="warning",
-            )
+        say_where_it_is(self)

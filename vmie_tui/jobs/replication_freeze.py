@@ -10,7 +10,6 @@ from vmie_tui.jobs.retry import again
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Machine, Power
 
-SHUT_DOWN_SECONDS = 900.0  # ours: how long a guest may take, updates that are installed on the way down included
 # Change tracking that cannot be had for these reasons is done without; any other error stops the run.
 _DO_WITHOUT = frozenset({ErrorKind.PERMISSION, ErrorKind.CONFLICT, ErrorKind.REFUSED})
 
@@ -47,7 +46,8 @@ def settle_snapshots(context: ReplicationContext, machine: Machine) -> tuple[Mac
 
 def prepare(context: ReplicationContext) -> None:
     """Shut the guest down for a cutover, and see that changes are tracked: before our snapshot, or not at all."""
-    from vmie_tui.services.vsphere.snapshot import find_snapshot
+    from vmie_tui.jobs import replication_cutover
+    from vmie_tui.services.vsphere.snapshot import find_snapshot, remove_snapshot
 
     moid = context.record.ledger["moid"]
     there = again(
@@ -55,27 +55,15 @@ def prepare(context: ReplicationContext) -> None:
         context.control,
         before=lambda _: context.reconnect(),
     )
-    if there is not None:  # a killed worker has made it
-        return
+    if there is not None:  # a killed worker has made it, or a failed attempt could not remove it
+        if not (context.plan.shut_down and replication_cutover.ran_again(context)):
+            return
+        context.say("the machine ran since the last attempt: its snapshot is made anew", message=False)
+        remove_snapshot(context.vsphere, there.moid, on_wait=context.control.check)
     if context.plan.shut_down:
-        _shut_down(context, moid)
+        replication_cutover.shut_down(context)
     if not context.by_lease:
         _track(context, moid)
-
-
-def _shut_down(context: ReplicationContext, moid: str) -> None:
-    from vmie_tui.services.vsphere.power import shut_down
-
-    context.say("cutover: shutting the guest down")
-    context.store.remember(context.job_id, shut_down=True)
-    shut_down(
-        context.vsphere,
-        moid,
-        seconds=SHUT_DOWN_SECONDS,
-        on_state=lambda power: context.say(f"the machine is {power.value}", message=False),
-        on_wait=context.control.check,
-    )
-    context.say("the machine is off. To go back to it at any time: power it on in vCenter", message=False)
 
 
 def _track(context: ReplicationContext, moid: str) -> None:
@@ -108,7 +96,15 @@ def note(context: ReplicationContext, snapshot: Any, machine: Machine) -> None:
             code="trap 27",
         )
     frozen = {disk.key: disk for disk in snapshot_disks(context.vsphere, snapshot.moid)}
-    for disk in context.store.disks(context.job_id):
+    known = context.store.disks(context.job_id)
+    if new := frozen.keys() - {disk.key for disk in known}:
+        raise ServiceError(
+            ErrorKind.CONFLICT,
+            "the machine got another disk since it was checked",
+            subject=", ".join(frozen[key].file_name for key in sorted(new)),
+            remedy="Run again: the run takes it along then",
+        )
+    for disk in known:
         seen = frozen.get(disk.key)
         if seen is None:
             raise ServiceError(

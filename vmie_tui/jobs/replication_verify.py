@@ -12,12 +12,12 @@ from vmie_tui.jobs.changed_origin import blocks_in, open_frozen
 from vmie_tui.jobs.deltas import allocated
 from vmie_tui.jobs.journal import BlockJournal
 from vmie_tui.jobs.replication_context import ReplicationContext
+from vmie_tui.jobs.replication_cutover import still_off
 from vmie_tui.jobs.replication_freeze import still_frozen
 from vmie_tui.jobs.retry import again
 from vmie_tui.jobs.sampling import seed_of
 from vmie_tui.jobs.store import DiskRecord
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.machine import Power
 from vmie_tui.model.replication import KeptDisk, Verify
 from vmie_tui.services.disks.sample import BLOCK
 
@@ -129,7 +129,7 @@ def keep(context: ReplicationContext) -> dict[str, Any]:
     from vmie_tui.jobs.replication_steps import note_figures
     from vmie_tui.services.aws.images import describe_snapshots
 
-    _say_if_started(context)
+    still_off(context)
     context.store.remember(context.job_id, overhead=note_figures(context).overhead)
     if context.by_lease:  # there is nothing to go on from
         return {}
@@ -154,17 +154,3 @@ def keep(context: ReplicationContext) -> dict[str, Any]:
     context.replications.keep(context.plan.replication, kept)
     context.store.remember(context.job_id, kept=True)
     return {"kept": made}
-
-
-def _say_if_started(context: ReplicationContext) -> None:
-    from vmie_tui.services.vsphere.power import power_state
-
-    if not context.plan.shut_down:
-        return
-    moid = context.record.ledger["moid"]
-    state = again(lambda: power_state(context.vsphere, moid), context.control, before=lambda _: context.reconnect())
-    if state is not Power.OFF:
-        context.say(
-            f"the machine is {state.value} again: what it writes since the cutover's copy is not in AWS",
-            level="warning",
-        )

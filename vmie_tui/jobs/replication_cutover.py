@@ -1,0 +1,92 @@
+"""The power of a cutover's machine: shut down before the last copy, and off until the instance takes its place."""
+
+from __future__ import annotations
+
+from vmie_tui.jobs.replication_context import ReplicationContext
+from vmie_tui.jobs.retry import again
+from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
+from vmie_tui.model.machine import Power
+from vmie_tui.model.task import JobState
+
+SHUT_DOWN_SECONDS = 900.0  # ours: how long a guest may take, updates that are installed on the way down included
+
+
+def shut_down(context: ReplicationContext) -> None:
+    """Ask the guest to shut down, and wait until the machine is off. Raises ServiceError."""
+    from vmie_tui.services.vsphere.power import shut_down as ask
+
+    context.say("cutover: shutting the guest down")
+    context.store.remember(context.job_id, shut_down=True, ran_again=None)
+    ask(
+        context.vsphere,
+        context.record.ledger["moid"],
+        seconds=SHUT_DOWN_SECONDS,
+        on_state=lambda power: context.say(f"the machine is {power.value}", message=False),
+        on_wait=context.control.check,
+    )
+    context.say("the machine is off. To go back to it at any time: power it on in vCenter", message=False)
+
+
+def ran_again(context: ReplicationContext) -> bool:
+    """Whether somebody has powered the machine on since it was shut down; once seen, it stays so until the next time.
+
+    What it has written then is in no copy of this run, also when it is off once more.
+    """
+    from vmie_tui.services.vsphere.power import power_state
+
+    ledger = context.record.ledger
+    if ledger.get("ran_again"):
+        return True
+    state = again(
+        lambda: power_state(context.vsphere, ledger["moid"]), context.control, before=lambda _: context.reconnect()
+    )
+    if state is not Power.OFF:
+        context.store.remember(context.job_id, ran_again=True)
+    return state is not Power.OFF
+
+
+def still_off(context: ReplicationContext) -> None:
+    """Raises ServiceError CONFLICT when the machine of a cutover ran again: no instance may take its place then."""
+    if context.plan.shut_down and ran_again(context):
+        raise ServiceError(
+            ErrorKind.CONFLICT,
+            "the machine was powered on again after it was shut down for the cutover",
+            subject=context.plan.source.name,
+            remedy="What it writes since then is not in AWS, so nothing is launched: start the cutover once more",
+        )
+
+
+def before_launch(context: ReplicationContext) -> None:
+    """The same, unless the instance is there already: a killed worker has launched it."""
+    from vmie_tui.jobs.tagging import TAG_JOB
+    from vmie_tui.services.aws.made import tagged_instances
+
+    if context.plan.shut_down and context.record.ledger.get("launch_asked"):
+        launched = again(
+            lambda: list(tagged_instances(context.aws, context.plan.region, TAG_JOB, context.job_id)), context.control
+        )
+        if launched:
+            return
+    still_off(context)
+
+
+def say_where_it_is(context: ReplicationContext) -> None:
+    """After a cutover that came to nothing: that the machine is off, where it is."""
+    from vmie_tui.services.vsphere.power import power_state
+
+    record = context.record
+    replaced = bool(record.ledger.get("instance")) and record.state is not JobState.CANCELLING
+    if replaced or not record.ledger.get("shut_down"):
+        return
+    try:
+        off = power_state(context.vsphere, record.ledger["moid"]) is Power.OFF
+    except VmieError as error:
+        words = f"the machine was to be shut down for the cutover; vCenter does not say whether it is off: {error}"
+        context.say(words, message=False, level="warning")
+        return
+    if off:
+        context.say(
+            "the machine was shut down for the cutover and still is: power it on to go back to it",
+            message=False,
+            level="warning",
+        )
