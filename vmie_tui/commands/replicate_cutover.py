@@ -183,6 +183,7 @@ def rollback(session: Session, ident: str, yes: bool, as_json: bool) -> None:
     Example: vmie-tui replicate rollback web-01
     """
     from vmie_tui.services.cutover import last_cutover, roll_back
+    from vmie_tui.services.vsphere.inventory import find_machine
 
     with client_of(session) as client:
         view = find(client, ident)
@@ -199,7 +200,7 @@ def rollback(session: Session, ident: str, yes: bool, as_json: bool) -> None:
             vsphere,
             aws,
             plan.region,
-            moid=plan.vm.moid,
+            moid=find_machine(vsphere, plan.vm).moid,  # it may have been registered anew
             instance_id=run.instance_id,
             on_step=lambda words: say(one_line(words)),
         )

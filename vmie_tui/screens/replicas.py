@@ -133,11 +133,13 @@ class LiveReplicas:
         """After a cutover: stop the instance it launched, power the machine on; in words what was done."""
         view = self._client().view(ident)
         from vmie_tui.services.cutover import last_cutover, roll_back
+        from vmie_tui.services.vsphere.inventory import find_machine
 
         run = last_cutover(view)
         plan = view.spec.plan
         with self._vsphere() as vsphere:
-            return roll_back(vsphere, self._session(), plan.region, moid=plan.vm.moid, instance_id=run.instance_id)
+            moid = find_machine(vsphere, plan.vm).moid  # it may have been registered anew
+            return roll_back(vsphere, self._session(), plan.region, moid=moid, instance_id=run.instance_id)
 
     def advance(self, seconds: float) -> float:
         """Set the simulated clock forward; what it says then. INVALID for a profile that follows the wall clock."""

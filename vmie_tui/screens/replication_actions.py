@@ -139,6 +139,9 @@ class ReplicationActions(ReplicationAsking):
         if view.cut_over is None:
             self.tell(f"{view.name} was not cut over: there is nothing to go back from.")
             return
+        if view.current is not None and view.current.cutover:
+            self.tell(f"{view.current.id}, a cutover, is at work: wait until it is over, or cancel it.")
+            return
         from vmie_tui.screens.cutover_forms import roll_back_question
 
         def went_back() -> str:

@@ -17,7 +17,14 @@ from vmie_tui.services.vsphere.session import VSphere
 
 
 def last_cutover(view: ReplicationView) -> Run:
-    """The run to go back from. Raises ServiceError CONFLICT when there is none."""
+    """The run to go back from. Raises ServiceError CONFLICT when there is none, or one is still at work."""
+    if view.current is not None and view.current.cutover:
+        raise ServiceError(
+            ErrorKind.CONFLICT,
+            "its cutover is still at work",
+            subject=view.name,
+            remedy="Cancel that run first, or wait for its end",
+        )
     run = view.cut_over
     if run is None:
         raise ServiceError(
