@@ -344,6 +344,12 @@ def test_a_name_that_is_none_of_a_datastore(vsphere: VSphere) -> None:
     assert caught.value.kind is ErrorKind.INVALID
 
 
+def test_no_proxy_may_answer_by_what_it_keeps(frozen: Frozen) -> None:
+    """The file has the same name at every run; a copy of stale blocks would even be verified by stale blocks."""
+    with frozen.open() as reader:
+        assert reader._file.headers(0, PIECE)["Cache-Control"] == "no-cache"
+
+
 @pytest.mark.parametrize("asked", [True, False], ids=["If-Range", "Last-Modified"])
 def test_a_file_that_was_written_meanwhile_is_noticed(
     vcenter: VCenterSimulator, frozen: Frozen, monkeypatch: pytest.MonkeyPatch, asked: bool

@@ -52,6 +52,7 @@ class FlatFile:
             "Range": f"bytes={offset}-{end - 1}",
             "Cookie": self.vsphere.cookie,
             "Accept-Encoding": "identity",
+            "Cache-Control": "no-cache",  # a proxy that signs anew could keep what the same file held at the last run
         }
         return {**found, "If-Range": self._version} if self._version else found
 
