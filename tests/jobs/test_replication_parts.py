@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from vmie_tui.jobs import journal
 from vmie_tui.jobs.changed_origin import _Digests, _missing
 from vmie_tui.jobs.content_ledger import ContentLedger
 from vmie_tui.jobs.deltas import _bytes
@@ -55,6 +58,31 @@ def test_an_update_that_was_broken_off_is_trusted_by_nobody_and_gone_on_with(con
     assert content.update(((index, B) for index in range(2_500)), "snap-2", "snap-1")
     assert content.is_of("snap-2")
     assert sum(1 for _ in content.load()) == 2_500
+
+
+def test_a_clear_that_was_broken_off_leaves_nothing_that_is_trusted(
+    content: ContentLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A block that is missing stands for zeros: were the marker not the first to go, data would be taken for them."""
+    monkeypatch.setattr(journal, "CLEARED_AT_ONCE", 3)
+    content.update(((index, B) for index in range(8)), "snap-1", "")
+    begin, transactions = Store.begin, []
+
+    @contextmanager
+    def counted(store: Store) -> Iterator[sa.Connection]:
+        transactions.append(store)
+        if len(transactions) == 2:
+            raise RuntimeError("killed")
+        with begin(store) as connection:
+            yield connection
+
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError):
+        patched.setattr(Store, "begin", counted)
+        content.clear()
+    assert not content.is_of("snap-1")
+    assert [index for index, _ in content.load()] == [2, 3, 4, 5, 6, 7]
+    content.clear()
+    assert list(content.load()) == []
 
 
 def test_blocks_become_runs() -> None:

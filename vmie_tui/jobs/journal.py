@@ -10,6 +10,7 @@ from vmie_tui.jobs import schema
 from vmie_tui.jobs.database import Database
 
 PAGE = 10_000
+CLEARED_AT_ONCE = 50_000  # rows of one transaction
 
 
 class BlockJournal:
@@ -53,7 +54,18 @@ class BlockJournal:
             connection.execute(table.insert(), rows)
 
     def clear(self) -> None:
-        """The snapshot is gone: nothing of it was put."""
+        """The snapshot is gone: nothing of it was put. Not at once: they are millions for a large disk, and others wait.
+
+        In the order of their indexes: what is left of a clear that was broken off is a tail.
+        """
         table = schema.blocks
-        with self._database.begin() as connection:
-            connection.execute(table.delete().where(table.c.job_id == self._job_id, table.c.key == self._key))
+        mine = (table.c.job_id == self._job_id) & (table.c.key == self._key)
+        beyond = sa.select(table.c.block).where(mine).order_by(table.c.block).offset(CLEARED_AT_ONCE).limit(1)
+        while True:
+            with self._database.begin() as connection:
+                following = connection.execute(beyond).scalar()
+                connection.execute(
+                    table.delete().where(mine & (table.c.block < following) if following is not None else mine)
+                )
+            if following is None:
+                return
