@@ -54,7 +54,7 @@ class BlockJournal:
             connection.execute(table.insert(), rows)
 
     def clear(self) -> None:
-        """The snapshot is gone: nothing of it was put. Not at once: they are millions for a large disk, and others wait.
+        """The snapshot is gone: nothing of it was put. Not at once: a large disk has millions of them, and others wait.
 
         In the order of their indexes: what is left of a clear that was broken off is a tail.
         """
