@@ -83,6 +83,7 @@ def test_doctor_makes_ready_for_the_first_import(bare: World, capsys: pytest.Cap
     policy = doctor(capsys, "--print-policy", "user", "--feature", "import", code=EXIT_OK)
     bare.admin("aws", "POST", "policy", {"policy": policy})
     before = denied(bare)
+    assert main(["--profile", DEMO, "import", "odd-size-01", "--dry-run"]) == EXIT_OK, "the look at the account"
     bare.client = JobClient(bare.settings)
     view = bare.wait(bare.submit("odd-size-01"))
     assert view.image_id.startswith("ami-")

@@ -11,6 +11,7 @@ import pytest
 from tests.services.vsphere_helpers import settings_for, simulator
 from tests.tui.driving import press, running, screen_text
 from vmie_tui import settings as settings_module
+from vmie_tui.model.errors import ServiceError
 from vmie_tui.screens.backend import LiveBackend
 from vmie_tui.screens.password import PasswordScreen
 from vmie_tui.settings import AwsSettings, Profile, VCenterSettings
@@ -113,3 +114,15 @@ async def test_another_profile_is_asked_with_its_own_password_and_kept_list(
         await press(pilot, "P", "up", "enter")
         assert pilot.app.screen.query_one(MachineTable).rows
         assert pilot.app.status.vcenter.health is Health.OK
+
+
+def test_where_a_machine_can_be_put(vcenter: VCenterSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VMIE_VCENTER_PASSWORD", vcenter.password)
+    places = backend(settings_for(vcenter)).deploy_places()
+    for pool in places.pools:
+        assert [one for one in places.datastores if one.near & pool.near]
+        assert [one for one in places.folders if one.datacenter == pool.datacenter]
+    none = LiveBackend(settings_module.load(), Profile("prod", None, AwsSettings(region="eu-west-1")))
+    with pytest.raises(ServiceError) as refused:
+        none.deploy_places()
+    assert "no vCenter is configured" in str(refused.value)
