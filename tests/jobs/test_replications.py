@@ -560,6 +560,20 @@ def test_what_a_run_could_not_delete_is_passed_on_past_one_that_never_began(rig:
     assert rig.book.leftovers(ident) == []
 
 
+def test_a_snapshot_that_could_not_be_removed_is_named_when_no_run_does_it_any_more(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Snapshots(monkeypatch)
+    ident = rig.create(12)
+    rig.tick()
+    ((job_id, _),) = rig.begin()
+    rig.store.remember(job_id, snapshot="snapshot-7")  # as a cancelled run has it that did not reach vCenter
+    rig.client.delete(ident)
+    rig.cleaned()
+    wait_until(lambda: deleted(rig, ident), 5)
+    assert f"remove the snapshot 'vmie-tui {job_id}' of web-01" in rig.view(ident).message
+
+
 def test_a_failed_run_cleans_up_before_its_replication_is_gone(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     Snapshots(monkeypatch)
     ident = rig.create(12)

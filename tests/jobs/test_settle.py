@@ -9,11 +9,12 @@ from typing import Any, NoReturn
 
 import pytest
 
+from vmie_tui.jobs import freezing
 from vmie_tui.jobs.context import AwsSessions, Runtime
 from vmie_tui.jobs.control import Controls, JobControl
 from vmie_tui.jobs.import_context import ImportContext
 from vmie_tui.jobs.settle import cancel
-from vmie_tui.jobs.store import Store
+from vmie_tui.jobs.store import CANCEL, Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import DiskProgress
 from vmie_tui.model.plan import ImportPlan, VmSource
@@ -41,6 +42,33 @@ def test_a_job_is_cancelled_though_cleaning_up_has_a_bug(tmp_path: Path, monkeyp
     said = "\n".join(line.text for line in store.lines(job_id, 10))
     assert "(web-01/disk-1.vmdk) could not be removed" in said
     assert "KeyError" in said
+
+
+@pytest.mark.parametrize(("failures", "left"), [(2, False), (3, True)])
+def test_a_snapshot_is_removed_though_vcenter_answers_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int, left: bool
+) -> None:
+    """Also of a job that is cancelled: its wish to stop does not keep it from a second try."""
+    store = Store(tmp_path / "state")
+    job_id = store.create(ImportPlan("demo", VmSource("vc", "vm-1", "web-01", "uuid"), "eu-west-1", "bucket"))
+    store.become(job_id, JobState.CANCELLING)
+    tries: list[str] = []
+
+    def late(context: ImportContext) -> bool:
+        tries.append(context.job_id)
+        if len(tries) <= failures:
+            raise ServiceError(ErrorKind.NETWORK, "the connection broke", retry_safe=True)
+        return True
+
+    runtime = Runtime(
+        Settings(tmp_path, tmp_path, tmp_path / "c", {}, ""), store, Controls(), AwsSessions(), threading.Event()
+    )
+    control = JobControl()
+    control.set(CANCEL)
+    monkeypatch.setattr(freezing, "remove_snapshot", late)
+    cancel(ImportContext(runtime, job_id, control))
+    said = "\n".join(line.text for line in store.lines(job_id, 10))
+    assert ("the snapshot could not be removed" in said, len(tries)) == (left, 3)
 
 
 def test_a_folder_that_everybody_uses_is_left_as_it_is(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vmie_tui.jobs.context import JobContext, Undo
+from vmie_tui.jobs.control import JobControl
+from vmie_tui.jobs.retry import again
 from vmie_tui.model.errors import ServiceError
 from vmie_tui.model.finding import Finding
 from vmie_tui.model.machine import Machine, Power
@@ -138,7 +140,9 @@ class ImportContext(JobContext):
         from vmie_tui.jobs.leases import give_back
 
         yield "the export lease", partial(give_back, self)
-        yield "the snapshot", partial(remove_snapshot, self)
+        # More than one try, whatever the user's wish: what is left of it grows until somebody sees it.
+        removed = partial(remove_snapshot, self)
+        yield "the snapshot", partial(again, removed, JobControl(), tries=3, before=lambda _: self.reconnect())
 
     def _copies(self) -> list[str]:
         """Copies of the AMI, with their Regions."""

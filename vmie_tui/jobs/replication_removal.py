@@ -13,7 +13,7 @@ from vmie_tui.jobs import schema
 from vmie_tui.jobs.context import AwsSessions
 from vmie_tui.jobs.journal import BlockJournal
 from vmie_tui.jobs.replication_records import ReplicationRecord
-from vmie_tui.jobs.replications import Replications, change, find, give_up, open_runs
+from vmie_tui.jobs.replications import Replications, change, find, give_up, open_runs, runs_of
 from vmie_tui.model.errors import ErrorKind, ServiceError, SettingsError, VmieError
 from vmie_tui.model.replication import TAG_REPLICATION, ReplicationState
 from vmie_tui.model.task import JobState
@@ -50,7 +50,7 @@ class Removal:
         """Take away what is left, then DELETED. What could not be removed is named, and tried again later."""
         try:
             record = self._replications.record(ident)
-            message = self._snapshots(record)
+            message = self._snapshots(record) + self._left(record)
             self._journal(ident)
         except Exception as error:  # noqa: BLE001 - whatever it is must not be tried again at once
             if not isinstance(error, VmieError):
@@ -95,6 +95,19 @@ class Removal:
                 self._sessions.forget(profile.aws)
             raise
         return "deleted; its AMIs are kept"
+
+    def _left(self, record: ReplicationRecord) -> str:
+        """What to say of the machine: its last run's snapshot could not be removed, and no run does it any more."""
+        from vmie_tui.jobs.freezing import snapshot_name
+
+        store = self._replications.store
+        with store.begin() as connection:
+            last = next((run.job_id for run in runs_of(connection, record.id) if run.job_id), "")
+        ledger = store.record(last).ledger if last else {}
+        if not (ledger.get("snapshot") or ledger.get("taking")):
+            return ""
+        name = record.spec.plan.source.name
+        return f"; remove the snapshot {snapshot_name(last)!r} of {name} in vCenter, if it is there"
 
     def _journal(self, ident: str) -> None:
         """The SHA-256 of what its disks hold."""
