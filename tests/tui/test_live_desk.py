@@ -227,7 +227,7 @@ async def test_read_only_no_key_of_any_screen_changes_anything(
 ) -> None:
     monkeypatch.setenv("VMIE_VCENTER_PASSWORD", vcenter.password)
     monkeypatch.setattr("vmie_tui.screens.task_watch.LOOK_SECONDS", 0.05)
-    # The simulators work in this process, so it is seldom as idle as Textual's pilot would have it: up to a second a key.
+    # The simulators work in this process, so it is seldom as idle as Textual's pilot waits for it to be.
     monkeypatch.setattr("textual._wait.SLEEP_GRANULARITY", 0.005)
     monkeypatch.setattr("vmie_tui.jobs.replication_client.ensure_worker", lambda settings: None)
     furnish(aws, "444455556666")
