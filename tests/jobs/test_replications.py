@@ -20,6 +20,7 @@ from vmie_tui.jobs.catalogues import vm_key
 from vmie_tui.jobs.context import AwsSessions, Runtime
 from vmie_tui.jobs.control import Controls, JobControl
 from vmie_tui.jobs.journal import BlockJournal
+from vmie_tui.jobs.replica_target import ReplicaTarget
 from vmie_tui.jobs.replication_client import EXTEND_DAYS, ReplicationClient
 from vmie_tui.jobs.replication_context import ReplicationContext
 from vmie_tui.jobs.replication_freeze import note
@@ -630,6 +631,22 @@ def test_a_disk_that_came_after_the_check_is_not_left_out(
     disks.pop()
     note(context, made_at, machine())
     assert context.store.disks(context.job_id)[0].ledger["frozen"]["change_id"] == "52 de/2000"
+
+
+@pytest.mark.parametrize("parent", ["snap-1", ""])
+def test_a_lease_writes_on_no_parent(context: ReplicationContext, monkeypatch: pytest.MonkeyPatch, parent: str) -> None:
+    """What is zeros in a lease's stream is not sent, and would stay what the parent has: begun before the machine was
+    moved to a datastore that shows no files."""
+    monkeypatch.setattr(ReplicationContext, "by_lease", True)
+    removed: list[str] = []
+    monkeypatch.setattr(made, "delete_snapshot", lambda _aws, _region, ident: removed.append(ident))
+    context.store.set_disks(context.job_id, [DiskProgress(2000, "Hard disk 1", 1 << 30)])
+    context.store.remember_disk(context.job_id, 2000, pending="snap-2", parent=parent)
+    (disk,) = context.store.disks(context.job_id)
+    target = ReplicaTarget(context)
+    assert target.parent(disk) == ""
+    assert removed == (["snap-2"] if parent else [])
+    assert target.ledger(disk).get("pending", "") == ("" if parent else "snap-2")
 
 
 # ---- at the same time

@@ -20,22 +20,14 @@ class ReplicaTarget(EbsTarget):
 
     def parent(self, disk: DiskRecord) -> str:
         """Also decides what is moved of the disk: see `ReplicationContext.deltas`."""
-        from vmie_tui.services.aws.made import delete_snapshot
-
         context = self.context
         if context.by_lease:
+            self._fits(disk, "")
             why = "its datastore shows no files: all is read by an export lease"
-            context.store.remember_disk(context.job_id, disk.key, sync=Sync.FIRST.value, reason=why)
+            context.store.remember_disk(context.job_id, disk.key, parent="", sync=Sync.FIRST.value, reason=why)
             return ""
-        ledger = self.ledger(disk)
         delta = delta_of(context, next(now for now in context.store.disks(context.job_id) if now.key == disk.key))
-        begun = {str(ledger.get(name) or "") for name in ("uploaded", "pending")} - {""}
-        if begun and ledger.get("parent", "") != delta.parent:
-            self.begin_anew(disk)
-            for ident in begun - context.spared():
-                delete_snapshot(context.aws, context.plan.region, ident)
-            begun = set()
-        if not begun:
+        if not self._fits(disk, delta.parent):
             context.store.remember_disk(context.job_id, disk.key, begun=context.record.ledger["frozen"]["moid"])
         context.store.remember_disk(
             context.job_id,
@@ -50,6 +42,19 @@ class ReplicaTarget(EbsTarget):
         why = f" ({delta.reason})" if delta.reason else ""
         context.say(f"{disk.label}: {delta.sync.value}{why}{on}, {size(delta.changed)}", message=False)
         return delta.parent
+
+    def _fits(self, disk: DiskRecord, parent: str) -> bool:
+        """Whether an earlier attempt has begun a snapshot on this parent; one on another is given up."""
+        from vmie_tui.services.aws.made import delete_snapshot
+
+        context, ledger = self.context, self.ledger(disk)
+        begun = {str(ledger.get(name) or "") for name in ("uploaded", "pending")} - {""}
+        if begun and ledger.get("parent", "") != parent:
+            self.begin_anew(disk)
+            for ident in begun - context.spared():
+                delete_snapshot(context.aws, context.plan.region, ident)
+            return False
+        return bool(begun)
 
     def send(self, meter: Meter, disks: Sequence[DiskRecord]) -> None:
         from vmie_tui.services.aws.snapshot_start import ParentRefused
