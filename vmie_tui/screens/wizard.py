@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on, work
 from textual.binding import BindingType
 from textual.message import Message
+from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Button, ContentSwitcher
 from textual.worker import get_current_worker
@@ -78,6 +79,7 @@ class WizardScreen(Copying):
         self._sources: tuple[FOUND, ...] = ()  # what the rules say of the sources alone
         self._found: tuple[FOUND, ...] = ()  # and of the plans
         self._account = AccountSeen()
+        self._patience: Timer | None = None
 
     def compose_body(self) -> Iterable[Widget]:
         yield OneLine(id="steps")
@@ -168,11 +170,13 @@ class WizardScreen(Copying):
 
     def _ask_aws(self) -> None:
         self._account = AccountSeen()
+        if self._patience is not None:
+            self._patience.stop()
         if self.draft.mistakes():
             return  # there is no target yet
         self._account = AccountSeen(asking=True)
         self._look(list(zip(self.draft.candidates, self.draft.plans(), strict=True)))
-        self.set_timer(PATIENCE, self._waited)
+        self._patience = self.set_timer(PATIENCE, self._waited)
 
     @work(thread=True, exclusive=True, group="account", exit_on_error=False)
     def _look(self, pairs: list[tuple[Candidate, ImportPlan]]) -> None:
