@@ -186,7 +186,7 @@ def test_no_secret_is_written_anywhere(
     shown = {name: Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ")}
     assert b"PATH=" in shown["environ"] and b"secrets-from-stdin" in shown["cmdline"]
     for job_id in done:
-        marked.wait(job_id, timeout=60)
+        marked.wait(job_id, timeout=120)
     view = marked.wait(crashed, JobState.FAILED)
     assert view.problem is not None and "RuntimeError" in view.problem.what
     view = marked.wait(failed, JobState.FAILED)
