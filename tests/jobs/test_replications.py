@@ -23,6 +23,7 @@ from vmie_tui.jobs.journal import BlockJournal
 from vmie_tui.jobs.replica_target import ReplicaTarget
 from vmie_tui.jobs.replication_client import EXTEND_DAYS, ReplicationClient
 from vmie_tui.jobs.replication_context import ReplicationContext
+from vmie_tui.jobs.replication_cutover import shut_down
 from vmie_tui.jobs.replication_freeze import note
 from vmie_tui.jobs.replication_removal import FIRST_PAUSE
 from vmie_tui.jobs.replications import add_missed, add_replication, change
@@ -631,6 +632,50 @@ def test_a_disk_that_came_after_the_check_is_not_left_out(
     disks.pop()
     note(context, made_at, machine())
     assert context.store.disks(context.job_id)[0].ledger["frozen"]["change_id"] == "52 de/2000"
+
+
+@pytest.mark.parametrize(
+    ("found", "isolated", "twice"),
+    [
+        ("running", False, True),
+        ("pending", False, True),
+        ("stopped", False, False),
+        ("", False, False),
+        ("running", True, False),
+    ],
+)
+def test_a_machine_is_not_cut_over_twice(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, found: str, isolated: bool, twice: bool
+) -> None:
+    """As where its group is, later: it is off already, and a second instance of it would be launched."""
+    Snapshots(monkeypatch)
+    ident, jobs = rig.create(12), []
+    for _ in range(2):
+        rig.tick(DAY)
+        rig.go()
+        rig.client.run_now(ident, cutover=TestLaunch(isolated=isolated))
+        ((job_id, _),) = rig.begin()
+        jobs.append(job_id)
+        rig.store.remember(job_id, moid="vm-1", instance=f"i-{len(jobs)}")
+        rig.end(job_id) if len(jobs) == 1 else None
+
+    def state(_aws: object, _region: str, instance: str) -> SimpleNamespace:
+        assert instance == "i-1", "of an earlier run"
+        if not found:
+            raise ServiceError(ErrorKind.NOT_FOUND, "no such instance")
+        return SimpleNamespace(state=found)
+
+    asked: list[str] = []
+    monkeypatch.setattr("vmie_tui.services.aws.launch.state", state)
+    monkeypatch.setattr("vmie_tui.services.vsphere.power.shut_down", lambda _vsphere, moid, **_: asked.append(moid))
+    monkeypatch.setattr(ReplicationContext, "vsphere", SimpleNamespace())
+    runtime = Runtime(rig.settings, rig.store, Controls(), AwsSessions(), threading.Event())
+    second = ReplicationContext(runtime, jobs[1], JobControl())
+    if twice:
+        assert "cut over before, to i-1" in str(refused(shut_down, second))
+    else:
+        shut_down(second)
+    assert asked == ([] if twice else ["vm-1"])
 
 
 @pytest.mark.parametrize("parent", ["snap-1", ""])

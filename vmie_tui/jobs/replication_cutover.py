@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from vmie_tui.jobs.replication_context import ReplicationContext
 from vmie_tui.jobs.retry import again
 from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
@@ -15,6 +17,7 @@ def shut_down(context: ReplicationContext) -> None:
     """Ask the guest to shut down, and wait until the machine is off. Raises ServiceError."""
     from vmie_tui.services.vsphere.power import shut_down as ask
 
+    _not_twice(context)
     context.say("cutover: shutting the guest down")
     context.store.remember(context.job_id, shut_down=True, ran_again=None)
     ask(
@@ -25,6 +28,34 @@ def shut_down(context: ReplicationContext) -> None:
         on_wait=context.control.check,
     )
     context.say("the machine is off. To go back to it at any time: power it on in vCenter", message=False)
+
+
+def _not_twice(context: ReplicationContext) -> None:
+    """Raises ServiceError CONFLICT while what an earlier cutover launched runs, unless nothing else can reach it.
+
+    A group is cut over as a whole, also where one of its machines was before.
+    """
+    from vmie_tui.services.aws.launch import state
+
+    for job_id, wish in context.replications.wishes(context.plan.replication):
+        if job_id == context.job_id or wish.cutover is None or wish.cutover.isolated:
+            continue
+        instance = str(context.store.record(job_id).ledger.get("instance", ""))
+        if not instance:
+            continue
+        try:
+            found = again(partial(state, context.aws, context.plan.region, instance), context.control)
+        except ServiceError as error:
+            if error.kind is not ErrorKind.NOT_FOUND:
+                raise
+            continue
+        if found.state in {"pending", "running"}:
+            raise ServiceError(
+                ErrorKind.CONFLICT,
+                f"it was cut over before, to {instance}, which is {found.state}",
+                subject=context.plan.source.name,
+                remedy="Two of the same machine would run. Go back from that cutover, or stop the instance, first",
+            )
 
 
 def ran_again(context: ReplicationContext) -> bool:

@@ -110,6 +110,11 @@ class Replications:
         ledgers = (self.store.record(job_id).ledger for job_id in jobs)
         return next((list(ledger["leftover"]) for ledger in ledgers if "leftover" in ledger), [])
 
+    def wishes(self, replication_id: str) -> list[tuple[str, Wish]]:
+        """(job id, what was asked for) of the runs that have a job, newest first."""
+        with self.store.begin() as connection:
+            return [(run.job_id, run.wish) for run in runs_of(connection, replication_id) if run.job_id]
+
     # ---- for everybody
 
     def resolve(self, prefix: str) -> str:
