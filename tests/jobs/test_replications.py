@@ -19,6 +19,7 @@ from vmie_tui.jobs import catalogues
 from vmie_tui.jobs.catalogues import vm_key
 from vmie_tui.jobs.context import AwsSessions, Runtime
 from vmie_tui.jobs.control import Controls, JobControl
+from vmie_tui.jobs.finishing import launch_test
 from vmie_tui.jobs.journal import BlockJournal
 from vmie_tui.jobs.replica_target import ReplicaTarget
 from vmie_tui.jobs.replication_client import EXTEND_DAYS, ReplicationClient
@@ -632,6 +633,18 @@ def test_a_disk_that_came_after_the_check_is_not_left_out(
     disks.pop()
     note(context, made_at, machine())
     assert context.store.disks(context.job_id)[0].ledger["frozen"]["change_id"] == "52 de/2000"
+
+
+def test_an_instance_that_a_killed_worker_asked_for_is_not_launched_again(
+    context: ReplicationContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long nobody was at work: EC2 forgets the token of a launch, and the tag stays."""
+    context.plan = replace(context.plan, test_launch=TestLaunch(instance_type="m5.large"), shut_down=True)
+    context.store.remember(context.job_id, launch_asked=True)
+    monkeypatch.setattr(made, "tagged_instances", lambda *_: iter(["i-7"]))
+    assert launch_test(context) == {"instance": "i-7"}
+    assert context.record.ledger["instance"] == "i-7"
+    assert context.store.views(job_id=context.job_id)[0].results == {"instance of the cutover": "i-7"}
 
 
 @pytest.mark.parametrize(

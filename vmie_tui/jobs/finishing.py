@@ -29,6 +29,8 @@ def launch_test(context: ImportContext) -> dict[str, Any]:
     context.store.stage(context.job_id, Stage.LAUNCH, StageState.RUNNING)
     if record.ledger.get("instance"):
         return {"instance": record.ledger["instance"]}
+    if record.ledger.get("launch_asked") and (found := next(iter(_launched(context)), "")):
+        return _noted(context, found)  # a killed worker has asked for it; EC2 knows the token for a day or so only
     context.before_launch()
     image = again(lambda: describe_image(context.aws, plan.region, record.image_id), context.control)
     kind = wanted.instance_type
@@ -58,9 +60,23 @@ def launch_test(context: ImportContext) -> dict[str, Any]:
     )
     context.store.remember(context.job_id, launch_asked=True)
     launched = again(lambda: launch(context.aws, plan.region, request), context.control)
-    context.store.remember(context.job_id, instance=launched.id)
-    context.store.result(context.job_id, context.launches, launched.id)
-    return {"instance": launched.id}
+    return _noted(context, launched.id)
+
+
+def _launched(context: ImportContext) -> list[str]:
+    """Instances of the job that are not terminated."""
+    from vmie_tui.jobs.tagging import TAG_JOB
+    from vmie_tui.services.aws.made import tagged_instances
+
+    return again(
+        lambda: list(tagged_instances(context.aws, context.plan.region, TAG_JOB, context.job_id)), context.control
+    )
+
+
+def _noted(context: ImportContext, instance_id: str) -> dict[str, Any]:
+    context.store.remember(context.job_id, instance=instance_id)
+    context.store.result(context.job_id, context.launches, instance_id)
+    return {"instance": instance_id}
 
 
 def watch_test(context: ImportContext) -> dict[str, Any]:

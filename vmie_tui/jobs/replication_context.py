@@ -152,9 +152,9 @@ class ReplicationContext(ImportContext):
         return [("verify", partial(replication_verify.verify, self)), ("keep", partial(replication_verify.keep, self))]
 
     def before_launch(self) -> None:
-        from vmie_tui.jobs.replication_cutover import before_launch
+        from vmie_tui.jobs.replication_cutover import still_off
 
-        before_launch(self)
+        still_off(self)
 
     def closing(self) -> Steps:
         from vmie_tui.jobs import replication_steps

@@ -87,20 +87,6 @@ def still_off(context: ReplicationContext) -> None:
         )
 
 
-def before_launch(context: ReplicationContext) -> None:
-    """The same, unless the instance is there already: a killed worker has launched it."""
-    from vmie_tui.jobs.tagging import TAG_JOB
-    from vmie_tui.services.aws.made import tagged_instances
-
-    if context.plan.shut_down and context.record.ledger.get("launch_asked"):
-        launched = again(
-            lambda: list(tagged_instances(context.aws, context.plan.region, TAG_JOB, context.job_id)), context.control
-        )
-        if launched:
-            return
-    still_off(context)
-
-
 def say_where_it_is(context: ReplicationContext) -> None:
     """After a cutover that came to nothing: that the machine is off, where it is."""
     from vmie_tui.services.vsphere.power import power_state
