@@ -13,7 +13,7 @@ from vmie_tui.jobs import freezing
 from vmie_tui.jobs.context import AwsSessions, Runtime
 from vmie_tui.jobs.control import Controls, JobControl
 from vmie_tui.jobs.import_context import ImportContext
-from vmie_tui.jobs.settle import cancel
+from vmie_tui.jobs.settle import END, cancel, settle
 from vmie_tui.jobs.store import CANCEL, Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import DiskProgress
@@ -42,6 +42,21 @@ def test_a_job_is_cancelled_though_cleaning_up_has_a_bug(tmp_path: Path, monkeyp
     said = "\n".join(line.text for line in store.lines(job_id, 10))
     assert "(web-01/disk-1.vmdk) could not be removed" in said
     assert "KeyError" in said
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_job_that_waits_says_that_its_snapshot_stays(tmp_path: Path, frozen: bool) -> None:
+    store = Store(tmp_path / "state")
+    job_id = store.create(ImportPlan("demo", VmSource("vc", "vm-1", "web-01", "uuid"), "eu-west-1", "bucket"))
+    store.become(job_id, JobState.RUNNING)
+    store.remember(job_id, snapshot="snapshot-7" if frozen else None)
+    runtime = Runtime(
+        Settings(tmp_path, tmp_path, tmp_path / "c", {}, ""), store, Controls(), AwsSessions(), threading.Event()
+    )
+    settle(ImportContext(runtime, job_id, JobControl()), {END: JobState.PAUSED.value})
+    assert store.record(job_id).state is JobState.PAUSED
+    said = "\n".join(line.text for line in store.lines(job_id, 10))
+    assert ("our snapshot stays on the machine" in said) is frozen
 
 
 @pytest.mark.parametrize(("failures", "left"), [(2, False), (3, True)])

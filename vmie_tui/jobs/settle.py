@@ -70,6 +70,9 @@ def settle(context: JobContext, outcome: Outcome) -> None:
 
 def _rest(context: JobContext, state: JobState, message: str, **values: Any) -> None:
     context.store.log(context.job_id, message)
+    if context.record.ledger.get("snapshot"):  # with it the copy goes on where it stopped
+        stays = "our snapshot stays on the machine meanwhile, and grows as it writes: resume the job soon, or cancel it"
+        context.store.log(context.job_id, stays, "warning")
     context.store.close_stages(context.job_id, StageState.PENDING)
     context.store.become(context.job_id, state, control="", message=message, rate=0.0, eta=None, **values)
 
