@@ -43,6 +43,9 @@ def test_a_first_run_and_five_increments_of_a_guest_that_goes_on_writing(world: 
         first = replica.run(verify=Verify.ALL)
         assert figures(first).sync is Sync.FIRST
         assert figures(first).verified * BLOCK >= figures(first).moved
+        copying, besides = figures(first).seconds, figures(first).overhead
+        assert first.started and first.completed and copying > 0 and besides > 0
+        assert copying + besides <= first.completed - first.started, "copying is not counted twice"
         before = replica.frozen(first.job_id)
         for number in range(5):
             run = replica.run()

@@ -16,7 +16,7 @@ from vmie_tui.services.aws.blocks import BLOCK
 # What vCenter's side can do between two runs, and the reason that a run then gives for copying all anew.
 BETWEEN = {
     "epoch": "the tracking was started anew",
-    "grow": "the disk grew from",
+    "grow": "the disk grew by 1 MiB to",
     "relocate": "the tracking was started anew",
     "revert": "the tracking was started anew",
 }

@@ -29,7 +29,7 @@ from tests.tui.fake_replicas import (
 )
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
 from vmie_tui.model.job import StageState
-from vmie_tui.model.replication import ReplicationState, ReplicationView, RunState
+from vmie_tui.model.replication import ReplicationState, ReplicationView, RunFigures, RunState, Sync
 from vmie_tui.model.task import JobState
 from vmie_tui.screens.after import AfterScreen
 from vmie_tui.screens.confirm import ConfirmScreen
@@ -44,8 +44,9 @@ from vmie_tui.widgets.jobs import job_lines
 from vmie_tui.widgets.lines import LinePane
 from vmie_tui.widgets.machines import MachineTable
 from vmie_tui.widgets.replication_runs import RunTable
-from vmie_tui.widgets.replications import ReplicaTable
+from vmie_tui.widgets.replications import ReplicaTable, run_words
 
+MIB, GIB = 1 << 20, 1 << 30
 STORE_AWAY = ServiceError(ErrorKind.REMOTE, "the store cannot be read", remedy="Free some room on the disk")
 
 
@@ -257,7 +258,28 @@ async def test_copy_gives_the_ami_or_the_reason() -> None:
     async with replication(backend, on="web-01") as pilot:
         await press(pilot, "y", "down", "y")
         assert backend.saved["replication-sms-job-00000001.txt"] == "ami-0000000000000000c"
-        assert "no privilege" in backend.saved["replication-sms-job-00000003.txt"]
+        lines = backend.saved["replication-sms-job-00000003.txt"].splitlines()
+        assert lines[0].startswith("win-file-01: run sms-run-") and " of sms-job-00000003, job job" in lines[0]
+        assert lines[1].startswith("automatic, due 20") and lines[1].endswith(", failed")
+        assert "no privilege" in lines[2], "in a ticket it says what, when and why"
+
+
+@pytest.mark.parametrize(
+    ("sync", "changed", "words"),
+    [
+        (Sync.CHANGED, 1.2 * GIB, "delta 1.2 GiB 61%"),
+        (Sync.FIRST, 84.8 * MIB, "first 84 MiB 61%"),
+        (Sync.CHANGED, 25.3 * MIB, "delta 25 MiB 61%"),
+        (Sync.FIRST, 500 * GIB, "first 500 GiB 61%"),
+        (Sync.FULL, 128 * MIB, "resync 61%"),
+        (Sync.CHECKSUM, 1.5 * MIB, "checksum 61%"),
+    ],
+)
+def test_how_far_a_run_is_has_room_in_its_column(sync: Sync, changed: float, words: str) -> None:
+    figures = RunFigures(sync, changed=int(changed), moved=int(changed), total=int(500 * GIB))
+    run = replace(run_of(1), state=RunState.ACTIVE, fraction=0.61, figures=figures)
+    assert run_words(run, None) == words
+    assert len(f"▶ {words}") <= next(column.cells for column in ReplicaTable.COLUMNS if column.key == "last")
 
 
 # -- changing
@@ -430,7 +452,7 @@ async def test_enter_opens_the_job_of_the_run() -> None:
 async def test_what_has_no_job_says_so() -> None:
     async with replication(with_replicas(), on="win-file-01") as pilot:
         await press(pilot, "tab", "down", "enter", "a", "v")
-        assert "This run has no job: it is missed." in toasts(pilot)
+        assert "There is no log of this run: the worker was not running at its time." in toasts(pilot)
         assert "There is no AMI of this run: the worker was not running at its time." in toasts(pilot)
         assert "There is no proof of this run" in toasts(pilot)
 

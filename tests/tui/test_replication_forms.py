@@ -414,6 +414,20 @@ async def test_a_run_is_asked_for_as_chosen() -> None:
         assert not isinstance(pilot.app.screen, RunNow) and "sms-run-00000384 has begun" in toasts(pilot)
 
 
+async def test_ctrl_s_runs_it_unless_it_may_not_be_started() -> None:
+    twice = [run_of(n, ago=n * HOUR, type=RunType.ON_DEMAND) for n in (1, 2)]
+    views = [replica(1, "web-01", run_of(3)), replica(2, "db-01", *twice)]
+    backend = backend_of(views)
+    async with running(backend) as pilot:
+        await dialog(pilot, views[0])
+        await press(pilot, "down", "space", "ctrl+s")
+        assert ("run_now", views[0].id, Sync.FULL, None, None) in backend.replicas.asked
+        backend.replicas.asked.clear()
+        screen = await dialog(pilot, views[1])
+        await press(pilot, "ctrl+s")
+        assert pilot.app.screen is screen and not backend.replicas.asked
+
+
 async def test_a_run_that_may_not_be_started_says_why() -> None:
     twice = [run_of(n, ago=n * HOUR, type=RunType.ON_DEMAND) for n in (1, 2)]
     views = [replica(1, "web-01", *twice), some_replicas()[1]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from vmie_tui.model.guest import NotInspected
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan, VmSource
 from vmie_tui.model.preflight import Preflight
+from vmie_tui.model.replication import ReplicationPlan
 from vmie_tui.model.rules.override import CONTENT
 from vmie_tui.services import preflight
 
@@ -48,6 +50,20 @@ def test_refuses_what_aws_would_refuse_in_its_words(monkeypatch: pytest.MonkeyPa
     assert DUAL.prevents in problem.detail
     assert "Leave one" in problem.remedy
     assert context.said[1:] == ["/etc/fstab: fstab names devices"]
+
+
+def test_says_how_each_kind_of_job_is_forced(monkeypatch: pytest.MonkeyPatch) -> None:
+    disks_hold(monkeypatch, replace(DUAL, subject="web-01"))
+    context: Any = Context()
+    with pytest.raises(ServiceError) as raised:
+        look_inside(context, MACHINE)
+    assert "vmie-tui import --force-name" in raised.value.problem.remedy
+    assert str(raised.value).startswith("web-01: it has 2 systems"), "its name once"
+    context.plan = ReplicationPlan("p", VmSource("vc", "vm-1", "web-01"), "eu-west-1", "")
+    with pytest.raises(ServiceError) as raised:
+        look_inside(context, MACHINE)
+    assert "vmie-tui replicate create --force-name web-01" in raised.value.problem.remedy
+    assert "import" not in raised.value.problem.remedy
 
 
 def test_goes_on_with_the_rest_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

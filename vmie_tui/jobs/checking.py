@@ -156,7 +156,7 @@ def refuse_blockers(context: ImportContext, findings: tuple[Finding, ...], machi
         first = blockers[0]
         raise ServiceError(
             ErrorKind.REFUSED,
-            "; ".join(finding.headline for finding in blockers),
+            "; ".join(finding.said_of(machine.name) for finding in blockers),
             subject=machine.name,
             remedy=first.remedy,
             code=first.fact,

@@ -9,7 +9,9 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.guest import NotInspected
 from vmie_tui.model.machine import Machine
+from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.preflight import for_route
+from vmie_tui.model.replication import ReplicationPlan
 from vmie_tui.model.rules.override import CONTENT, not_overridden
 
 
@@ -50,10 +52,19 @@ def judge_content(
         first = refused[0]
         raise ServiceError(
             ErrorKind.REFUSED,
-            "; ".join(finding.headline for finding in refused),
+            "; ".join(finding.said_of(machine.name) for finding in refused),
             subject=machine.name,
-            remedy=f"{first.remedy}. To import it as it is: p in the inventory, then start it by typing its name "
-            "(vmie-tui import --force-name)",
+            remedy=f"{first.remedy}. {_as_it_is(context.plan, machine)}",
             code=first.fact,
             detail=f"AWS would say: {first.prevents}",
         )
+
+
+def _as_it_is(plan: ImportPlan, machine: Machine) -> str:
+    """How the user starts it in spite of what was found; a replication's plan cannot be forced once it is made."""
+    if isinstance(plan, ReplicationPlan):
+        return (
+            "To replicate it as it is: delete its replication, then make one that is forced "
+            f"(vmie-tui replicate create --force-name {machine.name})"
+        )
+    return "To import it as it is: p in the inventory, then start it by typing its name (vmie-tui import --force-name)"

@@ -94,7 +94,7 @@ class ReplicationContext(ImportContext):
         """Also takes over what earlier runs could not delete. Raises ServiceError."""
         self._same_account()
         self.replications.begin(self.plan.run, self.clock.now())
-        self.store.remember(self.job_id, began=time.time(), copied=None, overhead=None)
+        self.store.remember(self.job_id, began=time.time(), copied=None, kept_after=None)
         if "leftover" not in self.record.ledger:
             before = self.replications.leftovers(self.plan.replication, besides=self.job_id)
             self.store.remember(self.job_id, leftover=before)

@@ -121,13 +121,13 @@ def note_figures(context: ReplicationContext) -> RunFigures:
 
 def _overhead(context: ReplicationContext, ledger: Mapping[str, Any], copied: float) -> float:
     """Seconds that the run took besides copying: those of the attempt that copied, and of the stages after it."""
-    until = ledger.get("overhead")
-    if until is None:
+    kept_after = ledger.get("kept_after")  # how long the copying took is known a little later, at its release
+    if kept_after is None:
         return max(time.time() - float(ledger.get("began", time.time())) - copied, 0.0)
     (view,) = context.store.views(job_id=context.job_id)
     now = datetime.now(UTC)
     later = [(stage.started, stage.ended or now) for stage in view.stages if stage.stage in _AFTER_THE_COPY]
-    return float(until) + sum((end - start).total_seconds() for start, end in later if start)
+    return max(float(kept_after) - copied, 0.0) + sum((end - start).total_seconds() for start, end in later if start)
 
 
 def _changed(disk: DiskRecord) -> int:

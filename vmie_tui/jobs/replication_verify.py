@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import time
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -130,7 +131,9 @@ def keep(context: ReplicationContext) -> dict[str, Any]:
     from vmie_tui.services.aws.images import describe_snapshots
 
     still_off(context)
-    context.store.remember(context.job_id, overhead=note_figures(context).overhead)
+    began = float(context.record.ledger.get("began", time.time()))
+    context.store.remember(context.job_id, kept_after=time.time() - began)
+    note_figures(context)
     if context.by_lease:  # there is nothing to go on from
         return {}
     disks = context.store.disks(context.job_id)

@@ -34,6 +34,10 @@ class Finding:
         """What, and on what; the words an override is recorded with."""
         return f"{self.subject}: {self.what}" if self.subject else self.what
 
+    def said_of(self, name: str) -> str:
+        """The headline, beside the ``name`` of what all of this is about: that is not said twice."""
+        return self.what if self.subject == name else self.headline
+
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "severity": self.severity.name.lower()}
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from textual import work
 
 from vmie_tui.model.errors import ServiceError
-from vmie_tui.model.replication import ReplicationState, ReplicationView
-from vmie_tui.model.replication_words import message_of, stamp
+from vmie_tui.model.replication import ReplicationState, ReplicationView, Run
+from vmie_tui.model.replication_words import message_of, stamp, type_words
 from vmie_tui.screens.base import problem_of
 from vmie_tui.screens.replication_asking import GONE, MOST_NAMES, ReplicationAsking, names_of
 from vmie_tui.widgets.text import clean, plural
 
 if TYPE_CHECKING:
+    from vmie_tui.model.job import JobView
     from vmie_tui.model.machine import Machine
 
 
@@ -167,7 +168,7 @@ class ReplicationActions(ReplicationAsking):
         if run is None or view is None:
             self.tell(f"{view.name} has not run yet." if view is not None else "There is no replication: n makes one.")
         elif not run.job_id:
-            self.tell(f"This run has no job: it is {run.state.value.lower()}. {message_of(run)}")
+            self.tell(f"There is no log of this run: {message_of(run) or run.state.value.lower()}.")
         else:
             from vmie_tui.screens.job import JobScreen
 
@@ -193,8 +194,7 @@ class ReplicationActions(ReplicationAsking):
     def action_copy(self) -> None:
         view, run = self.replica_in_view(), self.run_in_view()
         if view is not None:
-            text = (run.image_id or message_of(run)) if run is not None else ""
-            self.copy(f"replication-{view.id}.txt", text or view.id)
+            self.copy(f"replication-{view.id}.txt", copied(view, run, self.job_in_view()))
 
     def action_advance(self) -> None:
         """Set the simulated clock forward, to see what schedules do in days."""
@@ -230,6 +230,18 @@ def seconds_of(text: str) -> float:
 
 def paused(view: ReplicationView) -> bool:
     return view.paused or view.state is ReplicationState.PAUSED_ON_FAILURE
+
+
+def copied(view: ReplicationView, run: Run | None, job: JobView | None) -> str:
+    """For another command the AMI of a run; for a ticket why there is none, and of what."""
+    if run is None:
+        return view.id
+    if run.image_id:
+        return run.image_id
+    why = str(job.problem) if job is not None and job.problem is not None else message_of(run)
+    when = f"{type_words(run)}, due {stamp(run.scheduled)}, {run.state.value.lower()}"
+    ids = f"{run.id} of {view.id}" + (f", job {run.job_id}" if run.job_id else "")
+    return "\n".join(part for part in (f"{view.name}: run {ids}", when, why) if part)
 
 
 def what_goes(views: Sequence[ReplicationView]) -> str:

@@ -33,7 +33,10 @@ class RunNow(ModalScreen[bool]):
     """Dismisses with True once the run was asked for."""
 
     CSS_PATH = style_sheet(__file__)
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(False)", "Cancel")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss(False)", "Cancel"),
+        Binding("ctrl+s", "run", "Run now"),
+    ]
 
     class Asked(Message):
         def __init__(self, run_id: str, problem: Problem | None = None) -> None:
@@ -82,7 +85,10 @@ class RunNow(ModalScreen[bool]):
         self.dismiss(False)
 
     @on(Button.Pressed, "#yes")
-    def _wanted(self) -> None:
+    def action_run(self) -> None:
+        """Ask for the run, unless one was asked for already or none may be started."""
+        if self.query_one("#yes", Button).disabled:
+            return
         sync, verify = (self.query_one(f"#{key}", ChoiceList).value for key in ("sync", "verify"))
         self._busy, self._problem = True, None
         self._draw()

@@ -13,6 +13,7 @@ from vmie_tui.model.replication import (
     ReplicationState,
     ReplicationView,
     Run,
+    RunFigures,
     RunState,
     Sync,
 )
@@ -47,6 +48,7 @@ STATE_GLYPHS: dict[ReplicationState, tuple[str, str]] = {
     ReplicationState.DELETING: ("■", "warn"),
     ReplicationState.DELETED: ("■", "dim"),
 }
+LONG = 3  # digits and point of a size beside which the percentage has room
 NEAR_DAYS = 14  # ours: so many days before its last one, an extension is offered
 STOPPED = frozenset({JobState.PAUSED, JobState.NEEDS_LOGIN})
 
@@ -132,15 +134,24 @@ def run_words(run: Run, job: JobView | None) -> str:
     if run.state is RunState.ACTIVE:
         if job is not None and job.state in STOPPED:
             return STATES[job.state][0].partition(" ")[2]
-        figures = run.figures
-        moves = join([SYNCS[figures.sync], size(figures.changed)], " ") if figures is not None else "running"
-        return join([moves, percent(run.fraction)], " ")
+        return join([_moves(run.figures), percent(run.fraction)], " ")
     if run.state is RunState.COMPLETED:
         return outcome_words(run)
     if run.state is RunState.PENDING:
         return message_of(run) or "waits for its turn"
     words = {RunState.DELETING: "cancelling", RunState.DELETED: "cancelled"}.get(run.state, run.state.value.lower())
     return join([words, message_of(run)], ": ")
+
+
+def _moves(figures: RunFigures | None) -> str:
+    """``delta 1.2 GiB``, ``first 25 MiB``: short, so that the percentage behind it is not cut off at 80 cells."""
+    if figures is None:
+        return "running"
+    words = SYNCS[figures.sync]
+    if figures.sync in {Sync.FULL, Sync.CHECKSUM}:
+        return words
+    number, _, unit = size(figures.changed).partition(" ")
+    return f"{words} {number.partition('.')[0] if len(number) > LONG else number} {unit}"
 
 
 class ReplicaTable(LineTable[ReplicaRow]):

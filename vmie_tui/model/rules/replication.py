@@ -72,18 +72,18 @@ class DiskNow:
 
 
 def choose_sync(kept: KeptDisk | None, now: DiskNow, *, asked: Sync | None, tracked: bool) -> tuple[Sync, str]:
-    """How to find out what to move of a disk, and why it is not the changed blocks alone ("" when it is) (trap 28).
+    """How to find out what to move of a disk, and why not the changed blocks alone ("" for them and a first copy).
 
     ``asked``: `Sync.FULL` or `Sync.CHECKSUM` where the user wants one. ``tracked``: whether changed block tracking
     works on the machine. A disk that is another, or of another size, is copied in full whatever was asked.
     """
     if kept is None:
-        return Sync.FIRST, "the first copy of this disk"
+        return Sync.FIRST, ""
     other = _other_disk(kept, now)
     if other:
         return Sync.FULL, other
     if asked in {Sync.FULL, Sync.CHECKSUM}:
-        return asked, f"a {asked.value} was asked for"
+        return asked, "the user asked for it"
     doubt = _doubt(kept, now, tracked=tracked)
     return (Sync.FULL, doubt) if doubt else (Sync.CHANGED, "")
 
@@ -93,7 +93,7 @@ def _other_disk(kept: KeptDisk, now: DiskNow) -> str:
         return "another disk is in its place"
     if now.capacity != kept.capacity:
         verb = "grew" if now.capacity > kept.capacity else "shrank"
-        return f"the disk {verb} from {size(kept.capacity)} to {size(now.capacity)}"
+        return f"the disk {verb} by {size(abs(now.capacity - kept.capacity))} to {size(now.capacity)}"
     return ""
 
 
