@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from textual.pilot import Pilot
+from textual.widgets import Button
 
 from vmie_tui.app import VmieApp
 from vmie_tui.commands.jobs import stop_worker
@@ -61,6 +62,7 @@ async def take(state: Path) -> None:
         save(pilot, "licence")
         await pilot.press("right", "right")
         await shows(pilot, "Start 2 imports")
+        await until(pilot, lambda: not pilot.app.screen.query_one("#start", Button).disabled)  # AWS was looked at
         save(pilot, "review")
         await pilot.press("enter")
         await shows(pilot, "2 running")
@@ -70,6 +72,23 @@ async def take(state: Path) -> None:
         await until(pilot, lambda: all(job.state.terminal for job in app.jobs or ()))
         await pilot.pause(0.6)
         save(pilot, "done")
+        await replicate(pilot)
+
+
+async def replicate(pilot: Pilot[int]) -> None:
+    """Two machines, a first copy and two deltas, and a third at work."""
+    await pilot.press("1", "escape", "/", *"crm -01 !old !report", "enter")
+    await shows(pilot, "2 of ")
+    await pilot.press("home", "space", "space", "R")
+    await shows(pilot, "Start 2 replications")
+    await pilot.press("ctrl+s")
+    for count in ("1 of 5", "2 of 5", "3 of 5"):
+        await until(pilot, lambda count=count: text_of(pilot).count(count) == 2)  # type: ignore[misc]
+        await pilot.press("greater_than_sign")
+        await shows(pilot, "Set the clock forward")
+        await pilot.press("enter")
+    await until(pilot, lambda: "running" in text_of(pilot) and "%" in text_of(pilot))
+    save(pilot, "replication")
 
 
 def main() -> None:
