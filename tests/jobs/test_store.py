@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from vmie_tui.jobs import schema
+from vmie_tui.jobs import schema, worker
 from vmie_tui.jobs.control import Controls, JobControl, Paused
 from vmie_tui.jobs.progress import Rate, UploadProgress
 from vmie_tui.jobs.retry import Backoff, again
@@ -18,6 +18,8 @@ from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.job import DiskProgress, Stage, StageState
 from vmie_tui.model.plan import ImportPlan, VmSource
 from vmie_tui.model.task import JOB_TRANSITIONS, JobState, may_become
+from vmie_tui.pidlock import PidLock
+from vmie_tui.settings import Settings
 
 
 @pytest.fixture
@@ -34,6 +36,39 @@ def test_reading_makes_no_database(store: Store, tmp_path: Path) -> None:
     with pytest.raises(ServiceError):
         store.resolve("abc")
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("values", [{"kind": "of-a-newer-version"}, {"plan": {"source": {}}}], ids=["kind", "plan"])
+def test_a_job_that_cannot_be_read_keeps_no_other_from_the_worker(
+    store: Store, caplog: pytest.LogCaptureFixture, values: dict[str, Any]
+) -> None:
+    """A worker lives as long as there are schedules: the user's program may be newer than it."""
+    strange, mine = store.create(plan()), store.create(plan())
+    with store.begin() as connection:
+        connection.execute(schema.jobs.update().where(schema.jobs.c.id == strange).values(values))
+    for _ in range(3):
+        assert [record.id for record in store.unfinished()] == [mine]
+    assert [strange in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_a_bug_in_a_look_at_the_jobs_does_not_end_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(tmp_path, tmp_path / "state", tmp_path / "c", {}, "")
+    made, looks = worker.Worker(settings, None), []
+
+    def look(each: worker.Worker) -> list[Any]:
+        looks.append(each)
+        if len(looks) == 1:
+            raise KeyError("a bug")
+        each._stop.set()
+        return []
+
+    monkeypatch.setattr(worker, "BUG_SECONDS", 0.01)
+    monkeypatch.setattr(worker.Worker, "_tick", look)
+    made.serve(PidLock(tmp_path / "lock"))
+    assert len(looks) == 2
+    assert "could not be looked at" in caplog.text and "a bug" in caplog.text
 
 
 def test_a_new_job_is_queued_with_all_its_stages(store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 import time
@@ -22,6 +23,7 @@ from vmie_tui.model.task import JobState, may_become
 
 __all__ = ["CANCEL", "KIND_IMPORT", "PAUSE", "DiskRecord", "JobRecord", "Store"]
 
+_logger = logging.getLogger("vmie_tui.store")
 CANCEL, PAUSE = "cancel", "pause"
 SKEW_SECONDS = 60.0  # by which the clocks of hosts that share a database may differ
 DISK_FIELDS = frozenset(schema.disks.c.keys()) - {"job_id", "key", "ordinal"}
@@ -34,6 +36,7 @@ class Store(Database):
     def __init__(self, state_dir: Path, url: str | None = None) -> None:
         super().__init__(state_dir, url)
         self._ledger = threading.Lock()
+        self._unread: set[str] = set()  # jobs that this version does not understand
 
     # ---- jobs
 
@@ -151,11 +154,27 @@ class Store(Database):
         return job_record(row)
 
     def unfinished(self) -> list[JobRecord]:
-        """Every job that is in no final state, oldest first."""
+        """Every job that is in no final state, oldest first.
+
+        One that cannot be read is left out, and said once: a newer version's, while a worker of this one is at work for
+        its schedules. It must not keep the others from theirs.
+        """
         final = [state.value for state in JobState if state.terminal] + [JobState.FAILED.value]
         query = sa.select(schema.jobs).where(schema.jobs.c.state.not_in(final)).order_by(schema.jobs.c.created)
         with self.begin() as connection:
-            return [job_record(row) for row in connection.execute(query).mappings()]
+            rows = list(connection.execute(query).mappings())
+        found = []
+        for row in rows:
+            try:
+                found.append(job_record(row))
+            except (KeyError, TypeError, ValueError) as error:
+                if row["id"] not in self._unread:
+                    self._unread.add(row["id"])
+                    what = f"{type(error).__name__}: {error}"
+                    _logger.warning(
+                        "job %s, of kind %s, cannot be read by this version: %s", row["id"], row["kind"], what
+                    )
+        return found
 
     def resolve(self, prefix: str) -> str:
         """The full id of the only job that starts with ``prefix``. Raises ServiceError NOT_FOUND or INVALID."""

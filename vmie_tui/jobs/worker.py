@@ -29,6 +29,7 @@ BEAT_SECONDS = 2.0
 LOOK_SECONDS, LOST_SECONDS = 1.0, 4.0
 SCHEDULE_SECONDS = 1.0
 RELEASE_SECONDS = 5.0
+BUG_SECONDS = 10.0  # after an error that should not be: the log is not to be filled with it
 PART_BYTES = 96 << 20  # for the parts of all transfers: keeps the whole worker below 256 MiB
 LOST = Problem(
     ErrorKind.LOCAL,
@@ -146,6 +147,11 @@ class Worker:
                 _log.warning("%s", error)
                 records = []
                 self._busy = time.monotonic()
+            except Exception:  # noqa: BLE001 - ending would stop every job and schedule, and say nothing
+                _log.exception("the jobs could not be looked at")
+                records = []
+                self._busy = time.monotonic()
+                self._stop.wait(BUG_SECONDS)
             if self._is_idle(records) and self._leave(lock):
                 return
             busy = any(record.state.live for record in records)
