@@ -107,7 +107,7 @@ class ChangedOrigin:
             return
         try:
             with self._reader(disk) as reader:
-                pieces = reader.stream(areas)
+                pieces: Iterator[tuple[int, bytes]] = reader.stream(areas)
                 if delta.sync is Sync.CHECKSUM:
                     pieces = self._different(disk, delta, pieces)
                 for offset, data in pieces:

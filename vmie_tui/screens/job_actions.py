@@ -58,6 +58,7 @@ class AfterJob(Copying):
 
         self.app.push_screen(ProofScreen(job.id, job.name))
 
+
 class JobActions(AfterJob):
     """A screen with a job in view, that can be paused, resumed, cancelled."""
 

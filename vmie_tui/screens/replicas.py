@@ -89,7 +89,7 @@ class LiveReplicas:
         return self._client().catalogue(self._profile.name)
 
     def import_catalogue(self) -> Catalogue:
-        """Read the machines from vCenter, and make servers of them; meanwhile the catalogue says that it is imported."""
+        """Read the machines from vCenter, and make servers of them; meanwhile the catalogue says so."""
         client, profile = self._client(), self._profile.name
         with client.importing(profile):
             return client.import_catalogue(profile, self._inventory())
