@@ -550,6 +550,32 @@ def test_a_cutover_says_what_comes_and_asks(desk: Desk, worker: list[JobState]) 
     assert view.paused and view.next_run is None and "cutover" in desk("runs", ident)
 
 
+def test_a_group_is_cut_over_in_its_order(desk: Desk) -> None:
+    shop = ("--every", "12", "--start", "+2h", "--group", "shop")
+    second, first = (desk.create(name, *shop, "--order", order) for name, order in (("repl-01", "2"), ("repl-02", "1")))
+    assert "give an ID, or --group NAME" in desk.refused("cutover", code=USAGE)
+    assert "give an ID, or --group NAME" in desk.refused("cutover", first, "--group", "shop", code=USAGE)
+    for only in (("--test",), ("--verify", "all")):
+        assert "belong to an ID" in desk.refused("cutover", "--group", "shop", *only, code=USAGE)
+    assert "no replication is in this group" in desk.refused("cutover", "--group", "other", "--yes", code=EXIT_FAILED)
+    said = desk.refused("cutover", "--group", "shop", code=USAGE)
+    assert said.index("repl-02 is shut down by") < said.index("repl-01 is shut down by")
+    made = desk("cutover", "--group", "shop", "--subnet", "subnet-1", "--yes", "--json")
+    assert [each["replication_id"] for each in made] == [first, second] and all(each["cutover"] for each in made)
+    assert "waits for the servers of its group" in made[1]["message"]
+    plan = desk.plan_of_job(desk.view(first).runs[0].job_id)
+    assert plan.shut_down and plan.test_launch == TestLaunch("", "subnet-1", isolated=False)
+
+
+def test_only_what_was_shut_down_has_a_way_back(desk: Desk, worker: list[JobState]) -> None:
+    shop = ("--every", "12", "--start", "+2h", "--group", "shop")
+    first, second = (desk.create(name, *shop, "--order", order) for name, order in (("repl-01", "1"), ("repl-02", "2")))
+    worker.append(JobState.FAILED)
+    runs = desk("cutover", "--group", "shop", "--yes", "--wait", "--json", code=EXIT_FAILED)
+    assert [run["state"] for run in runs] == ["FAILED", "MISSED"]
+    assert f"rollback {first}" in desk.written.err and f"rollback {second}" not in desk.written.err
+
+
 def test_a_rollback_wants_a_cutover(desk: Desk) -> None:
     ident = desk.create()
     desk.run(ident)

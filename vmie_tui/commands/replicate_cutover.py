@@ -21,6 +21,7 @@ from vmie_tui.model.task_report import one_line
 from vmie_tui.services.policy import Policy
 
 if TYPE_CHECKING:
+    from vmie_tui.jobs.replication_client import ReplicationClient
     from vmie_tui.model.replication import Run
 
 # -- forecast
@@ -51,7 +52,8 @@ def forecast_command(session: Session, ident: str, as_json: bool) -> None:
 
 
 @click.command("cutover")
-@ids_argument("ident", several=False)
+@click.argument("ident", required=False, metavar="[ID]")
+@click.option("--group", metavar="NAME", help="All servers of this group, in their order, instead of ID.")
 @click.option("--test", is_flag=True, help="Only launch a test instance of the newest AMI; the VM goes on.")
 @click.option("--instance-type", metavar="TYPE", help="When left out, the smallest that is like the VM.")
 @click.option("--subnet", metavar="ID", default="", help="Subnet; one of the default VPC when left out.")
@@ -74,7 +76,8 @@ def cutover(
     session: Session,
     /,
     *,
-    ident: str,
+    ident: str | None,
+    group: str | None,
     test: bool,
     instance_type: str | None,
     subnet: str,
@@ -93,12 +96,18 @@ def cutover(
     \b
     Examples: vmie-tui replicate cutover web-01 --test --wait
               vmie-tui replicate cutover web-01 --instance-type t3.medium --wait
+              vmie-tui replicate cutover --group shop --wait
     """
+    if (ident is None) == (group is None):
+        raise click.UsageError("give an ID, or --group NAME")
+    if group is not None and (test or verify):
+        raise click.UsageError("--test and --verify belong to an ID")
+    if test and verify:
+        raise click.UsageError("--verify belongs to a cutover, not to --test")
     with client_of(session) as client:
-        view = find(client, ident)
+        views = [find(client, ident)] if ident is not None else _members(session, client, group or "")
         if test:
-            if verify:
-                raise click.UsageError("--verify belongs to a cutover, not to --test")
+            (view,) = views
             plan = view.spec.plan
             return test_launch(
                 session,
@@ -113,21 +122,48 @@ def cutover(
                 wait=wait,
                 as_json=as_json,
             )
-        _say_what_comes(view, instance_type or "", subnet, isolated=bool(isolated))
-        sure(f"Shut {name_of(view)} down and cut it over?", yes)
+        for view in views:
+            _say_what_comes(view, instance_type or "", subnet, isolated=bool(isolated))
+        names = ", then ".join(name_of(view) for view in views)
+        sure(f"Shut {names} down and cut {'it' if len(views) == 1 else 'them'} over?", yes)
         launch = TestLaunch(instance_type or "", subnet, key, isolated=bool(isolated))
-        run_id = client.run_now(view.id, verify=Verify(verify) if verify else None, cutover=launch)
-        say(f"{name_of(view)}: run {run_id}")
-        if not wait:
-            found = next(run for run in client.view(view.id).runs if run.id == run_id)
-            out_json(found.to_json()) if as_json else out(run_id)
-            say(f"vmie-tui replicate runs {view.id} shows how it goes")
-            return EXIT_OK
-        runs, code = follow(session, client, [(view.id, run_id)])
+        if group is not None:
+            begun = set(client.start_group(views[0].spec.plan.profile, group, cutover=launch))
+        else:
+            begun = {client.run_now(views[0].id, verify=Verify(verify) if verify else None, cutover=launch)}
+        started = [(view, run) for view in views for run in client.view(view.id).runs if run.id in begun]
+        for view, run in started:
+            say(f"{name_of(view)}: run {run.id}")
+        runs, code = [run for _, run in started], EXIT_OK
+        if wait:
+            runs, code = follow(session, client, [(view.id, run.id) for view, run in started])
+    if as_json:
+        found = [run.to_json() for run in runs]
+        out_json(found if group is not None else found[0] if found else None)
+    by_id = {view.id: view for view in views}
     for run in runs:
-        out_json(run.to_json()) if as_json else out(f"{run.id}  {made_words(run)}")
-        _say_what_now(view, run)
+        view = by_id[run.replication_id]
+        if not as_json:
+            out(f"{run.id}  {made_words(run)}" if wait else run.id)
+        if wait:
+            _say_what_now(view, run)
+        else:
+            say(f"vmie-tui replicate runs {view.id} shows how it goes")
     return code
+
+
+def _members(session: Session, client: ReplicationClient, group: str) -> list[ReplicationView]:
+    """Those of the group that still go on, in its order. Raises ServiceError NOT_FOUND."""
+    profile = session.settings.profile().name
+    found = [view for view in client.views(profile) if view.spec.group == group and view.state.counts]
+    if not found:
+        raise ServiceError(
+            ErrorKind.NOT_FOUND,
+            "no replication is in this group",
+            subject=group,
+            remedy="See 'vmie-tui replicate list' for those there are; 'replicate edit --group' puts one into it",
+        )
+    return sorted(found, key=lambda view: (view.spec.order, view.name))
 
 
 def _newest(view: ReplicationView) -> str:
@@ -163,7 +199,8 @@ def _say_what_now(view: ReplicationView, run: Run) -> None:
     name = name_of(view)
     if run.instance_id:
         say(f"{name} runs as {run.instance_id} now; 'vmie-tui instance {run.instance_id} --wait' looks at its checks")
-    say(f"the way back: vmie-tui replicate rollback {view.id}")
+    if run.job_id:  # one that did not begin has shut nothing down
+        say(f"the way back: vmie-tui replicate rollback {view.id}")
 
 
 # -- rollback
