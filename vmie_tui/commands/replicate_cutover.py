@@ -132,8 +132,7 @@ def cutover(
         else:
             begun = {client.run_now(views[0].id, verify=Verify(verify) if verify else None, cutover=launch)}
         started = [(view, run) for view in views for run in client.view(view.id).runs if run.id in begun]
-        for view, run in started:
-            say(f"{name_of(view)}: run {run.id}")
+        say("\n".join(f"{name_of(view)}: run {run.id}" for view, run in started))
         runs, code = [run for _, run in started], EXIT_OK
         if wait:
             runs, code = follow(session, client, [(view.id, run.id) for view, run in started])
@@ -142,13 +141,9 @@ def cutover(
         out_json(found if group is not None else found[0] if found else None)
     by_id = {view.id: view for view in views}
     for run in runs:
-        view = by_id[run.replication_id]
         if not as_json:
             out(f"{run.id}  {made_words(run)}" if wait else run.id)
-        if wait:
-            _say_what_now(view, run)
-        else:
-            say(f"vmie-tui replicate runs {view.id} shows how it goes")
+        _say_what_now(by_id[run.replication_id], run, wait=wait)
     return code
 
 
@@ -195,7 +190,10 @@ def _say_what_comes(view: ReplicationView, instance_type: str, subnet: str, *, i
         say(f"(its next scheduled run would be {until(view.next_run, view.now)})")
 
 
-def _say_what_now(view: ReplicationView, run: Run) -> None:
+def _say_what_now(view: ReplicationView, run: Run, *, wait: bool) -> None:
+    if not wait:
+        say(f"vmie-tui replicate runs {view.id} shows how it goes")
+        return
     name = name_of(view)
     if run.instance_id:
         say(f"{name} runs as {run.instance_id} now; 'vmie-tui instance {run.instance_id} --wait' looks at its checks")
