@@ -261,6 +261,32 @@ def test_on_demand_runs_leave_the_schedule_as_it_is(rig: Rig) -> None:
     assert states(rig, ident) == {RunState.COMPLETED: 5, RunState.MISSED: 1}
 
 
+def test_a_cutover_is_no_on_demand_run_of_the_two(rig: Rig) -> None:
+    """It may follow them, and they it; one at work is in its way all the same."""
+    ident = rig.create(24)
+    rig.tick()
+    rig.go()
+    for _ in range(2):
+        rig.client.run_now(ident)
+        rig.go()
+    rig.client.run_now(ident, cutover=TestLaunch())
+    with pytest.raises(ServiceError) as caught:
+        rig.client.run_now(ident, cutover=TestLaunch())
+    assert caught.value.problem.code == "F446"
+    rig.go()
+    other = rig.create(24, number=2)
+    rig.tick()
+    rig.go()
+    rig.client.run_now(other, cutover=TestLaunch())
+    rig.go()
+    for _ in range(2):
+        rig.client.run_now(other)
+        rig.go()
+    with pytest.raises(ServiceError) as caught:
+        rig.client.run_now(other)
+    assert caught.value.problem.code == "F445"
+
+
 def test_a_pause_schedules_nothing_and_records_nothing(rig: Rig) -> None:
     ident = rig.create(6)
     rig.tick()

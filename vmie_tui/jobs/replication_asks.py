@@ -96,7 +96,9 @@ def ask(connection: sa.Connection, record: ReplicationRecord, now: float, wish: 
         )
     if not record.state.counts:
         alone_again(connection, record)
-    asked = [run.asked for run in runs_of(connection, record.id) if run.type is RunType.ON_DEMAND]
+    # The service knew no cutover: its last run is held up by one at work, and by no other limit than the VM's days.
+    mine = [run for run in runs_of(connection, record.id) if run.type is RunType.ON_DEMAND and run.wish.cutover is None]
+    asked = [] if wish.cutover is not None else [run.asked for run in mine]
     problem = refuse_on_demand(asked, now, at_work(connection, record.id))
     if problem is not None:
         raise ServiceError.of(replace(problem, subject=problem.subject or record.spec.plan.source.name))

@@ -144,4 +144,5 @@ def run_words(view: ReplicationView) -> tuple[str, ...]:
 
 
 def _on_demand(view: ReplicationView) -> list[Run]:
-    return [run for run in view.runs if run.type is RunType.ON_DEMAND]
+    """A cutover's run is not limited, nor does it count."""
+    return [run for run in view.runs if run.type is RunType.ON_DEMAND and not run.cutover]
