@@ -13,7 +13,7 @@ from vmie_tui.jobs import freezing
 from vmie_tui.jobs.context import AwsSessions, Runtime
 from vmie_tui.jobs.control import Controls, JobControl
 from vmie_tui.jobs.import_context import ImportContext
-from vmie_tui.jobs.settle import END, cancel, settle
+from vmie_tui.jobs.settle import END, cancel, outcome_of, settle
 from vmie_tui.jobs.store import CANCEL, Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import DiskProgress
@@ -42,6 +42,22 @@ def test_a_job_is_cancelled_though_cleaning_up_has_a_bug(tmp_path: Path, monkeyp
     said = "\n".join(line.text for line in store.lines(job_id, 10))
     assert "(web-01/disk-1.vmdk) could not be removed" in said
     assert "KeyError" in said
+
+
+@pytest.mark.parametrize(("subject", "said"), [("vm-1", "web-01"), ("vm-2", "vm-2"), ("", "")])
+def test_a_failure_names_the_machine_and_not_its_id(tmp_path: Path, subject: str, said: str) -> None:
+    store = Store(tmp_path / "state")
+    job_id = store.create(ImportPlan("demo", VmSource("vc", "vm-1", "web-01", "uuid"), "eu-west-1", "bucket"))
+    store.remember(job_id, moid="vm-1")
+    runtime = Runtime(
+        Settings(tmp_path, tmp_path, tmp_path / "c", {}, ""), store, Controls(), AwsSessions(), threading.Event()
+    )
+
+    def fails() -> NoReturn:
+        raise ServiceError(ErrorKind.REMOTE, "taking a snapshot failed", subject=subject)
+
+    outcome = outcome_of(ImportContext(runtime, job_id, JobControl()), fails)
+    assert outcome["problem"]["subject"] == said
 
 
 @pytest.mark.parametrize("frozen", [True, False])

@@ -18,6 +18,7 @@ class JobRecord:
 
     id: str
     kind: str
+    name: str
     state: JobState
     control: str
     attempt: int
@@ -58,6 +59,7 @@ def job_record(row: sa.RowMapping) -> JobRecord:
     return JobRecord(
         row["id"],
         row["kind"],
+        row["name"],
         JobState(row["state"]),
         row["control"],
         row["attempt"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,8 +40,17 @@ def _meaning(context: JobContext, error: Exception) -> Outcome:
         return {END: JobState.PAUSED.value}
     if isinstance(error, VmieError):
         state = JobState.NEEDS_LOGIN if error.kind is ErrorKind.LOGIN else JobState.FAILED
-        return {END: state.value, "problem": hidden_value(error.problem.to_json())}
+        return {END: state.value, "problem": hidden_value(_named(context, error.problem).to_json())}
     return {END: JobState.FAILED.value, "problem": _bug(context, error).to_json()}
+
+
+def _named(context: JobContext, problem: Problem) -> Problem:
+    """With the machine's name where vCenter's id of it stands: that says nothing to a user."""
+    with contextlib.suppress(VmieError):  # the database may be what fails
+        record = context.record
+        if problem.subject and problem.subject == record.ledger.get("moid"):
+            return replace(problem, subject=record.name)
+    return problem
 
 
 def _bug(context: JobContext, error: Exception) -> Problem:
