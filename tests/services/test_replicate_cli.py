@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -629,3 +630,20 @@ def test_runs_are_jobs_like_any_other(desk: Desk) -> None:
     assert f"replicate repl-01  ({DEMO})" in text and ident in text and run.id in text
     assert main(["job", run.job_id, "--json"]) == EXIT_OK
     assert json.loads(desk.said.readouterr().out)["kind"] == "replicate"
+
+
+@pytest.mark.parametrize("subject", ["replication", "run"])
+def test_a_bundle_holds_the_replication_and_the_job_of_a_run(desk: Desk, tmp_path: Path, subject: str) -> None:
+    ident = desk.create()
+    desk.run(ident)
+    (run,) = desk.view(ident).runs
+    target = tmp_path / "bundle.zip"
+    asked = ident if subject == "replication" else run.job_id
+    assert main(["--profile", DEMO, "bundle", asked, "--history", "--output", str(target)]) == EXIT_OK
+    with zipfile.ZipFile(target) as archive:
+        held = {name: archive.read(name).decode() for name in archive.namelist()}
+    told = json.loads(held["replication.json"])
+    assert (told["id"], [each["id"] for each in told["runs"]]) == (ident, [run.id])
+    assert json.loads(held["job.json"])["id"] == run.job_id
+    password = (desk.settings.state_dir / DEMO / "password").read_text()
+    assert not any(password in text for text in held.values())

@@ -14,6 +14,7 @@ from vmie_tui.commands.session import Session
 from vmie_tui.commands.tasks import history_of, profiles_of
 from vmie_tui.model.errors import ServiceError
 from vmie_tui.model.explain import explain
+from vmie_tui.model.replication import JOB_PREFIX, ReplicationPlan
 from vmie_tui.model.seen import TaskRecord
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ LOG_LINES = 2000
 
 
 @click.command("bundle")
-@click.argument("subject", metavar="[TASK|JOB]", required=False)
+@click.argument("subject", metavar="[TASK|JOB|REPLICATION]", required=False)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="The zip to write.")
 @click.option("--region", "regions", multiple=True, metavar="R", help="Where to look for the task, or 'all'.")
 @click.option("--history", "offline", is_flag=True, help="Do not ask AWS: only what was seen before.")
@@ -43,8 +44,8 @@ def bundle_command(
 ) -> int:
     """Pack what is known of a task or job, and of this program, into a zip for a ticket. Secrets are taken out.
 
-    In it: the task with its timeline, what its message means, the job with its plan and log, versions, the end of the
-    worker's log.
+    In it: the task with its timeline, what its message means, the job with its plan and log, a replication with its
+    runs and the job of the newest one, versions, the end of the worker's log.
     """
     from vmie_tui.services.bundle import (
         known_secrets,
@@ -59,7 +60,10 @@ def bundle_command(
     settings = session.settings
     files: dict[str, Any] = {"versions.json": {**versions(), "made": now.isoformat()}}
     task_id = subject or ""
-    if subject and not subject.startswith(("import-", "export-")):
+    if subject and subject.startswith(JOB_PREFIX):
+        job_id = _add_replication(session, subject, files)
+        task_id = _add_job(session, job_id, files) if job_id else ""
+    elif subject and not subject.startswith(("import-", "export-")):
         task_id = _add_job(session, subject, files)
     if task_id:
         with history_of(session) as history:
@@ -80,8 +84,21 @@ def bundle_command(
     return 0
 
 
+def _add_replication(session: Session, ident: str, files: dict[str, Any]) -> str:
+    """The replication with its runs; the id of the newest run's job, "" when none has begun."""
+    from vmie_tui.jobs.replication_client import ReplicationClient
+
+    client = ReplicationClient(session.settings)
+    try:
+        view = client.view(ident)
+        files["replication.json"] = view.to_json()
+    finally:
+        client.close()
+    return next((run.job_id for run in view.runs if run.job_id), "")
+
+
 def _add_job(session: Session, job_id: str, files: dict[str, Any]) -> str:
-    """The job, its plan and log; the id of its task."""
+    """The job, its plan and log, and the replication it is a run of; the id of its task."""
     from vmie_tui.jobs.client import JobClient
 
     client = JobClient(session.settings)
@@ -89,7 +106,10 @@ def _add_job(session: Session, job_id: str, files: dict[str, Any]) -> str:
         view = client.job(job_id)
         lines = client.log(view.id, LOG_LINES)
         files["job.json"] = view.to_json()
-        files["plan.json"] = client.plan(view.id).to_json()
+        plan = client.plan(view.id)
+        files["plan.json"] = plan.to_json()
+        if isinstance(plan, ReplicationPlan) and "replication.json" not in files:
+            _add_replication(session, plan.replication, files)
         files["job.log"] = "".join(f"{line.at.isoformat()} {line.level:<7} {line.text}\n" for line in lines)
         if view.problem is not None:
             files["explanation.json"] = explain(str(view.problem)).to_json()

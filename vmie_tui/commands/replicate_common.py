@@ -14,7 +14,7 @@ from vmie_tui.commands.common import say
 from vmie_tui.commands.session import Session
 from vmie_tui.model import facts
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_OK, ErrorKind, ServiceError
-from vmie_tui.model.replication import ReplicationState, ReplicationView, Run, RunState
+from vmie_tui.model.replication import JOB_PREFIX, ReplicationState, ReplicationView, Run, RunState
 from vmie_tui.model.replication_words import message_of
 from vmie_tui.model.task import JobState
 from vmie_tui.model.task_report import one_line
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
-ID = "sms-job-"
 SETTLE_SECONDS = 5.0  # the worker looks at the ends of runs once a second
 
 
@@ -53,7 +52,7 @@ def find(client: ReplicationClient, wanted: str) -> ReplicationView:
 
     Of a VM that was replicated before, it is the one that still goes on.
     """
-    if wanted.startswith(ID):
+    if wanted.startswith(JOB_PREFIX):
         return client.view(wanted)
     named = [view for view in client.views() if view.name == wanted]
     live = [view for view in named if view.state.counts] or named

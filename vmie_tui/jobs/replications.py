@@ -23,7 +23,7 @@ from vmie_tui.jobs.replication_records import (
 from vmie_tui.jobs.store import CANCEL, Store
 from vmie_tui.known_secrets import hidden
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.replication import KeptDisk, Replication, ReplicationState, Run, RunFigures, RunType
+from vmie_tui.model.replication import JOB_PREFIX, KeptDisk, Replication, ReplicationState, Run, RunFigures, RunType
 from vmie_tui.model.rules.replication_schedule import GRACE
 from vmie_tui.model.task import JobState
 
@@ -126,7 +126,7 @@ class Replications:
         if self.store.exists and prefix:
             column = schema.replications.c.id
             either = column.startswith(prefix, autoescape=True) | column.startswith(
-                f"sms-job-{prefix}", autoescape=True
+                f"{JOB_PREFIX}{prefix}", autoescape=True
             )
             with self.store.begin() as connection:
                 found = list(connection.execute(sa.select(column).where(either).limit(5)).scalars())
@@ -288,7 +288,7 @@ def _unknown(ident: str) -> ServiceError:
 
 def add_replication(connection: sa.Connection, spec: Replication, vm: str, account: str, now: float) -> str:
     """Record a replication, PENDING; its id."""
-    ident = f"sms-job-{secrets.token_hex(4)}"
+    ident = f"{JOB_PREFIX}{secrets.token_hex(4)}"
     connection.execute(
         schema.replications.insert().values(
             id=ident,

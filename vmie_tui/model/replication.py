@@ -11,6 +11,7 @@ from typing import Any
 from vmie_tui.model.plan import ImportPlan
 
 TAG_REPLICATION, TAG_RUN = "vmie-tui:replication", "vmie-tui:run"  # on all that a run makes, beside the import's tags
+JOB_PREFIX = "sms-job-"  # of the ids of replications, as the service had them
 
 
 class ReplicationState(StrEnum):
