@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vmie_tui.model.forecast import BLOCK, BOOT_SECONDS, RECENT, Forecast, forecast
@@ -230,6 +230,8 @@ figures = st.builds(
 )
 
 
+@example([RunFigures(moved=4, seconds=5e-324)], 0.0, 0)
+@example([RunFigures(frozen=5e-324), RunFigures(Sync.CHANGED, changed=4, moved=4, frozen=1e-323)], 0.0, 0)
 @given(st.lists(figures, max_size=14), st.floats(-1e5, 1e8), st.integers(0, 24))
 def test_whatever_was_recorded_gives_figures_that_make_sense(runs: list[RunFigures], after: float, every: int) -> None:
     shown = view(*runs, after=after, spec=replace(SPEC, every_hours=every))

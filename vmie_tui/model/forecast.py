@@ -20,6 +20,7 @@ RECENT = 8  # runs that count: what the guest does changes in the course of mont
 BOOT_SECONDS = 180.0  # ours, for what nobody has measured: the shutdown of the guest, and the first boot on EC2
 BLOCK = 512 << 10  # EBS snapshots are read back by blocks
 _MANY = 1024  # blocks read back that are more than a sample of each disk, of however many
+_TICK = 0.001  # seconds: less is no time that was measured
 _HOUR = 3_600.0
 _DELTAS = frozenset({Sync.CHANGED, Sync.CHECKSUM})
 
@@ -94,7 +95,7 @@ def _see(newest_first: Sequence[RunFigures]) -> _Seen:
     pairs = [
         (after, after.frozen - before.frozen)
         for before, after in pairwise(recent)
-        if after.sync in _DELTAS and after.frozen > before.frozen > 0
+        if after.sync in _DELTAS and before.frozen > 0 and after.frozen - before.frozen >= _TICK
     ]
     span = sum(time for _, time in pairs)
     read = [figures for figures in recent if _all_read_back(figures)]
@@ -119,7 +120,7 @@ def _changed(figures: RunFigures) -> int:
 def _throughput(runs: Sequence[RunFigures]) -> float | None:
     """Bytes a second of the copies alone; checksum resyncs read far more than they move, and do not count."""
     copies = [
-        figures for figures in runs if figures.sync is not Sync.CHECKSUM and figures.moved and figures.seconds > 0
+        figures for figures in runs if figures.sync is not Sync.CHECKSUM and figures.moved and figures.seconds >= _TICK
     ]
     return sum(f.moved for f in copies) / sum(f.seconds for f in copies) if copies else None
 
