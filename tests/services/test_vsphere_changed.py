@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.services.vsphere_helpers import log_in, named, simulator
+from tests.services.vsphere_helpers import log_in, named
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.vsphere.changed import (
     ALLOCATED,
@@ -23,17 +23,11 @@ from vmie_tui.services.vsphere.changed import (
 from vmie_tui.services.vsphere.inventory import read_machine
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.services.vsphere.snapshot import Snapshot, create_snapshot, list_snapshots, remove_snapshot
-from vmie_tui.simulators.control import Fault, TlsFiles
+from vmie_tui.simulators.control import Fault
 from vmie_tui.simulators.vcenter.server import VCenterSimulator
 
 GRAIN = 64 << 10
 TRACKED = "repl-02"  # runs, change tracking is on
-
-
-@pytest.fixture(scope="module")
-def vcenter(tmp_path_factory: pytest.TempPathFactory, tls: TlsFiles) -> Iterator[VCenterSimulator]:
-    with simulator(tmp_path_factory.mktemp("vcenter"), tls) as running:
-        yield running
 
 
 @pytest.fixture

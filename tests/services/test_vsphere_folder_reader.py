@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.helpers import wait_until
-from tests.services.vsphere_helpers import log_in, named, simulator
+from tests.services.vsphere_helpers import log_in, named
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.vsphere import flat_file, folder_reader
 from vmie_tui.services.vsphere.changed import SnapshotDisk, snapshot_disks
@@ -20,7 +20,7 @@ from vmie_tui.services.vsphere.folder_reader import FolderReader
 from vmie_tui.services.vsphere.places import Places
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.services.vsphere.snapshot import create_snapshot, list_snapshots, remove_snapshot
-from vmie_tui.simulators.control import Fault, TlsFiles
+from vmie_tui.simulators.control import Fault
 from vmie_tui.simulators.fleet.tiny import DATACENTER, HOST
 from vmie_tui.simulators.vcenter import folder
 from vmie_tui.simulators.vcenter.server import VCenterSimulator
@@ -28,12 +28,6 @@ from vmie_tui.simulators.vcenter.server import VCenterSimulator
 NAME = "repl-01"  # runs
 PIECE = 256 << 10
 GET = "folder:GET"
-
-
-@pytest.fixture(scope="module")
-def vcenter(tmp_path_factory: pytest.TempPathFactory, tls: TlsFiles) -> Iterator[VCenterSimulator]:
-    with simulator(tmp_path_factory.mktemp("vcenter"), tls) as running:
-        yield running
 
 
 @pytest.fixture

@@ -224,15 +224,7 @@ def _checked(plan: ExportPlan, found: tuple[Finding, ...], report: BucketReport,
         _say_changes(report)
         own = any(change.kind is ChangeKind.ENCRYPTION for change in report.changes)
         say("--grant makes the change of the grant" + ("; that of the encryption is yours to make" if own else ""))
-    first = blockers[0]
-    raise ServiceError(
-        ErrorKind.REFUSED,
-        first.what,
-        subject=first.subject,
-        remedy=first.remedy,
-        code=first.fact,
-        detail=first.prevents,
-    )
+    raise blockers[0].refusal(blockers[0].prevents)
 
 
 def _say_all(found: tuple[Finding, ...], report: BucketReport, *, as_json: bool, plan: ExportPlan) -> None:

@@ -32,15 +32,7 @@ RUNNABLE = frozenset(
 def refuse(blockers: tuple[Finding, ...]) -> None:
     """Raise the first."""
     if blockers:
-        first = blockers[0]
-        raise ServiceError(
-            ErrorKind.REFUSED,
-            first.what,
-            subject=first.subject,
-            remedy=first.remedy,
-            code=first.fact,
-            detail=first.why,
-        )
+        raise blockers[0].refusal(blockers[0].why)
 
 
 def wrong_state(record: ReplicationRecord, verb: str) -> ServiceError:

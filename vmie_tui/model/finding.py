@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any
 
+from vmie_tui.model.errors import ErrorKind, ServiceError
+
 
 class Severity(IntEnum):
     INFO = 1
@@ -37,6 +39,12 @@ class Finding:
     def said_of(self, name: str) -> str:
         """The headline, beside the ``name`` of what all of this is about: that is not said twice."""
         return self.what if self.subject == name else self.headline
+
+    def refusal(self, detail: str) -> ServiceError:
+        """The error that a blocker becomes where nothing is done in spite of it."""
+        return ServiceError(
+            ErrorKind.REFUSED, self.what, subject=self.subject, remedy=self.remedy, code=self.fact, detail=detail
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "severity": self.severity.name.lower()}
