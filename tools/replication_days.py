@@ -32,7 +32,7 @@ from vmie_tui.services.aws.blocks import SnapshotReader
 from vmie_tui.services.disks.source import RawFile
 from vmie_tui.simulators import launch
 
-VM, ACCOUNT = "repl-01", "123456789012"
+VM = "repl-01"
 HOUR = 3600.0
 PATIENCE = 60.0
 
@@ -52,7 +52,7 @@ class Days:
         plan = replace(importing.make_plan(profile, machine), route=Route.UNMODIFIED, via=Via.EBS)
         self.client = ReplicationClient(world.settings)
         spec = Replication(plan, start=self.clock.now(), every_hours=hours, keep=keep)
-        self.id = self.client.create(spec, machine, account=ACCOUNT)
+        self.id = self.client.create(spec, machine, account=world.aws.identity().account)
 
     def view(self) -> ReplicationView:
         return self.client.view(self.id)
