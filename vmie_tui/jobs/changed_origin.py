@@ -99,7 +99,7 @@ class ChangedOrigin:
     def blocks(self, disk: DiskRecord, target: Put, watcher: Watcher, sampler: Sampler) -> None:
         context, delta = self._context, self._context.deltas[disk.key]
         # Blocks that were put when the machine was frozen as it is now are not read again.
-        ledger = next(now.ledger for now in context.store.disks(context.job_id) if now.key == disk.key)
+        ledger = context.store.disk_now(context.job_id, disk.key).ledger
         same = ledger.get("begun") == context.record.ledger["frozen"]["moid"]
         areas = list(_missing(delta.areas, disk.capacity, target)) if same else delta.areas
         watcher.begin(sum(length for _, length in areas))
@@ -157,7 +157,7 @@ def open_frozen(context: ReplicationContext, disk: DiskRecord) -> Iterator[Folde
     """The disk's content that this run's snapshot froze."""
     from vmie_tui.services.vsphere.folder_reader import FolderReader
 
-    disk = next(now for now in context.store.disks(context.job_id) if now.key == disk.key)
+    disk = context.store.disk_now(context.job_id, disk.key)
     frozen, host = disk.ledger["frozen"], context.record.ledger["frozen"]["host"]
     where = machine_of(context).datacenter
     with FolderReader(context.vsphere, where, frozen["file"], host=host, stop=context.control.check) as reader:

@@ -26,7 +26,7 @@ class ReplicaTarget(EbsTarget):
             why = "its datastore shows no files: all is read by an export lease"
             context.store.remember_disk(context.job_id, disk.key, parent="", sync=Sync.FIRST.value, reason=why)
             return ""
-        delta = delta_of(context, next(now for now in context.store.disks(context.job_id) if now.key == disk.key))
+        delta = delta_of(context, context.store.disk_now(context.job_id, disk.key))
         if not self._fits(disk, delta.parent):
             context.store.remember_disk(context.job_id, disk.key, begun=context.record.ledger["frozen"]["moid"])
         context.store.remember_disk(

@@ -260,6 +260,12 @@ class Store(Database):
         with self.begin() as connection:
             return [disk_record(row) for row in connection.execute(query).mappings()]
 
+    def disk_now(self, job_id: str, key: int) -> DiskRecord:
+        """One disk that was recorded, as it is now."""
+        query = sa.select(schema.disks).where(schema.disks.c.job_id == job_id, schema.disks.c.key == key)
+        with self.begin() as connection:
+            return disk_record(connection.execute(query).mappings().one())
+
     def log(self, job_id: str, text: str, level: str = "info") -> None:
         with self.begin() as connection:
             _log(connection, job_id, hidden(text), level)

@@ -57,7 +57,7 @@ class EbsTarget(Target):
 
     def ledger(self, disk: DiskRecord) -> dict[str, Any]:
         """What is remembered of a disk now."""
-        return next(now.ledger for now in self.context.store.disks(self.context.job_id) if now.key == disk.key)
+        return self.context.store.disk_now(self.context.job_id, disk.key).ledger
 
     def parent(self, disk: DiskRecord) -> str:
         """The completed snapshot that the disk's new one continues, "" when all of the disk is written."""
