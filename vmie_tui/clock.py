@@ -65,3 +65,16 @@ class Clock:
 def clock_of(state_dir: Path, profile: Profile) -> Clock:
     """The clock that a profile's schedules follow."""
     return Clock(state_dir / DEMO / CLOCK_FILE if profile.demo else None)
+
+
+class Clocks:
+    """The clocks of a state folder's profiles, by their names; a profile need not be configured any more."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._state_dir = state_dir
+        self._clocks: dict[str, Clock] = {}
+
+    def now(self, profile: str) -> float:
+        if profile not in self._clocks:
+            self._clocks[profile] = clock_of(self._state_dir, Profile(profile))
+        return self._clocks[profile].now()

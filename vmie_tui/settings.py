@@ -130,6 +130,11 @@ class Settings:
     def profiles(self) -> tuple[str, ...]:
         return tuple(self.table)
 
+    def only_reads(self, name: str) -> bool:
+        """Whether nothing of a profile may be changed; what is of one that is gone may be cleaned up."""
+        found = self.table.get(name)
+        return self.read_only or (found is not None and found.read_only)
+
     def profile(self, name: str | None = None) -> Profile:
         """The named profile, or the default one; SettingsError names those there are."""
         wanted = name or self.default_profile

@@ -152,10 +152,9 @@ class JobClient:
         return self.worker()
 
     def _may_steer(self, job_id: str, verb: str) -> str:
-        """The job's full id, if its profile may change anything; one that is no longer configured may be cleaned up."""
+        """The job's full id, if its profile may change anything."""
         job_id = self._store.resolve(job_id)
-        profile = self._settings.table.get(self._store.record(job_id).plan.profile)
-        Policy(self._settings.read_only or (profile is not None and profile.read_only)).check_work(verb, job_id)
+        Policy(self._settings.only_reads(self._store.record(job_id).plan.profile)).check_work(verb, job_id)
         return job_id
 
     def _wrong_state(self, job_id: str, verb: str) -> ServiceError:

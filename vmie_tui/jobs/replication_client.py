@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
-from vmie_tui.clock import Clock, clock_of
+from vmie_tui.clock import Clocks
 from vmie_tui.jobs import schema
 from vmie_tui.jobs.catalogues import Catalogues, vm_key
 from vmie_tui.jobs.process import ensure_worker
@@ -57,7 +57,7 @@ from vmie_tui.model.rules.override import not_overridden
 from vmie_tui.model.rules.replication import check_edit, check_replication, settled
 from vmie_tui.model.rules.replication_schedule import age
 from vmie_tui.services.policy import Policy
-from vmie_tui.settings import Profile, Settings
+from vmie_tui.settings import Settings
 
 EXTEND_DAYS = 365  # ours: the most that one request may add
 
@@ -73,7 +73,7 @@ class ReplicationClient:
         self._store = Store(settings.state_dir, settings.database_url)
         self._replications = Replications(self._store)
         self._catalogues = Catalogues(self._replications)
-        self._clocks: dict[str, Clock] = {}
+        self._clocks = Clocks(settings.state_dir)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -83,9 +83,7 @@ class ReplicationClient:
 
     def now(self, profile: str) -> float:
         """What time it is for a profile's schedules."""
-        if profile not in self._clocks:
-            self._clocks[profile] = clock_of(self._settings.state_dir, Profile(profile))
-        return self._clocks[profile].now()
+        return self._clocks.now(profile)
 
     def views(self, profile: str | None = None, *, deleted: bool = False) -> list[ReplicationView]:
         """All replications, newest first; those that were ``deleted`` only when asked for."""
@@ -323,8 +321,7 @@ class ReplicationClient:
         ident = self._replications.resolve(ident)
         with self._replications.alone() as connection:
             record = find(connection, ident)
-            profile = self._settings.table.get(record.profile)
-            Policy(self._settings.read_only or (profile is not None and profile.read_only)).check_work(verb, ident)
+            Policy(self._settings.only_reads(record.profile)).check_work(verb, ident)
             yield connection, record, self.now(record.profile)
 
     def _host(self, profile: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from vmie_tui import settings as settings_module
-from vmie_tui.clock import Clock, clock_of
+from vmie_tui.clock import Clocks
 from vmie_tui.jobs import schema
 from vmie_tui.jobs.context import AwsSessions
 from vmie_tui.jobs.replication_ends import ended, note_end, reopen, unsettled
@@ -45,7 +45,7 @@ class Scheduler:
     def __init__(self, settings: Settings, store: Store, sessions: AwsSessions) -> None:
         self._settings, self._replications = settings, Replications(store)
         self._removal = Removal(self._replications, sessions, self._profile)
-        self._clocks: dict[str, Clock] = {}
+        self._clocks = Clocks(settings.state_dir)
         self._said: dict[str, str] = {}
 
     def tick(self) -> None:
@@ -61,7 +61,7 @@ class Scheduler:
         with begin() as connection:
             rows = _counting(connection)
         for row in rows:
-            now = self._now(row.profile)
+            now = self._clocks.now(row.profile)
             if age(row.first, row.extended_days or 0, now).over:
                 self._safely(row.id, lambda row=row, now=now: self._end_days(row.id, now))  # type: ignore[misc]
             elif row.next_run is not None and row.next_run <= now:
@@ -97,7 +97,7 @@ class Scheduler:
     def _note(self, run: RunRecord) -> None:
         with self._replications.alone() as connection:
             record = find(connection, run.replication_id)
-            now = self._now(record.profile)
+            now = self._clocks.now(record.profile)
             if run.job is not None and ended(run.job):
                 note_end(connection, record, run, now)
             else:
@@ -161,7 +161,7 @@ class Scheduler:
         """A run that waits: for its group, or for the leftovers of a failed one to be gone."""
         with self._replications.alone() as connection:
             record = find(connection, run.replication_id)
-            now = self._now(record.profile)
+            now = self._clocks.now(record.profile)
             if record.state in {ReplicationState.DELETING, ReplicationState.DELETED}:
                 miss(connection, run.id, "the replication is deleted")
             elif age(*replicated(connection, record.vm), now).over:
@@ -178,11 +178,6 @@ class Scheduler:
         with self._replications.store.begin() as connection:
             query = sa.select(table.c.id).where(table.c.state == ReplicationState.DELETING.value)
             return list(connection.execute(query).scalars())
-
-    def _now(self, profile: str) -> float:
-        if profile not in self._clocks:
-            self._clocks[profile] = clock_of(self._settings.state_dir, Profile(profile))
-        return self._clocks[profile].now()
 
     def _profile(self, name: str) -> Profile:
         """The profile as it is configured now. Raises SettingsError when it is gone, or cannot be read."""
