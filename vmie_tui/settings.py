@@ -20,6 +20,7 @@ The file lives in the user's config folder (platformdirs). Nothing secret is in 
 
 from __future__ import annotations
 
+import configparser
 import os
 import re
 import tomllib
@@ -191,6 +192,7 @@ def load(
         raise _bad(config, f"unknown setting {sorted(unknown)[0]!r}; known: {known}")
     if default in table:
         table[default] = _from_environment(table[default], env, origins)
+    table = {name: _with_region(entry, env, origins) for name, entry in table.items()}
     database = env.get("VMIE_DATABASE_URL") or data.get("database_url")
     safe = _read_only(read_only, env, data, config, origins)
     if safe:
@@ -309,6 +311,45 @@ def _from_environment(profile: Profile, env: Mapping[str, str], origins: dict[st
     assert isinstance(aws, AwsSettings)
     assert vcenter is None or isinstance(vcenter, VCenterSettings)
     return replace(profile, vcenter=vcenter, aws=aws)
+
+
+def _with_region(profile: Profile, env: Mapping[str, str], origins: dict[str, str]) -> Profile:
+    """The profile with the Region that the AWS tools would take, where ours says none.
+
+    In the order of the AWS SDKs and Tools guide: AWS_REGION, AWS_DEFAULT_REGION, then ``region`` of the AWS profile.
+    A profile with an endpoint of its own (a simulator's) asks no AWS file.
+    """
+    if profile.aws.region:
+        return profile
+    for variable in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        if env.get(variable):
+            region, origin = env[variable], f"${variable}"
+            break
+    else:
+        region, origin = ("", "") if profile.aws.endpoint_url else _region_in_files(profile.aws, env)
+    if not region:
+        return profile
+    origins[f"{profile.name}.aws.region"] = origin
+    return replace(profile, aws=replace(profile.aws, region=region))
+
+
+def _region_in_files(aws: AwsSettings, env: Mapping[str, str]) -> tuple[str, str]:
+    """The ``region`` of the AWS profile and the file it stands in; ("", "") where neither file has one."""
+    named = aws.profile or (None if aws.credentials_file else env.get("AWS_DEFAULT_PROFILE") or env.get("AWS_PROFILE"))
+    name = named or "default"
+    credentials = aws.credentials_file or Path(env.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials")
+    config = Path(env.get("AWS_CONFIG_FILE") or "~/.aws/config")
+    sections = ("default", "profile default") if name == "default" else (f"profile {name}", f'profile "{name}"')
+    for path, wanted in ((credentials, (name,)), (config, sections)):
+        parser = configparser.RawConfigParser(default_section="", strict=False)
+        try:
+            parser.read_string(path.expanduser().read_text(encoding="utf-8"))
+        except (OSError, UnicodeError, configparser.Error):
+            continue  # whoever signs in with it says what is wrong
+        for section in wanted:
+            if parser.has_option(section, "region"):
+                return parser.get(section, "region").strip(), str(path)
+    return "", ""
 
 
 def _bad(path: Path, what: str) -> SettingsError:

@@ -123,3 +123,37 @@ def test_own_errors_pass_through() -> None:
     with pytest.raises(ServiceError) as caught, aws_call("read it", "here"):
         raise inner
     assert caught.value is inner
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("not authorized, with an explicit deny in a service control policy", "service control policy"),
+        ("User is not authorized with an explicit deny in a resource-based policy", "set encryption"),
+        ("with an explicit deny in a permissions boundary", "permissions boundary"),
+        ("Access Denied", "Ask for this permission"),
+    ],
+)
+def test_who_refuses_decides_whom_to_ask(text: str, remedy: str) -> None:
+    problem = translate(refusal("AccessDenied", text, 403), "start the upload").problem
+    assert problem.kind is K.PERMISSION and remedy in problem.remedy
+
+
+def test_hours_that_a_role_does_not_allow_are_a_setting_of_the_profile() -> None:
+    response: Any = {"Error": {"Code": "ValidationError", "Message": "The requested DurationSeconds exceeds the …"}}
+    error = translate(ClientError(response, "AssumeRole"), "sign in to AWS")
+    assert error.kind is K.LOGIN and "duration_seconds" in error.problem.remedy
+
+
+def test_an_encoded_message_is_not_printed_whole() -> None:
+    text = "You are not authorized. Encoded authorization failure message: " + "aB-_9" * 180
+    detail = translate(refusal("UnauthorizedOperation", text, 403), "start the import").problem.detail
+    assert detail.startswith("You are not authorized. Encoded") and detail.endswith("…") and len(detail) < 120
+
+
+def test_a_file_of_this_machine_is_no_broken_connection() -> None:
+    missing = FileNotFoundError(2, "No such file or directory", "/nope")
+    problem = translate(missing, "sign in to AWS").problem
+    assert (problem.kind, problem.retry_safe) == (K.LOCAL, False)
+    assert "/nope: No such file" in problem.what
+    assert not transient(missing) and transient(OSError(5, "Input/output error"))

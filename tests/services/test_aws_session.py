@@ -117,15 +117,35 @@ def test_explicit_settings_win_over_the_environment(
     assert store_for(session).check_bucket(BUCKET).region == REGION
 
 
-def test_what_is_not_set_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_region_the_three_places_to_set_one_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAENV")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
     with pytest.raises(ServiceError, match="no AWS Region") as caught:
         open_session(AwsSettings()).region  # noqa: B018 - the property raises
     assert caught.value.kind is ErrorKind.INVALID
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    assert open_session(AwsSettings()).region == "eu-central-1"
     assert open_session(AwsSettings(region="eu-north-1")).client("s3").meta.region_name == "eu-north-1"
+
+
+@pytest.mark.parametrize("where", ["settings", "environment", "config"])
+@pytest.mark.parametrize("content", [None, b"", b"no certificate\n", b"-----BEGIN CERTIFICATE-----\nxx\n"])
+def test_a_file_of_authorities_that_cannot_be_used_is_named(
+    where: str, content: bytes | None, tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAENV")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    path = tmp_path / "authorities.pem"
+    if content is not None:
+        path.write_bytes(content)
+    if where == "environment":
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(path))
+    elif where == "config":
+        (own_home / ".aws").mkdir()
+        (own_home / ".aws" / "config").write_text(f"[default]\nca_bundle = {path}\n")
+    with pytest.raises(ServiceError) as caught:
+        open_session(AwsSettings(region=REGION, ca_bundle=path if where == "settings" else None))
+    problem = caught.value.problem
+    assert (problem.kind, problem.subject, problem.retry_safe) == (ErrorKind.TLS, str(path), False)
+    assert "No such file" in problem.what if content is None else "no certificates" in problem.what
 
 
 def test_clients_are_shared_and_made_once(aws: World) -> None:

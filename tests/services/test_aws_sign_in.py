@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 import json
 import stat
 import sys
@@ -164,6 +165,100 @@ def test_a_program_that_is_not_there(files: Files) -> None:
     files.profile("program", credential_process="/no/such/program --x")
     error = files.refused("program")
     assert error.kind is ErrorKind.LOGIN and "/no/such/program: No such file" in str(error)
+
+
+def cached(files: Files, folder: str, identity: bytes, content: bytes) -> Path:
+    """A file of the CLI's or the SSO cache, under the name that botocore looks for."""
+    path = files.folder / folder / "cache" / f"{hashlib.sha1(identity).hexdigest()}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+KEYS = {"AccessKeyId": "ASIA", "SecretAccessKey": "s", "SessionToken": "t"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b'{"Credentials": {"Acc',
+        b"[]",
+        b"{}",
+        b"\xff\xfe{",
+        b"null",
+        json.dumps({"Credentials": {**KEYS, "Expiration": "soon"}}).encode(),
+        json.dumps({"Credentials": {**KEYS, "Expiration": 7}}).encode(),
+        json.dumps({"Credentials": {**KEYS, "SecretAccessKey": None, "Expiration": "2099-01-01T00:00:00Z"}}).encode(),
+        json.dumps({"Credentials": [KEYS]}).encode(),
+    ],
+)
+def test_a_damaged_entry_of_the_cli_cache_is_replaced(files: Files, content: bytes) -> None:
+    arn = f"arn:aws:iam::{files.simulator.account}:role/admin"
+    files.profile("role", role_arn=arn, source_profile="default")
+    path = cached(files, "cli", json.dumps({"RoleArn": arn}, sort_keys=True).encode(), content)
+    assert ":assumed-role/admin/" in files.open("role").identity().arn
+    assert json.loads(path.read_text())["Credentials"]["SessionToken"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b'{"startUrl": "https',
+        b"[1]",
+        b'{"accessToken": "t"}',
+        b'{"accessToken": "t", "expiresAt": "soon"}',
+        b'{"accessToken": "t", "expiresAt": null}',
+        b'{"accessToken": null, "expiresAt": "2099-01-01T00:00:00Z"}',
+        b'{"accessToken": "t", "expiresAt": "2099-01-01T00:00:00Z", "registrationExpiresAt": "never"}',
+    ],
+)
+@pytest.mark.parametrize("way", ["session", "legacy", "source"])
+def test_a_damaged_sso_token_names_the_sign_in(files: Files, content: bytes, way: str) -> None:
+    start = {"sso_account_id": "111122223333", "sso_role_name": "admin"}
+    if way == "legacy":
+        files.profile("ops", sso_start_url="https://corp", sso_region=REGION, **start)
+    else:
+        with (files.folder / "config").open("a") as file:
+            file.write(f"[sso-session corp]\nsso_start_url = https://corp\nsso_region = {REGION}\n")
+        files.profile("ops", sso_session="corp", **start)
+    files.profile("chained", role_arn=f"arn:aws:iam::{files.simulator.account}:role/admin", source_profile="ops")
+    cached(files, "sso", b"https://corp" if way == "legacy" else b"corp", content)
+    error = files.refused("chained" if way == "source" else "ops")
+    assert error.kind is ErrorKind.LOGIN
+    assert "aws sso login" in error.problem.remedy, error
+    assert "credential_process" not in str(error)
+
+
+def test_a_token_file_that_is_missing_is_a_login_and_named(
+    files: Files, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    arn, gone = f"arn:aws:iam::{files.simulator.account}:role/admin", str(tmp_path / "token")
+    files.profile("web", role_arn=arn, web_identity_token_file=gone)
+    files.profile("chained", role_arn=arn, source_profile="web")
+    said = [files.refused("web"), files.refused("chained")]
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x")
+    monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", gone)
+    (files.folder / "credentials").unlink()
+    with pytest.raises(ServiceError) as caught:
+        open_session(AwsSettings(region=REGION))
+    for error in (*said, caught.value):
+        assert (error.kind, error.problem.retry_safe) == (ErrorKind.LOGIN, False)
+        assert f"{gone}: No such file" in str(error)
+
+
+def test_an_unforeseen_error_keeps_its_words_and_names_the_provider(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x")
+    monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "two\nlines")
+    (files.folder / "credentials").unlink()
+    with pytest.raises(ServiceError) as caught:
+        open_session(AwsSettings(region=REGION))
+    assert caught.value.kind is ErrorKind.LOGIN
+    assert "the container's credentials cannot be used" in str(caught.value)
+    assert "not a legal header value" in str(caught.value) and "credential_process" not in str(caught.value)
 
 
 def test_keys_that_cannot_be_renewed_in_the_middle_are_a_login(files: Files) -> None:

@@ -133,3 +133,37 @@ def test_passwords_come_from_a_file_a_command_or_the_environment(config: Path, t
         with pytest.raises(SettingsError, match=f"password command failed: .*{why}") as caught:
             password_for(load(config_file=config, environ={}).profile(), {})
         assert "marked-word" not in "".join(traceback.format_exception(caught.value)).replace(script, "")
+
+
+@pytest.mark.parametrize(
+    ("ours", "env", "config", "credentials", "region", "origin"),
+    [
+        ('region = "eu-west-1"', {"AWS_REGION": "us-east-2"}, "", "", "eu-west-1", "config.toml"),
+        ("", {"AWS_REGION": "us-east-2", "AWS_DEFAULT_REGION": "us-west-1"}, "", "", "us-east-2", "$AWS_REGION"),
+        ("", {"AWS_DEFAULT_REGION": "us-west-1"}, "", "", "us-west-1", "$AWS_DEFAULT_REGION"),
+        ("", {}, "[default]\nregion = ap-south-1\n", "", "ap-south-1", "aws-config"),
+        ('profile = "ops"', {}, "[profile ops]\nregion=sa-east-1\n", "", "sa-east-1", "aws-config"),
+        ('profile = "my ops"', {}, '[profile "my ops"]\nregion=sa-east-1\n', "", "sa-east-1", "aws-config"),
+        ("", {"AWS_PROFILE": "ops"}, "[profile ops]\nregion = sa-east-1\n", "", "sa-east-1", "aws-config"),
+        ("", {}, "[profile default]\nregion = sa-east-1\n", "", "sa-east-1", "aws-config"),
+        ('profile = "ops"', {}, "[profile ops]\nregion = a\n", "[ops]\nregion = eu-west-3\n", "eu-west-3", "aws-keys"),
+        ('profile = "ops"', {"AWS_REGION": "us-east-2"}, "[profile ops]\nregion = a\n", "", "us-east-2", "$AWS_REGION"),
+        ('profile = "ops"', {}, "[default]\nregion = ap-south-1\n", "", "", "default"),
+        ("", {}, "no ini at all", "", "", "default"),
+        ('endpoint_url = "https://localhost:1"', {}, "[default]\nregion = ap-south-1\n", "", "", "default"),
+    ],
+)
+def test_the_region_is_the_one_that_the_aws_tools_would_take(
+    ours: str, env: dict[str, str], config: str, credentials: str, region: str, origin: str, tmp_path: Path
+) -> None:
+    (tmp_path / "config.toml").write_text(f"[profiles.p.aws]\n{ours}\n")
+    (tmp_path / "aws-config").write_text(config)
+    (tmp_path / "aws-keys").write_text(credentials)
+    files = {
+        "AWS_CONFIG_FILE": str(tmp_path / "aws-config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "aws-keys"),
+        "VMIE_STATE_DIR": str(tmp_path / "state"),
+    }
+    settings = load(config_file=tmp_path / "config.toml", environ={**files, **env})
+    assert settings.profile("p").aws.region == region
+    assert Path(settings.origin("p.aws.region")).name == origin

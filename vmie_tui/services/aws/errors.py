@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 K = ErrorKind
 BOTO_ERRORS = (BotoCoreError, ClientError, ResponseParserError, OSError)  # all that a call to AWS may raise
 SIGN_IN = "Sign in again ('aws sso login', or new keys in the AWS credentials file), then resume"
+NO_REGION = "Set region in the profile's [aws] section, in the environment (AWS_REGION) or in the AWS profile"
 ROLE_ERROR = "E06"  # documented error: "The service role vmimport does not exist or ..."
 
 
@@ -43,8 +45,40 @@ _INVALID = Verdict(K.INVALID, "")
 _STATE = Verdict(K.CONFLICT, "Look at the state it is in now, then decide")
 _DAMAGED = Verdict(K.CORRUPT, "The bytes changed on the way; try again", retry_safe=True)
 _AWS_SIDE = Verdict(K.REMOTE, "AWS had trouble of its own; try again", retry_safe=True)
+_REGION_OFF = Verdict(
+    K.PERMISSION, "Enable the Region in the account's settings (it takes some minutes), or choose another Region"
+)
+_TAGS = Verdict(K.REFUSED, "Use tags that the organization's tag policy allows (keys, their case, and values)")
 _CLOCK = Verdict(K.LOCAL, "Set this machine's clock (NTP); AWS refuses a difference of over 15 minutes")
+_FILE = Verdict(K.LOCAL, "Check that the file exists and that you may read it")
 _NETWORK = Verdict(K.NETWORK, "Check the network, the proxy and the endpoint, then try again", retry_safe=True)
+
+_ROLE_HOURS = Verdict(
+    K.LOGIN,
+    "Lower duration_seconds of the profile in the AWS config file: a role allows what its maximum session duration "
+    "says, and at most an hour to another role; then resume",
+)
+# Words in a refusal that say who refuses: whoever is told to ask for a permission would ask in vain.
+_DENIED_BY = (
+    (
+        "explicit deny in a service control policy",
+        Verdict(K.PERMISSION, "The organization forbids this by a service control policy: ask who administers it"),
+    ),
+    (
+        "explicit deny in a resource-based policy",
+        Verdict(
+            K.PERMISSION,
+            "The policy of the bucket (or key) forbids this request. If it demands encryption, set encryption "
+            'in the profile\'s [aws] section ("AES256" or "aws:kms", with kms_key_id for one key); else ask its owner',
+        ),
+    ),
+    (
+        "explicit deny in a permissions boundary",
+        Verdict(K.PERMISSION, "The permissions boundary of the user or role forbids this: ask who administers it"),
+    ),
+)
+# EC2's encoded authorization message says nothing to a reader, and is some 900 letters long.
+_ENCODED = re.compile(r"(Encoded authorization failure message: )([\w-]{24})[\w-]+")
 
 _BY_CODE: dict[str, Verdict] = {
     **dict.fromkeys(
@@ -70,7 +104,6 @@ _BY_CODE: dict[str, Verdict] = {
             "AllAccessDisabled",
             "AccountProblem",
             "KMS.AccessDeniedException",
-            "OptInRequired",
             "403",
         ),
         _DENIED,
@@ -146,6 +179,8 @@ _BY_CODE: dict[str, Verdict] = {
         ),
         _DAMAGED,
     ),
+    **dict.fromkeys(("RegionDisabledException", "OptInRequired"), _REGION_OFF),
+    **dict.fromkeys(("TagPolicyViolation", "TagPolicyException"), _TAGS),
     **dict.fromkeys(("IncompleteBody", "RequestTimeout"), _NETWORK),
     **dict.fromkeys(("InternalError", "InternalFailure", "InternalServerException", "ServiceUnavailable"), _AWS_SIDE),
     **dict.fromkeys(("Unavailable", "ServerInternal", "RequestTimeoutException", "HandlerFailure"), _AWS_SIDE),
@@ -202,7 +237,7 @@ _BY_CLASS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, Verdi
     (
         boto.NoRegionError,
         "no AWS Region is set",
-        Verdict(K.INVALID, "Set region in the profile's [aws] section, or AWS_REGION"),
+        Verdict(K.INVALID, NO_REGION),
     ),
     (boto.ParamValidationError, "the request is not valid", _INVALID),
     (
@@ -238,6 +273,9 @@ def translate(error: Exception, doing: str, subject: str = "") -> ServiceError:
     for classes, words, verdict in _BY_CLASS:
         if isinstance(error, classes):
             return _make(verdict, f"cannot {doing}: {words}", subject, type(error).__name__, str(error))
+    if isinstance(error, OSError) and error.filename:
+        what = f"cannot {doing}: {error.filename}: {error.strerror or error}"
+        return _make(_FILE, what, subject, type(error).__name__, "")
     if isinstance(error, OSError):
         return _make(_NETWORK, f"cannot {doing}: the connection broke", subject, type(error).__name__, str(error))
     return _make(Verdict(K.BUG, "Report this"), f"cannot {doing}", subject, type(error).__name__, str(error))
@@ -250,7 +288,11 @@ def _from_service(error: ClientError, doing: str, subject: str) -> ServiceError:
         verdict = Verdict(K.REFUSED, str(fact["remedy"]).capitalize())
     else:
         verdict = _verdict(code, http_status(error.response))
-    return _make(verdict, f"cannot {doing}", subject, code, text)
+        if verdict is _DENIED and (better := next((new for words, new in _DENIED_BY if words in text), None)):
+            verdict = better
+        if error.operation_name.startswith("AssumeRole") and code == "ValidationError":
+            verdict = _ROLE_HOURS
+    return _make(verdict, f"cannot {doing}", subject, code, _ENCODED.sub(_cut, text))
 
 
 def _verdict(code: str, status: int) -> Verdict:
@@ -264,6 +306,10 @@ def _verdict(code: str, status: int) -> Verdict:
     if status >= 500:
         return _AWS_SIDE
     return {401: _KEYS, 403: _DENIED, 404: _MISSING, 409: _STATE, 429: _SLOW}.get(status, Verdict(K.REMOTE, ""))
+
+
+def _cut(found: re.Match[str]) -> str:
+    return f"{found[1]}{found[2]}…"
 
 
 def _make(verdict: Verdict, what: str, subject: str, code: str, detail: str) -> ServiceError:
@@ -285,6 +331,8 @@ def transient(error: Exception) -> bool:
     if isinstance(error, boto.SSLError):
         # botocore says SSLError for a link cut in the middle of TLS too; only an untrusted certificate is final
         return "CERTIFICATE_VERIFY_FAILED" not in str(error)
+    if isinstance(error, OSError) and error.filename:
+        return False  # a file of this machine
     return isinstance(error, (boto.HTTPClientError, boto.ConnectionError, OSError))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import threading
 import time
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from botocore.loaders import create_loader
 
 from vmie_tui import __version__
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.aws.errors import SIGN_IN, aws_call
+from vmie_tui.services.aws.errors import NO_REGION, SIGN_IN, aws_call
 from vmie_tui.services.aws.sign_in import MfaCode, load
 from vmie_tui.services.policy import Policy
 from vmie_tui.settings import AwsSettings
@@ -84,15 +85,14 @@ class Aws:
 
     @property
     def region(self) -> str:
-        """The profile's Region: from the settings, else from the AWS files or environment. INVALID when none is set."""
-        region = self.settings.region or self._session.region_name
-        if not region:
+        """The profile's Region, wherever it is set (see `settings.load`). INVALID when it is nowhere."""
+        if not self.settings.region:
             raise ServiceError(
                 ErrorKind.INVALID,
                 "no AWS Region is set",
-                remedy="Set region in the profile's [aws] section, or AWS_REGION",
+                remedy=NO_REGION,
             )
-        return str(region)
+        return self.settings.region
 
     def client(self, service: str, region: str | None = None) -> Any:
         """The boto3 client of a service (``ec2``, ``s3``, ...) or `PARTS`, made once per Region."""
@@ -230,14 +230,30 @@ def _configured(settings: AwsSettings) -> botocore.session.Session:
         # The user's ~/.aws/config speaks of the real AWS (endpoints, roles to assume, checksums).
         core.set_config_variable("config_file", os.devnull)
     if settings.ca_bundle is not None:
-        if not settings.ca_bundle.is_file():
-            raise ServiceError(
-                ErrorKind.TLS,
-                "the file with the trusted authorities does not exist",
-                subject=str(settings.ca_bundle),
-                remedy="Check ca_bundle in the settings",
-            )
         core.set_config_variable("ca_bundle", str(settings.ca_bundle))
+    with aws_call("sign in to AWS", settings.profile or ""):
+        authorities = core.get_config_variable("ca_bundle")
+    _check_authorities(authorities, settings.ca_bundle is None)
     if settings.region:
         core.set_config_variable("region", settings.region)
     return core
+
+
+def _check_authorities(path: str | None, outside: bool) -> None:
+    """See that the file of trusted authorities can be used: botocore blames the endpoint's certificate otherwise.
+
+    ``outside``: it was set by AWS_CA_BUNDLE or in the AWS config file. Raises ServiceError TLS, which names the file.
+    """
+    if not path:
+        return
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:  # ssl.SSLError is one: the file holds no certificates
+        where = "AWS_CA_BUNDLE, or ca_bundle in the AWS config file" if outside else "ca_bundle in the settings"
+        words = error.strerror if error.filename or not isinstance(error, ssl.SSLError) else "it holds no certificates"
+        raise ServiceError(
+            ErrorKind.TLS,
+            f"the file with the trusted authorities cannot be used: {words}",
+            subject=path,
+            remedy=f"Correct {where}",
+        ) from error

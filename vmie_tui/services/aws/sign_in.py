@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import botocore.session
 from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.utils import JSONFileCache
+from botocore.utils import JSONFileCache, SSOTokenLoader
+from dateutil.parser import parse as parse_date
 
 from vmie_tui.known_secrets import hidden, remember
 from vmie_tui.model.errors import ErrorKind, ServiceError
@@ -26,9 +27,23 @@ MfaCode = Callable[[str], str | None]  # the device's serial number or ARN -> th
 MFA_NEEDED = "MfaCodeNeeded"  # the code of a Problem that a code would solve
 PROCESS_SECONDS = 60
 MOST_WORDS = 600  # of what a credential_process says
+NO_CREDENTIALS = "it printed something that is not the JSON of credentials"
 # Where the AWS CLI keeps what a code was given for: who typed it there, or here, is asked no more for an hour.
 CLI_CACHE = "~/.aws/cli/cache"
+SSO_CACHE = "~/.aws/sso/cache"
 _PROCESS = "custom-process"
+# What botocore calls a way to get credentials -> what a user calls it.
+_WAYS = {
+    "env": "the keys in the environment",
+    "assume-role": "the role of the profile",
+    "assume-role-with-web-identity": "the web identity token",
+    "sso": "the SSO sign-in",
+    "login": "the console sign-in",
+    "shared-credentials-file": "the AWS credentials file",
+    "config-file": "the AWS config file",
+    "container-role": "the container's credentials",
+    "iam-role": "the role of this EC2 instance",
+}
 _ENDED: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
     ((boto.SSOError, boto.TokenRetrievalError, boto.NoAuthTokenError), "the SSO sign-in has ended", "aws sso login"),
     ((boto.LoginError,), "the console sign-in has ended", "aws login"),
@@ -44,16 +59,28 @@ def load(core: botocore.session.Session, mfa_code: MfaCode | None = None) -> Wat
     """
     profile = str(core.get_config_variable("profile") or "")
     try:
-        _no_terminal(core, profile, mfa_code)
-        found = core.get_credentials()
+        resolver = _no_terminal(core, profile, mfa_code)
     except TROUBLE as error:
         raise _refusal(error, profile) from _harmless(error)
+    found = _first_found(resolver, profile)
     if found is None:
         return None
     watched = Watched(found, profile)
     watched.get_frozen_credentials()
     core._credentials = watched  # botocore has no other place for it
     return watched
+
+
+def _first_found(resolver: Any, profile: str) -> Any:
+    """The credentials of the first provider of botocore's chain that has any, in botocore's order."""
+    for provider in resolver.providers:
+        try:
+            found = provider.load()
+        except TROUBLE as error:
+            raise _refusal(error, profile, str(provider.METHOD)) from _harmless(error)
+        if found is not None:
+            return found
+    return None
 
 
 class Watched:
@@ -66,7 +93,7 @@ class Watched:
         try:
             frozen = self._inner.get_frozen_credentials()
         except TROUBLE as error:
-            raise _refusal(error, self._profile) from _harmless(error)
+            raise _refusal(error, self._profile, str(self._inner.method)) from _harmless(error)
         if frozen.secret_key != self._seen:
             self._seen = frozen.secret_key
             remember(frozen.secret_key, frozen.token)
@@ -76,11 +103,14 @@ class Watched:
         return getattr(self._inner, name)
 
 
-def _no_terminal(core: botocore.session.Session, profile: str, mfa_code: MfaCode | None) -> None:
-    """Replace what would ask on the terminal: the prompt for a code, and processes that inherit it."""
+def _no_terminal(core: botocore.session.Session, profile: str, mfa_code: MfaCode | None) -> Any:
+    """botocore's chain of providers, without what would ask on the terminal: the prompt for a code, and processes.
+
+    Cached files that cannot be used count as not there, and an answer that is no credentials names its program.
+    """
     resolver = core.get_component("credential_provider")
-    roles, process = resolver.get_provider("assume-role"), resolver.get_provider(_PROCESS)
-    cache = _Cache()
+    roles, process, sso = (resolver.get_provider(name) for name in ("assume-role", _PROCESS, "sso"))
+    cache = _RoleCache()
 
     def ask(prompt: str) -> str:
         serial = prompt.removeprefix("Enter MFA code for ").rstrip(": ")
@@ -91,23 +121,71 @@ def _no_terminal(core: botocore.session.Session, profile: str, mfa_code: MfaCode
         return code.strip()
 
     roles._prompter, roles.cache = ask, cache  # as the AWS CLI does with the cache
-    process._popen = _Process
-    builder = roles._profile_provider_builder
+    _without_terminal(process)
+    tokens = sso._token_provider
+    tokens._cache = sso._token_cache = _SoundCache(SSO_CACHE, _is_token, dumps_func=tokens._cache._dumps)
+    tokens._token_loader = SSOTokenLoader(cache=tokens._cache)
+    builder = roles._profile_provider_builder  # of the providers of source profiles
+    builder._sso_token_cache = tokens._cache
     make = builder._create_process_provider
-
-    def quiet(name: str) -> Any:
-        made = make(name)
-        made._popen = _Process
-        return made
-
-    builder._create_process_provider = quiet
+    builder._create_process_provider = lambda name: _without_terminal(make(name))
+    return resolver
 
 
-class _Cache(JSONFileCache):  # type: ignore[misc]
-    """Roles' credentials: read from the CLI's folder, written there only when a code was typed for them."""
+def _without_terminal(provider: Any) -> Any:
+    """A provider of credentials by a program, which gets no terminal and whose answer is looked at."""
+    provider._popen = _Process
+    retrieve = provider._retrieve_credentials_using
+
+    def checked(command: str) -> Any:
+        try:
+            keys = retrieve(command)
+            if not all(isinstance(keys[name], str) and keys[name] for name in ("access_key", "secret_key")):
+                raise ValueError(NO_CREDENTIALS)
+            if keys["expiry_time"] is not None:
+                parse_date(keys["expiry_time"])
+        except _NO_KEYS:
+            raise boto.CredentialRetrievalError(provider=_PROCESS, error_msg=NO_CREDENTIALS) from None
+        return keys
+
+    provider._retrieve_credentials_using = checked
+    return provider
+
+
+def _is_role(entry: Mapping[str, Any]) -> bool:
+    """Whether a file of the AWS CLI's cache holds a role's credentials."""
+    keys = entry["Credentials"]
+    parse_date(keys["Expiration"])
+    return all(isinstance(keys[name], str) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken"))
+
+
+def _is_token(entry: Mapping[str, Any]) -> bool:
+    """Whether a file of the SSO cache holds a token."""
+    parse_date(entry["expiresAt"])
+    if "registrationExpiresAt" in entry:
+        parse_date(entry["registrationExpiresAt"])
+    return isinstance(entry["accessToken"], str)
+
+
+class _SoundCache(JSONFileCache):  # type: ignore[misc]
+    """Files that another tool wrote: one that is damaged (cut, empty, of another shape) counts as not there."""
+
+    def __init__(self, folder: str, is_sound: Callable[[Mapping[str, Any]], bool], **options: Any) -> None:
+        super().__init__(working_dir=str(Path(folder).expanduser()), **options)
+        self._is_sound = is_sound
+
+    def __contains__(self, key: str) -> bool:
+        try:
+            return self._is_sound(super().__getitem__(key))
+        except (*_NO_KEYS, OverflowError):  # what dateutil, too, makes of a date that is none
+            return False
+
+
+class _RoleCache(_SoundCache):
+    """Roles' credentials: read from the CLI's folder, written there when a code was typed for them, or over damage."""
 
     def __init__(self) -> None:
-        super().__init__(working_dir=str(Path(CLI_CACHE).expanduser()))
+        super().__init__(CLI_CACHE, _is_role)
         self.keep = False
         self._own: dict[str, Any] = {}
 
@@ -118,7 +196,8 @@ class _Cache(JSONFileCache):  # type: ignore[misc]
         return self._own[key] if key in self._own else super().__getitem__(key)
 
     def __setitem__(self, key: str, value: Any) -> None:
-        if self.keep:
+        damaged = Path(self._convert_cache_key(key)).is_file() and not super().__contains__(key)
+        if self.keep or damaged:
             super().__setitem__(key, value)
         else:
             self._own[key] = value
@@ -164,8 +243,8 @@ def _harmless(error: Exception) -> Exception | None:
     return None if isinstance(error, (boto.CredentialRetrievalError, *_NO_KEYS)) else error
 
 
-def _refusal(error: Exception, profile: str) -> ServiceError:
-    """What to do about credentials that cannot be had."""
+def _refusal(error: Exception, profile: str, way: str = "") -> ServiceError:
+    """What to do about credentials that cannot be had; ``way``: the provider that was asked, in botocore's words."""
     if isinstance(error, boto.RefreshWithMFAUnsupportedError):
         return _code_needed(profile)
     if isinstance(error, ClientError) and "MultiFactorAuthentication" in str(error):
@@ -180,8 +259,8 @@ def _refusal(error: Exception, profile: str) -> ServiceError:
     if isinstance(error, boto.CredentialRetrievalError) and error.kwargs.get("provider") == _PROCESS:
         words = " ".join(redacted(hidden(str(error.kwargs.get("error_msg", "")))).split())[:MOST_WORDS]
         return _process_failed(profile, words or "it said nothing")
-    if isinstance(error, _NO_KEYS):
-        return _process_failed(profile, "it printed something that is not the JSON of credentials")
+    if isinstance(error, _NO_KEYS) or (isinstance(error, OSError) and error.filename):
+        return _unusable(error, profile, _WAYS.get(way, "the credentials"))
     for kinds, what, command in _ENDED:
         if isinstance(error, kinds):
             remedy = f"Run: {command}{_option(profile)}, then resume"
@@ -190,6 +269,27 @@ def _refusal(error: Exception, profile: str) -> ServiceError:
                 ErrorKind.LOGIN, f"cannot sign in to AWS: {what}", subject=profile, remedy=remedy, code=code
             )
     return translate(error, "sign in to AWS", profile)
+
+
+def _unusable(error: Exception, profile: str, way: str) -> ServiceError:
+    """What botocore did not foresee: a file, such as a token's, that cannot be read, or an answer of another shape."""
+    if isinstance(error, OSError):
+        words = f"{error.filename}: {error.strerror or error}"
+        remedy = (
+            "Check that the file exists and that you may read it, or correct its name in the environment or in the "
+        )
+        remedy += "AWS config file; then resume"
+    else:
+        words = " ".join(redacted(hidden(f"{type(error).__name__}: {error}")).split())[:MOST_WORDS]
+        remedy = f"See what 'aws sts get-caller-identity{_option(profile)}' says, and mend that; then resume"
+    return ServiceError(
+        ErrorKind.LOGIN,
+        f"cannot sign in to AWS: {way} cannot be used",
+        subject=profile,
+        remedy=remedy,
+        code=type(error).__name__,
+        detail=words,
+    )
 
 
 def _process_failed(profile: str, words: str) -> ServiceError:
