@@ -40,6 +40,8 @@ class NicSpec:
 class VmSpec:
     """One virtual machine; ``folder`` is the path below the datacenter's VM folder, ``power``: on | off | suspended.
 
+    ``datacenter``: its name, behind those of the folders it lies in: ``EU/DC1``.
+
     ``writes``: bytes an hour that its guest writes while it runs; they are made up when somebody takes a snapshot.
     """
 
@@ -89,10 +91,17 @@ class ClusterSpec:
 
 @dataclass(frozen=True, slots=True)
 class DatacenterSpec:
+    """``folder``: the path of folders it lies in; machines name it by `path`."""
+
     name: str
     clusters: tuple[ClusterSpec, ...]
     datastores: tuple[DatastoreSpec, ...]
     networks: tuple[str, ...] = ("VM Network",)
+    folder: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        return "/".join((*self.folder, self.name))
 
 
 @dataclass(frozen=True, slots=True)

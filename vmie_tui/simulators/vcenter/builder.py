@@ -33,6 +33,7 @@ class Site:
     networks: dict[str, Managed] = field(default_factory=dict)
     host_machines: dict[str, list[Any]] = field(default_factory=dict)
     pool_machines: dict[str, list[Any]] = field(default_factory=dict)
+    homes: dict[str, int] = field(default_factory=dict)  # a machine's name -> how many machines had it
 
 
 class Builder:
@@ -44,7 +45,7 @@ class Builder:
 
     def build(self, fleet: FleetSpec) -> None:
         for spec in fleet.datacenters:
-            self._sites[spec.name] = self._site(spec)
+            self._sites[spec.path] = self._site(spec)
         for machine in fleet.machines:
             self.add_machine(machine)
 
@@ -56,9 +57,17 @@ class Builder:
         folder.props["childEntity"] = lambda: [child.ref for child in folder.children]
         return folder
 
+    def _site_folder(self, path: tuple[str, ...]) -> Managed:
+        """The folder of datacenters at ``path`` below the root, made when it is not there yet."""
+        node = self._root
+        for name in path:
+            found = next((child for child in node.children if child.is_a(vim.Folder) and child.name == name), None)
+            node = found or self._folder(node, name, "group-d", vim.Folder, vim.Datacenter)
+        return node
+
     def _site(self, spec: DatacenterSpec) -> Site:
         site = Site()
-        center = self._entity(vim.Datacenter, "datacenter", self._root, spec.name)
+        center = self._entity(vim.Datacenter, "datacenter", self._site_folder(spec.folder), spec.name)
         machines = self._folder(center, "vm", "group-v", vim.Folder, vim.VirtualMachine, vim.VirtualApp)
         hosts = self._folder(center, "host", "group-h", vim.Folder, vim.ComputeResource)
         stores = self._folder(center, "datastore", "group-s", vim.Folder, vim.Datastore, vim.StoragePod)
@@ -68,7 +77,7 @@ class Builder:
         )
         site.folders[()] = machines
         for store in spec.datastores:
-            site.datastores[store.name] = self._datastore(stores, spec.name, store)
+            site.datastores[store.name] = self._datastore(stores, spec.path, store)
         for name in spec.networks:
             made = self._entity(vim.Network, "network", networks, name)
             made.props["summary"] = data(vim.Network.Summary, network=made.ref, name=name, accessible=True)
@@ -226,6 +235,7 @@ class Builder:
             machine.instance_uuid, machine.bios_uuid = str(uuid.uuid4()), str(uuid.uuid4())
         machine.host, machine.pool = site.hosts[spec.host], site.pools[spec.cluster]
         machine.datastore = site.datastores[spec.datastore]
+        machine.home = self._free_home(site, spec.name)
         machine.networks = [site.networks[nic.network] for nic in spec.nics if nic.network in site.networks]
         site.host_machines[spec.host].append(machine.ref)
         site.pool_machines[spec.cluster].append(machine.ref)
@@ -234,6 +244,12 @@ class Builder:
         for number in range(spec.snapshots):
             self._old_snapshot(machine, number + 1)
         return machine
+
+    def _free_home(self, site: Site, name: str) -> str:
+        """A folder of files for a machine of this name; hosts number those of one name."""
+        taken = site.homes.get(name, 0)
+        site.homes[name] = taken + 1
+        return f"{name}_{taken}" if taken else name
 
     def forget_machine(self, machine: Machine) -> None:
         """Take a machine out of its host and pool."""
@@ -302,7 +318,7 @@ class Builder:
             place=spot,
             label=f"Hard disk {number + 1}",
             datastore=store,
-            file_name=f"[{store.name}] {machine.spec.name}/{machine.spec.name}{suffix}.vmdk",
+            file_name=f"[{store.name}] {machine.home}/{machine.spec.name}{suffix}.vmdk",
             folder=folder,
             ident=str(uuid.uuid5(SPACE, f"disk {machine.instance_uuid} {key}")),
             capacity=spec.capacity,

@@ -34,6 +34,7 @@ class Options:
     nfc_prepared: bool = False  # compress a disk once, then send the kept file: a source that costs little CPU
     nfc_no_chunks: bool = False  # answer 500 to a disk that is sent in chunks
     nfc_file_size: bool = False  # fill in deviceUrl.fileSize
+    folder_dates: bool = True  # /folder tells Last-Modified
     lease_seconds: float = 0.3  # until a lease is ready
     lease_timeout: int = 300
     task_seconds: float = 0.2  # a task's running time

@@ -26,7 +26,7 @@ HANDED = "poweredOff"
 def home(machine: Machine) -> str:
     """The machine's folder on its datastore."""
     store = "" if machine.datastore is None else machine.datastore.name
-    return f"[{store}] {machine.spec.name}"
+    return f"[{store}] {machine.home}"
 
 
 def config(machine: Machine, snapshot: SnapshotNode | None = None) -> Any:

@@ -14,6 +14,7 @@ from vmie_tui.simulators.vcenter.machine import Machine, VmDisk
 from vmie_tui.simulators.vcenter.registry import Managed
 
 SECTOR = 512
+HOST_DATACENTER = "ha-datacenter"
 
 
 class RefusedError(Exception):
@@ -46,37 +47,56 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
     return first, end
 
 
+def unescaped(name: str) -> str:
+    """A name without the escapes that vCenter writes for %, / and \\; one that has none is left as it is."""
+    return re.sub(r"%(25|2[fF]|5[cC])", lambda found: chr(int(found[1], 16)), name)
+
+
 class Folders:
     """Looks files up."""
 
     def __init__(self, center: Center) -> None:
         self._center = center
 
-    def find(self, path: str, datacenter: str, datastore: str) -> Found:
-        """The file at ``path`` (``folder/name.vmdk``); raises RefusedError 403, 404 or 500."""
+    def find(self, path: str, datacenter: str, datastore: str, host: Managed | None = None) -> Found:
+        """The file at ``path`` (``folder/name.vmdk``) as vCenter serves it, or ``host`` itself.
+
+        Raises RefusedError 403, 404 or 500.
+        """
         with self._center.registry.lock:
-            store = self._store(datacenter, datastore)
+            store = self._store(datacenter, datastore) if host is None else self._local(host, datacenter, datastore)
             if not self._center.privileges.held("Datastore.Browse", store):
                 raise RefusedError(403, "Forbidden")
             if store.value("summary").type in ("vsan", "VVOL"):
                 raise RefusedError(404, "Not Found")
             for managed in self._center.registry.objects.values():
-                if isinstance(managed, Machine) and managed.spec.name == path.partition("/")[0]:
+                if isinstance(managed, Machine) and managed.home == path.partition("/")[0]:
                     for disk in managed.disks:
-                        found = self._match(managed, disk, store, f"[{store.name}] {path}")
+                        found = self._match(managed, disk, store, f"[{store.name}] {path}", host)
                         if found is not None:
                             return found
         raise RefusedError(404, "Not Found")
 
     def _store(self, datacenter: str, datastore: str) -> Managed:
+        """By the datacenter's path from the root: folders count, and a name alone is one in no folder."""
+        wanted = [unescaped(part) for part in datacenter.strip("/").split("/")]
         for managed in self._center.registry.objects.values():
             if managed.is_a(vim.Datastore) and managed.name == datastore:
                 site = next(node for node in managed.up() if node.is_a(vim.Datacenter))
-                if site.name == datacenter.strip("/"):
+                path = [unescaped(node.name) for node in site.up() if node.parent is not None]
+                if path[::-1] == wanted:
                     return managed
         raise RefusedError(404, "Not Found")
 
-    def _match(self, machine: Machine, disk: VmDisk, store: Managed, full: str) -> Found | None:
+    def _local(self, host: Managed, datacenter: str, datastore: str) -> Managed:
+        """On an ESXi host, whose only datacenter is ha-datacenter."""
+        stores = (self._center.registry.objects.get(ref._moId) for ref in host.value("datastore"))
+        found = next((one for one in stores if one is not None and one.name == datastore), None)
+        if datacenter != HOST_DATACENTER or found is None:
+            raise RefusedError(404, "Not Found")
+        return found
+
+    def _match(self, machine: Machine, disk: VmDisk, store: Managed, full: str, host: Managed | None) -> Found | None:
         if disk.datastore is not store:
             return None
         if full == disk.file_name:
@@ -87,6 +107,8 @@ class Folders:
         first = machine.roots[0].held.get(disk.key) if machine.roots else None
         if first is None and machine.power == "poweredOn":
             raise RefusedError(500, "Internal Server Error: the file is locked")
+        if machine.lock_owner and machine.power == "poweredOn" and host is not machine.host:
+            raise RefusedError(500, "Internal Server Error: another host owns the lock")
         generation = disk.content.generation if first is None else first.generation
         with disk.content.held(generation) as path:
             return Found(disk.capacity, path.open("rb"))

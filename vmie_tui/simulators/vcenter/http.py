@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import os
@@ -12,9 +13,9 @@ from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Protocol
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, unquote_plus, urlsplit
 
-from pyVmomi import vmodl
+from pyVmomi import vim, vmodl
 
 from vmie_tui.services.disks.source import RawFile
 from vmie_tui.simulators.control import Fault
@@ -24,14 +25,16 @@ from vmie_tui.simulators.vcenter.folder import Folders, Found, RefusedError, byt
 from vmie_tui.simulators.vcenter.imports import ImportLease, Receiver, RejectedError
 from vmie_tui.simulators.vcenter.leases import Device, Lease, Leases
 from vmie_tui.simulators.vcenter.listener import Listener
-from vmie_tui.simulators.vcenter.nfc import Pace, Stream, StreamEndedError
-from vmie_tui.simulators.vcenter.sessions import Sessions, TooManySessionsError
+from vmie_tui.simulators.vcenter.nfc import PIECE, Pace, Stream, StreamEndedError
+from vmie_tui.simulators.vcenter.registry import Managed
+from vmie_tui.simulators.vcenter.sessions import Session, Sessions, TooManySessionsError
 from vmie_tui.simulators.vcenter.values import VERSION_ID, known_versions
 
 log = logging.getLogger(__name__)
 
 XML = "text/xml; charset=utf-8"
 COOKIE = re.compile(r'vmware_soap_session="?([^";,\s]+)')
+TICKET = re.compile(r'vmware_cgi_ticket="?([^";,\s]+)')
 LARGEST_REQUEST = 64 << 20
 STREAM_VMDK = "application/x-vnd.vmware-streamVmdk"
 
@@ -94,13 +97,33 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _body(self) -> bytes | None:
-        """The request's body; None after answering that it is too large or has no length."""
+        """The request's body, chunked or not; None after answering that it is too large or cannot be read."""
+        if self._is_chunked():
+            return self._chunked_body()
         length = self.headers.get("Content-Length", "0")
         if not length.isdigit() or int(length) > LARGEST_REQUEST:
             self.close_connection = True
             self._reply(413 if length.isdigit() else 411)
             return None
         return self.rfile.read(int(length))
+
+    def _is_chunked(self) -> bool:
+        return self.headers.get("Transfer-Encoding", "").strip().lower() == "chunked"
+
+    def _chunked_body(self) -> bytes | None:
+        body = bytearray()
+        try:
+            for piece in self._pieces(lambda: PIECE):
+                body += piece
+                if len(body) > LARGEST_REQUEST:
+                    self.close_connection = True
+                    self._reply(413)
+                    return None
+        except ValueError:
+            self.close_connection = True
+            self._reply(400, b"Bad Request")
+            return None
+        return bytes(body)
 
     def _cookie(self) -> str | None:
         found = COOKIE.search(self.headers.get("Cookie") or "")
@@ -141,7 +164,7 @@ class Handler(BaseHTTPRequestHandler):
         elif place.path.startswith("/nfc/"):
             self._nfc(place.path)
         elif place.path.startswith("/folder/"):
-            self._folder(unquote(place.path[8:]), parse_qs(place.query))
+            self._folder(place)
         elif place.path.startswith("/_sim/"):
             self._control(b"")
         else:
@@ -168,7 +191,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         headers = {}
         if answer.cookie:
-            headers["Set_Cookie"] = f'vmware_soap_session="{answer.cookie}"; Path=/; HttpOnly; Secure; '
+            headers["Set_Cookie"] = set_cookie(answer.cookie)
         self._reply(answer.status, answer.body, XML, **headers)
 
     # ---- disk data
@@ -288,7 +311,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _pieces(self, share: Callable[[], int]) -> Iterator[bytes]:
         """The request's body as it arrives, chunked or of a given length; raises ValueError when it ends early."""
-        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+        if not self._is_chunked():
             yield from self._exactly(int(self.headers.get("Content-Length", "")), share)
             return
         while length := int(self.rfile.readline(64).partition(b";")[0], 16):
@@ -308,12 +331,11 @@ class Handler(BaseHTTPRequestHandler):
 
     # ---- datastore files
 
-    def _folder(self, path: str, query: dict[str, list[str]]) -> None:
-        parts = self.parts
+    def _folder(self, place: SplitResult) -> None:
+        parts, path = self.parts, unquote(place.path[8:])
         parts.center.stats.count(f"folder:{self.command}")
-        with parts.center.registry.lock:
-            session = parts.sessions.find(self._cookie())
-        if session is None:
+        session, host, headers = self._reader(place)
+        if session is None and host is None:
             self._reply(401, b"Unauthorized", WWW_Authenticate='Basic realm="VMware HTTP server"')
             return
         fault = parts.center.faults.take(f"folder:{self.command}", path)
@@ -326,17 +348,38 @@ class Handler(BaseHTTPRequestHandler):
             case "error":
                 self._reply(fault.status if fault else 500)
                 return
+        # vCenter decodes both values twice (Broadcom KB 386368): once as a query, and once more itself.
+        query = {name: unquote_plus(values[0]) for name, values in parse_qs(place.query).items()}
         try:
-            found = parts.folders.find(path, query.get("dcPath", [""])[0], query.get("dsName", [""])[0])
+            found = parts.folders.find(path, query.get("dcPath", ""), query.get("dsName", ""), host)
         except RefusedError as refused:
-            self._reply(refused.status, refused.text.encode())
+            self._reply(refused.status, refused.text.encode(), **headers)
             return
         with found.file:
-            self._send_file(found, fault.after if fault is not None and fault.action == "truncate" else None)
+            most = fault.after if fault is not None and fault.action == "truncate" else None
+            self._send_file(found, most, headers)
 
-    def _send_file(self, found: Found, most: int | None) -> None:
+    def _reader(self, place: SplitResult) -> tuple[Session | None, Managed | None, dict[str, str]]:
+        """Who asks for a file: the session of the cookie or of Basic authentication (which answers with a cookie), or
+        the holder of a service ticket, with the host that it is for."""
+        parts = self.parts
+        with parts.center.registry.lock:
+            if (ticket := TICKET.search(self.headers.get("Cookie") or "")) is not None:
+                return None, parts.sessions.redeem(ticket[1], self.command, f"{place.path}?{place.query}"), {}
+            session = parts.sessions.find(self._cookie())
+            if session is not None or self._cookie() is not None:
+                return session, None, {}
+            user, password = basic(self.headers.get("Authorization") or "")
+            agent = self.headers.get("User-Agent") or ""
+            try:
+                session = parts.sessions.open(user, password, self.client_address[0], agent)
+            except (vim.fault.InvalidLogin, TooManySessionsError):
+                return None, None, {}
+            return session, None, {"Set_Cookie": set_cookie(session.cookie)}
+
+    def _send_file(self, found: Found, most: int | None, extra: dict[str, str]) -> None:
         """Answer with a file, or the range asked for; the answer breaks off after ``most`` bytes."""
-        changed = _changed_at(found)
+        changed = _changed_at(found) if self.parts.center.options.folder_dates else ""
         same = self.headers.get("If-Range") in (None, changed)
         try:
             part = byte_range(self.headers.get("Range"), found.size) if same else None
@@ -348,6 +391,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/octet-stream")
         self.send_header("Content-Length", str(end - first))
         self.send_header("Accept-Ranges", "bytes")
+        for name, value in extra.items():
+            self.send_header(name.replace("_", "-"), value)
         if changed:
             self.send_header("Last-Modified", changed)
         if part:
@@ -370,6 +415,23 @@ class Handler(BaseHTTPRequestHandler):
                 first += len(piece)
         except OSError:
             self.close_connection = True
+
+
+def set_cookie(session: str) -> str:
+    """The header's value that hands a session out."""
+    return f'vmware_soap_session="{session}"; Path=/; HttpOnly; Secure; '
+
+
+def basic(header: str) -> tuple[str, str]:
+    """(user, password) of an Authorization header; both empty when it has none."""
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        return "", ""
+    try:
+        user, _, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except ValueError:
+        return "", ""
+    return user, password
 
 
 def _changed_at(found: Found) -> str:

@@ -159,11 +159,13 @@ class Machine(Managed):
         "describe",
         "disks",
         "hangs",
+        "home",
         "host",
         "instance_uuid",
         "label",
         "lease",
         "life",
+        "lock_owner",
         "networks",
         "pool",
         "power",
@@ -179,6 +181,7 @@ class Machine(Managed):
     def __init__(self, moid: str, parent: Managed, spec: VmSpec, describe: dict[str, Any]) -> None:
         super().__init__(vim.VirtualMachine, moid, parent)
         self.spec, self.label, self.describe = spec, spec.name, describe
+        self.home = spec.name  # its files' folder on each of its datastores
         path = "/".join((spec.datacenter, *spec.folder, spec.name))
         self.instance_uuid = str(uuid.uuid5(SPACE, f"instance {path}"))
         self.bios_uuid = str(uuid.uuid5(SPACE, f"bios {path}"))
@@ -187,6 +190,7 @@ class Machine(Managed):
         self.cbt = self.cbt_active = spec.cbt
         self.life = ""  # of the simulator: no change id of an earlier one is known in this
         self.trackable = True  # False: this host does not track changed blocks
+        self.lock_owner = False  # True: only the host that runs it can read its disks' files
         self.hangs = False  # True: the guest does not shut down when told to
         self.writes, self.wrote_at = spec.writes, 0.0
         self.consolidate = spec.consolidation_needed

@@ -102,7 +102,7 @@ class VCenterSimulator:
         self.thumbprint, self.thumbprint_sha256 = thumbprints(tls)
         self._nfc_tls = nfc_tls
         self.center.thumbprint = self.thumbprint if nfc_tls is None else thumbprints(nfc_tls)[0]
-        names = ",".join(site.name for site in fleet.datacenters)
+        names = ",".join(site.path for site in fleet.datacenters)
         self.center.instance_uuid = str(uuid.uuid5(SPACE, f"vcenter {names}"))
         self.stopped = threading.Event()
         self._servers: list[tuple[Server, threading.Thread]] = []

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
-from pyVmomi import vim
+from pyVmomi import vim, vmodl
 
 from vmie_tui.simulators.vcenter.calls import Call
 from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.registry import Managed
 from vmie_tui.simulators.vcenter.values import data, moment
 
+TICKET_SECONDS = 120.0
 WRONG = "Cannot complete login due to an incorrect user name or password."
 
 
@@ -43,6 +45,7 @@ class Sessions:
     def __init__(self, center: Center) -> None:
         self._center = center
         self._by_cookie: dict[str, Session] = {}
+        self._tickets: dict[str, tuple[str, str, Managed | None, float]] = {}  # id -> method, target, host, until when
         self.ended: list[Callable[[str], None]] = []  # called with the key of each session that ends
         self.manager = center.registry.add(Managed(vim.SessionManager, "SessionManager"))
         self.manager.props.update(
@@ -88,20 +91,51 @@ class Sessions:
     # ---- SOAP methods
 
     def Login(self, call: Call, this: Managed, user: str, password: str, locale: str | None) -> Any:
+        if call.session is not None:
+            raise vim.fault.InvalidLogin(msg="The session is already logged in.")
+        session = self.open(user, password, call.address, call.agent)
+        call.session, call.cookie = session, session.cookie
+        return describe(session)
+
+    def open(self, user: str, password: str, address: str, agent: str) -> Session:
+        """A new session; raises InvalidLogin, TooManySessionsError."""
         center = self._center
         right = secrets.compare_digest(user.encode(), center.user.encode())
         if not (right and secrets.compare_digest(password.encode(), center.password.encode())):
             raise vim.fault.InvalidLogin(msg=WRONG)
-        if call.session is not None:
-            raise vim.fault.InvalidLogin(msg="The session is already logged in.")
         if len(self._by_cookie) >= center.options.max_sessions:
             raise TooManySessionsError(f"The number of sessions ({len(self._by_cookie)}) has reached the limit")
         now = center.clock.now()
         key = f"52{uuid.uuid4().hex[2:16]}-{uuid.uuid4().hex[:16]}"
-        session = Session(key, secrets.token_hex(20), user, now, now, call.address, call.agent)
+        session = Session(key, secrets.token_hex(20), user, now, now, address, agent)
         self._by_cookie[session.cookie] = session
-        call.session, call.cookie = session, session.cookie
-        return describe(session)
+        return session
+
+    def AcquireGenericServiceTicket(self, call: Call, this: Managed, spec: Any) -> Any:
+        """A credential for one request to one host's own web server, named in the URL by its name in the inventory."""
+        url = urlsplit(getattr(spec, "url", None) or "")
+        host = next((one for one in self._hosts() if one.name == url.hostname), None)
+        if host is None or not isinstance(spec, vim.SessionManager.HttpServiceRequestSpec):
+            raise vmodl.fault.InvalidArgument(invalidProperty="spec", msg="A specified parameter was not correct: spec")
+        center = self._center
+        method = (spec.method or "httpGet").removeprefix("http").upper()
+        ident = str(uuid.uuid4())
+        self._tickets[ident] = (method, f"{url.path}?{url.query}", host, center.clock.now() + TICKET_SECONDS)
+        return data(
+            vim.SessionManager.GenericServiceTicket,
+            id=ident,
+            hostName=f"{center.options.nfc_host}:{center.nfc_port}",
+            sslThumbprint=center.thumbprint,
+        )
+
+    def _hosts(self) -> Iterator[Managed]:
+        return (one for one in self._center.registry.objects.values() if one.is_a(vim.HostSystem))
+
+    def redeem(self, ident: str, method: str, target: str) -> Managed | None:
+        """The host that a ticket is for, once; None for one that is spent, too old or for something else."""
+        allowed, path, host, until = self._tickets.pop(ident, ("", "", None, 0.0))
+        fits = allowed == method and path == target and self._center.clock.now() <= until
+        return host if fits else None
 
     def Logout(self, call: Call, this: Managed) -> None:
         if call.session is not None:

@@ -32,6 +32,8 @@ class Trouble:
     - ``snapshot`` ``name``: somebody's own snapshot; ``unsnapshot`` ``name``: gone again, without a name all such ones.
     - ``tools`` ``state``: VMware Tools of that state from now on (toolsOk, toolsNotRunning, ...).
     - ``hang``, ``unhang``: the guest is told to shut down, and does not.
+    - ``lock-owner``: while it runs only its own host can read its disks' files: vCenter asks another one for them, and
+      /folder answers 500; ``no-lock-owner``: as usual again.
     - ``power`` ``state``.
     """
 
@@ -51,6 +53,8 @@ class Trouble:
             "tools": self._tools,
             "hang": lambda machine, given: self._hangs(machine, True),
             "unhang": lambda machine, given: self._hangs(machine, False),
+            "lock-owner": lambda machine, given: self._lock_owner(machine, True),
+            "no-lock-owner": lambda machine, given: self._lock_owner(machine, False),
             "power": lambda machine, given: simulator.set_power(machine.moid, given["state"]),
         }
 
@@ -80,6 +84,9 @@ class Trouble:
         if given["state"] not in TOOLS_VERSION:
             raise ValueError(f"Tools cannot be {given['state']}")
         machine.spec = replace(machine.spec, tools=given["state"])
+
+    def _lock_owner(self, machine: Machine, yes: bool) -> None:
+        machine.lock_owner = yes
 
     def _hangs(self, machine: Machine, yes: bool) -> None:
         machine.hangs = yes
