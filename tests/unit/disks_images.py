@@ -13,7 +13,16 @@ import pytest
 from hypothesis import strategies as st
 
 from vmie_tui.services.disks.vmdk import StreamDecoder, encode
-from vmie_tui.services.disks.vmdk_layout import ENTRIES, GRAIN, GRAIN_SECTORS, MARKER, SECTOR, SparseHeader, sectors
+from vmie_tui.services.disks.vmdk_layout import (
+    ENTRIES,
+    GRAIN,
+    GRAIN_SECTORS,
+    MARKER,
+    SECTOR,
+    SparseHeader,
+    make_descriptor,
+    sectors,
+)
 
 needs_qemu = pytest.mark.skipif(not shutil.which("qemu-img"), reason="qemu-img is not installed")
 
@@ -132,7 +141,7 @@ def front_layout(source: Sparse, order: Iterable[int] | None = None) -> bytes:
         entries[offset // GRAIN] = header.overhead + len(body) // SECTOR
         body += MARKER.pack(offset // SECTOR, len(data)) + data
         body += bytes(-len(body) % SECTOR)
-    front = header.pack().ljust(21 * SECTOR, b"\0")
+    front = (header.pack() + make_descriptor(header.capacity, "disk.vmdk")).ljust(21 * SECTOR, b"\0")
     front += struct.pack(f"<{header.tables}I", *(table_at + 4 * n for n in range(header.tables)))
     front = front.ljust(table_at * SECTOR, b"\0") + struct.pack(f"<{len(entries)}I", *entries)
     return front.ljust(header.overhead * SECTOR, b"\0") + bytes(body)

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.disks_images import Sparse, content, decoded, find, front_layout, patched, records, stream_of
@@ -208,8 +208,33 @@ def test_an_empty_table_of_a_region_without_data_is_tolerated() -> None:
     assert decoded([moved]) == empty.grains()
 
 
+@pytest.mark.parametrize("flip", [1, 2, 8, 0x87])
+def test_a_capacity_other_than_the_descriptor_s_is_refused(flip: int) -> None:
+    refused(patched(FRONT, 12, "B", FRONT[12] ^ flip), "bytes of disk, its descriptor")
+
+
+def test_header_and_footer_of_another_capacity_than_the_descriptor_s() -> None:
+    stream = patched(STREAM, 12, "B", STREAM[12] ^ 8)
+    stream = patched(stream, find(stream, "footer").offset + SECTOR + 12, "B", STREAM[12] ^ 8)
+    refused(stream, "bytes of disk, its descriptor")
+
+
+def test_a_last_grain_with_data_behind_the_end_is_refused() -> None:
+    text = front_layout(DISK)[SECTOR : 21 * SECTOR]
+    refused(
+        patched(FRONT, 12, "<Q", DISK.size // SECTOR - 1).replace(text, bytes(len(text))), "behind the end of the disk"
+    )
+
+
+def test_a_stream_that_is_a_difference_is_refused() -> None:
+    for stream in (STREAM, FRONT):
+        refused(stream.replace(b"parentCID=ffffffff", b"parentCID=12345678"), "its parent 12345678", ErrorKind.INVALID)
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, len(STREAM) - 1), st.integers(1, 255), st.booleans())
+@example(place=12, flip=1, front=True)
+@example(place=12, flip=0x87, front=True)
 def test_one_flipped_byte_never_changes_the_disk(place: int, flip: int, front: bool) -> None:
     """It is refused, or it lay where nothing depends on it."""
     stream = FRONT if front else STREAM

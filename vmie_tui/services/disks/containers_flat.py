@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import re
+import os
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from vmie_tui.model.errors import ErrorKind
-from vmie_tui.services.disks.errors import DiskFormatError, corrupt, unsupported
+from vmie_tui.services.disks.errors import DiskFormatError, corrupt, difference, unsupported
 from vmie_tui.services.disks.probe import DiskInfo
 from vmie_tui.services.disks.ranges import BlockReader, Budget, Slice
 from vmie_tui.services.disks.source import ByteReader, RawFile
-from vmie_tui.services.disks.vmdk_layout import MAX_DESCRIPTOR, SECTOR
+from vmie_tui.services.disks.vmdk_layout import MAX_DESCRIPTOR, SECTOR, Extent, parse_descriptor
 from vmie_tui.services.disks.vmdk_read import VmdkReader
 
-_EXTENT = re.compile(r'^\s*(?:RW|RDONLY)\s+(\d{1,15})\s+(\w+)(?:\s+"([^"\r\n]*)")?(?:\s+(\d{1,15}))?', re.MULTILINE)
-_MOST = 4096
+_DIFFERENCES = frozenset({"VMFSSPARSE", "SESPARSE"})
+_MAPPINGS = frozenset({"VMFSRDM", "VMFSRAW"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +70,22 @@ def open_flat(
 ) -> FlatDisk:
     """The disk a descriptor describes; its files must lie in ``folder`` beside it.
 
-    Without a ``budget`` they are read as they are, uncached: for whoever reads all of the disk.
+    Without a ``budget`` they are read as they are, uncached: for whoever reads all of the disk. An extent without
+    access and without a file reads as zeros.
 
-    Raises ``DiskFormatError``: INVALID for snapshots' differences, raw device mappings, and extents elsewhere; CORRUPT
-    for one without extents.
+    Raises ``DiskFormatError``: INVALID for snapshots' differences, raw device mappings, and extents elsewhere or behind
+    a link; NOT_FOUND for a missing extent; CORRUPT for a descriptor without extents and for extents that are shorter
+    than it says, or overlap.
     """
     if info.parent:
-        raise DiskFormatError(
-            ErrorKind.INVALID,
-            f"the VMDK holds only the difference to its parent {info.parent}",
-            remedy="Consolidate the VM's snapshots, or clone the disk, and use the result",
-        )
-    text = reader.read_at(0, min(reader.size, MAX_DESCRIPTOR)).decode("utf-8", "replace")
+        raise difference(f"the VMDK holds only the difference to its parent {info.parent}")
+    found = parse_descriptor(reader.read_at(0, min(reader.size, MAX_DESCRIPTOR + 1)))
+    files = _Files(folder, budget, held)
     parts: list[_Part] = []
     at = 0
-    for sectors, kind, name, start in _EXTENT.findall(text)[:_MOST]:
-        size = int(sectors) * SECTOR
-        source = None
-        if kind != "ZERO":
-            source = _extent(kind, name, int(start or 0) * SECTOR, size, folder=folder, budget=budget, held=held)
+    for extent in found.extents:
+        size = extent.sectors * SECTOR
+        source = None if extent.kind == "ZERO" else files.open(extent)
         if size:
             parts.append(_Part(at, size, source))
         at += size
@@ -97,30 +94,79 @@ def open_flat(
     return FlatDisk(parts)
 
 
-def _extent(
-    kind: str, name: str, start: int, size: int, *, folder: Path | None, budget: Budget | None, held: ExitStack
-) -> ByteReader:
-    if kind not in {"FLAT", "VMFS", "SPARSE"}:
-        raise unsupported(f"its extent {name} is of the kind {kind}")
-    if folder is None or not name or name != Path(name).name or name in {".", ".."}:
-        raise DiskFormatError(
-            ErrorKind.INVALID,
-            f"the VMDK is only a descriptor; its data is in {name or 'another file'}",
-            remedy="Give the file with the data, or the descriptor in the same directory as it",
-        )
-    path = folder / name
-    if not path.is_file():
+class _Files:
+    """The extent files of one descriptor, each opened once."""
+
+    def __init__(self, folder: Path | None, budget: Budget | None, held: ExitStack) -> None:
+        self._folder, self._budget, self._held = folder, budget, held
+        self._open: dict[str, RawFile] = {}
+        self._used: dict[str, list[tuple[int, int]]] = {}  # file -> (start, end) that extents take, ascending
+
+    def open(self, extent: Extent) -> ByteReader:
+        """The data of one extent, of exactly its size. Raises as `open_flat`."""
+        name, size, start = extent.file, extent.sectors * SECTOR, extent.start * SECTOR
+        if extent.kind in _DIFFERENCES:
+            raise difference(f"the VMDK's extent {name} is a snapshot's difference ({extent.kind})")
+        if extent.kind in _MAPPINGS:
+            raise DiskFormatError(
+                ErrorKind.INVALID,
+                f"the VMDK is a raw device mapping ({extent.kind}); its data is on a LUN of the storage",
+                remedy="Clone the disk to a virtual disk in vCenter, or export the VM from there",
+            )
+        if extent.kind not in {"FLAT", "VMFS", "SPARSE"}:
+            raise unsupported(f"the VMDK's extent {name} is of the kind {extent.kind}")
+        if extent.access == "NOACCESS":
+            raise DiskFormatError(
+                ErrorKind.INVALID,
+                f"the VMDK's descriptor forbids the access to its extent {name}",
+                remedy="Clone the disk with VMware's tools and use the result",
+            )
+        plain = self._file(extent)
+        file = plain if self._budget is None else BlockReader(plain, self._budget)
+        if extent.kind == "SPARSE":
+            self._claim(extent, 0, plain.size)
+            piece = VmdkReader(file, piece=True)
+            if piece.size != size:
+                raise corrupt(f"the extent {name} holds {piece.size} bytes of disk, its descriptor says {size}")
+            return piece
+        if start + size > file.size:
+            raise corrupt(f"the extent {name} has {file.size} bytes, its descriptor says {start + size}")
+        self._claim(extent, start, start + size)
+        if file is plain and start == 0 and size == file.size:
+            return plain  # which knows its holes
+        return Slice(file, start, size)
+
+    def _file(self, extent: Extent) -> RawFile:
+        name = extent.file
+        if self._folder is None or not name or _elsewhere(name) or _elsewhere(extent.stored):
+            raise DiskFormatError(
+                ErrorKind.INVALID,
+                f"the VMDK is only a descriptor; its data is in {name or 'another file'}",
+                remedy="Give the file with the data, or the descriptor in the same directory as it",
+            )
+        for each in (name, extent.stored):  # copied from a machine of another encoding, a name may keep its bytes
+            path = self._folder / each
+            if each in self._open:
+                return self._open[each]
+            if os.path.lexists(path):
+                self._open[each] = self._held.enter_context(RawFile(path, beside=True))
+                return self._open[each]
         raise DiskFormatError(
             ErrorKind.NOT_FOUND,
             f"the VMDK's extent {name} is not beside its descriptor",
             remedy="Copy all files of the disk into one directory",
         )
-    plain = held.enter_context(RawFile(path))
-    file = plain if budget is None else BlockReader(plain, budget)
-    if kind == "SPARSE":
-        return VmdkReader(file)
-    if start + size > file.size:
-        raise corrupt(f"the extent {name} has {file.size} bytes, its descriptor says {start + size}")
-    if file is plain and start == 0 and size == file.size:
-        return plain  # which knows its holes
-    return Slice(file, start, size)
+
+    def _claim(self, extent: Extent, start: int, end: int) -> None:
+        """Two extents never share data: else a small file could pretend a disk of many terabytes."""
+        used = self._used.setdefault(extent.stored, [])
+        if start < end:
+            place = bisect_right(used, (start, end))
+            if (place and used[place - 1][1] > start) or (place < len(used) and used[place][0] < end):
+                raise corrupt(f"two extents of the VMDK's descriptor overlap in {extent.file}")
+            used.insert(place, (start, end))
+
+
+def _elsewhere(name: str) -> bool:
+    """Whether a name is more than a name: a path of this system or of Windows, a device, a link upwards."""
+    return name != Path(name).name or name != PureWindowsPath(name).name or name in {".", ".."}

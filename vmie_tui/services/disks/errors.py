@@ -42,3 +42,21 @@ def unsupported(what: str) -> DiskFormatError:
         code=known["code"],
         detail=known["message"],
     )
+
+
+def difference(what: str) -> DiskFormatError:
+    """A snapshot's part of a disk, which is nothing without its parent."""
+    return DiskFormatError(
+        ErrorKind.INVALID,
+        what,
+        remedy="Consolidate the VM's snapshots, or clone the disk, and use the result",
+    )
+
+
+def one_of_many(why: str) -> DiskFormatError:
+    """A file that holds a part of a disk, given as if it were the whole; ``why`` it is known to be one."""
+    return DiskFormatError(
+        ErrorKind.INVALID,
+        f"it is one extent of a VMDK, not the whole disk: {why}",
+        remedy="Give the disk's descriptor, the small .vmdk file that names its extents, with all of them beside it",
+    )

@@ -68,17 +68,25 @@ def read_exactly(source: ByteReader, offset: int, view: memoryview) -> None:
         done += got
 
 
+def _elsewhere(what: str) -> DiskFormatError:
+    return DiskFormatError(ErrorKind.INVALID, what, remedy="Put the file itself beside the descriptor that names it")
+
+
 class RawFile:
     """A RAW disk in a file or block device. ``size`` may exceed the file: the rest reads as zeros.
 
-    Raises ``DiskFormatError`` (LOCAL) when the file cannot be opened.
+    ``beside``: the path was put together from a name that an image holds, so it must be a file itself, not a link.
+    Raises ``DiskFormatError``: LOCAL when the file cannot be opened; with ``beside`` INVALID for a link and for what is
+    no regular file.
     """
 
-    def __init__(self, path: str | os.PathLike[str], size: int | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], size: int | None = None, *, beside: bool = False) -> None:
         self.path = Path(path)
         try:
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (os.O_NOFOLLOW | os.O_NONBLOCK if beside else 0))
         except OSError as error:
+            if beside and error.errno == errno.ELOOP:
+                raise _elsewhere(f"{self.path.name} is a link, which may lead anywhere") from error
             raise DiskFormatError(
                 ErrorKind.LOCAL,
                 "the disk file cannot be opened",
@@ -87,6 +95,9 @@ class RawFile:
                 detail=error.strerror or "",
             ) from error
         found = os.fstat(self._fd)
+        if beside and not stat.S_ISREG(found.st_mode):
+            self.close()
+            raise _elsewhere(f"{self.path.name} is no regular file")
         self._stored = found.st_size if stat.S_ISREG(found.st_mode) else os.lseek(self._fd, 0, os.SEEK_END)
         self._size = self._stored if size is None else size
 

@@ -5,13 +5,16 @@ All numbers on disk are little-endian; offsets and capacities there are counted 
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Self
 
-from vmie_tui.services.disks.errors import corrupt, unsupported
+from vmie_tui.model.words import printable
+from vmie_tui.services.disks.errors import corrupt, difference, one_of_many, unsupported
 
 SECTOR = 512
 GRAIN_SECTORS = 128
@@ -22,6 +25,8 @@ TABLE_SECTORS = TABLE_BYTES // SECTOR
 AT_END = 0xFFFFFFFFFFFFFFFF  # gdOffset of a stream: look in the footer
 MAX_CAPACITY_SECTORS = (64 << 40) // SECTOR  # vSphere stops at 62 TB
 MAX_DESCRIPTOR = 1 << 20
+MAX_LINES = 1 << 16
+MAX_EXTENTS = 1 << 15  # 62 TB in pieces of 2 GB
 MAX_DIRECTORY = 8 << 20  # bytes: 64 TiB with 64 KiB grains
 NO_PARENT = "ffffffff"
 
@@ -140,6 +145,21 @@ class SparseHeader:
         if self.tables * 4 > MAX_DIRECTORY:
             raise corrupt(f"the VMDK's grain directory would take {self.tables * 4} bytes")
 
+    def check_descriptor(self, found: Descriptor) -> None:
+        """Refuse a descriptor of another disk than this header's, or of one that this file is only a part of.
+
+        Raises ``DiskFormatError``: INVALID for a part of a disk or a difference to a parent; CORRUPT for another
+        capacity than the header's.
+        """
+        if found.parent:
+            raise difference(f"the VMDK holds only the difference to its parent {found.parent}")
+        if len(found.extents) > 1:
+            raise one_of_many(f"its descriptor names {len(found.extents)} extents")
+        if found.extents and found.capacity != self.capacity_bytes:
+            raise corrupt(
+                f"the VMDK's header says {self.capacity_bytes} bytes of disk, its descriptor {found.capacity}"
+            )
+
     def check_stream(self) -> None:
         """As `check`, and that it is the compressed, marked kind that VM import takes (E04 when not)."""
         if not self.compressed or self.compression != DEFLATE:
@@ -164,31 +184,109 @@ def meta_marker(kind: Mark, length: int) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
+class Extent:
+    """One extent line of a descriptor: a run of the disk, and the file its data is in."""
+
+    access: str  # RW, RDONLY or NOACCESS
+    sectors: int
+    kind: str  # FLAT, SPARSE, ZERO, VMFS, VMFSSPARSE, SESPARSE, VMFSRDM, ...
+    file: str = ""  # as the descriptor's encoding says, fit to be shown; "" for none
+    stored: str = ""  # the same bytes as this machine's file system decodes them
+    start: int = 0  # sector of the file at which the data begins
+
+
+@dataclass(frozen=True, slots=True)
 class Descriptor:
-    """What the text part of a VMDK tells. ``capacity`` is the sum of its extents in bytes."""
+    """What the text part of a VMDK tells."""
 
-    create_type: str
-    parent: str | None
-    capacity: int
-    files: tuple[str, ...]
+    create_type: str = ""
+    parent: str | None = None
+    extents: tuple[Extent, ...] = ()
+
+    @property
+    def capacity(self) -> int:
+        """Bytes of all extents, those without access too: they are part of the disk in VMware's format."""
+        return sum(extent.sectors for extent in self.extents) * SECTOR
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return tuple(extent.file for extent in self.extents if extent.file)
 
 
-_FIELD = re.compile(r'^\s*(createType|parentCID|parentFileNameHint)\s*=\s*"?([^"\r\n]*?)"?\s*$', re.MULTILINE)
-_EXTENT = re.compile(r'^\s*(?:RW|RDONLY|NOACCESS)\s+(\d{1,15})\s+\w+(?:\s+"([^"\r\n]*)")?', re.MULTILINE)
+_ACCESS = frozenset({b"RW", b"RDONLY", b"NOACCESS"})
+_ENCODINGS = ("utf-8", "us-ascii", "windows-", "cp", "iso-8859-", "gb", "big5", "shift", "euc-", "koi8", "mac")
 
 
 def parse_descriptor(data: bytes) -> Descriptor:
-    """Read an embedded or separate descriptor; unknown lines are ignored."""
-    text = data.split(b"\0", 1)[0].decode("utf-8", "replace")
-    found = dict(_FIELD.findall(text))
-    linked = found.get("parentCID", NO_PARENT).lower() != NO_PARENT
-    extents = _EXTENT.findall(text)
-    return Descriptor(
-        found.get("createType", ""),
-        (found.get("parentFileNameHint") or found["parentCID"]) if linked else None,
-        sum(int(length) for length, _ in extents) * SECTOR,
-        tuple(name for _, name in extents if name),
+    """Read an embedded or separate descriptor, line by line; unknown lines are ignored.
+
+    Raises ``DiskFormatError`` (CORRUPT) for an extent line that cannot be read, and for more lines, extents or sectors
+    than any disk has.
+    """
+    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\0", 1)[0].splitlines()
+    if len(data) > MAX_DESCRIPTOR or len(lines) > MAX_LINES:
+        raise corrupt(f"the VMDK's descriptor has more than {MAX_LINES} lines, or more than {MAX_DESCRIPTOR} bytes")
+    fields: dict[bytes, bytes] = {}
+    found: list[tuple[int, bytes]] = []
+    parents: list[bytes] = []
+    for number, line in enumerate(lines, 1):
+        if line.split(None, 1)[:1] and line.split(None, 1)[0].upper() in _ACCESS:
+            found.append((number, line))
+            continue
+        key, equals, value = line.partition(b"=")
+        if equals:
+            key, value = key.strip().lower(), _unquoted(value.strip())
+            fields.setdefault(key, value)
+            if key == b"parentcid":
+                parents.append(value)
+    if len(found) > MAX_EXTENTS:
+        raise corrupt(f"the VMDK's descriptor names more than {MAX_EXTENTS} extents")
+    encoding = fields.get(b"encoding", b"")
+    extents = tuple(_extent(number, line, encoding) for number, line in found)
+    if sum(extent.sectors for extent in extents) > MAX_CAPACITY_SECTORS:
+        raise corrupt("the extents of the VMDK's descriptor add up to more than 64 TiB")
+    hint = _decoded(fields.get(b"parentfilenamehint", b""), encoding)
+    other = next((value for value in parents if value.lower() != NO_PARENT.encode()), b"")
+    parent = hint or _decoded(other, encoding) or None
+    return Descriptor(_decoded(fields.get(b"createtype", b""), encoding), parent, extents)
+
+
+def _unquoted(value: bytes) -> bytes:
+    return value[1:].partition(b'"')[0] if value.startswith(b'"') else value
+
+
+def _extent(number: int, line: bytes, encoding: bytes) -> Extent:
+    """``access sectors kind ["file" [start]]``; what may follow (a partition's id) is not needed."""
+    access, *rest = line.split(None, 3)
+    count, kind, place = (*rest, b"", b"", b"")[:3]
+    file, start = b"", b""
+    if place.startswith(b'"'):
+        file, closed, after = place[1:].partition(b'"')
+        start = (after.split(None, 1) or [b""])[0] if closed else b"?"
+    elif place:
+        start = b"?"
+    if not (count.isdigit() and len(count) <= 15 and kind) or (start and not (start.isdigit() and len(start) <= 15)):
+        raise corrupt(
+            f"line {number} of the VMDK's descriptor cannot be read: {printable(_decoded(line[:80], encoding))}"
+        )
+    return Extent(
+        access.decode().upper(),
+        int(count),
+        kind.upper().decode("ascii", "replace"),
+        _decoded(file, encoding),
+        os.fsdecode(file),
+        int(start or 0),
     )
+
+
+def _decoded(value: bytes, encoding: bytes) -> str:
+    """``value`` in the encoding a descriptor declares, as far as Python knows it; never raises."""
+    name = encoding.decode("ascii", "replace").strip().lower().replace("_", "-")
+    number = name.removeprefix("windows-")
+    for codec in (name, f"cp{number}") if name.startswith(_ENCODINGS) else ():
+        with contextlib.suppress(LookupError, ValueError):  # unknown here; or not what the bytes are
+            return value.decode(codec)
+    return value.decode("utf-8", "replace")
 
 
 def make_descriptor(capacity: int, name: str) -> bytes:

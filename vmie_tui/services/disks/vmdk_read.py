@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Generic, Self, TypeVar
 
-from vmie_tui.model.errors import ErrorKind
-from vmie_tui.services.disks.errors import DiskFormatError, corrupt, truncated
+from vmie_tui.services.disks.errors import corrupt, difference, one_of_many, truncated
 from vmie_tui.services.disks.grain import inflate
 from vmie_tui.services.disks.source import ByteReader, RawFile, read_into
 from vmie_tui.services.disks.vmdk_layout import (
@@ -60,11 +59,13 @@ class _Lru(Generic[V]):
 class VmdkReader:
     """A `DiskSource` over a sparse VMDK: ``image`` is a path, or any object with ``size`` and ``read_at``.
 
-    Safe to read from several threads. Raises ``DiskFormatError``: INVALID for another kind of VMDK or one that needs
-    its parent, CORRUPT (``retry_safe``) for a file cut short, CORRUPT for one that contradicts itself.
+    ``piece``: it is one extent that a descriptor elsewhere names, and needs none of its own. Safe to read from several
+    threads. Raises ``DiskFormatError``: INVALID for another kind of VMDK, one extent given as the whole, or one that
+    needs its parent; CORRUPT (``retry_safe``) for a file cut short, CORRUPT for one that contradicts itself.
     """
 
-    def __init__(self, image: ByteReader | str | os.PathLike[str]) -> None:
+    def __init__(self, image: ByteReader | str | os.PathLike[str], *, piece: bool = False) -> None:
+        self._piece = piece
         self._own: RawFile | None = None
         if isinstance(image, (str, os.PathLike)):
             image = self._own = RawFile(image)
@@ -123,13 +124,13 @@ class VmdkReader:
         offset, length = header.descriptor_offset * SECTOR, header.descriptor_sectors * SECTOR
         if length > MAX_DESCRIPTOR:
             raise corrupt(f"the VMDK header says a descriptor of {length} bytes")
+        if not offset and not self._piece:
+            raise one_of_many("it has no descriptor of its own")
         descriptor = parse_descriptor(self._exactly(offset, length, "the descriptor") if offset else b"")
-        if descriptor.parent:
-            raise DiskFormatError(
-                ErrorKind.INVALID,
-                f"the VMDK holds only the difference to its parent {descriptor.parent}",
-                remedy="Consolidate the VM's snapshots, or clone the disk, and use the result",
-            )
+        if not self._piece:
+            header.check_descriptor(descriptor)
+        elif descriptor.parent:
+            raise difference(f"the VMDK holds only the difference to its parent {descriptor.parent}")
         return descriptor
 
     def _read_directory(self) -> bytes:

@@ -13,11 +13,14 @@ from vmie_tui.services.disks.grain import inflate
 from vmie_tui.services.disks.vmdk_layout import (
     MARKER,
     MARKER_SIZE,
+    MAX_DESCRIPTOR,
     META_MARKER,
     SECTOR,
     TABLE_BYTES,
+    Descriptor,
     Mark,
     SparseHeader,
+    parse_descriptor,
 )
 from vmie_tui.services.disks.vmdk_tables import FooterTables, FrontTables, Tables
 
@@ -32,7 +35,8 @@ class StreamDecoder:
 
     Grains come in the stream's order, usually but not always ascending, each at most once; what never comes is zeros.
     The data is only valid during the call. With ``inflate=False`` the structure is checked and nothing is
-    inflated or called. Memory: one compressed grain, and the metadata of the tables in work.
+    inflated or called. Memory: one compressed grain, and the metadata of the tables in work. The header is held against
+    the stream's own descriptor, where it has one.
 
     Attributes: ``capacity`` (bytes, None before the header), ``grains``, ``data_bytes`` (of disk, in the grains seen),
     ``complete``. Raises ``DiskFormatError``; after that only a new decoder helps.
@@ -46,6 +50,7 @@ class StreamDecoder:
         self._on_grain = on_grain
         self._inflate = inflate
         self._header = SparseHeader(0)
+        self._descriptor = Descriptor()
         self._tables: Tables | None = None
         self._held = bytearray()  # the start of a record whose end has not come yet
         self._position = 0  # bytes of the stream behind the reader
@@ -111,10 +116,11 @@ class StreamDecoder:
         self._header, self.capacity = header, header.capacity_bytes
         if header.directory >= header.overhead:
             self._tables = FooterTables(header)
-            return self._then(self._on_marker, skip=(header.overhead - 1) * SECTOR)
+            return self._descriptor_then(self._on_marker, SECTOR, header.overhead)
         self._tables = front = FrontTables(header)
 
         def on_directory(record: memoryview) -> bool:
+            header.check_descriptor(self._descriptor)
             front.directory(record)
             return self._then(on_table, TABLE_BYTES)
 
@@ -123,7 +129,19 @@ class StreamDecoder:
                 return True
             return self._then(self._on_marker, skip=header.overhead * SECTOR - self._position - TABLE_BYTES)
 
-        return self._then(on_directory, front.directory_bytes, skip=(header.directory - 1) * SECTOR)
+        return self._descriptor_then(on_directory, front.directory_bytes, header.directory)
+
+    def _descriptor_then(self, handle: Callable[[memoryview], bool], need: int, sector: int) -> bool:
+        """Read the descriptor, where it lies before ``sector``; what comes there is for ``handle``."""
+        start, length = self._header.descriptor_offset, self._header.descriptor_sectors
+
+        def on_descriptor(record: memoryview) -> bool:
+            self._descriptor = parse_descriptor(bytes(record))
+            return self._then(handle, need, skip=(sector - start - length) * SECTOR)
+
+        if min(start, length) < 1 or start + length > sector or length * SECTOR > MAX_DESCRIPTOR:
+            return self._then(handle, need, skip=(sector - 1) * SECTOR)
+        return self._then(on_descriptor, length * SECTOR, skip=(start - 1) * SECTOR)
 
     def _on_marker(self, record: memoryview) -> bool:
         value, size = MARKER.unpack_from(record)
@@ -145,6 +163,7 @@ class StreamDecoder:
         owed = self._tables.missing() if self._tables else ""
         if owed:
             raise corrupt(f"the end-of-stream marker comes too early{owed}")
+        self._header.check_descriptor(self._descriptor)  # only now: a footer tells more of a damaged header
         self.complete = True
         return True
 
