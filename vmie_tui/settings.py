@@ -41,12 +41,14 @@ READ_ONLY_VARIABLE = "VMIE_READ_ONLY"
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 PATHS = frozenset({"ca_file", "ca_bundle", "password_file", "credentials_file"})
 TEMPLATES = frozenset({"ami_name", "description"})
+ENCRYPTIONS = ("AES256", "aws:kms", "aws:kms:dsse")  # of S3 objects, in the words of its API
 SLOWEST = 100_000  # bytes a second; below, services give up on connections that are silent for too long
 _RATE = re.compile(r"(\d+(?:\.\d+)?) ?(B|kB|KB|MB|GB|KiB|MiB|GiB)?(?:/s)?")
 _FACTORS = {"": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _FACTORS |= {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 ALLOWED = {
     "port": "a number from 1 to 65535",
+    "encryption": " or ".join(ENCRYPTIONS),
     "max_rate": 'bytes a second of at least 100 kB, such as "50 MB" or 50000000',
     "tags": 'a table of texts without commas, such as { team = "ops" }',
     **{key: f"a text with any of {', '.join(f'{{{place}}}' for place in naming.PLACES)}" for key in sorted(TEMPLATES)},
@@ -72,6 +74,9 @@ class AwsSettings:
 
     ``max_rate``: bytes a second of all uploads together, 0 for no limit; ``ami_name`` and ``description`` are
     templates (`model.naming`), ``tags`` what imports are tagged with when nothing else is said.
+
+    ``encryption`` is asked for with each upload to S3 (one of `ENCRYPTIONS`; "" leaves it to the bucket's default),
+    with ``kms_key_id`` for a key of one's own: for buckets whose policy demands these headers.
     """
 
     profile: str | None = None
@@ -81,6 +86,8 @@ class AwsSettings:
     credentials_file: Path | None = None
     bucket: str = ""
     prefix: str = "vmie/"
+    encryption: str = ""
+    kms_key_id: str = ""
     role_name: str = "vmimport"
     max_rate: int = 0
     ami_name: str = ""
@@ -283,6 +290,9 @@ def _convert(key: str, value: Any, name: str, path: Path) -> Any:
             rate = int(float(found[1]) * _FACTORS[found[2] or ""])
             if rate >= SLOWEST:
                 return rate
+    elif key == "encryption":
+        if value in ENCRYPTIONS:
+            return value
     elif key == "tags":
         if isinstance(value, dict) and all(isinstance(text, str) and "," not in k + text for k, text in value.items()):
             return tuple(value.items())

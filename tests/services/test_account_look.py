@@ -6,9 +6,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.services.aws_world import BUCKET, REGION
 from tests.services.doctor_kit import PREFIX, ROLE, Clinic, clinic
@@ -18,8 +20,11 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import ImportPlan, ObjectSource, Route, SnapshotSource, Via, VmSource
 from vmie_tui.model.rules.account import check_account
 from vmie_tui.services.aws.account_look import look_at_account
+from vmie_tui.services.aws.bucket_policy import upload_refusal
+from vmie_tui.services.aws.grants import ExportBuckets, canonical_id
 from vmie_tui.services.aws.session import Aws, Identity, open_session
 from vmie_tui.services.doctor import documents, policies
+from vmie_tui.settings import AwsSettings
 from vmie_tui.simulators.control import Fault, TlsFiles
 
 PLAN = ImportPlan("ward", VmSource("vc", "vm-1", "web-01"), REGION, BUCKET, prefix=PREFIX, role_name=ROLE)
@@ -205,3 +210,94 @@ def test_without_aws_it_says_why(account: Clinic, tmp_path: Path) -> None:
     with pytest.raises(ServiceError) as refused:
         look_at_account(lost, PLAN)
     assert refused.value.kind is ErrorKind.NETWORK
+
+
+DEMANDS = {
+    "AES256 or denied": {"StringNotEquals": {"s3:x-amz-server-side-encryption": "AES256"}},
+    "a KMS key": {"StringNotEquals": {"s3:x-amz-server-side-encryption": ["aws:kms", "aws:kms:dsse"]}},
+    "any header": {"Null": {"s3:x-amz-server-side-encryption": "true"}},
+    "any header, as bool": {"Null": {"s3:x-amz-server-side-encryption": True}},
+    "one key": {
+        "StringNotLikeIfExists": {"s3:x-amz-server-side-encryption-aws-kms-key-id": "arn:aws:kms:*:key/one"},
+        "StringEquals": {"s3:x-amz-server-side-encryption": "aws:kms"},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("demand", "encryption", "key", "denied"),
+    [
+        ("AES256 or denied", "", "", True),
+        ("AES256 or denied", "aws:kms", "", True),
+        ("AES256 or denied", "AES256", "", False),
+        ("a KMS key", "", "", True),
+        ("a KMS key", "aws:kms", "", False),
+        ("any header", "", "", True),
+        ("any header", "AES256", "", False),
+        ("any header, as bool", "", "", True),
+        ("one key", "aws:kms", "arn:aws:kms:eu-west-1:111122223333:key/two", True),
+        ("one key", "aws:kms", "arn:aws:kms:eu-west-1:111122223333:key/one", False),
+        ("one key", "", "", False),
+    ],
+)
+def test_a_policy_that_demands_encryption_is_seen_before_the_upload(
+    account: Clinic, demand: str, encryption: str, key: str, denied: bool
+) -> None:
+    """What is said beforehand, and what the upload then meets, are the same."""
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{BUCKET}/*"}
+    policy = {"Version": "2012-10-17", "Statement": [{**deny, "Condition": DEMANDS[demand]}]}
+    account.client("s3").put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(policy))
+    asked = open_session(replace(account.admin.settings, encryption=encryption, kms_key_id=key))
+    try:
+        seen = look_at_account(asked, PLAN)
+        assert bool(seen.upload_refused) is denied
+        found = [finding for finding in check_account(PLAN, seen) if "[aws]" in finding.remedy]
+        assert bool(found) is denied
+        s3 = asked.client("s3")
+        if denied:
+            assert "encryption" in found[0].what
+            with pytest.raises(ClientError, match="explicit deny in a resource-based policy"):
+                s3.create_multipart_upload(Bucket=BUCKET, Key=f"{PLAN.prefix}x")
+        else:
+            s3.put_object(Bucket=BUCKET, Key=f"{PLAN.prefix}x", Body=b"x")
+            head = s3.head_object(Bucket=BUCKET, Key=f"{PLAN.prefix}x")
+            assert not encryption or head["ServerSideEncryption"] == encryption
+            assert not key or head["SSEKMSKeyId"] == key
+    finally:
+        asked.close()
+        account.client("s3").delete_bucket_policy(Bucket=BUCKET)
+
+
+def test_what_a_policy_says_of_others_is_left_to_aws(account: Clinic) -> None:
+    deny = {"Effect": "Deny", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{BUCKET}/*"}
+    others: list[dict[str, Any]] = [
+        {**deny, "Principal": {"AWS": "arn:aws:iam::999999999999:root"}},
+        {**deny, "Principal": "*", "Condition": {"StringNotEquals": {"aws:SourceVpce": "vpce-1"}}},
+        {**deny, "Principal": "*", "Condition": {"Bool": {"aws:SecureTransport": "false"}}},
+        {**deny, "Principal": "*", "Resource": f"arn:aws:s3:::{BUCKET}/elsewhere/*"},
+        {**deny, "Principal": {"CanonicalUser": "x"}},
+    ]
+    policy = json.dumps({"Version": "2012-10-17", "Statement": others})
+    account.client("s3").put_bucket_policy(Bucket=BUCKET, Policy=policy)
+    try:
+        assert look_at_account(account.admin, PLAN).upload_refused is None
+    finally:
+        account.client("s3").delete_bucket_policy(Bucket=BUCKET)
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"),
+    [("eu-west-1", "aws"), ("us-gov-west-1", "aws-us-gov"), ("cn-north-1", "aws-cn"), ("eusc-de-east-1", "aws-eusc")],
+)
+def test_policies_name_the_partition_of_the_region(region: str, partition: str) -> None:
+    statement = {"Effect": "Deny", "Principal": {"AWS": "*"}, "Action": "s3:*", "Sid": "Locked"}
+    policy = {"Statement": [{**statement, "Resource": f"arn:{partition}:s3:::b/*"}]}
+    found = upload_refusal(policy, AwsSettings(), "b", "vmie/", region)
+    assert found is not None and "(Locked)" in found.what
+    who = canonical_id(region)[0]
+    grant = {"Effect": "Allow", "Principal": {"CanonicalUser": who}, "Action": ["s3:GetBucketAcl", "s3:PutObject"]}
+    arn = f"arn:{partition}:s3:::b"
+    answer = {"Policy": json.dumps({"Statement": [{**grant, "Resource": [arn, f"{arn}/*"]}]})}
+    client = SimpleNamespace(get_bucket_policy=lambda **_: answer)
+    buckets = ExportBuckets(SimpleNamespace(region=region, client=lambda *_: client))  # type: ignore[arg-type]
+    assert buckets._policy_allows("b", who, []) is True

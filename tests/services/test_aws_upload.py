@@ -12,7 +12,7 @@ from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.services.aws import sending
 from vmie_tui.services.aws.buffers import BufferBudget
 from vmie_tui.services.aws.multipart import crc_of, crc_text
-from vmie_tui.services.aws.objects import Encryption, UploadRequest
+from vmie_tui.services.aws.objects import UploadRequest
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.simulators.control import Fault
 
@@ -50,13 +50,11 @@ def test_what_is_asked_for_is_kept_with_the_object(aws: World) -> None:
         content_type="application/x-vmdk",
         tags={"job": "7", "name": "web & co"},
         metadata={"source": "vm-1"},
-        encryption=Encryption("AES256"),
     )
     store_for(session).upload(asked, Source(data), control=Control())
     head = session.client("s3").head_object(Bucket=BUCKET, Key="attributes")
     assert head["ContentType"] == "application/x-vmdk"
     assert head["Metadata"] == {"source": "vm-1"}
-    assert head["ServerSideEncryption"] == "AES256"
     tags = session.client("s3").get_object_tagging(Bucket=BUCKET, Key="attributes")["TagSet"]
     assert {tag["Key"]: tag["Value"] for tag in tags} == {"job": "7", "name": "web & co"}
 

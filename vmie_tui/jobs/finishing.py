@@ -138,11 +138,22 @@ def tag_made(context: ImportContext) -> dict[str, Any]:
     context.say("tagging what was made")
     record = context.record
     snapshots = [disk.snapshot_id for disk in context.store.disks(context.job_id)]
-    ids = dict.fromkeys([record.image_id, *snapshots, *record.ledger.get("to_tag", [])])
-    again(
-        lambda: tag(context.aws, context.plan.region, [ident for ident in ids if ident], tags(context)),
-        context.control,
-    )
+    made = [ident for ident in dict.fromkeys([record.image_id, *snapshots, *record.ledger.get("to_tag", [])]) if ident]
+    try:
+        again(lambda: tag(context.aws, context.plan.region, made, tags(context)), context.control)
+    except ServiceError as error:
+        if error.kind in {ErrorKind.LOGIN, ErrorKind.CANCELLED}:
+            raise
+        problem = error.problem
+        raise ServiceError(
+            problem.kind,
+            problem.what,
+            subject=problem.subject,
+            remedy=f"{', '.join(made)}: complete, only not tagged. {problem.remedy}; then resume the job, which sets "
+            "the tags and nothing else",
+            code=problem.code,
+            detail=problem.detail,
+        ) from error
     return {}
 
 

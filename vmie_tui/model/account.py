@@ -10,7 +10,7 @@ from vmie_tui.model.errors import Problem
 @dataclass(frozen=True, slots=True)
 class Account:
     """``bucket_region``: where the bucket is, "" when there is none of its name; ``bucket_key``: its default KMS key,
-    "" for none.
+    "" for none; ``upload_refused``: what its policy does not let us upload, and what to do; None when nothing is seen.
 
     ``ebs_encryption``: is every new volume encrypted, with ``ebs_key``; ``key_state``: DescribeKey's word for the key
     the plan names. ``role_problems``: what keeps VM import from using the service role; ``role_kms``: may the role do
@@ -22,6 +22,7 @@ class Account:
     region_enabled: bool | None = None
     bucket_region: str | None = None
     bucket_key: str | None = None
+    upload_refused: tuple[str, str] | None = None
     ebs_encryption: bool | None = None
     ebs_key: str | None = None
     key_state: str | None = None

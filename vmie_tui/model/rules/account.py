@@ -100,6 +100,9 @@ def _bucket(plan: ImportPlan, account: Account) -> Iterator[Finding]:
             "F207",
             BY_THE_JOB,
         )
+    if account.upload_refused:
+        what, remedy = account.upload_refused
+        yield Finding(B, what, bucket, "The upload would be denied", "Access Denied", remedy)
     if account.bucket_key and not aws_managed(account.bucket_key) and account.role_decrypts is False:
         yield Finding(
             B,

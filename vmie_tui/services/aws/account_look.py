@@ -14,9 +14,10 @@ from vmie_tui.model.account import Account
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import ImportPlan, Route
 from vmie_tui.model.rules.account import aws_managed, result_key
-from vmie_tui.model.rules.routes import bucket_of, needs_role
+from vmie_tui.model.rules.routes import bucket_of, needs_bucket, needs_role
 from vmie_tui.model.task import TaskKind
 from vmie_tui.services.aws import keys
+from vmie_tui.services.aws.bucket_policy import read_policy, upload_refusal
 from vmie_tui.services.aws.objects import ObjectStore
 from vmie_tui.services.aws.regions import NOT_OPTED_IN, opt_in_status, sign_in
 from vmie_tui.services.aws.roles import inspect_role
@@ -89,8 +90,19 @@ class _Looker:
                 raise
             return
         self._know(bucket_region=where)
-        if where == self.region and needs_role(self.plan):
-            self._know(bucket_key=_maybe(lambda: keys.bucket_key(self.aws, bucket, self.region)))
+        if where != self.region:
+            return
+        if needs_bucket(self.plan):
+            self._policy(bucket)
+        if needs_role(self.plan):
+            asked = self.aws.settings.kms_key_id
+            self._know(bucket_key=asked or _maybe(lambda: keys.bucket_key(self.aws, bucket, self.region)))
+
+    def _policy(self, bucket: str) -> None:
+        policy = _maybe(lambda: read_policy(self.aws, bucket, self.region))
+        found = policy and upload_refusal(policy, self.aws.settings, bucket, self.plan.prefix, self.region)
+        if found:
+            self._know(upload_refused=(found.what, found.remedy))
 
     def _result_key(self) -> None:
         plan = self.plan

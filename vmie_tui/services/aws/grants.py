@@ -16,13 +16,14 @@ from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.exportable import ExportBucket
 from vmie_tui.services.aws import policy as iam
+from vmie_tui.services.aws.bucket_policy import read_policy
 from vmie_tui.services.aws.errors import aws_call, error_code, translate
 from vmie_tui.services.aws.objects import ObjectStore
+from vmie_tui.services.aws.regions import partition_of
 from vmie_tui.services.aws.session import Aws
 
 SEEN_SECONDS = 15.0  # S3 shows a changed bucket at once nearly always
 _ABSENT = frozenset({"OwnershipControlsNotFoundError", "ServerSideEncryptionConfigurationNotFoundError"})
-_NO_POLICY = frozenset({"NoSuchBucketPolicy"})
 _FULL = "FULL_CONTROL"
 Json = dict[str, Any]
 
@@ -234,16 +235,12 @@ class ExportBuckets:
 
     def _policy_allows(self, bucket: str, grantee: str, notes: list[str]) -> bool | None:
         try:
-            document = iam.document(self._s3.get_bucket_policy(Bucket=bucket)["Policy"])
-        except ClientError as error:
-            if error_code(error) in _NO_POLICY:
-                return False
-            if translate(error, "read the bucket's policy", bucket).kind is not ErrorKind.PERMISSION:
-                raise translate(error, "read the bucket's policy", bucket) from error
+            document = read_policy(self._aws, bucket, self.region)
+        except ServiceError as error:
+            if error.kind is not ErrorKind.PERMISSION:
+                raise
             notes.append("the bucket's policy may not be read by this profile")
             return None
-        except (BotoCoreError, OSError) as error:
-            raise translate(error, "read the bucket's policy", bucket) from error
         ours = [
             statement
             for statement in iam.statements(document)
@@ -251,7 +248,7 @@ class ExportBuckets:
             and grantee in iam.as_list(statement["Principal"].get("CanonicalUser"))
         ]
         wanted = facts.load("access")["export_bucket"]["bucket_policy"]["Statement"][0]["Action"]
-        arn = f"arn:aws:s3:::{bucket}"
+        arn = f"arn:{partition_of(self.region)}:s3:::{bucket}"
         place = {"s3:PutObject": f"{arn}/any-key"}
         policies = [{**document, "Statement": ours}]
         return all(iam.allows(policies, action, place.get(action, arn)) for action in wanted)

@@ -16,7 +16,6 @@ from vmie_tui.services.aws.parts import PartSender
 from vmie_tui.services.aws.rate_cap import cap_of
 from vmie_tui.services.aws.session import PARTS, Aws
 from vmie_tui.services.aws.uploader import (
-    Encryption,
     TransferControl,
     Uploaded,
     Uploader,
@@ -24,7 +23,7 @@ from vmie_tui.services.aws.uploader import (
     create_upload,
 )
 
-__all__ = ["BucketInfo", "Encryption", "ObjectInfo", "ObjectStore", "TransferControl", "UploadRequest", "Uploaded"]
+__all__ = ["BucketInfo", "ObjectInfo", "ObjectStore", "TransferControl", "UploadRequest", "Uploaded"]
 
 PARALLEL_PARTS = 3
 OLD_DEFAULT_REGION = "us-east-1"  # GetBucketLocation answers with nothing for it (trap 17)

@@ -17,7 +17,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Machine
 from vmie_tui.services.aws.multipart import SMALLEST_PART
 from vmie_tui.services.aws.objects import ObjectStore
-from vmie_tui.services.aws.uploader import Encryption, OpenPart, TransferControl, Uploaded, Uploader, UploadRequest
+from vmie_tui.services.aws.uploader import OpenPart, TransferControl, Uploaded, Uploader, UploadRequest
 from vmie_tui.services.disks.ova import BLOCK, OvaMember
 from vmie_tui.services.disks.ova_write import ova_end, tar_header
 from vmie_tui.services.disks.ovf_write import Hardware, OvfDisk, make_ovf, member_name, ovf_room
@@ -51,7 +51,6 @@ class OvaRequest:
     disks: Sequence[OvaDisk]
     tags: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
-    encryption: Encryption | None = None
     upload_id: str | None = None
 
 
@@ -84,7 +83,6 @@ class OvaUpload:
                 content_type="application/x-tar",
                 tags=request.tags,
                 metadata=request.metadata,
-                encryption=request.encryption,
                 upload_id=request.upload_id,
             ),
             lambda uploader: members.extend(_write(_Archive(uploader), request, disks)),

@@ -19,7 +19,7 @@ from vmie_tui.services.aws import buffers
 from vmie_tui.services.aws.errors import aws_call, error_code
 from vmie_tui.services.aws.manifest import ManifestPart, manifest_key, manifest_pieces, part_key
 from vmie_tui.services.aws.multipart import MIB, SMALLEST_PART, RunningCrc, crc_of, crc_text
-from vmie_tui.services.aws.objects import Encryption, ObjectStore
+from vmie_tui.services.aws.objects import ObjectStore
 from vmie_tui.services.aws.parts import OutgoingPart
 from vmie_tui.services.aws.rate_cap import RateCap, cap_of
 from vmie_tui.services.aws.sending import POLL_SECONDS, Sender
@@ -59,7 +59,6 @@ class PartsRequest:
     size_hint: int
     part_size: int = 0
     metadata: Mapping[str, str] = field(default_factory=dict)
-    encryption: Encryption | None = None
 
     @property
     def stem(self) -> str:
@@ -166,9 +165,7 @@ class PartObjects:
             sign=lambda method, name: self._sign(request.bucket, method, name),
         )
         self._store.abort(request.bucket, key)  # an earlier run's has other URLs in it
-        asked = UploadRequest(
-            request.bucket, key, 0, "text/xml", metadata=request.metadata, encryption=request.encryption
-        )
+        asked = UploadRequest(request.bucket, key, 0, "text/xml", metadata=request.metadata)
         self._store.upload(asked, _Filler(pieces), control=_Quiet(control))
 
     def delete(self, bucket: str, prefix: str, name: str = "") -> int:
@@ -316,11 +313,6 @@ class _ObjectSender(Sender[OutgoingPart, int]):
         if self._there(key, item.length, checksum):
             self.kept.add(item.number)
             return item.number
-        options: dict[str, Any] = {}
-        if self._request.encryption:
-            options["ServerSideEncryption"] = self._request.encryption.algorithm
-            if self._request.encryption.kms_key_id:
-                options["SSEKMSKeyId"] = self._request.encryption.kms_key_id
         answer = self._client.put_object(
             Bucket=self._request.bucket,
             Key=key,
@@ -329,7 +321,6 @@ class _ObjectSender(Sender[OutgoingPart, int]):
             Body=self.body(view),
             Metadata=dict(self._request.metadata),
             ChecksumCRC64NVME=checksum,
-            **options,
         )
         if answer.get("ChecksumCRC64NVME", checksum) != checksum:
             raise ServiceError(

@@ -9,7 +9,22 @@ from vmie_tui.services.aws.session import Aws, Identity
 REGION_OFF = frozenset({"RegionDisabledException", "OptInRequired", "InvalidClientTokenId"})
 EVERYWHERE = "us-east-1"  # enabled in every account
 NOT_OPTED_IN = "not-opted-in"
-_OTHER_PARTITIONS = ("cn-", "us-gov-", "us-iso", "eu-isoe-", "eusc-")
+# How the names of Regions begin outside the commercial partition, "aws".
+_PARTITIONS = {
+    "cn-": "aws-cn",
+    "us-gov-": "aws-us-gov",
+    "us-iso-": "aws-iso",
+    "us-isob-": "aws-iso-b",
+    "us-isof-": "aws-iso-f",
+    "eu-isoe-": "aws-iso-e",
+    "eusc-": "aws-eusc",
+}
+_OTHER_PARTITIONS = tuple(_PARTITIONS)
+
+
+def partition_of(region: str) -> str:
+    """The second part of the ARNs of a Region's resources: ``aws``, ``aws-cn``, ``aws-us-gov``, ..."""
+    return next((name for prefix, name in _PARTITIONS.items() if region.startswith(prefix)), "aws")
 
 
 def sign_in(aws: Aws, region: str) -> Identity:

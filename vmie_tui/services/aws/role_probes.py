@@ -209,7 +209,7 @@ def _source_key(aws: Aws, case: RoleCase) -> tuple[str, bool]:
                 raise
         else:
             return str(head.get("SSEKMSKeyId", "")), True
-    return bucket_key(aws, case.bucket, case.region), True
+    return aws.settings.kms_key_id or bucket_key(aws, case.bucket, case.region), True
 
 
 def _result_key(aws: Aws, case: RoleCase) -> tuple[str, bool]:

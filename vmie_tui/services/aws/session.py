@@ -113,11 +113,20 @@ class Aws:
                 config=client_config(service, settings.endpoint_url),
             )
         client.meta.events.register_first("provide-client-params", self._may_send)
+        if name == "s3" and settings.encryption:
+            for operation in ("PutObject", "CreateMultipartUpload", "CopyObject"):
+                client.meta.events.register(f"provide-client-params.s3.{operation}", self._encrypt)
         return client
 
     def _may_send(self, model: Any, **_: Any) -> None:
         """Asked before each request is made of its parameters, presigned URLs included."""
         self.policy.check_aws(model.name)
+
+    def _encrypt(self, params: dict[str, Any], **_: Any) -> None:
+        """Ask for the encryption that the settings name with whatever makes an object, presigned URLs included."""
+        params.setdefault("ServerSideEncryption", self.settings.encryption)
+        if self.settings.kms_key_id:
+            params.setdefault("SSEKMSKeyId", self.settings.kms_key_id)
 
     def signing(self) -> Signing:
         """Where the credentials come from and when they end, without asking AWS."""

@@ -37,14 +37,6 @@ class TransferControl(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Encryption:
-    """Server-side encryption to ask for: ``AES256``, or ``aws:kms`` with a key (None is the account's own)."""
-
-    algorithm: str
-    kms_key_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class UploadRequest:
     """Where a stream goes. ``size_hint``: bytes it will have at most, as well as known; it decides the part size.
 
@@ -57,7 +49,6 @@ class UploadRequest:
     content_type: str = "application/octet-stream"
     tags: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
-    encryption: Encryption | None = None
     upload_id: str | None = None  # the unfinished upload to go on with; None looks for the newest
 
     @property
@@ -86,10 +77,6 @@ def create_upload(client: Any, request: UploadRequest) -> Upload:
         options["Tagging"] = urlencode(dict(request.tags))
     if request.metadata:
         options["Metadata"] = dict(request.metadata)
-    if request.encryption:
-        options["ServerSideEncryption"] = request.encryption.algorithm
-        if request.encryption.kms_key_id:
-            options["SSEKMSKeyId"] = request.encryption.kms_key_id
     with aws_call("start the upload", request.subject):
         answer = client.create_multipart_upload(
             Bucket=request.bucket,

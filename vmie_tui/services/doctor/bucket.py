@@ -116,6 +116,21 @@ def _encryption(patient: Patient, look: Look) -> Check:
     return look.warning(f"{words}: the service role needs the key for imports", "Or encrypt it with SSE-S3", fix)
 
 
+def _policy(patient: Patient, look: Look) -> Check:
+    """Whether the bucket's own policy denies our uploads, or the headers they lack."""
+    from vmie_tui.services.aws.bucket_policy import read_policy, upload_refusal
+
+    _there(patient)
+    bucket, asked = _name(patient), patient.profile.aws
+    policy = read_policy(patient.aws(), bucket, patient.region)
+    if not policy:
+        return look.ok("it has no policy")
+    found = upload_refusal(policy, asked, bucket, asked.prefix, patient.region)
+    if found is None:
+        return look.ok("nothing in it is seen to deny our uploads")
+    return look.failed(found.what, found.remedy)
+
+
 def _public(patient: Patient, look: Look) -> Check:
     from vmie_tui.services.aws.errors import aws_call
 
@@ -203,6 +218,7 @@ def _export(patient: Patient, look: Look) -> Check:
 LOOKS = (
     Look("bucket.exists", Group.BUCKET, "Bucket", _exists, "F207"),
     Look("bucket.encryption", Group.BUCKET, "Encryption", _encryption, "F310"),
+    Look("bucket.policy", Group.BUCKET, "The bucket's policy", _policy),
     Look("bucket.public", Group.BUCKET, "Public access", _public),
     Look("bucket.lifecycle", Group.BUCKET, "Leftovers of uploads", _lifecycle),
     Look("bucket.export", Group.BUCKET, "Exports of instances", _export, "F275"),

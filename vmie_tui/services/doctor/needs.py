@@ -38,7 +38,7 @@ _PASS = _on(On.PASSED, "iam:PassRole")
 _LOOK_AT_ROLE = _on(On.ROLE, "iam:GetRole", "iam:ListRolePolicies", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies")
 _UPLOAD = (
     *_on(On.BUCKET, "s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"),
-    *_on(On.BUCKET, "s3:GetEncryptionConfiguration"),
+    *_on(On.BUCKET, "s3:GetEncryptionConfiguration", "s3:GetBucketPolicy"),
     *_on(On.OBJECTS, "s3:GetObject", "s3:PutObject", "s3:DeleteObject"),
     *_on(On.OBJECTS, "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"),
 )

@@ -17,6 +17,7 @@ from moto.iam.responses import IamResponse
 
 from vmie_tui.model import facts
 from vmie_tui.simulators.aws import plugin, regions
+from vmie_tui.simulators.aws.iam_policy import decide, listed
 from vmie_tui.simulators.aws.plugin import Operation
 from vmie_tui.simulators.aws.roles import role_error
 from vmie_tui.simulators.aws.wire import ApiError, Request
@@ -49,7 +50,6 @@ _S3 = {
     "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
     "DeleteBucketLifecycleConfiguration": "PutLifecycleConfiguration",
 }
-Context = Mapping[str, str]
 
 
 def set_policy(account: str, policy: Mapping[str, Any]) -> None:
@@ -113,42 +113,7 @@ def _statements(account: str, user: str) -> Iterator[dict[str, Any]]:
     documents = [*found.policies.values(), *(policy.document for policy in found.managed_policies.values())]
     for document in documents:
         read = json.loads(unquote(document) if str(document).startswith("%7B") else document)
-        yield from _listed(read.get("Statement"))
-
-
-def decide(statements: list[dict[str, Any]], action: str, resource: str, context: Context | None = None) -> str:
-    """allowed, explicitDeny or implicitDeny, as IAM's simulation names them."""
-    effects = {one.get("Effect") for one in statements if _fits(one, action, resource, context or {})}
-    return "explicitDeny" if "Deny" in effects else "allowed" if "Allow" in effects else "implicitDeny"
-
-
-def _fits(statement: dict[str, Any], action: str, resource: str, context: Context) -> bool:
-    actions = (str(item) for item in _listed(statement.get("Action")))
-    resources = (str(item) for item in _listed(statement.get("Resource")))
-    return (
-        any(_match(pattern.lower(), action.lower()) for pattern in actions)
-        and any(_match(pattern, resource) for pattern in resources)
-        and all(_holds(operator, tests, context) for operator, tests in (statement.get("Condition") or {}).items())
-    )
-
-
-def _holds(operator: str, tests: Mapping[str, Any], context: Context) -> bool:
-    """Whether a condition holds; what is not known to the simulator does not."""
-    if operator not in {"StringEquals", "StringLike", "ArnLike"}:
-        return False
-    return all(
-        any(_match(str(value), context.get(key.lower(), "")) for value in _listed(values))
-        for key, values in tests.items()
-    )
-
-
-def _match(pattern: str, text: str) -> bool:
-    expression = "".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in pattern)
-    return re.fullmatch(expression, text, re.DOTALL) is not None
-
-
-def _listed(value: Any) -> list[Any]:
-    return [] if value is None else list(value) if isinstance(value, list) else [value]
+        yield from listed(read.get("Statement"))
 
 
 def simulate_principal_policy(response: Any, simulator: Any) -> ActionResult:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vmie_tui.simulators.aws import s3_buckets, s3_multipart, s3_objects
 from vmie_tui.simulators.aws.errors import unsupported
+from vmie_tui.simulators.aws.iam_policy import denied_to_everybody
 from vmie_tui.simulators.aws.s3_common import Handler, S3Call
 from vmie_tui.simulators.aws.s3_store import Bucket, ObjectReader, Store, Stored
 from vmie_tui.simulators.aws.wire import ApiError, Reply, Request
@@ -140,6 +141,8 @@ class S3Service:
             raise ApiError("BucketAlreadyExists", text, 409, fields={"BucketName": call.name})
         if call.name and operation != "CreateBucket":
             call.found = self._bucket(call, operation)
+        if operation in {"PutObject", "CreateMultipartUpload", "CopyObject"}:
+            _check_policy(call)
         if operation in {"UploadPart", "PutObject"}:
             call.fault = self._faults.take(operation, call.request.path, "reset-midway")
         return handler(call)
@@ -179,6 +182,22 @@ class S3Service:
         if self.store.bucket(name) is None:
             config = {"ownershipControls": s3_buckets.OWNERSHIP, "publicAccessBlock": s3_buckets.PUBLIC_BLOCK}
             self.store.save_bucket(replace(Bucket(name, region, self._now()), config=config))
+
+
+def _check_policy(call: S3Call) -> None:
+    """Refuse what the bucket's policy denies everybody. Its other statements are not looked at."""
+    policy = call.bucket.config.get("policy")
+    if policy is None:
+        return
+    headers = ("x-amz-server-side-encryption", "x-amz-server-side-encryption-aws-kms-key-id", "x-amz-acl")
+    context = {f"s3:{name}": call.header(name) for name in headers if call.header(name)}
+    resource = f"arn:aws:s3:::{call.name}/{call.key}"
+    if denied_to_everybody(policy, "s3:PutObject", resource, {**context, "aws:securetransport": "true"}):
+        text = (
+            f"User: arn:aws:iam::{call.account}:user/engineer is not authorized to perform: s3:PutObject on resource: "
+            f'"{resource}" with an explicit deny in a resource-based policy'
+        )
+        raise ApiError("AccessDenied", text, 403)
 
 
 def _check_region(bucket: Bucket, signed_for: str) -> None:
