@@ -210,7 +210,10 @@ def describe_object(
         for key in names:
             thing = S3Object(aws, bucket, key, region=region)
             reader = BlockReader(thing)
-            info = probe(reader.read_at, reader.size)
+            try:
+                info = probe(reader.read_at, reader.size, key)
+            except ServiceError as error:
+                raise error.about(f"{S3}{bucket}/{key}") from error.__cause__
             formats.setdefault(image_format(info.format), key)
             if info.format in QEMU_READS:
                 images.append(_Image(PurePosixPath(key).name, info.format, info.capacity or 0))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -18,15 +17,13 @@ from vmie_tui.services.disks.containers_ova import disk_members
 from vmie_tui.services.disks.containers_ovf import HEAD, ovf_files
 from vmie_tui.services.disks.containers_vhd import VhdReader
 from vmie_tui.services.disks.containers_vhdx import VhdxReader
-from vmie_tui.services.disks.errors import DiskFormatError, truncated, unsupported
+from vmie_tui.services.disks.errors import DiskFormatError, unsupported
 from vmie_tui.services.disks.ovf import is_ovf
 from vmie_tui.services.disks.probe import DiskInfo, probe
 from vmie_tui.services.disks.ranges import BlockReader, Budget, Slice
 from vmie_tui.services.disks.source import ByteReader, DiskSource, RawFile
 from vmie_tui.services.disks.vmdk_read import VmdkReader
 
-_TEXT = re.compile(rb"[\t\n\r\x20-\x7e\x80-\xff]{16,}")
-_NAMED = re.compile(r"(?<!-flat)\.(vmdk|vhdx?|ova|qcow2|vdi)$", re.IGNORECASE)
 _MAX_DISKS = 64
 
 
@@ -159,30 +156,20 @@ def _open(
 ) -> Sequence[OpenDisk]:
     spent = budget()
     reader = BlockReader(image, spent)
-    _check_plain(reader)
-    info = probe(reader.read_at, reader.size)
-    if info.format == "raw" and (named := _NAMED.search(name)):
-        raise truncated(f"it is named {named[0]}, but is none: it was not received whole, or has the wrong name")
+    if not reader.size:
+        raise DiskFormatError(ErrorKind.INVALID, "the file is empty", remedy="Give a disk image")
+    info = probe(reader.read_at, reader.size, name)
     if info.format != "ova":
         return (OpenDisk(name, info, _disk(reader, info, folder, spent, held), spent, held),)
     disks: list[OpenDisk] = []
     for member in disk_members(reader, info.members)[:most]:
         inner = spent if not disks else budget()  # the first pays for the list of members too
         part = BlockReader(Slice(image, member.offset, member.size), inner)
-        found = probe(part.read_at, part.size)
+        found = probe(part.read_at, part.size, member.name)
         if found.format == "ova":
             raise unsupported(f"{member.name} is an archive inside the OVA")
         disks.append(OpenDisk(member.name, found, _disk(part, found, None, inner, held), inner, held))
     return disks
-
-
-def _check_plain(reader: ByteReader) -> None:
-    """Refuse what is clearly no image."""
-    if not reader.size:
-        raise DiskFormatError(ErrorKind.INVALID, "the file is empty", remedy="Give a disk image")
-    head = reader.read_at(0, 4096)
-    if _TEXT.fullmatch(head) and b"disk descriptorfile" not in head[:64].lower():
-        raise DiskFormatError(ErrorKind.INVALID, "is a text file, not a disk image", remedy="Give a disk image")
 
 
 def _disk(reader: BlockReader, info: DiskInfo, folder: Path | None, budget: Budget, held: ExitStack) -> DiskSource:

@@ -7,7 +7,7 @@ import math
 import struct
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -20,6 +20,7 @@ from vmie_tui.services.disks.containers_ovf import HEAD, check_manifest, ovf_fil
 from vmie_tui.services.disks.containers_vhd import VhdReader
 from vmie_tui.services.disks.containers_vhdx import VhdxReader
 from vmie_tui.services.disks.errors import DiskFormatError
+from vmie_tui.services.disks.foreign import ForeignError
 from vmie_tui.services.disks.output import part_name
 from vmie_tui.services.disks.ovf import MAX_OVF, Ovf, is_ovf, parse_ovf
 from vmie_tui.services.disks.pieces import Progress
@@ -121,7 +122,10 @@ def probe_file(path: Path) -> DiskInfo:
     """What kind of image the file is; errors name it."""
     try:
         with open_file(path) as file:
-            return probe(file.read_at, file.size)
+            return probe(file.read_at, file.size, path.name)
+    except ForeignError as error:
+        remedy = f"{error.problem.remedy}; only where these bytes are the disk itself, take them as RAW (--raw-source)"
+        raise ForeignError.of(replace(error.problem, remedy=remedy)).about(str(path)) from error.__cause__
     except ServiceError as error:
         raise error.about(str(path)) from error.__cause__
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vmie_tui.services.disks.errors import corrupt
+from vmie_tui.services.disks.foreign import check_raw, foreign
 from vmie_tui.services.disks.ova import OvaMember, ReadAt, is_tar, list_members
 from vmie_tui.services.disks.vmdk_layout import (
     FLAG_MARKERS,
@@ -50,10 +51,12 @@ class DiskInfo:
         return bool(self.members) and self.members[0].name.lower().endswith(".ovf")
 
 
-def probe(read_at: ReadAt, size: int) -> DiskInfo:
+def probe(read_at: ReadAt, size: int, name: str = "") -> DiskInfo:
     """Recognise an image of ``size`` bytes; a few KiB are read, for an OVA one block for each member.
 
-    Raises ``DiskFormatError`` (CORRUPT) when the kind is clear and its header is damaged.
+    ``name``: of the file, archive member or object, which must not promise another format than a RAW disk's bytes are.
+    Raises ``DiskFormatError``: CORRUPT when the kind is clear and its header is damaged; INVALID for what is known
+    to be something else than a disk image that is read here (`foreign.check_raw`).
     """
     head = read_at(0, min(size, 2 * SECTOR))
     if len(head) >= SECTOR:
@@ -70,6 +73,8 @@ def probe(read_at: ReadAt, size: int) -> DiskInfo:
         return DiskInfo("vmdk-descriptor", found.capacity, found.create_type, False, found.parent, found.files)
     if head[:8] == _VHD:
         raise corrupt("the VHD has no footer at its end: it was not received whole")
+    if head:
+        check_raw(read_at, size, name)
     return DiskInfo("raw", size)
 
 
@@ -135,7 +140,9 @@ def _guid_table(read_at: ReadAt, at: int, magic: bytes, *, count_at: int, first:
 
 
 def _qcow2(head: bytes, read_at: ReadAt, size: int) -> DiskInfo:
-    backing, length = struct.unpack_from(">QI", head, 8)
+    version, backing, length = struct.unpack_from(">IQI", head, 4)
+    if version not in {2, 3}:
+        raise foreign(f"is a QCOW image of version {version}; 2 and 3 are known")
     (capacity,) = struct.unpack_from(">Q", head, 24)
     parent = None
     if backing:
