@@ -49,7 +49,7 @@ def names(folder: Path) -> list[str]:
 
 
 def ova_of(disk: Sparse) -> bytes:
-    return ova({"a.ovf": b"x", "b.vmdk": vmdk_stream(disk)})
+    return ova({"a.ovf": b"<Envelope/>", "b.vmdk": vmdk_stream(disk)})
 
 
 def sha256_in(path: Path) -> str:

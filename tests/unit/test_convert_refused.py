@@ -114,7 +114,7 @@ def test_damage_found_on_the_way_leaves_nothing(tmp_path: Path, capsys: pytest.C
 def test_one_disk_of_several(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = Memory(content(2, 1 << 20))
     path = tmp_path / "two.ova"
-    path.write_bytes(ova({"a.ovf": b"x", "a.vmdk": vmdk_stream(DISK), "b.vmdk": vmdk_stream(other)}))
+    path.write_bytes(ova({"a.ovf": b"<Envelope/>", "a.vmdk": vmdk_stream(DISK), "b.vmdk": vmdk_stream(other)}))
     said = refused(capsys, path, tmp_path / "out.raw")
     assert "1 a.vmdk, 2 b.vmdk" in said
     assert "there is no disk 3" in refused(capsys, path, tmp_path / "out.raw", "--disk", "3")

@@ -68,6 +68,8 @@ def convert_command(
     )
     with terminated_is_interrupted(), Meter() as meter:
         done = convert(request, meter.show)
+    for words in done.warnings:
+        say(f"warning: {words}")
     if as_json:
         out_json(done.to_json())
     else:

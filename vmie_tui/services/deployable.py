@@ -12,9 +12,9 @@ from vmie_tui.model.export import ExportFormat
 from vmie_tui.model.plan import FileSource, ObjectSource
 from vmie_tui.services.describe import open_source_disks
 from vmie_tui.services.disks.containers import open_file, open_raw
-from vmie_tui.services.disks.containers_ovf import HEAD
-from vmie_tui.services.disks.convert_source import no_limit, ova_descriptor
-from vmie_tui.services.disks.ovf import MAX_OVF, Ovf, is_ovf, parse_ovf
+from vmie_tui.services.disks.convert_source import no_limit
+from vmie_tui.services.disks.ovf import HEAD, MAX_OVF, Ovf, is_ovf, parse_ovf
+from vmie_tui.services.disks.ovf_package import open_archive
 from vmie_tui.services.disks.probe import probe
 from vmie_tui.services.disks.ranges import BlockReader
 from vmie_tui.services.disks.read_ahead import ReadAhead
@@ -64,7 +64,7 @@ def _ovf(source: FileSource | ObjectSource, aws: Aws | None, region: str | None,
             return None
         reader: ByteReader = held.enter_context(open_file(Path(source.paths[0])))
         if is_ovf(reader.read_at(0, HEAD)):
-            return parse_ovf(reader.read_at(0, MAX_OVF))
+            return parse_ovf(reader.read_at(0, MAX_OVF + 1))
     else:
         from vmie_tui.services.aws.ranges import S3Object
 
@@ -73,4 +73,4 @@ def _ovf(source: FileSource | ObjectSource, aws: Aws | None, region: str | None,
             return None
         reader = BlockReader(S3Object(aws, source.bucket, source.keys[0], region=region), no_limit())
     info = probe(reader.read_at, reader.size)
-    return ova_descriptor(reader, info) if info.format == "ova" else None
+    return open_archive(reader, info.members).ovf if info.format == "ova" else None

@@ -22,16 +22,9 @@ from vmie_tui.model.preflight import Preflight, guest_names
 from vmie_tui.model.rules.routes import image_format
 from vmie_tui.services.disks import qemu
 from vmie_tui.services.disks.containers import OpenDisk, open_disks, open_file, open_raw
-from vmie_tui.services.disks.containers_ovf import HEAD, ovf_files
-from vmie_tui.services.disks.convert_source import (
-    QEMU_READS,
-    in_order,
-    no_limit,
-    open_every,
-    ova_descriptor,
-    probe_file,
-)
-from vmie_tui.services.disks.ovf import MAX_OVF, Ovf, is_ovf, parse_ovf
+from vmie_tui.services.disks.convert_source import QEMU_READS, no_limit, open_every, probe_file
+from vmie_tui.services.disks.ovf import HEAD, Ovf, is_ovf
+from vmie_tui.services.disks.ovf_package import Package, PackagedDisk, open_archive, open_folder
 from vmie_tui.services.disks.pieces import Progress
 from vmie_tui.services.disks.probe import DiskInfo, probe
 from vmie_tui.services.disks.ranges import BlockReader
@@ -46,6 +39,7 @@ S3 = "s3://"
 SUFFIXES = frozenset({".vmdk", ".vhd", ".vhdx", ".raw", ".img", ".ova", ".ovf", ".qcow2", ".vdi"})
 NOT_WANTED = "no look at the content was asked for"
 BY_QEMU = "only qemu-img reads it; its content is seen when it is imported"
+_PROVEN_AT_ONCE = 64 << 20  # bytes of files on this machine
 _SNAPSHOT_ID = re.compile(r"snap-[0-9a-f]{8,17}")
 
 
@@ -121,7 +115,7 @@ def describe_file(
     name = files[0].stem
     with ExitStack() as held:
         images: list[_Image] = []
-        ovf = Ovf()
+        package = Package(Ovf(), ())
         for path in files:
             found, described = _file(path, held, raw=raw)
             if described is not None and len(files) > 1:
@@ -131,14 +125,14 @@ def describe_file(
                     subject=str(path),
                     remedy="Import it by itself",
                 )
-            ovf = described or ovf
+            package = described or package
             images += found
         source = FileSource(name, tuple(str(path) for path in files), raw)
-        return _described(source, images, ovf, look=look, route=route)
+        return _described(source, images, package, look=look, route=route)
 
 
-def _file(path: Path, held: ExitStack, *, raw: bool) -> tuple[list[_Image], Ovf | None]:
-    """The disks of one file; with what its OVF says, when it is an OVA or OVF."""
+def _file(path: Path, held: ExitStack, *, raw: bool) -> tuple[list[_Image], Package | None]:
+    """The disks of one file; with its package, when it is an OVA or OVF. A small one is proven by its manifest."""
     if raw:
         file = held.enter_context(open_file(path))
         if not file.size:
@@ -146,8 +140,9 @@ def _file(path: Path, held: ExitStack, *, raw: bool) -> tuple[list[_Image], Ovf 
         return [_image(open_raw(file, name=path.name))], None
     with open_file(path) as file:
         if is_ovf(file.read_at(0, HEAD)):
-            parts = [_file(each, held, raw=False)[0] for each in ovf_files(path, file)]
-            return [image for part in parts for image in part], parse_ovf(file.read_at(0, MAX_OVF + 1))
+            package = open_folder(path, file, held)
+            _prove_small(package, path)
+            return [image for disk in package.disks for image in _of_folder(disk, path, held)], package
         info = probe_file(path)
         if info.format in QEMU_READS:
             _check_qemu(path, info)
@@ -156,8 +151,32 @@ def _file(path: Path, held: ExitStack, *, raw: bool) -> tuple[list[_Image], Ovf 
         held.callback(disks[0].close)
         if info.format != "ova":
             return [replace(_image(disks[0]), name=path.name)], None
-        ovf = ova_descriptor(file, info)
-        return [_image(disk) for disk in in_order(disks, ovf)], ovf
+        package = open_archive(file, info.members)
+        _prove_small(package, path)
+        return [_image(disk) for disk in disks], package
+
+
+def _of_folder(disk: PackagedDisk, ovf: Path, held: ExitStack) -> list[_Image]:
+    """As `_file`, for a file that an OVF names, which may lie about its size."""
+    assert disk.path is not None
+    try:
+        found = _file(disk.path, held, raw=False)[0]
+        for image in found:
+            disk.believed(image.kind, image.size)
+    except ServiceError as error:
+        if error.kind is ErrorKind.CORRUPT and disk.resized:
+            raise disk.wrong_size().about(str(ovf)) from error
+        raise
+    return found
+
+
+def _prove_small(package: Package, path: Path) -> None:
+    """What is read in a moment is compared with its manifest at once; the rest when its bytes are to be moved."""
+    if sum(disk.source.size for disk in package.disks) <= _PROVEN_AT_ONCE:
+        try:
+            package.prove()
+        except ServiceError as error:
+            raise error.about(str(path)) from error.__cause__
 
 
 def _check_qemu(path: Path, info: DiskInfo) -> None:
@@ -206,7 +225,7 @@ def describe_object(
     with ExitStack() as held:
         images: list[_Image] = []
         formats: dict[str, str] = {}
-        ovf = Ovf()
+        package = Package(Ovf(), ())
         for key in names:
             thing = S3Object(aws, bucket, key, region=region)
             reader = BlockReader(thing)
@@ -221,8 +240,8 @@ def describe_object(
             disks = open_disks(thing, name=f"{S3}{bucket}/{key}")
             held.callback(disks[0].close)
             if info.format == "ova":
-                ovf = ova_descriptor(reader, info)
-                images += [_image(disk) for disk in in_order(disks, ovf)]
+                package = open_archive(reader, info.members)
+                images += [_image(disk) for disk in disks]
             else:
                 images.append(replace(_image(disks[0]), name=PurePosixPath(key).name))
         if len(formats) > 1 or (len(names) > 1 and "OVA" in formats):
@@ -236,7 +255,7 @@ def describe_object(
             )
         stem = PurePosixPath(names[0]).stem
         source = ObjectSource(stem, bucket, tuple(names), next(iter(formats)))
-        return _described(source, images, ovf, look=look, route=route)
+        return _described(source, images, package, look=look, route=route)
 
 
 def _under(aws: Aws, bucket: str, prefix: str, region: str | None) -> list[str]:
@@ -286,15 +305,22 @@ def describe_snapshots(
                         raise
                     missed.append(NotInspected(snapshot.id, error.problem.what))
             images.append(image)
-        return _described(source, images, Ovf(), look=look, route=route, missed=missed)
+        return _described(source, images, Package(Ovf(), ()), look=look, route=route, missed=missed)
 
 
 # -- what they have in common
 
 
 def _described(
-    source: Source, images: Sequence[_Image], ovf: Ovf, *, look: bool, route: Route, missed: Sequence[NotInspected] = ()
+    source: Source,
+    images: Sequence[_Image],
+    package: Package,
+    *,
+    look: bool,
+    route: Route,
+    missed: Sequence[NotInspected] = (),
 ) -> Described:
+    ovf = package.ovf
     machine = Machine(
         moid=source.where,
         name=source.name,
@@ -321,6 +347,7 @@ def _described(
         route=route,
         firmware=ovf.firmware,
         whole=len(images) > 1 or ovf != Ovf(),
+        remarks=package.remarks,
     )
     return Described(source, seen.machine or machine, seen)
 
@@ -391,7 +418,8 @@ def _open_object(aws: Aws, region: str | None, source: ObjectSource, key: str, h
     info = probe(reader.read_at, reader.size)
     if info.format != "ova":
         return [SourceDisk(PurePosixPath(key).name, disks[0], disks[0].info)]
-    return [SourceDisk(disk.name, disk, disk.info) for disk in in_order(disks, ova_descriptor(reader, info))]
+    open_archive(reader, info.members).prove()
+    return [SourceDisk(disk.name, disk, disk.info) for disk in disks]
 
 
 def _open_snapshot(aws: Aws, region: str | None, ident: str, held: ExitStack) -> SourceDisk:

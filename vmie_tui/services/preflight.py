@@ -220,10 +220,12 @@ def look_into(
     route: Route = Route.IMAGE,
     firmware: Firmware | None = None,
     whole: bool = False,
+    remarks: Sequence[Finding] = (),
 ) -> Preflight:
     """Disks that come from no vCenter, opened; ``machine_with`` makes the machine of what was seen inside.
 
-    ``whole``: they are all disks of a machine, so that one without a system is in trouble. Raises what the disks raise
+    ``whole``: they are all disks of a machine, so that one without a system is in trouble. ``remarks``: what was found
+    of the image itself, which is added to what the disks gave. Raises what the disks raise
     when not even their first sectors can be read.
     """
     try:
@@ -233,7 +235,7 @@ def look_into(
     guest = report.facts if report else None
     machine = machine_with(guest)
     content = report.findings if report else ()
-    content = for_route(doubt_missing(content) if missed else content, route)
+    content = (*remarks, *for_route(doubt_missing(content) if missed else content, route))
     configured: Sequence[Finding] = check_machine(machine, route=route)
     configured = _unsettled(configured, guest) if guest else configured
     if guest is not None and not machine.guest_id and not whole:  # a data disk is no machine of an unknown system

@@ -13,14 +13,13 @@ from typing import Self
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.disks.containers_flat import open_flat
-from vmie_tui.services.disks.containers_ova import disk_members
-from vmie_tui.services.disks.containers_ovf import HEAD, ovf_files
 from vmie_tui.services.disks.containers_vhd import VhdReader
 from vmie_tui.services.disks.containers_vhdx import VhdxReader
-from vmie_tui.services.disks.errors import DiskFormatError, unsupported
-from vmie_tui.services.disks.ovf import is_ovf
+from vmie_tui.services.disks.errors import DiskFormatError, corrupt, unsupported
+from vmie_tui.services.disks.ovf import HEAD, is_ovf
+from vmie_tui.services.disks.ovf_package import Package, PackagedDisk, open_archive, open_folder
 from vmie_tui.services.disks.probe import DiskInfo, probe
-from vmie_tui.services.disks.ranges import BlockReader, Budget, Slice
+from vmie_tui.services.disks.ranges import BlockReader, Budget
 from vmie_tui.services.disks.source import ByteReader, DiskSource, RawFile
 from vmie_tui.services.disks.vmdk_read import VmdkReader
 
@@ -95,9 +94,10 @@ def open_disks(
     name: str = "",
     most: int = _MAX_DISKS,
 ) -> Sequence[OpenDisk]:
-    """All disks in ``image``, in order; ``budget`` makes one for each. Raises as `open_disk`.
+    """All disks in ``image``, boot disk first; ``budget`` makes one for each. Raises as `open_disk`.
 
-    The path of an OVF stands for the files beside it (`ovf_files`), whose manifest is not looked at.
+    The path of an OVF stands for the files beside it. Of a manifest only the names and the descriptor's digest are
+    looked at: see `Package.prove`.
     """
     held = ExitStack()
     try:
@@ -106,12 +106,7 @@ def open_disks(
             folder, name = Path(image).parent, name or str(image)
             path, image = Path(image), held.enter_context(open_file(image))
             if is_ovf(image.read_at(0, HEAD)):
-                files = ovf_files(path, image)[:most]
-                parts = [held.enter_context(open_file(each)) for each in files]
-                return [
-                    _open(part, budget, each.name, each.parent, held=held, most=1)[0]
-                    for part, each in zip(parts, files, strict=True)
-                ]
+                return _packaged(open_folder(path, image, held), budget, name, held=held, most=most)
         return _open(image, budget, name, folder, held=held, most=most)
     except ServiceError as error:
         held.close()
@@ -160,19 +155,56 @@ def _open(
         raise DiskFormatError(ErrorKind.INVALID, "the file is empty", remedy="Give a disk image")
     info = probe(reader.read_at, reader.size, name)
     if info.format != "ova":
-        return (OpenDisk(name, info, _disk(reader, info, folder, spent, held), spent, held),)
-    disks: list[OpenDisk] = []
-    for member in disk_members(reader, info.members)[:most]:
-        inner = spent if not disks else budget()  # the first pays for the list of members too
-        part = BlockReader(Slice(image, member.offset, member.size), inner)
-        found = probe(part.read_at, part.size, member.name)
-        if found.format == "ova":
-            raise unsupported(f"{member.name} is an archive inside the OVA")
-        disks.append(OpenDisk(member.name, found, _disk(part, found, None, inner, held), inner, held))
+        return (OpenDisk(name, info, _disk(reader, info, folder, spent, held=held), spent, held),)
+    first = [spent]  # the first disk pays for the list of members too
+    package = open_archive(reader, info.members, image)
+    return _packaged(package, lambda: first.pop() if first else budget(), name, held=held, most=most)
+
+
+def _packaged(
+    package: Package, budget: Callable[[], Budget], name: str, *, held: ExitStack, most: int
+) -> Sequence[OpenDisk]:
+    if len(package.disks) > _MAX_DISKS:
+        raise DiskFormatError(
+            ErrorKind.INVALID,
+            f"the OVF has {len(package.disks)} disks, more than {_MAX_DISKS}",
+            remedy="Export the VM with fewer disks, and the others by themselves",
+        )
+    disks = []
+    for disk in package.disks[:most]:
+        try:
+            disks.append(_of_package(disk, budget(), held))
+        except ServiceError as error:
+            raise error.about(name if disk.name in error.problem.what else f"{name}: {disk.name}") from error.__cause__
     return disks
 
 
-def _disk(reader: BlockReader, info: DiskInfo, folder: Path | None, budget: Budget, held: ExitStack) -> DiskSource:
+def _of_package(disk: PackagedDisk, budget: Budget, held: ExitStack) -> OpenDisk:
+    """One disk of an OVF package, judged as a loose file of its name would be. Raises as `open_disk`."""
+    reader = BlockReader(disk.source, budget)
+    folder = disk.path.parent if disk.path else None
+    try:
+        if not reader.size:
+            raise corrupt(f"{disk.name} is empty")
+        info = probe(reader.read_at, reader.size, disk.name)
+        source = _disk(reader, info, folder, budget, held=held, packaged=disk)
+    except DiskFormatError as error:
+        if error.kind is ErrorKind.CORRUPT and disk.resized:
+            raise disk.wrong_size() from error
+        raise
+    disk.believed(info.format, source.size)
+    return OpenDisk(disk.name if disk.path is None else disk.path.name, info, source, budget, held)
+
+
+def _disk(
+    reader: BlockReader,
+    info: DiskInfo,
+    folder: Path | None,
+    budget: Budget,
+    *,
+    held: ExitStack,
+    packaged: PackagedDisk | None = None,
+) -> DiskSource:
     match info.format:
         case "vmdk-stream" | "vmdk-sparse":
             if info.create_type in {"seSparse", "vmfsSparse"}:
@@ -186,6 +218,14 @@ def _disk(reader: BlockReader, info: DiskInfo, folder: Path | None, budget: Budg
             return VhdxReader(reader)
         case "raw":
             return _Raw(reader)
+        case "ova":
+            raise unsupported(f"{packaged.name if packaged else 'it'} is an archive inside the OVA")
+        case "qcow2" | "vdi" if packaged is not None and packaged.path is None:
+            raise DiskFormatError(
+                ErrorKind.INVALID,
+                f"its disk {packaged.name} is a {info.format.upper()} image, which is not read inside an archive",
+                remedy="Unpack the archive (tar -xf) and give its .ovf file",
+            )
     known = facts.error("E01")
     raise DiskFormatError(
         ErrorKind.INVALID,

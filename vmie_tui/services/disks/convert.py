@@ -64,6 +64,7 @@ class Converted:
     """What was done. ``capacity``: bytes of the disk; ``data``: of them, not left out; ``size``: of the output.
 
     ``disk_sha256``: of all bytes of the disk as the source has it; ``sha256``: of the output. Empty without checksums.
+    ``warnings``: what the source's package has that is not as it should be, and did not hinder.
     """
 
     source: str
@@ -76,6 +77,7 @@ class Converted:
     size: int
     disk_sha256: str
     sha256: str
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -140,6 +142,7 @@ def convert(request: Request, progress: Progress = lambda done, total: None) -> 
             size=size,
             disk_sha256=done.disk_sha256,
             sha256=done.sha256,
+            warnings=tuple(remark.headline for remark in found.remarks),
         )
 
 

@@ -9,23 +9,22 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.finding import Finding
 from vmie_tui.services.disks import qemu
 from vmie_tui.services.disks.containers import OpenDisk, open_disks, open_file
 from vmie_tui.services.disks.containers_flat import open_flat
-from vmie_tui.services.disks.containers_ova import disk_members
-from vmie_tui.services.disks.containers_ovf import HEAD, check_manifest, ovf_files
 from vmie_tui.services.disks.containers_vhd import VhdReader
 from vmie_tui.services.disks.containers_vhdx import VhdxReader
 from vmie_tui.services.disks.errors import DiskFormatError
 from vmie_tui.services.disks.foreign import ForeignError
 from vmie_tui.services.disks.output import part_name
-from vmie_tui.services.disks.ovf import MAX_OVF, Ovf, is_ovf, parse_ovf
+from vmie_tui.services.disks.ovf import HEAD, is_ovf
+from vmie_tui.services.disks.ovf_package import PackagedDisk, open_archive, open_folder
 from vmie_tui.services.disks.pieces import Progress
 from vmie_tui.services.disks.probe import DiskInfo, probe
-from vmie_tui.services.disks.ranges import Budget, Slice
+from vmie_tui.services.disks.ranges import Budget
 from vmie_tui.services.disks.source import ByteReader, DiskSource, RawFile
 from vmie_tui.services.disks.vmdk_read import VmdkReader
 
@@ -35,12 +34,16 @@ _DATA_FILE = 4  # QCOW2, incompatible features: the data is in another file
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A disk to read all of. ``format``: as `probe` says, with its kind. ``name``: of the file, or the OVA's member."""
+    """A disk to read all of. ``format``: as `probe` says, with its kind. ``name``: of the file, or the OVA's member.
+
+    ``remarks``: what its package has that is not as it should be.
+    """
 
     source: DiskSource
     format: str
     name: str
     info: DiskInfo
+    remarks: tuple[Finding, ...] = ()
 
 
 def no_limit() -> Budget:
@@ -71,10 +74,13 @@ def open_every(path: Path, held: ExitStack, *, raw: bool, beside: Path, progress
     if raw:
         return [Opened(file, "raw", path.name, DiskInfo("raw", file.size))]
     if is_ovf(file.read_at(0, HEAD)):
-        files = ovf_files(path, file)
-        check_manifest(path, files, lambda: progress(0, file.size))
-        found = (open_every(each, held, raw=raw, beside=beside, progress=progress) for each in files)
-        return [opened for each in found for opened in each]
+        package = open_folder(path, file, held)
+        try:
+            package.prove(lambda: progress(0, file.size))
+            found = (_of_folder(disk, held, beside=beside, progress=progress) for disk in package.disks)
+            return [replace(opened, remarks=package.remarks) for each in found for opened in each]
+        except ServiceError as error:
+            raise error.about(str(path)) from error.__cause__
     info = probe_file(path)
     if info.format in QEMU_READS:
         return [Opened(_by_qemu(path, info, held, beside, progress), info.format, path.name, info)]
@@ -83,39 +89,29 @@ def open_every(path: Path, held: ExitStack, *, raw: bool, beside: Path, progress
     if info.format != "ova":
         source = _direct(disks[0], file, path.parent, held)
         return [Opened(source, _format(disks[0].info), path.name, disks[0].info)]
-    members = disk_members(file, info.members)
-    opened = [
-        Opened(
-            _direct(chosen, Slice(file, member.offset, member.size), None, held),
-            _format(chosen.info),
-            chosen.name,
-            chosen.info,
-        )
-        for member, chosen in zip(members, disks, strict=True)
+    package = open_archive(file, info.members)
+    try:
+        package.prove(lambda: progress(0, file.size))
+    except ServiceError as error:
+        raise error.about(str(path)) from error.__cause__
+    return [
+        Opened(_direct(seen, disk.source, None, held), _format(seen.info), seen.name, seen.info, package.remarks)
+        for disk, seen in zip(package.disks, disks, strict=True)
     ]
-    return in_order(opened, ova_descriptor(file, info))
 
 
-def ova_descriptor(file: ByteReader, info: DiskInfo) -> Ovf:
-    """What the descriptor in an OVA says; nothing where it cannot be read: the disks are what counts."""
-    first = info.members[0]
-    with contextlib.suppress(ServiceError):
-        return parse_ovf(file.read_at(first.offset, min(first.size, MAX_OVF)))
-    return Ovf()
-
-
-class _Named(Protocol):
-    @property
-    def name(self) -> str: ...
-
-
-N = TypeVar("N", bound=_Named)
-
-
-def in_order(disks: Sequence[N], ovf: Ovf) -> list[N]:
-    """An OVA's disks as its hardware lists them, the boot disk first."""
-    places = {disk.file: number for number, disk in enumerate(ovf.disks)}
-    return sorted(disks, key=lambda disk: places.get(disk.name, len(places)))
+def _of_folder(disk: PackagedDisk, held: ExitStack, *, beside: Path, progress: Progress) -> list[Opened]:
+    """The disk of a loose OVF, which may be of any kind that a file by itself may be."""
+    assert disk.path is not None
+    try:
+        found = open_every(disk.path, held, raw=False, beside=beside, progress=progress)
+    except ServiceError as error:
+        if error.kind is ErrorKind.CORRUPT and disk.resized:
+            raise disk.wrong_size() from error
+        raise
+    for each in found:
+        disk.believed(each.info.format, each.source.size)
+    return found
 
 
 def probe_file(path: Path) -> DiskInfo:
@@ -134,7 +130,9 @@ def source_files(path: Path) -> list[Path]:
     """The file, and the extents its descriptor names: none of them may be the output."""
     with contextlib.suppress(ServiceError), open_file(path) as file:
         if is_ovf(file.read_at(0, HEAD)):
-            return [path, *ovf_files(path, file)]
+            with ExitStack() as held:
+                package = open_folder(path, file, held)
+                return [path, *(disk.path for disk in package.disks if disk.path)]
         return [path, *(path.parent / Path(name).name for name in probe_file(path).files)]
     return [path]
 

@@ -1,9 +1,9 @@
-"""Lists the members of an OVA (a tar file) by reading only its headers."""
+"""Lists the members of an OVA (a tar file) by reading only its headers: v7, ustar, GNU and PAX dialects."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Protocol
 
 from vmie_tui.services.disks.errors import corrupt, truncated
@@ -11,9 +11,10 @@ from vmie_tui.services.disks.errors import corrupt, truncated
 BLOCK = 512
 _MAX_MEMBERS = 4096
 _MAX_NAME = 1 << 16  # bytes of a long-name or PAX header that are looked at
-_DECIMAL = re.compile(r"[0-9]{1,19}")
-_RECORD = re.compile(rb"(\d{1,6}) ([^=]+)=")
-_CHUNK = re.compile(r"\.\d{9}$")
+_FILES = (b"0", b"\0", b"7")
+_LINKS = (b"1", b"2")
+_OLD_SPARSE = b"S"
+_EXTENDED, _MORE = 482, 504  # whether a block of a sparse map follows: in the header, in such a block
 
 
 class ReadAt(Protocol):
@@ -24,35 +25,48 @@ class ReadAt(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OvaMember:
-    """A file in the archive: where its bytes start, and how many. ``pax``: described by a PAX header."""
+    """A file in the archive: where its bytes start, and how many. ``pax``: described by a PAX header.
+
+    ``link``: a name only, for another file; ``sparse``: its holes are left out, the bytes there are not the file's.
+    """
 
     name: str
     offset: int
     size: int
     pax: bool = False
+    link: bool = False
+    sparse: bool = False
 
     @property
     def chunk(self) -> bool:
         """Part of a disk split in chunks (``disk.vmdk.000000000``), which VM import refuses."""
-        return bool(_CHUNK.search(self.name))
+        _, dot, number = self.name.rpartition(".")
+        return bool(dot) and len(number) == 9 and number.isascii() and number.isdigit()
+
+    @property
+    def outside(self) -> bool:
+        """Whether its name leads out of the archive."""
+        return self.name.startswith("/") or ".." in PurePosixPath(self.name).parts
 
 
 def is_tar(block: bytes) -> bool:
-    """Whether a block is a tar header: magic and checksum agree."""
-    if len(block) < BLOCK or block[257:262] != b"ustar":
+    """Whether a block is a tar header: its checksum is right, which v7 archives have in place of a magic too."""
+    if len(block) < BLOCK or not block[0]:
         return False
-    try:
-        written = int(block[148:156].strip(b" \0") or b"0", 8)
-    except ValueError:
+    field = block[148:156].strip(b" \0")
+    if not field or not all(byte in b"01234567" for byte in field):
         return False
-    return written == sum(block[:148]) + sum(block[156:BLOCK]) + 8 * 32
+    around = block[:148] + block[156:BLOCK]
+    signed = sum(byte - 256 if byte > 127 else byte for byte in around)  # as some old writers summed
+    return int(field, 8) - 8 * 32 in {sum(around), signed}
 
 
 def list_members(read_at: ReadAt, size: int) -> tuple[OvaMember, ...]:
     """The files of a tar of ``size`` bytes, in order; reads one block for each.
 
-    Knows octal and GNU base-256 sizes, GNU long names, and PAX paths and sizes. Raises ``DiskFormatError`` (CORRUPT)
-    for a damaged header or a member that reaches beyond the end.
+    Knows octal and base-256 sizes, GNU long names, and PAX paths and sizes. Names come without a leading ``./``; what
+    the tar of macOS adds of its own (``._name``, ``__MACOSX/``) is left out. Raises ``DiskFormatError`` (CORRUPT) for a
+    damaged header or a member that reaches beyond the end.
     """
     members: list[OvaMember] = []
     at, long_name, pax = 0, "", dict[str, str]()
@@ -63,20 +77,48 @@ def list_members(read_at: ReadAt, size: int) -> tuple[OvaMember, ...]:
         if not is_tar(block):
             raise corrupt(f"the archive has no valid header at byte {at}")
         kind, length, start = block[156:157], _number(block[124:136]), at + BLOCK
-        if kind in (b"0", b"\0", b"7") and "size" in pax:
-            length = int(pax["size"]) if _DECIMAL.fullmatch(pax["size"]) else -1
+        if kind in _LINKS:
+            length = 0  # old writers note the size of the file that is linked to
+        elif kind in _FILES and "size" in pax:
+            length = _decimal(pax["size"])
+        elif kind == _OLD_SPARSE and block[_EXTENDED]:
+            start = _behind_map(read_at, start, size)
         if length < 0 or start + length > size:
             raise truncated(f"the archive has {size} bytes, but {_name(block)} ends at {start + length}")
         if kind == b"L":
             long_name = _text(read_at(start, min(length, _MAX_NAME)))
-        elif kind == b"x":
+        elif kind in (b"x", b"X"):
             pax = _records(read_at(start, min(length, _MAX_NAME)))
-        elif kind in (b"0", b"\0", b"7"):
-            members.append(OvaMember(pax.get("path") or long_name or _name(block), start, length, bool(pax)))
-        if kind not in (b"L", b"x"):
+        elif kind in (*_FILES, *_LINKS, _OLD_SPARSE):
+            name = pax.get("GNU.sparse.name") or pax.get("path") or long_name or _name(block)
+            if not name.endswith("/") and not _of_macos(name):  # a name that ends so is a directory in v7 archives
+                sparse = kind == _OLD_SPARSE or any(key.startswith("GNU.sparse.") for key in pax)
+                members.append(OvaMember(_plain(name), start, length, bool(pax), kind in _LINKS, sparse))
+        if kind not in (b"L", b"K", b"x", b"X"):
             long_name, pax = "", {}
         at = start + -(-length // BLOCK) * BLOCK
     raise corrupt(f"the archive has more than {_MAX_MEMBERS} members")
+
+
+def _behind_map(read_at: ReadAt, at: int, size: int) -> int:
+    """Where the data of an old GNU sparse member begins, behind the rest of its map."""
+    for _ in range(_MAX_MEMBERS):
+        block = read_at(at, BLOCK) if at + BLOCK <= size else b""
+        at += BLOCK
+        if len(block) < BLOCK or not block[_MORE]:
+            break
+    return at
+
+
+def _plain(name: str) -> str:
+    parts = [part for part in name.split("/") if part not in {"", "."}]
+    return ("/" if name.startswith("/") else "") + "/".join(parts)
+
+
+def _of_macos(name: str) -> bool:
+    """Extended attributes as the tar of macOS stores them: an AppleDouble file before each file that has some."""
+    parts = PurePosixPath(name).parts
+    return bool(parts) and (parts[-1].startswith("._") or "__MACOSX" in parts)
 
 
 def _number(field: bytes) -> int:
@@ -84,10 +126,11 @@ def _number(field: bytes) -> int:
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     digits = field.split(b"\0", 1)[0].strip()
-    try:
-        return int(digits or b"0", 8)
-    except ValueError:
-        return -1
+    return int(digits or b"0", 8) if all(byte in b"01234567" for byte in digits) else -1
+
+
+def _decimal(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 19 else -1
 
 
 def _text(data: bytes) -> str:
@@ -100,12 +143,15 @@ def _name(block: bytes) -> str:
 
 
 def _records(data: bytes) -> dict[str, str]:
-    """The ``length key=value`` records of a PAX header."""
-    found, at = {}, 0
-    while match := _RECORD.match(data, at):
-        end = at + int(match[1])
-        if end <= match.end() or end > len(data):
+    """The ``length key=value`` records of a PAX header; ends at the first that is none."""
+    found, at = dict[str, str](), 0
+    while at < len(data):
+        blank = data.find(b" ", at, at + 8)
+        length = _decimal(data[at:blank].decode("latin-1")) if blank > at else -1
+        end = at + length
+        key, equals, value = data[blank + 1 : end - 1].partition(b"=")
+        if length < 0 or end <= blank + 1 or end > len(data) or not equals:
             break
-        found[match[2].decode("utf-8", "replace")] = data[match.end() : end - 1].decode("utf-8", "replace")
+        found[key.decode("utf-8", "replace")] = value.decode("utf-8", "replace")
         at = end
     return found

@@ -1,0 +1,130 @@
+"""The manifest (``.mf``) of an OVF package: which digest each of its files has, read line by line.
+
+DSP0243, 9.1 writes ``SHA256(name)= hex``. Read as well: blanks anywhere between the parts, OpenSSL's spelling
+``SHA2-256(name)=``, the lines of sha256sum, and UTF-16 (what PowerShell's ``>`` writes).
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from vmie_tui.services.disks.errors import corrupt
+from vmie_tui.services.disks.source import ByteReader
+
+MAX_MANIFEST = 1 << 20
+_STEP = 1 << 20
+_NAMES = {  # as manifests spell it, letters and digits only, for the name of hashlib
+    "md5": "md5",
+    "sha": "sha1", "sha1": "sha1",
+    "sha224": "sha224", "sha2224": "sha224", "sha256": "sha256", "sha2256": "sha256",
+    "sha384": "sha384", "sha2384": "sha384", "sha512": "sha512", "sha2512": "sha512",
+    "sha3224": "sha3_224", "sha3256": "sha3_256", "sha3384": "sha3_384", "sha3512": "sha3_512",
+    "blake2b": "blake2b", "blake2b512": "blake2b", "blake2s": "blake2s", "blake2s256": "blake2s",
+}  # fmt: skip
+_BY_LENGTH = {32: "MD5", 40: "SHA1", 64: "SHA256", 96: "SHA384", 128: "SHA512"}  # hex digits, where no name stands
+
+
+class Hash(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """``algorithm`` as the manifest spells it, ``value`` in lower case hex."""
+
+    algorithm: str
+    value: str
+
+    def begin(self) -> Hash | None:
+        """A hash of this kind; None for one that is not known here."""
+        name = _hash_name(self.algorithm)
+        return hashlib.new(name, usedforsecurity=False) if name in hashlib.algorithms_available else None
+
+
+class Manifest:
+    """What a manifest says. ``name``: its own, for messages. Raises ``DiskFormatError`` (CORRUPT) for one too long."""
+
+    def __init__(self, name: str, data: bytes) -> None:
+        if len(data) > MAX_MANIFEST:
+            raise corrupt(f"the manifest {name} has more than {MAX_MANIFEST >> 20} MiB")
+        self.name = name
+        self._digests = {plain_name(file): digest for file, digest in parse_manifest(data)}
+
+    def digest(self, *names: str) -> Digest | None:
+        """Of the file that goes by any of these names."""
+        found = (self._digests.get(plain_name(name)) for name in names if name)
+        return next((digest for digest in found if digest is not None), None)
+
+    def check(self, file: str, source: ByteReader, digest: Digest, stop: Callable[[], object] = lambda: None) -> None:
+        """Read all of ``source`` and compare. ``stop`` is called often and may raise.
+
+        Raises ``DiskFormatError`` (CORRUPT) where the file is not what the manifest says. A digest of a kind that is
+        not known here proves nothing, and refuses nothing.
+        """
+        found, at = digest.begin(), 0
+        if found is None:
+            return
+        while at < source.size:
+            stop()
+            piece = source.read_at(at, min(_STEP, source.size - at))
+            if not piece:
+                raise corrupt(f"{file} ends at byte {at} of {source.size}")
+            found.update(piece)
+            at += len(piece)
+        if found.hexdigest() != digest.value:
+            raise corrupt(f"{file} is not what the manifest {self.name} says: its {digest.algorithm} differs")
+
+
+def parse_manifest(data: bytes) -> Iterator[tuple[str, Digest]]:
+    """(file, digest) for each line that is one; other lines, comments and empty ones are passed over."""
+    for line in _text(data).replace("\r", "\n").split("\n"):
+        found = _entry(line.strip()) or _sum(line.strip())
+        if found is not None:
+            yield found
+
+
+def plain_name(name: str) -> str:
+    """A file's name for comparing: without a leading ``./``, with ``/`` between folders, composed characters."""
+    parts = name.replace("\\", "/").split("/")
+    return unicodedata.normalize("NFC", "/".join(part for part in parts if part not in {"", "."}))
+
+
+def _text(data: bytes) -> str:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", "replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace")
+
+
+def _entry(line: str) -> tuple[str, Digest] | None:
+    """``SHA256 (any (name) = here) = hex``: the algorithm ends at the first bracket, the name at the last."""
+    front, equals, value = line.rpartition("=")
+    algorithm, bracket, name = front.rstrip().partition("(")
+    value = value.strip().lower()
+    if not equals or not bracket or not name.endswith(")") or not _hex(value):
+        return None
+    return name[:-1].strip(), Digest(algorithm.strip(), value)
+
+
+def _sum(line: str) -> tuple[str, Digest] | None:
+    """``hex  name`` or ``hex *name``."""
+    value, _, name = line.partition(" ")
+    algorithm = _BY_LENGTH.get(len(value))
+    name = name.lstrip().removeprefix("*")
+    return (name, Digest(algorithm, value.lower())) if algorithm and name and _hex(value.lower()) else None
+
+
+def _hex(value: str) -> bool:
+    return 32 <= len(value) <= 128 and value.isascii() and all(each in "0123456789abcdef" for each in value)
+
+
+def _hash_name(algorithm: str) -> str:
+    return _NAMES.get("".join(each for each in algorithm.lower() if each.isalnum()), "")
