@@ -192,6 +192,25 @@ def test_bucket_checks(aws: World) -> None:
     assert caught.value.problem.subject == "never-made-bucket"
 
 
+@pytest.mark.parametrize("allowed", [True, False])
+def test_what_is_deleted_from_a_bucket_with_versions_is_gone_or_said_to_stay(aws: World, allowed: bool) -> None:
+    simulator, session = aws
+    name, store, s3 = f"with-versions-{allowed}".lower(), store_for(session), session.client("s3")
+    store.create_bucket(name)
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    for key in ("a", "b", "c"):
+        s3.put_object(Bucket=name, Key=key, Body=b"x")
+    if not allowed:
+        for key in ("a", "b", "c"):  # the first request for each, which names the version
+            fault = Fault("DeleteObject", match=f"/{key}", times=1, code="AccessDenied", message="Denied", status=403)
+            simulator.faults.add(fault)
+    assert store.delete(name, "a") is allowed
+    assert store.delete_objects(name, ["b", "c"]) is allowed
+    assert store.delete(name, "never-there")
+    assert s3.list_objects_v2(Bucket=name)["KeyCount"] == 0
+    assert len(s3.list_object_versions(Bucket=name).get("Versions", ())) == (0 if allowed else 3)
+
+
 def test_the_documented_policy_is_enough_to_check_a_bucket(aws: World) -> None:
     simulator, session = aws
     denied = {"times": None, "code": "AccessDenied", "message": "Access Denied", "status": 403}

@@ -217,6 +217,100 @@ def test_copy_metadata_and_tags(s3: Any) -> None:
     assert s3.get_object_tagging(Bucket=BUCKET, Key="to")["TagSet"] == [{"Key": "a", "Value": "b & c"}]
 
 
+def test_the_old_list_is_paged_and_grouped(s3: Any) -> None:
+    keys = [f"old/{name}" for name in ("a b", "b/1", "b/2", "c+%", "ä")]
+    for key in keys:
+        s3.put_object(Bucket=BUCKET, Key=key, Body=b"x")
+    pages = s3.get_paginator("list_objects").paginate(Bucket=BUCKET, Prefix="old/", PaginationConfig={"PageSize": 2})
+    assert [item["Key"] for page in pages for item in page["Contents"]] == keys
+    grouped = s3.list_objects(Bucket=BUCKET, Prefix="old/", Delimiter="/", MaxKeys=2)
+    assert [item["Prefix"] for item in grouped["CommonPrefixes"]] == ["old/b/"]
+    assert grouped["IsTruncated"] and grouped["NextMarker"] == "old/b/"
+    rest = s3.list_objects(Bucket=BUCKET, Prefix="old/", Delimiter="/", Marker=grouped["NextMarker"])
+    assert [item["Key"] for item in rest["Contents"]] == ["old/c+%", "old/ä"]
+
+
+def versioned(s3: Any, name: str, status: str = "Enabled") -> None:
+    if status == "Enabled":
+        s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": status})
+
+
+def listed(s3: Any, name: str) -> list[tuple[str, str, bool]]:
+    """(key, version or "marker", latest) of all there is."""
+    answer = s3.list_object_versions(Bucket=name)
+    found = [(one["Key"], one["VersionId"], one["IsLatest"]) for one in answer.get("Versions", ())]
+    return found + [(one["Key"], "marker", one["IsLatest"]) for one in answer.get("DeleteMarkers", ())]
+
+
+def test_versions_are_kept_and_deleted_for_good_only_by_their_id(s3: Any) -> None:
+    name = "versions-1"
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    assert "VersionId" not in s3.put_object(Bucket=name, Key="k", Body=b"before")
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    first = s3.put_object(Bucket=name, Key="k", Body=b"first")["VersionId"]
+    second = s3.put_object(Bucket=name, Key="k", Body=b"second")["VersionId"]
+    assert s3.get_object(Bucket=name, Key="k")["VersionId"] == second
+    assert s3.get_object(Bucket=name, Key="k", VersionId=first)["Body"].read() == b"first"
+    assert s3.get_object(Bucket=name, Key="k", VersionId="null")["Body"].read() == b"before"
+    gone = s3.delete_object(Bucket=name, Key="k")
+    assert gone["DeleteMarker"]
+    with refused("NoSuchKey"):
+        s3.get_object(Bucket=name, Key="k")
+    assert s3.list_objects_v2(Bucket=name)["KeyCount"] == 0
+    assert set(listed(s3, name)) == {
+        ("k", "marker", True),
+        ("k", second, False),
+        ("k", first, False),
+        ("k", "null", False),
+    }
+    with refused("BucketNotEmpty"):
+        s3.delete_bucket(Bucket=name)
+    s3.delete_object(Bucket=name, Key="k", VersionId=gone["VersionId"])  # the marker: the object is back
+    assert s3.get_object(Bucket=name, Key="k")["Body"].read() == b"second"
+    s3.delete_objects(Bucket=name, Delete={"Objects": [{"Key": "k", "VersionId": v} for v in (second, first)]})
+    assert s3.get_object(Bucket=name, Key="k")["Body"].read() == b"before"
+    with refused("NoSuchVersion"):
+        s3.get_object(Bucket=name, Key="k", VersionId=first)
+    s3.delete_object(Bucket=name, Key="k", VersionId="null")
+    assert listed(s3, name) == []
+    s3.delete_bucket(Bucket=name)
+
+
+def test_with_versioning_suspended_there_is_one_null_version(s3: Any) -> None:
+    name = "versions-2"
+    versioned(s3, name)
+    kept = s3.put_object(Bucket=name, Key="k", Body=b"kept")["VersionId"]
+    versioned(s3, name, "Suspended")
+    assert s3.put_object(Bucket=name, Key="k", Body=b"one")["VersionId"] == "null"
+    assert s3.put_object(Bucket=name, Key="k", Body=b"two")["VersionId"] == "null"
+    assert {row[1] for row in listed(s3, name)} == {kept, "null"}
+    assert s3.get_object(Bucket=name, Key="k")["Body"].read() == b"two"
+    assert s3.get_object(Bucket=name, Key="k", VersionId=kept)["Body"].read() == b"kept"
+    pages = s3.get_paginator("list_object_versions").paginate(Bucket=name, PaginationConfig={"PageSize": 1})
+    assert [one["VersionId"] for page in pages for one in page["Versions"]] == ["null", kept]
+
+
+def test_parts_are_copied_from_ranges_of_another_object(s3: Any) -> None:
+    data = CONTENT * (11 * MIB // len(CONTENT) + 1)
+    s3.put_object(Bucket=BUCKET, Key="copy/from", Body=data)
+    source = {"Bucket": BUCKET, "Key": "copy/from"}
+    upload = start(s3, "copy/to")
+    cut = 6 * MIB
+    parts = []
+    for number, (low, high) in enumerate(((0, cut - 1), (cut, len(data) - 1)), 1):
+        copied = s3.upload_part_copy(
+            **upload, PartNumber=number, CopySource=source, CopySourceRange=f"bytes={low}-{high}"
+        )["CopyPartResult"]
+        parts.append({"PartNumber": number, "ETag": copied["ETag"]})
+    s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+    assert s3.get_object(Bucket=BUCKET, Key="copy/to")["Body"].read() == data
+    with refused("InvalidRange"):
+        s3.upload_part_copy(**start(s3, "x"), PartNumber=1, CopySource=source, CopySourceRange=f"bytes=0-{len(data)}")
+    s3.copy_object(Bucket=BUCKET, Key="copy/whole", CopySource={"Bucket": BUCKET, "Key": "copy/to"})
+    assert s3.head_object(Bucket=BUCKET, Key="copy/whole")["ETag"] == f'"{hashlib.md5(data).hexdigest()}"'
+
+
 def test_bucket_documents_come_back_as_they_were_put(s3: Any) -> None:
     name = "documents-1"
     s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})

@@ -186,6 +186,35 @@ def test_each_thing_taken_away_is_named_and_made_again(
     assert bad(patient.look(Group.BUCKET, Group.ROLE)) == set()
 
 
+def test_a_bucket_that_keeps_versions_is_warned_of(patient: Clinic) -> None:
+    assert patient.check("bucket.versioning").state is CheckState.OK
+    s3 = patient.client("s3")
+    for status in ("Enabled", "Suspended"):
+        s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": status})
+        check = patient.check("bucket.versioning")
+        assert check.state is CheckState.WARNING and "older version" in check.reason
+    patient.aws.s3.store.set_config(BUCKET, "versioning", None)  # nobody else can take it back
+
+
+def test_a_policy_that_denies_uploads_fails_and_names_the_setting(patient: Clinic) -> None:
+    assert patient.check("bucket.policy").state is CheckState.OK
+    statement = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:PutObject",
+        "Resource": f"arn:aws:s3:::{BUCKET}/*",
+        "Condition": {"StringNotEquals": {"s3:x-amz-server-side-encryption": "aws:kms"}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    patient.client("s3").put_bucket_policy(Bucket=BUCKET, Policy=policy)
+    try:
+        check = patient.check("bucket.policy")
+        assert check.state is CheckState.FAILED
+        assert 'encryption = "aws:kms"' in check.remedy
+    finally:
+        patient.client("s3").delete_bucket_policy(Bucket=BUCKET)
+
+
 def test_a_key_of_ones_own_has_to_be_allowed(patient: Clinic) -> None:
     own_key(patient)
     try:

@@ -58,6 +58,12 @@ class Runtime:
 Undo = tuple[str, Callable[[], object]]  # what there is to take away, in words for the log, and how
 
 
+VERSION_STAYS = (
+    "the bucket keeps versions, and this profile may not delete them (s3:DeleteObjectVersion): what was deleted stays "
+    "as an older version, and is billed, until a lifecycle rule or somebody removes it"
+)
+
+
 class JobContext(ABC):
     """One job in one phase; each kind has its own. Use as a context manager: at the end vCenter is logged out of."""
 
@@ -90,6 +96,10 @@ class JobContext(ABC):
         self.store.log(self.job_id, text, level)
         if message:
             self.store.update(self.job_id, message=text)
+
+    def say_version_stays(self, what: str) -> None:
+        """For what `ObjectStore.delete` could not delete for good."""
+        self.say(f"{what}: {VERSION_STAYS}", message=False, level="warning")
 
     @property
     def profile(self) -> Profile:

@@ -77,7 +77,12 @@ class ExportContext(JobContext):
 
     def _remove_objects(self) -> None:
         for key, _ in self.objects_written:
-            self.objects.delete(self.plan.bucket, key)
+            self.remove_object(key)
+
+    def remove_object(self, key: str) -> None:
+        """Delete what an export wrote; says so where the bucket keeps a version of it."""
+        if not self.objects.delete(self.plan.bucket, key):
+            self.say_version_stays(f"s3://{self.plan.bucket}/{key}")
 
     def _forget_download(self) -> None:
         from vmie_tui.services.aws.download import forget

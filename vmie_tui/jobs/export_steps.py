@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -259,7 +260,7 @@ def finish(context: ExportContext) -> dict[str, Any]:
     context.store.stage(context.job_id, Stage.FINISH, StageState.RUNNING)
     if context.plan.clean_up and context.record.ledger.get("file"):
         for key, _ in context.objects_written:
-            again(lambda key=key: context.objects.delete(context.plan.bucket, key), context.control)  # type: ignore[misc]
+            again(partial(context.remove_object, key), context.control)
         context.say("what was exported to S3 is deleted", message=False)
     context.store.stage(context.job_id, Stage.FINISH, StageState.DONE)
     ledger = context.record.ledger

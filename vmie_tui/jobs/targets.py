@@ -123,7 +123,8 @@ class S3Target(Target):
 def remove_object(context: ImportContext, key: str, bucket: str = "") -> None:
     """An object of our own and all unfinished uploads of it."""
     context.objects.abort(bucket or context.plan.bucket, key)
-    context.objects.delete(bucket or context.plan.bucket, key)
+    if not context.objects.delete(bucket or context.plan.bucket, key):
+        context.say_version_stays(f"s3://{bucket or context.plan.bucket}/{key}")
 
 
 class OvaTarget(Target):

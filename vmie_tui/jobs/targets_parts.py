@@ -74,6 +74,6 @@ class PartsTarget(Target):
         from vmie_tui.services.aws.part_objects import PartObjects
 
         place = PurePosixPath(disk.s3_key)
-        PartObjects(self.context.aws, self.context.plan.region).delete(
-            self.context.plan.bucket, str(place.parent), place.name
-        )
+        parts = PartObjects(self.context.aws, self.context.plan.region)
+        if not parts.delete(self.context.plan.bucket, str(place.parent), place.name):
+            self.context.say_version_stays(f"the parts below {place.parent}")

@@ -267,14 +267,42 @@ class ObjectStore:
             int(answer["ContentLength"]), str(answer.get("ChecksumCRC64NVME", "")), str(answer["ETag"]).strip('"')
         )
 
-    def delete(self, bucket: str, key: str) -> None:
-        """Delete an object; one that is not there is fine."""
-        with aws_call("delete the object", f"s3://{bucket}/{key}"):
-            self._s3.delete_object(Bucket=bucket, Key=key)
+    def delete(self, bucket: str, key: str) -> bool:
+        """Delete an object; one that is not there is fine. False when an older version of it stays and is billed.
 
-    def delete_objects(self, bucket: str, keys: Iterable[str]) -> None:
-        """Delete many objects. Raises ServiceError for the first that S3 did not delete."""
+        In a bucket with versioning, deleting the newest version for good takes s3:DeleteObjectVersion; without it the
+        object only disappears behind a delete marker.
+        """
+        subject = f"s3://{bucket}/{key}"
+        version = self._version(bucket, key)
+        if version:
+            try:
+                with aws_call("delete the object", subject):
+                    self._s3.delete_object(Bucket=bucket, Key=key, VersionId=version)
+            except ServiceError as error:
+                if error.kind is not ErrorKind.PERMISSION:
+                    raise
+            else:
+                return True
+        with aws_call("delete the object", subject):
+            self._s3.delete_object(Bucket=bucket, Key=key)
+        return not version
+
+    def _version(self, bucket: str, key: str) -> str:
+        """The id of an object's newest version; "" without versioning, or where it may not be looked at."""
+        try:
+            return str(self._s3.head_object(Bucket=bucket, Key=key).get("VersionId", ""))
+        except BOTO_ERRORS as error:
+            if isinstance(error, ClientError) and error_code(error) in _GONE | _DENIED:
+                return ""
+            raise translate(error, "look at the object", f"s3://{bucket}/{key}") from error
+
+    def delete_objects(self, bucket: str, keys: Iterable[str]) -> bool:
+        """Delete many objects, as `delete` does one. Raises ServiceError for the first that S3 did not delete."""
         wanted = list(keys)
+        if wanted and self._version(bucket, wanted[0]):
+            stay = [key for key in wanted if not self.delete(bucket, key)]
+            return not stay
         for start in range(0, len(wanted), DELETE_BATCH):
             batch = [{"Key": key} for key in wanted[start : start + DELETE_BATCH]]
             with aws_call("delete objects", bucket):
@@ -290,3 +318,4 @@ class ObjectStore:
                     code=failure.get("Code", ""),
                     detail=failure.get("Message", ""),
                 )
+        return True

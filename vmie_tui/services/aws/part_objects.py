@@ -168,8 +168,8 @@ class PartObjects:
         asked = UploadRequest(request.bucket, key, 0, "text/xml", metadata=request.metadata)
         self._store.upload(asked, _Filler(pieces), control=_Quiet(control))
 
-    def delete(self, bucket: str, prefix: str, name: str = "") -> int:
-        """Delete all parts and the manifest below ``prefix``; how many objects. What else lies there stays.
+    def delete(self, bucket: str, prefix: str, name: str = "") -> bool:
+        """Delete all parts and the manifest below ``prefix``, as `ObjectStore.delete` does; what else lies there stays.
 
         ``name``, the image's, lets it be done without the right to list the bucket. Raises ServiceError.
         """
@@ -182,11 +182,11 @@ class PartObjects:
             if error.kind is not ErrorKind.PERMISSION or not name:
                 raise
             keys = self._probed(bucket, folder + name)
-        self._store.delete_objects(bucket, keys)
+        gone = self._store.delete_objects(bucket, keys)
         manifests = {key for key in keys if key.endswith("manifest.xml")}
         for key in manifests | ({manifest_key(folder + name)} if name else set()):
             self._store.abort(bucket, key)
-        return len(keys)
+        return gone
 
     def _listed(self, bucket: str, folder: str) -> list[str]:
         with aws_call("list the parts", f"s3://{bucket}/{folder}"):

@@ -186,6 +186,24 @@ def _lifecycle(patient: Patient, look: Look) -> Check:
     )
 
 
+def _versioning(patient: Patient, look: Look) -> Check:
+    """With versions, an upload that was cleaned up may go on to cost."""
+    from vmie_tui.services.aws.errors import aws_call
+
+    _there(patient)
+    bucket = _name(patient)
+    with aws_call("look at the bucket's versioning", bucket):
+        answer = patient.aws().client("s3", patient.region).get_bucket_versioning(Bucket=bucket)
+    status = str(answer.get("Status", ""))
+    if not status:
+        return look.ok("off: what is deleted is gone")
+    return look.warning(
+        f"{status.lower()}: what is deleted may stay as an older version, and is paid for",
+        "Allow s3:DeleteObjectVersion below the prefix, add a lifecycle rule that removes noncurrent versions, or use "
+        "a bucket without versioning",
+    )
+
+
 def _covers(rule: Json, prefix: str) -> bool:
     """Whether the rule is for everything below ``prefix``."""
     chosen = rule.get("Filter", {"Prefix": rule.get("Prefix", "")})
@@ -221,5 +239,6 @@ LOOKS = (
     Look("bucket.policy", Group.BUCKET, "The bucket's policy", _policy),
     Look("bucket.public", Group.BUCKET, "Public access", _public),
     Look("bucket.lifecycle", Group.BUCKET, "Leftovers of uploads", _lifecycle),
+    Look("bucket.versioning", Group.BUCKET, "Versions of objects", _versioning),
     Look("bucket.export", Group.BUCKET, "Exports of instances", _export, "F275"),
 )

@@ -30,6 +30,9 @@ PASSES_ROLE = frozenset({"ImportImage", "ImportSnapshot", "ExportImage"})
 _S3 = {
     "HeadBucket": "ListBucket",
     "ListObjectsV2": "ListBucket",
+    "ListObjects": "ListBucket",
+    "ListObjectVersions": "ListBucketVersions",
+    "UploadPartCopy": "PutObject",
     "ListBuckets": "ListAllMyBuckets",
     "ListMultipartUploads": "ListBucketMultipartUploads",
     "HeadObject": "GetObject",

@@ -54,6 +54,7 @@ BUCKET_OPERATIONS: dict[tuple[str, str], tuple[str, Handler]] = {
     ("HEAD", ""): ("HeadBucket", s3_buckets.head_bucket),
     ("DELETE", ""): ("DeleteBucket", s3_buckets.delete_bucket),
     ("GET", "location"): ("GetBucketLocation", s3_buckets.get_bucket_location),
+    ("GET", "versions"): ("ListObjectVersions", s3_buckets.list_object_versions),
     ("GET", "uploads"): ("ListMultipartUploads", s3_multipart.list_multipart_uploads),
     ("POST", "delete"): ("DeleteObjects", s3_objects.delete_objects),
     **{("GET", sub): (f"Get{name}", partial(s3_buckets.get_config, sub)) for sub, name in CONFIG_NAMES.items()},
@@ -121,13 +122,14 @@ class S3Service:
         if not key:
             sub = next((item for item in BUCKET_SUBRESOURCES if item in query), "")
             if method == "GET" and not sub:
-                v2 = query.get("list-type") == "2"
-                return ("ListObjectsV2", s3_buckets.list_objects_v2) if v2 else ("ListObjects", None)
+                if query.get("list-type") == "2":
+                    return "ListObjectsV2", s3_buckets.list_objects_v2
+                return "ListObjects", s3_buckets.list_objects
             return BUCKET_OPERATIONS.get((method, sub), (f"{method} bucket {sub}".strip(), None))
         sub = next((item for item in OBJECT_SUBRESOURCES if item in query), "")
         if method == "PUT" and request.header("x-amz-copy-source"):
             if sub == "uploadId":
-                return "UploadPartCopy", None
+                return "UploadPartCopy", s3_multipart.upload_part_copy
             sub = sub or "copy"
         return OBJECT_OPERATIONS.get((method, sub), (f"{method} object {sub}".strip(), None))
 

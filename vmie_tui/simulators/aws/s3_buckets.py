@@ -7,9 +7,12 @@ import binascii
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+from urllib.parse import quote
 
 from vmie_tui.simulators.aws.s3_common import S3Call, child, document, element, iso, number, parse_xml, quoted
-from vmie_tui.simulators.aws.s3_store import Bucket, Stored
+from vmie_tui.simulators.aws.s3_store import NULL, Bucket, Stored
 from vmie_tui.simulators.aws.wire import ApiError, Reply
 
 NAME = re.compile(r"^(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9](?:[a-z0-9.-]{1,61})[a-z0-9]$")
@@ -168,38 +171,125 @@ def delete_config(subresource: str, call: S3Call) -> Reply:
 
 def list_objects_v2(call: S3Call) -> Reply:
     query = call.query
-    prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
-    limit = min(number(query.get("max-keys", ""), 1000, "max-keys"), 1000)
-    after = _start(query)
-    entries: list[Stored] = []
-    prefixes: list[str] = []
-    last, truncated = "", False
-    for stored in call.store.keys(call.name):
-        group = _group(stored.key, prefix, delimiter)
-        mark = group or stored.key
-        if not stored.key.startswith(prefix) or mark.encode() <= after.encode() or mark in prefixes:
+    page = _page(call, ((stored.key, stored) for stored in call.store.keys(call.name)), _start(query))
+    token = base64.urlsafe_b64encode(page.last.encode()).decode() if page.truncated and page.last else None
+    return document(
+        "ListBucketResult",
+        [
+            *page.head(call),
+            ("KeyCount", len(page.entries) + len(page.prefixes)),
+            ("ContinuationToken", query.get("continuation-token")),
+            ("NextContinuationToken", token),
+            *(("Contents", _entry(call, stored)) for stored in page.entries),
+            *page.groups(call),
+        ],
+    )
+
+
+def list_objects(call: S3Call) -> Reply:
+    """The first version of the list, which old clients still ask for."""
+    marker = call.query.get("marker", "")
+    page = _page(call, ((stored.key, stored) for stored in call.store.keys(call.name)), marker)
+    return document(
+        "ListBucketResult",
+        [
+            *page.head(call),
+            ("Marker", _encoded(call, marker)),
+            ("NextMarker", _encoded(call, page.last) if page.truncated and call.query.get("delimiter") else None),
+            *(("Contents", _entry(call, stored)) for stored in page.entries),
+            *page.groups(call),
+        ],
+    )
+
+
+def list_object_versions(call: S3Call) -> Reply:
+    query = call.query
+    found = call.store.versions(call.name)
+    mark, version = query.get("key-marker", ""), query.get("version-id-marker", "")
+    if version:  # go on inside the versions of one key
+        here = [index for index, (one, _) in enumerate(found) if one.key == mark and (one.version or NULL) == version]
+        found, mark = found[here[0] + 1 :] if here else found, "" if here else mark
+    page = _page(call, ((stored.key, (stored, latest)) for stored, latest in found), mark)
+    more = [("NextKeyMarker", _encoded(call, page.last)), ("NextVersionIdMarker", page.last_version or None)]
+    return document(
+        "ListVersionsResult",
+        [
+            *page.head(call),
+            ("KeyMarker", _encoded(call, query.get("key-marker", ""))),
+            ("VersionIdMarker", version),
+            *(more if page.truncated else []),
+            *(_version(call, stored, latest) for stored, latest in page.entries),
+            *page.groups(call),
+        ],
+    )
+
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Page(Generic[T]):
+    """What one answer of a list holds. ``last``: the key or group it ends with."""
+
+    limit: int
+    entries: list[T] = field(default_factory=list)
+    prefixes: list[str] = field(default_factory=list)
+    last: str = ""
+    truncated: bool = False
+
+    @property
+    def last_version(self) -> str:
+        entry = self.entries[-1] if self.entries else None
+        stored = entry[0] if isinstance(entry, tuple) else None
+        return (stored.version or NULL) if stored is not None and stored.key == self.last else ""
+
+    def head(self, call: S3Call) -> list[tuple[str, object]]:
+        query = call.query
+        return [
+            ("Name", call.name),
+            ("Prefix", _encoded(call, query.get("prefix", ""))),
+            ("MaxKeys", self.limit),
+            ("Delimiter", _encoded(call, query.get("delimiter", "")) or None),
+            ("EncodingType", query.get("encoding-type")),
+            ("IsTruncated", self.truncated),
+        ]
+
+    def groups(self, call: S3Call) -> list[tuple[str, object]]:
+        return [("CommonPrefixes", [("Prefix", _encoded(call, group))]) for group in self.prefixes]
+
+
+def _page(call: S3Call, found: Iterable[tuple[str, T]], after: str) -> _Page[T]:
+    """The part of ``found``, (key, entry) in order, that comes behind ``after``, grouped by the delimiter."""
+    prefix, delimiter = call.query.get("prefix", ""), call.query.get("delimiter", "")
+    page: _Page[T] = _Page(min(number(call.query.get("max-keys", ""), 1000, "max-keys"), 1000))
+    for key, entry in found:
+        group = _group(key, prefix, delimiter)
+        mark = group or key
+        if not key.startswith(prefix) or (after and mark.encode() <= after.encode()) or mark in page.prefixes:
             continue
-        if len(entries) + len(prefixes) >= limit:
-            truncated = True
+        if len(page.entries) + len(page.prefixes) >= page.limit:
+            page.truncated = True
             break
-        last = mark
+        page.last = mark
         if group:
-            prefixes.append(group)
+            page.prefixes.append(group)
         else:
-            entries.append(stored)
-    content = [
-        ("Name", call.name),
-        ("Prefix", prefix),
-        ("MaxKeys", limit),
-        ("KeyCount", len(entries) + len(prefixes)),
-        ("Delimiter", delimiter or None),
-        ("IsTruncated", truncated),
-        ("ContinuationToken", query.get("continuation-token")),
-        ("NextContinuationToken", base64.urlsafe_b64encode(last.encode()).decode() if truncated and last else None),
-        *(("Contents", _entry(stored)) for stored in entries),
-        *(("CommonPrefixes", [("Prefix", group)]) for group in prefixes),
-    ]
-    return document("ListBucketResult", content)
+            page.entries.append(entry)
+    return page
+
+
+def _encoded(call: S3Call, text: str) -> str:
+    """Keys may hold what XML cannot: clients ask for them in the form of URLs."""
+    return quote(text, safe="/*-._~") if call.query.get("encoding-type") == "url" else text
+
+
+def _version(call: S3Call, stored: Stored, latest: bool) -> tuple[str, list[tuple[str, object]]]:
+    owner = [("ID", canonical_id(call.account)), ("DisplayName", "owner")]
+    head = [("VersionId", stored.version or NULL), ("IsLatest", latest)]
+    if stored.marker:
+        content = [("Key", _encoded(call, stored.key)), *head, ("LastModified", iso(stored.modified)), ("Owner", owner)]
+        return "DeleteMarker", content
+    return "Version", [*_entry(call, stored), *head, ("Owner", owner)]
 
 
 def _start(query: dict[str, str]) -> str:
@@ -216,9 +306,9 @@ def _group(key: str, prefix: str, delimiter: str) -> str:
     return prefix + rest[: rest.index(delimiter) + len(delimiter)] if delimiter and delimiter in rest else ""
 
 
-def _entry(stored: Stored) -> list[tuple[str, object]]:
+def _entry(call: S3Call, stored: Stored) -> list[tuple[str, object]]:
     return [
-        ("Key", stored.key),
+        ("Key", _encoded(call, stored.key)),
         ("LastModified", iso(stored.modified)),
         ("ETag", quoted(stored.etag)),
         *(("ChecksumAlgorithm", kind) for kind in stored.checksums),

@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
 from vmie_tui.simulators.aws import s3_checksums
-from vmie_tui.simulators.aws.s3_store import Bucket, Store, Stored
+from vmie_tui.simulators.aws.s3_store import NULL, Bucket, Store, Stored
 from vmie_tui.simulators.aws.wire import ApiError, Reply, Request
 from vmie_tui.simulators.control import Fault
 
@@ -46,11 +46,25 @@ class S3Call:
         return self.request.header(name)
 
     def object(self) -> Stored:
-        """The object named by the request; NoSuchKey when there is none."""
-        stored = self.store.get(self.name, self.key)
+        """The object, or the version of it, named by the request; NoSuchKey or NoSuchVersion when there is none."""
+        version = self.query.get("versionId", "")
+        stored = self.store.get(self.name, self.key, version)
+        if stored is None and version:
+            text = "The specified version does not exist."
+            raise ApiError("NoSuchVersion", text, 404, fields={"Key": self.key, "VersionId": version})
         if stored is None:
             raise ApiError("NoSuchKey", "The specified key does not exist.", 404, fields={"Key": self.key})
+        if stored.marker:
+            text = "The specified method is not allowed against this resource."
+            raise ApiError("MethodNotAllowed", text, 405, headers={"x-amz-delete-marker": "true"})
         return stored
+
+    def version_headers(self, stored: Stored | None) -> dict[str, str]:
+        """What an answer says of the version; nothing in a bucket that never had versions."""
+        if stored is None or not self.bucket.versioning:
+            return {}
+        marker = {"x-amz-delete-marker": "true"} if stored.marker else {}
+        return {"x-amz-version-id": stored.version or NULL, **marker}
 
 
 Handler = Callable[[S3Call], Reply]

@@ -20,7 +20,7 @@ from vmie_tui.simulators.aws.s3_common import (
     quoted,
     receive,
 )
-from vmie_tui.simulators.aws.s3_objects import header_tags
+from vmie_tui.simulators.aws.s3_objects import copy_source, header_tags
 from vmie_tui.simulators.aws.s3_store import Part, Stored, Upload
 from vmie_tui.simulators.aws.wire import ApiError, Reply
 
@@ -94,6 +94,51 @@ def upload_part(call: S3Call) -> Reply:
     kind = got.sent_kind or keep
     headers = {name: value for name, value in upload.headers.items() if name.startswith("x-amz-server-side")}
     return Reply(200, headers={"ETag": quoted(got.etag), s3_checksums.header(kind): got.checksums[kind], **headers})
+
+
+def upload_part_copy(call: S3Call) -> Reply:
+    """A part from another object, or from a range of it."""
+    upload = _upload(call)
+    part_number = number(call.query.get("partNumber", ""), 0, "partNumber")
+    if not 1 <= part_number <= MAX_NUMBER:
+        raise ApiError("InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive")
+    bucket, found = copy_source(call)
+    start, length = _copied_range(call.header("x-amz-copy-source-range"), found.size)
+    kind = upload.algorithm or s3_checksums.DEFAULT
+    sums, md5 = s3_checksums.Running(kind), hashlib.md5(usedforsecurity=False)
+    path = call.store.root / call.name / "incoming" / uuid.uuid4().hex
+    with path.open("wb") as file, call.store.reader(bucket, found) as reader:
+        for piece in reader.pieces(start, length):
+            file.write(piece)
+            md5.update(piece)
+            sums.update(piece)
+    etag = uuid.uuid4().hex if is_kms(upload.headers) else md5.hexdigest()
+    part = Part(part_number, length, etag, call.now, {kind: sums.text})
+    if not call.store.put_part(call.name, upload.id, path, part):
+        path.unlink(missing_ok=True)
+        raise _no_upload(call)
+    content = [
+        ("ETag", quoted(etag)),
+        ("LastModified", iso(call.now)),
+        (s3_checksums.ELEMENTS[kind], part.checksums[kind] if upload.algorithm else None),
+    ]
+    return document("CopyPartResult", content)
+
+
+def _copied_range(text: str, size: int) -> tuple[int, int]:
+    """(start, length) of ``bytes=first-last``, both of which must be given and lie inside the source."""
+    if not text:
+        return 0, size
+    first, _, last = text.removeprefix("bytes=").partition("-")
+    if not (text.startswith("bytes=") and first.isdigit() and last.isdigit()):
+        raise ApiError(
+            "InvalidArgument",
+            "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the "
+            "zero-based offsets of the first and last bytes to copy",
+        )
+    if int(last) >= size or int(first) > int(last):
+        raise ApiError("InvalidRange", "The requested range is not satisfiable", 416)
+    return int(first), int(last) + 1 - int(first)
 
 
 def _named(call: S3Call) -> set[str]:
@@ -207,7 +252,7 @@ def complete_multipart_upload(call: S3Call) -> Reply:
         upload.tags,
         multipart=True,
     )
-    call.store.complete(call.name, upload, stored)
+    stored = call.store.complete(call.name, upload, stored)
     content = [
         ("Location", f"/{call.name}/{call.key}"),
         ("Bucket", call.name),
@@ -217,7 +262,7 @@ def complete_multipart_upload(call: S3Call) -> Reply:
         ("ChecksumType", upload.checksum_type),
     ]
     headers = {name: value for name, value in upload.headers.items() if name.startswith("x-amz-server-side")}
-    return document("CompleteMultipartUploadResult", content, headers)
+    return document("CompleteMultipartUploadResult", content, {**headers, **call.version_headers(stored)})
 
 
 def _chosen(call: S3Call, upload: Upload) -> list[Part]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import parse_qsl, unquote
@@ -19,7 +21,7 @@ from vmie_tui.simulators.aws.s3_common import (
     quoted,
     receive,
 )
-from vmie_tui.simulators.aws.s3_store import ObjectReader, Part, Stored
+from vmie_tui.simulators.aws.s3_store import NULL, ObjectReader, Part, Stored
 from vmie_tui.simulators.aws.wire import ApiError, Reply
 
 MAX_SINGLE_PUT = 5 << 30
@@ -39,8 +41,9 @@ def put_object(call: S3Call) -> Reply:
     part = Part(1, got.size, got.etag, call.now, checksums)
     got.path.replace(folder / part.file)
     stored = Stored(call.key, got.size, got.etag, call.now, (part,), headers, checksums, tags=header_tags(call))
-    call.store.put(call.name, folder, stored)
-    return Reply(200, headers={"ETag": quoted(got.etag), **_encryption(stored), **checksum_headers(stored)})
+    stored = call.store.put(call.name, folder, stored)
+    headers = {"ETag": quoted(got.etag), **_encryption(stored), **checksum_headers(stored)}
+    return Reply(200, headers={**headers, **call.version_headers(stored)})
 
 
 def header_tags(call: S3Call) -> dict[str, str]:
@@ -72,6 +75,7 @@ def _read(call: S3Call, *, head: bool) -> Reply:
         "Last-Modified": http_time(stored.modified),
         "Accept-Ranges": "bytes",
         **stored.headers,
+        **call.version_headers(stored),
     }
     if stored.tags:
         headers["x-amz-tagging-count"] = str(len(stored.tags))
@@ -137,8 +141,8 @@ def _range(call: S3Call, stored: Stored, headers: dict[str, str]) -> tuple[int, 
 
 
 def delete_object(call: S3Call) -> Reply:
-    call.store.delete(call.name, call.key)
-    return Reply(204)
+    done = call.store.delete(call.name, call.key, call.now, call.query.get("versionId", ""))
+    return Reply(204, headers=call.version_headers(done))
 
 
 def delete_objects(call: S3Call) -> Reply:
@@ -146,25 +150,63 @@ def delete_objects(call: S3Call) -> Reply:
     quiet = child(root, "Quiet") == "true"
     deleted = []
     for node in root.findall("{*}Object"):
-        key = child(node, "Key")
-        call.store.delete(call.name, key)
-        deleted.append(("Deleted", [("Key", key)]))
+        key, version = child(node, "Key"), child(node, "VersionId")
+        done = call.store.delete(call.name, key, call.now, version)
+        marker = done is not None and done.marker
+        deleted.append(
+            (
+                "Deleted",
+                [
+                    ("Key", key),
+                    ("VersionId", version or None),
+                    ("DeleteMarker", True if marker else None),
+                    ("DeleteMarkerVersionId", (done.version or NULL) if done and marker else None),
+                ],
+            )
+        )
     return document("DeleteResult", [] if quiet else deleted)
 
 
 def copy_object(call: S3Call) -> Reply:
-    source = unquote(call.header("x-amz-copy-source")).lstrip("/").split("?")[0]
-    bucket, _, key = source.partition("/")
-    found = call.store.get(bucket, key) if call.store.bucket(bucket) else None
-    if found is None:
-        raise ApiError("NoSuchKey", "The specified key does not exist.", 404, fields={"Key": key})
+    bucket, found = copy_source(call)
+    if found.size > MAX_SINGLE_PUT:
+        text = "The specified copy source is larger than the maximum allowable size for a copy source: 5368709120"
+        raise ApiError("InvalidRequest", text)
     replaced = call.header("x-amz-metadata-directive").upper() == "REPLACE"
     headers = object_headers(call) if replaced else {**found.headers, **_asked_encryption(call)}
     tags = header_tags(call) if call.header("x-amz-tagging-directive").upper() == "REPLACE" else found.tags
+    folder = call.store.link(bucket, found, call.name)
     stored = replace(found, key=call.key, modified=call.now, headers=headers, tags=tags)
-    call.store.put(call.name, call.store.link(bucket, found, call.name), stored)
+    if found.multipart:  # one PUT of all bytes: the ETag is that of the whole, as S3's is
+        stored = replace(stored, multipart=False, etag=_whole_etag(call, bucket, found, headers))
+    stored = call.store.put(call.name, folder, stored)
     content = [("ETag", quoted(stored.etag)), ("LastModified", iso(stored.modified))]
-    return document("CopyObjectResult", content, _encryption(stored))
+    copied = {"x-amz-copy-source-version-id": found.version} if found.version else {}
+    return document("CopyObjectResult", content, {**_encryption(stored), **copied, **call.version_headers(stored)})
+
+
+def copy_source(call: S3Call) -> tuple[str, Stored]:
+    """(bucket, object) that x-amz-copy-source names; its preconditions are looked at too."""
+    source, _, query = call.header("x-amz-copy-source").partition("?")
+    bucket, _, key = unquote(source).lstrip("/").partition("/")
+    version = dict(parse_qsl(query)).get("versionId", "")
+    found = call.store.get(bucket, key, version) if call.store.bucket(bucket) else None
+    if found is None or found.marker:
+        raise ApiError("NoSuchKey", "The specified key does not exist.", 404, fields={"Key": key})
+    wanted = call.header("x-amz-copy-source-if-match").strip('"')
+    if wanted and wanted != found.etag:
+        raise ApiError("PreconditionFailed", "At least one of the pre-conditions you specified did not hold", 412)
+    return bucket, found
+
+
+def _whole_etag(call: S3Call, bucket: str, found: Stored, headers: dict[str, str]) -> str:
+    if is_kms(headers):
+        return uuid.uuid4().hex
+    digest = hashlib.md5(usedforsecurity=False)
+    with call.store.reader(bucket, found) as reader:
+        for piece in reader.pieces(0, found.size):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def _asked_encryption(call: S3Call) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """Buckets, objects and unfinished uploads on disk.
 
-Layout below the root: ``<bucket>/bucket.json``, ``<bucket>/objects/<digest of key>/object.json`` beside the object's
-part files, ``<bucket>/uploads/<upload id>/upload.json`` beside ``part-00001`` and ``part-00001.json``. Completing an
-upload renames its folder, so no byte is copied. Nothing of an object's content is held in memory.
+Layout below the root: ``<bucket>/bucket.json``; ``<bucket>/objects/<digest of key>/object.json`` beside the part files
+of the current version; ``<bucket>/versions/<digest of key>/<version>/`` with the older ones;
+``<bucket>/uploads/<upload id>/upload.json`` beside ``part-00001`` and ``part-00001.json``. Completing an upload renames
+its folder, so no byte is copied. Nothing of an object's content is held in memory.
 """
 
 from __future__ import annotations
@@ -30,6 +31,12 @@ class Bucket:
     created: float
     config: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def versioning(self) -> str:
+        """Enabled, Suspended, or "" for a bucket that never had versions."""
+        document = self.config.get("versioning", "")
+        return next((word for word in ("Enabled", "Suspended") if f">{word}<" in document), "")
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -48,7 +55,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One object. ``headers`` are those given back on GET (Content-Type, x-amz-meta-..., encryption)."""
+    """One version of an object. ``headers`` are those given back on GET (Content-Type, x-amz-meta-..., encryption).
+
+    ``version``: its id, "" for S3's "null"; ``marker``: it stands for the object's deletion and has no parts.
+    """
 
     key: str
     size: int
@@ -60,6 +70,11 @@ class Stored:
     checksum_type: str = "FULL_OBJECT"
     tags: dict[str, str] = field(default_factory=dict)
     multipart: bool = False
+    version: str = ""
+    marker: bool = False
+
+
+NULL = "null"  # S3's id of the version made while versioning was off
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,30 +170,56 @@ class Store:
             self.save_bucket(replace(bucket, config=config))
 
     def delete_bucket(self, name: str) -> bool:
-        """False when there are objects in it."""
+        """False when there are objects, or versions of them, in it."""
         with self._lock:
-            if any((self.root / name / "objects").iterdir()):
+            folder = self.root / name
+            if any((folder / "objects").iterdir()) or any(self._older(name)):
                 return False
-            shutil.rmtree(self.root / name)
+            shutil.rmtree(folder)
             return True
 
     # objects
 
     def _folder(self, bucket: str, key: str) -> Path:
-        return self.root / bucket / "objects" / hashlib.sha256(key.encode()).hexdigest()[:40]
+        return self.root / bucket / "objects" / _digest(key)
 
-    def get(self, bucket: str, key: str) -> Stored | None:
+    def _version(self, bucket: str, key: str, version: str) -> Path:
+        return self.root / bucket / "versions" / _digest(key) / (version or NULL)
+
+    def _older(self, bucket: str) -> Iterator[Path]:
+        return (self.root / bucket / "versions").glob("*/*/object.json")
+
+    def _place(self, bucket: str, stored: Stored) -> Path:
+        """The folder of a version, current or older."""
+        current = _read_object(self._folder(bucket, stored.key))
+        here = current is not None and current.version == stored.version
+        return self._folder(bucket, stored.key) if here else self._version(bucket, stored.key, stored.version)
+
+    def get(self, bucket: str, key: str, version: str = "") -> Stored | None:
+        """The current version, or the one with this id ("null" for the one without); None where there is none."""
         with self._lock:
-            return _read_object(self._folder(bucket, key))
+            current = _read_object(self._folder(bucket, key))
+            if not version:
+                return None if current is None or current.marker else current
+            if current is not None and (current.version or NULL) == version:
+                return current
+            return _read_object(self._version(bucket, key, version)) if version.isalnum() else None
 
     def keys(self, bucket: str) -> list[Stored]:
-        """All objects, ordered by key as S3 orders them (UTF-8 bytes)."""
+        """All current objects, ordered by key as S3 orders them (UTF-8 bytes)."""
+        return [stored for stored, latest in self.versions(bucket, older=False) if latest and not stored.marker]
+
+    def versions(self, bucket: str, *, older: bool = True) -> list[tuple[Stored, bool]]:
+        """(version, whether it is the latest), ordered by key, the newest first."""
         with self._lock:
-            found = [_read_object(folder) for folder in (self.root / bucket / "objects").iterdir()]
-        return sorted((item for item in found if item), key=lambda item: item.key.encode())
+            latest = [_read_object(folder) for folder in (self.root / bucket / "objects").iterdir()]
+            rest = [_read_object(path.parent) for path in self._older(bucket)] if older else []
+        found = [(item, True) for item in latest if item] + [(item, False) for item in rest if item]
+        return sorted(found, key=lambda pair: (pair[0].key.encode(), not pair[1], -pair[0].modified))
 
     def reader(self, bucket: str, stored: Stored) -> ObjectReader:
-        return ObjectReader(self._folder(bucket, stored.key), stored.parts)
+        with self._lock:
+            return ObjectReader(self._place(bucket, stored), stored.parts)
 
     def incoming(self, bucket: str) -> Path:
         """A new empty folder to write an object's parts into before `put`."""
@@ -186,32 +227,71 @@ class Store:
         folder.mkdir(parents=True)
         return folder
 
-    def put(self, bucket: str, folder: Path, stored: Stored) -> None:
-        """Make the parts in ``folder`` the object ``stored``, in place of any older one."""
-        _write_json(folder / "object.json", asdict(stored))
-        target = self._folder(bucket, stored.key)
-        trash = self.root / bucket / "incoming" / uuid.uuid4().hex
+    def put(self, bucket: str, folder: Path, stored: Stored) -> Stored:
+        """Make the parts in ``folder`` the current version of the object; returns it with its id."""
         with self._lock:
-            if target.exists():
-                target.rename(trash)
-            folder.rename(target)
+            found = self.bucket(bucket)
+            status = found.versioning if found else ""
+            stored = replace(stored, version=uuid.uuid4().hex if status == "Enabled" else "")
+            _write_json(folder / "object.json", asdict(stored))
+            trash = self._make_room(bucket, stored, status)
+            folder.rename(self._folder(bucket, stored.key))
         shutil.rmtree(trash, ignore_errors=True)
+        return stored
+
+    def _make_room(self, bucket: str, stored: Stored, status: str) -> Path:
+        """Move the current version away: among the older ones, or to a folder, returned, that may be deleted."""
+        target, trash = self._folder(bucket, stored.key), self.root / bucket / "incoming" / uuid.uuid4().hex
+        current = _read_object(target)
+        if status == "Suspended":  # there is one null version at most
+            shutil.rmtree(self._version(bucket, stored.key, ""), ignore_errors=True)
+        if current is None:
+            return trash
+        if status == "Enabled" or (status == "Suspended" and current.version):
+            kept = self._version(bucket, stored.key, current.version)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            target.rename(kept)
+        else:
+            target.rename(trash)
+        return trash
 
     def update(self, bucket: str, stored: Stored) -> None:
         """New metadata for an object that is there."""
         with self._lock:
-            _write_json(self._folder(bucket, stored.key) / "object.json", asdict(stored))
+            _write_json(self._place(bucket, stored) / "object.json", asdict(stored))
 
-    def delete(self, bucket: str, key: str) -> None:
+    def delete(self, bucket: str, key: str, now: float, version: str = "") -> Stored | None:
+        """Delete an object, or for good one version of it. With versioning the former leaves a delete marker.
+
+        Returns the marker that was made, or the version that is gone; None where nothing says so.
+        """
         with self._lock:
-            shutil.rmtree(self._folder(bucket, key), ignore_errors=True)
+            if version:
+                return self._delete_version(bucket, key, version)
+            found = self.bucket(bucket)
+            if not (found and found.versioning):
+                shutil.rmtree(self._folder(bucket, key), ignore_errors=True)
+                return None
+            return self.put(bucket, self.incoming(bucket), Stored(key, 0, "", now, (), marker=True))
+
+    def _delete_version(self, bucket: str, key: str, version: str) -> Stored | None:
+        gone = self.get(bucket, key, version)
+        if gone is None:
+            return None
+        place = self._place(bucket, gone)
+        shutil.rmtree(place, ignore_errors=True)
+        older = [item for item, latest in self.versions(bucket) if item.key == key and not latest]
+        if older and place == self._folder(bucket, key):  # the newest of the others is the current one now
+            self._version(bucket, key, older[0].version).rename(place)
+        return gone
 
     def link(self, source_bucket: str, source: Stored, bucket: str) -> Path:
         """A folder for `put` that shares the bytes of ``source``."""
         folder = self.incoming(bucket)
         with self._lock:
+            place = self._place(source_bucket, source)
             for part in source.parts:
-                os.link(self._folder(source_bucket, source.key) / part.file, folder / part.file)
+                os.link(place / part.file, folder / part.file)
         return folder
 
     # uploads
@@ -252,19 +332,23 @@ class Store:
         with self._lock:
             return [Part(**json.loads(path.read_text())) for path in sorted(folder.glob("part-?????.json"))]
 
-    def complete(self, bucket: str, upload: Upload, stored: Stored) -> None:
-        """Turn the upload into an object; parts it does not name are dropped."""
+    def complete(self, bucket: str, upload: Upload, stored: Stored) -> Stored:
+        """Turn the upload into an object, which is returned; parts it does not name are dropped."""
         folder, keep = self.upload_folder(bucket, upload.id), {part.file for part in stored.parts}
         with self._lock:
             (folder / "upload.json").unlink()
             for path in folder.glob("part-*"):
                 if path.name not in keep:
                     path.unlink()
-            self.put(bucket, folder, stored)
+            return self.put(bucket, folder, stored)
 
     def abort(self, bucket: str, upload_id: str) -> None:
         with self._lock:
             shutil.rmtree(self.upload_folder(bucket, upload_id), ignore_errors=True)
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:40]
 
 
 def _write_json(path: Path, data: dict[str, Any]) -> None:
