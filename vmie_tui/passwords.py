@@ -83,7 +83,7 @@ def _from_file(path: Path) -> str:
                     subject=str(path),
                     remedy=f"Run: chmod 600 {shlex.quote(str(path))}",
                 )
-            return file.read(MOST_BYTES).decode().strip("\r\n")
+            return _line(file.read(MOST_BYTES).decode())
     except OSError as error:
         raise _bad(path, f"the password file cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:
@@ -101,7 +101,7 @@ def _from_command(command: tuple[str, ...]) -> str:
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # it must not ask on our terminal, which shows an app or belongs to nobody
         )
-        if not done.stdout.strip("\r\n"):
+        if not _line(done.stdout):
             raise ValueError("it printed nothing")  # noqa: TRY301
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise SettingsError(
@@ -110,7 +110,12 @@ def _from_command(command: tuple[str, ...]) -> str:
             subject=command[0],
             remedy="Run it by hand; it must print the password, ask nothing, and exit with 0",
         ) from None  # the cause holds what the command printed
-    return done.stdout.strip("\r\n")
+    return _line(done.stdout)
+
+
+def _line(text: str) -> str:
+    """A password as it was meant: without the end of its line, and the byte order mark that Windows editors write."""
+    return text.removeprefix("\ufeff").strip("\r\n")
 
 
 def _why(error: Exception) -> str:

@@ -24,7 +24,8 @@ import configparser
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +36,7 @@ from vmie_tui.model import naming
 from vmie_tui.model.errors import ErrorKind, SettingsError
 from vmie_tui.passwords import PASSWORD_VARIABLE as PASSWORD_VARIABLE  # noqa: PLC0414 - offered here too
 from vmie_tui.passwords import password_for as password_for  # noqa: PLC0414
+from vmie_tui.proxy import Proxy
 
 DEMO = "demo"
 READ_ONLY_VARIABLE = "VMIE_READ_ONLY"
@@ -57,7 +59,10 @@ ALLOWED = {
 
 @dataclass(frozen=True, slots=True)
 class VCenterSettings:
-    """How to reach a vCenter. ``thumbprint`` (SHA-1 or SHA-256, hex with or without colons) pins its certificate."""
+    """How to reach a vCenter. ``thumbprint`` (SHA-1 or SHA-256, hex with or without colons) pins its certificate.
+
+    ``proxy`` (`vmie_tui.proxy`) leads to vCenter and to its hosts; nothing but this setting does.
+    """
 
     host: str
     user: str
@@ -66,6 +71,7 @@ class VCenterSettings:
     thumbprint: str | None = None
     password_file: Path | None = None
     password_command: tuple[str, ...] = ()
+    proxy: str | None = field(default=None, repr=False)  # it may hold a password
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,13 +230,15 @@ def _read_only(flag: bool, env: Mapping[str, str], data: dict[str, Any], path: P
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors put a byte order mark there
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise _bad(path, f"the file cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise _bad(path, f"the file is not valid TOML: {error}") from error
+        escaped = "'\\'" in str(error) or "hex value" in str(error)
+        hint = "; write a name with a backslash in single quotes, 'CORP\\backup'" if escaped else ""
+        raise _bad(path, f"the file is not valid TOML: {error}{hint}") from error
 
 
 def _profiles(data: Any, path: Path, origins: dict[str, str]) -> dict[str, Profile]:
@@ -296,10 +304,61 @@ def _convert(key: str, value: Any, name: str, path: Path) -> Any:
     elif key == "tags":
         if isinstance(value, dict) and all(isinstance(text, str) and "," not in k + text for k, text in value.items()):
             return tuple(value.items())
+    elif key in _VCENTER and isinstance(value, str):
+        try:
+            return _VCENTER[key](value)
+        except ValueError as error:  # the value of a proxy may hold a password: it is not repeated
+            shown = "" if key == "proxy" else f" {value!r}"
+            raise _bad(path, f"profile {name!r}: {key}{shown} cannot be right: {error}") from None
     elif isinstance(value, str) and not (key in TEMPLATES and naming.unknown_place(value)):
         return Path(value).expanduser() if key in PATHS else value
     allowed = ALLOWED.get(key, "a text in quotes")
     raise _bad(path, f"profile {name!r}: {key} has a value of the wrong kind: {value!r}; allowed: {allowed}")
+
+
+def host_trouble(text: str) -> str:
+    """Why a text is no name or address of a vCenter, with what to write; "" for one that may be."""
+    if control := _control(text):
+        return control
+    if not text or text != text.strip() or " " in text:
+        return "a name or an address has no blanks, and is not empty"
+    if "://" in text or "/" in text:
+        return "give the name alone, without https:// and without a path"
+    inner = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if "@" in text or "[" in inner or "]" in inner:
+        return "give the name alone; the port has a setting of its own"
+    if inner.count(":") == 1:
+        return "give the port apart: port = 443"
+    return ""
+
+
+def _host(text: str) -> str:
+    if why := host_trouble(text):
+        raise ValueError(why)
+    return text
+
+
+def _user(text: str) -> str:
+    if why := _control(text) or ("" if text.strip() else "it is empty"):
+        raise ValueError(why)
+    return text
+
+
+def _proxy(text: str) -> str | None:
+    return text if text.strip() and Proxy.parse(text) else None
+
+
+def _control(text: str) -> str:
+    found = next((sign for sign in text if unicodedata.category(sign) == "Cc"), "")
+    if not found:
+        return ""
+    return (
+        "it holds a control character. In double quotes TOML takes \\b, \\n and the like for one: write a name with a "
+        "backslash in single quotes, 'CORP\\backup'"
+    )
+
+
+_VCENTER: dict[str, Callable[[str], str | None]] = {"host": _host, "user": _user, "proxy": _proxy}
 
 
 def _from_environment(profile: Profile, env: Mapping[str, str], origins: dict[str, str]) -> Profile:

@@ -66,6 +66,27 @@ def test_a_running_demo_is_a_profile_like_any_other(config: Path, tmp_path: Path
         ("[profiles.p.vcenter]\nhost = 'x'", "lacks user"),
         ("[profiles.p.vcenter]\nhost = 'x'\nuser = 'u'\nport = 70000", "port has a value of the wrong kind"),
         ("[profiles.p.vcenter]\nhost = 'x'\nuser = 'u'\npassword_command = 'cat x'", "list of words"),
+        *(
+            (f"[profiles.p.vcenter]\nhost = {host}\nuser = 'u'", words)
+            for host, words in (
+                ("'vc:8443'", "give the port apart"),
+                ("'https://vc/ui'", "without https:// and without a path"),
+                ("'vc/'", "without a path"),
+                ("' vc'", "no blanks"),
+                ("'vc corp'", "no blanks"),
+                ("''", "not empty"),
+                ("'[::1]:8443'", "the port has a setting of its own"),
+                ("'u@vc'", "give the name alone"),
+                ('"v\\tc"', "control character"),
+            )
+        ),
+        ("[profiles.p.vcenter]\nhost = 'x'\nuser = \"CORP\\backup\"", r"single quotes, 'CORP\\backup'"),
+        ("[profiles.p.vcenter]\nhost = 'x'\nuser = \"CORP\\nightly\"", "control character"),
+        ("[profiles.p.vcenter]\nhost = 'x'\nuser = \"CORP\\svc\"", r"not valid TOML.* single quotes"),
+        ("[profiles.p.vcenter]\nhost = 'x'\nuser = \"CORP\\users\"", r"not valid TOML.* single quotes"),
+        ("[profiles.p.vcenter]\nhost = 'x'\nuser = ' '", "it is empty"),
+        ("[profiles.p.vcenter]\nhost = 'x'\nuser = 'u'\nproxy = 'https://p:1'", "proxy cannot be right"),
+        ("[profiles.p.vcenter]\nhost = 'x'\nuser = 'u'\nproxy = 3", "proxy has a value of the wrong kind"),
         ("profiles = 3", "must be tables"),
         ("[profiles.p.aws]\nmax_rate = '1 kB'", "max_rate has .* allowed: bytes a second of at least 100 kB"),
         ("[profiles.p.aws]\nmax_rate = 'fast'", "max_rate has .*: 'fast'"),
@@ -84,6 +105,28 @@ def test_wrong_files_are_refused_in_words(tmp_path: Path, text: str, words: str)
     with pytest.raises(SettingsError, match=words) as caught:
         load(config_file=path, environ={})
     assert caught.value.problem.subject == str(path)
+
+
+@pytest.mark.parametrize(
+    "host", ["vc", "vc.corp", "10.0.0.1", "::1", "[::1]", "fe80::1", "VC-01.Corp", "vcenter_1", "bücher"]
+)
+def test_hosts_that_may_be(tmp_path: Path, host: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(f"\ufeff[profiles.p.vcenter]\nhost = '{host}'\nuser = 'CORP\\backup'\nproxy = ''\n".encode())
+    vcenter = load(config_file=path, environ={}).profile().vcenter
+    assert vcenter is not None and (vcenter.host, vcenter.user, vcenter.proxy) == (host, "CORP\\backup", None)
+
+
+def test_a_refused_proxy_is_not_repeated(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("[profiles.p.vcenter]\nhost = 'x'\nuser = 'u'\nproxy = 'ftp://u:hunter2@p:1'\n")
+    with pytest.raises(SettingsError) as caught:
+        load(config_file=path, environ={})
+    assert "hunter2" not in str(caught.value)
+    good = "[profiles.p.vcenter]\nhost = 'x'\nuser = 'u'\n"
+    path.write_text(good)
+    vcenter = load(config_file=path, environ={"VMIE_VCENTER_PROXY": "p:3128"}).profile().vcenter
+    assert vcenter is not None and vcenter.proxy == "p:3128"
 
 
 @pytest.mark.parametrize(

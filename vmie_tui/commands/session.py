@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vmie_tui import settings as settings_module
 from vmie_tui.model.errors import EXIT_OK, VmieError
+from vmie_tui.services.vsphere.refused_logins import REFUSED
 from vmie_tui.settings import Settings
 
 REVIVE_SECONDS = 1.0  # after the first paint
@@ -27,11 +28,13 @@ class Session:
     def settings(self) -> Settings:
         if self._settings is None:
             self._settings = settings_module.load(self.profile_name, read_only=self.read_only)
+            REFUSED.share(self._settings.state_dir, heed=False)
         return self._settings
 
     def use(self, state_dir: Path) -> Settings:
         """Settings with another state folder."""
         self._settings = settings_module.load(self.profile_name, state_dir=state_dir, read_only=self.read_only)
+        REFUSED.share(state_dir, heed=False)
         return self._settings
 
     def reload(self) -> Settings:

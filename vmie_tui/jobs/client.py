@@ -15,6 +15,7 @@ from vmie_tui.model.job import JobView, LogLine, WorkerStatus
 from vmie_tui.model.proof import Proof
 from vmie_tui.model.task import JobState
 from vmie_tui.services.policy import Policy
+from vmie_tui.services.vsphere.refused_logins import REFUSED
 from vmie_tui.settings import Settings
 
 ACTIVE = frozenset({JobState.RUNNING, JobState.CANCELLING})
@@ -84,6 +85,9 @@ class JobClient:
     def resume(self, job_id: str) -> None:
         """Go on with a job that was paused, waits for a login or failed, where it stopped."""
         job_id = self._may_steer(job_id, "resumed")
+        profile = self._settings.table.get(self._store.record(job_id).plan.profile)
+        if profile is not None and profile.vcenter is not None:
+            REFUSED.forget(profile.vcenter)  # the user wants the password tried once more
         if not self._store.requeue(job_id):
             raise self._wrong_state(job_id, "resumed")
         self.ensure_worker()

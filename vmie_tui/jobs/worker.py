@@ -23,6 +23,7 @@ from vmie_tui.model.errors import ErrorKind, Problem, VmieError
 from vmie_tui.model.task import JobState
 from vmie_tui.pidlock import PidLock
 from vmie_tui.private import private_dir, private_fd
+from vmie_tui.services.vsphere.refused_logins import REFUSED
 from vmie_tui.settings import Settings
 
 BEAT_SECONDS = 2.0
@@ -50,6 +51,7 @@ def run(settings: Settings, *, idle_minutes: float | None = None) -> int:
             sys.stderr.write(f"another worker already serves {settings.state_dir}\n")
             return 1
         remember_environment()
+        REFUSED.share(settings.state_dir, heed=True)
         _write_log(settings)
         hide_in_tracebacks()
         limit_arenas()

@@ -173,9 +173,11 @@ class LiveBackend:
 
     def set_password(self, password: str) -> None:
         from vmie_tui.passwords import keep_typed
+        from vmie_tui.services.vsphere.refused_logins import REFUSED
 
         if self._profile.vcenter is not None:
             keep_typed(self._profile.vcenter, password)
+            REFUSED.forget(self._profile.vcenter)
         self._password = password
 
     def cached_inventory(self) -> Inventory | None:

@@ -14,6 +14,7 @@ from vmie_tui.model.errors import ErrorKind, Problem
 from vmie_tui.screens.guide_step import GuideField, GuideStep
 from vmie_tui.screens.guiding import ASK, CA, KEYRING, PIN, SYSTEM, Guide, Guiding
 from vmie_tui.screens.themed import Themed
+from vmie_tui.settings import host_trouble
 from vmie_tui.widgets.checks import text_lines
 from vmie_tui.widgets.choice import ChoiceList, Field, Option
 from vmie_tui.widgets.text import Line, clean, paragraph
@@ -83,6 +84,8 @@ class VCenterStep(GuideStep):
         if not self.answer("host"):
             return {}
         found = {} if self.answer("user") else {"user": "Name the user"}
+        if why := host_trouble(Guide(host=self.answer("host")).place[0]):
+            found["host"] = why[:1].upper() + why[1:]
         if self.answer("trust") == CA and not self.answer("ca_file"):
             found["ca_file"] = "Name the PEM file"
         return found

@@ -33,7 +33,8 @@ class Guide:
     def place(self) -> tuple[str, int]:
         """Host and port."""
         host, colon, port = self.host.rpartition(":")
-        return (host, int(port)) if colon and port.isdigit() and "]" not in port else (self.host, 443)
+        bare = ":" in host and not host.endswith("]")  # an IPv6 address by itself
+        return (host, int(port)) if colon and port.isdigit() and not bare else (self.host, 443)
 
     def vcenter(self) -> dict[str, str | int]:
         """Of the profile's vCenter table; empty without a vCenter."""
@@ -100,6 +101,7 @@ class LiveGuiding:
 
     def try_vcenter(self, guide: Guide) -> str:
         """Log in and out; who answered, in words. Raises ServiceError."""
+        from vmie_tui.services.vsphere.refused_logins import REFUSED
         from vmie_tui.services.vsphere.session import connect
         from vmie_tui.settings import VCenterSettings
 
@@ -107,6 +109,7 @@ class LiveGuiding:
         ca_file = Path(guide.ca_file).expanduser() if guide.trust == CA else None
         pinned = guide.thumbprint if guide.trust == PIN else None
         settings = VCenterSettings(host, guide.user, port, ca_file, pinned)
+        REFUSED.forget(settings)  # it was typed just now
         with connect(settings, guide.password, read_only=True) as vsphere:
             return f"{vsphere.info.full_name or host} lets {vsphere.info.user or guide.user} in"
 

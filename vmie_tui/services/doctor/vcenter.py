@@ -80,7 +80,11 @@ def _privileges(patient: Patient, look: Look) -> Iterator[Check]:
 def _hosts(patient: Patient, look: Look) -> Iterator[Check]:
     from vmie_tui.services.vsphere import access
 
-    names = access.hosts(patient.logged_in())
+    vsphere = patient.logged_in()
+    if vsphere.standalone:
+        yield look.ok("this is the host itself: disks are read from the address used")
+        return
+    names = access.hosts(vsphere)
     if not names:
         yield look.skipped("the user sees no ESXi host")
         return
@@ -88,7 +92,7 @@ def _hosts(patient: Patient, look: Look) -> Iterator[Check]:
     def reach(name: str) -> Check:
         part = look.part(name, f"ESXi host {name}")
         try:
-            access.dial(name, PORT)
+            access.dial(name, PORT, vsphere.proxy)
         except ServiceError as error:
             return part.warning(
                 f"port {PORT} is not reached: {error.problem.what}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +9,10 @@ from datetime import UTC, datetime
 
 from pyVmomi import vim
 
+from vmie_tui.proxy import Proxy, connect
 from vmie_tui.services.vsphere.places import read_places
 from vmie_tui.services.vsphere.session import VSphere
-from vmie_tui.services.vsphere.tls import thumbprint_of, unreachable
+from vmie_tui.services.vsphere.tls import proxy_trouble, thumbprint_of, unreachable
 
 DIAL_SECONDS = 5.0
 
@@ -55,12 +55,12 @@ def hosts(vsphere: VSphere) -> tuple[str, ...]:
     return tuple(sorted(places.names[moid] for moid, kind in places.kinds.items() if kind == "HostSystem"))
 
 
-def dial(host: str, port: int) -> None:
-    """Connect and hang up. Raises ServiceError NETWORK."""
+def dial(host: str, port: int, proxy: Proxy | None = None) -> None:
+    """Connect, through ``proxy`` when there is one, and hang up. Raises ServiceError NETWORK."""
     try:
-        socket.create_connection((host, port), timeout=DIAL_SECONDS).close()
+        connect(host, port, DIAL_SECONDS, proxy).close()
     except OSError as error:
-        raise unreachable(error, host, port) from error
+        raise unreachable(error, host, port) if proxy is None else proxy_trouble(error, proxy, host, port) from error
 
 
 def ahead_of(vsphere: VSphere) -> float:

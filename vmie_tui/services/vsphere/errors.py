@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import ssl
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from xml.parsers.expat import ExpatError
 from pyVmomi import vmodl
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.vsphere.tls import unreachable
+from vmie_tui.services.vsphere.tls import NotVCenterError, unreachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,12 @@ _RULES: dict[str, _Rule] = {
     "NotAuthenticated": _Rule(_K.LOGIN, "the vCenter session has expired", "Log in again"),
     "NoPermission": _Rule(_K.PERMISSION, "the vCenter user may not do this"),
     "RestrictedByAdministrator": _Rule(_K.PERMISSION, "an administrator has forbidden this operation"),
-    "RestrictedVersion": _Rule(_K.REFUSED, "the licence of this vCenter or host does not allow this operation"),
+    "RestrictedVersion": _Rule(
+        _K.REFUSED,
+        "the licence of this vCenter or host does not allow this operation",
+        "A free ESXi licence exports nothing by the API: assign an evaluation or paid one, or export the machine in "
+        "the host's own web client and import the OVF",
+    ),
     "ManagedObjectNotFound": _Rule(
         _K.NOT_FOUND, "vCenter no longer has this object", "It may have been deleted or re-registered: reload the list"
     ),
@@ -147,15 +153,7 @@ def translate(error: BaseException, *, host: str, port: int, subject: str = "", 
     if isinstance(error, (OSError, ssl.SSLError)):
         return unreachable(error, host, port)
     if isinstance(error, http.client.HTTPException):
-        return ServiceError(
-            ErrorKind.NETWORK,
-            "the answer was not one of a vCenter",
-            subject=f"{host}:{port}",
-            remedy="Check host and port; a proxy may stand between",
-            retry_safe=True,
-            code=type(error).__name__,
-            detail=str(error),
-        )
+        return _strange_answer(error, host, port)
     if isinstance(error, (ExpatError, ET.ParseError)):
         return ServiceError(
             ErrorKind.REMOTE,
@@ -167,6 +165,33 @@ def translate(error: BaseException, *, host: str, port: int, subject: str = "", 
             detail=str(error),
         )
     return None
+
+
+_STATUS = re.compile(r"([1-5]\d\d)\b")
+
+
+def _strange_answer(error: http.client.HTTPException, host: str, port: int) -> ServiceError:
+    """An HTTP answer that no method of vCenter gives."""
+    found = _STATUS.match(str(error))
+    status = int(found[1]) if found else 0
+    kind, retry_safe = ErrorKind.NETWORK, True
+    if status == 503:
+        kind, what = ErrorKind.REMOTE, "vCenter's services are not up yet, or take no more sessions"
+        remedy = "Wait some minutes while it starts, then try again; its services are listed on port 5480"
+    elif isinstance(error, NotVCenterError) or 300 <= status < 500:
+        kind, what, retry_safe = ErrorKind.INVALID, "what answers there is no vCenter", False
+        remedy = "Check host and port; a proxy's or portal's sign-in page may stand between"
+    else:
+        what, remedy = "the answer was not one of a vCenter", "Check host and port; a proxy may stand between"
+    return ServiceError(
+        kind,
+        what,
+        subject=f"{host}:{port}",
+        remedy=remedy,
+        retry_safe=retry_safe,
+        code=str(status) if status else type(error).__name__,
+        detail=str(error),
+    )
 
 
 @contextmanager

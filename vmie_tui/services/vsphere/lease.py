@@ -131,6 +131,7 @@ class ExportLease(NfcLease):
             place.path,
             trust=place.trust,
             cookie=place.cookie,
+            proxy=place.proxy,
             timeout=self._read_timeout,
             explain=self._explain,
         )

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pyVmomi import vim, vmodl
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.proxy import Proxy
 from vmie_tui.services.vsphere.errors import from_fault
 from vmie_tui.services.vsphere.keepalive import EXPORT, KeepAlive, lost_lease
 from vmie_tui.services.vsphere.session import VSphere
@@ -38,13 +39,15 @@ class ManifestEntry:
 
 @dataclass(frozen=True, slots=True)
 class DataPlace:
-    """Where a file of a lease is: connect with ``trust``, ask for ``path``, send ``cookie`` unless it is empty."""
+    """Where a file of a lease is: connect with ``trust`` (and through ``proxy``), ask for ``path``, send ``cookie``
+    unless it is empty."""
 
     host: str
     port: int
     path: str
     trust: Trust
     cookie: str
+    proxy: Proxy | None = None
 
 
 class Transfer(Protocol):
@@ -136,7 +139,8 @@ class NfcLease:
             trust = self._vsphere.trust if at_vcenter else Trust(ca_file=settings.ca_file)
         path = urlunsplit(("", "", parts.path, parts.query, ""))
         # An ESXi host gets no vCenter session: its URL carries a ticket of its own.
-        return DataPlace(host, port, path, trust, self._vsphere.cookie if at_vcenter else "")
+        cookie = self._vsphere.cookie if at_vcenter else ""
+        return DataPlace(host, port, path, trust, cookie, self._vsphere.proxy)
 
     def _substitute(self, url: str) -> str:
         """``*`` as host means the one we are connected to (trap 2)."""

@@ -15,16 +15,18 @@ from pyVmomi.VmomiSupport import GetServiceVersions, versionIdMap
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import VCenterInfo
+from vmie_tui.proxy import Proxy
 from vmie_tui.services.policy import Policy
+from vmie_tui.services.vsphere.cookies import Cookies
 from vmie_tui.services.vsphere.errors import calling
-from vmie_tui.services.vsphere.tls import Trust, VerifiedConnection, make_context
+from vmie_tui.services.vsphere.refused_logins import REFUSED
+from vmie_tui.services.vsphere.tls import NotVCenterError, Trust, VerifiedConnection, make_context
 from vmie_tui.settings import VCenterSettings
 
 READ_SECONDS = 120.0  # the longest silence of one SOAP call; a page of 500 machines takes vCenter a few seconds
 CONNECT_SECONDS = 20.0
 IDLE_CONNECTION_SECONDS = 20
 VERSIONS_LIMIT = 1 << 20
-COOKIE = "vmware_soap_session"
 
 T = TypeVar("T")
 
@@ -32,9 +34,19 @@ T = TypeVar("T")
 class PolicedStub(SoapStubAdapter):  # type: ignore[misc]  # pyVmomi has no types
     """A stub that asks the policy before a request is made; every call, also those of soap.py, passes here."""
 
-    def __init__(self, policy: Policy, **options: Any) -> None:
+    def __init__(self, policy: Policy, cookies: Cookies, **options: Any) -> None:
+        self.cookies = cookies
         super().__init__(**options)
         self._policy = policy
+
+    @property
+    def cookie(self) -> str:
+        """The Cookie header of each request: all that was set so far, by name."""
+        return str(self.cookies)
+
+    @cookie.setter
+    def cookie(self, header: str) -> None:
+        """pyVmomi would keep the last answer's Set-Cookie headers as one text; the connections keep them by name."""
 
     def SerializeRequest(self, mo: Any, info: Any, args: Any) -> Any:  # noqa: N802 - pyVmomi's name
         self._policy.check_vsphere(info.wsdlName)
@@ -50,12 +62,14 @@ class VSphere:
     def __init__(self, settings: VCenterSettings, password: str, *, read_only: bool = False) -> None:
         self.settings, self.policy = settings, Policy(read_only)
         self.trust = Trust(settings.ca_file, settings.thumbprint)
+        self.proxy = None if settings.proxy is None else Proxy.parse(settings.proxy)
+        self._cookies = Cookies()
         self._password = password
         self._login_lock = threading.Lock()
         self._generation = 0
         self.places: Any = None  # names of folders, hosts and so on, read once per session (inventory.py)
         with calling(settings.host, settings.port):
-            self.stub = self._make_stub(self._agree_version())
+            self.stub = self._make_stub(self._agree_version(), self._cookies)
             self.content: Any = vim.ServiceInstance("ServiceInstance", self.stub).RetrieveContent()
         try:
             user = self._login()
@@ -76,7 +90,13 @@ class VSphere:
     def connection(self, *, timeout: float = READ_SECONDS) -> VerifiedConnection:
         """A new verified connection to vCenter itself, not yet open."""
         return VerifiedConnection(
-            self.settings.host, self.settings.port, trust=self.trust, timeout=timeout, connect_timeout=CONNECT_SECONDS
+            self.settings.host,
+            self.settings.port,
+            trust=self.trust,
+            timeout=timeout,
+            connect_timeout=CONNECT_SECONDS,
+            proxy=self.proxy,
+            cookies=self._cookies,
         )
 
     def _agree_version(self) -> str:
@@ -88,6 +108,8 @@ class VSphere:
             body = response.read(VERSIONS_LIMIT)
             if response.status != 200:
                 raise HTTPException(f"{response.status} {response.reason}")
+            if body.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
+                raise NotVCenterError("it answered with a web page")
         finally:
             connection.close()
         offered = {
@@ -106,9 +128,10 @@ class VSphere:
             remedy="Check that host and port are those of a vCenter",
         )
 
-    def _make_stub(self, version: str, *, timeout: float = READ_SECONDS) -> Any:
+    def _make_stub(self, version: str, cookies: Cookies, *, timeout: float = READ_SECONDS) -> Any:
         stub = PolicedStub(
             self.policy,
+            cookies,
             host=self.settings.host,
             port=self.settings.port,
             version=version,
@@ -123,25 +146,31 @@ class VSphere:
             "timeout": timeout,
             "connect_timeout": CONNECT_SECONDS,
             "context": context,
+            "proxy": self.proxy,
+            "cookies": cookies,
         }
         return stub
 
     def second_stub(self, *, timeout: float = 30.0) -> Any:
         """Another stub on this session with connections of its own: for a thread that must never wait for others."""
-        stub = self._make_stub(self.stub.version, timeout=timeout)
-        stub.cookie = self.stub.cookie
-        return stub
+        return self._make_stub(self.stub.version, self._cookies.copy(), timeout=timeout)
 
     @property
     def cookie(self) -> str:
-        """The session cookie as ``name=value``, for data connections."""
-        return str(self.stub.cookie).partition(";")[0].strip()
+        """The Cookie header for data connections to vCenter itself."""
+        return str(self._cookies)
+
+    @property
+    def standalone(self) -> bool:
+        """Whether this is an ESXi host by itself, and no vCenter."""
+        return str(self.content.about.apiType or "") == "HostAgent"
 
     # -- session --------------------------------------------------------------------------------------------------
 
     def _login(self) -> str:
         subject = f"{self.settings.user} at {self.settings.host}"
-        with calling(self.settings.host, self.settings.port, subject=subject):
+        refused, place = REFUSED.attempt(self.settings, self._password), (self.settings.host, self.settings.port)
+        with refused, calling(*place, subject=subject):
             session = self.content.sessionManager.Login(self.settings.user, self._password, None)
         self._generation += 1
         return str(session.userName)
@@ -149,7 +178,7 @@ class VSphere:
     def _login_again(self, generation: int) -> None:
         with self._login_lock:
             if self._generation == generation:  # no other thread was faster
-                self.stub.cookie = ""
+                self._cookies.forget_session()
                 self._login()
 
     def call(self, function: Callable[[], T], *, subject: str = "", doing: str = "") -> T:

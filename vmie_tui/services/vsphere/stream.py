@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.proxy import Proxy
 from vmie_tui.services.vsphere.tls import Trust, VerifiedConnection, unreachable
 
 READ_SECONDS = 120.0  # the longest silence, not the length of the transfer (trap 6)
@@ -29,6 +30,7 @@ class DiskStream:
         *,
         trust: Trust,
         cookie: str = "",
+        proxy: Proxy | None = None,
         timeout: float = READ_SECONDS,
         explain: Callable[[], ServiceError | None] = lambda: None,
     ) -> None:
@@ -41,7 +43,7 @@ class DiskStream:
         self.content_length: int | None = None
         self._broken = False
         self._explain = explain
-        self._connection = VerifiedConnection(host, port, trust=trust, timeout=timeout)
+        self._connection = VerifiedConnection(host, port, trust=trust, timeout=timeout, proxy=proxy)
         headers = {"Accept-Encoding": "identity", **({"Cookie": cookie} if cookie else {})}
         try:
             try:

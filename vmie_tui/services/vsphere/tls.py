@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.proxy import Proxy, TunnelError, connect
+from vmie_tui.services.vsphere.cookies import Cookies
 
 # Where distributions keep the trusted authorities, should OpenSSL's own compiled-in place be empty.
 SYSTEM_BUNDLES = (
@@ -123,6 +125,7 @@ class VerifiedConnection(http.client.HTTPSConnection):
     """An HTTPS connection that proves its peer while connecting; raises ServiceError TLS or NETWORK.
 
     ``connect_timeout`` covers reaching and greeting the server, ``timeout`` each later read or write (seconds).
+    ``cookies``: those of a vCenter session; every answer's are kept there, and a web page is no answer of a vCenter.
     """
 
     def __init__(
@@ -134,9 +137,13 @@ class VerifiedConnection(http.client.HTTPSConnection):
         timeout: float = 60.0,
         connect_timeout: float = 20.0,
         context: ssl.SSLContext | None = None,
+        proxy: Proxy | None = None,
+        cookies: Cookies | None = None,
     ) -> None:
         super().__init__(host.strip("[]"), port, timeout=connect_timeout, context=context or make_context(trust))
-        self._trust, self._read_timeout = trust, timeout
+        self._trust, self._read_timeout, self._proxy, self._cookies = trust, timeout, proxy, cookies
+        if proxy is not None:  # the tunnel is a socket like any other: TLS, names and errors stay those of the host
+            self._create_connection = lambda place, timeout, *_: _through(proxy, place[0], place[1], timeout)
 
     def connect(self) -> None:
         try:
@@ -153,6 +160,16 @@ class VerifiedConnection(http.client.HTTPSConnection):
             raise
         self.sock.settimeout(self._read_timeout)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        answer = super().getresponse()
+        if self._cookies is not None:
+            self._cookies.take(answer.headers.get_all("Set-Cookie") or ())
+            del answer.headers["Set-Cookie"]
+            if answer.status == 200 and answer.headers.get_content_type() == "text/html":
+                self.close()
+                raise NotVCenterError("it answered with a web page")
+        return answer
 
     def _check_pin(self, sock: ssl.SSLSocket) -> None:
         wanted = self._trust.thumbprint
@@ -172,7 +189,7 @@ class VerifiedConnection(http.client.HTTPSConnection):
             )
 
     def _untrusted(self, error: ssl.SSLCertVerificationError) -> ServiceError:
-        certificate = _peer_certificate(self.host, self.port, self.timeout)
+        certificate = _peer_certificate(self.host, self.port, self.timeout, self._proxy)
         shown = f" Its SHA-256 thumbprint is {thumbprint_of(certificate)}." if certificate else ""
         reason = error.verify_message or "not trusted"
         what, advice, code = _VERIFY.get(error.verify_code, _REFUSED)
@@ -187,12 +204,55 @@ class VerifiedConnection(http.client.HTTPSConnection):
         )
 
 
-def shown_thumbprint(host: str, port: int, timeout: float = 20.0) -> str:
+class NotVCenterError(http.client.HTTPException):
+    """Something answers there that is no vCenter."""
+
+
+def _through(proxy: Proxy, host: str, port: int, timeout: float | None) -> socket.socket:
+    """A tunnel. Raises ServiceError NETWORK or LOGIN about the proxy, so that it is not taken for the host."""
+    try:
+        return proxy.connect(host, port, timeout)
+    except OSError as error:
+        raise proxy_trouble(error, proxy, host, port) from error
+
+
+def proxy_trouble(error: OSError, proxy: Proxy, host: str, port: int) -> ServiceError:
+    """The words for a proxy that is not reached, or that opens no tunnel."""
+    if not isinstance(error, TunnelError):
+        return unreachable(error, proxy.host, proxy.port, remedy="Check the proxy set for vCenter, and its port")
+    status = error.status
+    if status == 407:
+        kind, what, remedy = (
+            ErrorKind.LOGIN,
+            "the proxy wants a user and a password, or refused those it got",
+            "Write them as http://USER:PASSWORD@HOST:PORT in the proxy setting of vCenter, encoded as in a URL",
+        )
+    elif status in (403, 405):
+        kind, what, remedy = (
+            ErrorKind.REFUSED,
+            f"the proxy does not let us through to {host}:{port}",
+            f"Have CONNECT to {host}, port {port}, allowed on the proxy",
+        )
+    elif status:
+        kind, what, remedy = (
+            ErrorKind.NETWORK,
+            f"the proxy reaches nobody at {host}:{port}",
+            f"Check that the proxy can resolve {host} and reach its port {port}",
+        )
+    else:
+        kind, what, remedy = (ErrorKind.NETWORK, "no HTTP proxy answers there", "Check the proxy set for vCenter")
+    retry_safe = kind is ErrorKind.NETWORK
+    return ServiceError(
+        kind, what, subject=f"proxy {proxy}", remedy=remedy, retry_safe=retry_safe, code="Proxy", detail=str(error)
+    )
+
+
+def shown_thumbprint(host: str, port: int, timeout: float = 20.0, proxy: Proxy | None = None) -> str:
     """The SHA-256 thumbprint of the certificate the server shows, trusted or not, for a person to compare.
 
     Raises ServiceError NETWORK when it shows none.
     """
-    certificate = _peer_certificate(host, port, timeout)
+    certificate = _peer_certificate(host, port, timeout, proxy)
     if not certificate:
         raise ServiceError(
             ErrorKind.NETWORK,
@@ -204,15 +264,15 @@ def shown_thumbprint(host: str, port: int, timeout: float = 20.0) -> str:
     return thumbprint_of(certificate)
 
 
-def _peer_certificate(host: str, port: int, timeout: Any) -> bytes:
+def _peer_certificate(host: str, port: int, timeout: Any, proxy: Proxy | None = None) -> bytes:
     """The certificate the server shows, only to name it in an error: nothing is sent, nothing is trusted."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
         with (
-            socket.create_connection((host, port), timeout=timeout) as plain,
-            context.wrap_socket(plain, server_hostname=host) as sock,
+            connect(host.strip("[]"), port, timeout, proxy) as plain,
+            context.wrap_socket(plain, server_hostname=host.strip("[]")) as sock,
         ):
             return sock.getpeercert(binary_form=True) or b""
     except OSError:
@@ -231,11 +291,11 @@ def unreachable(error: OSError, host: str, port: int, *, remedy: str = "") -> Se
     elif isinstance(error, ConnectionRefusedError):
         what = "the connection was refused"
         advice = f"Check that the service is up and that {port} is its port"
-    elif isinstance(error, ssl.SSLError):
+    elif isinstance(error, ssl.SSLError) and not _broken_off(error):
         kind = ErrorKind.TLS
-        what, detail = "no TLS connection could be agreed", error.reason or str(error)
-        advice = f"Check that port {port} speaks HTTPS with TLS 1.2 or later"
-    elif isinstance(error, (ConnectionResetError, BrokenPipeError)):
+        what, detail = "no TLS connection could be agreed", _reason(error) or str(error)
+        advice = _tls_advice(_reason(error), port)
+    elif isinstance(error, (ConnectionResetError, BrokenPipeError, ssl.SSLError)):
         what, advice = "the server broke the connection off", "Try again; if it stays, look at the server's log"
     else:
         what, advice = "the server cannot be reached", f"Check the network between here and {host}, port {port}"
@@ -248,3 +308,35 @@ def unreachable(error: OSError, host: str, port: int, *, remedy: str = "") -> Se
         code=code,
         detail=detail,
     )
+
+
+_TOO_OLD = ("UNSUPPORTED_PROTOCOL", "PROTOCOL_VERSION", "VERSION_TOO_LOW")
+_TOO_WEAK = ("HANDSHAKE_FAILURE", "CIPHER", "INSUFFICIENT_SECURITY", "TOO_SMALL", "TOO_WEAK", "SIGNATURE", "LEGACY")
+_CLIENT_CERTIFICATE = ("CERTIFICATE_REQUIRED", "ALERT_BAD_CERTIFICATE", "ALERT_UNKNOWN_CA", "PEER_DID_NOT_RETURN")
+
+
+def _broken_off(error: ssl.SSLError) -> bool:
+    """Did the other end hang up in the middle of the handshake, and not refuse it?"""
+    ended = isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError))
+    return ended or "UNEXPECTED_EOF" in _reason(error)
+
+
+def _reason(error: ssl.SSLError) -> str:
+    return getattr(error, "reason", "") or ""  # unset when the error did not come from OpenSSL
+
+
+def _tls_advice(reason: str, port: int) -> str:
+    """What to do about OpenSSL's ``reason`` for ending a handshake."""
+    if any(part in reason for part in _CLIENT_CERTIFICATE):
+        return (
+            "The server demands a client certificate, which vCenter and ESXi never do: something stands between. Have "
+            "the way to vCenter opened without it"
+        )
+    if any(part in reason for part in _TOO_OLD):
+        return "The server speaks no TLS 1.2 or later: have it updated, or its older protocols replaced"
+    if any(part in reason for part in _TOO_WEAK):
+        return (
+            "The server offers no cipher, key or signature that is still held safe, or wants a client certificate: "
+            "have its TLS settings brought up to date"
+        )
+    return f"Check that port {port} speaks HTTPS with TLS 1.2 or later"

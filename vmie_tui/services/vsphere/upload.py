@@ -31,7 +31,9 @@ class DiskUpload:
         """Connect. ``explain`` is asked why a transfer failed. Raises ServiceError TLS, NETWORK."""
         self.sent, self.sha1 = 0, ""
         self._place, self._explain, self._broken = place, explain, False
-        self._connection = VerifiedConnection(place.host, place.port, trust=place.trust, timeout=ANSWER_SECONDS)
+        self._connection = VerifiedConnection(
+            place.host, place.port, trust=place.trust, timeout=ANSWER_SECONDS, proxy=place.proxy
+        )
         self._connection.connect()
         self._socket: socket.socket = self._connection.sock
 
