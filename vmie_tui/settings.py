@@ -304,16 +304,21 @@ def _convert(key: str, value: Any, name: str, path: Path) -> Any:
     elif key == "tags":
         if isinstance(value, dict) and all(isinstance(text, str) and "," not in k + text for k, text in value.items()):
             return tuple(value.items())
-    elif key in _VCENTER and isinstance(value, str):
-        try:
-            return _VCENTER[key](value)
-        except ValueError as error:  # the value of a proxy may hold a password: it is not repeated
-            shown = "" if key == "proxy" else f" {value!r}"
-            raise _bad(path, f"profile {name!r}: {key}{shown} cannot be right: {error}") from None
     elif isinstance(value, str) and not (key in TEMPLATES and naming.unknown_place(value)):
-        return Path(value).expanduser() if key in PATHS else value
+        return _text(key, value, name, path)
     allowed = ALLOWED.get(key, "a text in quotes")
     raise _bad(path, f"profile {name!r}: {key} has a value of the wrong kind: {value!r}; allowed: {allowed}")
+
+
+def _text(key: str, value: str, name: str, path: Path) -> str | Path | None:
+    """A setting that is a text; those of vCenter are looked at."""
+    if key in PATHS:
+        return Path(value).expanduser()
+    try:
+        return _VCENTER[key](value) if key in _VCENTER else value
+    except ValueError as error:
+        shown = "" if key == "proxy" else f" {value!r}"  # that of a proxy may hold a password
+        raise _bad(path, f"profile {name!r}: {key}{shown} cannot be right: {error}") from None
 
 
 def host_trouble(text: str) -> str:
