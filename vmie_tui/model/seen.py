@@ -11,7 +11,7 @@ from typing import Any
 
 from vmie_tui.model.task import Task, TaskDisk, TaskKind
 
-_PERCENT = re.compile(r"[:\s]*\d{1,3}\s?%\s*$")  # conversion tasks say "Progress: 4%": one phase, not a hundred
+_PERCENT = re.compile(r"\d{1,3}\s?%$")  # conversion tasks say "Progress: 4%": one phase, not a hundred
 
 
 class Outcome(StrEnum):
@@ -33,7 +33,18 @@ def outcome(task: Task) -> Outcome:
 
 def phase_of(task: Task) -> str:
     """What AWS is doing with it: its own message while the task is active, else the state."""
-    return _PERCENT.sub("", task.reason) or task.state if not task.terminal and task.reason else task.state
+    if task.terminal:
+        return task.state
+    without = _PERCENT.sub("", task.reason.rstrip())
+    return (task.reason if without == task.reason.rstrip() else _bare(without)) or task.state
+
+
+def _bare(text: str) -> str:
+    """Without the colon and the blanks in front of the percentage that was there."""
+    end = len(text)
+    while end and (text[end - 1] == ":" or text[end - 1].isspace()):
+        end -= 1
+    return text[:end]
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ _SHORTER = (
     (" or later", "+"),
     (" (32-bit)", " 32-bit"),
 )
-_IN_BRACKETS = re.compile(r" \([^)]*\)")
+_IN_BRACKETS = re.compile(r" \([^()]*\)")
 
 
 def short_os(name: str) -> str:

@@ -17,7 +17,7 @@ B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read
 MISSING = Presence.MISSING
 ROOM = 250 << 20
 _DEVICE = re.compile(r"/dev/(?:sd|hd|vd|xvd)[a-z]|/dev/nvme\d")
-_PREDICTABLE = re.compile(r"(?:en[ospx]|eth\d+p|wl[op])\w*\d\w*")
+_PREDICTABLE = re.compile(r"(?:en[ospx]|eth\d+p|wl[op])[^\W\d]*\d\w*")
 _DISABLED = {"cifs", "smbfs", "vboxsf", "sshfs", "fuse.sshfs", "nfs", "nfs4"}
 
 

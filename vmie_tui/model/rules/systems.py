@@ -90,7 +90,7 @@ _PRODUCTS: tuple[tuple[str, str], ...] = (
     ("UnixWare", r"unixware|sco "),
 )
 _BY_WORDS = tuple((product, re.compile(words, re.IGNORECASE)) for product, words in _PRODUCTS)
-_IN_BRACKETS = re.compile(r"\([^)]*\)")
+_IN_BRACKETS = re.compile(r"\([^()]*\)")
 _NUMBERS = re.compile(r"\d+(?:\.\d+)*(?:/\d+)*")
 _PACK = re.compile(r"\bSP ?(\d+)", re.IGNORECASE)
 _WINDOWS = re.compile(r"(?:server|windows),?\s+(?:version )?(\d{4}|\d+(?:\.[\dx])?|xp|vista|nt|me)\b\s*(r2\b)?", re.I)

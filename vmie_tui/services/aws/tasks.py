@@ -16,7 +16,7 @@ from vmie_tui.services.aws.errors import aws_call
 
 Json = Mapping[str, Any]
 _PROGRESS = re.compile(r"Progress:\s*(\d+)\s*%")
-_HOSTED = re.compile(r"(.+)\.s3[.-][a-z0-9.-]+$")  # a bucket's own host name
+_HOSTED = re.compile(r"\.s3[.-][a-z0-9]")  # behind a bucket's name in its own host name
 
 
 def progress_of(value: Any) -> int | None:
@@ -175,9 +175,10 @@ def place_of(url: str) -> tuple[str, str]:
     """(bucket, key) of an S3 URL, of either style; ("", "") when it is none."""
     parts = urlsplit(url)
     path = unquote(parts.path.lstrip("/"))
-    hosted = _HOSTED.match(parts.hostname or "")
-    if hosted:
-        return hosted[1], path
+    host = parts.hostname or ""
+    starts = [found.start() for found in _HOSTED.finditer(host)]
+    if starts and starts[-1]:
+        return host[: starts[-1]], path
     bucket, _, key = path.partition("/")
     return (bucket, key) if key else ("", "")
 

@@ -227,7 +227,7 @@ def _interfaces(kind: str, name: str, text: str) -> list[tuple[str, bool]]:
     """(interface, has it a static address) in one file."""
     if kind == "netplan":
         nics = re.findall(r"^ {4}([\w.-]+):\s*$", text, re.MULTILINE)
-        static = bool(re.search(r"^\s*addresses:", text, re.MULTILINE))
+        static = bool(re.search(r"^[ \t]*addresses:", text, re.MULTILINE))
         return [(nic, static) for nic in nics]
     if kind == "ifcfg":
         match = re.search(r"^DEVICE=[\"']?([^\"'\s]+)", text, re.MULTILINE)
