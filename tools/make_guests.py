@@ -14,6 +14,7 @@ import time
 import tomllib
 from pathlib import Path
 
+import guestlib.bases
 import guestlib.linux_guests
 import guestlib.odd_guests
 import guestlib.windows_guests  # noqa: F401 - importing registers the recipes

@@ -111,9 +111,10 @@ def test_the_whole_disk_has_the_recorded_checksum(tmp_path: Path) -> None:
 
 
 BROKEN = {"gpt-bad-checksums", "wiped"}
+FOREIGN = {"base-freebsd", "base-solaris", "base-other"}  # their file systems are none VM import takes
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in BROKEN])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in BROKEN | FOREIGN])
 def test_partition_tables_lead_to_file_systems(name: str, tmp_path: Path) -> None:
     path = tmp_path / "disk.raw"
     guests.restore(name, path)

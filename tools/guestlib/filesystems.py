@@ -131,9 +131,10 @@ def _prototype(folder: Path, indent: str) -> list[str]:
     return lines
 
 
-def fat(image: Path, tree: Tree, serial: str, label: str = "ESP") -> list[Extent]:
-    """FAT32, for EFI system partitions. No free ranges: nothing is put into its room."""
-    run("mkfs.fat", "-F", "32", "-s", "1", "--invariant", "-i", serial, "-n", label, str(image))
+def fat(image: Path, tree: Tree, serial: str, label: str = "ESP", bits: int = 32) -> list[Extent]:
+    """FAT32, for EFI system partitions, or FAT16. No free ranges: nothing is put into its room."""
+    cluster = ("-s", "1") if bits == 32 else ()
+    run("mkfs.fat", "-F", str(bits), *cluster, "--invariant", "-i", serial, "-n", label, str(image))
     made: set[str] = set()
     with tempfile.TemporaryDirectory() as folder:
         for name, content in tree.items():

@@ -93,7 +93,7 @@ def _os_release(release: dict[str, str]) -> str:
     return "".join(f"{key}={value}\n" if value.isalnum() else f'{key}="{value}"\n' for key, value in release.items())
 
 
-def _network(kind: str) -> Tree:
+def network(kind: str) -> Tree:
     """Configuration that asks for an address by DHCP on eth0, and the client that does."""
     program = elf()
     match kind:
@@ -162,7 +162,7 @@ def base(system: System) -> Tree:
     tree |= {f"usr/sbin/{name}": program for name in ("sshd", "init")}
     tree |= {f"{modules}/{driver}": elf(system.arch, kind=1) for driver in system.drivers}
     tree |= {name: Dir() for name in ("proc", "sys", "dev", "run", "tmp", "root", "mnt", "boot")}
-    return tree | _network(system.network)
+    return tree | network(system.network)
 
 
 def _grub2(system: System, image: str, ramdisk: str) -> str:
@@ -237,8 +237,8 @@ def suse(system: System) -> Tree:
     )
 
 
-def legacy(system: System) -> Tree:
-    """CentOS 5: no os-release, no systemd, no merged /usr, GRUB Legacy."""
+def legacy(system: System, *, drivers: tuple[str, ...] = OLD_DRIVERS) -> Tree:
+    """CentOS 5 and its time: no os-release, no systemd, no merged /usr, GRUB Legacy."""
     program, version = elf(system.arch), system.kernel
     modules = f"lib/modules/{version}"
     tree: Tree = {
@@ -258,9 +258,9 @@ def legacy(system: System) -> Tree:
         "boot/grub/menu.lst": Link("./grub.conf"),
         "etc/grub.conf": Link("../boot/grub/grub.conf"),
         f"boot/vmlinuz-{version}": kernel(version, "mockbuild@builder10.centos.org"),
-        f"boot/initrd-{version}.img": initramfs(version, OLD_DRIVERS),
-        f"{modules}/modules.dep": "".join(f"/lib/modules/{version}/{driver}:\n" for driver in OLD_DRIVERS),
+        f"boot/initrd-{version}.img": initramfs(version, drivers),
+        f"{modules}/modules.dep": "".join(f"/lib/modules/{version}/{driver}:\n" for driver in drivers),
     }
     tree |= dict.fromkeys(("bin/bash", "bin/ls", "sbin/init", "sbin/dhclient", "usr/sbin/sshd"), program)
-    tree |= {f"{modules}/{driver}": elf(system.arch, kind=1) for driver in OLD_DRIVERS}
+    tree |= {f"{modules}/{driver}": elf(system.arch, kind=1) for driver in drivers}
     return tree | {name: Dir() for name in ("proc", "sys", "dev", "tmp", "root", "home", "var/log")} | system.files

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from guestlib import slots
 from guestlib.disks import data_ranges
 from guestlib.filesystems import Extent
 
@@ -49,9 +50,28 @@ def pack(image: Path, free: list[Extent]) -> Packed:
             pieces.append([offset, len(block), fill])
         if fill < 0:
             data += block
-    with image.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     size = image.stat().st_size
-    header = json.dumps({"size": size, "pieces": pieces, "free": sorted(free)}, separators=(",", ":"))
+    fields: dict[str, object] = {"size": size, "pieces": pieces, "free": sorted(free)}
+    if places := slots.find(image):
+        fields["slots"] = places
+    header = json.dumps(fields, separators=(",", ":"))
     blob = lzma.compress(header.encode() + b"\n" + bytes(data), format=lzma.FORMAT_XZ, filters=_FILTERS)
-    return Packed(size, digest, blocks.hexdigest(), blob)
+    return Packed(size, _digest(image), blocks.hexdigest(), blob)
+
+
+def _digest(image: Path) -> str:
+    """SHA-256 of the whole disk; holes are not read."""
+    whole, zeros, at, size = hashlib.sha256(), bytes(1 << 20), 0, image.stat().st_size
+
+    def pad(until: int) -> None:
+        for start in range(at, until, len(zeros)):
+            whole.update(zeros[: until - start])
+
+    with image.open("rb") as file:
+        for start, end in data_ranges(file.fileno(), size):
+            pad(start)
+            file.seek(max(at, start))
+            whole.update(file.read(end - max(at, start)))
+            at = end
+    pad(size)
+    return whole.hexdigest()

@@ -8,6 +8,7 @@ from typing import Any
 
 from guestlib.filesystems import Dir, Tree
 from guestlib.hive import hive
+from guestlib.slots import ADDRESS
 
 # The first bytes of Windows' boot code, and its messages at their place.
 WINDOWS_MBR = (
@@ -15,6 +16,12 @@ WINDOWS_MBR = (
     + bytes(0x143)
     + b"Invalid partition table\0Error loading operating system\0Missing operating system\0"
 ).ljust(440, b"\0")
+
+
+_BOOT_INI = (
+    "[boot loader]\r\ntimeout=30\r\ndefault=multi(0)disk(0)rdisk(0)partition(1)\\WINDOWS\r\n[operating systems]\r\n"
+    'multi(0)disk(0)rdisk(0)partition(1)\\WINDOWS="Windows Server 2003, Standard" /fastdetect\r\n'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,9 @@ class Windows:
     hyper_v: bool = False
     language: str = "0409"
     efi: bool = False
+    version: str = "6.3"  # CurrentVersion; from Windows 10 on it stayed at 6.3
+    bits: int = 64
+    address_slot: bool = False  # room for an address set by hand
 
 
 def pe(kind: int = 0x8664) -> bytes:
@@ -57,11 +67,10 @@ def _software(system: Windows) -> dict[str, Any]:
         "@ProductName": system.product,
         "@CurrentBuild": system.build,
         "@CurrentBuildNumber": system.build,
-        "@CurrentVersion": "6.3",
+        "@CurrentVersion": system.version,
         "@EditionID": system.edition,
         "@InstallationType": "Client" if system.client else "Server",
-        "@CurrentMajorVersionNumber": 10,
-        "@CurrentMinorVersionNumber": 0,
+        **({"@CurrentMajorVersionNumber": 10, "@CurrentMinorVersionNumber": 0} if system.version == "6.3" else {}),
         "@UBR": 5206,
         "@SystemRoot": "C:\\Windows",
         "Winlogon": winlogon,
@@ -88,6 +97,8 @@ def _system(system: Windows) -> dict[str, Any]:
     address: dict[str, Any] = {"@EnableDHCP": 1, "@DhcpIPAddress": "10.11.4.20"}
     if system.static_ip:
         address = {"@EnableDHCP": 0, "@IPAddress": ["10.11.4.20"], "@NameServer": "10.10.0.53"}
+    if system.address_slot:
+        address = {"@EnableDHCP": 1, "@IPAddress": [ADDRESS]}
     paging = ["?:\\pagefile.sys"] if system.auto_pagefile else ["C:\\pagefile.sys 2048 2048"]
     services: dict[str, Any] = {
         "TermService": {"@Start": 3},
@@ -106,7 +117,7 @@ def _system(system: Windows) -> dict[str, Any]:
         "Terminal Server": {"@fDenyTSConnections": 0 if system.rdp else 1},
         "Session Manager": {
             "Memory Management": {"@PagingFiles": paging},
-            "Environment": {"@PROCESSOR_ARCHITECTURE": "AMD64"},
+            "Environment": {"@PROCESSOR_ARCHITECTURE": "AMD64" if system.bits == 64 else "x86"},
         },
         "Nls": {"Language": {"@InstallLanguage": system.language, "@Default": system.language}},
     }
@@ -125,6 +136,7 @@ def _system(system: Windows) -> dict[str, Any]:
 def tree(system: Windows) -> Tree:
     """The C: volume."""
     config = "Windows/System32/config"
+    program = pe(0x8664 if system.bits == 64 else 0x14C)
     loader = "winload.efi" if system.efi else "winload.exe"
     files: Tree = {
         f"{config}/SYSTEM": hive(_system(system), "SYSTEM"),
@@ -133,7 +145,7 @@ def tree(system: Windows) -> Tree:
         f"{config}/SECURITY": hive({"Policy": {}}, "SECURITY"),
         f"{config}/DEFAULT": hive({"Control Panel": {}}, "DEFAULT"),
         "Windows/Panther/setupact.log": "Info: setup complete\r\n",
-        "Program Files/VMware/VMware Tools/vmtoolsd.exe": pe(),
+        "Program Files/VMware/VMware Tools/vmtoolsd.exe": program,
         "Program Files/Common Files": Dir(),
         "ProgramData": Dir(),
         "Users/Administrator/Desktop": Dir(),
@@ -141,13 +153,15 @@ def tree(system: Windows) -> Tree:
         "pagefile.sys": bytes(64 << 10),
     }
     files |= {
-        f"Windows/System32/{name}": pe() for name in ("ntoskrnl.exe", "hal.dll", "smss.exe", "svchost.exe", loader)
+        f"Windows/System32/{name}": program for name in ("ntoskrnl.exe", "hal.dll", "smss.exe", "svchost.exe", loader)
     }
     files |= {
-        f"Windows/System32/drivers/{name}.sys": pe()
+        f"Windows/System32/drivers/{name}.sys": program
         for name in ("ntfs", "disk", "storahci", "stornvme", "lsi_sas", "pvscsi", "vmxnet3")
     }
-    if not system.efi:
+    if system.version.startswith("5."):
+        files |= {"ntldr": b"\xe9\xd5\x01".ljust(4096, b"\0"), "NTDETECT.COM": bytes(2048), "boot.ini": _BOOT_INI}
+    elif not system.efi:
         files |= {"bootmgr": pe(), "Boot/BCD": boot_store()}
     return files
 

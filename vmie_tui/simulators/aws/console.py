@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from vmie_tui.model.guest import GuestFacts, Presence
 from vmie_tui.services.disks.guest.inspect import inspect
+from vmie_tui.services.disks.source import ByteReader
 from vmie_tui.simulators.aws.jpeg import grey_jpeg
-from vmie_tui.simulators.aws.stored_disk import StoredDisk
 
 COLUMNS, ROWS = 80, 25
 CELL_WIDTH, CELL_HEIGHT = 8, 16  # pixels of a character in VGA's text mode
@@ -38,14 +38,17 @@ def _grey(char: str) -> int:
     return DIM if char in ".,:;'`-_" else min(255, BRIGHT - 60 + ord(char) % 60)
 
 
-def boot(disks: Sequence[StoredDisk], *, mode: str, instance_type: str, host: str) -> Boot:
-    """Start from these disks, the boot disk first. ``mode``: uefi, or anything else for BIOS."""
+def boot(disks: Sequence[ByteReader], *, mode: str, instance_type: str, host: str, converted: bool = False) -> Boot:
+    """Start from these disks, the boot disk first. ``mode``: uefi, or anything else for BIOS.
+
+    ``converted``: VM import has changed the guest, so that addresses set by hand are gone (F132).
+    """
     facts = inspect(disks, must_boot=True).facts
     firmware = _uefi(facts) if mode == "uefi" else _bios(facts)
     if firmware:
         return Boot(tuple(firmware), healthy=False)
     if facts.linux is not None:
-        return _linux(facts, instance_type, host)
+        return _linux(facts, instance_type, host, converted=converted)
     if facts.windows is not None:
         return _windows(facts)
     return Boot(("Booting from Hard Disk...", "Missing operating system"), healthy=False)
@@ -76,7 +79,7 @@ def _uefi(facts: GuestFacts) -> list[str]:
     ]
 
 
-def _linux(facts: GuestFacts, instance_type: str, host: str) -> Boot:
+def _linux(facts: GuestFacts, instance_type: str, host: str, *, converted: bool) -> Boot:
     linux = facts.linux
     assert linux is not None
     kernels = linux.kernels or ()
@@ -99,7 +102,8 @@ def _linux(facts: GuestFacts, instance_type: str, host: str) -> Boot:
         f"[    2.403911] systemd[1]: Set hostname to <{host}>.",
     ]
     card = not (nitro and drivers.get("ena") is Presence.MISSING)
-    network = card and not (linux.nics and all(nic.static for nic in linux.nics))  # an old address answers nobody
+    by_hand = bool(linux.nics) and all(nic.static for nic in linux.nics)
+    network = card and (converted or not by_hand)  # an old address answers nobody
     lines.append("[    3.100220] eth0: link becomes ready" if card else "[    3.100220] no network device found")
     if linux.sshd is Presence.PRESENT:
         lines.append("[  OK  ] Started OpenSSH server daemon.")

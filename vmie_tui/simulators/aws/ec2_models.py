@@ -81,6 +81,7 @@ class StoredImage(Ami):  # type: ignore[misc]
         self.sriov = "simple"
         self.image_type, self.virtualization_type = "machine", "hvm"
         self.tpm_support: str | None = more.get("tpm_support")
+        self.converted: bool = more.get("converted", False)  # VM import has changed the guest
         self.failure: str = more.get("failure", "")  # why a copy has failed
         self.client_token: str = more.get("client_token", "")
         self.hypervisor, self.root_device_type = "xen", "ebs"

@@ -188,6 +188,7 @@ def copy_image(response: Any, simulator: Any) -> ActionResult:
         ena_support=source.ena_support,
         root_device_name=source.root_device_name,
         tpm_support=source.tpm_support,
+        converted=source.converted,
         client_token=token,
         failure=(fault.message or "The image could not be copied.") if fault else "",
     )

@@ -143,6 +143,7 @@ class TaskEngine(Engine[ImportTask, World]):
             description=f"{text} - {spec['Description']}" if spec.get("Description") else text,
             architecture=spec.get("Architecture"),
             boot_mode=spec.get("BootMode") or task.boot_mode,
+            converted=True,
         )
 
     # the bytes

@@ -283,7 +283,10 @@ def _boot(instance: Any, simulator: Any) -> Boot:
                 disks.append(StoredDisk(simulator.snapshots, info.id, info.size_gib))
         mode = getattr(image, "boot_mode", "") or ("uefi" if instance.architecture == "arm64" else "legacy-bios")
         host = "ip-" + str(instance.private_ip).replace(".", "-")
-        made = instance.sim_boot = boot(disks, mode=mode, instance_type=instance.instance_type, host=host)
+        converted = image is None or getattr(image, "converted", False)  # ImportInstance makes no image
+        made = instance.sim_boot = boot(
+            disks, mode=mode, instance_type=instance.instance_type, host=host, converted=converted
+        )
     return made
 
 

@@ -14,6 +14,10 @@ class GuestOs:
     tools_name: str = ""
     firmware: str = "bios"
 
+    @property
+    def windows(self) -> bool:
+        return self.guest_id.startswith("win")
+
 
 def _windows(guest_id: str, version: str, firmware: str = "bios") -> GuestOs:
     name = f"Microsoft Windows {version} (64-bit)"

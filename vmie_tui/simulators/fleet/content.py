@@ -18,6 +18,7 @@ Kind = Literal["random", "text", "binary"]
 Extent = tuple[int, int]  # offset and length in bytes
 
 BLOCK = 4096
+LARGEST = (16 << 40) - (1 << 20)  # bytes of a sparse file that ext4 takes; no larger disk can be imported either
 _STAMP_EVERY = 16 << 10
 _TILE = 2 << 20
 _MIX: tuple[tuple[Kind, int], ...] = (("random", 45), ("binary", 30), ("text", 25))

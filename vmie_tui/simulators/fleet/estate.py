@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from vmie_tui.simulators.fleet.catalog import OS
+from vmie_tui.simulators.fleet.guests import BASE, PLAIN, filled, index
+from vmie_tui.simulators.fleet.own_disk import Identity
 from vmie_tui.simulators.spec import ClusterSpec, DatacenterSpec, DatastoreSpec, DiskSpec, NicSpec, VmSpec
 
+_LEAST_DATA, _STEP = 1 << 20, 1 << 16  # bytes of deleted files on a disk, and by how much they differ
 GIB = 1 << 30
 TIB = 1 << 40
 
@@ -87,7 +92,7 @@ _HOSTS = {cluster.name: cluster.hosts for datacenter in DATACENTERS for cluster 
 
 
 def disks(*sizes_gib: float) -> tuple[DiskSpec, ...]:
-    """Disks without content (they read as zeros), of so many GiB each."""
+    """Disks of so many GiB each, which `vm` gives what belongs on them."""
     return tuple(DiskSpec(capacity=int(size * GIB) // 512 * 512) for size in sizes_gib)
 
 
@@ -95,6 +100,34 @@ def address(place: Place, name: str) -> str:
     """An IPv4 address of the place's network that belongs to ``name``."""
     number = zlib.crc32(name.encode())
     return f"{place.subnet}.{number % 16}.{number // 16 % 250 + 4}"
+
+
+def _with_content(
+    name: str, os: str, machine_disks: Sequence[DiskSpec], *, by_hand: str, tools: bool
+) -> Iterator[DiskSpec]:
+    """The disks, each without content made from a template: the first holds the system, any other data.
+
+    ``by_hand``: the address that is set in the guest, "" for DHCP; ``tools``: VMware Tools are installed in it.
+    """
+    number = zlib.crc32(name.encode())
+    system = f"{BASE}{os}{PLAIN}"
+    if tools or system not in index():
+        system = f"{BASE}{os}"
+    for place, spec in enumerate(machine_disks):
+        if spec.make is not None:
+            yield spec
+        elif place == 0:
+            identity = Identity(_hostname(name), f"{by_hand}/20" if by_hand else "")
+            yield filled(spec, system, _LEAST_DATA * 3 + number % 64 * _STEP, name, identity)
+        else:
+            template = "data-ntfs" if OS[os].windows else f"{BASE}data-ext4"
+            yield filled(spec, template, _LEAST_DATA + (number >> place) % 32 * _STEP, f"{name} {place}")
+
+
+def _hostname(name: str) -> str:
+    """What the guest calls itself: the machine's name as far as DNS allows it."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:63].rstrip("-") or f"vm-{zlib.crc32(name.encode()):08x}"
 
 
 def vm(
@@ -127,11 +160,14 @@ def vm(
         "tools_guest_name": "" if state == "toolsNotInstalled" else guest.tools_name,
         "tools": state,
         "firmware": guest.firmware,
-        "disks": tuple(machine_disks),
         "writes": (1 + number // 13 % 4) << 19 if power == "on" else 0,
         "nics": (NicSpec(network=where.network, connected=power == "on", addresses=seen, dhcp=dhcp),),
         **more,
     }
+    card = next(iter(fields["nics"]), None)
+    by_hand = (card.addresses or (address(where, name),))[0] if card and card.dhcp is False else ""
+    has_tools = state != "toolsNotInstalled"
+    fields["disks"] = tuple(_with_content(name, os, machine_disks, by_hand=by_hand, tools=has_tools))
     return VmSpec(
         name,
         where.datacenter,

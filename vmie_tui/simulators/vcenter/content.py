@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vmie_tui.simulators.fleet.content import LARGEST
 from vmie_tui.simulators.spec import DiskSpec
 
 
@@ -49,7 +50,7 @@ class DiskContent:
     """One disk's raw file, made when first asked for, and the generations of it that snapshots hold.
 
     A write while a snapshot holds the present content moves that file aside and goes to a copy, so whoever is
-    reading the old one goes on reading the frozen bytes.
+    reading the old one goes on reading the frozen bytes. Of a disk above `LARGEST` the file holds the beginning only.
     """
 
     def __init__(self, folder: Path, key: int, spec: DiskSpec) -> None:
@@ -61,6 +62,10 @@ class DiskContent:
         self.generation = 0
         self.capacity = spec.capacity
 
+    @property
+    def _stored(self) -> int:
+        return min(self.capacity, LARGEST)
+
     def path(self) -> Path:
         """The present content's file; raises ValueError when the maker wrote more than the capacity."""
         with self._lock:
@@ -68,7 +73,7 @@ class DiskContent:
                 for stale in self._live.parent.glob(f"{self._live.stem}.g*.raw"):
                     stale.unlink()
                 self._checked = True
-            if not self._live.exists() or self._live.stat().st_size != self.capacity:
+            if not self._live.exists() or self._live.stat().st_size != self._stored:
                 self._make()
         return self._live
 
@@ -81,7 +86,7 @@ class DiskContent:
         fresh.touch()
         if fresh.stat().st_size > self.capacity:
             raise ValueError(f"{self._live.name}: {fresh.stat().st_size} bytes in a disk of {self.capacity}")
-        os.truncate(fresh, self.capacity)
+        os.truncate(fresh, self._stored)
         fresh.replace(self._live)
 
     def _frozen(self, generation: int) -> Path:
@@ -137,7 +142,7 @@ class DiskContent:
         with self._lock:
             if capacity <= self.capacity or self._holds.total():
                 raise ValueError(f"a disk of {self.capacity} bytes cannot become {capacity} now")
-            os.truncate(self.path(), capacity)
+            os.truncate(self.path(), min(capacity, LARGEST))
             self.capacity = capacity
 
     def revert(self, generation: int) -> None:
@@ -150,7 +155,7 @@ class DiskContent:
         """Make a copy of a file of the disk's capacity the present content; raises ValueError for another size."""
         with self._lock:
             path, fresh = self.path(), self._live.with_suffix(".new")
-            if source.stat().st_size != self.capacity:
+            if source.stat().st_size != self._stored:
                 raise ValueError(f"{source.stat().st_size} bytes cannot become a disk of {self.capacity}")
             sparse_copy(source, fresh)
             if self._holds[self.generation]:
