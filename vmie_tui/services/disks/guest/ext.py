@@ -92,10 +92,12 @@ class Ext(FileSystem):
         """The block at which a group's inodes begin."""
         per_block = self.block // self._described
         number, index = divmod(group, per_block)
-        place = self._first + 1 + number
+        # The superblock is in block 1 of blocks of 1 KiB, also where the first group begins at block 0 (bigalloc).
+        adjust = int(self.block == 1024 and self._first == 0)
+        place = self._first + 1 + adjust + number
         if self._meta_from is not None and number >= self._meta_from:
             first = number * per_block
-            place = self._first + first * self._group_blocks + self._has_super(first)
+            place = self._first + first * self._group_blocks + self._has_super(first) + (adjust if not number else 0)
         at = place * self.block + index * self._described
         entry = self.source.read_at(at, self._described)
         high = struct.unpack_from("<I", entry, 40)[0] if self._described >= 64 else 0

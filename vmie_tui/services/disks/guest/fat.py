@@ -41,6 +41,20 @@ class Fat(FileSystem):
         self._root_cluster = struct.unpack_from("<I", boot, 44)[0] if self.wide else 0
         (serial,) = struct.unpack_from("<I", boot, 67 if self.wide else 39)
         self.uuid = f"{serial >> 16:04X}-{serial & 0xFFFF:04X}"
+        self.label = self._label(boot)
+
+    def _label(self, boot: bytes) -> str:
+        """The one in the root directory counts, as for Windows; else the copy in the boot sector."""
+        data = next(self.clusters_from(self._root_cluster), b"")
+        for at in range(0, len(data) - _ENTRY + 1, _ENTRY):
+            flags = data[at + 11]
+            if not data[at]:
+                break
+            if data[at] != _DELETED and flags & _VOLUME and flags & _LONG != _LONG:
+                return (b"\xe5" * (data[at] == 5) + data[at + (data[at] == 5) : at + 11]).decode("cp437").rstrip()
+        start = 71 if self.wide else 43
+        label = boot[start : start + 11].decode("cp437").rstrip(" \0")
+        return "" if label == "NO NAME" else label
 
     def _top(self) -> FatNode:
         return FatNode(self, Kind.FOLDER, self._root_cluster, 0)

@@ -13,7 +13,8 @@ from vmie_tui.services.disks.source import ByteReader
 
 SECTOR = 512
 _MAX_TEXT = 1 << 20
-_TOKEN = re.compile(r'\s+|#[^\n]*|("(?:[^"\\]|\\.)*"|[\w.+-]+|[{}\[\]=,])')
+# A string without its end reaches to the end of the text: to look for that end from each quote would not be linear.
+_TOKEN = re.compile(r'\s+|#[^\n]*|("(?:[^"\\]|\\.)*+(?:"|\Z|\\\Z)|[\w.+-]+|[{}\[\]=,])', re.DOTALL)
 _DEPTH = 8
 _MOST_PIECES = 10_000
 
@@ -32,7 +33,10 @@ class PhysicalVolume:
 
 @dataclass(frozen=True, slots=True)
 class LogicalVolume:
-    """``missing``: names of physical volumes no disk holds; ``why``: why it cannot be read, "" when it can."""
+    """``missing``: names of physical volumes no disk holds; ``why``: why it cannot be read, "" when it can.
+
+    ``ident``: the ids of its group and its own without hyphens, as in udev's dm-uuid-LVM-...
+    """
 
     group: str
     name: str
@@ -40,6 +44,7 @@ class LogicalVolume:
     source: ByteReader | None
     missing: tuple[str, ...] = ()
     why: str = ""
+    ident: str = ""
 
 
 def physical_volume(source: ByteReader) -> PhysicalVolume:
@@ -170,11 +175,10 @@ def _of_group(group_name: str, group: Section, held: Mapping[str, ByteReader]) -
     extent = _int(group, "extent_size") * SECTOR
     sources: dict[str, tuple[ByteReader | None, int]] = {}
     for name, physical in _sections(group, "physical_volumes"):
-        ident = str(physical.get("id", "")).replace("-", "")
-        sources[name] = held.get(ident), _int(physical, "pe_start") * SECTOR
+        sources[name] = held.get(_ident(physical)), _int(physical, "pe_start") * SECTOR
     for name, logical in _sections(group, "logical_volumes"):
         segments = [value for key, value in logical.items() if key.startswith("segment") and isinstance(value, dict)]
-        status = logical.get("status", [])
+        status, ident = logical.get("status", []), _ident(group) + _ident(logical)
         if not isinstance(status, list) or "VISIBLE" not in status:
             continue  # part of another one
         size = sum(_int(segment, "extent_count") for segment in segments) * extent
@@ -183,14 +187,18 @@ def _of_group(group_name: str, group: Section, held: Mapping[str, ByteReader]) -
         kinds = {str(segment.get("type", "")) for segment in segments} - {"striped", "linear"}
         if missing or kinds or not extent:
             why = f"its segments are of the kind {', '.join(sorted(kinds))}" if kinds else "part of it is missing"
-            yield LogicalVolume(group_name, name, size, None, missing, why)
+            yield LogicalVolume(group_name, name, size, None, missing, why, ident)
             continue
         try:
             runs = list(_runs(segments, extent, sources))
         except DamagedError as error:
-            yield LogicalVolume(group_name, name, size, None, (), error.problem.what)
+            yield LogicalVolume(group_name, name, size, None, (), error.problem.what, ident)
             continue
-        yield LogicalVolume(group_name, name, size, _Mapped(runs, size))
+        yield LogicalVolume(group_name, name, size, _Mapped(runs, size), ident=ident)
+
+
+def _ident(section: Section) -> str:
+    return str(section.get("id", "")).replace("-", "")
 
 
 def _runs(segments: list[Section], extent: int, sources: Mapping[str, tuple[ByteReader | None, int]]) -> Iterator[_Run]:

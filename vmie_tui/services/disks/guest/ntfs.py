@@ -13,7 +13,7 @@ from vmie_tui.services.disks.source import ByteReader
 _BITMAP, _VOLUME = 6, 3
 _STEP = 64 << 10
 _FOLDER, _REPARSE = 0x10000000, 0x400
-_VOLUME_INFORMATION, _END = 0x70, 0xFFFFFFFF
+_VOLUME_NAME, _VOLUME_INFORMATION, _END = 0x60, 0x70, 0xFFFFFFFF
 
 
 class NtfsNode:
@@ -76,7 +76,7 @@ class Ntfs(FileSystem):
         self.uuid = f"{struct.unpack_from('<Q', boot, 72)[0]:016X}"
         self._cluster = _cluster(boot)
         self._clusters = min(struct.unpack_from("<Q", boot, 40)[0] * 512, source.size) // self._cluster
-        self.dirty = _dirty(source, boot, self._cluster)
+        self.label, self.dirty = _volume(source, boot, self._cluster)
 
     def _top(self) -> NtfsNode:
         with self._file.guard("the root directory"):
@@ -116,22 +116,26 @@ def _cluster(boot: bytes) -> int:
     return int(size)
 
 
-def _dirty(source: ByteReader, boot: bytes, cluster: int) -> bool | None:
-    """The dirty flag in $Volume, read from its record; None when the record makes no sense."""
+def _volume(source: ByteReader, boot: bytes, cluster: int) -> tuple[str, bool | None]:
+    """(label, dirty flag) of $Volume, read from its record; the flag is None when the record makes no sense."""
     start, width = struct.unpack_from("<Q", boot, 48)[0] * cluster, struct.unpack_from("<b", boot, 64)[0]
     size = width * cluster if width > 0 else 1 << -width
     if not 512 <= size <= 4096:
-        return None
+        return "", None
     record = source.read_at(start + _VOLUME * size, size)
     if len(record) < size or record[:4] != b"FILE":
-        return None
-    at = struct.unpack_from("<H", record, 20)[0]
+        return "", None
+    label, at = "", struct.unpack_from("<H", record, 20)[0]
     while at + 24 <= size:
         kind, length = struct.unpack_from("<II", record, at)
         if kind == _END or length < 24:
-            return None
-        if kind == _VOLUME_INFORMATION and not record[at + 8]:
-            where = at + struct.unpack_from("<H", record, at + 20)[0] + 10
-            return bool(struct.unpack_from("<H", record, where)[0] & 1) if where + 2 <= size else None
+            break
+        if kind in {_VOLUME_NAME, _VOLUME_INFORMATION} and not record[at + 8]:
+            long, offset = struct.unpack_from("<IH", record, at + 16)
+            value = record[at + offset : at + offset + min(long, length)]
+            if kind == _VOLUME_NAME:
+                label = value.decode("utf-16-le", "replace")
+            else:
+                return label, bool(struct.unpack_from("<H", value, 10)[0] & 1) if len(value) >= 12 else None
         at += length
-    return None
+    return label, None

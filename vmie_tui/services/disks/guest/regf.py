@@ -11,6 +11,7 @@ from vmie_tui.services.disks.guest.yal import DamagedError
 _BASE = 4096
 _NONE = 0xFFFFFFFF
 _MAX_CELL = 1 << 20
+_BLOCK = 16344  # bytes of data in each cell of a value that is longer (cells "db", from version 1.4 on)
 _MOST = 20_000
 _ASCII_NAME = 0x20
 _SZ, _EXPAND, _DWORD, _MULTI, _QWORD = 1, 2, 4, 7, 11
@@ -42,6 +43,18 @@ class Hive:
         if len(data) < length:
             raise DamagedError("the registry hive is cut short")
         return data
+
+    def data(self, at: int, size: int) -> bytes:
+        """The ``size`` bytes of a value, also when they are spread over several cells."""
+        cell = self.cell(at)
+        if size <= _BLOCK or cell[:2] != b"db":
+            return cell[:size]
+        count, table = struct.unpack_from("<HI", cell, 2)
+        places = self.cell(table)
+        if count * _BLOCK < size or len(places) < 4 * count:
+            raise DamagedError("a long registry value is damaged")
+        blocks = [struct.unpack_from("<I", places, 4 * number)[0] for number in range(-(-size // _BLOCK))]
+        return b"".join(self.cell(block)[:_BLOCK] for block in blocks)[:size]
 
     def key_at(self, at: int) -> bytes:
         """The cell of a key."""
@@ -136,7 +149,7 @@ class Key:
         if size & 0x80000000:
             data = cell[8 : 8 + min(size & 0x7FFFFFFF, 4)]
         else:
-            data = self._hive.cell(place)[: min(size, _MAX_CELL)] if size else b""
+            data = self._hive.data(place, min(size, _MAX_CELL)) if size else b""
         return name.lower(), _datum(kind, data)
 
 
