@@ -8,7 +8,7 @@ import pytest
 
 from vmie_tui.model.guest import BootEntries, LinuxFacts, NotInspected, Presence
 from vmie_tui.services.disks.guest.filesystems import FileSystem, Kind
-from vmie_tui.services.disks.guest.linux import grub_configs, inspect_linux, is_root
+from vmie_tui.services.disks.guest.linux import grub_configs, inspect_linux, is_root, loader_roots, mounts
 from vmie_tui.services.disks.guest.tree import Tree
 
 YES, NO = Presence.PRESENT, Presence.MISSING
@@ -160,10 +160,90 @@ def test_kernels_newest_first_with_their_initramfs_and_drivers() -> None:
         f"{modules}/modules.builtin": "kernel/drivers/nvme/host/nvme.ko\n",
     }).kernels  # fmt: skip
     assert found is not None
-    newest, older = found
+    [newest] = found  # the older one has neither modules nor an initramfs, and no boot entry: it is a file left behind
     assert (newest.version, newest.ramdisk, newest.format) == ("5.14.0-427.el9.x86_64", YES, "zstd")
     assert newest.drivers == {"nvme": YES, "ena": YES, "xen-blkfront": NO}
-    assert (older.ramdisk, older.modules, older.drivers) == (NO, NO, {})
+
+
+VERSION = "5.14.21-150500.55.7-default"
+
+
+@pytest.mark.parametrize(
+    ("files", "versions"),
+    [
+        ((f"vmlinuz-{VERSION}", f"vmlinux-{VERSION}.gz", f"symvers-{VERSION}.gz", f"initrd-{VERSION}"), [VERSION]),
+        ((f"vmlinuz-{VERSION}.efi.signed", f"vmlinuz-{VERSION}", f"initrd.img-{VERSION}"), [VERSION]),
+        ((f"vmlinuz-{VERSION}.signed", f"initrd.img-{VERSION}"), [VERSION]),
+        ((f"vmlinux-{VERSION}.xz", f"initrd-{VERSION}"), [VERSION]),
+        ((f"vmlinuz-{VERSION}", f".vmlinuz-{VERSION}.hmac", f"vmlinuz-{VERSION}.hmac"), [VERSION]),
+        ((f"vmlinuz-{VERSION}", "vmlinuz-9.9.9-left-behind", f"initrd-{VERSION}"), [VERSION]),
+        ((f"vmlinuz-{VERSION}", f"vmlinuz-{VERSION}.old", "vmlinuz", "vmlinuz.old"), [VERSION]),
+        ((f"bzImage-{VERSION}",), [VERSION]),
+        ((f"kernel-genkernel-x86_64-{VERSION}", f"initramfs-genkernel-x86_64-{VERSION}"), [VERSION]),
+        ((f"Image-{VERSION}", f"initrd-{VERSION}"), [VERSION]),
+        (("vmlinuz-linux", "initramfs-linux.img", "initramfs-linux-fallback.img"), ["linux"]),
+        (("vmlinuz-lts", "initramfs-lts"), ["lts"]),
+        (("vmlinuz-0-rescue-0123456789abcdef",), []),
+        ((f"config-{VERSION}", f"System.map-{VERSION}"), []),
+    ],
+)
+def test_kernels_by_the_names_that_distributions_give_them(files: tuple[str, ...], versions: list[str]) -> None:
+    found = look({f"/boot/{name}": "MZ" for name in files})
+    assert found.kernels is not None
+    assert [kernel.version for kernel in found.kernels] == versions
+    ramdisks = [name for name in files if name.startswith(("init",))]
+    assert all(kernel.ramdisk is (YES if ramdisks else NO) for kernel in found.kernels)
+
+
+def test_a_kernel_with_only_a_boot_entry_counts_and_one_with_nothing_does_not() -> None:
+    entry = {"/boot/grub2/grub.cfg": "linux /vmlinuz-6.2.0 root=/dev/sda1\n"}
+    found = look({"/boot/vmlinuz-6.2.0": "MZ", "/boot/vmlinuz-6.3.0": "MZ", **entry}).kernels
+    assert [kernel.version for kernel in found or ()] == ["6.2.0"]
+    assert [kernel.version for kernel in look({"/boot/vmlinuz-6.3.0": "MZ"}).kernels or ()] == ["6.3.0"]
+
+
+def test_unified_kernels_and_those_of_kernel_install() -> None:
+    machine = "0123456789abcdef" * 2
+    unified = look({f"/boot/efi/EFI/Linux/{machine}-6.8.0-1.efi": "MZ", "/lib/modules/6.8.0-1/modules.dep": ""}).kernels
+    assert unified is not None
+    assert [(one.version, one.ramdisk, one.modules) for one in unified] == [("6.8.0-1", YES, YES)]
+    folder = f"/efi/{machine}/6.8.0-2"
+    installed = look({f"{folder}/linux": "MZ", f"{folder}/initrd": b"\x28\xb5\x2f\xfd0000"}).kernels
+    assert installed is not None
+    assert [(one.version, one.ramdisk, one.format) for one in installed] == [("6.8.0-2", YES, "zstd")]
+
+
+@pytest.mark.parametrize("name", ["vmlinuz", "bzImage", "kernel", "ostree/fedora-1/vmlinuz-6.1"])
+def test_kernels_that_tell_no_version_are_unknown(name: str) -> None:
+    assert look({f"/boot/{name}": "MZ"}).kernels is None
+
+
+def test_grubenv_that_leads_nowhere_is_unknown() -> None:
+    files = {**ENTRIES, "/boot/grub2/grubenv": "->../efi/EFI/redhat/grubenv"}
+    assert look(files).bls == BootEntries(("a",), None)
+    files["/boot/efi/EFI/redhat/grubenv"] = "# GRUB\nsaved_entry=a\n"
+    assert look(files).bls == BootEntries(("a",), "a")
+    direct = {**ENTRIES, "/boot/efi/EFI/fedora/grubenv": "saved_entry=b.conf\n"}
+    assert look(direct).bls == BootEntries(("a",), "b")
+
+
+def test_what_boot_loaders_call_the_root() -> None:
+    files = {
+        "/boot/grub/grub.cfg": "set root='hd0'\n linux /vmlinuz root=UUID=1 ro\n linux /x root=$root nfsroot=/y\n",
+        "/loader/entries/a.conf": "options root=/dev/mapper/vg-root ro\n",
+        "/grub2/grubenv": "kernelopts=root=LABEL=r ro\n",
+        "/boot/grub/menu.lst": 'kernel /vmlinuz root="PARTUUID=2"\n',
+    }
+    assert set(loader_roots(tree(**files)[0])) == {"UUID=1", "/dev/mapper/vg-root", "LABEL=r", "PARTUUID=2"}
+
+
+def test_mount_points_by_fstab_and_by_units() -> None:
+    files = {
+        "/etc/fstab": "UUID=1 / ext4 defaults 0 1\nLABEL=my\\040boot /boot/ ext4 defaults 0 2\n/dev/sdb1 /usr\n",
+        "/etc/systemd/system/usr.mount": "[Mount]\nWhat = /dev/vg/usr\nWhere=/usr\n",
+        "/etc/systemd/system/boot.mount": "[Mount]\nWhat=/dev/sdz1\nWhere=/boot\n",
+    }
+    assert mounts(tree(**files)[0]) == {"/boot": "LABEL=my boot", "/usr": "/dev/vg/usr"}
 
 
 def test_sshd_by_systemd_upstart_and_run_levels() -> None:

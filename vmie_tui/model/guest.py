@@ -6,6 +6,21 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+# What is told from other things, but not looked into: the kinds of `Volume`, and their names.
+TITLES = {
+    "luks": "LUKS", "bitlocker": "BitLocker",
+    "jfs": "JFS", "mdraid": "software RAID", "refs": "ReFS", "exfat": "exFAT", "reiserfs": "ReiserFS",
+    "reiser4": "Reiser4", "zfs": "ZFS", "f2fs": "F2FS", "hfs": "HFS", "hfsplus": "HFS+", "apfs": "APFS", "ufs": "UFS",
+    "ocfs": "OCFS", "ocfs2": "OCFS2", "gfs2": "GFS2", "vmfs": "VMFS", "vmfs-member": "VMFS", "iso9660": "ISO 9660",
+    "udf": "UDF", "bcache": "bcache", "bcachefs": "bcachefs", "drbd": "DRBD", "stratis": "Stratis", "vdo": "VDO",
+    "bluestore": "Ceph BlueStore", "dm-integrity": "dm-integrity", "dm-verity": "dm-verity", "lvm1": "LVM1",
+    "lvm-snapshot": "an LVM snapshot", "asm": "Oracle ASM", "fwraid": "firmware RAID", "mpool": "mpool",
+    "xfs-log": "an external XFS log", "ext-journal": "an external ext journal", "exfs": "EXFS", "erofs": "EROFS",
+    "squashfs": "SquashFS", "cramfs": "cramfs", "romfs": "romfs", "vxfs": "VxFS", "bfs": "BFS", "befs": "BeFS",
+    "sysv": "System V", "xenix": "Xenix", "qnx4": "QNX4", "ubi": "UBI", "ubifs": "UBIFS", "jffs2": "JFFS2",
+    "nss": "Novell NSS", "zonefs": "zonefs", "hpfs": "HPFS", "minix": "Minix", "nilfs2": "NILFS2",
+}  # fmt: skip
+
 
 class Presence(StrEnum):
     PRESENT = "present"
@@ -23,13 +38,18 @@ class NotInspected:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """``offset`` and ``size`` in bytes; ``type`` two hex digits (MBR) or a GUID (GPT)."""
+    """``offset`` and ``size`` in bytes; ``type`` two hex digits (MBR) or a GUID (GPT).
+
+    ``uuid`` and ``name`` are what udev calls PARTUUID (of an MBR: the disk's signature and the number) and PARTLABEL.
+    """
 
     number: int
     offset: int
     size: int
     type: str
     active: bool = False
+    uuid: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +58,7 @@ class DiskFacts:
 
     ``problem``: why there is no valid table. ``backup``: only the GPT's second copy is good. ``blank``: its first 64
     KiB are zeros. ``boot_code``: its first sector holds a program; ``bios_boot``: it has what a BIOS needs to start it.
+    ``sector``: bytes of the sectors that the table counts in; 4096 on a disk with native sectors of that size.
     """
 
     number: int
@@ -50,14 +71,16 @@ class DiskFacts:
     blank: bool = False
     boot_code: bool = False
     bios_boot: bool = False
+    sector: int = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Volume:
     """A partition, logical volume or whole disk with something on it; ``kind`` ext4, xfs, ntfs, lvm, luks, ... or "".
 
-    ``size`` in bytes. ``dirty``: not closed properly, so what is missing may wait in its journal; None when unknown.
-    ``missing``: the physical volumes that no disk holds.
+    ``size`` in bytes; ``beyond``: by how many bytes the file system is larger than that. ``dirty``: not closed
+    properly, so what is missing may wait in its journal; None when unknown. ``missing``: the physical volumes that no
+    disk holds. ``suspended``: swap space that holds the memory of a hibernated Linux.
     """
 
     name: str
@@ -69,11 +92,16 @@ class Volume:
     dirty: bool | None = None
     missing: tuple[str, ...] = ()
     subvolumes: int | None = None
+    beyond: int = 0
+    suspended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class FstabLine:
-    """``number`` counts from 1; ``problem`` says why the line is not valid."""
+    """``number`` counts from 1; ``spec`` and ``mount`` without fstab's octal escapes.
+
+    ``problem`` says why the line is not valid.
+    """
 
     number: int
     text: str
@@ -81,6 +109,7 @@ class FstabLine:
     mount: str = ""
     type: str = ""
     problem: str = ""
+    options: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +178,8 @@ class LinuxFacts:
 class WindowsFacts:
     """One Windows system. ``installation``: Server, Server Core, Nano Server or Client.
 
-    ``free`` in bytes; with ``free_at_least`` it is a lower bound. None: could not be read.
+    ``free`` in bytes; with ``free_at_least`` it is a lower bound. None: could not be read. ``hibernation``: what
+    hiberfil.sys says: hibernated (also by fast startup), resumed (fast startup is in use), or "" for neither.
     """
 
     volume: str
@@ -170,6 +200,7 @@ class WindowsFacts:
     sysprep: int | None = None
     free: int | None = None
     free_at_least: bool = False
+    hibernation: str | None = None
 
     @property
     def client(self) -> bool | None:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from vmie_tui.model.finding import Finding, Severity
-from vmie_tui.model.guest import DiskFacts, GuestFacts, Kernel, LinuxFacts, NotInspected, Presence, WindowsFacts
+from vmie_tui.model.guest import TITLES, DiskFacts, GuestFacts, Kernel, LinuxFacts, NotInspected, Presence, WindowsFacts
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import Route
 from vmie_tui.model.preparation import Item, Tick, checklist, modifications, to_markdown
@@ -15,7 +15,8 @@ from vmie_tui.model.preparation_seen import seen_on_disk
 from vmie_tui.model.words import size
 
 NOT_INSPECTED = "not-inspected"
-_PARTLY = "lvm-missing-pv"
+# What seems to be missing may be on a disk that was not read.
+_PARTLY = {"lvm-missing-pv", "unknown-os", "no-kernel", "no-boot-path", "no-bootx64"}
 _SYSPREP_DONE = 7
 
 
@@ -106,7 +107,7 @@ def doubt_missing(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The findings when some disk was not read: what seems to be missing may be there."""
     return tuple(
         replace(finding, severity=Severity.WARNING, why="It may be on a disk that was not read", prevents="")
-        if finding.rule == _PARTLY
+        if finding.rule in _PARTLY
         else finding
         for finding in findings
     )
@@ -174,7 +175,7 @@ def _guest(guest: GuestFacts) -> Iterator[tuple[str, str]]:
     for disk in guest.disks:
         yield "Disk", _disk(disk)
         for volume in (volume for volume in guest.volumes if volume.disk == disk.number):
-            words = [volume.kind or "unknown content", size(volume.size), volume.label]
+            words = [TITLES.get(volume.kind, volume.kind) or "unknown content", size(volume.size), volume.label]
             words += ["not closed properly"] if volume.dirty else []
             yield "Volume", f"{volume.name}: " + ", ".join(word for word in words if word)
 

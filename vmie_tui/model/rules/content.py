@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vmie_tui.model import facts
 from vmie_tui.model.finding import Finding, Severity
-from vmie_tui.model.guest import GuestFacts, Presence, Volume
+from vmie_tui.model.guest import TITLES, GuestFacts, Presence, Volume
 from vmie_tui.model.machine import Firmware
 from vmie_tui.model.rules.content_linux import check_linux
 from vmie_tui.model.rules.content_windows import check_windows
@@ -18,6 +18,7 @@ B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read
 NO_PARTITIONS = "ClientError: No valid partitions"
 ENCRYPTED = "ClientError: Unsupported configuration - encrypted volumes"
 
+_EC2_SECTOR = 512  # bytes
 _SLACK = 1 << 20  # bytes by which old tools let a last partition reach beyond the end of a disk
 
 
@@ -55,8 +56,17 @@ def _tables(guest: GuestFacts) -> Iterator[Finding]:
             yield Finding(
                 W if disk.number else B, "it has no valid partitions", name,
                 f"VM import finds nothing to work on: {disk.problem}",
-                NO_PARTITIONS, "Repair its partition table (testdisk, gdisk), or leave the disk out", "F105",
-                "no-valid-partitions",
+                NO_PARTITIONS,
+                "Repair its partition table (gdisk), or leave the disk out" if "GPT" in disk.problem else
+                "Check that this is the whole disk of a machine, and not a backup or another format; "
+                "or leave the disk out", "F105", "no-valid-partitions",
+            )  # fmt: skip
+        if disk.sector != _EC2_SECTOR:
+            yield Finding(
+                B, f"its partition table is for sectors of {disk.sector} bytes", name,
+                f"Volumes on EC2 have sectors of {_EC2_SECTOR} bytes: nothing on it would be found there",
+                NO_PARTITIONS, "Copy the system to a disk with sectors of 512 bytes (or 512e), and take that", "F105",
+                "native-sectors",
             )  # fmt: skip
         if disk.backup:
             yield Finding(
@@ -80,10 +90,11 @@ def _tables(guest: GuestFacts) -> Iterator[Finding]:
 def _volumes(guest: GuestFacts) -> Iterator[Finding]:
     for volume in guest.volumes:
         if volume.kind in {"luks", "bitlocker"}:
-            system = {"luks": "LUKS", "bitlocker": "BitLocker"}[volume.kind]
             yield Finding(
-                B, f"it is encrypted with {system}", volume.name, "Encrypted volumes are not supported", ENCRYPTED,
-                "Decrypt it in the guest; the AMI can be encrypted by EBS instead", "F112", "encrypted-volume",
+                B, f"it is encrypted with {TITLES[volume.kind]}", volume.name,
+                "Encrypted volumes are not supported",
+                ENCRYPTED, "Decrypt it in the guest; the AMI can be encrypted by EBS instead", "F112",
+                "encrypted-volume",
             )  # fmt: skip
         elif volume.missing:
             yield Finding(
@@ -91,9 +102,18 @@ def _volumes(guest: GuestFacts) -> Iterator[Finding]:
                 "Its volume group cannot be activated", facts.error("E25")["message"],
                 "Include all disks of the volume group, or reduce the group (vgreduce)", "F374", "lvm-missing-pv",
             )  # fmt: skip
-        elif volume.kind in {"jfs", "mdraid", "refs"}:
+        elif volume.kind in _CDS:
+            first = not volume.disk
             yield Finding(
-                W, f"{_TITLES[volume.kind]} was not looked into", volume.name, _CONCERNS[volume.kind], "",
+                B if first else W, f"it is a CD or DVD ({TITLES[volume.kind]}), not the disk of a machine",
+                volume.name,
+                "VM import finds no system to work on", NO_PARTITIONS,
+                "Take the disk of the machine that was installed from it, or leave the disc out", "F105", "cd-image",
+            )  # fmt: skip
+        elif volume.kind in TITLES:
+            yield Finding(
+                W, f"{TITLES[volume.kind]} was not looked into", volume.name,
+                _CONCERNS.get(volume.kind, "VM import is not documented to read it"), "",
                 "Check it by hand", "F105", f"{volume.kind}-volume",
             )  # fmt: skip
         elif volume.kind == "btrfs" and volume.subvolumes:
@@ -101,10 +121,22 @@ def _volumes(guest: GuestFacts) -> Iterator[Finding]:
                 B, f"it has {volume.subvolumes} Btrfs subvolume(s)", volume.name, "Btrfs subvolumes are not supported",
                 "", "Move the system to a file system without subvolumes", "F107", "btrfs-subvolumes",
             )  # fmt: skip
+        if volume.beyond:
+            yield Finding(
+                B, f"its file system reaches {size(volume.beyond)} beyond its end", volume.name,
+                "The disk or image was cut short, or the volume was made smaller than its file system", "",
+                "Copy or export the whole disk again", "F105", "cut-short",
+            )  # fmt: skip
+        if volume.suspended:
+            yield Finding(
+                W, "the memory of a hibernated Linux is in its swap space", volume.name,
+                "Its file systems were not closed; it would resume with other hardware", "",
+                "Start the machine, shut it down cleanly, and look again", "F133", "hibernated",
+            )  # fmt: skip
         yield from _journal(volume)
 
 
-_TITLES = {"jfs": "JFS", "mdraid": "software RAID", "refs": "ReFS"}
+_CDS = {"iso9660", "udf"}
 _CONCERNS = {
     "jfs": "VM import takes JFS, but what is on it cannot be checked here",
     "mdraid": "VM import is not documented to assemble arrays",
@@ -152,8 +184,8 @@ def _systems(guest: GuestFacts, must_boot: bool) -> Iterator[Finding]:
 
 def _hidden(guest: GuestFacts) -> bool:
     """Whether a system may be where nothing was read, so that none found means nothing."""
-    closed = {"luks", "bitlocker", "lvm", "mdraid", "jfs", "refs", "btrfs"}
-    unread = any(volume.kind in closed - {"lvm"} or volume.missing or volume.dirty for volume in guest.volumes)
+    closed = {"btrfs", *TITLES}
+    unread = any(volume.kind in closed or volume.missing or volume.dirty for volume in guest.volumes)
     failed = any(note.what.startswith(("the files on", "disk ", "the volume groups")) for note in guest.not_inspected)
     return unread or failed or any(disk.problem or disk.dynamic for disk in guest.disks)
 
@@ -173,6 +205,8 @@ def _loader(guest: GuestFacts, firmware: Firmware | None) -> Iterator[Finding]:
         return
     if firmware is not Firmware.UEFI and any(disk.bios_boot for disk in guest.disks):
         return
+    if any(note.what.startswith("disk ") for note in guest.not_inspected):
+        return  # what was not read may be what starts it
     if not guest.esp and firmware is not Firmware.UEFI:
         yield Finding(
             B, "nothing on its disks can start it", "",

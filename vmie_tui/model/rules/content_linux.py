@@ -16,8 +16,9 @@ from vmie_tui.model.words import size
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
 MISSING = Presence.MISSING
 ROOM = 250 << 20
-_DEVICE = re.compile(r"/dev/(?:sd|hd|vd|xvd)[a-z]|/dev/nvme\d")
-_PREDICTABLE = re.compile(r"(?:en[ospx]|eth\d+p|wl[op])[^\W\d]*\d\w*")
+_DEVICE = re.compile(r"/dev/(?:sd|hd|vd|xvd)[a-z]|/dev/nvme\d|/dev/disk/by-(?:path|id)/(?!dm-|lvm-|md-)")
+# systemd's names, and biosdevname's (em1, p2p1); a VLAN or an alias on top of one has it as well.
+_PREDICTABLE = re.compile(r"(?:en[opsxd][0-9a-f]|enP\d|wl[opx]\d|eth\d{1,3}p\d|em\d|p\d{1,3}p\d)\w*(?:[.:@].*)?")
 _DISABLED = {"cifs", "smbfs", "vboxsf", "sshfs", "fuse.sshfs", "nfs", "nfs4"}
 
 

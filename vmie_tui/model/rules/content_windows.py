@@ -77,6 +77,15 @@ def _warnings(windows: WindowsFacts) -> Iterator[Finding]:
             W, "VMware Tools are installed", name, "AWS asks to remove them", "", "Remove them before the last copy",
             "F129", "vmware-tools",
         )  # fmt: skip
+    if windows.hibernation:
+        hibernated = windows.hibernation == "hibernated"
+        yield Finding(
+            W, "Windows is hibernated, or was shut down by fast startup" if hibernated else "Windows uses fast startup",
+            name, "Its memory waits in hiberfil.sys, and its file system was not closed" if hibernated else
+            "It was resumed from hiberfil.sys; a shutdown may leave its file system open", "",
+            "Switch fast startup off (powercfg /h off), shut it down fully (shutdown /s /t 0), and look again", "F133",
+            "hibernated",
+        )  # fmt: skip
     if any(line.startswith("?:") for line in windows.paging or ()):
         yield Finding(
             W, "Windows chooses the size of its page file", name, "It may create one of 16 GB on C:", "",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +11,16 @@ from vmie_tui.model.finding import Finding
 from vmie_tui.model.guest import GrubConfig, GuestFacts, LinuxFacts, NotInspected, Presence, WindowsFacts
 from vmie_tui.model.machine import Firmware
 from vmie_tui.model.rules.content import check_content
+from vmie_tui.services.disks.guest.devices import by_place, named
 from vmie_tui.services.disks.guest.filesystems import FileSystem
-from vmie_tui.services.disks.guest.linux import grub_configs, inspect_linux, is_root, read_fstab
+from vmie_tui.services.disks.guest.linux import (
+    grub_configs,
+    inspect_linux,
+    is_root,
+    kernel_version,
+    loader_roots,
+    mounts,
+)
 from vmie_tui.services.disks.guest.ntfs import Ntfs
 from vmie_tui.services.disks.guest.tree import Tree
 from vmie_tui.services.disks.guest.volumes import Found, find_volumes
@@ -22,8 +29,7 @@ from vmie_tui.services.disks.ranges import BlockReader, Budget
 from vmie_tui.services.disks.source import ByteReader
 
 _LOADER = "/EFI/BOOT/BOOTX64.EFI"
-_MOUNTED = {"/boot", "/boot/efi", "/efi", "/usr"}
-_DEVICE = re.compile(r"/dev/(?:sd|hd|vd|xvd)([a-z])(\d*)")
+_ESPS = ("/boot/efi", "/efi")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,7 @@ def _look(disks: Sequence[ByteReader]) -> GuestFacts:
 
     tables, found = find_volumes(disks, miss)
     grub = _grub(found, missed)
-    linux, roots = _linux(found, grub, missed)
+    linux, roots = find_linux(found, grub, missed)
     windows = _windows(found, missed)
     return GuestFacts(
         tables,
@@ -113,14 +119,14 @@ def _loader(found: Sequence[Found], missed: list[NotInspected]) -> Presence:
     return next((state for state in (Presence.PRESENT, Presence.UNKNOWN) if state in seen), Presence.MISSING)
 
 
-def _linux(
+def find_linux(
     found: Sequence[Found], grub: tuple[GrubConfig, ...], missed: list[NotInspected]
 ) -> tuple[LinuxFacts | None, tuple[str, ...]]:
     """The Linux system that would start, and the volumes of all there are."""
     roots = [one for one in found if one.posix is not None and _holds(is_root, one, one.posix, missed)]
     if not roots:
         return None, ()
-    root = next((one for one in roots if one.active), roots[0])
+    root = _root(roots, found, missed)
     system = root.posix
     assert system is not None
     tree = Tree(system, missed)
@@ -129,45 +135,77 @@ def _linux(
     return facts, tuple(one.volume.name for one in roots)
 
 
+def _root(roots: Sequence[Found], found: Sequence[Found], missed: list[NotInspected]) -> Found:
+    """Of several the one that a boot loader names, else the active one."""
+    if len(roots) > 1:
+        specs = {spec for one in found for spec in _loader_roots(one, missed)}
+        meant = [one for one in roots if any(_resolve(spec, found, one) is one for spec in specs)]
+        if len(meant) == 1:
+            return meant[0]
+    return next((one for one in roots if one.active), roots[0])
+
+
+def _loader_roots(one: Found, missed: list[NotInspected]) -> tuple[str, ...]:
+    return loader_roots(Tree(one.system, missed)) if one.system is not None and _mountable(one) else ()
+
+
+def _mountable(one: Found) -> bool:
+    """Whether /boot may be here: a file system for Linux, or an EFI system partition."""
+    return one.posix is not None or (one.system is not None and one.volume.kind == "fat")
+
+
+def _resolve(spec: str, found: Sequence[Found], near: Found) -> Found | None:
+    """The one volume that a device name means; of copies with the same ids the one on the disk of ``near``."""
+    meant = [found[place] for place in named(spec, found)]
+    if len(meant) > 1:
+        meant = [one for one in meant if one.volume.disk == near.volume.disk]
+    return meant[0] if len(meant) == 1 else None
+
+
 def _mount(tree: Tree, root: Found, found: Sequence[Found]) -> None:
-    """Mount what fstab says, as far as it matters here; a kernel's file system also without fstab."""
-    others = [one for one in found if one is not root]
-    wanted = {line.mount: line.spec for line in read_fstab(tree)[1] if line.mount in _MOUNTED}
-    for mount in sorted(wanted):
-        spec = wanted[mount]
-        volume = next((one for one in others if _matches(spec, one)), None)
+    """Mount what fstab says, as far as it matters here. What it says and is not found hides what is there."""
+    wanted = mounts(tree)
+    esps = [one for one in found if one.esp and one.system is not None]
+    for mount in sorted({*wanted, "/boot", "/boot/efi"}):
+        spec = wanted.get(mount, "")
+        volume = _resolve(spec, found, root) if spec else None
+        if volume is root:
+            continue
+        if mount == "/boot" and (volume is None or (by_place(spec) and not _kernels(volume))):
+            volume = _boot_volume(tree, root, found, spec)
+        elif mount in _ESPS and volume is None and len(esps) == 1:
+            volume = esps[0]
         if volume is not None and volume.system is not None:
             tree.mount(mount, volume.system)
-        elif volume is None or not volume.esp:
-            tree.miss(mount, f"its file system {spec} was not found, or cannot be read")
-    if "/boot" not in wanted:
-        kernels = [one.posix for one in others if one.posix is not None and _has_kernels(one.posix)]
-        if len(kernels) == 1 and not any(name.startswith("vmlinu") for name in tree.names("/boot") or ()):
-            tree.mount("/boot", kernels[0])
+        elif spec:
+            tree.hide(mount, f"its file system {spec} was not found, or cannot be read")
 
 
-def _has_kernels(system: FileSystem) -> bool:
+def _boot_volume(tree: Tree, root: Found, found: Sequence[Found], spec: str) -> Found | None:
+    """The volume that must be /boot although ``spec`` does not tell: the only one with kernels of this system."""
+    if not spec and any(kernel_version(name) for name in tree.names("/boot") or ()):
+        return None  # they are on the root file system
+    modules = set(tree.names("/lib/modules") or ())
+    fitting = [one for one in found if one is not root and (_kernels(one) & modules or (not modules and _kernels(one)))]
+    if len(fitting) > 1:
+        specs = [(one, _loader_roots(one, [])) for one in fitting]
+        fitting = [one for one, roots in specs if any(_resolve(each, found, root) is root for each in roots)]
+    if len(fitting) != 1:
+        return None
+    if spec:
+        name = fitting[0].volume.name
+        tree.miss(f"/boot as {spec}", f"that was not found; {name} was taken, the only one with this system's kernels")
+    return fitting[0]
+
+
+def _kernels(one: Found) -> set[str]:
+    """The versions of the kernels in the top directory of a file system."""
+    if one.system is None or not _mountable(one):
+        return set()
     try:
-        return any(name.startswith("vmlinu") for name in system.root().names())
+        return {version for name in one.system.root().names() if (version := kernel_version(name))}
     except ServiceError:
-        return False
-
-
-def _matches(spec: str, one: Found) -> bool:
-    """Whether the first field of an fstab line names this volume."""
-    volume = one.volume
-    kind, _, value = spec.partition("=")
-    value = value.strip("\"'")
-    if kind == "UUID":
-        return bool(volume.uuid) and value.lower() == volume.uuid.lower()
-    if kind == "LABEL":
-        return bool(volume.label) and value == volume.label
-    if "/" in volume.name:
-        group, _, name = volume.name.partition("/")
-        mapped = f"{group.replace('-', '--')}-{name.replace('-', '--')}"
-        return spec in {f"/dev/mapper/{mapped}", f"/dev/{group}/{name}"}
-    device = _DEVICE.fullmatch(spec)
-    return device is not None and (ord(device[1]) - ord("a"), int(device[2] or 0)) == (volume.disk, one.partition)
+        return set()
 
 
 def _windows(found: Sequence[Found], missed: list[NotInspected]) -> WindowsFacts | None:

@@ -5,14 +5,25 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
+from collections.abc import Sequence
 
-from vmie_tui.model.guest import BootEntries, FstabLine, GrubConfig, Kernel, LinuxFacts, NicConfig, Presence
+from vmie_tui.model.guest import BootEntries, FstabLine, GrubConfig, Kernel, LinuxFacts, Presence
+from vmie_tui.services.disks.guest.devices import unescape
+from vmie_tui.services.disks.guest.networks import assignments, ini, read_networks
 from vmie_tui.services.disks.guest.tree import Tree
 
 DRIVERS = ("nvme", "ena", "xen-blkfront")
 _GRUB = ("grub/grub.cfg", "grub2/grub.cfg", "grub/grub.conf", "grub/menu.lst")
-_KERNEL = re.compile(r"vmlinu[xz]-(?!0-rescue)(.+)")
-_RAMDISKS = ("initrd.img-{0}", "initramfs-{0}.img", "initrd-{0}", "initrd-{0}.img", "initramfs-{0}")
+_MOUNTED = {"/boot", "/boot/efi", "/efi", "/usr"}
+_KERNEL = re.compile(r"(?:vmlinu[xz]|bzImage|Image|kernel(?:-genkernel-x86_64)?)-(?=.)")
+_BARE = {"vmlinuz", "vmlinux", "bzImage", "Image"}
+# A kernel that is packed or signed has the same version; a checksum, a key or a configuration beside it is none.
+_WRAPPED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".lzma", ".lzo", ".signed", ".efi", ".old", ".bak", ".dpkg-bak")
+_NO_KERNEL = (".hmac", ".sig", ".asc", ".sha256", ".sha512", ".sha1", ".md5", ".config", ".crt", ".debug", ".dpkg-tmp")
+_RAMDISKS = (
+    "initrd.img-{0}", "initramfs-{0}.img", "initrd-{0}", "initrd-{0}.img", "initramfs-{0}", "initrd-{0}.gz",
+    "initramfs-{0}.gz", "initramfs-genkernel-x86_64-{0}", "initramfs-genkernel-x86_64-{0}.img", "initrd.img-{0}.gz",
+)  # fmt: skip
 _MACHINES = {0x3E: "x86_64", 3: "i386", 0xB7: "arm64"}
 _DHCP = (
     "/usr/sbin/NetworkManager", "/sbin/dhclient", "/usr/lib/systemd/systemd-networkd", "/usr/sbin/wickedd-dhcp4",
@@ -32,7 +43,7 @@ _FORMATS = (
     (b"\x28\xb5\x2f\xfd", "zstd"), (b"\xfd7zXZ", "xz"), (b"\x02\x21\x4c\x18", "lz4"), (b"\x04\x22\x4d\x18", "lz4"),
     (b"BZh", "bzip2"), (b"\x5d\0", "lzma"), (b"\x89LZO", "lzo"),
 )  # fmt: skip
-_MOST_KERNELS, _MOST_NICS = 8, 32
+_MOST_KERNELS = 8
 _PIECE, _MAX_MODULES = 256 << 10, 1536 << 10
 
 
@@ -56,7 +67,7 @@ def inspect_linux(tree: Tree, volume: str, free: int | None, grub: tuple[GrubCon
         sshd=sshd,
         sshd_enabled=_sshd_enabled(tree) if sshd is Presence.PRESENT else sshd,
         vmware_tools=tree.has("/usr/bin/vmtoolsd", "/usr/sbin/vmtoolsd"),
-        nics=_nics(tree),
+        nics=read_networks(tree),
         grub=grub,
         free=free,
         kernels=_kernels(tree),  # last: the lists of modules are long
@@ -75,7 +86,7 @@ def _release(tree: Tree) -> tuple[Presence, str, str, str, str]:
     if presence is Presence.MISSING:
         presence, text = tree.text("/usr/lib/os-release", 8192)
     if presence is Presence.PRESENT:
-        found = dict(re.findall(r"^([A-Z_]+)=[\"']?(.*?)[\"']?$", text, re.MULTILINE))
+        found = assignments(text)
         return presence, found.get("ID", ""), found.get("VERSION_ID", ""), found.get("PRETTY_NAME", ""), point
     for path, ident in (
         ("/etc/oracle-release", "ol"), ("/etc/centos-release", "centos"), ("/etc/fedora-release", "fedora"),
@@ -110,7 +121,7 @@ def read_fstab(tree: Tree) -> tuple[Presence, tuple[FstabLine, ...]]:
     presence, text = tree.text("/etc/fstab")
     lines = []
     for number, text_line in enumerate(text.splitlines()[:1000], 1):
-        words = text_line.split("#", 1)[0].split() if text_line.lstrip().startswith("#") else text_line.split()
+        words = [] if text_line.lstrip().startswith("#") else text_line.split()
         if not words:
             continue
         problem = ""
@@ -118,36 +129,149 @@ def read_fstab(tree: Tree) -> tuple[Presence, tuple[FstabLine, ...]]:
             problem = f"it has {len(words)} of at least 3 fields"
         elif not (words[1].startswith("/") or words[1] in {"none", "swap"}):
             problem = "its second field is no mount point"
-        spec, mount, kind = (*words[:3], "", "", "")[:3]
-        lines.append(FstabLine(number, text_line.strip()[:200], spec, mount, kind, problem))
+        spec, mount, kind, options = (*(unescape(word) for word in words[:4]), "", "", "", "")[:4]
+        lines.append(FstabLine(number, text_line.strip()[:200], spec, mount, kind, problem, options))
     return presence, tuple(lines)
 
 
+def mounts(tree: Tree) -> dict[str, str]:
+    """{mount point: device} of the file systems that matter here, by /etc/fstab and systemd's mount units."""
+    found = {}
+    for line in read_fstab(tree)[1]:
+        place = line.mount.rstrip("/")
+        if not line.problem and place in _MOUNTED:
+            found[place] = line.spec
+    for place in sorted(_MOUNTED - set(found)):
+        unit = place.strip("/").replace("/", "-")
+        presence, text = tree.text(f"/etc/systemd/system/{unit}.mount", 8192, needed=False)
+        if presence is Presence.PRESENT and (spec := ini(text).get("mount", {}).get("what", [""])[-1]):
+            found[place] = spec
+    return found
+
+
+def loader_roots(tree: Tree) -> tuple[str, ...]:
+    """The devices that a boot loader's configuration gives its kernels as ``root=``."""
+    texts = []
+    for name in _GRUB:
+        for path in (f"/boot/{name}", f"/{name}"):
+            texts.append(tree.content(path, 0, 1 << 19, needed=False)[1])
+    for folder in ("/boot/loader/entries", "/loader/entries"):
+        for name in [name for name in tree.names(folder) or () if name.endswith(".conf")][:_MOST_KERNELS]:
+            texts.append(tree.content(f"{folder}/{name}", 0, 4096, needed=False)[1])
+    for path in ("/boot/grub2/grubenv", "/grub2/grubenv"):
+        texts.append(tree.content(path, 0, 4096, needed=False)[1])
+    words = (word.strip(b"\"'") for text in texts for word in text.split() if b"root=" in word)
+    specs = (word.partition(b"root=") for word in words)
+    # kernelopts=root=... in grubenv; not nfsroot=, not what a script fills in, not GRUB's own root
+    found = (value for before, _, value in specs if before in {b"", b"kernelopts="} and not value.startswith(b"$"))
+    names = (value.strip(b"\"'").decode("utf-8", "replace") for value in found)
+    return tuple(dict.fromkeys(name for name in names if "=" in name or name.startswith("/")))
+
+
+def kernel_version(name: str) -> str:
+    """The version in the name of a kernel's file; "" for a file that is none."""
+    match = _KERNEL.match(name)
+    if match is None or name.endswith(_NO_KERNEL):
+        return ""
+    version, shorter = name[match.end() :], ""
+    while version != shorter:
+        shorter = version
+        for end in _WRAPPED:
+            version = version.removesuffix(end)
+    return "" if version.startswith("0-rescue") else version
+
+
 def _kernels(tree: Tree) -> tuple[Kernel, ...] | None:
+    """The kernels in /boot, or on the EFI system partition. None when that cannot be read, or tells no version."""
     names = tree.names("/boot")
     if names is None:
         return None
-    versions = {match[1]: name for name in names if (match := _KERNEL.fullmatch(name))}
-    newest = sorted(versions, key=_version_key, reverse=True)[:_MOST_KERNELS]
-    return tuple(_kernel(tree, version, versions[version], set(names), number) for number, version in enumerate(newest))
+    files: dict[str, str] = {}
+    for name in sorted(names, key=lambda name: (not name.startswith("vmlinuz"), len(name), name)):
+        if version := kernel_version(name):
+            files.setdefault(version, name)
+    modules = tree.names("/lib/modules")
+    ramdisks = {version: _ramdisk_of(version, names) for version in files}
+    real = [version for version in files if ramdisks[version] or version in (modules or ())]
+    if len(real) < len(files):
+        entries = _mentioned(tree)
+        real += [version for version in files if version not in real and _booted(version, files[version], entries)]
+    if not files:
+        return _unified(tree) or _nameless(tree, names)
+    newest = sorted(real or files, key=_version_key, reverse=True)[:_MOST_KERNELS]
+    return tuple(
+        _kernel(tree, version, f"/boot/{files[version]}", ramdisks[version], number)
+        for number, version in enumerate(newest)
+    )
+
+
+def _mentioned(tree: Tree) -> str:
+    """The boot loaders' configuration as one text."""
+    texts = [tree.content(f"/boot/{name}", 0, 1 << 19, needed=False)[1] for name in _GRUB]
+    return "\n".join(
+        (*(text.decode("utf-8", "replace") for text in texts), *(tree.names("/boot/loader/entries") or ()))
+    )
+
+
+def _booted(version: str, name: str, entries: str) -> bool:
+    return f"/{name}" in entries or f"-{version}.conf" in entries
+
+
+def _nameless(tree: Tree, names: Sequence[str]) -> tuple[Kernel, ...] | None:
+    """No kernel, unless there are some whose names do not tell a version."""
+    if any(name in _BARE or name.startswith(("kernel", "bzImage")) for name in names) or "ostree" in names:
+        tree.miss("the kernels in /boot", "their names do not tell which versions they are")
+        return None
+    return ()
+
+
+def _unified(tree: Tree) -> tuple[Kernel, ...]:
+    """Kernels as systemd-boot wants them: unified images, or a folder for each version."""
+    found = []
+    for base in ("/boot/efi", "/efi", "/boot"):
+        for name in tree.names(f"{base}/EFI/Linux") or ():
+            if name.lower().endswith(".efi"):  # MACHINE-VERSION.efi, or linux-VERSION.efi; its initramfs is inside
+                version = name[:-4].partition("-")[2] or name[:-4]
+                modules = tree.has(f"/lib/modules/{version}/modules.dep")
+                found.append(
+                    Kernel(version, f"{base}/EFI/Linux/{name}", Presence.PRESENT, format="unified", modules=modules)
+                )
+        for machine in [name for name in tree.names(base) or () if len(name) == 32][:4]:
+            for version in (tree.names(f"{base}/{machine}") or ())[:_MOST_KERNELS]:
+                inside = tree.names(f"{base}/{machine}/{version}") or ()
+                if "linux" in inside:
+                    ramdisk = f"{machine}/{version}/initrd" if "initrd" in inside else ""
+                    path = f"{base}/{machine}/{version}/linux"
+                    found.append(_kernel(tree, version, path, ramdisk, len(found), base=base))
+        if found:
+            break
+    return tuple(sorted(found, key=lambda kernel: _version_key(kernel.version), reverse=True)[:_MOST_KERNELS])
+
+
+def _ramdisk_of(version: str, names: Sequence[str]) -> str:
+    """The name of a version's initramfs; "" when there is none."""
+    return next((found for form in _RAMDISKS if (found := form.format(version)) in names), "")
 
 
 def _version_key(version: str) -> tuple[tuple[int, str], ...]:
     return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"[.\-_+]", version))
 
 
-def _kernel(tree: Tree, version: str, name: str, names: set[str], number: int) -> Kernel:
-    modules = tree.has(f"/lib/modules/{version}/modules.dep")
-    ramdisk = next((found for form in _RAMDISKS if (found := form.format(version)) in names), None)
+def _kernel(tree: Tree, version: str, path: str, ramdisk: str, number: int, *, base: str = "/boot") -> Kernel:
+    known = version
+    if not version[:1].isdigit():  # vmlinuz-linux, vmlinuz-lts: the modules tell which version that is
+        folders = [name for name in tree.names("/lib/modules") or () if name[:1].isdigit()]
+        known = folders[0] if len(folders) == 1 else version
+    modules = tree.has(f"/lib/modules/{known}/modules.dep")
     presence, kind = Presence.UNKNOWN, None
-    if ramdisk is None:
-        presence = tree.has(f"/boot/{_RAMDISKS[0].format(version)}")
+    if not ramdisk:
+        presence = tree.has(f"{base}/{_RAMDISKS[0].format(version)}")
     else:
-        presence, head = tree.content(f"/boot/{ramdisk}", 0, 8)
+        presence, head = tree.content(f"{base}/{ramdisk}", 0, 8)
         if presence is Presence.PRESENT:
             kind = next((label for magic, label in _FORMATS if head.startswith(magic)), "")
-    drivers = _drivers(tree, version) if not number and modules is Presence.PRESENT else {}
-    return Kernel(version, f"/boot/{name}", presence, f"/boot/{ramdisk}" if ramdisk else "", kind, modules, drivers)
+    drivers = _drivers(tree, known) if not number and modules is Presence.PRESENT else {}
+    return Kernel(version, path, presence, f"{base}/{ramdisk}" if ramdisk else "", kind, modules, drivers)
 
 
 def _drivers(tree: Tree, version: str) -> dict[str, Presence]:
@@ -169,17 +293,33 @@ def _drivers(tree: Tree, version: str) -> dict[str, Presence]:
 
 
 def _entries(tree: Tree) -> BootEntries | None:
-    """Boot Loader Specification entries; None when the boot loader does not use them."""
+    """Boot Loader Specification entries; None when the boot loader does not use them, or /boot cannot be read."""
     names = tree.names("/boot/loader/entries")
     entries = tuple(name.removesuffix(".conf") for name in names or () if name.endswith(".conf"))
     uses = b"blscfg" in tree.content("/boot/grub2/grub.cfg", 0, 1 << 17, needed=False)[1]
     if not entries and not uses:
         return None
-    presence, text = tree.text("/boot/grub2/grubenv", 4096)
-    if presence is Presence.UNKNOWN:
-        return BootEntries(entries, None)
-    saved = re.search(r"^saved_entry=(.*)$", text, re.MULTILINE)
-    return BootEntries(entries, saved[1].strip().removesuffix(".conf") if saved else "")
+    saved = _saved_entry(tree)
+    return BootEntries(entries, saved if names is not None else None)
+
+
+def _saved_entry(tree: Tree) -> str | None:
+    """GRUB's default by its environment block, "" when that has none; None when it cannot be read."""
+    paths = ["/boot/grub2/grubenv", "/boot/grub/grubenv"]
+    paths += [f"/boot/efi/EFI/{name}/grubenv" for name in tree.names("/boot/efi/EFI") or ()][:8]
+    for path in paths:
+        presence, text = tree.text(path, 4096, needed=False)
+        folder, _, name = path.rpartition("/")
+        if presence is Presence.MISSING and name in (tree.names(folder) or ()):
+            tree.miss(path, "it leads to where nothing was found")
+            presence = Presence.UNKNOWN
+        if presence is Presence.UNKNOWN:
+            return None
+        if presence is Presence.PRESENT:
+            lines = (line.partition("=") for line in text.splitlines())
+            saved = (value for key, _, value in lines if key == "saved_entry")
+            return next(saved, "").strip().removesuffix(".conf")
+    return "" if tree.has(paths[0]) is Presence.MISSING else None
 
 
 def grub_configs(tree: Tree, volume: str) -> tuple[GrubConfig, ...]:
@@ -202,42 +342,3 @@ def _sshd_enabled(tree: Tree) -> Presence:
         if any(re.match(r"S\d+ssh", name) for name in tree.names(folder) or ()):
             return Presence.PRESENT
     return found
-
-
-def _nics(tree: Tree) -> tuple[NicConfig, ...]:
-    """The interfaces that configuration files name."""
-    found: list[NicConfig] = []
-    _, text = tree.text("/etc/network/interfaces", needed=False)
-    for name, method in re.findall(r"^[ \t]*iface[ \t]+(\S+)[ \t]+inet[ \t]+(\S+)", text, re.MULTILINE):
-        found.append(NicConfig("/etc/network/interfaces", name, method == "static"))
-    for folder, pattern, kind in (
-        ("/etc/netplan", r".+\.yaml", "netplan"),
-        ("/etc/sysconfig/network-scripts", r"ifcfg-[^.]+", "ifcfg"),
-        ("/etc/sysconfig/network", r"ifcfg-[^.]+", "ifcfg"),
-        ("/etc/NetworkManager/system-connections", r".+", "keyfile"),
-        ("/etc/systemd/network", r".+\.network", "networkd"),
-    ):
-        for name in [name for name in tree.names(folder) or () if re.fullmatch(pattern, name)][:_MOST_NICS]:
-            _, text = tree.text(f"{folder}/{name}", 16384)
-            found += [NicConfig(f"{folder}/{name}", nic, static) for nic, static in _interfaces(kind, name, text)]
-    return tuple(nic for nic in found if not nic.name.startswith("lo"))
-
-
-def _interfaces(kind: str, name: str, text: str) -> list[tuple[str, bool]]:
-    """(interface, has it a static address) in one file."""
-    if kind == "netplan":
-        nics = re.findall(r"^ {4}([\w.-]+):\s*$", text, re.MULTILINE)
-        static = bool(re.search(r"^[ \t]*addresses:", text, re.MULTILINE))
-        return [(nic, static) for nic in nics]
-    if kind == "ifcfg":
-        match = re.search(r"^DEVICE=[\"']?([^\"'\s]+)", text, re.MULTILINE)
-        mode = re.search(r"^BOOTPROTO=[\"']?(\w*)", text, re.MULTILINE)
-        address = bool(re.search(r"^IPADDR\d*=[\"']?[\d.]+", text, re.MULTILINE))
-        return [(match[1] if match else name[6:], bool(mode and mode[1] == "static") or address)]
-    if kind == "keyfile":
-        match = re.search(r"^interface-name=(\S+)", text, re.MULTILINE)
-        section = re.search(r"^\[ipv4\]\s*$(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
-        return [(match[1] if match else name, bool(section and re.search(r"^method=manual", section[1], re.MULTILINE)))]
-    nics = re.findall(r"^Name=(\S+)", text, re.MULTILINE) or [name]
-    static = bool(re.search(r"^Address=", text, re.MULTILINE))
-    return [(nic, static) for nic in nics]

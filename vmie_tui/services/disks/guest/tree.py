@@ -12,6 +12,10 @@ _MOST_PARTS = 64
 Path = tuple[str, ...]
 
 
+class _HiddenError(DamagedError):
+    """What lies below a mount point whose file system was not found; it was noted once, for all of it."""
+
+
 class Tree:
     """Looks files up. What cannot be read is noted in ``missed`` once, and is neither there nor missing."""
 
@@ -19,10 +23,17 @@ class Tree:
         self._mounts: dict[Path, FileSystem] = {(): root}
         self._nodes: dict[Path, Node | None] = {}
         self._missed = missed
+        self._hidden: dict[Path, str] = {}
 
     def mount(self, path: str, system: FileSystem) -> None:
         """Show ``system`` at ``path``."""
         self._mounts[_parts(path)] = system
+        self._nodes.clear()
+
+    def hide(self, path: str, why: str) -> None:
+        """Something is mounted at ``path`` that was not found: all that lies there is unknown."""
+        self.miss(path, why)
+        self._hidden[_parts(path)] = why
         self._nodes.clear()
 
     @property
@@ -75,6 +86,8 @@ class Tree:
 
     def _at(self, place: Path) -> Node | None:
         """The node at a path that goes through no links."""
+        if place in self._hidden:
+            raise _HiddenError(self._hidden[place])
         if place not in self._nodes:
             if place in self._mounts:
                 found: Node | None = self._mounts[place].root()
@@ -94,7 +107,7 @@ class Tree:
                 if self.find(path) is not None:
                     return Presence.PRESENT
             except ServiceError as error:
-                self.miss(path, error.problem.what)
+                self._failed(path, error)
                 unknown = True
         return Presence.UNKNOWN if unknown else self._absent(paths[0])
 
@@ -117,7 +130,7 @@ class Tree:
                 return (self._absent(path) if needed else Presence.MISSING), b""
             return Presence.PRESENT, node.read(offset, length)
         except ServiceError as error:
-            self.miss(path, error.problem.what)
+            self._failed(path, error)
             return Presence.UNKNOWN, b""
 
     def names(self, path: str) -> tuple[str, ...] | None:
@@ -126,8 +139,12 @@ class Tree:
             node = self.find(path)
             return node.names() if node is not None and node.kind is Kind.FOLDER else ()
         except ServiceError as error:
-            self.miss(path, error.problem.what)
+            self._failed(path, error)
             return None
+
+    def _failed(self, path: str, error: ServiceError) -> None:
+        if not isinstance(error, _HiddenError):
+            self.miss(path, error.problem.what)
 
 
 def _parts(path: str) -> Path:

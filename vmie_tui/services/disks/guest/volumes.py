@@ -6,18 +6,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from vmie_tui.model.errors import ServiceError
-from vmie_tui.model.guest import DiskFacts, Volume
+from vmie_tui.model.guest import TITLES, DiskFacts, Volume
 from vmie_tui.services.disks.errors import DiskFormatError
 from vmie_tui.services.disks.guest import lvm
 from vmie_tui.services.disks.guest.btrfs import Btrfs
 from vmie_tui.services.disks.guest.filesystems import FileSystem
-from vmie_tui.services.disks.guest.identify import FILE_SYSTEMS, NOT_READ, identify, open_volume
-from vmie_tui.services.disks.guest.tables import ESP, read_table
+from vmie_tui.services.disks.guest.identify import FILE_SYSTEMS, extent, identify, open_volume, suspended, unread
+from vmie_tui.services.disks.guest.tables import BIOS_BOOT, ESP, SECTOR, read_table
 from vmie_tui.services.disks.guest.yal import parsing
 from vmie_tui.services.disks.ranges import Slice
 from vmie_tui.services.disks.source import ByteReader
 
 _ESP_TYPES = {ESP, "ef"}
+# Partitions that hold no file system: boot code of GRUB, Microsoft's reserved one, PReP.
+_BARE_TYPES = {BIOS_BOOT, "e3c9e316-0b5c-4db8-817d-f92df00215ae", "9e1a2d38-c612-4316-aa26-8b49521e5a8b", "41"}
+_NATIVE = 4096  # bytes of a sector of disks without emulation
+_SLACK = 1 << 20
+_LOOKED = 64 << 10  # bytes from the start: a volume of zeros is empty
+_GROWS = {"ext", "xfs", "btrfs"}  # Linux mounts none of these when it is larger than its device
 
 Miss = Callable[[str, str], None]
 
@@ -32,6 +38,10 @@ class Found:
     active: bool = False
     esp: bool = False
     system: FileSystem | None = None
+    partuuid: str = ""
+    partlabel: str = ""
+    mapped: str = ""  # of a logical volume: the ids of group and volume
+    bare: bool = False  # no file system belongs here
 
     @property
     def posix(self) -> FileSystem | None:
@@ -53,7 +63,11 @@ def find_volumes(disks: Sequence[ByteReader], miss: Miss) -> tuple[tuple[DiskFac
 def _disk(number: int, disk: ByteReader, found: list[Found], miss: Miss) -> DiskFacts:
     try:
         with parsing("its partition table"):
-            facts = read_table(disk, number, identify(disk))
+            facts = read_table(disk, number, identify(disk, end=False))
+            if not facts.table and not facts.blank and (whole := identify(disk)):
+                facts = read_table(disk, number, whole)
+            if facts.table == "mbr" and _native(disk, facts):
+                facts = read_table(disk, number, "", sector=_NATIVE)
     except DiskFormatError as error:  # the budget is used up, or the container is damaged here
         miss(f"disk {number + 1}", error.problem.what)
         return DiskFacts(number, disk.size, "")
@@ -64,13 +78,26 @@ def _disk(number: int, disk: ByteReader, found: list[Found], miss: Miss) -> Disk
             continue
         source = Slice(disk, part.offset, part.size)
         try:
-            kind = identify(source)
+            kind = "" if part.type in _BARE_TYPES else identify(source)
         except ServiceError as error:
             miss(name, error.problem.what)
             continue
         esp = kind == "fat" and part.type in _ESP_TYPES
-        found.append(Found(Volume(name, kind, part.size, number), source, part.number, part.active, esp))
+        volume = Volume(name, kind, part.size, number)
+        bare = part.type in _BARE_TYPES
+        found.append(
+            Found(volume, source, part.number, part.active, esp, partuuid=part.uuid, partlabel=part.name, bare=bare)
+        )
     return facts
+
+
+def _native(disk: ByteReader, facts: DiskFacts) -> bool:
+    """Whether an MBR counts in sectors of 4096 bytes: there is something then, and nothing where it says by 512."""
+    places = [part.offset // SECTOR for part in facts.partitions]
+    if any(identify(Slice(disk, part.offset, part.size), end=False) for part in facts.partitions):
+        return False
+    starts = [at * _NATIVE for at in places if at * _NATIVE < disk.size]
+    return any(identify(Slice(disk, at, disk.size - at), end=False) for at in starts)
 
 
 def _logical(found: Sequence[Found], miss: Miss) -> list[Found]:
@@ -101,18 +128,32 @@ def _logical(found: Sequence[Found], miss: Miss) -> list[Found]:
             except ServiceError as error:
                 miss(name, error.problem.what)
                 continue
-        result.append(Found(Volume(name, kind, volume.size, disk, missing=volume.missing), volume.source))
+        result.append(
+            Found(
+                Volume(name, kind, volume.size, disk, missing=volume.missing),
+                volume.source,
+                mapped=volume.ident or name,
+            )
+        )
     return result
 
 
 def _open(found: Found, miss: Miss) -> None:
     kind, files = found.volume.kind, f"the files on {found.volume.name}"
-    if kind in NOT_READ:
-        miss(files, f"{kind} is not read")
-    if kind not in FILE_SYSTEMS or found.source is None:
+    if found.source is None:
         return
     try:
+        if unread(kind):
+            miss(files, f"{TITLES.get(kind, kind)} is not read")
+        elif kind == "swap":
+            found.volume = replace(found.volume, suspended=suspended(found.source))
+        elif not kind and not found.bare and any(found.source.read_at(0, _LOOKED)):
+            miss(files, "what is on it is not known")
+        if kind not in FILE_SYSTEMS:
+            return
         with parsing(f"its {kind} file system"):
+            beyond = extent(kind, found.source) - found.volume.size
+            found.volume = replace(found.volume, beyond=beyond if beyond > (kind not in _GROWS) * _SLACK else 0)
             system = open_volume(kind, found.source)
     except ServiceError as error:
         miss(files, error.problem.what)

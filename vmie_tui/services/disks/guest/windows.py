@@ -18,6 +18,8 @@ _CURRENT = r"Microsoft\Windows NT\CurrentVersion"
 _SERVICING = r"Microsoft\Windows\CurrentVersion"
 _FRAMEWORK = r"Microsoft\NET Framework Setup\NDP\v4\Full"
 _MOST_INTERFACES = 32
+# How hiberfil.sys begins: written, being read again, and read again. Zeros after a full shutdown.
+_HIBERNATION = {b"HIBR": "hibernated", b"RSTR": "hibernated", b"WAKE": "resumed"}
 
 
 def is_windows(tree: Tree) -> Presence:
@@ -37,7 +39,15 @@ def inspect_windows(tree: Tree, volume: str, system: Ntfs) -> WindowsFacts:
     free, at_least = system.free_until(ENOUGH)
     if free is None:
         tree.miss("free space", "the cluster bitmap could not be read")
-    return replace(facts, free=free, free_at_least=at_least)
+    return replace(facts, free=free, free_at_least=at_least, hibernation=_hibernation(tree))
+
+
+def _hibernation(tree: Tree) -> str | None:
+    """What hiberfil.sys says; None when it cannot be read."""
+    presence, head = tree.content("/hiberfil.sys", 0, 4, needed=False)
+    if presence is Presence.UNKNOWN:
+        return None
+    return _HIBERNATION.get(head.upper(), "")
 
 
 def _open(tree: Tree, name: str) -> Hive | None:
