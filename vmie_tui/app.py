@@ -80,6 +80,8 @@ class VmieApp(Asking):
         self.backend = backend
         self.now = now
         self._poll, self._closing = threading.Event(), False
+        self._worker_seen: WorkerStatus | None = None
+        self._reviving = False  # whether a worker is being looked for, as at the start
         self._aws_problem: Problem | None = None
         self.set_reactive(VmieApp.status, self._first_status())
 
@@ -133,8 +135,8 @@ class VmieApp(Asking):
         self._poll.set()
 
     @work(thread=True, exclusive=True, group="schedules", exit_on_error=False)
-    def _keep_schedules(self) -> None:
-        """See that a worker runs where replications are due some day."""
+    def _revive_worker(self) -> None:
+        """See that a worker runs where jobs are under way, or replications are due some day."""
         try:
             if not self.backend.profile.read_only:
                 self.backend.replicas.ensure_worker()
@@ -143,18 +145,36 @@ class VmieApp(Asking):
             self.call_from_thread(self.notify, words, severity="error", markup=False)
         else:
             self.poll_now()
+        finally:
+            self.call_from_thread(self._revived)
+
+    def _revived(self) -> None:
+        self._reviving = False
+        self._show_worker()
 
     @on(JobsRead)
     def _jobs_read(self, event: JobsRead) -> None:
         if self.jobs is None:
-            self._keep_schedules()
+            self._reviving = not self.backend.profile.read_only
+            self._revive_worker()
         self.jobs, self.jobs_problem = event.jobs, None
-        worker = event.worker
+        self._worker_seen = event.worker
+        self._show_worker()
+
+    def _show_worker(self) -> None:
+        """Red is for a worker that died, or that could not start."""
+        worker = self._worker_seen
+        if worker is None or self.jobs_problem is not None:
+            return
         busy = [f"{worker.running} running"] if worker.running else []
         busy += [f"{worker.queued} waiting"] if worker.queued else []
-        if worker.alive:
+        if worker.starting or (self._reviving and busy and not worker.alive):
+            part = Part("worker", Health.UNKNOWN, "starting")
+        elif worker.alive:
             part = Part("worker", Health.OK, ", ".join(busy) or "idle")
-        elif worker.running or worker.queued:
+        elif worker.problem is not None:
+            part = Part("worker", Health.BAD, str(worker.problem))
+        elif busy:
             part = Part("worker", Health.BAD, "is not running; start it with: vmie-tui worker")
         else:
             part = Part("worker", Health.OFF, "off")
@@ -214,7 +234,7 @@ class VmieApp(Asking):
         self.preflights = {}
         self.status = replace(self._first_status(), worker=self.status.worker)
         self.check_aws()
-        self._keep_schedules()
+        self._revive_worker()
 
     # -- actions
 
@@ -226,6 +246,13 @@ class VmieApp(Asking):
         if mode != self.current_mode:
             self.switch_mode(mode)
             self.poll_now()
+
+    def show_list(self, mode: str) -> None:
+        """Enter a mode at its list: pages that were left open there are closed, as esc closes them."""
+        self.action_mode(mode)
+        for page in self.screen_stack[:0:-1]:
+            if page is self.screen:
+                page.dismiss(None)
 
     def action_help(self) -> None:
         from vmie_tui.screens.help import HelpScreen

@@ -8,15 +8,19 @@ import stat
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
 
 from tests.helpers import wait_until
 from tests.jobs.conftest import MIB, World
 from vmie_tui.clock import clock_of
-from vmie_tui.jobs.process import start_worker, worker_environment, worker_pid
+from vmie_tui.jobs.process import announced, is_starting, start_worker, worker_environment, worker_pid
 from vmie_tui.jobs.replication_client import ReplicationClient
 from vmie_tui.jobs.replications import Replications, add_replication, change
 from vmie_tui.jobs.store import Store
-from vmie_tui.model.errors import ErrorKind
+from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import Route
 from vmie_tui.model.replication import Replication, ReplicationState, RunState
 from vmie_tui.model.task import JobState
@@ -67,6 +71,80 @@ def test_idle_worker_leaves(world: World) -> None:
     start_worker(world.settings, idle_minutes=0.01)
     wait_until(lambda: worker_pid(world.settings.state_dir) is None, 20, "the idle worker's end")
     world.wait(world.submit("web-01"))
+
+
+def test_worker_that_cannot_start_is_tried_three_times_and_the_job_says_why(world: World) -> None:
+    """The database refuses the engine. Once that is mended the job goes on."""
+    store = Store(world.settings.state_dir)
+    with store.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE dbos_migrations RENAME COLUMN version TO wrong"))
+    with pytest.raises(ServiceError) as caught:
+        world.submit("web-01")
+    assert caught.value.kind is ErrorKind.LOCAL
+    assert "the worker cannot start" in str(caught.value)
+    assert "no such column: version" in str(caught.value)
+    log = (world.settings.log_dir / "engine.log").read_text()
+    assert log.count("the worker cannot start") == 3
+    (view,) = world.client.jobs()
+    assert view.state is JobState.QUEUED
+    assert view.message.startswith("no worker: ")
+    assert "no such column" in view.message
+    status = world.client.worker()
+    assert (status.alive, status.starting, status.queued) == (False, False, 1)
+    assert status.problem is not None
+    assert not list(world.settings.state_dir.rglob("*crash*"))
+    waiting = subprocess.run(
+        command("--profile", "demo", "import", "db-01", "--wait"),
+        env=worker_environment(world.settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert waiting.returncode == 1
+    assert "no such column: version" in waiting.stderr.splitlines()[-1]
+    with store.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE dbos_migrations RENAME COLUMN wrong TO version"))
+    store.close()
+    world.client.ensure_worker()
+    assert world.client.worker().problem is None
+    world.wait(view.id)
+
+
+def test_worker_that_dies_without_a_word_is_named_by_its_last_line(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\necho started >> $0.log; echo 'ImportError: libm is gone' >&2; exit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with pytest.raises(ServiceError, match="ImportError: libm is gone"):
+        world.client.ensure_worker()
+    assert len((tmp_path / "python.log").read_text().splitlines()) == 3
+
+
+def test_job_that_the_engine_refuses_fails_and_the_next_one_is_done(world: World) -> None:
+    world.client.ensure_worker()
+    store = Store(world.settings.state_dir)
+    refuse = "CREATE TRIGGER refuse BEFORE INSERT ON workflow_status BEGIN SELECT RAISE(ABORT, 'no room'); END"
+    with store.begin() as connection:
+        connection.execute(sa.text(refuse))
+    view = world.wait(world.submit("web-01"), JobState.FAILED)
+    assert view.problem is not None
+    assert "no room" in str(view.problem)
+    with store.begin() as connection:
+        connection.execute(sa.text("DROP TRIGGER refuse"))
+    store.close()
+    world.client.resume(view.id)
+    world.wait(view.id)
+
+
+def test_a_start_that_is_announced_is_seen_by_others(world: World) -> None:
+    assert not world.client.worker().starting
+    with announced(world.settings), announced(world.settings):
+        assert world.client.worker().starting
+        assert is_starting(world.settings.state_dir)
+    assert not world.client.worker().starting
 
 
 def test_job_whose_workflow_is_lost_fails_and_can_be_resumed(world: World) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
+import pytest
 from textual.widgets import Button
 
-from tests.tui.driving import press, running, screen_text, settle, until
-from tests.tui.fake import FakeBackend, job, some_jobs, stages
+from tests.tui.driving import press, running, screen_text, settle, toasts, until
+from tests.tui.fake import NOW, FakeBackend, job, some_jobs, stages
+from vmie_tui.app import VmieApp
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
 from vmie_tui.model.job import StageState, WorkerStatus
 from vmie_tui.model.task import JobState
@@ -153,6 +156,62 @@ async def test_work_without_a_worker_is_said() -> None:
     backend.status = WorkerStatus(False, running=1)
     async with running(backend) as pilot:
         assert "worker ✖ is not running" in screen_text(pilot)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (WorkerStatus(False, starting=True, queued=1), "worker … starting"),
+        (WorkerStatus(True, 4711, starting=True, queued=1), "worker … starting"),
+        (WorkerStatus(True, 4711, NOW, queued=1), "worker ✔ 1 waiting"),
+        (WorkerStatus(False), "worker – off"),
+        (
+            WorkerStatus(False, queued=1, problem=Problem(ErrorKind.LOCAL, "the worker cannot start: no room")),
+            "worker ✖ the worker cannot start: no room",
+        ),
+    ],
+)
+async def test_red_is_for_a_worker_that_died_or_cannot_start(status: WorkerStatus, words: str) -> None:
+    backend = FakeBackend(jobs=some_jobs())
+    backend.status = status
+    async with running(backend, (120, 30)) as pilot:
+        assert words in screen_text(pilot)
+
+
+async def test_worker_that_the_app_starts_at_first_is_starting_until_that_failed() -> None:
+    backend, go_on = FakeBackend(jobs=some_jobs()), threading.Event()
+    backend.status = WorkerStatus(False, running=1)
+
+    def start() -> None:
+        assert go_on.wait(20)
+        raise ServiceError(ErrorKind.LOCAL, "no process can be started")
+
+    backend.replicas.ensure_worker = start  # type: ignore[method-assign]
+    async with running(backend, wait=False) as pilot:
+        await until(pilot, lambda: "worker … starting" in screen_text(pilot), "said to be starting")
+        assert "✖ is not running" not in screen_text(pilot)
+        go_on.set()
+        await until(pilot, lambda: "worker ✖ is not running" in screen_text(pilot), "said to be missing")
+        assert "no process can be started" in toasts(pilot)
+
+
+async def test_started_job_is_shown_in_the_list_not_on_the_page_of_an_old_one() -> None:
+    """Though it was read before the app heard that it was started."""
+    backend = FakeBackend(jobs=some_jobs())
+    async with running(backend) as pilot:
+        await press(pilot, "2", "down", "enter")
+        assert isinstance(pilot.app.screen, JobScreen)
+        await press(pilot, "1")
+        app = pilot.app
+        assert isinstance(app, VmieApp)
+        app.wanted_job = some_jobs()[3].id
+        app.show_list("jobs")
+        await settle(pilot)
+        assert isinstance(app.screen, JobsScreen)
+        assert len(app.screen_stack) == 1
+        assert app.screen.table.current is not None
+        assert app.screen.table.current.id == some_jobs()[3].id
+        assert app.wanted_job == ""
 
 
 async def test_result_is_copied() -> None:

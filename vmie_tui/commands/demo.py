@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from vmie_tui.commands.common import json_option, pass_session, say
-from vmie_tui.commands.session import Session, run_app
+from vmie_tui.commands.session import Session, check_machine, run_app
 from vmie_tui.settings import DEMO
 
 
@@ -41,6 +41,7 @@ def open_demo(session: Session, speed: float | None = None) -> int:
     """Start the simulators unless they run, and open the app on them; its exit code."""
     from vmie_tui.simulators import launch
 
+    check_machine(session.settings)
     root = session.settings.demo_dir
     if launch.running(root) is None:
         say("starting the simulated vCenter and AWS…")

@@ -14,6 +14,7 @@ from vmie_tui import settings as settings_module
 from vmie_tui.commands import importing
 from vmie_tui.commands import inventory as inventory_command
 from vmie_tui.commands.common import out_json, say
+from vmie_tui.commands.session import check_machine
 from vmie_tui.commands.waiting import wait_for
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_OK, ErrorKind, ServiceError, VmieError
 from vmie_tui.model.job import JobView
@@ -37,6 +38,7 @@ def run(speed: float | None, wanted: Sequence[str]) -> int:
     settings = settings_module.load(state_dir=folder)
     started = time.monotonic()
     try:
+        check_machine(settings)
         say("starting the simulated vCenter and AWS")
         launch.start(settings.demo_dir, launch.Wanted(speed=speed or SPEED, rate=0, idle_hours=0.5))
         settings = settings_module.load(DEMO, state_dir=folder)

@@ -212,10 +212,19 @@ def fallback(session: Session, job_id: str, wait: bool, as_json: bool) -> int:
 @click.option("--status", is_flag=True, help="Only say whether a worker runs.")
 @click.option("--stop", is_flag=True, help="End the running worker; its jobs go on with the next one.")
 @click.option("--secrets-from-stdin", "told", is_flag=True, hidden=True, help="Variables that nobody may see, as JSON.")
+@click.option("--report-to", type=int, hidden=True, help="File descriptor that hears whether the worker has started.")
 @json_option
 @pass_session
-def worker(  # noqa: PLR0917 - click passes them by name
-    session: Session, idle_minutes: float | None, status: bool, stop: bool, told: bool, as_json: bool
+def worker(
+    session: Session,
+    /,
+    *,
+    idle_minutes: float | None,
+    status: bool,
+    stop: bool,
+    told: bool,
+    report_to: int | None,
+    as_json: bool,
 ) -> int:
     """Do the work of all jobs, in the foreground. The app starts one in the background when needed."""
     if told:
@@ -232,14 +241,15 @@ def worker(  # noqa: PLR0917 - click passes them by name
         if as_json:
             out_json({**{key: getattr(found, key) for key in ("alive", "pid", "running", "queued")}, "since": since})
         else:
-            out(f"running as {found.pid}" if found.alive else "not running")
+            running = f"{'starting' if found.starting else 'running'} as {found.pid}"
+            out(running if found.alive else "starting" if found.starting else "not running")
             out(f"{found.running} jobs running, {found.queued} queued")
         return 0
     from vmie_tui.jobs.worker import run
     from vmie_tui.services.policy import Policy
 
     Policy(session.settings.read_only).check_work("worked on")
-    return run(session.settings, idle_minutes=idle_minutes)
+    return run(session.settings, idle_minutes=idle_minutes, report_to=report_to)
 
 
 def stop_worker(settings: Settings) -> int | None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import importlib
 import os
-import threading
 from pathlib import Path
 
 from vmie_tui import settings as settings_module
-from vmie_tui.model.errors import EXIT_OK, VmieError
+from vmie_tui.model.errors import EXIT_OK
+from vmie_tui.services import sqlite
 from vmie_tui.services.vsphere.refused_logins import REFUSED
 from vmie_tui.settings import Settings
-
-REVIVE_SECONDS = 1.0  # after the first paint
 
 
 class Session:
@@ -56,32 +53,21 @@ def open_app(session: Session) -> int:
     return run_app(session.reload(), password) if outcome == guide.SAVED else EXIT_OK
 
 
-def run_app(settings: Settings, password: str = "") -> int:
-    """Run the app until it is closed; its exit code. Jobs that nobody moves get a worker once the app stands.
+def check_machine(settings: Settings) -> None:
+    """What nothing works without. Raises ServiceError LOCAL: the SQLite here is too old."""
+    if not settings.database_url:
+        sqlite.driver()
 
-    ``password``: vCenter's, when it was typed already.
+
+def run_app(settings: Settings, password: str = "") -> int:
+    """Run the app until it is closed; its exit code.
+
+    ``password``: vCenter's, when it was typed already. Raises ServiceError as `check_machine`.
     """
-    timer = threading.Timer(REVIVE_SECONDS, _revive_worker, (settings,))
-    timer.daemon = True
-    timer.start()
+    check_machine(settings)
     gc.disable()  # what is imported and parsed up to the first paint stays; the app collects from then on
     try:
         code: int = importlib.import_module("vmie_tui.app").run(settings, password=password)
     finally:
         gc.enable()
-        timer.cancel()
     return code
-
-
-def _revive_worker(settings: Settings) -> None:
-    """Start a worker if jobs are under way and their worker was killed. A failure is the app's to show."""
-    if settings.read_only:
-        return
-    from vmie_tui.jobs.client import JobClient
-
-    client = JobClient(settings)
-    with contextlib.suppress(VmieError):
-        status = client.worker()
-        if not status.alive and (status.running or status.queued):
-            client.ensure_worker()
-    client.close()

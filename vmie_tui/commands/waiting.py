@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vmie_tui.commands.common import job_line, say
-from vmie_tui.model.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LOGIN, EXIT_OK, ErrorKind, exit_code
+from vmie_tui.model.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LOGIN, EXIT_OK, ErrorKind, ServiceError, exit_code
 from vmie_tui.model.job import JobView
 from vmie_tui.model.task import JobState
 
@@ -15,13 +15,19 @@ if TYPE_CHECKING:  # it brings SQLAlchemy, which the app's first paint does not 
     from vmie_tui.jobs.client import JobClient
 
 LOOK_SECONDS = 0.3
+WORKERS_IN_VAIN = 3
 SAY_SECONDS = 2.0  # between two lines about the same stage of a job
 STILL = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.NEEDS_LOGIN, JobState.PAUSED})
 
 
 def wait_for(client: JobClient, ids: Sequence[str]) -> list[JobView]:
-    """The jobs once none of them moves any more without the user. Interrupting only ends the waiting."""
+    """The jobs once none of them moves any more without the user. Interrupting only ends the waiting.
+
+    Raises ServiceError LOCAL when the worker does not start, or ends again and again before anything moves.
+    """
     said: dict[str, tuple[object, str, float]] = {}
+    before: list[JobView] = []
+    in_vain = 0
     while True:
         views = [client.job(job_id) for job_id in ids]
         for view in views:
@@ -32,7 +38,16 @@ def wait_for(client: JobClient, ids: Sequence[str]) -> list[JobView]:
                 say(line)
         if all(view.state in STILL for view in views):
             return views
-        client.ensure_worker()
+        if views != before:
+            before, in_vain = views, 0
+        in_vain += client.ensure_worker()
+        if in_vain > WORKERS_IN_VAIN:
+            raise ServiceError(
+                ErrorKind.LOCAL,
+                f"{WORKERS_IN_VAIN} workers ended one after another before the job moved",
+                subject=views[0].name,
+                remedy="Run 'vmie-tui worker' to see why; the job goes on with the next one",
+            )
         time.sleep(LOOK_SECONDS)
 
 

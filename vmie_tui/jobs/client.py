@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from vmie_tui.jobs.fallback import fallback_plan
 from vmie_tui.jobs.kinds import JobPlan
-from vmie_tui.jobs.process import ensure_worker, executor_id, worker_pid
+from vmie_tui.jobs.process import announced, ensure_worker, executor_id, is_starting, start_failure, worker_pid
 from vmie_tui.jobs.store import CANCEL, PAUSE, Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import JobView, LogLine, WorkerStatus
@@ -38,8 +38,9 @@ class JobClient:
         """Record the plan as a job and see that a worker runs; returns the job's id."""
         profile = self._settings.profile(plan.profile)
         Policy(profile.read_only).check_work("started", plan.profile)
-        job_id = self._store.create(plan)
-        self.ensure_worker()
+        with announced(self._settings):
+            job_id = self._store.create(plan)
+            self.ensure_worker()
         return job_id
 
     def jobs(self, profile: str | None = None) -> list[JobView]:
@@ -88,9 +89,10 @@ class JobClient:
         profile = self._settings.table.get(self._store.record(job_id).plan.profile)
         if profile is not None and profile.vcenter is not None:
             REFUSED.forget(profile.vcenter)  # the user wants the password tried once more
-        if not self._store.requeue(job_id):
-            raise self._wrong_state(job_id, "resumed")
-        self.ensure_worker()
+        with announced(self._settings):
+            if not self._store.requeue(job_id):
+                raise self._wrong_state(job_id, "resumed")
+            self.ensure_worker()
 
     def fallback(self, job_id: str) -> str:
         """Start an unmodified import of what a failed job brought to AWS, without a new upload; the new job's id.
@@ -104,10 +106,11 @@ class JobClient:
         before = str(record.ledger.get("fallback", ""))
         if before and self._store.record(before).state not in {JobState.CANCELLED, JobState.FAILED}:
             raise ServiceError(ErrorKind.CONFLICT, "the job has fallen back already", subject=job_id, detail=before)
-        new = self._store.create(plan, from_job=job_id)
-        self._store.remember(job_id, fallback=new)
-        self._store.log(job_id, f"job {new} goes on with what was uploaded, unmodified")
-        self.ensure_worker()
+        with announced(self._settings):
+            new = self._store.create(plan, from_job=job_id)
+            self._store.remember(job_id, fallback=new)
+            self._store.log(job_id, f"job {new} goes on with what was uploaded, unmodified")
+            self.ensure_worker()
         return new
 
     def no_fallback(self, job_id: str) -> str:
@@ -137,23 +140,29 @@ class JobClient:
 
     def worker(self) -> WorkerStatus:
         """The worker of this state folder, and how much it has to do."""
-        pid = worker_pid(self._settings.state_dir)
-        if not self._store.exists:
-            return WorkerStatus(pid is not None, pid)
-        counts = self._store.counts()
-        beat = self._store.heartbeat(executor_id(self._settings)) if pid is not None else None
+        state_dir = self._settings.state_dir
+        pid = worker_pid(state_dir)
+        stored = self._store.exists
+        counts = self._store.counts() if stored else {}
+        beat = self._store.heartbeat(executor_id(self._settings)) if stored and pid is not None else None
+        serves = beat is not None and beat[0] == pid
+        starting = not serves if pid is not None else is_starting(state_dir)
         return WorkerStatus(
             alive=pid is not None,
             pid=pid,
-            since=datetime.fromtimestamp(beat[1], UTC) if beat and beat[0] == pid else None,
+            since=datetime.fromtimestamp(beat[1], UTC) if beat and serves else None,
             running=sum(counts.get(state, 0) for state in ACTIVE),
             queued=counts.get(JobState.QUEUED, 0),
+            starting=starting,
+            problem=None if pid is not None or starting else start_failure(state_dir),
         )
 
-    def ensure_worker(self) -> WorkerStatus:
-        """Start a worker, detached from this terminal, unless one runs. REFUSED when everything is read-only."""
-        ensure_worker(self._settings)
-        return self.worker()
+    def ensure_worker(self) -> bool:
+        """Start a worker, detached from this terminal, unless one runs; whether it was started.
+
+        Raises ServiceError REFUSED when everything is read-only, LOCAL with the reason when it cannot start.
+        """
+        return ensure_worker(self._settings)
 
     def _may_steer(self, job_id: str, verb: str) -> str:
         """The job's full id, if its profile may change anything."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
 
 from vmie_tui.jobs import schema
 
@@ -43,7 +43,7 @@ class Database:
         try:
             with engine.begin() as connection:
                 schema.create(connection)
-        except OperationalError as error:
+        except DatabaseError as error:
             raise schema.local_problem(error, self._file or "database") from error
         return engine
 
@@ -58,5 +58,7 @@ class Database:
         try:
             with self.engine.begin() as connection:
                 yield connection
-        except OperationalError as error:
+        except (IntegrityError, ProgrammingError):  # a bug of ours, not the state of the file
+            raise
+        except DatabaseError as error:
             raise schema.local_problem(error, self._file or "database") from error

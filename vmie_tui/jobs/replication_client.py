@@ -310,6 +310,16 @@ class ReplicationClient:
         self._ensure_worker()
         return True
 
+    def ensure_worker_for_jobs(self) -> bool:
+        """Start a worker where jobs are under way, as after a crash; False when none is, or all is read-only."""
+        if self._settings.read_only or not self._store.exists:
+            return False
+        counts = self._store.counts()
+        if not any(number for state, number in counts.items() if state.live):
+            return False
+        self._ensure_worker()
+        return True
+
     def _ensure_worker(self) -> None:
         ensure_worker(self._settings)
 

@@ -13,9 +13,11 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.private import private_database
+from vmie_tui.services import sqlite
 
 DATABASE_FILE = "vmie.db"
 BUSY_SECONDS = 30
+WORKFLOW_CONNECTIONS = 20
 SCHEMA_LOCK = 0x766D6965  # "vmie"
 
 metadata = sa.MetaData()
@@ -209,12 +211,38 @@ def make_engine(url: str) -> sa.Engine:
         private_database(path)
     except OSError as error:
         raise local_problem(error, path) from error
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+    engine = sa.create_engine(url, module=sqlite.driver(), connect_args={"timeout": BUSY_SECONDS})
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
+        sqlite.prepare(connection)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
+
+    return engine
+
+
+def workflow_engine(url: str) -> sa.Engine | None:
+    """What DBOS reaches the same database through, set up as it sets up its own; None where it is to make one itself.
+
+    Its own would go through Python's SQLite, whatever `services.sqlite` has chosen.
+    """
+    if sa.make_url(url).get_backend_name() != "sqlite":
+        return None
+    engine = sa.create_engine(
+        url,
+        module=sqlite.driver(),
+        connect_args={"timeout": BUSY_SECONDS},
+        pool_size=WORKFLOW_CONNECTIONS,
+        max_overflow=0,
+        pool_pre_ping=True,
+    )
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        sqlite.prepare(connection)
+        connection.isolation_level = "IMMEDIATE"  # its transactions read before they write
+        connection.execute("PRAGMA foreign_keys=ON")
 
     return engine
 

@@ -25,6 +25,7 @@ __all__ = ["CANCEL", "KIND_IMPORT", "PAUSE", "DiskRecord", "JobRecord", "Store"]
 
 _logger = logging.getLogger("vmie_tui.store")
 CANCEL, PAUSE = "cancel", "pause"
+WAITING, NO_WORKER = "waiting for the worker", "no worker: "  # messages of jobs that nobody has taken up
 SKEW_SECONDS = 60.0  # by which the clocks of hosts that share a database may differ
 DISK_FIELDS = frozenset(schema.disks.c.keys()) - {"job_id", "key", "ordinal"}
 JOB_FIELDS = frozenset(schema.jobs.c.keys()) - {"id", "state", "created", "updated"}
@@ -57,7 +58,7 @@ class Store(Database):
             "state": JobState.QUEUED.value,
             "created": now,
             "updated": now,
-            "message": "waiting for the worker",
+            "message": WAITING,
             "source": kind.source(plan),
             "target": kind.target(plan),
             "plan": plan.to_json(),
@@ -130,7 +131,7 @@ class Store(Database):
                     control="",
                     attempt=schema.jobs.c.attempt + 1,
                     problem=None,
-                    message="waiting for the worker",
+                    message=WAITING,
                     updated=time.time(),
                 )
             ).rowcount
@@ -144,6 +145,17 @@ class Store(Database):
                     )
                 _log(connection, job_id, "resumed by the user", "info")
         return changed == 1
+
+    def say_waiting(self, why: str = "") -> None:
+        """What the jobs that nobody has taken up say: that they wait for the worker, or ``why`` there is none."""
+        table = schema.jobs
+        untaken = (table.c.message == WAITING) | table.c.message.startswith(NO_WORKER)
+        with self.begin() as connection:
+            connection.execute(
+                table.update()
+                .where(table.c.state == JobState.QUEUED.value, untaken)
+                .values(message=f"{NO_WORKER}{why}" if why else WAITING, updated=time.time())
+            )
 
     def record(self, job_id: str) -> JobRecord:
         """One job for the worker. Raises ServiceError NOT_FOUND."""

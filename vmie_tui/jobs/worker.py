@@ -13,13 +13,16 @@ import time
 from pathlib import Path
 from types import FrameType
 
+from sqlalchemy.exc import DBAPIError
+
+from vmie_tui.jobs import schema
 from vmie_tui.jobs.context import AwsSessions, Runtime
 from vmie_tui.jobs.control import Controls, JobControl
-from vmie_tui.jobs.process import executor_id, limit_arenas, worker_lock
+from vmie_tui.jobs.process import Report, executor_id, limit_arenas, worker_lock
 from vmie_tui.jobs.schedule import Scheduler
 from vmie_tui.jobs.store import PAUSE, JobRecord, Store
 from vmie_tui.known_secrets import HidingFormatter, hide_in_tracebacks, remember_environment
-from vmie_tui.model.errors import ErrorKind, Problem, VmieError
+from vmie_tui.model.errors import ErrorKind, Problem, ServiceError, VmieError
 from vmie_tui.model.task import JobState
 from vmie_tui.pidlock import PidLock
 from vmie_tui.private import private_dir, private_fd
@@ -29,6 +32,7 @@ from vmie_tui.settings import Settings
 BEAT_SECONDS = 2.0
 LOOK_SECONDS, LOST_SECONDS = 1.0, 4.0
 SCHEDULE_SECONDS = 1.0
+DISPATCH_TRIES = 3
 RELEASE_SECONDS = 5.0
 BUG_SECONDS = 10.0  # after an error that should not be: the log is not to be filled with it
 PART_BYTES = 96 << 20  # for the parts of all transfers: keeps the whole worker below 256 MiB
@@ -44,8 +48,12 @@ ENGINE_LOG = "engine.log"
 _log = logging.getLogger("vmie_tui.worker")
 
 
-def run(settings: Settings, *, idle_minutes: float | None = None) -> int:
-    """Work until told to stop, or until idle for ``idle_minutes``. 1 when another worker has this state folder."""
+def run(settings: Settings, *, idle_minutes: float | None = None, report_to: int | None = None) -> int:
+    """Work until told to stop, or until idle for ``idle_minutes``. 1 when another worker has this state folder.
+
+    ``report_to``: the file descriptor that hears whether it started. Raises ServiceError when it cannot.
+    """
+    report = Report(report_to)
     with worker_lock(settings.state_dir) as lock:
         if not lock.acquire():
             sys.stderr.write(f"another worker already serves {settings.state_dir}\n")
@@ -59,7 +67,14 @@ def run(settings: Settings, *, idle_minutes: float | None = None) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, worker.on_signal)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        worker.start()
+        try:
+            worker.start()
+        except Exception as error:
+            _log.exception("the worker cannot start")
+            failure = _in_words(error, settings)
+            report.failed(failure.problem)
+            raise failure from error
+        report.serving()
         sys.stderr.write(f"worker {os.getpid()} serves {settings.state_dir}\n")
         try:
             worker.serve(lock)
@@ -68,6 +83,21 @@ def run(settings: Settings, *, idle_minutes: float | None = None) -> int:
             # Threads may still move bytes; their workflows stay pending and the next worker takes them up.
             sys.stderr.flush()
             os._exit(0)
+
+
+def _in_words(error: Exception, settings: Settings) -> VmieError:
+    """Why the engine, or the database, does not do what it should; the traceback is in the log."""
+    if isinstance(error, VmieError):
+        return error
+    if isinstance(error, DBAPIError):
+        return schema.local_problem(error, settings.state_dir / schema.DATABASE_FILE)
+    return ServiceError(
+        ErrorKind.LOCAL,
+        "the workflow engine refuses",
+        remedy=f"See {settings.log_dir / ENGINE_LOG}",
+        retry_safe=True,
+        detail=f"{type(error).__name__}: {error}".split("\n", 1)[0],
+    )
 
 
 def _write_log(settings: Settings) -> None:
@@ -106,6 +136,7 @@ class Worker:
         self._started = time.time()
         self._beaten = self._looked = self._scheduled = 0.0
         self._suspects: dict[str, float] = {}
+        self._refused: dict[str, int] = {}  # jobs, and how often the workflow engine did not take them
         self._busy = time.monotonic()
 
     def on_signal(self, _number: int, _frame: FrameType | None) -> None:
@@ -120,13 +151,14 @@ class Worker:
         from vmie_tui.services.aws.buffers import SHARED
 
         SHARED.limit = PART_BYTES
-        self._store.beat(self._executor, os.getpid(), self._started)
+        self._store.say_waiting()
         clear_scratch(self._settings.state_dir)
         engine.install(self._runtime)
         DBOS(
             config={
                 "name": "vmie-tui",
                 "system_database_url": self._store.url,
+                "system_database_engine": schema.workflow_engine(self._store.url),
                 "executor_id": self._executor,
                 "application_version": engine.FLOW_VERSION,
                 "serializer": DBOSPortableJSONSerializer(),
@@ -136,6 +168,7 @@ class Worker:
         )
         DBOS.launch()
         engine.register_queues()
+        self._store.beat(self._executor, os.getpid(), self._started)  # not before: it says that this worker serves
 
     def serve(self, lock: PidLock) -> None:
         """Tick until stopped or idle."""
@@ -173,7 +206,6 @@ class Worker:
             thread.join(max(deadline - time.monotonic(), 0))
 
     def _tick(self) -> list[JobRecord]:
-        from vmie_tui.jobs import engine
 
         now = time.monotonic()
         if now - self._beaten > BEAT_SECONDS:
@@ -188,14 +220,31 @@ class Worker:
             if record.state is JobState.QUEUED and record.control == PAUSE:
                 self._store.become(record.id, JobState.PAUSED, control="", message="paused")
             elif record.state is JobState.QUEUED and record.dispatched < record.attempt:
-                engine.dispatch(record)
-                self._store.update(record.id, dispatched=record.attempt)
+                self._take_up(record)
             elif record.state is JobState.CANCELLING and not self._controls.is_working(record.id):
                 threading.Thread(target=self._clean_up, args=(record.id,), name="clean-up", daemon=True).start()
         if now - self._looked > LOOK_SECONDS:
             self._looked = now
             self._fail_lost(records)
         return records
+
+    def _take_up(self, record: JobRecord) -> None:
+        """Hand a job to the workflow engine. One that it refuses again and again fails, with the reason."""
+        from vmie_tui.jobs import engine
+
+        try:
+            engine.dispatch(record)
+        except VmieError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the other jobs go on, whatever it is
+            _log.exception("job %s could not be taken up", record.id)
+            self._refused[record.id] = self._refused.get(record.id, 0) + 1
+            if self._refused[record.id] >= DISPATCH_TRIES:
+                del self._refused[record.id]
+                self._clean_up(record.id, _in_words(error, self._settings).problem)
+            return
+        self._refused.pop(record.id, None)
+        self._store.update(record.id, dispatched=record.attempt)
 
     def _keep_schedules(self) -> None:
         """Start what is due; a worker for which something is scheduled is not idle."""
@@ -227,8 +276,8 @@ class Worker:
             if now - since >= LOST_SECONDS:  # it was not just between two phases
                 threading.Thread(target=self._clean_up, args=(job_id,), name="clean-up", daemon=True).start()
 
-    def _clean_up(self, job_id: str) -> None:
-        """Cancel, or fail, a job that no workflow of this process is working on."""
+    def _clean_up(self, job_id: str, problem: Problem = LOST) -> None:
+        """Cancel a job that no workflow of this process is working on, or let it fail with ``problem``."""
         from vmie_tui.jobs.engine import open_context
         from vmie_tui.jobs.settle import cancel, fail
 
@@ -239,7 +288,7 @@ class Worker:
                     if state is JobState.CANCELLING:
                         cancel(context)
                     elif state in {JobState.QUEUED, JobState.RUNNING}:
-                        fail(context, LOST)
+                        fail(context, problem)
             except VmieError as error:
                 _log.warning("%s: %s", job_id, error)
 

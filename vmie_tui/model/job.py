@@ -155,8 +155,10 @@ class LogLine:
 class WorkerStatus:
     """The one worker process of a state folder."""
 
-    alive: bool
+    alive: bool  # the process is there
     pid: int | None = None
     since: datetime | None = None
     running: int = 0
     queued: int = 0
+    starting: bool = False  # some process is starting one, or it does not take up jobs yet
+    problem: Problem | None = None  # why the one that this process wanted could not start

@@ -333,4 +333,4 @@ class ExportsScreen(Filtering, Copying, Downloads):
 
     def _form_closed(self, started: bool | None) -> None:
         if started:
-            self.vmie.action_mode("jobs")
+            self.vmie.show_list("jobs")

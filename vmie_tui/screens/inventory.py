@@ -282,7 +282,7 @@ class InventoryScreen(Sorting):
 
         def closed(started: bool | None) -> None:
             if started:
-                self.vmie.action_mode("jobs")
+                self.vmie.show_list("jobs")
 
         self.app.push_screen(OpenScreen(), closed)
 
@@ -311,7 +311,7 @@ class InventoryScreen(Sorting):
         def closed(started: bool | None) -> None:
             if started:
                 self._unmark()
-                self.vmie.action_mode("replication")
+                self.vmie.show_list("replication")
 
         self.app.push_screen(ReplicationForm([row.machine for row in rows]), closed)
 
@@ -330,6 +330,6 @@ class InventoryScreen(Sorting):
             self.judge_again()  # the wizard may have looked into disks
             if started:
                 self._unmark()
-                self.vmie.action_mode("jobs")
+                self.vmie.show_list("jobs")
 
         self.app.push_screen(WizardScreen(draft), closed)

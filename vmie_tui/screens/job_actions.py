@@ -153,6 +153,7 @@ class JobActions(AfterJob):
         self.tell(f"{name} is imported unmodified by job {started}.")
         self.vmie.wanted_job = started
         self.vmie.poll_now()
+        self.vmie.show_list("jobs")
 
     def _may_start(self) -> bool:
         if self.backend.profile.read_only:

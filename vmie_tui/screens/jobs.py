@@ -52,6 +52,7 @@ class JobsScreen(JobActions):
         super().on_mount()
         self.table.focus()
         self.watch(self.app, "jobs", self._show_jobs)
+        self.watch(self.app, "wanted_job", self._go_to_wanted)
         self.watch(self.app, "jobs_problem", self._show_jobs)
 
     @property
@@ -77,14 +78,19 @@ class JobsScreen(JobActions):
             empty += paragraph("No job yet. Select VMs in the inventory (1) and press i.", cells, "dim", ((" ", ""),))
         table.empty = tuple(empty)
         table.set_rows(jobs or ())
-        started = next((i for i, job in enumerate(jobs or ()) if job.id == self.vmie.wanted_job), None)
-        if started is not None:
-            self.vmie.wanted_job = ""
-            table.move_to(started)
+        self._go_to_wanted()
         if not jobs:
             table.update_size()
             table.refresh()
         self.query_one("#counts", OneLine).show((" ", ""), (counts(jobs or ()) or "jobs", "dim"))
+
+    def _go_to_wanted(self) -> None:
+        """Put the cursor on the job that was just started, once it is known: it may have been read already."""
+        jobs, wanted = self.vmie.jobs or (), self.vmie.wanted_job
+        row = next((row for row, job in enumerate(jobs) if job.id == wanted), None)
+        if row is not None:
+            self.vmie.wanted_job = ""
+            self.table.move_to(row)
 
     @on(LineTable.Moved)
     def _moved(self) -> None:

@@ -151,5 +151,6 @@ class LiveReplicas:
             raise ServiceError(ErrorKind.INVALID, str(error), subject=f"profile {self._profile.name}") from error
 
     def ensure_worker(self) -> None:
-        """See that a worker runs when there is a schedule to keep."""
-        self._client().ensure_worker_for_schedules()
+        """See that a worker runs when there is a schedule to keep, or a job that nobody moves."""
+        if not self._client().ensure_worker_for_schedules():
+            self._client().ensure_worker_for_jobs()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sqlite3
 import statistics
 import threading
 from collections.abc import Iterable, Iterator
@@ -15,12 +14,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.seen import Change, TaskRecord, phase_of, task_from_json, task_to_json
 from vmie_tui.model.task import Task, TaskKind
 from vmie_tui.private import private_database
+from vmie_tui.services import sqlite
+
+if TYPE_CHECKING:  # it may be another SQLite than Python's that is used
+    import sqlite3
 
 FILE = "history.db"
 BUSY_SECONDS = 20.0
@@ -55,15 +58,17 @@ class History:
         with self._trouble():
             try:
                 self._db = self._open()
-            except sqlite3.OperationalError:  # locked, full, forbidden: the file itself is sound
+            except sqlite.driver().OperationalError:  # locked, full, forbidden: the file itself is sound
                 raise
-            except sqlite3.DatabaseError:
+            except sqlite.driver().DatabaseError:
                 self.set_aside = self._put_aside()
                 self._db = self._open()
 
     def _open(self) -> sqlite3.Connection:
         private_database(self.path)
-        made = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        made: sqlite3.Connection = sqlite.driver().connect(
+            self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
         try:
             made.execute("PRAGMA journal_mode=WAL")
             made.execute("PRAGMA synchronous=NORMAL")
@@ -222,7 +227,7 @@ class History:
     def _trouble(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite.driver().Error, OSError) as error:
             raise ServiceError(
                 ErrorKind.LOCAL,
                 "the history of tasks cannot be used",

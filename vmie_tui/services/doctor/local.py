@@ -1,4 +1,4 @@
-"""This machine: the state folder, room on its disk, and what the terminal can show and copy."""
+"""This machine: the state folder, room on its disk, the database, and what the terminal can show and copy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import sys
 from pathlib import Path
 
 from vmie_tui.model.doctor import Check, Group
+from vmie_tui.model.errors import ServiceError
 from vmie_tui.model.words import size
+from vmie_tui.services import sqlite
 from vmie_tui.services.doctor.patient import Look, Patient, Skip
 
 LEAST_FREE = 1 << 30  # for the database, logs and blocks' hashes of many jobs; disks are never stored
@@ -48,6 +50,13 @@ def _room(patient: Patient, look: Look) -> Check:
 def _nearest(path: Path) -> Path:
     """The folder itself, or the first above it that is there."""
     return next(each for each in (path, *path.parents) if each.exists())
+
+
+def _sqlite(patient: Patient, look: Look) -> Check:
+    try:
+        return look.ok(sqlite.in_words(sqlite.driver()))
+    except ServiceError as error:
+        return look.failed(error.problem.what, error.problem.remedy)
 
 
 def _locale(patient: Patient, look: Look) -> Check:
@@ -120,6 +129,7 @@ def _run(*command: str) -> str | None:
 LOOKS = (
     Look("local.folder", Group.LOCAL, "State folder", _folder),
     Look("local.room", Group.LOCAL, "Room", _room),
+    Look("local.sqlite", Group.LOCAL, "SQLite", _sqlite),
     Look("local.locale", Group.LOCAL, "Character set", _locale),
     Look("local.terminal", Group.LOCAL, "Terminal", _terminal),
     Look("local.clipboard", Group.LOCAL, "Clipboard in tmux", _clipboard),
