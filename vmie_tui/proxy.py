@@ -102,7 +102,7 @@ def _answer(sock: socket.socket) -> tuple[int, str]:
     return int(words[1]), words[2] if len(words) > 2 else ""
 
 
-def connect(host: str, port: int, timeout: float | None, proxy: Proxy | None) -> socket.socket:
+def open_socket(host: str, port: int, timeout: float | None, proxy: Proxy | None) -> socket.socket:
     """A TCP connection to ``host``, through ``proxy`` when there is one. Raises OSError, TunnelError."""
     if proxy is not None:
         return proxy.connect(host, port, timeout)

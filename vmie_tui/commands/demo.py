@@ -60,7 +60,7 @@ def open_demo(session: Session, speed: float | None = None) -> int:
 @click.option("--scale", type=click.IntRange(min=0), default=0, help="At least so many virtual machines.")
 @click.option("--speed", type=click.FloatRange(min=0.1), default=1.0, show_default=True, help="Of the AWS clock.")
 @click.option("--rate", type=click.IntRange(min=0), default=0, help="Bytes a second of each disk stream; 0: no limit.")
-@click.option("--fleet", type=click.Choice(["company", "tiny"]), default="company", show_default=True)
+@click.option("--fleet", type=click.Choice(["company", "tiny", "odd"]), default="company", show_default=True)
 @json_option
 def simulate(*, folder: Path | None, scale: int, speed: float, rate: int, fleet: str, as_json: bool) -> int:
     """Run the simulated vCenter and AWS alone, until interrupted."""

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from vmie_tui.settings import Profile
 
 __all__ = ["import_command", "make_plan", "preflight"]
-VM = "vm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +131,13 @@ def _look_up(session: Session, texts: Sequence[str], region: str, *, raw: bool, 
     from vmie_tui.services.describe import parse_source
 
     given = [parse_source(text) for text in texts]
+    given = inventory_command.machines_of_files(session.settings, session.settings.profile(), given)
     kinds = sorted({one.kind for one in given})
     if len(kinds) > 1:
         raise click.UsageError(f"give sources of one kind at a time, not {' and '.join(kinds)}")
     if raw and kinds != ["file"]:
         raise click.UsageError("--raw-source is for files")
-    if kinds == [VM]:
+    if kinds == [inventory_command.VM]:
         found = inventory_command.read(session.settings, session.settings.profile()).machines
         return [_Wanted(inventory_command.find(found, one.text)) for one in given]
     groups = [[one] for one in given] if each else [given]

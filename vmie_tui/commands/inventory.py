@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,12 +15,15 @@ from vmie_tui.commands.common import json_option, out, out_json, pass_session, s
 from vmie_tui.commands.session import Session
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Inventory, Machine
+from vmie_tui.model.plan import FileSource
 from vmie_tui.model.words import size
 from vmie_tui.settings import Profile, Settings
 
 if TYPE_CHECKING:
+    from vmie_tui.services.describe import Given
     from vmie_tui.services.vsphere.session import VSphere
 
+VM = "vm"  # as a source's kind
 OFFERED = 8  # how many candidates an error names
 
 
@@ -93,15 +99,42 @@ def matches(machine: Machine, terms: Sequence[str]) -> bool:
     )
 
 
+def named(machines: Sequence[Machine], wanted: str) -> list[Machine]:
+    """All machines of this name, path (which may begin with a slash) or id."""
+    path = wanted.removeprefix("/")
+    return [one for one in machines if wanted in {one.name, one.moid} or path == one.path]
+
+
+def machines_of_files(settings: Settings, profile: Profile, given: Sequence[Given]) -> list[Given]:
+    """The sources; what is written like a file, and is none, is a machine where vCenter has one of that name."""
+    absent = [one for one in given if one.kind == FileSource.KIND and not _is_there(one.text)]
+    if not absent or profile.vcenter is None:
+        return list(given)
+    try:
+        machines = read(settings, profile).machines
+    except ServiceError:
+        return list(given)  # that there is no such file is what matters then
+    return [replace(one, kind=VM) if one in absent and named(machines, one.text) else one for one in given]
+
+
+def _is_there(text: str) -> bool:
+    try:
+        return Path(text).expanduser().exists()
+    except (OSError, RuntimeError, ValueError):
+        return False
+
+
 def find(machines: Sequence[Machine], wanted: str) -> Machine:
     """The only machine of this name, path or id. Raises ServiceError that names all of several, or near misses."""
-    found = [machine for machine in machines if wanted in {machine.name, machine.path, machine.moid}]
+    found = named(machines, wanted)
     if len(found) > 1:
+        several = {path for path, count in Counter(machine.path for machine in found).items() if count > 1}
+        shown = [f"{one.moid} ({one.path})" if one.path in several else one.path for one in found]
         raise ServiceError(
             ErrorKind.INVALID,
             f"{len(found)} virtual machines have this name",
             subject=wanted,
-            remedy="Give the path of one of them: " + ", ".join(machine.path for machine in found),
+            remedy=f"Give the {'id' if several else 'path'} of one of them: " + ", ".join(shown),
         )
     if not found:
         near = [machine.path for machine in machines if wanted.casefold() in machine.path.casefold()][:OFFERED]

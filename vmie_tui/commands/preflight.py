@@ -111,7 +111,8 @@ class _Looker:
         """Raises VmieError."""
         from vmie_tui.services.describe import describe_file, describe_object, describe_snapshots, parse_source
 
-        given = parse_source(target)
+        settings = self._session.settings
+        given = inventory_command.machines_of_files(settings, self._profile, [parse_source(target)])[0]
         route = self.route or Route.IMAGE
         if given.kind == ObjectSource.KIND:
             return _seen(describe_object(self._aws_session(), given.bucket, [given.key], route=route))

@@ -152,6 +152,27 @@ class ChangedOrigin:
         return Received()
 
 
+def find_way(context: ReplicationContext) -> None:
+    """See that each frozen disk can be read as a file. Where not even the machine's own host serves one, because of its
+    lock, a lease reads all of them: a full copy, and why is in the log. Other troubles are the transfer's own."""
+    from vmie_tui.services.vsphere.flat_file import LOCK_OWNER
+
+    for disk in context.store.disks(context.job_id):
+        try:
+            with open_frozen(context, disk) as reader:
+                if reader.at_host:
+                    context.say(
+                        f"{disk.label}: only the host {reader.at_host} can read its file, so it is asked itself"
+                    )
+        except ServiceError as error:
+            if error.problem.code != LOCK_OWNER:
+                return
+            why = f"its disk's file cannot be read: {error.problem.what}. All is read by an export lease"
+            context.say(f"{disk.label}: {why}", level="warning")
+            context.store.remember(context.job_id, locked=why)
+            return
+
+
 @contextmanager
 def open_frozen(context: ReplicationContext, disk: DiskRecord) -> Iterator[FolderReader]:
     """The disk's content that this run's snapshot froze."""
@@ -159,8 +180,16 @@ def open_frozen(context: ReplicationContext, disk: DiskRecord) -> Iterator[Folde
 
     disk = context.store.disk_now(context.job_id, disk.key)
     frozen, host = disk.ledger["frozen"], context.record.ledger["frozen"]["host"]
-    where = machine_of(context).datacenter
-    with FolderReader(context.vsphere, where, frozen["file"], host=host, stop=context.control.check) as reader:
+    machine = machine_of(context)
+    with FolderReader(
+        context.vsphere,
+        machine.datacenter_id or machine.datacenter,
+        frozen["file"],
+        host=host,
+        by_host=True,
+        datastore=frozen.get("store", ""),
+        stop=context.control.check,
+    ) as reader:
         if reader.size != disk.capacity:
             raise ServiceError(
                 ErrorKind.CORRUPT,

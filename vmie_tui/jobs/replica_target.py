@@ -23,7 +23,7 @@ class ReplicaTarget(EbsTarget):
         context = self.context
         if context.by_lease:
             self._fits(disk, "")
-            why = "its datastore shows no files: all is read by an export lease"
+            why = context.lease_reason
             context.store.remember_disk(context.job_id, disk.key, parent="", sync=Sync.FIRST.value, reason=why)
             return ""
         delta = delta_of(context, context.store.disk_now(context.job_id, disk.key))

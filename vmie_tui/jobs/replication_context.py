@@ -58,9 +58,16 @@ class ReplicationContext(ImportContext):
     @property
     def by_lease(self) -> bool:
         """Whether an export lease reads the disks, all of them: where their datastore shows no files (F424)."""
+        return bool(self.lease_reason)
+
+    @property
+    def lease_reason(self) -> str:
+        """Why a lease reads the disks, in words; "" when their files are read."""
         from vmie_tui.jobs.arrived import machine_of
 
-        return bool(one_time_stores(machine_of(self)))
+        if one_time_stores(machine_of(self)):
+            return "its datastore shows no files: all is read by an export lease"
+        return str(self.record.ledger.get("locked", ""))
 
     def content(self, key: int) -> ContentLedger:
         """The digests of what the last run left of a disk."""
@@ -128,9 +135,12 @@ class ReplicationContext(ImportContext):
         return True
 
     def frozen(self, snapshot: Snapshot, machine: Machine) -> None:
+        from vmie_tui.jobs.changed_origin import find_way
         from vmie_tui.jobs.replication_freeze import note
 
         note(self, snapshot, machine)
+        if not self.by_lease:
+            find_way(self)
 
     def looks_inside(self) -> bool:
         """Before the first copy; what it would find is in the image of every later run."""

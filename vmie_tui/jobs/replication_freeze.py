@@ -114,7 +114,13 @@ def note(context: ReplicationContext, snapshot: Any, machine: Machine) -> None:
                 remedy="Independent and raw disks are left out of snapshots: run again once that is changed",
                 code="trap 29",
             )
-        values = {"uuid": seen.uuid, "capacity": seen.capacity, "change_id": seen.change_id, "file": seen.file_name}
+        values = {
+            "uuid": seen.uuid,
+            "capacity": seen.capacity,
+            "change_id": seen.change_id,
+            "file": seen.file_name,
+            "store": seen.datastore,
+        }
         context.store.remember_disk(context.job_id, disk.key, frozen=values)
         if seen.capacity != disk.capacity:  # it grew since the check
             context.store.disk(context.job_id, disk.key, capacity=seen.capacity)

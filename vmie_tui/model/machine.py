@@ -85,7 +85,9 @@ class GuestDisk:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One virtual machine. ``folder`` is the path of names below the datacenter's VM folder."""
+    """One virtual machine. ``folder`` is the path of names below the datacenter's VM folder; ``datacenter``: its name,
+    behind those of its folders where another datacenter has the same.
+    """
 
     moid: str
     name: str
@@ -116,6 +118,7 @@ class Machine:
     passthrough: bool = False
     annotation: str = ""
     guest_disks: tuple[GuestDisk, ...] = ()  # empty when VMware Tools does not run
+    datacenter_id: str = ""
 
     @property
     def size(self) -> int:

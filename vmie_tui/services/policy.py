@@ -65,6 +65,7 @@ VSPHERE_READS = frozenset(
         # datastores: a search is a task that only looks
         "SearchDatastore_Task",
         "SearchDatastoreSubFolders_Task",
+        "AcquireGenericServiceTicket",  # asked for reading a file only: see vsphere/flat_file.py
         # OVF: texts made of, or checked against, the inventory
         "CreateDescriptor",
         "CreateImportSpec",

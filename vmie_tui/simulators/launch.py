@@ -31,7 +31,7 @@ DEMO_HISTORY = 90  # tasks of the past in the simulated AWS
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How to simulate. ``rate`` is bytes a second per disk stream, 0 for no limit; ``fleet``: company or tiny.
+    """How to simulate. ``rate`` is bytes a second per disk stream, 0 for no limit; ``fleet``: company, tiny or odd.
 
     ``history``: how many tasks of the past AWS shows, from 500 on over 20 Regions; with any there are a second account
     (a second profile) and instances and images to export. None: as many as the demo has, of a tiny fleet none.

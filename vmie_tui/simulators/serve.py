@@ -74,7 +74,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--speed", type=float, default=1.0, help="how many times as fast the AWS clock runs")
     parser.add_argument("--rate", type=int, default=0, help="bytes a second of each disk's stream, 0 for no limit")
     parser.add_argument("--scale", type=int, default=0, help="at least so many virtual machines")
-    parser.add_argument("--fleet", choices=("company", "tiny"), default="company")
+    parser.add_argument("--fleet", choices=("company", "tiny", "odd"), default="company")
     parser.add_argument("--history", type=int, default=0, help="past tasks; with any, a second account and an estate")
     parser.add_argument("--idle-hours", type=float, default=0.0, help="stop after so long without a request, 0: never")
     parser.add_argument("--json", action="store_true", help="print endpoints and credentials once ready")
@@ -82,6 +82,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _fleet(name: str, scale: int) -> FleetSpec:
+    if name == "odd":
+        from vmie_tui.simulators.fleet.odd import odd
+
+        return odd()
     if name == "tiny":
         from vmie_tui.simulators.fleet.tiny import tiny
 

@@ -11,6 +11,8 @@ from vmie_tui.model.machine import Machine
 from vmie_tui.model.rules import matrix
 from vmie_tui.model.rules.matrix import Row, Version
 
+UNTOLD = "otherGuest"  # "Other (32-bit)", which ESXi gives a machine of which nobody said what it is
+
 
 class Coverage(StrEnum):
     """What the list of supported systems says about one."""
@@ -187,12 +189,13 @@ def _windows_release(name: str) -> tuple[tuple[str, ...], Version]:
 
 
 def _bits(guest_id: str, guest_name: str, tools_name: str) -> int | None:
-    for name in (tools_name, guest_name):
+    told = guest_id != UNTOLD
+    for name in (tools_name, guest_name if told else ""):
         if "64-bit" in name or "x86_64" in name:
             return 64
         if "32-bit" in name:
             return 32
-    if not guest_id:
+    if not guest_id or not told:
         return None
     return 64 if "64" in guest_id else 32
 

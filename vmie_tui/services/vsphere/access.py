@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from pyVmomi import vim
 
-from vmie_tui.proxy import Proxy, connect
+from vmie_tui.proxy import Proxy, open_socket
 from vmie_tui.services.vsphere.places import read_places
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.services.vsphere.tls import proxy_trouble, thumbprint_of, unreachable
@@ -29,7 +29,7 @@ class Certificate:
 def missing_privileges(vsphere: VSphere, wanted: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Name of each datacenter in sight -> the privileges of these that the user lacks on it. Raises ServiceError."""
     places = read_places(vsphere, fresh=True)
-    sites = {moid: places.names[moid] for moid, kind in places.kinds.items() if kind == "Datacenter"}
+    sites = {moid: places.datacenter(moid) for moid, kind in places.kinds.items() if kind == "Datacenter"}
     if not sites:
         return {}
     content = vsphere.content
@@ -58,7 +58,7 @@ def hosts(vsphere: VSphere) -> tuple[str, ...]:
 def dial(host: str, port: int, proxy: Proxy | None = None) -> None:
     """Connect, through ``proxy`` when there is one, and hang up. Raises ServiceError NETWORK."""
     try:
-        connect(host, port, DIAL_SECONDS, proxy).close()
+        open_socket(host, port, DIAL_SECONDS, proxy).close()
     except OSError as error:
         raise unreachable(error, host, port) if proxy is None else proxy_trouble(error, proxy, host, port) from error
 

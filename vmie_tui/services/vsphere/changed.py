@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pyVmomi import vim
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.services.vsphere.places import read_places
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.services.vsphere.snapshot import list_snapshots
 from vmie_tui.services.vsphere.soap import properties
@@ -39,7 +40,8 @@ class SnapshotDisk:
     """A disk as a snapshot froze it.
 
     ``capacity`` in bytes; ``change_id`` of this moment, "" where changes are not tracked. ``file_name``: the file that
-    the snapshot froze and the machine no longer writes to, ``[datastore] folder/name.vmdk``.
+    the snapshot froze and the machine no longer writes to, ``[datastore] folder/name.vmdk``; ``datastore`` its name, ""
+    when that is not known.
     """
 
     key: int
@@ -47,6 +49,7 @@ class SnapshotDisk:
     capacity: int
     change_id: str
     file_name: str
+    datastore: str = ""
 
 
 def snapshot_disks(vsphere: VSphere, snapshot_moid: str) -> tuple[SnapshotDisk, ...]:
@@ -63,21 +66,24 @@ def snapshot_disks(vsphere: VSphere, snapshot_moid: str) -> tuple[SnapshotDisk, 
     )
     devices = found.get("config.hardware.device") or ()
     disks = (device for device in devices if isinstance(device, vim.vm.device.VirtualDisk))
-    return tuple(_frozen(disk) for disk in disks if not _independent(disk))
+    names = read_places(vsphere).devices.datastores
+    return tuple(_frozen(disk, names) for disk in disks if not _independent(disk))
 
 
 def _independent(disk: Any) -> bool:
     return str(getattr(disk.backing, "diskMode", "") or "").startswith("independent")
 
 
-def _frozen(disk: Any) -> SnapshotDisk:
+def _frozen(disk: Any, names: Mapping[str, tuple[str, str]]) -> SnapshotDisk:
     backing = disk.backing
+    store = getattr(backing, "datastore", None)
     return SnapshotDisk(
         key=int(disk.key),
         uuid=str(getattr(backing, "uuid", "") or ""),
         capacity=int(disk.capacityInBytes or disk.capacityInKB * 1024),
         change_id=str(getattr(backing, "changeId", "") or ""),
         file_name=str(getattr(backing, "fileName", "") or ""),
+        datastore=names.get(store._moId, ("", ""))[0] if store is not None else "",
     )
 
 

@@ -22,8 +22,8 @@ class DatastoreFile:
     ``requests`` counts them. Raises ServiceError as `FlatConnection.get` does.
     """
 
-    def __init__(self, vsphere: VSphere, datacenter: str, file_name: str) -> None:
-        self._file = FlatFile(vsphere, datacenter, file_name, otherwise=_LATER)
+    def __init__(self, vsphere: VSphere, datacenter: str, file_name: str, *, datastore: str = "") -> None:
+        self._file = FlatFile(vsphere, datacenter, file_name, otherwise=_LATER, datastore=datastore)
         self._connection = FlatConnection(self._file)
         self._lock = threading.Lock()
         try:
@@ -73,7 +73,8 @@ def open_datastore_disk(vsphere: VSphere, machine: Machine, disk: Disk) -> Datas
     why = why_unreadable(disk)
     if why:
         raise ServiceError(ErrorKind.REFUSED, why, subject=disk.label, remedy=_LATER)
-    return DatastoreFile(vsphere, machine.datacenter, disk.file_name)
+    site = machine.datacenter_id or machine.datacenter
+    return DatastoreFile(vsphere, site, disk.file_name, datastore=disk.datastore)
 
 
 def why_unreadable(disk: Disk) -> str:

@@ -24,6 +24,7 @@ from vmie_tui.services.disks.vmdk import encode
 from vmie_tui.services.vsphere.import_lease import ImportLease
 from vmie_tui.services.vsphere.new_machine import CPUS, GUEST_ID, MEMORY_MIB, NewHardware, config_spec, network_backing
 from vmie_tui.services.vsphere.orphans import end_own_imports
+from vmie_tui.services.vsphere.places import escaped
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.services.vsphere.soap import properties
 from vmie_tui.services.vsphere.tasks import wait_task
@@ -270,8 +271,7 @@ def find_marked(vsphere: VSphere, name: str, folder: str, mark: str) -> tuple[An
     doing = "looking for a machine of that name"
     home = vsphere.object(vim.Folder, folder)
     search = vsphere.content.searchIndex
-    quoted = name.replace("%", "%25").replace("/", "%2f").replace("\\", "%5c")
-    found = vsphere.call(lambda: search.FindChild(home, quoted), subject=name, doing=doing)
+    found = vsphere.call(lambda: search.FindChild(home, escaped(name)), subject=name, doing=doing)
     if found is None:
         return None
     if isinstance(found, vim.VirtualMachine):

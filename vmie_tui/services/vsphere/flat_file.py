@@ -1,6 +1,13 @@
 """A disk's flat file on its datastore, by range requests over ``/folder``: where it is, and one connection to it.
 
-The machine must be off, or the file frozen by a snapshot: the host locks the file it writes to.
+The machine must be off, or the file frozen by a snapshot: the host locks the file it writes to. vCenter has any host
+that sees the datastore read the file. On VMFS only the host that runs the machine may be let to it, even when it is
+frozen; then that host is asked itself, with a service ticket for each request.
+
+vCenter decodes dcPath and dsName twice (Broadcom KB 386368): once as a query, and once more itself. A server that
+decodes them once (ESXi, govmomi's simulator) gets on with the same text for nearly every name: only what a second
+decoding would change is quoted twice, and that is ``%`` and ``+``. Where such a name is not found, it is asked for once
+more in the form for a single decoding.
 """
 
 from __future__ import annotations
@@ -9,42 +16,99 @@ import contextlib
 import http.client
 import re
 import socket
-from urllib.parse import quote, urlencode
+from dataclasses import dataclass
+from urllib.parse import quote, unquote_plus, urlencode
+
+from pyVmomi import vim
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.vsphere.places import read_places
+from vmie_tui.services.vsphere.places import Places, read_places
 from vmie_tui.services.vsphere.session import VSphere
-from vmie_tui.services.vsphere.tls import VerifiedConnection, unreachable
+from vmie_tui.services.vsphere.tls import Trust, VerifiedConnection, unreachable
 
 READ_SECONDS = 30.0
-_FILE = re.compile(r"\[([^\]]+)\] (.+)\.vmdk")
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _BUSY = frozenset({429, 502, 503, 504})
 _LOCKED = 500
+LOCK_OWNER = "LockOwner"  # code of the error for a file that not even the host of its machine serves
+HOST_DATACENTER = "ha-datacenter"  # the only one of an ESXi host
+_SUFFIX = ".vmdk"
 _PRIVILEGE = "Ask for the privilege Datastore.Browse"
 
 
 class FlatFile:
     """Where a file is served, and what its first answer told: its size in bytes, and which version of it was read.
 
-    ``otherwise`` is the advice for a file that cannot be read so. Any thread may use it once the size is known.
+    ``otherwise`` is the advice for a file that cannot be read so. ``host``: the name of the host that runs the machine,
+    when it may be asked itself (the file must be frozen then). Any thread may use it once the size is known.
     """
 
-    def __init__(self, vsphere: VSphere, datacenter: str, file_name: str, *, otherwise: str) -> None:
-        """Raises ServiceError INVALID for a name that is not ``[datastore] folder/name.vmdk``."""
-        match = _FILE.fullmatch(file_name)
-        if match is None:
+    def __init__(
+        self,
+        vsphere: VSphere,
+        datacenter: str,
+        file_name: str,
+        *,
+        otherwise: str,
+        datastore: str = "",
+        host: str = "",
+    ) -> None:
+        """``datacenter``: its id, or as `Machine` has it; ``datastore``: the name that ``file_name`` begins with, when
+        it is known.
+
+        Raises ServiceError INVALID for a name that is not ``[datastore] folder/name.vmdk``.
+        """
+        places = read_places(vsphere)
+        store, path = places.split_file(file_name, datastore)
+        if not store or not path.endswith(_SUFFIX) or path == _SUFFIX:
             raise ServiceError(
                 ErrorKind.INVALID,
                 "the disk's file name is not one of a datastore",
                 subject=file_name,
                 remedy=otherwise,
             )
-        self.vsphere, self.name, self.size = vsphere, file_name, -1
+        self.vsphere, self.name, self.size, self.host = vsphere, file_name, -1, host
+        self.at_host = False  # the host itself is asked, and no longer vCenter
         self._otherwise, self._version = otherwise, ""
-        place = read_places(vsphere).datacenter_path(datacenter)
-        query = urlencode({"dcPath": place, "dsName": match[1]}, quote_via=quote)
-        self.path = f"/folder/{quote(match[2])}-flat.vmdk?{query}"
+        self._file, self._store = f"/folder/{quote(path.removesuffix(_SUFFIX))}-flat.vmdk", store
+        self._site = places.datacenter_path(datacenter)
+        self._once = ""
+        self.path = self._address(self._site, store)
+        if self.path != self._address(self._site, store, once=True) and not _of_others(places, store, self._site):
+            self._once = self._address(self._site, store, once=True)
+
+    def _address(self, site: str, store: str, *, once: bool = False) -> str:
+        """``site`` is an inventory path, whose names are escaped already: that is its first encoding."""
+        if not once:
+            site, store = site.replace("+", "%2B"), store.replace("%", "%25").replace("+", "%2B")
+        return f"{self._file}?{urlencode({'dcPath': site, 'dsName': store}, quote_via=quote, safe='')}"
+
+    def another_way(self, status: int) -> bool:
+        """Whether a file that was refused before its first byte may be served otherwise; it is asked for so then."""
+        if self.size >= 0:
+            return False
+        if status == _NOT_FOUND and self._once and not self.at_host:
+            self.path, self._once = self._once, ""
+            return True
+        if status == _LOCKED and self.host and not self.at_host:
+            self.at_host, self.path = True, self._address(HOST_DATACENTER, self._store)
+            return True
+        return False
+
+    def ticket(self) -> Ticket:
+        """For one request to the host that runs the machine. Raises ServiceError."""
+        vsphere = self.vsphere
+        url = f"https://{f'[{self.host}]' if ':' in self.host else self.host}{self.path}"
+        spec = vim.SessionManager.HttpServiceRequestSpec(method="httpGet", url=url)
+        made = vsphere.call(
+            lambda: vsphere.content.sessionManager.AcquireGenericServiceTicket(spec),
+            subject=self.name,
+            doing=f"asking for a ticket for the host {self.host}",
+        )
+        host, port = _place(str(made.hostName or "") or self.host)
+        pin = str(made.sslThumbprint or "")
+        trust = Trust(thumbprint=pin) if pin else Trust(ca_file=vsphere.settings.ca_file)
+        return Ticket(host, port, trust, f"vmware_cgi_ticket={made.id}")
 
     def headers(self, offset: int, end: int) -> dict[str, str]:
         """Of a request for the bytes ``offset`` to ``end``, as long as the file is the one that was read before."""
@@ -112,16 +176,45 @@ class FlatFile:
     def _refused(self, status: int) -> ServiceError:
         kind, what, remedy = _REFUSALS.get(status, (ErrorKind.REMOTE, f"the datastore answered HTTP {status}", ""))
         opened = self.size >= 0  # a file that could be read is not locked: its host has some other trouble
+        code = str(status)
         if status == _LOCKED and opened:
             kind, what, remedy = ErrorKind.REMOTE, "the host failed to read the disk's file", "Look at the host's log"
+        elif self.at_host and not opened:
+            kind, code = ErrorKind.CONFLICT, LOCK_OWNER
+            what = f"vCenter found the disk's file locked, and its host {self.host} answered HTTP {status}"
+            remedy = self._otherwise
         return ServiceError(
             kind,
             what,
             subject=self.name,
             remedy=remedy or self._otherwise,
             retry_safe=status in _BUSY or (status == _LOCKED and opened),
-            code=str(status),
+            code=code,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """Leave for one request, and where it is to go."""
+
+    host: str
+    port: int
+    trust: Trust
+    cookie: str
+
+
+def _place(text: str) -> tuple[str, int]:
+    """Host and port of ``host``, ``host:port``, ``[v6]:port`` or a plain IPv6 address."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or (":" in host and not host.endswith("]")):
+        return text.strip("[]"), 443
+    return host.strip("[]"), int(port)
+
+
+def _of_others(places: Places, store: str, site: str) -> bool:
+    """Would the form for a single decoding, decoded twice, name another datastore or datacenter that there is?"""
+    names = {name for moid, name in places.names.items() if places.kinds[moid] in ("Datastore", "Datacenter")}
+    return unquote_plus(store) in names - {store} or ("+" in site and unquote_plus(site.rpartition("/")[2]) in names)
 
 
 def _version(headers: http.client.HTTPMessage) -> str:
@@ -130,11 +223,12 @@ def _version(headers: http.client.HTTPMessage) -> str:
     return "" if tag.startswith("W/") else tag or headers.get("Last-Modified") or ""
 
 
+_NOT_FOUND = 404
 _REFUSALS = {
     200: (ErrorKind.REMOTE, "the datastore does not serve parts of files", ""),
     401: (ErrorKind.LOGIN, "the session may not read datastore files", "Log in again"),
     403: (ErrorKind.PERMISSION, "this user may not browse the datastore", _PRIVILEGE),
-    404: (ErrorKind.NOT_FOUND, "the datastore has no flat file of this disk (vSAN and vVol have none)", ""),
+    _NOT_FOUND: (ErrorKind.NOT_FOUND, "the datastore has no flat file of this disk (vSAN and vVol have none)", ""),
     416: (ErrorKind.CORRUPT, "the disk's file is empty", ""),
     _LOCKED: (
         ErrorKind.CONFLICT,
@@ -167,12 +261,32 @@ class FlatConnection:
             root = self._file.vsphere.content.rootFolder
             self._file.vsphere.call(lambda: root.name, subject=self._file.name)  # logs in again
             status, headers, data = self._ask(offset, end)
+        while self._file.another_way(status):
+            self.close()
+            status, headers, data = self._by_host(offset, end) if self._file.at_host else self._ask(offset, end)
         try:
             self._file.check(offset, end, status, headers, data)
         except ServiceError:
             self.close()
             raise
         return data
+
+    def _by_host(self, offset: int, end: int) -> tuple[int, http.client.HTTPMessage, bytes]:
+        """The first request to the host itself. Whatever keeps us from it, the file cannot be read so."""
+        file = self._file
+        try:
+            return self._ask(offset, end)
+        except ServiceError as error:
+            if error.kind in (ErrorKind.LOGIN, ErrorKind.CANCELLED) or self._interrupted:
+                raise
+            raise ServiceError(
+                ErrorKind.CONFLICT,
+                f"vCenter found the disk's file locked, and its host {file.host} cannot be asked: {error.problem.what}",
+                subject=file.name,
+                remedy=error.problem.remedy,
+                code=LOCK_OWNER,
+                detail=error.problem.detail,
+            ) from error
 
     def _ask(self, offset: int, end: int) -> tuple[int, http.client.HTTPMessage, bytes]:
         kept = self._connection is not None
@@ -190,19 +304,31 @@ class FlatConnection:
             raise self._file.broken(error) from error
 
     def _exchange(self, offset: int, end: int) -> tuple[int, http.client.HTTPMessage, bytes]:
+        ticket = self._file.ticket() if self._file.at_host else None
         if self._connection is None:
-            connection = self._file.vsphere.connection(timeout=READ_SECONDS)
+            connection = self._open(ticket)
             connection.connect()
             self._connection, self._socket = connection, connection.sock
         if self._interrupted:
             raise http.client.NotConnected
         self.requests += 1
-        self._connection.request("GET", self._file.path, headers=self._file.headers(offset, end))
+        headers = self._file.headers(offset, end)
+        if ticket is not None:
+            headers["Cookie"] = ticket.cookie  # an ESXi host gets no vCenter session
+        self._connection.request("GET", self._file.path, headers=headers)
         answer = self._connection.getresponse()
         data = answer.read(end - offset) if answer.status == 206 else b""
         if answer.status != 206 or not answer.isclosed():  # never read a whole disk only to keep the connection
             self.close()
         return answer.status, answer.headers, data
+
+    def _open(self, ticket: Ticket | None) -> VerifiedConnection:
+        vsphere = self._file.vsphere
+        if ticket is None:
+            return vsphere.connection(timeout=READ_SECONDS)
+        return VerifiedConnection(
+            ticket.host, ticket.port, trust=ticket.trust, timeout=READ_SECONDS, proxy=vsphere.proxy
+        )
 
     def interrupt(self) -> None:
         """Make a read that waits in another thread fail at once, and every later one."""

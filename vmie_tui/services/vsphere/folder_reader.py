@@ -65,7 +65,8 @@ SLOTS = Slots()
 class FolderReader:
     """A `ByteReader` over the flat file of a frozen disk, and its areas in order; a context manager.
 
-    ``file_name`` is the snapshot's (`SnapshotDisk`), ``datacenter`` and ``host`` are those of the machine. At most
+    ``file_name`` is the snapshot's (`SnapshotDisk`), ``datacenter`` and ``host`` are those of the machine; with
+    ``by_host`` the host may be asked itself for a file that vCenter finds locked. At most
     ``parallel`` + 1 pieces are in memory. ``stop`` is asked between pieces, in the thread that reads, and may raise.
     What may pass (a busy host, a broken connection) is tried again with back-off; the rest raises ServiceError as
     `FlatConnection.get` does. `close` may be called from any thread: reads then fail with kind CANCELLED.
@@ -78,10 +79,19 @@ class FolderReader:
         file_name: str,
         *,
         host: str,
+        datastore: str = "",
+        by_host: bool = False,
         parallel: int = PARALLEL,
         stop: Callable[[], None] = lambda: None,
     ) -> None:
-        self._file = FlatFile(vsphere, datacenter, file_name, otherwise=_OTHERWISE)
+        self._file = FlatFile(
+            vsphere,
+            datacenter,
+            file_name,
+            otherwise=_OTHERWISE,
+            datastore=datastore,
+            host=host if by_host else "",
+        )
         self._parallel, self._stop = parallel, stop
         center = f"{vsphere.settings.host}:{vsphere.settings.port}"
         self._limits = {center: PER_VCENTER, **({f"{host} at {center}": PER_HOST} if host else {})}
@@ -101,6 +111,11 @@ class FolderReader:
     def size(self) -> int:
         """Bytes."""
         return self._file.size
+
+    @property
+    def at_host(self) -> str:
+        """The host that serves the file itself, "" when vCenter does."""
+        return self._file.host if self._file.at_host else ""
 
     @property
     def requests(self) -> int:

@@ -157,12 +157,12 @@ def machine_from(record: Record, places: Places) -> Machine:
         devices if devices is not None else (), places.devices, power=power, guest_nics=record.values.get("guest.net")
     )
     host, cluster = places.host(record.text("runtime.host"))
-    datacenter, folder = places.path(record.text("parent") or record.text("parentVApp"))
+    site, folder = places.path(record.text("parent") or record.text("parentVApp"))
     return Machine(
         moid=record.moid,
         name=unquote(record.text("name")),
         instance_uuid=record.text("config.instanceUuid"),
-        datacenter=datacenter,
+        datacenter=places.datacenter(site),
         folder=folder,
         cluster=cluster,
         host=host,
@@ -188,6 +188,7 @@ def machine_from(record: Record, places: Places) -> Machine:
         passthrough=hardware.passthrough,
         annotation=record.text("config.annotation"),
         guest_disks=read_guest_disks(record.values.get("guest.disk")),
+        datacenter_id=site,
     )
 
 

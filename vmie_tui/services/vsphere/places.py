@@ -38,36 +38,70 @@ class Places:
         return all(moid in self.kinds for moid in moids if moid)
 
     def path(self, parent: str) -> tuple[str, tuple[str, ...]]:
-        """(datacenter, folders below its VM folder) of what lies in the folder or vApp ``parent``."""
+        """(datacenter's id or "", folders below its VM folder) of what lies in the folder or vApp ``parent``."""
         folders: list[str] = []
         for _ in range(_DEPTH):
             kind = self.kinds.get(parent)
             if kind == "Datacenter":
                 # The topmost folder is the datacenter's VM folder, which people never see.
-                return self.names.get(parent, ""), tuple(reversed(folders[:-1]))
+                return parent, tuple(reversed(folders[:-1]))
             if kind is None:
                 break
             folders.append(self.names.get(parent, ""))
             parent = self.parents.get(parent, "")
         return "", tuple(reversed(folders))
 
-    def datacenter_path(self, name: str) -> str:
-        """How datastore addresses name a datacenter: with the folders it lies in; only ``name`` when it is unclear."""
-        found = [moid for moid, kind in self.kinds.items() if kind == "Datacenter" and self.names[moid] == name]
+    def datacenter(self, moid: str) -> str:
+        """What people call a datacenter: its name, or with the folders it lies in where another has that name."""
+        name = self.names.get(moid, "")
+        if sum(kind == "Datacenter" and self.names[one] == name for one, kind in self.kinds.items()) > 1:
+            return "/".join(self._down_to(moid))
+        return name
+
+    def datacenter_path(self, which: str) -> str:
+        """How datastore addresses name a datacenter, given by its id or by what `datacenter` says.
+
+        With the folders it lies in; only the name when it is unclear which one is meant.
+        """
+        found = [moid for moid, kind in self.kinds.items() if kind == "Datacenter" and self.datacenter(moid) == which]
+        if self.kinds.get(which) == "Datacenter":
+            found = [which]
         if len(found) != 1:
-            return name
+            return which
+        return "/".join(escaped(name) for name in self._down_to(found[0]))
+
+    def _down_to(self, moid: str) -> list[str]:
+        """The names from the topmost folder down to this object; the root folder is not among them."""
         parts: list[str] = []
-        moid = found[0]
-        while moid in self.kinds and len(parts) < _DEPTH:  # the root folder is not among them, and in no path
-            parts.append(self.names[moid].replace("%", "%25").replace("/", "%2f"))
+        while moid in self.kinds and len(parts) < _DEPTH:
+            parts.append(self.names[moid])
             moid = self.parents.get(moid, "")
-        return "/".join(reversed(parts))
+        return parts[::-1]
+
+    def split_file(self, file_name: str, datastore: str = "") -> tuple[str, str]:
+        """(datastore, path) of ``[datastore] folder/name.vmdk``; both empty for another text.
+
+        A datastore's name may hold "] " itself, so it is cut off as the name that is known: ``datastore``, or else the
+        longest of all that fits.
+        """
+        known = [name for moid, name in self.names.items() if self.kinds[moid] == "Datastore"]
+        names = sorted({*known, *map(escaped, known)}, key=len, reverse=True)
+        for name in [datastore, escaped(datastore), *names]:
+            if name and file_name.startswith(f"[{name}] "):
+                return name, file_name[len(name) + 3 :]
+        name, mark, path = file_name.partition("] ")
+        return (name[1:], path) if mark and name.startswith("[") and len(name) > 1 else ("", "")
 
     def host(self, moid: str) -> tuple[str, str]:
         """(host name, cluster name); a host outside a cluster has none."""
         parent = self.parents.get(moid, "")
         in_cluster = self.kinds.get(parent) == "ClusterComputeResource"
         return self.names.get(moid, ""), self.names.get(parent, "") if in_cluster else ""
+
+
+def escaped(name: str) -> str:
+    """A name as inventory paths and vCenter's own properties write it."""
+    return name.replace("%", "%25").replace("/", "%2f").replace("\\", "%5c")
 
 
 def read_places(vsphere: VSphere, *, fresh: bool = False) -> Places:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.proxy import Proxy, TunnelError, connect
+from vmie_tui.proxy import Proxy, TunnelError, open_socket
 from vmie_tui.services.vsphere.cookies import Cookies
 
 # Where distributions keep the trusted authorities, should OpenSSL's own compiled-in place be empty.
@@ -271,7 +271,7 @@ def _peer_certificate(host: str, port: int, timeout: Any, proxy: Proxy | None = 
     context.verify_mode = ssl.CERT_NONE
     try:
         with (
-            connect(host.strip("[]"), port, timeout, proxy) as plain,
+            open_socket(host.strip("[]"), port, timeout, proxy) as plain,
             context.wrap_socket(plain, server_hostname=host.strip("[]")) as sock,
         ):
             return sock.getpeercert(binary_form=True) or b""

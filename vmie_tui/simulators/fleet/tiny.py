@@ -17,7 +17,7 @@ HOST_2, DATASTORE_2, VSAN, NFS = "esx-02.corp.example", "vmfs-02", "vsan-01", "n
 ODD_CAPACITY = 7 * MIB + 3 * 512  # neither whole GiB nor whole MiB
 LINUX, WINDOWS = "tiny-linux", "tiny-windows"  # packed guests of 7 MiB: no disk that holds one may be smaller
 
-_DEBIAN = {
+LINUX_GUEST = {
     "guest_id": "debian12_64Guest",
     "guest_name": "Debian GNU/Linux 12 (64-bit)",
     "tools_guest_name": "Debian GNU/Linux 12 (bookworm)",
@@ -57,7 +57,8 @@ def make_zeros(path: Path, capacity: int) -> None:
         file.truncate(capacity)
 
 
-def _boot(capacity: int, data: int, seed: str, guest: str = LINUX) -> DiskSpec:
+def boot_disk(capacity: int, data: int, seed: str, guest: str = LINUX) -> DiskSpec:
+    """A disk that `make_boot` writes."""
     make = partial(make_boot, capacity=capacity, data=data, seed=seed, guest=guest)
     return DiskSpec(capacity=capacity, make=make, room=partial(_boot_room, capacity, guest))
 
@@ -72,7 +73,7 @@ def _disk(capacity: int, make: Callable[[Path], None]) -> DiskSpec:
 
 
 def _vm(name: str, *disks: DiskSpec, **more: object) -> VmSpec:
-    values: dict[str, object] = {"folder": ("Test",), "cpus": 1, "memory_mib": 1024, **_DEBIAN, **more}
+    values: dict[str, object] = {"folder": ("Test",), "cpus": 1, "memory_mib": 1024, **LINUX_GUEST, **more}
     store = str(values.pop("datastore", DATASTORE))
     return VmSpec(name, DATACENTER, CLUSTER, HOST, store, disks=disks, **values)  # type: ignore[arg-type]
 
@@ -90,33 +91,33 @@ def tiny() -> FleetSpec:
     on vSAN and on NFS.
     """
     machines = (
-        _vm("web-01", _boot(8 * MIB, 5 * MIB, "web-01"), folder=("Test", "Web")),
-        _vm("web-02", _boot(8 * MIB, 4 * MIB, "web-02"), folder=("Test", "Web")),
+        _vm("web-01", boot_disk(8 * MIB, 5 * MIB, "web-01"), folder=("Test", "Web")),
+        _vm("web-02", boot_disk(8 * MIB, 4 * MIB, "web-02"), folder=("Test", "Web")),
         _vm(
             "db-01",
-            _boot(12 * MIB, 6 * MIB, "db-01"),
+            boot_disk(12 * MIB, 6 * MIB, "db-01"),
             _disk(5 * MIB, partial(make_data, capacity=5 * MIB, data=4 * MIB, seed="db-01 data")),
             folder=("Test", "Databases"),
         ),
-        _vm("app-01", _boot(8 * MIB, 5 * MIB, "app-01"), power="on", nics=(NicSpec(addresses=("10.0.0.11",)),)),
+        _vm("app-01", boot_disk(8 * MIB, 5 * MIB, "app-01"), power="on", nics=(NicSpec(addresses=("10.0.0.11",)),)),
         _vm(
             "win-01",
-            _boot(8 * MIB, 3 * MIB, "win-01", WINDOWS),
+            boot_disk(8 * MIB, 3 * MIB, "win-01", WINDOWS),
             guest_id="windows2019srv_64Guest",
             guest_name="Microsoft Windows Server 2019 (64-bit)",
             tools_guest_name="Microsoft Windows Server 2019 (64-bit)",
         ),
         _vm(
             "empty-disk-01",
-            _boot(8 * MIB, 3 * MIB, "empty-disk-01"),
+            boot_disk(8 * MIB, 3 * MIB, "empty-disk-01"),
             _disk(6 * MIB, partial(make_zeros, capacity=6 * MIB)),
         ),
-        _vm("odd-size-01", _boot(ODD_CAPACITY, 5 * MIB, "odd-size-01")),
-        _vm("big-01", _boot(56 * MIB, 48 * MIB, "big-01")),
-        _vm("rdm-01", _boot(8 * MIB, 3 * MIB, "rdm-01"), DiskSpec(capacity=64 * MIB, backing="rdm")),
+        _vm("odd-size-01", boot_disk(ODD_CAPACITY, 5 * MIB, "odd-size-01")),
+        _vm("big-01", boot_disk(56 * MIB, 48 * MIB, "big-01")),
+        _vm("rdm-01", boot_disk(8 * MIB, 3 * MIB, "rdm-01"), DiskSpec(capacity=64 * MIB, backing="rdm")),
         _vm(
             "i386-01",
-            _boot(8 * MIB, 3 * MIB, "i386-01"),
+            boot_disk(8 * MIB, 3 * MIB, "i386-01"),
             guest_id="centosGuest",
             guest_name="CentOS 4/5 (32-bit)",
             tools_guest_name="CentOS release 5.11 (Final)",
@@ -124,12 +125,12 @@ def tiny() -> FleetSpec:
         _running(
             "repl-01",
             "10.0.0.21",
-            _boot(8 * MIB, 3 * MIB, "repl-01"),
+            boot_disk(8 * MIB, 3 * MIB, "repl-01"),
             _disk(6 * MIB, partial(make_data, capacity=6 * MIB, data=2 * MIB, seed="repl-01 data")),
         ),
-        _running("repl-02", "10.0.0.22", _boot(10 * MIB, 4 * MIB, "repl-02"), cbt=True),
-        _running("vsan-01", "10.0.0.23", _boot(8 * MIB, 3 * MIB, "vsan-01"), datastore=VSAN),
-        _running("nfs-01", "10.0.0.24", _boot(8 * MIB, 3 * MIB, "nfs-01"), datastore=NFS),
+        _running("repl-02", "10.0.0.22", boot_disk(10 * MIB, 4 * MIB, "repl-02"), cbt=True),
+        _running("vsan-01", "10.0.0.23", boot_disk(8 * MIB, 3 * MIB, "vsan-01"), datastore=VSAN),
+        _running("nfs-01", "10.0.0.24", boot_disk(8 * MIB, 3 * MIB, "nfs-01"), datastore=NFS),
     )
     kinds = ((DATASTORE, "VMFS"), (DATASTORE_2, "VMFS"), (VSAN, "vsan"), (NFS, "NFS"))
     datastores = tuple(DatastoreSpec(name, kind, capacity=1 << 40, free=1 << 39) for name, kind in kinds)

@@ -231,6 +231,10 @@ class Builder:
         folder = self._machine_folder(site, spec.folder)
         machine = Machine(self._registry.new_id("vm"), folder, spec, describe.PROPERTIES)
         machine.life = self._center.life
+        if twins := sum(child.name == spec.name for child in folder.children) - 1:  # as on an ESXi host
+            place = "/".join((spec.datacenter, *spec.folder, spec.name, str(twins)))
+            machine.instance_uuid = str(uuid.uuid5(SPACE, f"instance {place}"))
+            machine.bios_uuid = str(uuid.uuid5(SPACE, f"bios {place}"))
         if fresh:
             machine.instance_uuid, machine.bios_uuid = str(uuid.uuid4()), str(uuid.uuid4())
         machine.host, machine.pool = site.hosts[spec.host], site.pools[spec.cluster]

@@ -48,6 +48,11 @@ class ImportLease(Lease):
             self.drop(self.machine)
 
 
+def _store_of(path: str) -> str:
+    """The datastore in ``[name]`` or ``[name] folder/file``; a name may hold brackets."""
+    return path[1:-1] if path.endswith("]") else path.removeprefix("[").partition("] ")[0]
+
+
 @dataclass(slots=True)
 class _Asked:
     """What a config spec asks for, in the simulator's terms."""
@@ -104,7 +109,7 @@ class Imports:
         """That of the machine's files: ``[name]`` in files.vmPathName."""
         path = (config.files.vmPathName if config.files is not None else "") or ""
         try:
-            return self._builder.datastore(datacenter, path.removeprefix("[").partition("]")[0])
+            return self._builder.datastore(datacenter, _store_of(path))
         except KeyError:
             raise vim.fault.InvalidDatastorePath(datastorePath=path, msg=f"Invalid datastore path '{path}'.") from None
 
@@ -174,7 +179,7 @@ class Imports:
             raise _bad(index, "device.capacityInBytes")
         if not isinstance(backing, vim.vm.device.VirtualDisk.FlatVer2BackingInfo):
             raise _bad(index, "device.backing")
-        if backing.fileName and backing.fileName.removeprefix("[").partition("]")[0] != store:
+        if backing.fileName and _store_of(backing.fileName) != store:
             raise vmodl.fault.NotSupported(msg="Not simulated: disks of an import on several datastores")
         spot = (kind, bus, device.unitNumber)
         return spot, DiskSpec(capacity, thin=bool(backing.thinProvisioned), controller=kind)
