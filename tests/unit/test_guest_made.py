@@ -76,6 +76,10 @@ def check(image: Path, root: Path) -> None:
         ("-t", "ext4", "-b", "1024", "-O", "64bit,metadata_csum"),
         ("-t", "ext4", "-b", "2048", "-O", "meta_bg,^resize_inode"),
         ("-t", "ext4", "-O", "sparse_super2,^flex_bg"),
+        ("-t", "ext4", "-b", "1024", "-C", "16384", "-O", "64bit,bigalloc"),
+        ("-t", "ext4", "-b", "1024", "-C", "4096", "-O", "^64bit,bigalloc"),
+        ("-t", "ext4", "-b", "1024", "-C", "8192", "-O", "bigalloc,meta_bg,^resize_inode"),
+        ("-t", "ext4", "-b", "4096", "-C", "65536", "-O", "bigalloc"),
     ],
 )
 def test_ext(options: tuple[str, ...], tmp_path: Path) -> None:

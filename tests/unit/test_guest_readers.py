@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyfsext
 import pyfsfat
+import pyfsntfs
 import pyfsxfs
 import pyregf
 import pytest
 
+from tests.unit.container_writers import Memory
+from tests.unit.test_guest_linux import tree
 from vmie_tui.services.disks.guest.filesystems import FileSystem, Kind, Node
 from vmie_tui.services.disks.guest.identify import identify, open_volume
 from vmie_tui.services.disks.guest.regf import Hive, Key
 from vmie_tui.services.disks.guest.tables import read_table
-from vmie_tui.services.disks.guest.yal import FileObject
+from vmie_tui.services.disks.guest.windows import hibernation
+from vmie_tui.services.disks.guest.yal import DamagedError, FileObject
 from vmie_tui.services.disks.ranges import Slice
 from vmie_tui.services.disks.source import ByteReader, RawFile
 from vmie_tui.simulators.fleet import guests
@@ -123,3 +128,105 @@ class _Bytes:
     def __init__(self, data: bytes) -> None:
         self.size = len(data)
         self.read_at: Callable[[int, int], bytes] = lambda offset, length: data[offset : offset + length]
+
+
+@pytest.mark.parametrize("name", sorted(guests.index()))
+def test_labels_are_those_of_libyal(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "disk.raw"
+    guests.restore(name, path)
+    oracles = {"ntfs": pyfsntfs.volume, "fat": pyfsfat.volume}
+    with RawFile(path) as disk:
+        for kind, source in volumes(disk):
+            if kind in oracles:
+                other = oracles[kind]()
+                other.open_file_object(FileObject(source))
+                label = other.name if kind == "ntfs" else other.label
+                assert open_volume(kind, source).label == (label or "").rstrip()
+
+
+def fat(*, root: bytes, boot: bytes = b"NO NAME    ") -> Memory:
+    """FAT16 of 4 MiB whose root directory begins with ``root``."""
+    sector = bytearray(512)
+    struct.pack_into("<HBHBHHBH", sector, 11, 512, 1, 1, 2, 512, 8192, 0xF8, 32)
+    sector[43:54] = boot
+    sector[54:62] = b"FAT16   "
+    return Memory((bytes(sector) + bytes(64 * 512) + root).ljust(4 << 20, b"\0"))
+
+
+def entry(name: bytes, flags: int) -> bytes:
+    return name.ljust(11) + bytes([flags]) + bytes(20)
+
+
+@pytest.mark.parametrize(
+    ("root", "boot", "label"),
+    [
+        (entry(b"ESP", 8), b"OTHER      ", "ESP"),
+        (b"", b"BOOT ONLY  ", "BOOT ONLY"),
+        (b"", b"NO NAME    ", ""),
+        (entry(b"FILE", 0x20) + entry(b"MY DISK", 0x28), b"NO NAME    ", "MY DISK"),
+        (entry(b"\xe5LD", 8) + entry(b"NEW", 8), b"NO NAME    ", "NEW"),
+        (entry(b"AL\0o\0n\0g\0", 0x0F) + entry(b"V", 8), b"NO NAME    ", "V"),
+        (bytes(32) + entry(b"BEHIND", 8), b"NO NAME    ", ""),
+    ],
+)
+def test_labels_of_fat(root: bytes, boot: bytes, label: str) -> None:
+    assert open_volume("fat", fat(root=root, boot=boot)).label == label
+
+
+def long_value(size: int, *, count: int | None = None) -> Hive:
+    """A hive whose root has one value of ``size`` bytes, spread over cells of 16,344."""
+    data = bytes(number % 251 for number in range(size))
+    cells = bytearray(bytes(32))
+
+    def cell(content: bytes) -> int:
+        at = len(cells)
+        room = -(-(len(content) + 4) // 8) * 8
+        cells.extend(struct.pack("<i", -room) + content.ljust(room - 4, b"\0"))
+        return at
+
+    blocks = [cell(data[at : at + 16344] + bytes(4)) for at in range(0, size, 16344)]
+    places = cell(struct.pack(f"<{len(blocks)}I", *blocks))
+    record = cell(struct.pack("<2sHI", b"db", len(blocks) if count is None else count, places))
+    value = cell(struct.pack("<2sHIIIHH", b"vk", 4, size, record, 3, 1, 0) + b"long")
+    table = cell(struct.pack("<I", value))
+    key = bytearray(76)
+    key[:4] = b"nk\x2c\0"
+    struct.pack_into("<II", key, 36, 1, table)
+    root = cell(bytes(key))
+    head = bytearray(4096)
+    head[:4] = b"regf"
+    struct.pack_into("<I", head, 36, root)
+    content = bytes(head + cells)
+    return Hive(lambda at, length: content[at : at + length])
+
+
+@pytest.mark.parametrize("size", [16345, 16344 * 2, 16344 * 2 + 1, 100_000])
+def test_registry_values_over_several_cells(size: int) -> None:
+    root = long_value(size).find("")
+    assert root is not None
+    assert root.values()["long"] == bytes(number % 251 for number in range(size))
+
+
+def test_a_long_value_that_contradicts_itself_is_damage() -> None:
+    root = long_value(40_000, count=1).find("")
+    assert root is not None
+    with pytest.raises(DamagedError):
+        root.values()
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"/hiberfil.sys": b"HIBR" + bytes(4092)}, "hibernated"),
+        ({"/hiberfil.sys": b"hibr"}, "hibernated"),
+        ({"/hiberfil.sys": b"RSTR"}, "hibernated"),
+        ({"/hiberfil.sys": b"wake"}, "resumed"),
+        ({"/hiberfil.sys": b"WAKE"}, "resumed"),
+        ({"/hiberfil.sys": bytes(4096)}, ""),
+        ({"/hiberfil.sys": b""}, ""),
+        ({"/hiberfil.sys/x": b""}, ""),
+        ({"/pagefile.sys": b"HIBR"}, ""),
+    ],
+)
+def test_hibernation_by_the_start_of_its_file(files: dict[str, bytes], said: str) -> None:
+    assert hibernation(tree(**files)[0]) == said

@@ -10,13 +10,16 @@ import pytest
 
 from tests.unit.container_writers import Memory
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.guest import DiskFacts, NotInspected, Presence
+from vmie_tui.model.finding import Severity
+from vmie_tui.model.guest import DiskFacts, GuestFacts, NotInspected, Presence
+from vmie_tui.model.rules.content import check_content
 from vmie_tui.services.disks.guest import lvm
 from vmie_tui.services.disks.guest.btrfs import Btrfs
 from vmie_tui.services.disks.guest.filesystems import FileSystem, Kind
 from vmie_tui.services.disks.guest.identify import identify
 from vmie_tui.services.disks.guest.tables import BIOS_BOOT, ESP, read_table
 from vmie_tui.services.disks.guest.tree import Tree
+from vmie_tui.services.disks.guest.volumes import find_volumes
 from vmie_tui.services.disks.guest.yal import DamagedError
 from vmie_tui.services.disks.ranges import BlockReader, Budget, BudgetExceededError, Slice
 
@@ -85,6 +88,105 @@ def test_dynamic_disks_are_known_by_their_partitions() -> None:
     assert table_of(disk).dynamic
 
 
+EXT = b"\x53\xef"
+MD = struct.pack("<I", 0xA92B4EFC)
+
+
+@pytest.mark.parametrize(
+    ("at", "magic"),
+    [
+        (4096, MD), (0, MD), (512, b"LABELONE"), (1024, b"LABELONE"), (0x438, EXT), (0x10040, b"_BHRfS_M"),
+        (0x8000, b"JFS1"), (4086, b"SWAPSPACE2"), (0, b"LUKS\xba\xbe"), (0x8001, b"CD001"), (54, b"FAT16   "),
+        (3, b"NTFS    "), (0x2034, b"ReIsErFs"),
+    ],
+)  # fmt: skip
+def test_a_signature_from_before_does_not_beat_a_valid_partition_table(at: int, magic: bytes) -> None:
+    disk = bytearray(4 << 20)
+    disk[:512] = mbr((0x80, 0x83, 2048, 4096))
+    disk[at : at + len(magic)] = magic
+    tables, found = find_volumes([Memory(bytes(disk))], lambda *_: None)
+    assert tables[0].table == "mbr"
+    assert [one.volume.name for one in found] == ["disk 1 partition 1"]
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        (),  # no partition at all
+        ((7, 0x83, 2048, 4096),),  # a flag that there is not: code of a boot sector
+        ((0, 0x83, 2048, 4096), (0, 0x83, 3000, 100)),  # two in one place
+        ((0, 0x83, 1 << 30, 4096),),  # outside
+        ((0, 0, 0, 4096),),
+    ],
+)
+def test_a_table_that_is_none_does_not_hide_a_file_system(entries: tuple[tuple[int, int, int, int], ...]) -> None:
+    disk = bytearray(4 << 20)
+    disk[:512] = mbr(*entries)
+    disk[0x8000:0x8004] = b"JFS1"
+    tables, found = find_volumes([Memory(bytes(disk))], lambda *_: None)
+    assert tables[0].table == "none"
+    assert [one.volume.kind for one in found] == ["jfs"]
+
+
+@pytest.mark.parametrize("first", [0, 1, 64])
+def test_a_cd_that_can_be_started_from_a_stick_is_a_cd(first: int) -> None:
+    disk = bytearray(4 << 20)
+    disk[:512] = mbr((0x80, 0x17, first, 8000), (0, 0xEF, 8100, 50))
+    disk[0x8001:0x8006] = b"CD001"
+    tables, found = find_volumes([Memory(bytes(disk))], lambda *_: None)
+    facts = GuestFacts(tables, tuple(one.volume for one in found))
+    assert {each.rule: each.severity for each in check_content(facts, must_boot=True)} == {"cd-image": Severity.BLOCKER}
+
+
+def test_names_of_partitions() -> None:
+    disk = gpt([ESP, BIOS_BOOT])
+    assert {part.uuid for part in table_of(disk).partitions} == {"00000000-0000-0000-0000-000000000000"}
+    entry = bytearray(disk[1024 : 1024 + 128 * 128])
+    entry[16:32] = uuid.UUID("11111111-2222-4333-8444-555555555555").bytes_le
+    entry[56:64] = "Boot".encode("utf-16-le")
+    for at, table in ((1, 2), (199, 167)):
+        disk[table * SECTOR : table * SECTOR + len(entry)] = entry
+        header = disk[at * SECTOR : at * SECTOR + 92]
+        struct.pack_into("<I", header, 88, zlib.crc32(entry))
+        struct.pack_into("<I", header, 16, 0)
+        struct.pack_into("<I", header, 16, zlib.crc32(header))
+        disk[at * SECTOR : at * SECTOR + 92] = header
+    part = table_of(disk).partitions[0]
+    assert (part.uuid, part.name) == ("11111111-2222-4333-8444-555555555555", "Boot")
+    old = bytearray(400 * SECTOR)
+    old[:512] = mbr((0, 0x83, 10, 20), (0, 5, 100, 200))
+    old[100 * SECTOR : 101 * SECTOR] = mbr((0, 0x83, 2, 20))
+    old[440:444] = struct.pack("<I", 0xABCD1234)
+    assert [part.uuid for part in table_of(old).partitions] == ["abcd1234-01", "abcd1234-05"]
+
+
+def native(kind: str) -> bytes:
+    """A disk of 4096-byte sectors with one XFS from its sector 256 on."""
+    disk = bytearray(8 << 20)
+    if kind == "mbr":
+        disk[:512] = mbr((0x80, 0x83, 256, 1024))
+    else:
+        disk[:512] = mbr((0, 0xEE, 1, 2047))
+        entries = uuid.UUID(BIOS_BOOT).bytes_le + bytes(16) + struct.pack("<QQQ", 256, 1279, 0)
+        entries = entries.ljust(128 * 128, b"\0")
+        header = bytearray(92)
+        struct.pack_into("<8sIIIIQQQQ", header, 0, b"EFI PART", 0x10000, 92, 0, 0, 1, 2047, 6, 2000)
+        struct.pack_into("<QIII", header, 72, 2, 128, 128, zlib.crc32(entries))
+        struct.pack_into("<I", header, 16, zlib.crc32(header))
+        disk[4096 : 4096 + 92] = header
+        disk[8192 : 8192 + len(entries)] = entries
+    disk[1 << 20 : (1 << 20) + 4] = b"XFSB"
+    return bytes(disk)
+
+
+@pytest.mark.parametrize("kind", ["mbr", "gpt"])
+def test_a_table_for_sectors_of_4096_bytes_is_a_blocker(kind: str) -> None:
+    tables, _ = find_volumes([Memory(native(kind))], lambda *_: None)
+    assert (tables[0].table, tables[0].sector, tables[0].partitions[0].offset) == (kind, 4096, 1 << 20)
+    found = {each.rule: each.severity for each in check_content(GuestFacts(tables))}
+    assert found["native-sectors"] is Severity.BLOCKER
+
+
 def test_blank_and_empty_disks() -> None:
     assert table_of(bytearray(100_000)).blank
     assert "55AA" in table_of(bytearray(b"x" * 100_000)).problem
@@ -112,6 +214,104 @@ def test_volumes_are_known_by_their_first_or_last_bytes(at: int, magic: bytes, k
     volume = bytearray(1 << 20)
     volume[at : at + len(magic)] = magic
     assert identify(Memory(bytes(volume))) == kind
+
+
+def member(kind: str, *, size: int, blocks: int, at: int | None = None) -> bytes:
+    """A volume of ``size`` bytes: a file system of ``blocks`` times 4 KiB, and a RAID superblock at byte ``at``."""
+    data = bytearray(size)
+    if kind == "ext":
+        struct.pack_into("<I", data, 1024 + 4, blocks)
+        struct.pack_into("<I", data, 1024 + 24, 2)
+        data[0x438:0x43A] = EXT
+    elif kind == "xfs":
+        struct.pack_into(">4sIQ", data, 0, b"XFSB", 4096, blocks)
+    elif kind == "fat":
+        struct.pack_into("<H", data, 11, 512)
+        struct.pack_into("<I", data, 32, blocks * 8)
+        data[54:62] = b"FAT16   "
+    elif kind == "btrfs":
+        struct.pack_into("<8s", data, 0x10040, b"_BHRfS_M")
+        struct.pack_into("<Q", data, 0x10000 + 209, blocks * 4096)
+    elif kind == "lvm":
+        data[512:520] = b"LABELONE"
+    else:
+        data[4086:4096] = b"SWAPSPACE2"
+    if at is not None:
+        data[at : at + 4] = MD
+    return bytes(data)
+
+
+@pytest.mark.parametrize("kind", ["ext", "xfs", "fat", "btrfs", "lvm", "swap"])
+@pytest.mark.parametrize("tail", [64 << 10, 8 << 10])
+def test_a_member_of_an_array_is_no_file_system_of_its_own(kind: str, tail: int) -> None:
+    size = 2 << 20
+    assert identify(Memory(member(kind, size=size, blocks=(size - tail) // 4096, at=size - tail))) == "mdraid"
+
+
+@pytest.mark.parametrize("kind", ["ext", "xfs", "fat", "btrfs"])
+@pytest.mark.parametrize("tail", [64 << 10, 8 << 10])
+def test_a_file_system_over_an_old_superblock_is_no_member(kind: str, tail: int) -> None:
+    size = 2 << 20
+    assert identify(Memory(member(kind, size=size, blocks=size // 4096, at=size - tail))) == kind
+
+
+@pytest.mark.parametrize("kind", ["ext", "xfs", "btrfs"])
+def test_a_file_system_that_is_larger_than_its_volume_is_named(kind: str) -> None:
+    half = member(kind, size=1 << 20, blocks=512)
+    missed: list[tuple[str, str]] = []
+    _, found = find_volumes([Memory(half)], lambda *note: missed.append(note))
+    assert [one.volume.beyond for one in found] == [1 << 20]
+    [finding] = [each for each in check_content(GuestFacts((), (found[0].volume,))) if each.rule == "cut-short"]
+    assert finding.severity is Severity.BLOCKER
+    _, found = find_volumes([Memory(member(kind, size=2 << 20, blocks=512))], lambda *_: None)
+    assert [one.volume.beyond for one in found] == [0]
+
+
+@pytest.mark.parametrize(
+    ("at", "magic", "name"),
+    [
+        (3, b"EXFAT   ", "exFAT"), (0x10034, b"ReIsEr2Fs", "ReiserFS"), (0x20000, b"\x0c\xb1\xba\0\0\0\0\0", "ZFS"),
+        (1024, b"\x10\x20\xf5\xf2", "F2FS"), (1024, b"H+\0\4", "HFS+"), (0x10000 + 0x55C, b"\x19\1\x54\x19", "UFS"),
+        (1024, b"OCFSV2", "OCFS2"), (0x10000, b"\1\x16\x19\x70", "GFS2"), (0x200000, b"\x5e\xf1\xab\x2f", "VMFS"),
+        (0x8001, b"CD001", "ISO 9660"), (0x8001, b"NSR02", "UDF"),
+        (4096 + 24, bytes.fromhex("c68573f64e1a45ca8265f57f48ba6d81"), "bcache"),
+        ((4 << 20) - 4096 + 60, b"\x83\x74\x02\x6d", "DRBD"), (32, b"NXSB", "APFS"), (0, b"hsqs", "SquashFS"),
+        ((4 << 20) - 1024, b"Intel Raid ISM Cfg Sig. 1", "firmware RAID"), (1024, b"\xe2\xe1\xf5\xe0", "EROFS"),
+        (516, b"!Stra0tis\x86\xff\x02^\x41rh", "Stratis"), (0x2000, b"\x49\xe8\x95\xf9", "HPFS"),
+    ],
+)  # fmt: skip
+def test_what_is_not_read_has_its_name_and_is_no_broken_disk(at: int, magic: bytes, name: str) -> None:
+    data = bytearray(4 << 20)
+    data[at : at + len(magic)] = magic
+    missed: list[NotInspected] = []
+    tables, found = find_volumes([Memory(bytes(data))], lambda what, why: missed.append(NotInspected(what, why)))
+    guest = GuestFacts(tables, tuple(one.volume for one in found), not_inspected=tuple(missed))
+    findings = check_content(guest, must_boot=True)
+    assert any(name in finding.what for finding in findings)
+    assert not any("testdisk" in finding.remedy for finding in findings)
+    assert {each.rule for each in findings if each.severity is Severity.BLOCKER} <= {"cd-image"}
+    if name not in {"ISO 9660", "UDF"}:
+        assert missed == [NotInspected("the files on disk 1", f"{name} is not read")]
+
+
+def test_what_is_on_a_volume_and_not_known_is_not_inspected() -> None:
+    disk = bytearray(4 << 20)
+    disk[:512] = mbr((0x80, 0x83, 2048, 2048), (0, 0x83, 4096, 2048), code=b"x")
+    disk[1 << 20 : (1 << 20) + 5] = b"stuff"
+    missed: list[NotInspected] = []
+    tables, found = find_volumes([Memory(bytes(disk))], lambda what, why: missed.append(NotInspected(what, why)))
+    assert missed == [NotInspected("the files on disk 1 partition 1", "what is on it is not known")]
+    guest = GuestFacts(tables, tuple(one.volume for one in found), not_inspected=tuple(missed))
+    assert not [each for each in check_content(guest, must_boot=True) if each.severity is Severity.BLOCKER]
+
+
+def test_a_hibernated_linux_is_a_warning() -> None:
+    for magic, suspended in ((b"S1SUSPEND\0", True), (b"SWAPSPACE2", False)):
+        data = bytearray(1 << 20)
+        data[4086:4096] = magic
+        _, found = find_volumes([Memory(bytes(data))], lambda *_: None)
+        rules = {each.rule for each in check_content(GuestFacts((), (found[0].volume,)))}
+        assert ("hibernated" in rules) is suspended
 
 
 # ---- LVM

@@ -60,6 +60,26 @@ L, P, M, O, U = Coverage.LISTED, Coverage.POINT, Coverage.MAYBE, Coverage.OUTSID
         ("Microsoft Windows 2000 Server", "Windows Server 2000", O),
         ("VMware Photon OS (64-bit)", "VMware Photon OS", O),
         ("FreeBSD 13.2-RELEASE", "FreeBSD 13.2", O),
+        ("Ubuntu_64", "Ubuntu", M),
+        ("Ubuntu22_LTS_64", "Ubuntu 22.04", L),
+        ("Ubuntu23_64", "Ubuntu 23.04", L),
+        ("Debian_64", "Debian", M),
+        ("Debian12_64", "Debian 12", L),
+        ("RedHat_64", "Red Hat Enterprise Linux", M),
+        ("RedHat9_64", "Red Hat Enterprise Linux 9", L),
+        ("Oracle8_64", "Oracle Linux 8", L),
+        ("Fedora_64", "Fedora", M),
+        ("OpenSUSE_Leap_64", "openSUSE", O),
+        ("SUSE_LE_64", "SUSE Linux Enterprise Server", M),
+        ("Windows2016_64", "Windows Server 2016", L),
+        ("Windows2019_64", "Windows Server 2019", L),
+        ("Windows2008_64", "Windows Server 2008", L),
+        ("Windows7_64", "Windows 7", L),
+        ("Windows81_64", "Windows 8.1", L),
+        ("Windows11_64", "Windows 11", L),
+        ("WindowsXP_64", "Windows XP", O),
+        ("Linux26_64", "", U),
+        ("Other_64", "", U),
         ("Other 5.x or later Linux (64-bit)", "", U),
         ("Other (64-bit)", "", U),
         ("", "", U),
@@ -69,6 +89,11 @@ def test_names(name: str, system: str, coverage: Coverage) -> None:
     found = identify("x64Guest", name)
     assert (found.name, found.coverage) == (system, coverage)
     assert identify("x64Guest", "", name) == found, "the name VMware Tools report is read the same way"
+
+
+def test_virtualbox_tells_the_processor() -> None:
+    assert [identify("", name).bits for name in ("Debian_64", "Debian_32", "Debian12_arm64")] == [64, 32, 64]
+    assert identify("", "Debian12_arm64").arm
 
 
 def test_vmware_tools_know_better_and_leave_gaps_to_the_configured_name() -> None:

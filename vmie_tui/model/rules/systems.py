@@ -99,6 +99,15 @@ _WINDOWS = re.compile(r"(?:server|windows),?\s+(?:version )?(\d{4}|\d+(?:\.[\dx]
 _LATER = re.compile(r"or later", re.IGNORECASE)
 _EDITIONS = ("Web", "Foundation", "Essentials", "Starter", "Storage", "IoT", "Home", "Ultimate")
 _VMWARE_NUMBERS = {("Amazon Linux", "3"): "2023"}  # vCenter counts on where AWS names the year
+# VirtualBox writes its own names into an OVF: Ubuntu22_LTS_64, Debian12_64, Windows2019_64.
+_VIRTUALBOX = re.compile(r"(\*?[A-Za-z]+?)([0-9]{0,4})((?:_[A-Za-z]+)?)(_64|_x64|_arm64|_32|_arm32)")
+_VIRTUALBOX_PRODUCTS = {
+    "ubuntu": "Ubuntu", "debian": "Debian", "redhat": "Red Hat Enterprise Linux", "oracle": "Oracle Linux",
+    "fedora": "Fedora", "opensuse": "openSUSE", "suse": "SUSE Linux Enterprise Server", "archlinux": "Arch Linux",
+    "gentoo": "Gentoo", "freebsd": "FreeBSD", "openbsd": "OpenBSD", "netbsd": "NetBSD", "solaris": "Solaris",
+    "opensolaris": "Solaris", "macos": "macOS", "windows": "Microsoft Windows", "windowsxp": "Microsoft Windows XP",
+    "windowsvista": "Microsoft Windows Vista",
+}  # fmt: skip
 _OS_RELEASE = {
     "amzn": "Amazon Linux",
     "centos": "CentOS",
@@ -120,7 +129,11 @@ def system_of(machine: Machine) -> System:
 
 @lru_cache(maxsize=4096)
 def identify(guest_id: str, guest_name: str, tools_name: str = "") -> System:
-    """The system behind vCenter's guest id and name and the name VMware Tools report."""
+    """The system behind vCenter's guest id and name and the name VMware Tools report.
+
+    A name that VirtualBox has put into an OVF is read as well.
+    """
+    guest_name, tools_name = _from_virtualbox(guest_name), _from_virtualbox(tools_name)
     product, releases, version, pack, later = _parse(tools_name)
     if not product or not releases:
         other = _parse(guest_name)
@@ -136,6 +149,23 @@ def identify(guest_id: str, guest_name: str, tools_name: str = "") -> System:
         bits=_bits(guest_id, guest_name, tools_name),
         arm="arm" in guest_id.lower() or "aarch64" in f"{guest_name} {tools_name}".lower(),
     )
+
+
+def _from_virtualbox(name: str) -> str:
+    """``Windows2019_64`` as a display name; any other name as it is."""
+    match = _VIRTUALBOX.fullmatch(name)
+    product = _VIRTUALBOX_PRODUCTS.get(match[1].lower(), "") if match else ""
+    if not match or not product:
+        return name
+    release = match[2]
+    if product == "Ubuntu" and release:
+        release = f"{release}.04"
+    elif product == "Microsoft Windows" and release == "81":
+        release = "8.1"
+    elif product == "Microsoft Windows" and len(release) == 4:
+        product = "Microsoft Windows Server"
+    kind = "aarch64, " if "arm" in match[4] else ""
+    return f"{product} {release}".rstrip() + f" ({kind}{'64' if '64' in match[4] else '32'}-bit)"
 
 
 @lru_cache(maxsize=512)

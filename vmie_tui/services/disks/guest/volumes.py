@@ -64,7 +64,7 @@ def _disk(number: int, disk: ByteReader, found: list[Found], miss: Miss) -> Disk
     try:
         with parsing("its partition table"):
             facts = read_table(disk, number, identify(disk, end=False))
-            if not facts.table and not facts.blank and (whole := identify(disk)):
+            if not facts.table and (whole := identify(disk)):
                 facts = read_table(disk, number, whole)
             if facts.table == "mbr" and _native(disk, facts):
                 facts = read_table(disk, number, "", sector=_NATIVE)

@@ -39,10 +39,10 @@ def inspect_windows(tree: Tree, volume: str, system: Ntfs) -> WindowsFacts:
     free, at_least = system.free_until(ENOUGH)
     if free is None:
         tree.miss("free space", "the cluster bitmap could not be read")
-    return replace(facts, free=free, free_at_least=at_least, hibernation=_hibernation(tree))
+    return replace(facts, free=free, free_at_least=at_least, hibernation=hibernation(tree))
 
 
-def _hibernation(tree: Tree) -> str | None:
+def hibernation(tree: Tree) -> str | None:
     """What hiberfil.sys says; None when it cannot be read."""
     presence, head = tree.content("/hiberfil.sys", 0, 4, needed=False)
     if presence is Presence.UNKNOWN:
