@@ -311,7 +311,7 @@ for _key, (_system, _expect) in WINDOWS_BASES.items():
 # -- what VM import does not know, and plain data
 
 
-@guest("FreeBSD 13.2, BIOS", boot="bios", expect=("unknown-os",))
+@guest("FreeBSD 13.2, BIOS", boot="bios", expect=("unknown-os", "ufs-volume"))
 def base_freebsd(path: Path) -> list[Extent]:
     """A template for the demo's machines: FreeBSD's slice and label with the start of a UFS2 file system."""
     code = (
@@ -332,7 +332,7 @@ def base_freebsd(path: Path) -> list[Extent]:
     return disks.mbr(path, 4096, [Part("a5", None, build, active=True)], seed="base-freebsd", boot_code=code)
 
 
-@guest("Oracle Solaris 11.4, BIOS", boot="bios", expect=("unknown-os",))
+@guest("Oracle Solaris 11.4, BIOS", boot="bios", expect=("unknown-os", "zfs-volume"))
 def base_solaris(path: Path) -> list[Extent]:
     """A template for the demo's machines: a Solaris partition with the first label of a ZFS pool."""
 

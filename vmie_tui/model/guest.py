@@ -20,6 +20,14 @@ TITLES = {
     "sysv": "System V", "xenix": "Xenix", "qnx4": "QNX4", "ubi": "UBI", "ubifs": "UBIFS", "jffs2": "JFFS2",
     "nss": "Novell NSS", "zonefs": "zonefs", "hpfs": "HPFS", "minix": "Minix", "nilfs2": "NILFS2",
 }  # fmt: skip
+# Of these the file systems and pools that are none of those VM import is documented to read (F105): no system that it
+# takes can be on them. The others are containers whose inside is not seen.
+FOREIGN = frozenset({
+    "exfat", "reiserfs", "reiser4", "zfs", "f2fs", "hfs", "hfsplus", "apfs", "ufs", "ocfs", "ocfs2", "gfs2", "vmfs",
+    "vmfs-member", "iso9660", "udf", "bcachefs", "bluestore", "asm", "exfs", "erofs", "squashfs", "cramfs", "romfs",
+    "vxfs", "bfs", "befs", "sysv", "xenix", "qnx4", "ubi", "ubifs", "jffs2", "nss", "zonefs", "hpfs", "minix", "nilfs2",
+    "mpool", "xfs-log", "ext-journal",
+})  # fmt: skip
 
 
 class Presence(StrEnum):

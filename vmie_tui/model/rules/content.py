@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vmie_tui.model import facts
 from vmie_tui.model.finding import Finding, Severity
-from vmie_tui.model.guest import TITLES, GuestFacts, Presence, Volume
+from vmie_tui.model.guest import FOREIGN, TITLES, GuestFacts, Presence, Volume
 from vmie_tui.model.machine import Firmware
 from vmie_tui.model.rules.content_linux import check_linux
 from vmie_tui.model.rules.content_windows import check_windows
@@ -165,7 +165,8 @@ def _systems(guest: GuestFacts, must_boot: bool) -> Iterator[Finding]:
             B, "it has a Linux and a Windows system", f"{guest.roots[0]}, {guest.windows.volume}",
             "Dual boot is not supported", facts.error("E26")["message"], "Leave one system", "F111", "dual-boot",
         )  # fmt: skip
-    if guest.linux or guest.windows or _hidden(guest):
+    disc = any(volume.kind in _CDS and not volume.disk for volume in guest.volumes)
+    if guest.linux or guest.windows or disc or _hidden(guest):
         return
     bootable = any(disk.boot_code or any(part.active for part in disk.partitions) for disk in guest.disks)
     known = facts.error("E15")
@@ -184,9 +185,13 @@ def _systems(guest: GuestFacts, must_boot: bool) -> Iterator[Finding]:
 
 def _hidden(guest: GuestFacts) -> bool:
     """Whether a system may be where nothing was read, so that none found means nothing."""
-    closed = {"btrfs", *TITLES}
+    closed = {"btrfs", *TITLES} - FOREIGN
     unread = any(volume.kind in closed or volume.missing or volume.dirty for volume in guest.volumes)
-    failed = any(note.what.startswith(("the files on", "disk ", "the volume groups")) for note in guest.not_inspected)
+    foreign = {f"the files on {volume.name}" for volume in guest.volumes if volume.kind in FOREIGN}
+    failed = any(
+        note.what.startswith(("the files on", "disk ", "the volume groups")) and note.what not in foreign
+        for note in guest.not_inspected
+    )
     return unread or failed or any(disk.problem or disk.dynamic for disk in guest.disks)
 
 
