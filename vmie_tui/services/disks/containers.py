@@ -15,7 +15,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.disks.containers_flat import open_flat
 from vmie_tui.services.disks.containers_vhd import VhdReader
 from vmie_tui.services.disks.containers_vhdx import VhdxReader
-from vmie_tui.services.disks.errors import DiskFormatError, corrupt, unsupported
+from vmie_tui.services.disks.errors import DiskFormatError, corrupt, difference, unsupported
 from vmie_tui.services.disks.ovf import HEAD, is_ovf
 from vmie_tui.services.disks.ovf_package import Package, PackagedDisk, open_archive, open_folder
 from vmie_tui.services.disks.probe import DiskInfo, probe
@@ -208,8 +208,10 @@ def _disk(
     match info.format:
         case "vmdk-stream" | "vmdk-sparse":
             if info.create_type in {"seSparse", "vmfsSparse"}:
-                raise unsupported(f"a {info.create_type} disk is a snapshot's difference")
-            return VmdkReader(reader)
+                raise difference(f"a {info.create_type} disk is a snapshot's difference")
+            sparse = VmdkReader(reader)
+            sparse.check_tables()
+            return sparse
         case "vmdk-descriptor":
             return open_flat(reader, info, folder, budget, held)
         case "vhd":

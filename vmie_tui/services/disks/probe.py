@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vmie_tui.services.disks.containers_vhd import MAGIC as VHD
+from vmie_tui.services.disks.containers_vhd import footer_sum, read_footer
 from vmie_tui.services.disks.errors import corrupt
 from vmie_tui.services.disks.foreign import check_raw, foreign
 from vmie_tui.services.disks.ova import OvaMember, ReadAt, is_tar, list_members
@@ -19,7 +21,6 @@ from vmie_tui.services.disks.vmdk_layout import (
     parse_descriptor,
 )
 
-_VHD = b"conectix"
 _KINDS = {2: "fixed", 3: "dynamic", 4: "differencing"}
 _VHDX_METADATA = uuid.UUID("8b7ca206-4790-4b9a-b8fe-575f050f886e").bytes_le
 _VHDX_PARAMETERS = uuid.UUID("caa16737-fa36-4d43-b3b6-33f0aa44e76b").bytes_le
@@ -65,13 +66,13 @@ def probe(read_at: ReadAt, size: int, name: str = "") -> DiskInfo:
                 return parse(head, read_at, size)
         if is_tar(head[:SECTOR]):
             return DiskInfo("ova", members=list_members(read_at, size))
-        footer = read_at(size - SECTOR, SECTOR)
-        if footer[:8] == _VHD:
+        footer, _ = read_footer(read_at, size)
+        if footer:
             return _vhd(footer, read_at)
     if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:21].lower() == b"# disk descriptorfile":
         found = parse_descriptor(read_at(0, min(size, MAX_DESCRIPTOR)))
         return DiskInfo("vmdk-descriptor", found.capacity, found.create_type, False, found.parent, found.files)
-    if head[:8] == _VHD:
+    if head.startswith(VHD):
         raise corrupt("the VHD has no footer at its end: it was not received whole")
     if head:
         check_raw(read_at, size, name)
@@ -100,8 +101,7 @@ def _vhd(footer: bytes, read_at: ReadAt) -> DiskInfo:
         struct.unpack_from(">Q", footer, 48)[0],
         struct.unpack_from(">I", footer, 60)[0],
     )
-    written, summed = struct.unpack_from(">I", footer, 64)[0], sum(footer[:64]) + sum(footer[68:])
-    if written != ~summed & 0xFFFFFFFF:
+    if not footer_sum(footer):
         raise corrupt("the VHD's footer is damaged: its checksum is wrong")
     parent = None
     if kind == 4:

@@ -6,13 +6,14 @@ import errno
 import hashlib
 import os
 import stat
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 from vmie_tui.model.errors import ErrorKind
-from vmie_tui.services.disks.errors import DiskFormatError
+from vmie_tui.services.disks.errors import DiskFormatError, truncated
 
 PIECE = 1 << 20
 _ZEROS = bytes(PIECE)
@@ -51,6 +52,18 @@ def read_into(source: ByteReader, offset: int, view: memoryview) -> int:
     data = source.read_at(offset, len(view))
     view[: len(data)] = data
     return len(data)
+
+
+def read_fields(source: ByteReader, form: str, offset: int, what: str) -> tuple[Any, ...]:
+    """The fields of the struct format ``form`` at byte ``offset``; every table of an image is read through here.
+
+    Raises ``DiskFormatError`` (CORRUPT, ``retry_safe``), naming ``what`` was to be read, when the source ends before.
+    """
+    wanted = struct.calcsize(form)
+    data = source.read_at(offset, wanted)
+    if len(data) < wanted:
+        raise truncated(f"{what} lies behind the end of the image, which has {source.size} bytes")
+    return struct.unpack(form, data)
 
 
 def read_exactly(source: ByteReader, offset: int, view: memoryview) -> None:

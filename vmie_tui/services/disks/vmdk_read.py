@@ -12,6 +12,7 @@ from typing import Generic, Self, TypeVar
 
 from vmie_tui.services.disks.errors import corrupt, difference, one_of_many, truncated
 from vmie_tui.services.disks.grain import inflate
+from vmie_tui.services.disks.places import Places
 from vmie_tui.services.disks.source import ByteReader, RawFile, read_into
 from vmie_tui.services.disks.vmdk_layout import (
     AT_END,
@@ -22,6 +23,7 @@ from vmie_tui.services.disks.vmdk_layout import (
     META_MARKER,
     SECTOR,
     TABLE_BYTES,
+    TABLE_SECTORS,
     Descriptor,
     Mark,
     SparseHeader,
@@ -32,6 +34,7 @@ from vmie_tui.services.disks.vmdk_layout import (
 V = TypeVar("V")
 
 _TABLES_KEPT = 512  # 1 MiB: the tables of 16 GiB of disk
+_TABLES_CHECKED = 32  # when an image is opened: 64 KiB of tables
 _GRAINS_KEPT = 16  # 1 MiB with the usual grain
 
 
@@ -70,6 +73,8 @@ class VmdkReader:
         if isinstance(image, (str, os.PathLike)):
             image = self._own = RawFile(image)
         self._image: ByteReader = image
+        self._tables: _Lru[bytes] = _Lru(_TABLES_KEPT)
+        self._grains: _Lru[memoryview] = _Lru(_GRAINS_KEPT)
         try:
             self.header = self._open()
             self.descriptor = self._describe()
@@ -77,8 +82,6 @@ class VmdkReader:
         except BaseException:
             self.close()
             raise
-        self._tables: _Lru[bytes] = _Lru(_TABLES_KEPT)
-        self._grains: _Lru[memoryview] = _Lru(_GRAINS_KEPT)
 
     @property
     def size(self) -> int:
@@ -138,10 +141,24 @@ class VmdkReader:
         if header.directory < 1:
             raise corrupt("the VMDK header names no grain directory")
         data = self._exactly(header.directory * SECTOR, header.tables * 4, "the grain directory")
-        used = [entry for (entry,) in struct.iter_unpack("<I", data) if entry]
-        if len(set(used)) != len(used):  # else a small file could pretend a disk of many terabytes of data
-            raise corrupt("two entries of the grain directory name the same grain table")
+        seen, shared = set[int](), set[int]()
+        for (entry,) in struct.iter_unpack("<I", data):
+            if entry:
+                (shared if entry in seen else seen).add(entry)
+        for sector in shared:  # harmless where it is empty; else a small file could pretend terabytes of data
+            if listed(self._exactly(sector * SECTOR, TABLE_BYTES, "a grain table"), header):
+                raise corrupt("two entries of the grain directory name the same grain table")
         return data
+
+    def check_tables(self) -> None:
+        """Hold the first grain tables against the file, where one request or two gives them.
+
+        Raises ``DiskFormatError`` (CORRUPT) as reading all of the disk would.
+        """
+        first = [entry for (entry,) in struct.iter_unpack("<I", self._directory[: 4 * _TABLES_CHECKED]) if entry]
+        if not self.header.compressed and first and max(first) - min(first) <= 2 * _TABLES_CHECKED * TABLE_SECTORS:
+            for _ in self._used(_TABLES_CHECKED):
+                pass
 
     def _load_table(self, number: int) -> bytes:
         (sector,) = struct.unpack_from("<I", self._directory, number * 4)
@@ -190,15 +207,22 @@ class VmdkReader:
         return bytes(buffer)
 
     def extents(self) -> Iterator[tuple[int, int]]:
-        """The runs of grains that are in the file, in bytes of the disk."""
+        """The runs of grains that are in the file, in bytes of the disk; of plain ones each in a place of its own."""
+        return self._used(self.header.tables)
+
+    def _used(self, tables: int) -> Iterator[tuple[int, int]]:
+        """`extents`, as far as the first ``tables`` go."""
         step, start, stop = self.header.grain_bytes, 0, 0
-        for number, (entry,) in enumerate(struct.iter_unpack("<I", self._directory)):
+        places = None if self.header.compressed else Places(self._image.size, step, "VMDK")
+        for number, (entry,) in enumerate(struct.iter_unpack("<I", self._directory[: 4 * tables])):
             if not entry:
                 continue
-            for slot in listed(self._tables.get(number, self._load_table), self.header):
+            for slot, sector in listed(self._tables.get(number, self._load_table), self.header).items():
                 at = (number * ENTRIES + slot) * step
                 if at >= self.size:
                     break
+                if places:
+                    places.take(number * ENTRIES + slot, sector * SECTOR, min(step, self.size - at))
                 if at != stop:
                     if start < stop:
                         yield start, stop - start

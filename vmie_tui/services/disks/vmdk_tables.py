@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Protocol
 
 from vmie_tui.services.disks.errors import DiskFormatError, corrupt
+from vmie_tui.services.disks.places import Bits
 from vmie_tui.services.disks.vmdk_layout import (
     AT_END,
     ENTRIES,
@@ -24,7 +25,6 @@ from vmie_tui.services.disks.vmdk_layout import (
 
 _NO_GRAINS = bytes(TABLE_BYTES)
 _MAX_PENDING = 1 << 16  # grains that may wait for their table: 4 GiB of disk
-_PAGE = 8192  # bytes of one page of the bitmap of grains: 65,536 grains
 
 
 class Tables(Protocol):
@@ -140,7 +140,7 @@ class FrontTables:
         self._read = 0  # tables read
         self._owed = 0  # grains listed and not met
         self._sum = 0  # of what is listed, minus the same of what was met
-        self._pages: dict[int, bytearray] = {}
+        self._met = Bits()
 
     def directory(self, data: memoryview) -> None:
         """Check that the tables stand behind the directory in order, the only way to read them in passing."""
@@ -162,12 +162,8 @@ class FrontTables:
         return sector * (2 * grain + 1)
 
     def grain(self, number: int, sector: int) -> None:
-        page, bit = divmod(number, _PAGE * 8)
-        bits = self._pages.setdefault(page, bytearray(_PAGE))
-        mask = 1 << (bit & 7)
-        if bits[bit >> 3] & mask:
+        if not self._met.add(number):
             raise corrupt(f"grain {number} comes twice")
-        bits[bit >> 3] |= mask
         self._owed -= 1
         self._sum -= self._weight(number, sector)
         if self._owed < 0:

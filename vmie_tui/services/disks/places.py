@@ -1,0 +1,48 @@
+"""Which places of an image file are taken: no two blocks lie in one, so that a small file cannot claim much data."""
+
+from __future__ import annotations
+
+from vmie_tui.services.disks.errors import DiskFormatError, corrupt, truncated
+
+CHECKED_AT_ONCE = 256 << 10  # bytes of a block table: its beginning is gone through when an image is opened
+_PAGE = 8192  # bytes: 65,536 numbers
+
+
+class Bits:
+    """A set of numbers from 0, in pages of 8 KiB that exist where numbers are."""
+
+    def __init__(self) -> None:
+        self._pages: dict[int, bytearray] = {}
+
+    def add(self, number: int) -> bool:
+        """Whether the number is new."""
+        page, bit = divmod(number, _PAGE * 8)
+        bits = self._pages.setdefault(page, bytearray(_PAGE))
+        mask = 1 << (bit & 7)
+        if bits[bit >> 3] & mask:
+            return False
+        bits[bit >> 3] |= mask
+        return True
+
+
+class Places:
+    """The blocks of ``block`` bytes met in a file of ``size`` bytes, while its tables are gone through once."""
+
+    def __init__(self, size: int, block: int, format_name: str) -> None:
+        self._size, self._block, self._format = size, block, format_name
+        self._taken = Bits()
+
+    def take(self, number: int, at: int, length: int) -> None:
+        """Block ``number`` has ``length`` bytes of data from byte ``at`` of the file.
+
+        Raises ``DiskFormatError`` (CORRUPT) when they lie behind its end, or where another block's are.
+        """
+        if at + length > self._size:
+            raise beyond(number, self._format, self._size)
+        if not self._taken.add(at // self._block):
+            raise corrupt(f"block {number} of the {self._format} lies where another block does")
+
+
+def beyond(number: int, format_name: str, size: int) -> DiskFormatError:
+    """For a block that the file is too short for."""
+    return truncated(f"block {number} lies behind the end of the {format_name}, which has {size} bytes")
