@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from hashlib import new
 from pathlib import Path
 
 import pytest
 
 from tests.services.aws_world import BUCKET, REGION, Control, World, world
+from tests.unit.ovf_kit import ovf_text, tar_of
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import ObjectSource, Route, SnapshotSource
 from vmie_tui.services.aws.session import Aws
@@ -19,6 +22,7 @@ from vmie_tui.simulators.control import Fault, TlsFiles
 from vmie_tui.simulators.fleet.tiny import make_boot
 
 F = convert.Format
+sha1 = partial(new, "sha1", usedforsecurity=False)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +44,7 @@ def aws(tls: TlsFiles, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> I
             put(made[1], key, raw.read_bytes())
         put(made[1], "many/notes.txt", b"only a few words about the disks here\n")
         put(made[1], "mixed/b.vmdk", (folder / "web.vmdk").read_bytes())
-        put(made[1], "disk.qcow2", b"QFI\xfb" + bytes(20) + (1 << 30).to_bytes(8, "big") + bytes(4000))
+        put(made[1], "disk.qcow2", b"QFI\xfb\0\0\0\3" + bytes(16) + (1 << 30).to_bytes(8, "big") + bytes(4000))
         yield made
 
 
@@ -111,6 +115,33 @@ def test_objects_that_are_no_machine(keys: str | list[str], kind: ErrorKind, wor
         describe_object(aws[1], BUCKET, keys)
     assert raised.value.kind is kind
     assert words in str(raised.value)
+
+
+def test_the_manifest_in_an_ova_in_s3_is_believed(aws: World, raw: Path) -> None:
+    """Its names and the descriptor at the first look; the disks, which may be large, before their bytes are used."""
+    session, disk = aws[1], raw.read_bytes()
+    ovf = ovf_text([], ["web.raw"], capacity=len(disk))
+    sums = "".join(f"SHA1({name})= {sha1(data).hexdigest()}\n" for name, data in (("a.ovf", ovf), ("web.raw", disk)))
+    harmed = bytes([disk[0] ^ 1]) + disk[1:]
+    for key, manifest, body in (
+        ("good.ova", sums, disk),
+        ("bad.ova", sums, harmed),
+        ("short.ova", sums.partition("\n")[0], disk),
+    ):
+        put(session, f"sums/{key}", tar_of([("a.ovf", ovf), ("a.mf", manifest.encode()), ("web.raw", body)]))
+    found = describe_object(session, BUCKET, ["sums/good.ova"])
+    with open_source_disks(found.source, session, REGION) as (one,):
+        assert one.source.read_at(0, 4096) == disk[:4096]
+    found = describe_object(session, BUCKET, ["sums/bad.ova"])
+    with (
+        pytest.raises(ServiceError, match=r"sums/bad\.ova: web\.raw is not what"),
+        open_source_disks(found.source, session),
+    ):
+        pass
+    with open_source_disks(found.source, session, REGION, proven=True) as (one,):
+        assert one.source.read_at(0, 4096) == harmed[:4096]
+    with pytest.raises(ServiceError, match="does not name"):
+        describe_object(session, BUCKET, ["sums/short.ova"])
 
 
 def test_an_ebs_snapshot_is_the_machine_on_it(aws: World, snapshot: str, raw: Path) -> None:

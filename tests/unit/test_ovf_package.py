@@ -20,7 +20,8 @@ from tests.unit.disks_images import Sparse, content, stream_of
 from tests.unit.ovf_kit import ovf_text, tar_of, v7
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.describe import describe_file
+from vmie_tui.model.finding import Severity
+from vmie_tui.services.describe import describe_file, open_source_disks
 from vmie_tui.services.disks.containers import open_disks
 from vmie_tui.services.disks.convert import Format, Request, convert
 from vmie_tui.services.disks.ova import list_members
@@ -374,6 +375,26 @@ def test_preflight_and_conversion_refuse_the_same(files: dict[str, bytes | str],
             look()
         assert words in str(raised.value)
     assert not (tmp_path / "out.raw").exists()
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_large_package_is_proven_when_its_bytes_are_used(
+    packed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vmie_tui.services.describe._PROVEN_AT_ONCE", len(VMDK) - 1)
+    files = [*FILES, ("vm.mf", sums([("vm.ovf", OVF), (NAME, b"")]))]
+    source = tmp_path / "vm.ova"
+    if packed:
+        source.write_bytes(tar_of(files))
+    else:
+        source = folder(tmp_path, dict(files))
+    found = describe_file([source])
+    assert found.preflight is not None
+    assert any("vm.mf" in each.what and each.severity is Severity.INFO for each in found.preflight.findings)
+    with pytest.raises(ServiceError, match="its SHA256 differs"), open_source_disks(found.source):
+        pass
+    with open_source_disks(found.source, proven=True) as (disk,):
+        assert disk.source.read_at(0, 1 << 30) == RAW
 
 
 def test_a_pipe_in_place_of_a_disk_is_not_waited_for(tmp_path: Path) -> None:

@@ -42,15 +42,32 @@ def open_images(context: ImportContext, held: ExitStack) -> dict[int, OpenedDisk
     """The source's disks by their keys in the job, open until ``held`` closes. Raises ServiceError."""
     from vmie_tui.services.describe import open_source_disks
 
-    source, job = context.plan.source, context.job_id
+    source, job, ledger = context.plan.source, context.job_id, context.record.ledger
     scratch = private_dir(context.settings.state_dir / SCRATCH)
+    told = ""
 
     def progress(done: int, total: int) -> None:
+        nonlocal told
         context.control.check()
-        context.store.update(job, message=f"qemu-img reads the image: {100 * done // max(total, 1)} %")
+        share = f"qemu-img reads the image: {100 * done // max(total, 1)} %"
+        words = share if done else "reading the image, to compare it with its manifest or for qemu-img"
+        if words != told:
+            context.store.update(job, message=words)
+            told = words
 
     aws = None if isinstance(source, FileSource) else context.aws
-    found = held.enter_context(open_source_disks(source, aws, context.plan.region, scratch=scratch, progress=progress))
+    moment = ledger.get("moment")
+    found = held.enter_context(
+        open_source_disks(
+            source,
+            aws,
+            context.plan.region,
+            scratch=scratch,
+            progress=progress,
+            proven=moment is not None and ledger.get("proven") == moment,
+        )
+    )
+    context.store.remember(job, proven=moment)  # an attempt after this one need not read all of it for the manifest
     records = context.store.disks(job)
     return {
         record.key: OpenedDisk(one.source, _kind(one), _plain(context, number, one, held))

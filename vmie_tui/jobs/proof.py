@@ -69,7 +69,7 @@ class Prover:
             return {}
         try:
             aws = None if isinstance(source, FileSource) else self._aws
-            found = held.enter_context(open_source_disks(source, aws, plan.region))
+            found = held.enter_context(open_source_disks(source, aws, plan.region, proven=True))
         except VmieError as error:
             self._on_step(f"{source.where} cannot be read: {error}")
             return {}

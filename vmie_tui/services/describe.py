@@ -29,7 +29,7 @@ from vmie_tui.services.disks.pieces import Progress
 from vmie_tui.services.disks.probe import DiskInfo, probe
 from vmie_tui.services.disks.ranges import BlockReader
 from vmie_tui.services.disks.read_ahead import ReadAhead
-from vmie_tui.services.disks.source import DiskSource
+from vmie_tui.services.disks.source import ByteReader, DiskSource
 from vmie_tui.services.preflight import look_into
 
 if TYPE_CHECKING:
@@ -140,8 +140,7 @@ def _file(path: Path, held: ExitStack, *, raw: bool) -> tuple[list[_Image], Pack
         return [_image(open_raw(file, name=path.name))], None
     with open_file(path) as file:
         if is_ovf(file.read_at(0, HEAD)):
-            package = open_folder(path, file, held)
-            _prove_small(package, path)
+            package = _prove_small(open_folder(path, file, held), path)
             return [image for disk in package.disks for image in _of_folder(disk, path, held)], package
         info = probe_file(path)
         if info.format in QEMU_READS:
@@ -151,8 +150,7 @@ def _file(path: Path, held: ExitStack, *, raw: bool) -> tuple[list[_Image], Pack
         held.callback(disks[0].close)
         if info.format != "ova":
             return [replace(_image(disks[0]), name=path.name)], None
-        package = open_archive(file, info.members)
-        _prove_small(package, path)
+        package = _prove_small(open_archive(file, info.members), path)
         return [_image(disk) for disk in disks], package
 
 
@@ -170,13 +168,15 @@ def _of_folder(disk: PackagedDisk, ovf: Path, held: ExitStack) -> list[_Image]:
     return found
 
 
-def _prove_small(package: Package, path: Path) -> None:
+def _prove_small(package: Package, path: Path) -> Package:
     """What is read in a moment is compared with its manifest at once; the rest when its bytes are to be moved."""
-    if sum(disk.source.size for disk in package.disks) <= _PROVEN_AT_ONCE:
-        try:
-            package.prove()
-        except ServiceError as error:
-            raise error.about(str(path)) from error.__cause__
+    if sum(disk.source.size for disk in package.disks) > _PROVEN_AT_ONCE:
+        return package.with_proof_left()
+    try:
+        package.prove()
+    except ServiceError as error:
+        raise error.about(str(path)) from error.__cause__
+    return package
 
 
 def _check_qemu(path: Path, info: DiskInfo) -> None:
@@ -385,11 +385,13 @@ def open_source_disks(
     *,
     scratch: Path | None = None,
     progress: Progress = lambda done, total: None,
+    proven: bool = False,
 ) -> Iterator[list[SourceDisk]]:
     """Every disk of files, objects or EBS snapshots, to be read from front to back; closed with the context.
 
     ``scratch``: where RAW copies of QCOW2 and VDI images lie meanwhile, which only qemu-img reads; ``progress(done,
-    total)`` hears of their making. Objects and snapshots need ``aws``. Raises as the describing functions, and
+    total)`` hears of their making, and while a manifest's digests are compared, which is left out for what is
+    ``proven`` already. Objects and snapshots need ``aws``. Raises as the describing functions, and
     TypeError for a virtual machine, whose disks come by an export lease.
     """
     with ExitStack() as held:
@@ -398,27 +400,44 @@ def open_source_disks(
             opened = [
                 each
                 for path in source.paths
-                for each in open_every(Path(path), held, raw=source.raw, beside=beside, progress=progress)
+                for each in open_every(
+                    Path(path), held, raw=source.raw, beside=beside, progress=progress, proven=proven
+                )
             ]
             yield [SourceDisk(each.name, each.source, each.info) for each in opened]
         elif aws is None or not isinstance(source, ObjectSource | SnapshotSource):
             raise TypeError(f"the disks of {source.where} cannot be opened like this")
         elif isinstance(source, ObjectSource):
-            yield [disk for key in source.keys for disk in _open_object(aws, region, source, key, held)]
+            readers = [
+                (held.enter_context(_object(aws, source.bucket, key, region)), f"{S3}{source.bucket}/{key}")
+                for key in source.keys
+            ]
+            found = (_open_object(reader, name, held, progress=progress, proven=proven) for reader, name in readers)
+            yield [disk for each in found for disk in each]
         else:
             yield [_open_snapshot(aws, region, ident, held) for ident in source.snapshot_ids]
 
 
-def _open_object(aws: Aws, region: str | None, source: ObjectSource, key: str, held: ExitStack) -> list[SourceDisk]:
+def _object(aws: Aws, bucket: str, key: str, region: str | None) -> ReadAhead:
     from vmie_tui.services.aws.ranges import S3Object
 
-    reader = held.enter_context(ReadAhead(S3Object(aws, source.bucket, key, region=region)))
-    disks = open_disks(reader, no_limit, name=f"{S3}{source.bucket}/{key}")
+    return ReadAhead(S3Object(aws, bucket, key, region=region))
+
+
+def _open_object(
+    reader: ByteReader, name: str, held: ExitStack, *, progress: Progress, proven: bool
+) -> list[SourceDisk]:
+    """The disks in one object, which is read by ``reader``."""
+    disks = open_disks(reader, no_limit, name=name)
     held.callback(disks[0].close)
     info = probe(reader.read_at, reader.size)
     if info.format != "ova":
-        return [SourceDisk(PurePosixPath(key).name, disks[0], disks[0].info)]
-    open_archive(reader, info.members).prove()
+        return [SourceDisk(PurePosixPath(name).name, disks[0], disks[0].info)]
+    if not proven:
+        try:
+            open_archive(reader, info.members).prove(lambda: progress(0, reader.size))
+        except ServiceError as error:
+            raise error.about(name) from error.__cause__
     return [SourceDisk(disk.name, disk, disk.info) for disk in disks]
 
 

@@ -17,13 +17,11 @@ from vmie_tui.services.disks.containers_vhd import VhdReader
 from vmie_tui.services.disks.containers_vhdx import VhdxReader
 from vmie_tui.services.disks.errors import DiskFormatError, corrupt, difference, unsupported
 from vmie_tui.services.disks.ovf import HEAD, is_ovf
-from vmie_tui.services.disks.ovf_package import Package, PackagedDisk, open_archive, open_folder
+from vmie_tui.services.disks.ovf_package import MAX_DISKS, Package, PackagedDisk, open_archive, open_folder
 from vmie_tui.services.disks.probe import DiskInfo, probe
 from vmie_tui.services.disks.ranges import BlockReader, Budget
 from vmie_tui.services.disks.source import ByteReader, DiskSource, RawFile
 from vmie_tui.services.disks.vmdk_read import VmdkReader
-
-_MAX_DISKS = 64
 
 
 class _Raw:
@@ -92,7 +90,7 @@ def open_disks(
     budget: Callable[[], Budget] = Budget,
     *,
     name: str = "",
-    most: int = _MAX_DISKS,
+    most: int = MAX_DISKS,
 ) -> Sequence[OpenDisk]:
     """All disks in ``image``, boot disk first; ``budget`` makes one for each. Raises as `open_disk`.
 
@@ -164,12 +162,6 @@ def _open(
 def _packaged(
     package: Package, budget: Callable[[], Budget], name: str, *, held: ExitStack, most: int
 ) -> Sequence[OpenDisk]:
-    if len(package.disks) > _MAX_DISKS:
-        raise DiskFormatError(
-            ErrorKind.INVALID,
-            f"the OVF has {len(package.disks)} disks, more than {_MAX_DISKS}",
-            remedy="Export the VM with fewer disks, and the others by themselves",
-        )
     disks = []
     for disk in package.disks[:most]:
         try:

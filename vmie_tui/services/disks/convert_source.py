@@ -63,10 +63,13 @@ def open_source(
     return found[_one_of([each.name for each in found], path, disk)]
 
 
-def open_every(path: Path, held: ExitStack, *, raw: bool, beside: Path, progress: Progress) -> list[Opened]:
-    """All disks of the image at ``path``, boot disk first; As `open_source`.
+def open_every(
+    path: Path, held: ExitStack, *, raw: bool, beside: Path, progress: Progress, proven: bool = False
+) -> list[Opened]:
+    """All disks of the image at ``path``, boot disk first. As `open_source`.
 
-    An OVF stands for the files beside it; where a manifest lies there too, all of them are proven by it first.
+    An OVF stands for the files beside it. A package with a manifest is proven by it first, which reads all of it, but
+    for one that is ``proven`` already.
     """
     file = held.enter_context(open_file(path))
     if raw and not file.size:
@@ -76,7 +79,8 @@ def open_every(path: Path, held: ExitStack, *, raw: bool, beside: Path, progress
     if is_ovf(file.read_at(0, HEAD)):
         package = open_folder(path, file, held)
         try:
-            package.prove(lambda: progress(0, file.size))
+            if not proven:
+                package.prove(lambda: progress(0, file.size))
             found = (_of_folder(disk, held, beside=beside, progress=progress) for disk in package.disks)
             return [replace(opened, remarks=package.remarks) for each in found for opened in each]
         except ServiceError as error:
@@ -91,7 +95,8 @@ def open_every(path: Path, held: ExitStack, *, raw: bool, beside: Path, progress
         return [Opened(source, _format(disks[0].info), path.name, disks[0].info)]
     package = open_archive(file, info.members)
     try:
-        package.prove(lambda: progress(0, file.size))
+        if not proven:
+            package.prove(lambda: progress(0, file.size))
     except ServiceError as error:
         raise error.about(str(path)) from error.__cause__
     return [

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from vmie_tui.services.disks.errors import corrupt
+from vmie_tui.model.errors import ErrorKind
+from vmie_tui.services.disks.errors import DiskFormatError, corrupt
 from vmie_tui.services.disks.source import ByteReader
 
 MAX_MANIFEST = 1 << 20
@@ -78,7 +79,15 @@ class Manifest:
             found.update(piece)
             at += len(piece)
         if found.hexdigest() != digest.value:
-            raise corrupt(f"{file} is not what the manifest {self.name} says: its {digest.algorithm} differs")
+            raise self.contradicted(f"{file} is not what the manifest {self.name} says: its {digest.algorithm} differs")
+
+    def contradicted(self, what: str) -> DiskFormatError:
+        """The package and its manifest disagree."""
+        return DiskFormatError(
+            ErrorKind.CORRUPT,
+            what,
+            remedy="Copy or export it again; remove the manifest only if you know why, and trust its files",
+        )
 
 
 def parse_manifest(data: bytes) -> Iterator[tuple[str, Digest]]:

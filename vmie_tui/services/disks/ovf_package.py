@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -22,6 +22,7 @@ from vmie_tui.services.disks.ovf_manifest import MAX_MANIFEST, Digest, Manifest,
 from vmie_tui.services.disks.ranges import Slice
 from vmie_tui.services.disks.source import ByteReader, RawFile
 
+MAX_DISKS = 64  # of a machine
 _MOST_NAMES = 10_000  # of a folder that are looked through for one in other letters
 
 
@@ -64,6 +65,15 @@ class Package:
     disks: tuple[PackagedDisk, ...]
     remarks: tuple[Finding, ...] = ()
     manifest: Manifest | None = None
+
+    def with_proof_left(self) -> Package:
+        """With the remark, where there is a manifest, that it is compared later: all is too large for a look."""
+        if self.manifest is None:
+            return self
+        what = (
+            f"the disks are compared with the manifest {self.manifest.name} when they are read, before anything is made"
+        )
+        return replace(self, remarks=(*self.remarks, Finding(Severity.INFO, what, rule="ovf-package")))
 
     def prove(self, stop: Callable[[], object] = lambda: None) -> None:
         """Read every disk's file and compare it with the manifest, if there is one. ``stop``: as `Manifest.check`.
@@ -122,11 +132,17 @@ def open_archive(reader: ByteReader, members: Sequence[OvaMember], image: ByteRe
         for name in left[:10]
         if plain_name(name) not in known
     )
-    return Package(package.ovf, package.disks, package.remarks + remarks, package.manifest)
+    return replace(package, remarks=package.remarks + remarks)
 
 
 def _opened(ovf: Ovf, text: bytes, descriptor: str, files: _Folder | _Archive) -> Package:
     wanted = ovf.disks or files.unnamed(ovf)
+    if len(wanted) > MAX_DISKS:
+        raise DiskFormatError(
+            ErrorKind.INVALID,
+            f"the OVF has {len(wanted)} disks, more than {MAX_DISKS}",
+            remedy="Export the VM with fewer disks, and the others by themselves",
+        )
     for disk in wanted:
         if disk.parent:
             raise DiskFormatError(
@@ -185,8 +201,8 @@ def _listed(
     for disk in disks:
         digest = manifest.digest(disk.name, disk.said.file, disk.said.href)
         if digest is None:
-            raise corrupt(f"the manifest {manifest.name} does not name {disk.name}")
-        found.append(PackagedDisk(disk.name, disk.source, disk.said, disk.path, digest))
+            raise manifest.contradicted(f"the manifest {manifest.name} does not name {disk.name}")
+        found.append(replace(disk, digest=digest))
     odd = {digest.algorithm for digest in (own, *(disk.digest for disk in found)) if digest and not digest.begin()}
     remarks += [
         _warning(
