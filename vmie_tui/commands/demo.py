@@ -11,6 +11,7 @@ import click
 
 from vmie_tui.commands.common import json_option, pass_session, say
 from vmie_tui.commands.session import Session, check_machine, run_app
+from vmie_tui.hangup import watch_terminal
 from vmie_tui.settings import DEMO
 
 
@@ -41,6 +42,7 @@ def open_demo(session: Session, speed: float | None = None) -> int:
     """Start the simulators unless they run, and open the app on them; its exit code."""
     from vmie_tui.simulators import launch
 
+    watch_terminal()
     check_machine(session.settings)
     root = session.settings.demo_dir
     if launch.running(root) is None:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from vmie_tui import settings as settings_module
+from vmie_tui.hangup import watch_terminal
 from vmie_tui.model.errors import EXIT_OK
 from vmie_tui.services import sqlite
 from vmie_tui.services.vsphere.refused_logins import REFUSED
@@ -41,6 +42,7 @@ class Session:
 
 def open_app(session: Session) -> int:
     """The app; where nothing is configured yet, first the questions that configure it. Its exit code."""
+    watch_terminal()
     settings = session.settings
     if settings.configured or session.profile_name or "VMIE_PROFILE" in os.environ:
         return run_app(settings)

@@ -1,9 +1,11 @@
-"""What every app of this program looks like: the theme, no animation, and no colour where the user wants none."""
+"""What every app of this program has: the theme, no animation, no colour where the user wants none, and an end."""
 
 from __future__ import annotations
 
 import os
+from typing import Any
 
+from vmie_tui.hangup import watch_terminal
 from vmie_tui.screens.keys import OrderedKeys
 from vmie_tui.screens.theme import ANSI_VARIABLES, THEME, VARIABLES
 
@@ -18,6 +20,11 @@ class Themed(OrderedKeys):
         self.animation_level = "none"
         self.register_theme(THEME)
         self.theme = "ansi-dark" if plain else "vmie"
+
+    def run(self, **options: Any) -> Any:
+        """As Textual's; and gone when the terminal is."""
+        watch_terminal()
+        return super().run(**options)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return ANSI_VARIABLES if self.current_theme.ansi else VARIABLES
