@@ -280,7 +280,15 @@ def test_the_past_and_what_is_too_far_ahead_are_refused() -> None:
             parse_start(text, NOW)
     most = facts.limit("sms", "schedule_ahead_max_days")["value"]
     assert latest_start(NOW) == NOW + most * DAY
-    for text in (f"{NOW + most * DAY + 1:.0f}", "+31d", "9999-12-31", "1790000000000", "+99999999999999999999d"):
+    for text in (
+        f"{NOW + most * DAY + 1:.0f}",
+        "+31d",
+        "9999-12-31",
+        "9999-12-31T23:59:59",
+        "9999-12-31T23:59Z",
+        "1790000000000",
+        "+99999999999999999999d",
+    ):
         with pytest.raises(ServiceError, match=f"more than {most} days ahead") as caught:
             parse_start(text, NOW)
         assert caught.value.problem.code == "F433" and "is the latest" in caught.value.problem.remedy

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 from itertools import count, takewhile
 from typing import TypeVar
 
@@ -198,9 +198,9 @@ def _is_number(words: str) -> bool:
 
 
 def _seconds(at: datetime, words: str) -> float:
-    if at.tzinfo is None:
-        local = at.astimezone()
-        if local.astimezone(UTC).astimezone().replace(tzinfo=None) != at:
-            raise _bad("does not exist here: the clocks are set forward over it", words)
-        at = local
-    return at.timestamp()
+    if at.year == MAXYEAR and at.tzinfo is None:  # the zone cannot be asked for its last days, and does not matter
+        at = at.replace(tzinfo=UTC)
+    seconds = at.timestamp()
+    if at.tzinfo is None and datetime.fromtimestamp(seconds) != at:
+        raise _bad("does not exist here: the clocks are set forward over it", words)
+    return seconds
