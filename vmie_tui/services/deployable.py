@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from vmie_tui.model.export import ExportFormat
 from vmie_tui.model.plan import FileSource, ObjectSource
+from vmie_tui.services.apart import UnfinishedError, in_child
 from vmie_tui.services.describe import open_source_disks
 from vmie_tui.services.disks.containers import open_file, open_raw
 from vmie_tui.services.disks.convert_source import no_limit
@@ -63,14 +64,24 @@ def _ovf(source: FileSource | ObjectSource, aws: Aws | None, region: str | None,
         if len(source.paths) > 1 or source.raw:
             return None
         reader: ByteReader = held.enter_context(open_file(Path(source.paths[0])))
-        if is_ovf(reader.read_at(0, HEAD)):
-            return parse_ovf(reader.read_at(0, MAX_OVF + 1))
     else:
         from vmie_tui.services.aws.ranges import S3Object
 
         assert aws is not None
         if len(source.keys) > 1:
             return None
-        reader = BlockReader(S3Object(aws, source.bucket, source.keys[0], region=region), no_limit())
+        reader = S3Object(aws, source.bucket, source.keys[0], region=region)
+    try:
+        return _described_by(reader, isinstance(source, FileSource))
+    except UnfinishedError as error:
+        raise error.about(source.where) from None
+
+
+@in_child()
+def _described_by(image: ByteReader, loose: bool) -> Ovf | None:
+    """What the OVF says that ``image`` is, where it may be a ``loose`` one, or that it holds."""
+    reader = BlockReader(image, no_limit())
+    if loose and is_ovf(reader.read_at(0, HEAD)):
+        return parse_ovf(reader.read_at(0, MAX_OVF + 1))
     info = probe(reader.read_at, reader.size)
     return open_archive(reader, info.members).ovf if info.format == "ova" else None

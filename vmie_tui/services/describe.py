@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -20,17 +20,18 @@ from vmie_tui.model.machine import Disk, Firmware, Machine
 from vmie_tui.model.plan import FileSource, ObjectSource, Route, SnapshotSource, Source
 from vmie_tui.model.preflight import Preflight, guest_names
 from vmie_tui.model.rules.routes import image_format
+from vmie_tui.services.apart import OPENING, UnfinishedError, in_child, tried
 from vmie_tui.services.disks import qemu
 from vmie_tui.services.disks.containers import OpenDisk, open_disks, open_file, open_raw
 from vmie_tui.services.disks.convert_source import QEMU_READS, no_limit, open_every, probe_file
 from vmie_tui.services.disks.ovf import HEAD, Ovf, is_ovf
-from vmie_tui.services.disks.ovf_package import Package, PackagedDisk, open_archive, open_folder
+from vmie_tui.services.disks.ovf_package import MAX_DISKS, Package, PackagedDisk, open_archive, open_folder
 from vmie_tui.services.disks.pieces import Progress
 from vmie_tui.services.disks.probe import DiskInfo, probe
-from vmie_tui.services.disks.ranges import BlockReader
+from vmie_tui.services.disks.ranges import BlockReader, Metered
 from vmie_tui.services.disks.read_ahead import ReadAhead
 from vmie_tui.services.disks.source import ByteReader, DiskSource
-from vmie_tui.services.preflight import look_into
+from vmie_tui.services.preflight import CONTENT, look_into
 
 if TYPE_CHECKING:
     from vmie_tui.services.aws.session import Aws
@@ -112,6 +113,27 @@ def describe_file(
     files = [Path(path).expanduser().absolute() for path in paths]
     if not files:
         raise ServiceError(ErrorKind.INVALID, "no file was given", remedy="Name a disk image")
+    return _finished(lambda look: _describe_files(files, raw, look, route), ", ".join(map(str, files)), look, route)
+
+
+def _finished(work: Callable[[bool], Described], subject: str, look: bool, route: Route) -> Described:
+    """What ``work(look)`` describes; without the content where looking for it went beyond the child's limits."""
+    try:
+        return work(look)
+    except UnfinishedError as error:
+        if not look:
+            raise error.about(subject) from None
+        missed = NotInspected(CONTENT, error.problem.what)
+    try:
+        plain = work(False)
+    except UnfinishedError as error:
+        raise error.about(subject) from None
+    seen = look_into(plain.source, (), lambda _: plain.machine, missed=(missed,), route=route)
+    return Described(plain.source, seen.machine or plain.machine, seen)
+
+
+@in_child()
+def _describe_files(files: Sequence[Path], raw: bool, look: bool, route: Route) -> Described:
     name = files[0].stem
     with ExitStack() as held:
         images: list[_Image] = []
@@ -222,12 +244,20 @@ def describe_object(
         raise ServiceError(
             ErrorKind.NOT_FOUND, "there is no disk image", subject=f"{S3}{bucket}/{where}", remedy="Check the prefix"
         )
+    things = [Metered(S3Object(aws, bucket, key, region=region), MAX_DISKS + 1) for key in names]
+    where = ", ".join(f"{S3}{bucket}/{key}" for key in names)
+    return _finished(lambda look: _describe_objects(bucket, names, things, look, route), where, look, route)
+
+
+@in_child()
+def _describe_objects(
+    bucket: str, names: Sequence[str], things: Sequence[ByteReader], look: bool, route: Route
+) -> Described:
     with ExitStack() as held:
         images: list[_Image] = []
         formats: dict[str, str] = {}
         package = Package(Ovf(), ())
-        for key in names:
-            thing = S3Object(aws, bucket, key, region=region)
+        for key, thing in zip(names, things, strict=True):
             reader = BlockReader(thing)
             try:
                 info = probe(reader.read_at, reader.size, key)
@@ -292,20 +322,39 @@ def describe_snapshots(
                 retry_safe=snapshot.state == "pending",
             )
     source = SnapshotSource(found[0].tags.get("Name") or found[0].id, tuple(snapshot.id for snapshot in found))
-    images, missed = [], []
+    readers: dict[str, ByteReader] = {}
+    missed: list[NotInspected] = []
+    sizes = [snapshot.size_gib << 30 for snapshot in found]
     with ExitStack() as held:
-        for snapshot in found:
-            image = _Image(snapshot.id, "raw", snapshot.size_gib << 30)
-            if look:
-                try:
-                    reader = held.enter_context(SnapshotReader(aws, region, snapshot.id))
-                    image = replace(image, look=held.enter_context(open_raw(reader, name=snapshot.id)))
-                except ServiceError as error:
-                    if error.kind is not ErrorKind.PERMISSION:
-                        raise
-                    missed.append(NotInspected(snapshot.id, error.problem.what))
-            images.append(image)
-        return _described(source, images, Package(Ovf(), ()), look=look, route=route, missed=missed)
+        for snapshot in found if look else ():
+            try:
+                readers[snapshot.id] = Metered(held.enter_context(SnapshotReader(aws, region, snapshot.id)))
+            except ServiceError as error:
+                if error.kind is not ErrorKind.PERMISSION:
+                    raise
+                missed.append(NotInspected(snapshot.id, error.problem.what))
+        return _finished(
+            lambda look: _describe_readers(source, sizes, readers if look else None, missed, route),
+            source.where,
+            look,
+            route,
+        )
+
+
+@in_child()
+def _describe_readers(
+    source: SnapshotSource,
+    sizes: Sequence[int],
+    readers: Mapping[str, ByteReader] | None,
+    missed: Sequence[NotInspected],
+    route: Route,
+) -> Described:
+    """``readers``: of those snapshots that may be read, by their ids; None when nobody is to look into them."""
+    images = [
+        _Image(ident, "raw", size, open_raw(readers[ident], name=ident) if readers and ident in readers else None)
+        for ident, size in zip(source.snapshot_ids, sizes, strict=True)
+    ]
+    return _described(source, images, Package(Ovf(), ()), look=readers is not None, route=route, missed=missed)
 
 
 # -- what they have in common
@@ -428,6 +477,10 @@ def _open_object(
     reader: ByteReader, name: str, held: ExitStack, *, progress: Progress, proven: bool
 ) -> list[SourceDisk]:
     """The disks in one object, which is read by ``reader``."""
+    try:
+        tried(lambda: _try_to_open(reader, name))
+    except UnfinishedError as error:
+        raise error.about(name) from None
     disks = open_disks(reader, no_limit, name=name)
     held.callback(disks[0].close)
     info = probe(reader.read_at, reader.size)
@@ -439,6 +492,15 @@ def _open_object(
         except ServiceError as error:
             raise error.about(name) from error.__cause__
     return [SourceDisk(disk.name, disk, disk.info) for disk in disks]
+
+
+@in_child(OPENING)
+def _try_to_open(reader: ByteReader, name: str) -> None:
+    """Open an object's disks and close them again, before they are opened in this process."""
+    open_disks(reader, no_limit, name=name)[0].close()
+    info = probe(reader.read_at, reader.size)
+    if info.format == "ova":
+        open_archive(reader, info.members)
 
 
 def _open_snapshot(aws: Aws, region: str | None, ident: str, held: ExitStack) -> SourceDisk:

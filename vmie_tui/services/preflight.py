@@ -25,8 +25,10 @@ from vmie_tui.model.preflight import (
 from vmie_tui.model.preparation import modifications
 from vmie_tui.model.rules.machine import check_machine
 from vmie_tui.model.rules.routes import refusal
+from vmie_tui.services.apart import in_child
 from vmie_tui.services.disks.containers import OpenDisk, open_raw
-from vmie_tui.services.disks.guest.inspect import inspect
+from vmie_tui.services.disks.guest.inspect import GuestReport, inspect
+from vmie_tui.services.disks.source import ByteReader
 
 if TYPE_CHECKING:
     from vmie_tui.services.vsphere.session import VSphere
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 SNAPSHOT = "vmie-tui preflight"
 SNAPSHOT_NOTE = "Made by vmie-tui to look into the disks of a running machine; removed again at once"
 RUNNING = "the machine is on, and was not frozen by a snapshot"
+CONTENT = "the content of its disks"
 NOT_WANTED = "only the configuration was asked for"
 _DIFFERENCE = re.compile(r"-\d{6}\.vmdk$")
 # These end a preflight; any other refusal only leaves the disk uninspected.
@@ -59,11 +62,11 @@ def preflight_machine(
 
     machine = read_machine(vsphere, machine.moid, name=machine.name)
     if not content:
-        return _configured(machine, (NotInspected("the content of its disks", NOT_WANTED),))
+        return _configured(machine, (NotInspected(CONTENT, NOT_WANTED),))
     if machine.power is not Power.ON:
         return _look(vsphere, machine, on_step)
     if not snapshot:
-        return _configured(machine, (NotInspected("the content of its disks", RUNNING),))
+        return _configured(machine, (NotInspected(CONTENT, RUNNING),))
     if read_only:
         raise ServiceError(
             ErrorKind.REFUSED,
@@ -132,7 +135,7 @@ def _look_frozen(vsphere: VSphere, machine: Machine, on_step: Callable[[str], No
     except ServiceError as error:
         if error.kind in _FATAL:
             raise
-        return _configured(machine, (NotInspected("the content of its disks", f"no snapshot: {error}"),))
+        return _configured(machine, (NotInspected(CONTENT, f"no snapshot: {error}"),))
     try:
         return _look(vsphere, machine, on_step, snapshot=SNAPSHOT)
     finally:
@@ -155,11 +158,11 @@ def _look(vsphere: VSphere, machine: Machine, on_step: Callable[[str], None], *,
         if not looks:
             return _configured(machine, tuple(missed) or (NotInspected("disks", "the machine has none"),))
         try:
-            report = inspect(looks, firmware=machine.firmware, must_boot=not missed)
+            report = _inspected(looks, machine.firmware, not missed)
         except ServiceError as error:
             if error.kind in _FATAL:
                 raise
-            return _configured(machine, (*missed, NotInspected("the content of its disks", _reason(error))))
+            return _configured(machine, (*missed, NotInspected(CONTENT, _reason(error))))
     content = doubt_missing(report.findings) if missed else report.findings
     return Preflight(
         machine.path,
@@ -170,11 +173,16 @@ def _look(vsphere: VSphere, machine: Machine, on_step: Callable[[str], None], *,
         prepared(machine, report.facts),
         modifications(machine),
         tuple(DiskLook(look.name, look.info.format, look.size) for look in looks),
-        report.requests,
-        report.bytes_read,
+        sum(look.budget.used_requests for look in looks),
+        sum(look.budget.used_bytes for look in looks),
         snapshot,
         join_findings((), content),
     )
+
+
+@in_child()
+def _inspected(disks: Sequence[ByteReader], firmware: Firmware, must_boot: bool) -> GuestReport:
+    return inspect(disks, firmware=firmware, must_boot=must_boot)
 
 
 def _unsettled(configuration: Sequence[Finding], guest: GuestFacts) -> list[Finding]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding
+from vmie_tui.services.apart import OPENING, in_child, tried
 from vmie_tui.services.disks import qemu
 from vmie_tui.services.disks.containers import OpenDisk, open_disks, open_file
 from vmie_tui.services.disks.containers_flat import open_flat
@@ -69,8 +70,24 @@ def open_every(
     """All disks of the image at ``path``, boot disk first. As `open_source`.
 
     An OVF stands for the files beside it. A package with a manifest is proven by it first, which reads all of it, but
-    for one that is ``proven`` already.
+    for one that is ``proven`` already. A child process has opened the image before this one does: what its bytes do to
+    a reader they do there, under limits.
     """
+    tried(lambda: _try_to_open(path, raw))
+    return _open_every(path, held, raw=raw, beside=beside, progress=progress, proven=proven)
+
+
+@in_child(OPENING)
+def _try_to_open(path: Path, raw: bool) -> None:
+    """Open the image and close it again, without qemu-img and the proof by a manifest. Raises as `open_source`."""
+    with ExitStack() as held:
+        _open_every(path, held, raw=raw, beside=None, progress=lambda done, total: None, proven=True)
+
+
+def _open_every(
+    path: Path, held: ExitStack, *, raw: bool, beside: Path | None, progress: Progress, proven: bool
+) -> list[Opened]:
+    """As `open_every`, here and now; ``beside`` None: without what only qemu-img reads."""
     file = held.enter_context(open_file(path))
     if raw and not file.size:
         raise DiskFormatError(ErrorKind.INVALID, "the file is empty", subject=str(path), remedy="Give a disk image")
@@ -81,12 +98,14 @@ def open_every(
         try:
             if not proven:
                 package.prove(lambda: progress(0, file.size))
-            found = (_of_folder(disk, held, beside=beside, progress=progress) for disk in package.disks)
+            found = (_of_folder(disk, held, beside=beside, progress=progress, proven=proven) for disk in package.disks)
             return [replace(opened, remarks=package.remarks) for each in found for opened in each]
         except ServiceError as error:
             raise error.about(str(path)) from error.__cause__
     info = probe_file(path)
     if info.format in QEMU_READS:
+        if beside is None:
+            return [Opened(file, info.format, path.name, info)]
         return [Opened(_by_qemu(path, info, held, beside, progress), info.format, path.name, info)]
     disks = open_disks(path, no_limit)
     held.callback(disks[0].close)
@@ -105,11 +124,13 @@ def open_every(
     ]
 
 
-def _of_folder(disk: PackagedDisk, held: ExitStack, *, beside: Path, progress: Progress) -> list[Opened]:
+def _of_folder(
+    disk: PackagedDisk, held: ExitStack, *, beside: Path | None, progress: Progress, proven: bool
+) -> list[Opened]:
     """The disk of a loose OVF, which may be of any kind that a file by itself may be."""
     assert disk.path is not None
     try:
-        found = open_every(disk.path, held, raw=False, beside=beside, progress=progress)
+        found = _open_every(disk.path, held, raw=False, beside=beside, progress=progress, proven=proven)
     except ServiceError as error:
         if error.kind is ErrorKind.CORRUPT and disk.resized:
             raise disk.wrong_size() from error
@@ -119,6 +140,7 @@ def _of_folder(disk: PackagedDisk, held: ExitStack, *, beside: Path, progress: P
     return found
 
 
+@in_child()
 def probe_file(path: Path) -> DiskInfo:
     """What kind of image the file is; errors name it."""
     try:
@@ -131,6 +153,7 @@ def probe_file(path: Path) -> DiskInfo:
         raise error.about(str(path)) from error.__cause__
 
 
+@in_child()
 def source_files(path: Path) -> list[Path]:
     """The file, and the extents its descriptor names: none of them may be the output."""
     with contextlib.suppress(ServiceError), open_file(path) as file:

@@ -120,6 +120,25 @@ class BlockReader:
         return data
 
 
+class Metered:
+    """A reader that ends, whoever asks, with what looks into so many disks may cost. Raises `BudgetExceededError`."""
+
+    def __init__(self, source: ByteReader, disks: int = 1) -> None:
+        self._source, self._size = source, source.size
+        self.budget = Budget(MAX_REQUESTS * disks, MAX_BYTES * disks, MAX_SECONDS * disks)
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """``length`` bytes from ``offset``, fewer only at the end."""
+        length = max(0, min(length, self._size - offset))
+        self.budget.check_time()
+        self.budget.spend(length)
+        return self._source.read_at(offset, length)
+
+
 class Slice:
     """Part of another reader, read like a whole: a member of an archive, a partition of a disk."""
 
