@@ -111,8 +111,9 @@ class _Looker:
         """Raises VmieError."""
         from vmie_tui.services.describe import describe_file, describe_object, describe_snapshots, parse_source
 
-        settings = self._session.settings
-        given = inventory_command.machines_of_files(settings, self._profile, [parse_source(target)])[0]
+        settings, given = self._session.settings, parse_source(target)
+        if settings.table:  # a file is looked at without any profile as well
+            given = inventory_command.machines_of_files(settings, self._profile, [given])[0]
         route = self.route or Route.IMAGE
         if given.kind == ObjectSource.KIND:
             return _seen(describe_object(self._aws_session(), given.bucket, [given.key], route=route))
