@@ -166,7 +166,7 @@ def _file(path: Path, held: ExitStack, *, raw: bool) -> tuple[list[_Image], Pack
             return [image for disk in package.disks for image in _of_folder(disk, path, held)], package
         info = probe_file(path)
         if info.format in QEMU_READS:
-            _check_qemu(path, info)
+            qemu.check(path, info.format, info.parent)
             return [_Image(path.name, info.format, info.capacity or 0)], None
         disks = open_disks(path)
         held.callback(disks[0].close)
@@ -199,20 +199,6 @@ def _prove_small(package: Package, path: Path) -> Package:
     except ServiceError as error:
         raise error.about(str(path)) from error.__cause__
     return package
-
-
-def _check_qemu(path: Path, info: DiskInfo) -> None:
-    try:
-        qemu.tool(f"{info.format.upper()} input")
-    except ServiceError as error:
-        raise error.about(str(path)) from error
-    if info.parent:
-        raise ServiceError(
-            ErrorKind.INVALID,
-            f"the {info.format.upper()} image holds only the difference to its parent {info.parent}",
-            subject=str(path),
-            remedy="Merge it with its parent (qemu-img convert does it where both are) and use the result",
-        )
 
 
 def _image(disk: OpenDisk) -> _Image:
@@ -261,6 +247,8 @@ def _describe_objects(
             reader = BlockReader(thing)
             try:
                 info = probe(reader.read_at, reader.size, key)
+                if info.format in QEMU_READS:
+                    qemu.check_header(reader, info.format, info.parent)
             except ServiceError as error:
                 raise error.about(f"{S3}{bucket}/{key}") from error.__cause__
             formats.setdefault(image_format(info.format), key)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import struct
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -30,7 +29,6 @@ from vmie_tui.services.disks.source import ByteReader, DiskSource, RawFile
 from vmie_tui.services.disks.vmdk_read import VmdkReader
 
 QEMU_READS = {"qcow2": "qcow2", "vdi": "vdi"}
-_DATA_FILE = 4  # QCOW2, incompatible features: the data is in another file
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,23 +205,7 @@ def _format(info: DiskInfo) -> str:
 
 
 def _by_qemu(path: Path, info: DiskInfo, held: ExitStack, beside: Path, progress: Progress) -> RawFile:
-    kind = info.format.upper()
-    if info.parent:
-        raise DiskFormatError(
-            ErrorKind.INVALID,
-            f"the {kind} image holds only the difference to its parent {info.parent}",
-            subject=str(path),
-            remedy="Merge it with its parent (qemu-img convert does it where both are) and use the result",
-        )
-    with open_file(path) as file:
-        head = file.read_at(0, 104)
-    if info.format == "qcow2" and head[7:8] >= b"\x03" and struct.unpack_from(">Q", head, 72)[0] & _DATA_FILE:
-        raise DiskFormatError(
-            ErrorKind.INVALID,
-            "the QCOW2 image keeps its data in another file, which it may choose freely",
-            subject=str(path),
-            remedy="Convert that file instead, or make one file of both with qemu-img convert",
-        )
+    qemu.check(path, info.format, info.parent)
     copy = part_name(beside, "raw")
     held.callback(copy.unlink, missing_ok=True)
     qemu.convert(path, QEMU_READS[info.format], copy, "raw", size=info.capacity or 0, progress=progress)

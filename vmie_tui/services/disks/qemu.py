@@ -11,9 +11,19 @@ from pathlib import Path
 
 from vmie_tui.known_secrets import split_environment
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.words import printable
+from vmie_tui.services.disks.errors import DiskFormatError, corrupt, truncated
 from vmie_tui.services.disks.pieces import Progress
+from vmie_tui.services.disks.places import Places
+from vmie_tui.services.disks.source import ByteReader, RawFile, read_fields
 
 TOOL = "qemu-img"
+_DATA_FILE, _CORRUPT = 4, 2  # QCOW2, incompatible features
+_KNOWN_FEATURES = 0x1F  # not closed properly, corrupt, data file, compression type, extended L2 entries
+_VDI_ZEROS = 0xFFFFFFFE  # entries from here on: no block, or one of zeros
+_ENTRIES_AT_ONCE = 1 << 16
+_MAX_CHECK = 300  # seconds
+_DAMAGED = frozenset({1, 2})  # what `qemu-img check` says: cannot be opened; corrupt. 3 is only space that is not used
 _PERCENT = re.compile(rb"\((\d{1,3})\.(\d\d)/100%\)")
 
 
@@ -27,6 +37,126 @@ def tool(what: str) -> str:
             remedy="Install it (Debian and Ubuntu: apt install qemu-utils; Fedora: qemu-img) and run this again",
         )
     return found
+
+
+def check(path: Path, kind: str, parent: str | None) -> None:
+    """Refuse an image that qemu-img cannot convert, or would fill up with zeros where the file ends too early.
+
+    ``kind``: qcow2 or vdi; ``parent``: as `probe` found it. Raises ServiceError, naming ``path``: LOCAL without
+    qemu-img or when its check takes too long, and as `check_header`; CORRUPT also for what qemu-img finds damaged.
+    """
+    try:
+        program = tool(f"{kind.upper()} input")
+        with RawFile(path) as file:
+            check_header(file, kind, parent)
+        if kind == "qcow2":
+            _check_by_tool(program, path)
+    except ServiceError as error:
+        raise error.about(str(path)) from error.__cause__
+
+
+def check_header(image: ByteReader, kind: str, parent: str | None) -> None:
+    """What the header and the first tables tell, without qemu-img.
+
+    Raises ``DiskFormatError``: INVALID for a difference to a parent, an encrypted image, one whose data is in another
+    file and one with features that are not known; CORRUPT for one that is cut short or contradicts itself.
+    """
+    if kind == "vdi" and any(image.read_at(0x1A8, 32)):  # the ids of a snapshot's and a clone's parent
+        parent = parent or "in VirtualBox's list of media"
+    if parent:
+        raise DiskFormatError(
+            ErrorKind.INVALID,
+            f"the {kind.upper()} image holds only the difference to its parent {parent}",
+            remedy="Merge it with its parent (qemu-img convert does it where both are) and use the result",
+        )
+    if kind == "qcow2":
+        _check_qcow2(image)
+    else:
+        _check_vdi(image)
+
+
+def _check_qcow2(image: ByteReader) -> None:
+    version, cluster_bits, _, encryption, entries, table = read_fields(
+        image, ">4xI12xIQIIQ", 0, "the QCOW2 image's header"
+    )
+    if encryption:
+        method = {1: "AES", 2: "LUKS"}.get(encryption, f"method {encryption}")
+        raise DiskFormatError(
+            ErrorKind.INVALID,
+            f"the QCOW2 image is encrypted ({method})",
+            remedy="Decrypt it first: qemu-img convert with its secret, into an image without encryption",
+        )
+    features = read_fields(image, ">Q", 72, "the QCOW2 image's header")[0] if version >= 3 else 0
+    if features & _DATA_FILE:
+        raise DiskFormatError(
+            ErrorKind.INVALID,
+            "the QCOW2 image keeps its data in another file, which it may choose freely",
+            remedy="Convert that file instead, or make one file of both with qemu-img convert",
+        )
+    if features & _CORRUPT:
+        raise corrupt("the QCOW2 image is marked as corrupt by the program that used it last")
+    if features & ~_KNOWN_FEATURES:
+        raise DiskFormatError(
+            ErrorKind.INVALID,
+            f"the QCOW2 image needs features that are not known ({features & ~_KNOWN_FEATURES:#x})",
+            remedy="Convert it to a plain QCOW2 or RAW image with the program that made it",
+        )
+    if not 9 <= cluster_bits <= 21:
+        raise corrupt(f"the QCOW2 image's header says clusters of 2^{cluster_bits} bytes")
+    if entries and table + 8 * entries > image.size:
+        raise truncated(f"the QCOW2 image's table lies behind its end: it has {image.size} bytes")
+
+
+def _check_vdi(image: ByteReader) -> None:
+    what = "the VDI image's header"
+    version, kind = read_fields(image, "<I4xI", 0x44, what)
+    table_at, data_at, sector = read_fields(image, "<II12xI", 0x154, what)
+    capacity, block, extra, blocks = read_fields(image, "<QIII", 0x170, what)
+    if version != 0x10001 or kind not in {1, 2}:
+        raise DiskFormatError(
+            ErrorKind.INVALID,
+            f"the VDI image is of version {version >> 16}.{version & 0xFFFF} and type {kind}, which is not read",
+            remedy="Clone it with VirtualBox (VBoxManage clonemedium) and use the copy",
+        )
+    if sector != 512 or block != 1 << 20 or extra or capacity > blocks * block:
+        raise corrupt(f"the VDI image's header says {blocks} blocks of {block} and sectors of {sector} bytes")
+    places = Places(image.size, block, "VDI")
+    for first in range(0, blocks, _ENTRIES_AT_ONCE):
+        count = min(_ENTRIES_AT_ONCE, blocks - first)
+        entries = read_fields(image, f"<{count}I", table_at + 4 * first, "the VDI image's block table")
+        for number, entry in enumerate(entries, first):
+            if entry < _VDI_ZEROS and number * block < capacity:
+                places.take(number, data_at + entry * block, min(block, capacity - number * block))
+
+
+def _check_by_tool(program: str, path: Path) -> None:
+    """Go through all tables: qemu-img reads zeros, without a word, where data lies behind the end of the file."""
+    environment, _ = split_environment(os.environ)
+    try:
+        done = subprocess.run(  # noqa: S603 - no shell
+            [program, "check", "-q", "-f", "qcow2", str(path.absolute())],
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=_MAX_CHECK,
+            env={**environment, "LC_ALL": "C"},
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ServiceError(
+            ErrorKind.LOCAL,
+            f"qemu-img did not finish its check within {_MAX_CHECK} seconds",
+            remedy="Check the image by hand ('qemu-img check'), or convert it on another machine",
+        ) from error
+    if done.returncode in _DAMAGED:
+        said = (
+            done.stderr.decode("utf-8", "replace").splitlines() or done.stdout.decode("utf-8", "replace").splitlines()
+        )
+        raise DiskFormatError(
+            ErrorKind.CORRUPT,
+            "the QCOW2 image is damaged, or was not received whole",
+            remedy="Copy it again; else repair a copy of it ('qemu-img check -r all')",
+            detail=printable(said[0].removeprefix("qemu-img: ")[:300]) if said else "",
+        )
 
 
 def convert(source: Path, kind: str, target: Path, target_kind: str, *, size: int, progress: Progress) -> None:
