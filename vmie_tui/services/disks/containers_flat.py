@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
 from vmie_tui.model.errors import ErrorKind
+from vmie_tui.model.words import printable
 from vmie_tui.services.disks.errors import DiskFormatError, corrupt, difference, unsupported
 from vmie_tui.services.disks.probe import DiskInfo
 from vmie_tui.services.disks.ranges import BlockReader, Budget, Slice
@@ -104,7 +105,7 @@ class _Files:
 
     def open(self, extent: Extent) -> ByteReader:
         """The data of one extent, of exactly its size. Raises as `open_flat`."""
-        name, size, start = extent.file, extent.sectors * SECTOR, extent.start * SECTOR
+        name, size, start = printable(extent.file), extent.sectors * SECTOR, extent.start * SECTOR
         if extent.kind in _DIFFERENCES:
             raise difference(f"the VMDK's extent {name} is a snapshot's difference ({extent.kind})")
         if extent.kind in _MAPPINGS:
@@ -141,7 +142,7 @@ class _Files:
         if self._folder is None or not name or _elsewhere(name) or _elsewhere(extent.stored):
             raise DiskFormatError(
                 ErrorKind.INVALID,
-                f"the VMDK is only a descriptor; its data is in {name or 'another file'}",
+                f"the VMDK is only a descriptor; its data is in {printable(name) or 'another file'}",
                 remedy="Give the file with the data, or the descriptor in the same directory as it",
             )
         for each in (name, extent.stored):  # copied from a machine of another encoding, a name may keep its bytes
@@ -153,7 +154,7 @@ class _Files:
                 return self._open[each]
         raise DiskFormatError(
             ErrorKind.NOT_FOUND,
-            f"the VMDK's extent {name} is not beside its descriptor",
+            f"the VMDK's extent {printable(name)} is not beside its descriptor",
             remedy="Copy all files of the disk into one directory",
         )
 
@@ -163,7 +164,7 @@ class _Files:
         if start < end:
             place = bisect_right(used, (start, end))
             if (place and used[place - 1][1] > start) or (place < len(used) and used[place][0] < end):
-                raise corrupt(f"two extents of the VMDK's descriptor overlap in {extent.file}")
+                raise corrupt(f"two extents of the VMDK's descriptor overlap in {printable(extent.file)}")
             used.insert(place, (start, end))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from vmie_tui.services.disks.containers_vhd import MAGIC as VHD
 from vmie_tui.services.disks.containers_vhd import footer_sum, read_footer
-from vmie_tui.services.disks.errors import corrupt
+from vmie_tui.services.disks.errors import corrupt, truncated
 from vmie_tui.services.disks.foreign import check_raw, foreign
 from vmie_tui.services.disks.ova import OvaMember, ReadAt, is_tar, list_members
 from vmie_tui.services.disks.vmdk_layout import (
@@ -74,6 +74,8 @@ def probe(read_at: ReadAt, size: int, name: str = "") -> DiskInfo:
         return DiskInfo("vmdk-descriptor", found.capacity, found.create_type, False, found.parent, found.files)
     if head.startswith(VHD):
         raise corrupt("the VHD has no footer at its end: it was not received whole")
+    if size % SECTOR and read_at(size - size % SECTOR, len(VHD)) == VHD:
+        raise truncated("the VHD's footer is cut off: it was not received whole")
     if head:
         check_raw(read_at, size, name)
     return DiskInfo("raw", size)

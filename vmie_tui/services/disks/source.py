@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
 from vmie_tui.model.errors import ErrorKind
+from vmie_tui.model.words import printable
 from vmie_tui.services.disks.errors import DiskFormatError, truncated
 
 PIECE = 1 << 20
@@ -99,7 +100,7 @@ class RawFile:
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (os.O_NOFOLLOW | os.O_NONBLOCK if beside else 0))
         except OSError as error:
             if beside and error.errno == errno.ELOOP:
-                raise _elsewhere(f"{self.path.name} is a link, which may lead anywhere") from error
+                raise _elsewhere(f"{printable(self.path.name)} is a link, which may lead anywhere") from error
             raise DiskFormatError(
                 ErrorKind.LOCAL,
                 "the disk file cannot be opened",
@@ -110,7 +111,7 @@ class RawFile:
         found = os.fstat(self._fd)
         if beside and not stat.S_ISREG(found.st_mode):
             self.close()
-            raise _elsewhere(f"{self.path.name} is no regular file")
+            raise _elsewhere(f"{printable(self.path.name)} is no regular file")
         self._stored = found.st_size if stat.S_ISREG(found.st_mode) else os.lseek(self._fd, 0, os.SEEK_END)
         self._size = self._stored if size is None else size
 

@@ -190,7 +190,7 @@ class Extent:
     access: str  # RW, RDONLY or NOACCESS
     sectors: int
     kind: str  # FLAT, SPARSE, ZERO, VMFS, VMFSSPARSE, SESPARSE, VMFSRDM, ...
-    file: str = ""  # as the descriptor's encoding says, fit to be shown; "" for none
+    file: str = ""  # as the descriptor's encoding says; "" for none
     stored: str = ""  # the same bytes as this machine's file system decodes them
     start: int = 0  # sector of the file at which the data begins
 
@@ -247,8 +247,8 @@ def parse_descriptor(data: bytes) -> Descriptor:
         raise corrupt("the extents of the VMDK's descriptor add up to more than 64 TiB")
     hint = _decoded(fields.get(b"parentfilenamehint", b""), encoding)
     other = next((value for value in parents if value.lower() != NO_PARENT.encode()), b"")
-    parent = hint or _decoded(other, encoding) or None
-    return Descriptor(_decoded(fields.get(b"createtype", b""), encoding), parent, extents)
+    parent = printable(hint or _decoded(other, encoding)) or None
+    return Descriptor(printable(_decoded(fields.get(b"createtype", b""), encoding)), parent, extents)
 
 
 def _unquoted(value: bytes) -> bytes:
