@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 JOBS ?= 3
 
-.PHONY: demo test check matrix days audit lock clean setup
+.PHONY: demo test check matrix days peers audit lock clean setup
 
 setup: $(READY)
 
@@ -36,6 +36,10 @@ matrix: $(READY)
 # A replication over its 90 days, every AMI compared with what was frozen.
 days: $(READY)
 	$(BIN)/python -m tools.replication_days
+
+# For maintainers, on Debian: other tools' test images and real guests, beside qemu-img and blkid (see tools/peers.py).
+peers: $(READY)
+	$(BIN)/python -m tools.peers $(PEERS)
 
 # The pinned requirements against the known vulnerabilities; says so, and succeeds, where there is no network.
 audit: $(READY)

@@ -255,6 +255,26 @@ def test_a_file_system_over_an_old_superblock_is_no_member(kind: str, tail: int)
     assert identify(Memory(member(kind, size=size, blocks=size // 4096, at=size - tail))) == kind
 
 
+@pytest.mark.parametrize("modern", [True, False])
+def test_partitioned_disks_of_one_array_are_no_two_systems(modern: bool) -> None:
+    def disk(array: int) -> Memory:
+        data = bytearray(4 << 20)
+        data[:512] = mbr((0x80, 0x83, 2048, 4096))
+        data[(1 << 20) : (1 << 20) + 4] = b"XFSB"
+        at = len(data) - (8 << 10 if modern else 64 << 10)
+        data[at : at + 8] = MD + bytes([modern, 0, 0, 0])
+        place = at + (16 if modern else 52)
+        data[place : place + 4] = struct.pack("<I", array)
+        return Memory(bytes(data))
+
+    _, both = find_volumes([disk(7), disk(7)], lambda *_: None)
+    assert [(one.volume.name, one.volume.kind) for one in both] == [("disk 1", "mdraid"), ("disk 2", "mdraid")]
+    _, apart = find_volumes([disk(7), disk(8)], lambda *_: None)
+    assert [one.volume.kind for one in apart] == ["xfs", "xfs"]
+    _, alone = find_volumes([disk(7)], lambda *_: None)
+    assert [one.volume.kind for one in alone] == ["xfs"]
+
+
 @pytest.mark.parametrize("kind", ["ext", "xfs", "btrfs"])
 def test_a_file_system_that_is_larger_than_its_volume_is_named(kind: str) -> None:
     half = member(kind, size=1 << 20, blocks=512)

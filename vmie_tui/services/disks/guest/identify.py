@@ -117,6 +117,16 @@ def _weak(head: bytes) -> str:
     return ""
 
 
+def array_of_disk(source: ByteReader) -> bytes:
+    """The id of the array that a whole disk says it belongs to, by the superblock at its end; b"" for none."""
+    at = _array_at_end(source)
+    block = source.read_at(at, 64) if at is not None else b""
+    if len(block) < 64:
+        return b""
+    old = not any(block[4:8])  # metadata 0.90 has its id in four pieces
+    return block[20:24] + block[52:64] if old else block[16:32]
+
+
 def _array_at_end(source: ByteReader) -> int | None:
     """The place of a superblock of software RAID, metadata 0.90 or 1.0, near the end of a member."""
     last = (source.size & ~0xFFFF) - 0x10000

@@ -6,12 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from vmie_tui.model.errors import ServiceError
-from vmie_tui.model.guest import TITLES, DiskFacts, Volume
+from vmie_tui.model.guest import TITLES, DiskFacts, Partition, Volume
 from vmie_tui.services.disks.errors import DiskFormatError
 from vmie_tui.services.disks.guest import lvm
 from vmie_tui.services.disks.guest.btrfs import Btrfs
 from vmie_tui.services.disks.guest.filesystems import FileSystem
-from vmie_tui.services.disks.guest.identify import FILE_SYSTEMS, extent, identify, open_volume, suspended, unread
+from vmie_tui.services.disks.guest.identify import (
+    FILE_SYSTEMS,
+    array_of_disk,
+    extent,
+    identify,
+    open_volume,
+    suspended,
+    unread,
+)
 from vmie_tui.services.disks.guest.tables import BIOS_BOOT, ESP, SECTOR, read_table
 from vmie_tui.services.disks.guest.yal import parsing
 from vmie_tui.services.disks.ranges import Slice
@@ -53,11 +61,29 @@ class Found:
 def find_volumes(disks: Sequence[ByteReader], miss: Miss) -> tuple[tuple[DiskFacts, ...], list[Found]]:
     """Every volume on the disks. ``miss(what, why)`` is told what could not be read."""
     found: list[Found] = []
-    tables = tuple(_disk(number, disk, found, miss) for number, disk in enumerate(disks))
+    tables = [_disk(number, disk, found, miss) for number, disk in enumerate(disks)]
+    for number in _whole_members(disks, tables):
+        # What is partitioned is the array, not its members: each would look like the whole system once more.
+        facts = tables[number]
+        tables[number] = DiskFacts(number, facts.size, "none", (Partition(0, 0, facts.size, ""),))
+        found = [one for one in found if one.volume.disk != number]
+        found.append(Found(Volume(f"disk {number + 1}", "mdraid", facts.size, number), disks[number]))
     found += _logical(found, miss)
     for one in found:
         _open(one, miss)
-    return tables, found
+    return tuple(tables), found
+
+
+def _whole_members(disks: Sequence[ByteReader], tables: Sequence[DiskFacts]) -> list[int]:
+    """The partitioned disks of which several say at their end that they belong to the same array."""
+    arrays: dict[bytes, list[int]] = {}
+    for number, facts in enumerate(tables) if len(disks) > 1 else ():
+        try:
+            if facts.table in {"mbr", "gpt"} and (array := array_of_disk(disks[number])):
+                arrays.setdefault(array, []).append(number)
+        except ServiceError:
+            continue  # its end cannot be read, so that it counts as it is
+    return sorted(number for members in arrays.values() if len(members) > 1 for number in members)
 
 
 def _disk(number: int, disk: ByteReader, found: list[Found], miss: Miss) -> DiskFacts:
