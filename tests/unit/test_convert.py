@@ -229,3 +229,15 @@ def test_what_qemu_writes_is_converted(tmp_path: Path, kind: str) -> None:
     assert sha256_in(tmp_path / "out.raw") == done.disk_sha256
     assert done.disk_sha256 == sha256_of(Sparse(done.capacity, DISK.runs))
     assert names(tmp_path) == sorted(["disk.raw", image.name, "out.raw"])
+
+
+def test_paths_that_are_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child process that looks at the image first begins elsewhere."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "disk.raw").write_bytes(DISK.read_at(0, DISK.size))
+    for folder in (tmp_path, tmp_path / "in"):
+        monkeypatch.chdir(folder)
+        source = Path("in/disk.raw") if folder == tmp_path else Path("disk.raw")
+        done = convert(Request(source, Path("out.vmdk"), Format.VMDK))
+        assert done.capacity == DISK.size
+        assert (folder / "out.vmdk").exists()

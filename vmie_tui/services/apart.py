@@ -120,6 +120,14 @@ def tried(work: Callable[[], object]) -> None:
             raise
 
 
+def _folder() -> str:
+    """Where relative paths begin; the root where this process's own folder is gone."""
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return "/"
+
+
 def _run(function: Callable[..., Any], limits: Limits, args: Sequence[Any], named: dict[str, Any]) -> Any:
     readers: list[ByteReader] = []
 
@@ -133,6 +141,7 @@ def _run(function: Callable[..., Any], limits: Limits, args: Sequence[Any], name
         "module": function.__module__,
         "function": function.__qualname__,
         "environment": _environment(),
+        "folder": _folder(),
         "limits": [limits.cpu, limits.memory, limits.files],
         "args": encode(list(args), keep),
         "named": encode(named, keep),

@@ -88,6 +88,8 @@ def _child(talk: int) -> NoReturn:
         with Wire(socket.socket(fileno=talk)) as wire:
             _, data = wire.receive()
             request = json.loads(data)
+            with contextlib.suppress(OSError):  # where it cannot be entered, relative paths name nothing
+                os.chdir(request["folder"])
             cpu, memory, files = request["limits"]
             _limit(resource.RLIMIT_CPU, cpu, cpu + 1)  # at the lower one SIGXCPU, which tells what it was
             _limit(resource.RLIMIT_AS, memory)
