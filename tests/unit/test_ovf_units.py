@@ -174,6 +174,30 @@ def test_firmware(tail: str, firmware: Firmware | None) -> None:
     assert parse_ovf(ovf_text([], tail=tail)).firmware is firmware
 
 
+OVIRT = """<?xml version='1.0' encoding='UTF-8'?>
+<ovf:Envelope xmlns:ovf="o" xmlns:rasd="r" xmlns:xsi="x"><References><File ovf:href="u1" ovf:id="u1" ovf:size="10"/>
+<File ovf:href="u2" ovf:id="u2" ovf:size="10"/></References><Section xsi:type="ovf:DiskSection_Type">
+<Disk ovf:diskId="d1" ovf:parentRef="" ovf:fileRef="u1" ovf:boot="false" ovf:capacity="10"/>
+<Disk ovf:diskId="d2" ovf:parentRef="" ovf:fileRef="u2" ovf:boot="true" ovf:capacity="10"
+ ovf:capacityAllocationUnits="byte * 2^30"/></Section>
+<Content ovf:id="out" xsi:type="ovf:VirtualSystem_Type"><Name>web</Name><BiosType>4</BiosType>
+<Section xsi:type="ovf:VirtualHardwareSection_Type">
+<Item><rasd:InstanceId>1</rasd:InstanceId><rasd:ResourceType>3</rasd:ResourceType>
+<rasd:num_of_sockets>2</rasd:num_of_sockets><rasd:cpu_per_socket>3</rasd:cpu_per_socket></Item>
+<Item><rasd:InstanceId>2</rasd:InstanceId><rasd:ResourceType>4</rasd:ResourceType>
+<rasd:AllocationUnits>MegaBytes</rasd:AllocationUnits><rasd:VirtualQuantity>4096</rasd:VirtualQuantity></Item>
+<Item><rasd:ResourceType>17</rasd:ResourceType><rasd:HostResource>group/d1</rasd:HostResource></Item>
+<Item><rasd:ResourceType>17</rasd:ResourceType><rasd:HostResource>group/d2</rasd:HostResource></Item>
+</Section></Content></ovf:Envelope>"""
+
+
+def test_ovirts_descriptor() -> None:
+    found = parse_ovf(OVIRT.encode())
+    assert (found.name, found.cpus, found.memory_mib) == ("web", 6, 4096)
+    assert (found.firmware, found.secure_boot) == (Firmware.UEFI, True)
+    assert [(disk.file, disk.capacity) for disk in found.disks] == [("u2", 10 * GIB), ("u1", 10)]
+
+
 def test_several_machines_are_refused_with_their_names() -> None:
     one = ovf_text([]).decode()
     system = one[one.index("<VirtualSystem ") : one.index("</Envelope>")]

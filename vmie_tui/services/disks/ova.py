@@ -14,6 +14,7 @@ _MAX_NAME = 1 << 16  # bytes of a long-name or PAX header that are looked at
 _FILES = (b"0", b"\0", b"7")
 _LINKS = (b"1", b"2")
 _OLD_SPARSE = b"S"
+_ABOUT_THE_NEXT = (b"L", b"K", b"x", b"X")  # headers of a member: long names, PAX records
 _EXTENDED, _MORE = 482, 504  # whether a block of a sparse map follows: in the header, in such a block
 
 
@@ -28,6 +29,7 @@ class OvaMember:
     """A file in the archive: where its bytes start, and how many. ``pax``: described by a PAX header.
 
     ``link``: a name only, for another file; ``sparse``: its holes are left out, the bytes there are not the file's.
+    ``odd``: its name stands otherwise in the archive (``./name``), or something that is left out stands before it.
     """
 
     name: str
@@ -36,6 +38,7 @@ class OvaMember:
     pax: bool = False
     link: bool = False
     sparse: bool = False
+    odd: bool = False
 
     @property
     def chunk(self) -> bool:
@@ -69,20 +72,15 @@ def list_members(read_at: ReadAt, size: int) -> tuple[OvaMember, ...]:
     damaged header or a member that reaches beyond the end.
     """
     members: list[OvaMember] = []
-    at, long_name, pax = 0, "", dict[str, str]()
+    at, long_name, pax, odd = 0, "", dict[str, str](), False
     for _ in range(_MAX_MEMBERS):
         block = read_at(at, BLOCK) if at + BLOCK <= size else b""
         if not block or not block.strip(b"\0"):
             return tuple(members)
         if not is_tar(block):
             raise corrupt(f"the archive has no valid header at byte {at}")
-        kind, length, start = block[156:157], _number(block[124:136]), at + BLOCK
-        if kind in _LINKS:
-            length = 0  # old writers note the size of the file that is linked to
-        elif kind in _FILES and "size" in pax:
-            length = _decimal(pax["size"])
-        elif kind == _OLD_SPARSE and block[_EXTENDED]:
-            start = _behind_map(read_at, start, size)
+        kind = block[156:157]
+        start, length = _bytes_of(block, at + BLOCK, pax.get("size", ""), read_at, size)
         if length < 0 or start + length > size:
             raise truncated(f"the archive has {size} bytes, but {_name(block)} ends at {start + length}")
         if kind == b"L":
@@ -91,13 +89,29 @@ def list_members(read_at: ReadAt, size: int) -> tuple[OvaMember, ...]:
             pax = _records(read_at(start, min(length, _MAX_NAME)))
         elif kind in (*_FILES, *_LINKS, _OLD_SPARSE):
             name = pax.get("GNU.sparse.name") or pax.get("path") or long_name or _name(block)
-            if not name.endswith("/") and not _of_macos(name):  # a name that ends so is a directory in v7 archives
+            if name.endswith("/") or _of_macos(name):  # a name that ends so is a directory in v7 archives
+                odd = True
+            else:
                 sparse = kind == _OLD_SPARSE or any(key.startswith("GNU.sparse.") for key in pax)
-                members.append(OvaMember(_plain(name), start, length, bool(pax), kind in _LINKS, sparse))
-        if kind not in (b"L", b"K", b"x", b"X"):
+                plain = _plain(name)
+                members.append(OvaMember(plain, start, length, bool(pax), kind in _LINKS, sparse, odd or plain != name))
+                odd = False
+        else:
+            odd = odd or kind not in _ABOUT_THE_NEXT
+        if kind not in _ABOUT_THE_NEXT:
             long_name, pax = "", {}
         at = start + -(-length // BLOCK) * BLOCK
     raise corrupt(f"the archive has more than {_MAX_MEMBERS} members")
+
+
+def _bytes_of(block: bytes, start: int, pax_size: str, read_at: ReadAt, size: int) -> tuple[int, int]:
+    """Where the bytes behind a header begin, and how many there are; -1 for a size that is none."""
+    kind = block[156:157]
+    if kind in _LINKS:
+        return start, 0  # old writers note the size of the file that is linked to
+    if kind == _OLD_SPARSE and block[_EXTENDED]:
+        start = _behind_map(read_at, start, size)
+    return start, _decimal(pax_size) if pax_size and kind in _FILES else _number(block[124:136])
 
 
 def _behind_map(read_at: ReadAt, at: int, size: int) -> int:

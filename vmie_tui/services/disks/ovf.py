@@ -100,9 +100,9 @@ def parse_ovf(data: bytes) -> Ovf:
     return Ovf(
         name=_text(system, "Name") or _at(system, "id"),
         disks=found,
-        firmware=_FIRMWARE.get(config.get("firmware", "")) or _virtualbox_firmware(system),
-        secure_boot=config.get("bootOptions.efiSecureBootEnabled", "") == "true",
-        cpus=max(1, int(_quantity(items, _CPU) or 1)),
+        firmware=_FIRMWARE.get(config.get("firmware", "")) or _firmware_of_others(system),
+        secure_boot=config.get("bootOptions.efiSecureBootEnabled", "") == "true" or _text(system, "BiosType") == "4",
+        cpus=max(1, int(_quantity(items, _CPU) or _sockets(items))),
         memory_mib=_memory(items, doubts),
         guest_id=_at(section, "osType") if section is not None else "",
         guest_name=_text(section, "Description") if section is not None else "",
@@ -221,6 +221,11 @@ def _text(element: ET.Element, name: str) -> str:
     return (child.text or "").strip() if child is not None else ""
 
 
+def _ident(item: ET.Element) -> str:
+    """A hardware item's number; OVF 0.9 and oVirt write it with a small d."""
+    return _text(item, "InstanceID") or _text(item, "InstanceId")
+
+
 # -- the machine
 
 
@@ -263,8 +268,8 @@ def _chosen(root: ET.Element, hardware: ET.Element) -> list[ET.Element]:
     ]
     if not options:
         return items
-    special = {_text(item, "InstanceID") for item in items if _at(item, "configuration")} - {""}
-    return [item for item in items if _at(item, "configuration") or _text(item, "InstanceID") not in special]
+    special = {_ident(item) for item in items if _at(item, "configuration")} - {""}
+    return [item for item in items if _at(item, "configuration") or _ident(item) not in special]
 
 
 def _of(items: list[ET.Element], kind: str) -> list[ET.Element]:
@@ -274,8 +279,10 @@ def _of(items: list[ET.Element], kind: str) -> list[ET.Element]:
 _FIRMWARE = {"efi": Firmware.UEFI, "bios": Firmware.BIOS}
 
 
-def _virtualbox_firmware(system: ET.Element) -> Firmware | None:
-    """Of the machine's settings as VirtualBox adds them: BIOS, EFI, EFI32, EFI64 or EFIDUAL."""
+def _firmware_of_others(system: ET.Element) -> Firmware | None:
+    """As VirtualBox adds it (BIOS, EFI, EFI32, EFI64, EFIDUAL), and oVirt (3 and 4 are UEFI, 4 with Secure Boot)."""
+    if _text(system, "BiosType"):
+        return Firmware.UEFI if _text(system, "BiosType") in {"3", "4"} else Firmware.BIOS
     for machine in _all(system, "Machine"):
         for item in _all(machine, "Firmware"):
             return Firmware.UEFI if _at(item, "type").upper().startswith("EFI") else Firmware.BIOS
@@ -361,6 +368,14 @@ def _quantity(items: list[ET.Element], kind: str) -> Fraction:
     return min(_number(words) or Fraction(0), Fraction(10**9)) if kind == _CPU else _number(words) or Fraction(0)
 
 
+def _sockets(items: list[ET.Element]) -> Fraction:
+    """CPUs as oVirt counts them."""
+    item = next(iter(_of(items, _CPU)), None)
+    sockets = _number(_text(item, "num_of_sockets")) if item is not None else None
+    cores = _number(_text(item, "cpu_per_socket")) if item is not None else None
+    return min((sockets or Fraction(1)) * (cores or Fraction(1)), Fraction(10**9))
+
+
 def _memory(items: list[ET.Element], doubts: list[str]) -> int:
     """MiB. Where no unit stands there are MiB, as in the first versions."""
     quantity = _quantity(items, _MEMORY)
@@ -425,8 +440,8 @@ def _used(
     Firmwares look at IDE first and at NVMe last. VMware's looks at SCSI before SATA, VirtualBox's after it: these two
     keep the order in which their first disks are written, and so do items without a controller.
     """
-    controllers = {_text(item, "InstanceID"): item for item in items if _text(item, "ResourceType") in _BUSES}
-    parents = {_text(item, "InstanceID"): item for item in items}
+    controllers = {_ident(item): item for item in items if _text(item, "ResourceType") in _BUSES}
+    parents = {_ident(item): item for item in items}
     by_file, turns = _by_file(disks), {ident: turn for turn, ident in reversed(list(enumerate(boot)))}
     found: list[tuple[tuple[int, ...], ET.Element, str]] = []
     written: dict[int, int] = {}  # kinds of bus in the order of their first disks
@@ -436,7 +451,7 @@ def _used(
             continue
         ident = _disk_id(item, disks, by_file)
         if ident:
-            first = turns.get(_text(item, "InstanceID"), len(boot))
+            first = turns.get(_ident(item), len(boot)) - (_at(disks[ident], "boot") == "true")
             kind, *place = _place(item, controllers.get(_text(item, "Parent")))
             written.setdefault(kind, len(written))
             turn = kind if kind in {_FIRST, _LAST} else written[kind]
@@ -461,7 +476,7 @@ def _place(item: ET.Element, controller: ET.Element | None) -> tuple[int, int, i
     other = _LAST if "nvme" in sub else 2 if "scsi" in sub else 1
     bus = _whole(_text(controller, "Address"))
     if bus is None:
-        bus = _whole(_text(controller, "InstanceID")) or 0
+        bus = _whole(_ident(controller)) or 0
     return _FIRST if kind == _IDE else other if kind == _OTHER_STORAGE else 2, bus, place
 
 

@@ -59,12 +59,17 @@ class PackagedDisk:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """``disks``: boot disk first. ``remarks``: what is not as it should be, and no reason to refuse it."""
+    """``disks``: boot disk first. ``remarks``: what is not as it should be, and no reason to refuse it.
+
+    ``plain``: an archive that a stricter reader would understand as well: names as they are meant, nothing in between,
+    a descriptor in UTF-8 that says the truth.
+    """
 
     ovf: Ovf
     disks: tuple[PackagedDisk, ...]
     remarks: tuple[Finding, ...] = ()
     manifest: Manifest | None = None
+    plain: bool = False
 
     def with_proof_left(self) -> Package:
         """With the remark, where there is a manifest, that it is compared later: all is too large for a look."""
@@ -132,7 +137,9 @@ def open_archive(reader: ByteReader, members: Sequence[OvaMember], image: ByteRe
         for name in left[:10]
         if plain_name(name) not in known
     )
-    return replace(package, remarks=package.remarks + remarks)
+    remarks = package.remarks + remarks
+    plain = text.startswith(b"<") and not remarks and not any(member.odd for member in members)
+    return replace(package, remarks=remarks, plain=plain)
 
 
 def _opened(ovf: Ovf, text: bytes, descriptor: str, files: _Folder | _Archive) -> Package:
