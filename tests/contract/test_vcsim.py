@@ -10,20 +10,25 @@ import os
 import ssl
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pyVmomi import vim
 
+from vmie_tui.model.doctor import CheckState, Group
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Firmware, Machine, Power
 from vmie_tui.model.plan import VmSource
+from vmie_tui.services.doctor.patient import Patient
+from vmie_tui.services.doctor.run import examine
+from vmie_tui.services.vsphere.changed import snapshot_disks
 from vmie_tui.services.vsphere.inventory import find_machine, read_inventory, read_machine
 from vmie_tui.services.vsphere.session import VSphere, connect
 from vmie_tui.services.vsphere.snapshot import create_snapshot, find_snapshot, remove_snapshot
 from vmie_tui.services.vsphere.tasks import wait_task
-from vmie_tui.settings import VCenterSettings
+from vmie_tui.settings import Profile, VCenterSettings
 
 BINARY = os.environ.get("VMIE_VCSIM", "")
 pytestmark = pytest.mark.skipif(
@@ -33,24 +38,28 @@ CLUSTERS, HOSTS_PER_CLUSTER, MACHINES_PER_POOL = 2, 3, 4
 PASSWORD = "pass"
 
 
-@pytest.fixture(scope="module")
-def settings() -> Iterator[VCenterSettings]:
+@contextmanager
+def running(*words: str) -> Iterator[VCenterSettings]:
     """A running vcsim; its self-signed certificate is pinned."""
-    counts = ["-cluster", str(CLUSTERS), "-host", str(HOSTS_PER_CLUSTER), "-vm", str(MACHINES_PER_POOL)]
-    process = subprocess.Popen(
-        [BINARY, *counts, "-standalone-host", "1", "-folder", "1"], stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([BINARY, *words], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
-        words = process.stdout.readline().split()
-        assert words[:1] == ["READY"], words
-        port = int(words[1].rpartition(":")[2])
+        ready = process.stdout.readline().split()
+        assert ready[:1] == ["READY"], ready
+        port = int(ready[1].rpartition(":")[2])
         certificate = ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(("127.0.0.1", port)))
         yield VCenterSettings("127.0.0.1", "user", port, thumbprint=hashlib.sha256(certificate).hexdigest())
     finally:
         process.terminate()
         process.wait(10)
         process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def settings() -> Iterator[VCenterSettings]:
+    counts = ["-cluster", str(CLUSTERS), "-host", str(HOSTS_PER_CLUSTER), "-vm", str(MACHINES_PER_POOL)]
+    with running(*counts, "-standalone-host", "1", "-folder", "1") as found:
+        yield found
 
 
 @pytest.fixture
@@ -151,3 +160,42 @@ def test_snapshot_is_made_found_and_removed_alone(vsphere: VSphere, machines: tu
     remove_snapshot(vsphere, ours.moid)  # done already: nothing to do
     assert find_snapshot(vsphere, moid, "vmie-1") is None
     assert find_snapshot(vsphere, moid, "somebody else's") == other
+
+
+# -- an ESXi host by itself
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[VCenterSettings]:
+    with running("-esx", "-vm", "3") as found:
+        yield found
+
+
+def test_a_host_by_itself_is_known_and_read(host: VCenterSettings) -> None:
+    with connect(host, PASSWORD) as vsphere:
+        assert vsphere.standalone
+        machines = read_inventory(vsphere).machines
+        assert len(machines) == 3
+        assert {(one.datacenter, one.cluster) for one in machines} == {("ha-datacenter", "")}
+        assert all(one.host and one.disks[0].datastore == "LocalDS_0" for one in machines)
+        one = machines[0]
+        made = create_snapshot(vsphere, one.moid, "vmie-1", "", quiesce=False)
+        assert snapshot_disks(vsphere, made.moid)[0].datastore == "LocalDS_0"
+        remove_snapshot(vsphere, made.moid)
+
+
+def test_the_doctor_warns_of_no_name_that_nobody_uses(host: VCenterSettings, tmp_path: Path) -> None:
+    """A host's own name is localhost.localdomain; its disks are read from the address that is used."""
+    with Patient(Profile("p", host), tmp_path, password=lambda: PASSWORD) as patient:
+        check = examine(patient, [Group.VCENTER]).check("vcenter.hosts")
+    assert (check.state, check.reason) == (
+        CheckState.OK,
+        "this is the host itself: disks are read from the address used",
+    )
+
+
+def test_the_cookies_of_a_host_are_kept(host: VCenterSettings) -> None:
+    with connect(host, PASSWORD) as vsphere:
+        assert vsphere.cookie.startswith("vmware_soap_session=")
+        vsphere.content.sessionManager.Logout()
+        assert read_inventory(vsphere).machines

@@ -19,6 +19,11 @@ import (
 
 func main() {
 	model := simulator.VPX()
+	for _, word := range os.Args[1:] {
+		if word == "-esx" { // the counts of the other flags have other defaults then
+			model = simulator.ESX()
+		}
+	}
 	counts := []struct {
 		value *int
 		name  string
@@ -37,6 +42,7 @@ func main() {
 		flag.IntVar(count.value, count.name, *count.value, "how many")
 	}
 	flag.BoolVar(&model.Autostart, "autostart", model.Autostart, "power machines on")
+	flag.Bool("esx", false, "be an ESXi host by itself, and no vCenter")
 	listen := flag.String("listen", "127.0.0.1:0", "address")
 	user := flag.String("username", "user", "the only user that may log in")
 	password := flag.String("password", "pass", "the user's password")

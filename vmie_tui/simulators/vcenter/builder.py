@@ -123,6 +123,7 @@ class Builder:
         site.pools[spec.name] = pool
         members: list[Any] = site.pool_machines.setdefault(spec.name, [])
         pool.props["vm"] = lambda: list(members)
+        pool.props.update(_pool_figures(pool, len(spec.hosts)))
         made = [self._host(cluster, name, site) for name in spec.hosts]
         stores = [one.ref for one in site.datastores.values()]
         networks = [one.ref for one in site.networks.values()]
@@ -345,3 +346,26 @@ class Builder:
             if not disk.independent:
                 machine.grow_chain(disk)
         self._registry.add(node)
+
+
+def _pool_figures(pool: Managed, hosts: int) -> dict[str, Any]:
+    """What a cluster's own resource pool has to give, all of it unreserved and half of it in use."""
+    kinds = vim.ResourcePool
+    total = {"cpu": 2600 * HOST_CORES * hosts, "memory": HOST_MEMORY * hosts}
+    usage = {
+        name: data(
+            kinds.ResourceUsage,
+            unreservedForPool=most,
+            unreservedForVm=most,
+            overallUsage=most // 2,
+            maxUsage=most,
+        )
+        for name, most in total.items()
+    }
+    shares = data(vim.SharesInfo, shares=4000, level="normal")
+    cpu, memory = (
+        data(vim.ResourceAllocationInfo, reservation=most, expandableReservation=True, limit=-1, shares=shares)
+        for most in (total["cpu"], total["memory"] >> 20)
+    )
+    config = data(vim.ResourceConfigSpec, entity=pool.ref, cpuAllocation=cpu, memoryAllocation=memory)
+    return {"config": config, "runtime": data(kinds.RuntimeInfo, **usage, overallStatus="green")}

@@ -73,6 +73,7 @@ def config(machine: Machine, snapshot: SnapshotNode | None = None) -> Any:
         changeTrackingEnabled=machine.cbt,
         firmware="efi" if spec.firmware in ("uefi", "efi") else "bios",
         nestedHVEnabled=False,
+        extraConfig=[data(vim.option.OptionValue, key=key, value=text) for key, text in machine.extra.items()],
         keyId=crypto_key() if spec.encrypted else None,
     )
 

@@ -94,6 +94,7 @@ class Dispatcher:
             this = self._center.registry.find(ref)
             if this.owner not in ("", call.owner):
                 raise gone(ref)
+            self._sessions.asking = call.session
             if name == "Fetch":
                 prop = given["prop"][0].text or ""
                 return self._collector.fetch(call, this, prop, self._sessions.current(call.session))

@@ -158,6 +158,7 @@ class Machine(Managed):
         "datastore",
         "describe",
         "disks",
+        "extra",
         "hangs",
         "home",
         "host",
@@ -195,6 +196,7 @@ class Machine(Managed):
         self.writes, self.wrote_at = spec.writes, 0.0
         self.consolidate = spec.consolidation_needed
         self.disks: list[VmDisk] = []
+        self.extra: dict[str, str] = {}  # settings that only the host reads
         self.roots: list[SnapshotNode] = []
         self.current: SnapshotNode | None = None
         self.snapshot_count = 0

@@ -12,7 +12,7 @@ from pyVmomi import VmomiSupport, vmodl
 from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.registry import Managed, gone
 from vmie_tui.simulators.vcenter.values import VERSION
-from vmie_tui.simulators.vcenter.views import View
+from vmie_tui.simulators.vcenter.views import ListView, View
 
 TraversalSpec = vmodl.query.PropertyCollector.TraversalSpec
 STEP = re.compile(r'([A-Za-z]\w*)(?:\[(?:"([^"]*)"|(-?\d+))\])?')
@@ -62,7 +62,7 @@ class Selector:
                 waiting.extend((managed, below) for below in spec.selectSet or ())
 
     def _step(self, node: Managed, spec: Any) -> Iterator[Managed]:
-        if isinstance(node, View) and spec.path == "view":
+        if isinstance(node, (View, ListView)) and spec.path == "view":
             yield from node.members()
             return
         check_path(spec.type, spec.path)

@@ -17,6 +17,7 @@ from vmie_tui.simulators.control import Faults, SimClock, Stats, TlsFiles
 from vmie_tui.simulators.spec import FleetSpec
 from vmie_tui.simulators.vcenter.activity import Activity
 from vmie_tui.simulators.vcenter.authorization import Authorization
+from vmie_tui.simulators.vcenter.browser import Browsers
 from vmie_tui.simulators.vcenter.builder import Builder
 from vmie_tui.simulators.vcenter.calls import Call
 from vmie_tui.simulators.vcenter.center import Center, Options
@@ -25,10 +26,12 @@ from vmie_tui.simulators.vcenter.collector import Collector
 from vmie_tui.simulators.vcenter.controls import Controls
 from vmie_tui.simulators.vcenter.dispatch import Dispatcher
 from vmie_tui.simulators.vcenter.folder import Folders
+from vmie_tui.simulators.vcenter.history import History
 from vmie_tui.simulators.vcenter.http import Server
 from vmie_tui.simulators.vcenter.imports import Imports
 from vmie_tui.simulators.vcenter.leases import Leases
 from vmie_tui.simulators.vcenter.machine import SPACE, Machine, VmDisk
+from vmie_tui.simulators.vcenter.ovf import OvfManager
 from vmie_tui.simulators.vcenter.power import Power
 from vmie_tui.simulators.vcenter.registry import Managed
 from vmie_tui.simulators.vcenter.sessions import Sessions
@@ -55,6 +58,15 @@ class Service:
 
     def CurrentTime(self, call: Call, this: Managed) -> Any:
         return self._center.now()
+
+    def QueryDescriptions(self, call: Call, this: Managed, host: Any) -> list[Any]:
+        """The DiagnosticManager's: no log is simulated."""
+        return []
+
+    def BrowseDiagnosticLog(
+        self, call: Call, this: Managed, host: Any, key: str, start: int | None, lines: int | None
+    ) -> Any:
+        return data(vim.DiagnosticManager.LogHeader, lineStart=start or 0, lineEnd=start or 0)
 
 
 class VCenterSimulator:
@@ -134,6 +146,18 @@ class VCenterSimulator:
         collector = Collector(center)
         updates = Updates(center, collector.reader)
         views, search, authorization = Views(center), Search(center), Authorization(center)
+        history, browsers, ovf = History(center, self.tasks), Browsers(center, self.tasks), OvfManager(center)
+        self.sessions.began.append(
+            lambda session: history.log(
+                vim.event.UserLoginSessionEvent,
+                f"User {session.user}@{session.address} logged in as {session.agent}",
+                session.user,
+                ipAddress=session.address,
+                userAgent=session.agent,
+                locale="en",
+                sessionId=session.key,
+            )
+        )
         self.sessions.ended += [self.leases.session_ended, updates.session_ended]
         content = data(
             vim.ServiceInstanceContent,
@@ -144,6 +168,10 @@ class VCenterSimulator:
             sessionManager=self.sessions.manager.ref,
             authorizationManager=authorization.manager.ref,
             taskManager=self.tasks.manager.ref,
+            eventManager=history.manager.ref,
+            ovfManager=ovf.manager.ref,
+            licenseManager=registry.add(_licences()).ref,
+            diagnosticManager=registry.add(Managed(vim.DiagnosticManager, "DiagMgr")).ref,
             searchIndex=search.index.ref,
         )
         instance = registry.add(Managed(vim.ServiceInstance, "ServiceInstance", None, content=content))
@@ -162,9 +190,13 @@ class VCenterSimulator:
             self._power,
             Imports(center, self.leases, self.builder, self._power),
             self.snapshots,
+            history,
+            browsers,
+            ovf,
             Service(center, content),
         )
         self.builder.build(fleet)
+        browsers.attach()
 
     # ---- life
 
@@ -289,6 +321,14 @@ class VCenterSimulator:
     def control(self, method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, dict[str, Any]]:
         """Answer one ``/_sim/`` request."""
         return self._controls.answer(method, path, query, body)
+
+
+def _licences() -> Managed:
+    """The LicenseManager of a vCenter in its evaluation."""
+    evaluation = data(
+        vim.LicenseManager.LicenseInfo, licenseKey="00000-00000-00000-00000-00000", editionKey="eval", name="Evaluation"
+    )
+    return Managed(vim.LicenseManager, "LicenseManager", None, licenses=[evaluation], licensedEdition="eval")
 
 
 def thumbprints(tls: TlsFiles) -> tuple[str, str]:

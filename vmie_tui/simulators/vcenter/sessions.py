@@ -46,6 +46,8 @@ class Sessions:
         self._center = center
         self._by_cookie: dict[str, Session] = {}
         self._tickets: dict[str, tuple[str, str, Managed | None, float]] = {}  # id -> method, target, host, until when
+        self.asking: Session | None = None  # whose call is being answered; under the registry's lock
+        self.began: list[Callable[[Session], None]] = []
         self.ended: list[Callable[[str], None]] = []  # called with the key of each session that ends
         self.manager = center.registry.add(Managed(vim.SessionManager, "SessionManager"))
         self.manager.props.update(
@@ -53,6 +55,7 @@ class Sessions:
             supportedLocaleList=["en"],
             messageLocaleList=["en"],
             message="",
+            currentSession=lambda: self.current(self.asking),
             sessionList=lambda: [describe(session) for session in self._by_cookie.values()],
         )
 
@@ -109,6 +112,8 @@ class Sessions:
         key = f"52{uuid.uuid4().hex[2:16]}-{uuid.uuid4().hex[:16]}"
         session = Session(key, secrets.token_hex(20), user, now, now, address, agent)
         self._by_cookie[session.cookie] = session
+        for tell in self.began:
+            tell(session)
         return session
 
     def AcquireGenericServiceTicket(self, call: Call, this: Managed, spec: Any) -> Any:

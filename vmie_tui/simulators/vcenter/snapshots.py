@@ -78,8 +78,8 @@ class Snapshots:
         return self._tasks.run(call, this, work)
 
     def ReconfigVM_Task(self, call: Call, this: Machine, spec: Any) -> Any:
-        """Change tracking and the annotation: what is not simulated is refused, not ignored."""
-        known = {"annotation", "changeTrackingEnabled", "changeVersion"}
+        """Change tracking, the annotation and extra settings: what is not simulated is refused, not ignored."""
+        known = {"annotation", "changeTrackingEnabled", "changeVersion", "extraConfig"}
         asked = {info.name for info in spec._GetPropertyList() if getattr(spec, info.name) not in (None, [])}
         if asked - known:
             raise vmodl.fault.NotSupported(msg=f"Not simulated: {', '.join(sorted(asked - known))}")
@@ -88,6 +88,8 @@ class Snapshots:
             if not this.trackable:
                 text = "Changed block tracking is not supported for this virtual machine."
                 raise vmodl.fault.NotSupported(msg=text)
+        if spec.extraConfig:
+            self._center.privileges.check("VirtualMachine.Config.AdvancedConfig", this)
         if spec.annotation is not None:
             self._center.privileges.check("VirtualMachine.Config.Annotation", this)
 
@@ -98,6 +100,11 @@ class Snapshots:
                         msg="Changed block tracking cannot be changed while the virtual machine has snapshots."
                     )
                 this.cbt = spec.changeTrackingEnabled
+            for option in spec.extraConfig:
+                if str(option.value):
+                    this.extra[option.key] = str(option.value)
+                else:  # vSphere removes a setting so
+                    this.extra.pop(option.key, None)
             if spec.annotation is not None:
                 this.spec = replace(this.spec, annotation=spec.annotation)
             self._registry.touch(this)

@@ -35,6 +35,7 @@ class Tasks:
         self._center, self._registry = center, center.registry
         self._recent: list[Managed] = []
         self._chain = 0
+        self.told: list[Callable[[Task, Managed], None]] = []  # called with each new task and its object
         self.manager = center.registry.add(Managed(vim.TaskManager, "TaskManager"))
         self.manager.props.update(maxCollector=32, recentTask=lambda: [task.ref for task in self._recent[-20:]])
 
@@ -57,7 +58,14 @@ class Tasks:
         )
         self._recent = [*self._recent[-200:], task]
         self._registry.add(task)
+        for tell in self.told:
+            tell(task, entity)
+        self._registry.touch(self.manager)
         return task
+
+    def all(self) -> list[Managed]:
+        """The tasks that are remembered, oldest first."""
+        return list(self._recent)
 
     def update(self, task: Managed, **fields: Any) -> None:
         """Change the info; readers hold the registry's lock, so it is replaced whole."""

@@ -54,6 +54,28 @@ class View(Managed):
         yield from ("view", *self.props)
 
 
+class ListView(Managed):
+    """A list of objects that its client keeps."""
+
+    __slots__ = ("_registry", "kept_refs")
+
+    def __init__(self, registry: Registry, moid: str, refs: list[Any]) -> None:
+        super().__init__(vim.view.ListView, moid)
+        self._registry = registry
+        self.kept_refs = {ref._moId: ref for ref in refs}
+
+    def members(self) -> Iterator[Managed]:
+        for moid in list(self.kept_refs):
+            if (found := self._registry.objects.get(moid)) is not None:
+                yield found
+
+    def value(self, name: str) -> Any:
+        return [found.ref for found in self.members()] if name == "view" else super().value(name)
+
+    def names(self) -> Iterator[str]:
+        yield "view"
+
+
 class Views:
     """The ViewManager's methods."""
 
@@ -75,6 +97,38 @@ class Views:
         view = View(self._center, moid, root, tuple(types or ()), bool(recursive))
         view.owner = call.owner
         return self._center.registry.add(view).ref
+
+    def CreateListView(self, call: Call, this: Managed, refs: list[Any] | None) -> Any:
+        return self._list(call, list(refs or ()))
+
+    def CreateListViewFromView(self, call: Call, this: Managed, view: Any) -> Any:
+        return self._list(call, list(self._center.registry.find(view).value("view") or ()))
+
+    def _list(self, call: Call, refs: list[Any]) -> Any:
+        made = ListView(self._center.registry, f"session[{call.owner}]{uuid.uuid4()}", refs)
+        made.owner = call.owner
+        return self._center.registry.add(made).ref
+
+    def ModifyListView(self, call: Call, this: ListView, add: list[Any] | None, remove: list[Any] | None) -> list[Any]:
+        """Returns the objects that are not there."""
+        for ref in remove or ():
+            this.kept_refs.pop(ref._moId, None)
+        return self._add(this, list(add or ()))
+
+    def ResetListView(self, call: Call, this: ListView, refs: list[Any] | None) -> list[Any]:
+        this.kept_refs.clear()
+        return self._add(this, list(refs or ()))
+
+    def ResetListViewFromView(self, call: Call, this: ListView, view: Any) -> None:
+        self.ResetListView(call, this, list(self._center.registry.find(view).value("view") or ()))
+
+    def _add(self, view: ListView, refs: list[Any]) -> list[Any]:
+        registry = self._center.registry
+        there = {ref._moId: ref for ref in refs if ref._moId in registry.objects}
+        view.kept_refs.update(there)
+        registry.structure += 1  # filters look again at what the view leads to
+        registry.touch(view)
+        return [ref for ref in refs if ref._moId not in there]
 
     def DestroyView(self, call: Call, this: Managed) -> None:
         self._center.registry.remove(this)
