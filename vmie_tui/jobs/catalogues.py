@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from vmie_tui.jobs import schema
 from vmie_tui.jobs.replications import Replications
+from vmie_tui.jobs.rows import UNREADABLE, typed
 from vmie_tui.model.machine import Inventory, Machine
 from vmie_tui.model.replication import Catalogue, CatalogueStatus, ReplicationState, Server
 
@@ -74,7 +75,15 @@ class Catalogues:
 
 def _row(connection: sa.Connection, profile: str) -> sa.RowMapping | None:
     table = schema.catalogues
-    return connection.execute(sa.select(table).where(table.c.profile == profile)).mappings().first()
+    row = connection.execute(sa.select(table).where(table.c.profile == profile)).mappings().first()
+    try:
+        if row is not None:
+            typed(table, row)
+            CatalogueStatus(row["status"])
+            _servers(row)
+    except UNREADABLE:  # it can be imported again at any time
+        return None
+    return row
 
 
 def _content(status: CatalogueStatus, host: str, now: float, servers: list[dict[str, Any]]) -> dict[str, Any]:

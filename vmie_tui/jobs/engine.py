@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+import sqlalchemy as sa
 from dbos import DBOS, SetEnqueueOptions, SetWorkflowID
+from dbos import _serialization as dbos_rows
 
 from vmie_tui.jobs.context import JobContext, Runtime
 from vmie_tui.jobs.control import JobControl
@@ -35,6 +37,19 @@ POLL_SECONDS = 0.5  # between two looks at a queue, unless the variable says oth
 FLOW_VERSION = "2"  # of the workflows' shape: a worker takes up only workflows of its own version
 
 T = TypeVar("T")
+
+
+class ForeignRow(ValueError):
+    """A row of the engine's tables says that it was written in a way that this program never writes."""
+
+
+def _refuse(_serializer: object, _text: str) -> Any:
+    raise ForeignRow("a row that claims to be a pickle is not read: it could run any command")
+
+
+# The engine reads a row as what the row itself says it is, whatever serialiser is configured; pickles are code. It is
+# asked nowhere else: rows of other kinds it refuses by itself.
+dbos_rows.DefaultSerializer.deserialize = _refuse  # type: ignore[method-assign]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +120,19 @@ def is_alive(job_id: str, attempt: int, executor: str) -> bool:
         load_output=False,
     )
     return any(workflow.status != "PENDING" or workflow.executor_id != executor for workflow in found)
+
+
+def is_foreign(job_id: str, attempt: int) -> bool:
+    """Whether a phase of this attempt is recorded in a way that this program never writes."""
+    with _runtime[0].store.begin() as connection:
+        schema = "dbos" if connection.dialect.name == "postgresql" else None
+        for name in ("workflow_status", "operation_outputs"):
+            table = sa.table(name, sa.column("workflow_uuid"), sa.column("serialization"), schema=schema)
+            mine = table.c.workflow_uuid.startswith(f"{job_id}.{attempt}.", autoescape=True)
+            other = table.c.serialization.is_not(None) & (table.c.serialization != dbos_rows.DBOSPortableJSON.name())
+            if connection.execute(sa.select(table.c.workflow_uuid).where(mine, other)).first() is not None:
+                return True
+    return False
 
 
 def enqueue(queue: str, work: Callable[[str, int], None], job_id: str, attempt: int, partition: str = "") -> None:

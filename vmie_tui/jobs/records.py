@@ -7,7 +7,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from vmie_tui.jobs import schema
 from vmie_tui.jobs.kinds import KINDS, JobPlan
+from vmie_tui.jobs.rows import typed
 from vmie_tui.model.job import StageState
 from vmie_tui.model.task import JobState
 
@@ -56,6 +58,8 @@ class DiskRecord:
 
 
 def job_record(row: sa.RowMapping) -> JobRecord:
+    """Raises one of `rows.UNREADABLE` for a row that this version did not write."""
+    typed(schema.jobs, row)
     return JobRecord(
         row["id"],
         row["kind"],
@@ -72,6 +76,8 @@ def job_record(row: sa.RowMapping) -> JobRecord:
 
 
 def disk_record(row: sa.RowMapping) -> DiskRecord:
+    """Raises one of `rows.UNREADABLE`, as `job_record`."""
+    typed(schema.disks, row)
     return DiskRecord(
         row["key"],
         row["label"],

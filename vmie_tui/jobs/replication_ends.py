@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from vmie_tui.jobs import schema
 from vmie_tui.jobs.replication_records import OVER, ReplicationRecord, RunRecord, run_record, select_runs
 from vmie_tui.jobs.replications import change
+from vmie_tui.jobs.rows import readable
 from vmie_tui.model.replication import ReplicationState
 from vmie_tui.model.rules.replication_schedule import next_after
 from vmie_tui.model.task import JobState
@@ -34,7 +35,7 @@ def unsettled(connection: sa.Connection) -> list[RunRecord]:
             sa.and_(runs.c.settled == JobState.FAILED.value, jobs.c.state.in_(again)),
         )
     )
-    return [run_record(row) for row in connection.execute(query).mappings()][::-1]
+    return readable("run", connection.execute(query).mappings(), run_record)[::-1]
 
 
 def note_end(connection: sa.Connection, record: ReplicationRecord, run: RunRecord, now: float) -> None:

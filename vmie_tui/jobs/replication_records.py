@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from vmie_tui.jobs import schema
+from vmie_tui.jobs.rows import typed
 from vmie_tui.model.plan import TestLaunch
 from vmie_tui.model.replication import (
     KeptDisk,
@@ -110,6 +111,8 @@ def run_state(missed: str, job_id: str, job: JobState | None, settled: str) -> R
 
 
 def replication_record(row: sa.RowMapping) -> ReplicationRecord:
+    """Raises one of `rows.UNREADABLE` for a row that this version did not write."""
+    typed(schema.replications, row)
     return ReplicationRecord(
         row["id"],
         row["profile"],
@@ -152,6 +155,8 @@ def select_runs() -> sa.Select[Any]:
 
 
 def run_record(row: sa.RowMapping) -> RunRecord:
+    """Raises one of `rows.UNREADABLE`, as `replication_record`."""
+    typed(schema.runs, row)
     return RunRecord(
         row["id"],
         row["replication_id"],
@@ -168,7 +173,8 @@ def run_record(row: sa.RowMapping) -> RunRecord:
 
 
 def run_view(row: sa.RowMapping) -> Run:
-    """A run as the screens show it."""
+    """A run as the screens show it. Raises one of `rows.UNREADABLE`, as `replication_record`."""
+    typed(schema.runs, row)
     job = JobState(row["job_state"]) if row["job_state"] else None
     state = run_state(row["missed"], row["job_id"], job, row["settled"])
     at_work, ledger = state is RunState.ACTIVE, row["job_ledger"] or {}

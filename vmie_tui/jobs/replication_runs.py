@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from vmie_tui.jobs import schema
 from vmie_tui.jobs.replication_records import ReplicationRecord, RunRecord, Wish, run_record, select_runs
 from vmie_tui.jobs.replications import change, give_up, miss, open_runs
+from vmie_tui.jobs.rows import one, readable
 from vmie_tui.jobs.store import Store
 from vmie_tui.model import naming
 from vmie_tui.model.plan import ImportPlan
@@ -45,7 +46,7 @@ def waiting(connection: sa.Connection) -> list[RunRecord]:
     """Runs that were recorded and have no job yet, oldest first."""
     table = schema.runs
     query = select_runs().where(table.c.job_id == "", table.c.settled == "")
-    return [run_record(row) for row in connection.execute(query).mappings()][::-1]
+    return readable("run", connection.execute(query).mappings(), run_record)[::-1]
 
 
 def start(connection: sa.Connection, record: ReplicationRecord, run: RunRecord, at: float) -> str:
@@ -82,7 +83,8 @@ def _before(connection: sa.Connection, run_ids: Iterable[str]) -> list[tuple[Run
     if not ids:
         return []
     table = schema.runs
-    found = [run_record(row) for row in connection.execute(select_runs().where(table.c.id.in_(ids))).mappings()]
+    rows = connection.execute(select_runs().where(table.c.id.in_(ids))).mappings()
+    found = [one("run", row, run_record) for row in rows]  # a run of the group left out would not be waited for
     names = {
         row["id"]: row["name"]
         for row in connection.execute(

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from vmie_tui.jobs import schema
 from vmie_tui.jobs.replication_records import replication_record, run_view, select_runs
+from vmie_tui.jobs.rows import readable
 from vmie_tui.model.replication import ReplicationState, ReplicationView, Run
 from vmie_tui.model.rules.replication_schedule import age
 
@@ -38,9 +39,13 @@ def read_replications(
         query, wanted = query.where(there), wanted.where(there)
     history = select_runs().where(runs.c.replication_id.in_(wanted))
     found: dict[str, list[Run]] = {}
-    for row in connection.execute(history).mappings():
-        found.setdefault(row["replication_id"], []).append(run_view(row))
-    return [_view(row, now(row["profile"]), found.get(row["id"], [])) for row in connection.execute(query).mappings()]
+    for run in readable("run", connection.execute(history).mappings(), run_view):
+        found.setdefault(run.replication_id, []).append(run)
+    return readable(
+        "replication",
+        connection.execute(query).mappings(),
+        lambda row: _view(row, now(str(row["profile"])), found.get(row["id"], [])),
+    )
 
 
 def _view(row: sa.RowMapping | Any, now: float, runs: list[Run]) -> ReplicationView:

@@ -20,6 +20,7 @@ from vmie_tui.jobs.replication_records import (
     run_view,
     select_runs,
 )
+from vmie_tui.jobs.rows import one, readable
 from vmie_tui.jobs.store import CANCEL, Store
 from vmie_tui.known_secrets import hidden
 from vmie_tui.model.errors import ErrorKind, ServiceError
@@ -96,7 +97,7 @@ class Replications:
         runs = schema.runs
         query = select_runs().where(runs.c.replication_id == replication_id, runs.c.image_gone.is_(False))
         with self.store.begin() as connection:
-            found = [run_view(row) for row in connection.execute(query).mappings()]
+            found = readable("run", connection.execute(query).mappings(), run_view)
         return [(run.id, run.image_id) for run in found if run.state.over and run.image_id]
 
     def image_gone(self, run_id: str) -> None:
@@ -156,7 +157,7 @@ def find(connection: sa.Connection, replication_id: str) -> ReplicationRecord:
     row = connection.execute(sa.select(table).where(table.c.id == replication_id)).mappings().first()
     if row is None:
         raise _unknown(replication_id)
-    return replication_record(row)
+    return one("replication", row, replication_record)
 
 
 def change(connection: sa.Connection, replication_id: str, **values: Any) -> None:
@@ -171,17 +172,17 @@ def runs_of(connection: sa.Connection, replication_id: str) -> list[RunRecord]:
     """Runs that started or will, newest first: not those that were missed."""
     table = schema.runs
     query = select_runs().where(table.c.replication_id == replication_id, table.c.missed == "")
-    return [run_record(row) for row in connection.execute(query).mappings()]
+    return readable("run", connection.execute(query).mappings(), run_record)
 
 
 def open_runs(connection: sa.Connection, replication_id: str) -> list[RunRecord]:
     """Runs that are not over for good, newest first: at work, about to start, or failed."""
-    return [run_record(row) for row in connection.execute(_open(replication_id)).mappings()]
+    return readable("run", connection.execute(_open(replication_id)).mappings(), run_record)
 
 
 def at_work(connection: sa.Connection, replication_id: str) -> Run | None:
     """The run that is not over."""
-    found = (run_view(row) for row in connection.execute(_open(replication_id)).mappings())
+    found = readable("run", connection.execute(_open(replication_id)).mappings(), run_view)
     return next((run for run in found if not run.state.over), None)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -61,11 +62,7 @@ class Scheduler:
         with begin() as connection:
             rows = _counting(connection)
         for row in rows:
-            now = self._clocks.now(row.profile)
-            if age(row.first, row.extended_days or 0, now).over:
-                self._safely(row.id, lambda row=row, now=now: self._end_days(row.id, now))  # type: ignore[misc]
-            elif row.next_run is not None and row.next_run <= now:
-                self._safely(row.id, lambda row=row, now=now: self._take(row.id, row.profile, now))  # type: ignore[misc]
+            self._safely(row.id, lambda row=row: self._look_at_times(row))  # type: ignore[misc]
         with begin() as connection:
             waiters = waiting(connection)
         for run in waiters:
@@ -93,6 +90,13 @@ class Scheduler:
             _log.warning("%s: %s", ident, text, exc_info=True)
 
     # ---- steps, each a transaction
+
+    def _look_at_times(self, row: Any) -> None:
+        now = self._clocks.now(row.profile)
+        if age(row.first, row.extended_days or 0, now).over:
+            self._end_days(row.id, now)
+        elif row.next_run is not None and row.next_run <= now:
+            self._take(row.id, row.profile, now)
 
     def _note(self, run: RunRecord) -> None:
         with self._replications.alone() as connection:

@@ -11,6 +11,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from vmie_tui.jobs.rows import StoredJson
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.private import private_database
 from vmie_tui.services import sqlite
@@ -45,10 +46,10 @@ jobs = sa.Table(
     sa.Column("image_id", sa.Text, nullable=False, default=""),
     sa.Column("source", sa.Text, nullable=False, default=""),
     sa.Column("target", sa.Text, nullable=False, default=""),
-    sa.Column("plan", sa.JSON, nullable=False),
-    sa.Column("problem", sa.JSON(none_as_null=True)),
-    sa.Column("ledger", sa.JSON, nullable=False),  # what a later attempt must know: snapshot, host, client token
-    sa.Column("results", sa.JSON(none_as_null=True)),  # what was made besides the AMI, by what it is
+    sa.Column("plan", StoredJson, nullable=False),
+    sa.Column("problem", StoredJson(none_as_null=True)),
+    sa.Column("ledger", StoredJson, nullable=False),  # what a later attempt must know: snapshot, host, client token
+    sa.Column("results", StoredJson(none_as_null=True)),  # what was made besides the AMI, by what it is
 )
 
 stages = sa.Table(
@@ -82,8 +83,8 @@ disks = sa.Table(
     sa.Column("snapshot_id", sa.Text, nullable=False, default=""),
     sa.Column("checksum", sa.Text, nullable=False, default=""),  # of the whole object, as S3 keeps it
     sa.Column("host_sha256", sa.Text),  # what the host itself says its stream's SHA-256 is
-    sa.Column("samples", sa.JSON(none_as_null=True)),  # SHA-256 of some blocks by their index, for the proof
-    sa.Column("ledger", sa.JSON(none_as_null=True)),  # what a later attempt must know of this disk
+    sa.Column("samples", StoredJson(none_as_null=True)),  # SHA-256 of some blocks by their index, for the proof
+    sa.Column("ledger", StoredJson(none_as_null=True)),  # what a later attempt must know of this disk
 )
 
 blocks = sa.Table(
@@ -121,8 +122,8 @@ replications = sa.Table(
     sa.Column("next_run", sa.Float),
     sa.Column("failures", sa.Integer, nullable=False, default=0),  # runs that failed one after another
     sa.Column("message", sa.Text, nullable=False, default=""),
-    sa.Column("spec", sa.JSON, nullable=False),  # a model.replication.Replication
-    sa.Column("kept", sa.JSON(none_as_null=True)),  # KeptDisk of every disk, as the last completed run left them
+    sa.Column("spec", StoredJson, nullable=False),  # a model.replication.Replication
+    sa.Column("kept", StoredJson(none_as_null=True)),  # KeptDisk of every disk, as the last completed run left them
 )
 
 runs = sa.Table(
@@ -134,14 +135,14 @@ runs = sa.Table(
     sa.Column("scheduled", sa.Float, nullable=False),
     sa.Column("asked", sa.Float, nullable=False),  # when it was recorded: what the 24 hours of on-demand runs count
     sa.Column("job_id", sa.String(32), nullable=False, default=""),
-    sa.Column("after", sa.JSON(none_as_null=True)),  # runs of the same group that must be over first
+    sa.Column("after", StoredJson(none_as_null=True)),  # runs of the same group that must be over first
     sa.Column("missed", sa.Text, nullable=False, default=""),  # why it never started
     sa.Column("settled", sa.String(16), nullable=False, default="", index=True),  # how it ended, once that was noted
-    sa.Column("wish", sa.JSON, nullable=False),  # resync, verify, cutover: what it was asked to do
+    sa.Column("wish", StoredJson, nullable=False),  # resync, verify, cutover: what it was asked to do
     sa.Column("started", sa.Float),
     sa.Column("completed", sa.Float),
     sa.Column("image_gone", sa.Boolean, nullable=False, default=False),
-    sa.Column("figures", sa.JSON(none_as_null=True)),  # RunFigures
+    sa.Column("figures", StoredJson(none_as_null=True)),  # RunFigures
     sa.UniqueConstraint("replication_id", "type", "scheduled"),  # a scheduled time has one run, whoever saw it due
 )
 
@@ -161,7 +162,7 @@ catalogues = sa.Table(
     sa.Column("modified", sa.Float, nullable=False),
     sa.Column("host", sa.Text, nullable=False),  # of the vCenter, as the profile named it
     sa.Column("importing", sa.Float),  # since when it is being imported; of the wall clock
-    sa.Column("servers", sa.JSON, nullable=False),  # model.replication.Server, without their replications
+    sa.Column("servers", StoredJson, nullable=False),  # model.replication.Server, without their replications
 )
 
 workers = sa.Table(
@@ -216,6 +217,7 @@ def make_engine(url: str) -> sa.Engine:
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
         sqlite.prepare(connection)
+        connection.text_factory = _text  # sqlite3 would fail the whole query for one text that is no UTF-8
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
 
@@ -245,6 +247,10 @@ def workflow_engine(url: str) -> sa.Engine | None:
         connection.execute("PRAGMA foreign_keys=ON")
 
     return engine
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
 
 
 def local_problem(error: Exception, subject: object) -> ServiceError:

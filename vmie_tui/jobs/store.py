@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import threading
 import time
@@ -16,6 +15,7 @@ from vmie_tui.jobs import schema, views
 from vmie_tui.jobs.database import Database
 from vmie_tui.jobs.kinds import KIND_IMPORT, JobPlan, kind_of
 from vmie_tui.jobs.records import DiskRecord, JobRecord, disk_record, job_record
+from vmie_tui.jobs.rows import UNREADABLE, one, readable, typed
 from vmie_tui.known_secrets import hidden
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import DiskProgress, JobView, LogLine, Stage, StageState
@@ -23,7 +23,6 @@ from vmie_tui.model.task import JobState, may_become
 
 __all__ = ["CANCEL", "KIND_IMPORT", "PAUSE", "DiskRecord", "JobRecord", "Store"]
 
-_logger = logging.getLogger("vmie_tui.store")
 CANCEL, PAUSE = "cancel", "pause"
 WAITING, NO_WORKER = "waiting for the worker", "no worker: "  # messages of jobs that nobody has taken up
 SKEW_SECONDS = 60.0  # by which the clocks of hosts that share a database may differ
@@ -37,7 +36,6 @@ class Store(Database):
     def __init__(self, state_dir: Path, url: str | None = None) -> None:
         super().__init__(state_dir, url)
         self._ledger = threading.Lock()
-        self._unread: set[str] = set()  # jobs that this version does not understand
 
     # ---- jobs
 
@@ -163,7 +161,7 @@ class Store(Database):
             row = connection.execute(sa.select(schema.jobs).where(schema.jobs.c.id == job_id)).mappings().first()
         if row is None:
             raise _no_job(job_id)
-        return job_record(row)
+        return one("job", row, job_record)
 
     def unfinished(self) -> list[JobRecord]:
         """Every job that is in no final state, oldest first.
@@ -175,18 +173,7 @@ class Store(Database):
         query = sa.select(schema.jobs).where(schema.jobs.c.state.not_in(final)).order_by(schema.jobs.c.created)
         with self.begin() as connection:
             rows = list(connection.execute(query).mappings())
-        found = []
-        for row in rows:
-            try:
-                found.append(job_record(row))
-            except (KeyError, TypeError, ValueError) as error:
-                if row["id"] not in self._unread:
-                    self._unread.add(row["id"])
-                    what = f"{type(error).__name__}: {error}"
-                    _logger.warning(
-                        "job %s, of kind %s, cannot be read by this version: %s", row["id"], row["kind"], what
-                    )
-        return found
+        return readable("job", rows, job_record)
 
     def resolve(self, prefix: str) -> str:
         """The full id of the only job that starts with ``prefix``. Raises ServiceError NOT_FOUND or INVALID."""
@@ -326,13 +313,19 @@ class Store(Database):
         """How many jobs are in each state."""
         query = sa.select(schema.jobs.c.state, sa.func.count()).group_by(schema.jobs.c.state)
         with self.begin() as connection:
-            return {JobState(state): number for state, number in connection.execute(query)}
+            known = {state.value for state in JobState}
+            return {JobState(state): number for state, number in connection.execute(query) if state in known}
 
     def heartbeat(self, executor: str) -> tuple[int, float, float] | None:
         """(pid, started, last heartbeat) of a worker, seconds since the epoch."""
         query = sa.select(schema.workers).where(schema.workers.c.executor == executor)
         with self.begin() as connection:
             row = connection.execute(query).mappings().first()
+        try:
+            if row is not None:
+                typed(schema.workers, row)
+        except UNREADABLE:
+            return None
         return (row["pid"], row["started"], row["heartbeat"]) if row else None
 
 

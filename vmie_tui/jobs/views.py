@@ -8,10 +8,13 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from vmie_tui.jobs import schema
-from vmie_tui.model.errors import Problem
+from vmie_tui.jobs.kinds import KINDS
+from vmie_tui.jobs.rows import one, readable, typed
+from vmie_tui.model.errors import Problem, ServiceError
 from vmie_tui.model.job import DiskProgress, JobView, LogLine, Stage, StageState, StageView
 from vmie_tui.model.task import JobState
 
+_SHOWN = 100  # characters of what cannot be read
 Wanted = sa.ColumnElement[bool]
 
 
@@ -20,7 +23,7 @@ def read_views(connection: sa.Connection, *wanted: Wanted) -> list[JobView]:
     query = sa.select(schema.jobs).where(*wanted).order_by(schema.jobs.c.created.desc(), schema.jobs.c.id)
     rows = list(connection.execute(query).mappings())
     stages, disks = (_by_job(connection, table, wanted) for table in (schema.stages, schema.disks))
-    return [_view(row, stages.get(row["id"], []), disks.get(row["id"], [])) for row in rows]
+    return [_readable_view(row, stages.get(row["id"], []), disks.get(row["id"], [])) for row in rows]
 
 
 def changed_since(updated: float, at_work: Collection[str]) -> Wanted:
@@ -33,7 +36,7 @@ def read_lines(connection: sa.Connection, job_id: str, tail: int) -> list[LogLin
     """The last ``tail`` lines of a job's log, oldest first."""
     query = sa.select(schema.log).where(schema.log.c.job_id == job_id).order_by(schema.log.c.id.desc()).limit(tail)
     rows = list(connection.execute(query).mappings())
-    return [LogLine(_moment(row["at"]), row["text"], row["level"]) for row in reversed(rows)]
+    return readable("line", reversed(rows), _line)
 
 
 def _by_job(connection: sa.Connection, table: sa.Table, wanted: Sequence[Wanted]) -> dict[str, list[sa.RowMapping]]:
@@ -46,11 +49,31 @@ def _by_job(connection: sa.Connection, table: sa.Table, wanted: Sequence[Wanted]
     return grouped
 
 
+def _line(row: sa.RowMapping) -> LogLine:
+    typed(schema.log, row)
+    return LogLine(_moment(row["at"]), row["text"], row["level"])
+
+
 def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
+def _readable_view(row: sa.RowMapping, stages: Sequence[sa.RowMapping], disks: Sequence[sa.RowMapping]) -> JobView:
+    """A job that cannot be read is shown as one that failed for that: it must not hide the others, nor itself."""
+    try:
+        return one("job", row, lambda row: _view(row, stages, disks))
+    except ServiceError as error:
+        ident, name = (str(row[column])[:_SHOWN] for column in ("id", "name"))
+        never = datetime.fromtimestamp(0, UTC)
+        kind = row["kind"] if row["kind"] in KINDS else "unknown"
+        profile = str(row["profile"])[:_SHOWN]
+        return JobView(ident, kind, name, profile, JobState.FAILED, never, never, problem=error.problem)
+
+
 def _view(row: sa.RowMapping, stages: Sequence[sa.RowMapping], disks: Sequence[sa.RowMapping]) -> JobView:
+    for table, found in ((schema.jobs, [row]), (schema.stages, stages), (schema.disks, disks)):
+        for each in found:
+            typed(table, each)
     names = DiskProgress.__dataclass_fields__
     return JobView(
         id=row["id"],

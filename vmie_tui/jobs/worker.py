@@ -42,6 +42,12 @@ LOST = Problem(
     remedy="Check that the state folder has free space, then resume the job: it goes on where it stopped",
     retry_safe=True,
 )
+FOREIGN = Problem(
+    ErrorKind.CORRUPT,
+    "the job database holds rows of this job that vmie-tui did not write; they were not read",
+    remedy="See who else may write to the database, take that right away, then resume the job: it goes on where it "
+    "stopped",
+)
 LOG_BYTES, LOG_FILES = 2_000_000, 3
 ENGINE_LOG = "engine.log"
 
@@ -278,7 +284,7 @@ class Worker:
 
     def _clean_up(self, job_id: str, problem: Problem = LOST) -> None:
         """Cancel a job that no workflow of this process is working on, or let it fail with ``problem``."""
-        from vmie_tui.jobs.engine import open_context
+        from vmie_tui.jobs.engine import is_foreign, open_context
         from vmie_tui.jobs.settle import cancel, fail
 
         with self._controls.working(job_id):
@@ -288,7 +294,8 @@ class Worker:
                     if state is JobState.CANCELLING:
                         cancel(context)
                     elif state in {JobState.QUEUED, JobState.RUNNING}:
-                        fail(context, problem)
+                        foreign = problem is LOST and is_foreign(job_id, context.record.attempt)
+                        fail(context, FOREIGN if foreign else problem)
             except VmieError as error:
                 _log.warning("%s: %s", job_id, error)
 
