@@ -207,6 +207,8 @@ def load(
         table[default] = _from_environment(table[default], env, origins)
     table = {name: _with_region(entry, env, origins) for name, entry in table.items()}
     database = env.get("VMIE_DATABASE_URL") or data.get("database_url")
+    if database is not None and not isinstance(database, str):
+        raise _bad(config, "database_url must be a text in quotes")
     safe = _read_only(read_only, env, data, config, origins)
     if safe:
         table = {name: replace(entry, read_only=True) for name, entry in table.items()}

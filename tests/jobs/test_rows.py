@@ -118,7 +118,7 @@ def plan(name: str = "web-01") -> ImportPlan:
 def overwrite(tmp_path: Path, table: str, ident: str, values: dict[str, Any]) -> None:
     with sqlite3.connect(tmp_path / "state" / schema.DATABASE_FILE) as database:
         for column, value in values.items():
-            statement = f"update {table} set {column} = ? where id = ?"  # noqa: S608 - names of this test
+            statement = f"update {table} set {column} = ? where id = ?"
             assert database.execute(statement, (value, ident)).rowcount == 1
 
 

@@ -11,7 +11,9 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from vmie_tui.jobs.database_url import checked_url
 from vmie_tui.jobs.rows import StoredJson
+from vmie_tui.known_secrets import hidden
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.private import private_database
 from vmie_tui.services import sqlite
@@ -198,8 +200,8 @@ def _add_columns(connection: sa.Connection, table: sa.Table) -> None:
 
 
 def database_url(state_dir: Path, configured: str | None) -> str:
-    """The URL of the one database for progress and durable workflows."""
-    return configured or f"sqlite:///{state_dir / DATABASE_FILE}"
+    """The URL of the one database for progress and durable workflows. Raises SettingsError as `checked_url`."""
+    return checked_url(configured) if configured else f"sqlite:///{state_dir / DATABASE_FILE}"
 
 
 def make_engine(url: str) -> sa.Engine:
@@ -253,9 +255,24 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
+def server_problem(text: str) -> ServiceError:
+    """What PostgreSQL, or the way to it, says."""
+    remedy = "Check database_url and that the server runs, then try again"
+    if any(word in text for word in ("SSL", "certificate")):
+        remedy = (
+            "The server must offer TLS with a certificate for its name; name its authority with sslrootcert=FILE in "
+            "database_url. Only where the network is safe: say sslmode=require, or disable, there"
+        )
+    return ServiceError(
+        ErrorKind.NETWORK, "the job database cannot be used", subject="database_url", remedy=remedy, detail=hidden(text)
+    )
+
+
 def local_problem(error: Exception, subject: object) -> ServiceError:
     """What SQLite or the file system says, in words: the disk full, no permission, locked for too long."""
     text = str(getattr(error, "orig", None) or error)
+    if not isinstance(subject, Path):
+        return server_problem(text)
     full = "disk is full" in text or "No space left" in text or "disk I/O" in text
     return ServiceError(
         ErrorKind.LOCAL,
