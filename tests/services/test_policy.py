@@ -26,7 +26,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError, SettingsError
 from vmie_tui.model.plan import ImportPlan, VmSource
 from vmie_tui.model.task import JobState
 from vmie_tui.services.aws.session import BLOCKS, PARTS, Aws, open_session
-from vmie_tui.services.policy import VSPHERE_READS, Policy, reads_aws
+from vmie_tui.services.policy import AWS_READS, VSPHERE_READS, Policy, reads_aws
 from vmie_tui.services.vsphere.changed import enable_tracking
 from vmie_tui.services.vsphere.inventory import read_inventory
 from vmie_tui.services.vsphere.lease import ExportLease
@@ -101,6 +101,34 @@ def changing_aws() -> list[str]:
 
 def changing_vsphere() -> list[str]:
     return sorted({name for names in vsphere_methods().values() for name in names} - VSPHERE_READS)
+
+
+def test_the_reads_of_aws_are_those_that_are_called_and_no_others() -> None:
+    """A call that is not on the list is refused by a read-only run; a name on it that nobody calls is one too many."""
+    verbs = ("Describe", "Get", "Head", "List", "Simulate")
+    named = {operations()[name][1] for _, name in names_in("services") if name in operations()}
+    assert {name for name in named if name.startswith(verbs)} == AWS_READS
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "GetSessionToken",
+        "GetFederationToken",
+        "GetWebIdentityToken",
+        "GetDelegatedAccessToken",
+        "GetCredentialReport",
+        "GetParametersForImport",
+        "GetPasswordData",
+        "ListOfTomorrow",
+        "Describe",
+        "getobject",
+    ],
+)
+def test_what_only_sounds_like_a_read_is_none(operation: str) -> None:
+    assert not reads_aws(operation)
+    with pytest.raises(ServiceError):
+        Policy(read_only=True).check_aws(operation)
 
 
 # -- no such call is sent

@@ -9,9 +9,61 @@ from dataclasses import dataclass
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 
-AWS_READS = ("Describe", "Get", "Head", "List", "Simulate")
-# Names that begin so and yet hand out or change something.
-AWS_NOT_READS = frozenset({"GetFederationToken", "GetSessionToken", "GetPasswordData"})
+# AWS operations that change nothing, by name: some that are called Get hand out keys (sts:GetSessionToken,
+# iam:GetCredentialReport, ec2:GetPasswordData). Only those that the services call; a test compares the two.
+AWS_READS = frozenset(
+    {
+        # EC2
+        "DescribeConversionTasks",
+        "DescribeExportImageTasks",
+        "DescribeExportTasks",
+        "DescribeImages",
+        "DescribeImportImageTasks",
+        "DescribeImportSnapshotTasks",
+        "DescribeInstanceStatus",
+        "DescribeInstanceTypes",
+        "DescribeInstances",
+        "DescribeRegions",
+        "DescribeSecurityGroups",
+        "DescribeSnapshots",
+        "DescribeSubnets",
+        "DescribeVolumes",
+        "DescribeVpcs",
+        "GetConsoleOutput",
+        "GetConsoleScreenshot",
+        "GetEbsDefaultKmsKeyId",
+        "GetEbsEncryptionByDefault",
+        # S3
+        "GetBucketAcl",
+        "GetBucketEncryption",
+        "GetBucketLifecycleConfiguration",
+        "GetBucketLocation",
+        "GetBucketOwnershipControls",
+        "GetBucketPolicy",
+        "GetObject",
+        "GetPublicAccessBlock",
+        "HeadBucket",
+        "HeadObject",
+        "ListMultipartUploads",
+        "ListObjectsV2",
+        "ListParts",
+        # EBS direct
+        "GetSnapshotBlock",
+        "ListSnapshotBlocks",
+        # IAM
+        "GetPolicy",
+        "GetPolicyVersion",
+        "GetRole",
+        "GetRolePolicy",
+        "ListAttachedRolePolicies",
+        "ListRolePolicies",
+        "SimulatePrincipalPolicy",
+        # STS
+        "GetCallerIdentity",
+        # KMS
+        "DescribeKey",
+    }
+)
 # vCenter methods that change nothing but our own session, as named on the wire.
 VSPHERE_READS = frozenset(
     {
@@ -106,7 +158,7 @@ class Policy:
 
 def reads_aws(operation: str) -> bool:
     """Whether an AWS operation is known to only read."""
-    return operation.startswith(AWS_READS) and operation not in AWS_NOT_READS
+    return operation in AWS_READS
 
 
 FREE = Policy()

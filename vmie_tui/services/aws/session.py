@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import boto3
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import create_loader
 
 from vmie_tui import __version__
@@ -116,6 +116,8 @@ class Aws:
         if name == "s3" and settings.encryption:
             for operation in ("PutObject", "CreateMultipartUpload", "CopyObject"):
                 client.meta.events.register(f"provide-client-params.s3.{operation}", self._encrypt)
+        for moment in ("before-sign", "before-send"):  # URLs are signed that are never sent
+            client.meta.events.register_first(moment, _sent_by_tls)
         return client
 
     def _may_send(self, model: Any, **_: Any) -> None:
@@ -145,6 +147,54 @@ class Aws:
             clients, self._clients = list(self._clients.values()), {}
         for client in clients:
             client.close()
+
+
+def _only_tls(core: botocore.session.Session, settings: AwsSettings) -> None:
+    """Refuse every client of the session that would not talk TLS, those that fetch credentials included.
+
+    Endpoints are set in the settings, in variables and in the AWS files: it is the client that knows.
+    """
+    make = core.create_client
+
+    def checked(service_name: str, *args: Any, **options: Any) -> Any:
+        try:
+            client = make(service_name, *args, **options)
+        except ValueError as error:
+            if isinstance(error, BotoCoreError):  # a Region that is none, and the like
+                raise
+            raise _bad_endpoint(service_name, settings, "it is no URL") from None
+        if urlsplit(client.meta.endpoint_url).scheme != "https":
+            client.close()
+            raise _bad_endpoint(service_name, settings, "keys and disks would be sent without TLS")
+        return client
+
+    core.create_client = checked
+
+
+def _bad_endpoint(service: str, settings: AwsSettings, why: str) -> ServiceError:
+    variable = f"AWS_ENDPOINT_URL_{service.upper().replace('-', '_').replace(' ', '_')}"
+    if settings.endpoint_url is not None:
+        place = "endpoint_url in the settings"
+    else:
+        place = next((name for name in (variable, "AWS_ENDPOINT_URL") if os.environ.get(name)), "")
+    return ServiceError(
+        ErrorKind.INVALID,
+        f"the endpoint that is set for {service} cannot be used: {why}",
+        subject=place or "endpoint_url in the AWS configuration",
+        remedy="Write https://, or take the setting away",
+    )
+
+
+def _sent_by_tls(request: Any, event_name: str, **_: Any) -> None:
+    """The last look at where a request goes: a redirect or a parameter may have changed its endpoint."""
+    if urlsplit(request.url).scheme != "https":
+        operation_name = event_name.rpartition(".")[2]
+        raise ServiceError(
+            ErrorKind.INVALID,
+            f"{operation_name} would be sent without TLS, so it is not sent",
+            subject=urlsplit(request.url).netloc,
+            remedy="Write https:// for the endpoint",
+        )
 
 
 def _ahead_of(answer: Mapping[str, Any]) -> float:
@@ -184,9 +234,16 @@ def client_config(service: str, endpoint_url: str | None) -> Config:
     }
     if service == PRESIGN:
         options["signature_version"] = "s3v4"  # botocore would presign with SigV2, which most Regions refuse
-    if endpoint_url and urlsplit(endpoint_url).hostname in _LOOPBACK:
+    if endpoint_url and _host_of(endpoint_url) in _LOOPBACK:
         options["proxies"] = {}  # HTTPS_PROXY is not meant for this machine
     return Config(**options)
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # refused when the client is made
+        return ""
 
 
 def open_session(settings: AwsSettings, *, read_only: bool = False, mfa_code: MfaCode | None = None) -> Aws:
@@ -245,6 +302,7 @@ def _configured(settings: AwsSettings) -> botocore.session.Session:
     _check_authorities(authorities, settings.ca_bundle is None)
     if settings.region:
         core.set_config_variable("region", settings.region)
+    _only_tls(core, settings)
     return core
 
 
