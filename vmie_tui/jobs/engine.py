@@ -49,7 +49,7 @@ def _refuse(_serializer: object, _text: str) -> Any:
 
 # The engine reads a row as what the row itself says it is, whatever serialiser is configured; pickles are code. It is
 # asked nowhere else: rows of other kinds it refuses by itself.
-dbos_rows.DefaultSerializer.deserialize = _refuse  # type: ignore[method-assign]
+dbos_rows.DefaultSerializer.deserialize = _refuse  # type: ignore[method-assign,assignment]
 
 
 @dataclass(frozen=True, slots=True)
