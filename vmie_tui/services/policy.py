@@ -40,6 +40,7 @@ AWS_READS = frozenset(
         "GetBucketLocation",
         "GetBucketOwnershipControls",
         "GetBucketPolicy",
+        "GetBucketVersioning",
         "GetObject",
         "GetPublicAccessBlock",
         "HeadBucket",
