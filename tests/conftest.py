@@ -16,7 +16,7 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     """No test sees the developer's own configuration, credentials or colours."""
     home = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
-        if name.startswith(("VMIE_", "AWS_", "XDG_")) and name not in {"VMIE_VCSIM", "VMIE_GOVC"}:
+        if name.startswith(("VMIE_", "AWS_", "XDG_")) and name not in {"VMIE_VCSIM", "VMIE_GOVC", "VMIE_CLIENTS"}:
             monkeypatch.delenv(name)
     for name in ("NO_COLOR", "SSH_CONNECTION", "TMUX", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
         monkeypatch.delenv(name, raising=False)

@@ -14,7 +14,7 @@ from tests.services.aws_world import BUCKET, REGION, world
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.explain import role_probes
 from vmie_tui.services.aws.role_probes import Outcome, ProbeResult, RoleCase, principal, probe_role_error
-from vmie_tui.services.aws.session import Aws, Identity
+from vmie_tui.services.aws.session import Aws, Identity, open_session
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import Fault, TlsFiles
 
@@ -71,9 +71,46 @@ def test_missing_pass_role(reached: tuple[AwsSimulator, Aws]) -> None:
     assert asked[0]["ResourceArns"] == ["arn:aws:iam::111122223333:role/vmimport"]
 
 
-def test_a_role_session_is_asked_about_by_its_role() -> None:
-    assert principal("arn:aws:sts::1:assumed-role/Admin/me") == "arn:aws:iam::1:role/Admin"
-    assert principal("arn:aws:iam::1:user/me") == "arn:aws:iam::1:user/me"
+def signed_in_as_a_role(aws: Aws, folder: Path, name: str, path: str, actions: list[str]) -> Aws:
+    """A session of a role that may do ``actions``, as IAM Identity Center makes them."""
+    iam, document = aws.client("iam"), {"Version": "2012-10-17"}
+    trust = {**document, "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}
+    made = iam.create_role(RoleName=name, Path=path, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    rights = {**document, "Statement": [{"Effect": "Allow", "Action": actions, "Resource": "*"}]}
+    iam.put_role_policy(RoleName=name, PolicyName="rights", PolicyDocument=json.dumps(rights))
+    keys = aws.client("sts").assume_role(RoleArn=made, RoleSessionName="me")["Credentials"]
+    file = folder / "session"
+    file.write_text(
+        f"[default]\naws_access_key_id = {keys['AccessKeyId']}\naws_secret_access_key = {keys['SecretAccessKey']}\n"
+        f"aws_session_token = {keys['SessionToken']}\n"
+    )
+    return open_session(replace(aws.settings, credentials_file=file))
+
+
+SSO_PATH = "/aws-reserved/sso.amazonaws.com/eu-west-1/"
+
+
+@pytest.mark.parametrize("path", ["/", SSO_PATH])
+@pytest.mark.parametrize("passes", [True, False])
+def test_a_role_session_is_asked_about_by_its_role(tls: TlsFiles, tmp_path: Path, path: str, passes: bool) -> None:
+    with world(tls, tmp_path) as (simulator, aws):
+        rights = ["iam:GetRole*", "iam:List*", "iam:Simulate*", "s3:*", "ec2:*", *(["iam:PassRole"] if passes else [])]
+        session = signed_in_as_a_role(aws, tmp_path, "AWSReservedSSO_Admin_0123456789abcdef", path, rights)
+        nothing = {"Effect": "Deny", "Action": "*", "Resource": "*"}  # of the user; the role has its own policies
+        simulator.limit({"Version": "2012-10-17", "Statement": [nothing]})
+        arn = session.identity().arn
+        assert arn.endswith(":assumed-role/AWSReservedSSO_Admin_0123456789abcdef/me")
+        assert principal(session, arn).endswith(f":role{path}AWSReservedSSO_Admin_0123456789abcdef")
+        results = by_id(probe_role_error(session, CASE))
+        assert results["pass-role"].outcome is (Outcome.NOT_FOUND if passes else Outcome.FOUND), results
+        session.close()
+
+
+def test_a_role_that_may_not_be_looked_at_is_taken_to_have_no_path(reached: tuple[AwsSimulator, Aws]) -> None:
+    simulator, aws = reached
+    simulator.faults.add(Fault("GetRole", times=None, code="AccessDenied", message="Access Denied", status=403))
+    assert principal(aws, "arn:aws:sts::1:assumed-role/Admin/me") == "arn:aws:iam::1:role/Admin"
+    assert principal(aws, "arn:aws:iam::1:user/me") == "arn:aws:iam::1:user/me"
 
 
 def test_a_policy_simulation_that_is_not_allowed_claims_nothing(reached: tuple[AwsSimulator, Aws]) -> None:

@@ -104,7 +104,7 @@ def _pass_role(aws: Aws, case: RoleCase) -> _Seen:
     if role is None:
         return _BLIND, "there is no role to pass"
     answer = client.simulate_principal_policy(
-        PolicySourceArn=principal(identity.arn),
+        PolicySourceArn=principal(aws, identity.arn),
         ActionNames=["iam:PassRole"],
         ResourceArns=[role["Arn"]],
         ContextEntries=[
@@ -119,15 +119,23 @@ def _pass_role(aws: Aws, case: RoleCase) -> _Seen:
     return (_OK if decision == "allowed" else _BAD), f"IAM says {decision} for {identity.arn}"
 
 
-def principal(arn: str) -> str:
-    """The policy holder behind who is signed in: the role of an assumed-role session.
+def principal(aws: Aws, arn: str) -> str:
+    """The ARN of the policy holder behind who is signed in: of the role, with its path, of an assumed-role session.
 
-    A role's path is not part of the session's ARN; a role with a path is then not found, and not inspected.
+    A session's ARN leaves the path out, and those of IAM Identity Center's roles have one; where the role may not be
+    looked at, it is taken to have none. Raises ServiceError LOGIN, NETWORK and TLS.
     """
     parts = arn.split(":", 5)
-    if len(parts) == 6 and parts[2] == "sts" and parts[5].startswith("assumed-role/"):
-        return ":".join([*parts[:2], "iam", "", parts[4], f"role/{parts[5].split('/')[1]}"])
-    return arn
+    if len(parts) != 6 or parts[2] != "sts" or not parts[5].startswith("assumed-role/"):
+        return arn
+    name = parts[5].split("/")[1]
+    try:
+        with aws_call("look at the role that is signed in", name):
+            return str(aws.client("iam").get_role(RoleName=name)["Role"]["Arn"])
+    except ServiceError as error:
+        if error.kind not in {ErrorKind.PERMISSION, ErrorKind.NOT_FOUND}:
+            raise
+    return ":".join([*parts[:2], "iam", "", parts[4], f"role/{name}"])
 
 
 def _role(client: Any, case: RoleCase) -> dict[str, Any] | None:

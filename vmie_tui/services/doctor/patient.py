@@ -130,6 +130,13 @@ class Patient:
         return self.identity().arn.split(":")[1] or "aws"
 
     @property
+    def holder(self) -> str:
+        """The ARN of the user or role whose policies decide what this profile may do."""
+        from vmie_tui.services.aws.role_probes import principal
+
+        return self.once("holder", lambda: principal(self.aws(), self.identity().arn))
+
+    @property
     def anywhere(self) -> str:
         """A Region that is enabled, for what belongs to none."""
         from vmie_tui.services.aws.regions import anywhere

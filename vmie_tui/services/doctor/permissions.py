@@ -71,9 +71,8 @@ def _ask(patient: Patient) -> Answers:
 
 def _simulate(patient: Patient, needs: Iterable[Need]) -> Answers:
     from vmie_tui.services.aws.errors import aws_call
-    from vmie_tui.services.aws.role_probes import principal
 
-    who = principal(patient.identity().arn)
+    who = patient.holder
     client = patient.aws().client("iam", patient.region)
     where = _places(patient, who)
     answers: dict[Need, bool | None] = {}

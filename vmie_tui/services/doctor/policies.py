@@ -104,12 +104,10 @@ def vcenter_role(features: Collection[Feature]) -> Json:
 
 def place_of(patient: Patient) -> Place:
     """Where the policies of a profile are for; the account is a placeholder while nobody is signed in."""
-    from vmie_tui.services.aws.role_probes import principal
-
     aws = patient.profile.aws
     try:
         identity = patient.identity()
-        account, partition, own = identity.account, patient.partition, principal(identity.arn)
+        account, partition, own = identity.account, patient.partition, patient.holder
     except VmieError:
         account, partition, own = ACCOUNT, "aws", ""
     return Place(aws.bucket or BUCKET, aws.prefix, aws.role_name, account, partition, own)

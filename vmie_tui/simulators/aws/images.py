@@ -7,6 +7,7 @@ from typing import Any
 
 from moto.core.responses import ActionResult, EmptyResult
 from moto.ec2.models.elastic_block_store import Volume
+from moto.ec2.responses.amis import AmisResponse
 from moto.ec2.responses.elastic_block_store import ElasticBlockStore
 
 from vmie_tui.simulators.aws.ec2_models import Mapping, StoredImage, StoredSnapshot
@@ -258,7 +259,16 @@ def attach_volume(response: Any, simulator: Any) -> ActionResult:
     return result
 
 
+def describe_image_attribute(response: Any, _: Any) -> ActionResult:
+    """moto's, which fails for an image that is not there."""
+    ident = str(response.params.get("ImageId"))
+    if ident not in response.ec2_backend.amis:
+        raise refuse("InvalidAMIID.NotFound", f"The image id '[{ident}]' does not exist")
+    return AmisResponse.describe_image_attribute(response)
+
+
 OPERATIONS: tuple[Operation, ...] = (
+    describe_image_attribute,
     register_image,
     delete_snapshot,
     copy_snapshot,

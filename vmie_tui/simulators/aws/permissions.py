@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, unquote
 from moto.core.responses import ActionResult
 from moto.iam.models import iam_backends
 from moto.iam.responses import IamResponse
+from moto.sts.models import sts_backends
 
 from vmie_tui.model import facts
 from vmie_tui.simulators.aws import plugin, regions
@@ -66,12 +67,12 @@ def set_policy(account: str, policy: Mapping[str, Any]) -> None:
 
 def check(account: str, request: Request) -> None:
     """Raise `ApiError` when the user's policies do not allow the request."""
-    statements = list(_statements(account, USER))
+    who, statements = _caller(account, request)
     action, resources = _wanted(account, request)
     if action in FREE:
         return
     if any(decide(statements, action, resource) != "allowed" for resource in resources):
-        raise regions.denied(request, "" if request.service == "s3" else _words(account, action))
+        raise regions.denied(request, "" if request.service == "s3" else _words(who, action))
     if request.service == "ec2" and request.operation in PASSES_ROLE:
         _check_pass_role(account, request, statements)
 
@@ -85,9 +86,18 @@ def _check_pass_role(account: str, request: Request, statements: list[dict[str, 
         raise ApiError(str(facts.error("E06")["code"]), role_error(name), 400)
 
 
-def _words(account: str, action: str) -> str:
+def _caller(account: str, request: Request) -> tuple[str, list[dict[str, Any]]]:
+    """(ARN of who signed the request, the statements of its policies): the account's user, or a role's session."""
+    key = request.scope.access_key if request.scope else ""
+    session = sts_backends[account]["aws"].get_assumed_role_from_access_key(key)
+    if session is None:
+        return f"arn:aws:iam::{account}:user/{USER}", list(_statements(account, USER))
+    return session.arn, list(_role_statements(account, session.role_arn))
+
+
+def _words(who: str, action: str) -> str:
     return (
-        f"User: arn:aws:iam::{account}:user/{USER} is not authorized to perform: {action} because no identity-based "
+        f"User: {who} is not authorized to perform: {action} because no identity-based "
         f"policy allows the {action} action"
     )
 
@@ -115,16 +125,40 @@ def _statements(account: str, user: str) -> Iterator[dict[str, Any]]:
     found = iam_backends[account]["aws"].get_user(user)
     documents = [*found.policies.values(), *(policy.document for policy in found.managed_policies.values())]
     for document in documents:
-        read = json.loads(unquote(document) if str(document).startswith("%7B") else document)
-        yield from listed(read.get("Statement"))
+        yield from listed(_read(document).get("Statement"))
+
+
+def _role_statements(account: str, arn: str) -> Iterator[dict[str, Any]]:
+    """Of the role with exactly this ARN, path included; raises `ApiError` where there is none."""
+    role = next((role for role in iam_backends[account]["aws"].roles.values() if role.arn == arn), None)
+    if role is None:
+        raise ApiError("NoSuchEntity", f"Invalid Entity Arn: {arn} does not exist.", 404)
+    documents = [*role.policies.values(), *(policy.document for policy in role.managed_policies.values())]
+    for document in documents:
+        yield from listed(_read(document).get("Statement"))
+
+
+def _read(document: Any) -> dict[str, Any]:
+    return dict(json.loads(unquote(document) if str(document).startswith("%7B") else document))
+
+
+def create_role(response: Any, _: Any) -> ActionResult:
+    """moto's, but for trust policies that are none."""
+    try:
+        _read(response._get_param("AssumeRolePolicyDocument"))["Statement"]
+    except (ValueError, KeyError, TypeError):
+        text = "This policy contains invalid Json"
+        raise ApiError("MalformedPolicyDocument", text, 400) from None
+    return _CREATE_ROLE(response)
 
 
 def simulate_principal_policy(response: Any, simulator: Any) -> ActionResult:
     """What the policies of the account's user say; one who is not limited may do everything."""
     arn = str(response._get_param("PolicySourceArn"))
-    if not arn.startswith(f"arn:aws:iam::{simulator.account}:") or not arn.endswith(f":user/{USER}"):
-        raise ApiError("NoSuchEntity", f"Invalid Entity Arn: {arn} does not exist.", 404)
-    statements = list(_statements(simulator.account, USER))
+    if arn == f"arn:aws:iam::{simulator.account}:user/{USER}":
+        statements = list(_statements(simulator.account, USER))
+    else:
+        statements = list(_role_statements(simulator.account, arn))
     context = {
         str(entry["ContextKeyName"]).lower(): str(entry["ContextKeyValues"][0])
         for entry in response._get_param("ContextEntries") or ()
@@ -143,7 +177,8 @@ def simulate_principal_policy(response: Any, simulator: Any) -> ActionResult:
     return ActionResult({"EvaluationResults": results, "IsTruncated": False})
 
 
-OPERATIONS: tuple[Operation, ...] = (simulate_principal_policy,)
+_CREATE_ROLE = IamResponse.create_role
+OPERATIONS: tuple[Operation, ...] = (simulate_principal_policy, create_role)
 
 
 def install() -> None:
