@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 
 from tests.helpers import wait_until
-from tests.services.aws_world import BUCKET, PART, Control, Source, World, content, store_for
+from tests.services.aws_world import BUCKET, PART, Control, Source, World, content, store_for, world
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.services.aws import sending
 from vmie_tui.services.aws.buffers import BufferBudget
 from vmie_tui.services.aws.multipart import crc_of, crc_text
 from vmie_tui.services.aws.objects import UploadRequest
-from vmie_tui.services.aws.session import Aws
-from vmie_tui.simulators.control import Fault
+from vmie_tui.services.aws.session import PARTS, Aws
+from vmie_tui.simulators.control import Fault, TlsFiles
 
 
 def read(aws: Aws, key: str) -> bytes:
@@ -92,6 +93,36 @@ def test_trouble_that_stays_ends_the_upload_with_its_name(aws: World, monkeypatc
     assert problem.subject == f"s3://{BUCKET}/busy"
     assert "upload part " in problem.what
     wait_until(lambda: budget.lent == 0, what="all buffers given back")
+
+
+def forget_checksums(aws: Aws, *operations: str) -> None:
+    """Let the answers look like those of a server that keeps no checksum, or names none."""
+
+    def strip(parsed: dict[str, object], **_: object) -> None:
+        for name in [name for name in parsed if name.startswith("Checksum")]:
+            del parsed[name]
+
+    for service in ("s3", PARTS):
+        for operation in operations:
+            aws.client(service).meta.events.register(f"after-call.s3.{operation}", strip)
+
+
+@pytest.mark.parametrize(
+    ("silent", "proven"),
+    [
+        (("UploadPart",), True),
+        (("UploadPart", "CompleteMultipartUpload"), True),  # then the object is asked
+        (("UploadPart", "CompleteMultipartUpload", "HeadObject"), False),
+    ],
+)
+def test_a_server_that_names_no_checksum_is_asked_and_not_trusted(
+    tls: TlsFiles, tmp_path: Path, silent: tuple[str, ...], proven: bool
+) -> None:
+    with world(tls, tmp_path) as (_, aws):
+        forget_checksums(aws, *silent)
+        data = content(2 * PART + 5)
+        done = store_for(aws).upload(request("silent", data), Source(data), control=Control())
+        assert (done.proven, read(aws, "silent")) == (proven, data)
 
 
 def test_final_refusals_are_not_repeated(aws: World) -> None:

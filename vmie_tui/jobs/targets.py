@@ -18,6 +18,7 @@ from vmie_tui.model.job import StageState
 from vmie_tui.model.plan import ImportPlan, Route, UploadFormat
 
 if TYPE_CHECKING:
+    from vmie_tui.services.aws.uploader import Uploaded
     from vmie_tui.services.disks.source import ByteReader
     from vmie_tui.services.disks.tee import Feed
 
@@ -95,6 +96,7 @@ class S3Target(Target):
             )
             uploaded = context.objects.upload(request, feed.fill, control=meter)
             sha256 = feed.sha256
+        say_unproven(context, uploaded)
         self.done(
             meter,
             disk,
@@ -118,6 +120,17 @@ class S3Target(Target):
 
     def remove(self, disk: DiskRecord) -> None:
         remove_object(self.context, disk.s3_key)
+
+
+def say_unproven(context: ImportContext, uploaded: Uploaded) -> None:
+    """Warn where S3, or what stands in for it, kept no checksum of what was sent."""
+    if not uploaded.proven:
+        context.say(
+            f"s3://{uploaded.bucket}/{uploaded.key}: the server named no checksum of what it stored, so "
+            "the upload is not proven; compare the result with v on the job's page",
+            message=False,
+            level="warning",
+        )
 
 
 def remove_object(context: ImportContext, key: str, bucket: str = "") -> None:
@@ -166,6 +179,7 @@ class OvaTarget(Target):
         machine = Machine.from_json(context.record.ledger["machine"])
         request = OvaRequest(context.plan.bucket, disks[0].s3_key, machine, members)
         uploaded = OvaUpload(context.objects).upload(request, control=meter)
+        say_unproven(context, uploaded)
         for disk in disks:
             context.store.remember_disk(context.job_id, disk.key, object_size=uploaded.size)
             self.done(
@@ -200,6 +214,7 @@ class OvaTarget(Target):
         )
         feed = PlainFeed(archive, watcher)
         uploaded = context.objects.upload(request, feed.fill, control=meter)
+        say_unproven(context, uploaded)
         for disk in disks:
             sampler = sampler_for(context.job_id, disk.key, disk.capacity)
             meter.attempt.sample(disk, sampler)

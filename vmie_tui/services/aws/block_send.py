@@ -130,11 +130,11 @@ class BlockSender(Sender[OutgoingBlock, SentBlock]):
             Checksum=text,
             ChecksumAlgorithm="SHA256",
         )
-        stored = answer.get("Checksum", text)
+        stored = answer.get("Checksum") or "none"
         if stored != text:
             raise ServiceError(
                 ErrorKind.CORRUPT,
-                f"EBS stored block {item.index} with another checksum than it was sent with",
+                f"EBS does not say that it stored block {item.index} with the checksum it was sent with",
                 subject=self.subject,
                 remedy="Resume: the block is sent again",
                 retry_safe=True,

@@ -122,7 +122,7 @@ class SnapshotReader:
             )
             data: bytes = answer["BlockData"].read()
         digest = base64.b64encode(hashlib.sha256(data).digest()).decode("ascii")
-        if len(data) != self.block_size or answer.get("Checksum", digest) != digest:
+        if len(data) != self.block_size or answer.get("Checksum") != digest:
             raise ServiceError(
                 ErrorKind.CORRUPT,
                 "the block arrived damaged",

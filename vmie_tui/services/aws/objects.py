@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -202,7 +202,13 @@ class ObjectStore:
                     return uploader.result(stored.etag)
             raise translate(error, doing, request.subject) from error
         result = uploader.result(str(answer["ETag"]).strip('"'))
-        if answer.get("ChecksumCRC64NVME", result.checksum) != result.checksum:
+        named = answer.get("ChecksumCRC64NVME")
+        if not named:  # not every server answers with it: some only keep it with the object
+            stored = self.head(request.bucket, request.key)
+            named = stored.checksum if stored else ""
+        if not named:
+            return replace(result, proven=False)
+        if named != result.checksum:
             raise ServiceError(
                 ErrorKind.CORRUPT,
                 "S3 reports another checksum for the object than for its parts",

@@ -322,10 +322,11 @@ class _ObjectSender(Sender[OutgoingPart, int]):
             Metadata=dict(self._request.metadata),
             ChecksumCRC64NVME=checksum,
         )
-        if answer.get("ChecksumCRC64NVME", checksum) != checksum:
+        named = answer.get("ChecksumCRC64NVME")
+        if named != checksum and (named or not self._there(key, item.length, checksum)):
             raise ServiceError(
                 ErrorKind.CORRUPT,
-                f"S3 stored part {item.number} with another checksum than it was sent with",
+                f"S3 does not say that it stored part {item.number} with the checksum it was sent with",
                 subject=self.subject,
                 remedy="Resume: the part is sent again",
                 retry_safe=True,

@@ -58,7 +58,10 @@ class UploadRequest:
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    """A finished object. ``sent`` and ``skipped`` are bytes; ``checksum`` its CRC64NVME in base64."""
+    """A finished object. ``sent`` and ``skipped`` are bytes; ``checksum`` its CRC64NVME in base64.
+
+    ``proven``: the server named that checksum itself; one that keeps none has not shown what it stored.
+    """
 
     bucket: str
     key: str
@@ -68,6 +71,7 @@ class Uploaded:
     skipped: int
     checksum: str
     etag: str
+    proven: bool = True
 
 
 def create_upload(client: Any, request: UploadRequest) -> Upload:
