@@ -187,6 +187,16 @@ def test_the_host_that_owns_the_lock_is_asked_itself(
         assert len(reader.read_at(1 << 20, 512)) == 512
 
 
+def test_a_look_into_a_frozen_disk_goes_there_too(
+    sim: VCenterSimulator, vsphere: VSphere, frozen: tuple[Machine, str]
+) -> None:
+    machine, _ = frozen
+    with pytest.raises(ServiceError, match="holds the disk's file locked"):
+        open_datastore_disk(vsphere, machine, machine.disks[0])
+    with open_datastore_disk(vsphere, machine, machine.disks[0], frozen=True) as source:
+        assert source.read_at(1 << 20, 512) == sim.disk_path(machine.moid, 2000).read_bytes()[1 << 20 :][:512]
+
+
 @pytest.mark.parametrize("reason", ["another host", "its answer", "no ticket"])
 def test_where_that_cannot_be_the_error_says_so(
     sim: VCenterSimulator, vsphere: VSphere, frozen: tuple[Machine, str], reason: str

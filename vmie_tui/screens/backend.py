@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import VmSource
+from vmie_tui.services.vsphere.refused_logins import REFUSED
 
 if TYPE_CHECKING:
     from vmie_tui.jobs.client import JobClient
@@ -114,6 +115,7 @@ class LiveBackend:
     """The real thing: vCenter and AWS by `services`, jobs by `JobClient`."""
 
     def __init__(self, settings: Settings, profile: Profile) -> None:
+        REFUSED.share(settings.state_dir, heed=True)  # what a worker was refused the app does not send either
         self._settings = settings
         self._profile = profile
         self._password: str | None = None
@@ -173,7 +175,6 @@ class LiveBackend:
 
     def set_password(self, password: str) -> None:
         from vmie_tui.passwords import keep_typed
-        from vmie_tui.services.vsphere.refused_logins import REFUSED
 
         if self._profile.vcenter is not None:
             keep_typed(self._profile.vcenter, password)

@@ -198,7 +198,8 @@ def _open(vsphere: VSphere, machine: Machine, disk: Disk) -> Iterator[OpenDisk]:
     if _DIFFERENCE.search(disk.file_name):
         raise ServiceError(ErrorKind.REFUSED, "its file holds only what changed since a snapshot", subject=disk.label)
     with (
-        open_datastore_disk(vsphere, machine, disk) as source,
+        # A machine that runs is looked into only while a snapshot holds its disks.
+        open_datastore_disk(vsphere, machine, disk, frozen=machine.power is Power.ON) as source,
         open_raw(source, name=disk.label) as look,
     ):
         yield look

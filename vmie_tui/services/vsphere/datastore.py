@@ -22,8 +22,10 @@ class DatastoreFile:
     ``requests`` counts them. Raises ServiceError as `FlatConnection.get` does.
     """
 
-    def __init__(self, vsphere: VSphere, datacenter: str, file_name: str, *, datastore: str = "") -> None:
-        self._file = FlatFile(vsphere, datacenter, file_name, otherwise=_LATER, datastore=datastore)
+    def __init__(
+        self, vsphere: VSphere, datacenter: str, file_name: str, *, datastore: str = "", host: str = ""
+    ) -> None:
+        self._file = FlatFile(vsphere, datacenter, file_name, otherwise=_LATER, datastore=datastore, host=host)
         self._connection = FlatConnection(self._file)
         self._lock = threading.Lock()
         try:
@@ -64,17 +66,21 @@ class DatastoreFile:
         self.close()
 
 
-def open_datastore_disk(vsphere: VSphere, machine: Machine, disk: Disk) -> DatastoreFile:
+def open_datastore_disk(vsphere: VSphere, machine: Machine, disk: Disk, *, frozen: bool = False) -> DatastoreFile:
     """The content of a machine's disk, when its datastore can serve it.
 
-    For a machine that is on, give the ``disk`` as it was before the snapshot that froze it. Raises ServiceError with
-    the reason otherwise: REFUSED for kinds of disks and datastores that have no flat file, else as `DatastoreFile`.
+    For a machine that is on, give the ``disk`` as it was before the snapshot that froze it; with ``frozen`` its host
+    may be asked itself, then, for a file that vCenter finds locked.
+
+    Raises ServiceError with the reason otherwise: REFUSED for kinds of disks and datastores that have no flat file,
+    else as `DatastoreFile`.
     """
     why = why_unreadable(disk)
     if why:
         raise ServiceError(ErrorKind.REFUSED, why, subject=disk.label, remedy=_LATER)
     site = machine.datacenter_id or machine.datacenter
-    return DatastoreFile(vsphere, site, disk.file_name, datastore=disk.datastore)
+    host = machine.host if frozen else ""
+    return DatastoreFile(vsphere, site, disk.file_name, datastore=disk.datastore, host=host)
 
 
 def why_unreadable(disk: Disk) -> str:
