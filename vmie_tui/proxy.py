@@ -37,20 +37,22 @@ class Proxy:
 
     @classmethod
     def parse(cls, text: str) -> Proxy:
-        """The proxy of a setting. Its user and password are known secrets from then on, however they are written.
+        """The proxy of a setting. Its password is a known secret from then on, alone and with the user.
 
         Raises ValueError, whose text tells the right form and nothing of ``text``.
         """
         scheme, mark, rest = text.strip().rpartition("://")
         login, _, place = rest.rstrip("/").rpartition("@")  # a password may hold an @ that is not encoded
         user, _, password = login.partition(":")
-        known_secrets.remember(login, password, unquote(password), unquote(login))
+        if password:  # a user alone is no secret, and may be a word that stands everywhere
+            known_secrets.remember(login, password, unquote(password), unquote(login))
         found = _PLACE.fullmatch(place)
         if (mark and scheme.lower() != "http") or found is None or not 0 < int(found[2]) < 1 << 16:
             raise ValueError(f"it must be {FORM}")
         user, password = unquote(user), unquote(password)
         proxy = cls(found[1].strip("[]"), int(found[2]), user, password)
-        known_secrets.remember(proxy.authorization.removeprefix("Basic "))
+        if password:
+            known_secrets.remember(proxy.authorization.removeprefix("Basic "))
         return proxy
 
     @property
