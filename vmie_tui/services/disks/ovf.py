@@ -19,7 +19,7 @@ from xml.parsers import expat
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind
 from vmie_tui.model.machine import Firmware, Nic
-from vmie_tui.services.disks.errors import DiskFormatError, corrupt
+from vmie_tui.services.disks.errors import DiskFormatError
 
 MAX_OVF = 1 << 20
 HEAD = 8192  # bytes that tell an OVF
@@ -120,6 +120,10 @@ def parse_ovf(data: bytes) -> Ovf:
     )
 
 
+def _unreadable(what: str, remedy: str = "Export the VM again, or correct its .ovf file") -> DiskFormatError:
+    return DiskFormatError(ErrorKind.CORRUPT, what, remedy=remedy)
+
+
 # -- from bytes to elements
 
 _MARKS = (
@@ -154,7 +158,7 @@ def _declared(data: bytes) -> str:
 
 def _decoded(data: bytes) -> str:
     if len(data) > MAX_OVF:
-        raise corrupt(f"the OVF descriptor has more than {MAX_OVF >> 20} MiB")
+        raise _unreadable(f"the OVF descriptor has more than {MAX_OVF >> 20} MiB")
     name = _by_its_bytes(data)
     if not name:
         said = _declared(data) or "utf-8"
@@ -165,11 +169,11 @@ def _decoded(data: bytes) -> str:
         except (LookupError, ValueError):
             known = ""
         if not known.startswith(_TEXT_ENCODINGS):
-            raise corrupt(f"the OVF descriptor is in an encoding that is not known: {said[:40]}")
+            raise _unreadable(f"the OVF descriptor is in an encoding that is not known: {said[:40]}")
     try:
         return data.decode(name).rstrip("\0")
     except ValueError as error:
-        raise corrupt(f"the OVF descriptor is no valid {name.upper()} text: {error}") from error
+        raise _unreadable(f"the OVF descriptor is no valid {name.upper()} text: {error}") from error
 
 
 def _tree(text: str) -> ET.Element:
@@ -180,7 +184,7 @@ def _tree(text: str) -> ET.Element:
         nonlocal depth
         depth += 1
         if depth > _DEPTH:
-            raise corrupt(f"the OVF descriptor has more than {_DEPTH} elements inside each other")
+            raise _unreadable(f"the OVF descriptor has more than {_DEPTH} elements inside each other")
         builder.start(_local(name), {_local(key): attributes[key] for key in attributes if not key.startswith("xmlns")})
 
     def end(name: str) -> None:
@@ -189,7 +193,7 @@ def _tree(text: str) -> ET.Element:
         builder.end(_local(name))
 
     def document_type(*_: object) -> NoReturn:
-        raise corrupt("the OVF descriptor declares entities or a document type")
+        raise _unreadable("the OVF descriptor declares entities or a document type", "Take its <!DOCTYPE …> out")
 
     parser = expat.ParserCreate()
     parser.buffer_text = True
@@ -200,7 +204,7 @@ def _tree(text: str) -> ET.Element:
         parser.Parse(text, True)
         return builder.close()
     except (expat.ExpatError, ValueError, AssertionError) as error:
-        raise corrupt(f"the OVF descriptor cannot be read: {error}") from error
+        raise _unreadable(f"the OVF descriptor cannot be read: {error}") from error
 
 
 def _local(name: str) -> str:
@@ -501,7 +505,9 @@ def _disk(
 ) -> OvfDisk:
     file = files.get(_at(disk, "fileRef"))
     if file is None:
-        raise corrupt(f"the OVF's disk {_at(disk, 'diskId')} has the file {_at(disk, 'fileRef')}, which is not listed")
+        raise _unreadable(
+            f"the OVF's disk {_at(disk, 'diskId')} has the file {_at(disk, 'fileRef')}, which is not listed"
+        )
     parent = disks.get(_at(disk, "parentRef"))
     base = files.get(_at(parent, "fileRef")) if parent is not None else None
     return OvfDisk(

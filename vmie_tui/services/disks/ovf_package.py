@@ -15,7 +15,7 @@ from typing import Protocol
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.words import size as size_words
-from vmie_tui.services.disks.errors import DiskFormatError, corrupt
+from vmie_tui.services.disks.errors import DiskFormatError
 from vmie_tui.services.disks.ova import BLOCK, OvaMember, is_tar
 from vmie_tui.services.disks.ovf import DISK_NAMES, HEAD, MAX_OVF, Ovf, OvfDisk, chunked, is_ovf, parse_ovf
 from vmie_tui.services.disks.ovf_manifest import MAX_MANIFEST, Digest, Manifest, plain_name
@@ -46,7 +46,11 @@ class PackagedDisk:
 
     def wrong_size(self) -> DiskFormatError:
         """For a disk whose bytes do not prove by themselves that it is whole."""
-        return corrupt(f"the OVF says {self.name} has {self.said.size} bytes, the file has {self.source.size}")
+        return DiskFormatError(
+            ErrorKind.CORRUPT,
+            f"the OVF says {self.name} has {self.said.size} bytes, the file has {self.source.size}",
+            remedy="Copy it again, or export it again",
+        )
 
     def believed(self, kind: str, capacity: int | None) -> None:
         """Raise CORRUPT for a RAW disk of another size than the OVF says: nothing in it shows whether it is whole.
@@ -381,8 +385,11 @@ class _Archive:
         return like[0] if len(like) == 1 else None
 
     def missing(self, names: Sequence[str]) -> DiskFormatError:
-        return corrupt(
-            f"the OVF names {', '.join(names)}, but the archive does not hold {'it' if len(names) == 1 else 'them'}"
+        what = "it" if len(names) == 1 else "them"
+        return DiskFormatError(
+            ErrorKind.CORRUPT,
+            f"the OVF names {', '.join(names)}, but the archive does not hold {what}",
+            remedy="Pack it again with all files of the VM",
         )
 
     def unnamed(self, ovf: Ovf) -> tuple[OvfDisk, ...]:
