@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.container_writers import Memory, vhd_dynamic
@@ -29,6 +29,7 @@ from vmie_tui.services.disks.ovf_manifest import Manifest, parse_manifest
 from vmie_tui.services.disks.ovf_package import Package, open_archive
 from vmie_tui.services.disks.source import sha256_of
 
+unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 MIB = 1 << 20
 DISK = Sparse(2 * MIB, {4096: content(1, 70_000)})
 RAW = DISK.read_at(0, DISK.size)
@@ -298,6 +299,7 @@ def test_what_a_manifest_leaves_out(text: bytes, words: str | None) -> None:
         package(archive)
 
 
+@unhurried
 @given(
     st.lists(
         st.sampled_from(
@@ -314,6 +316,7 @@ def test_any_manifest_is_read(pieces: list[str]) -> None:
         Manifest("m.mf", data).digest("name", "")
 
 
+@unhurried
 @given(st.text(alphabet=st.characters(blacklist_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=40))
 def test_every_name_comes_back(name: str) -> None:
     stripped = name.strip()
@@ -411,6 +414,7 @@ def test_a_pipe_in_place_of_a_disk_is_not_waited_for(tmp_path: Path) -> None:
         describe_file([ovf])
 
 
+@unhurried
 @given(st.data())
 def test_any_archive_is_read_or_refused(data: st.DataObject) -> None:
     """Blocks of a good archive changed, cut or repeated: a package or a ServiceError, never another exception."""

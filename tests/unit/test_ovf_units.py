@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.ovf_kit import disk_item, item, ovf_text
@@ -13,6 +13,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Firmware
 from vmie_tui.services.disks.ovf import is_ovf, parse_ovf, parse_unit
 
+unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 MIB, GIB = 1 << 20, 1 << 30
 
 
@@ -41,12 +42,14 @@ def test_what_is_no_unit(text: str) -> None:
     assert parse_unit(text) is None
 
 
+@unhurried
 @given(st.text(alphabet="byte kmgKMGBi0123456789*/^+-. ²", max_size=60) | st.text(max_size=200))
 def test_any_text_is_a_unit_or_none(text: str) -> None:
     found = parse_unit(text)
     assert found is None or found > 0
 
 
+@unhurried
 @given(st.integers(0, 40), st.sampled_from(["byte*2^{}", "byte * 2 ^ {}", "2^{} * byte", "byte*2^{}*1"]))
 def test_powers_of_two(power: int, shape: str) -> None:
     assert parse_unit(shape.format(power)) == 1 << power
@@ -266,6 +269,7 @@ WORDS = [
 ]
 
 
+@unhurried
 @given(
     st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 60), st.sampled_from(WORDS)), min_size=1, max_size=6),
     st.sampled_from(["utf-8", "utf-16", "utf-16-be", "utf-32-le", "cp1252"]),
