@@ -172,6 +172,9 @@ class VmieApp(Asking):
             part = Part("worker", Health.UNKNOWN, "starting")
         elif worker.alive:
             part = Part("worker", Health.OK, ", ".join(busy) or "idle")
+        elif worker.silent_since is not None:
+            since = f"{worker.silent_since.astimezone():%H:%M:%S}"
+            part = Part("worker", Health.BAD, f"not responding since {since}; end it with: vmie-tui worker --stop")
         elif worker.problem is not None:
             part = Part("worker", Health.BAD, str(worker.problem))
         elif busy:

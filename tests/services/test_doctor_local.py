@@ -6,11 +6,13 @@ import locale
 import shutil
 import sys
 from collections import namedtuple
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from vmie_tui.model.doctor import Check, CheckState, Group
+from vmie_tui.model.job import WorkerStatus
 from vmie_tui.services.doctor.patient import Patient
 from vmie_tui.services.doctor.run import examine
 from vmie_tui.settings import Profile
@@ -21,6 +23,29 @@ Usage = namedtuple("Usage", "total used free")
 def look(tmp_path: Path, ident: str, **environ: str) -> Check:
     with Patient(Profile("p"), tmp_path / "state", environ=environ) as here:
         return examine(here, [Group.LOCAL]).check(f"local.{ident}")
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "words"),
+    [
+        (WorkerStatus(True, 4711, running=1), CheckState.OK, "runs as process 4711"),
+        (WorkerStatus(False), CheckState.OK, "none is needed"),
+        (WorkerStatus(False, queued=2), CheckState.WARNING, "jobs wait for it"),
+        (
+            WorkerStatus(False, 4711, silent_since=datetime(2026, 1, 2, tzinfo=UTC)),
+            CheckState.FAILED,
+            "process 4711 is not responding since 2026-01-0",
+        ),
+    ],
+)
+def test_the_worker_is_alive_by_its_heartbeat(
+    tmp_path: Path, status: WorkerStatus, state: CheckState, words: str
+) -> None:
+    with Patient(Profile("p"), tmp_path / "state", worker=lambda: status) as here:
+        check = examine(here, [Group.LOCAL]).check("local.worker")
+    assert check.state is state
+    assert words in check.reason
+    assert state is not CheckState.FAILED or "worker --stop" in check.remedy
 
 
 @pytest.mark.parametrize(

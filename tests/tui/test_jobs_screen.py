@@ -165,6 +165,7 @@ async def test_work_without_a_worker_is_said() -> None:
         (WorkerStatus(True, 4711, starting=True, queued=1), "worker … starting"),
         (WorkerStatus(True, 4711, NOW, queued=1), "worker ✔ 1 waiting"),
         (WorkerStatus(False), "worker – off"),
+        (WorkerStatus(False, 4711, NOW, running=1, silent_since=NOW), "worker ✖ not responding since"),
         (
             WorkerStatus(False, queued=1, problem=Problem(ErrorKind.LOCAL, "the worker cannot start: no room")),
             "worker ✖ the worker cannot start: no room",

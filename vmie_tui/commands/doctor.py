@@ -11,6 +11,7 @@ from vmie_tui.commands.common import json_option, out, out_json, pass_session, s
 from vmie_tui.commands.session import Session
 from vmie_tui.model.doctor import USUAL_FEATURES, Check, CheckState, DoctorReport, Feature, Fix, Group
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_OK, ServiceError
+from vmie_tui.model.job import WorkerStatus
 
 if TYPE_CHECKING:
     from vmie_tui.services.doctor.patient import Patient
@@ -87,7 +88,24 @@ def _patient(session: Session, profile: Profile, features: frozenset[Feature]) -
     from vmie_tui.services.doctor.patient import Patient
     from vmie_tui.settings import password_for
 
-    return Patient(profile, session.settings.state_dir, features, lambda: password_for(profile), dict(os.environ))
+    return Patient(
+        profile,
+        session.settings.state_dir,
+        features,
+        lambda: password_for(profile),
+        dict(os.environ),
+        lambda: _worker(session),
+    )
+
+
+def _worker(session: Session) -> WorkerStatus:
+    from vmie_tui.jobs.client import JobClient
+
+    client = JobClient(session.settings)
+    try:
+        return client.worker()
+    finally:
+        client.close()
 
 
 def _examined(patient: Patient, groups: tuple[Group, ...]) -> DoctorReport:

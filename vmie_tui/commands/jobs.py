@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -24,7 +25,7 @@ from vmie_tui.commands.common import (
 from vmie_tui.commands.session import Session
 from vmie_tui.commands.waiting import exit_code_of, wait_for
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_OK, ErrorKind, ServiceError
-from vmie_tui.model.job import DiskProgress, JobView
+from vmie_tui.model.job import DiskProgress, JobView, WorkerStatus
 from vmie_tui.model.replication import ReplicationPlan
 from vmie_tui.model.task_report import one_line
 from vmie_tui.model.words import rate, size
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from vmie_tui.jobs.client import JobClient
     from vmie_tui.jobs.kinds import JobPlan
 
-STOP_SECONDS = 15.0
+STOP_SECONDS, KILL_SECONDS = 12.0, 5.0  # after SIGTERM, which takes ten at most, and after SIGKILL
 
 
 def _client(session: Session) -> JobClient:
@@ -70,8 +71,16 @@ def jobs(session: Session, profile: str | None, as_json: bool) -> None:
     ]
     headings = ("JOB", "KIND", "VM", "STATE", "STAGE", "DONE", "RATE", "LEFT", "WHAT")
     out(table(headings, rows, right=frozenset({5, 6, 7})))
-    if any(view.state.live for view in views) and not client.worker().alive:
-        say("no worker is running: 'vmie-tui worker' takes the jobs up")
+    if any(view.state.live for view in views):
+        status = client.worker()
+        if status.silent_since is not None:
+            say(f"the worker is {_silent(status)}: end it with 'vmie-tui worker --stop', then start another")
+        elif not status.alive:
+            say("no worker is running: 'vmie-tui worker' takes the jobs up")
+
+
+def _silent(status: WorkerStatus) -> str:
+    return f"not responding since {status.silent_since:%Y-%m-%d %H:%M:%S} UTC"
 
 
 @click.command()
@@ -232,17 +241,21 @@ def worker(
 
         hear_secrets()
     if stop:
-        pid = stop_worker(session.settings)
+        pid = stop_worker(session.settings, say)
         say(f"worker {pid} ended" if pid else "no worker is running")
         return 0
     if status:
         found = _client(session).worker()
         since = found.since.isoformat() if found.since else None
         if as_json:
-            out_json({**{key: getattr(found, key) for key in ("alive", "pid", "running", "queued")}, "since": since})
+            silent = found.silent_since.isoformat() if found.silent_since else None
+            values = {key: getattr(found, key) for key in ("alive", "pid", "running", "queued")}
+            out_json({**values, "since": since, "not_responding_since": silent})
         else:
             running = f"{'starting' if found.starting else 'running'} as {found.pid}"
-            out(running if found.alive else "starting" if found.starting else "not running")
+            if found.silent_since is not None:
+                running = f"running as {found.pid}, {_silent(found)}; end it with 'vmie-tui worker --stop'"
+            out(running if found.pid is not None else "starting" if found.starting else "not running")
             out(f"{found.running} jobs running, {found.queued} queued")
         return 0
     from vmie_tui.jobs.worker import run
@@ -252,17 +265,32 @@ def worker(
     return run(session.settings, idle_minutes=idle_minutes, report_to=report_to)
 
 
-def stop_worker(settings: Settings) -> int | None:
-    """End the running worker and wait for its end; its pid, None when none ran. Raises ServiceError."""
+def stop_worker(settings: Settings, on_kill: Callable[[str], None] = lambda words: None) -> int | None:
+    """End the running worker and wait for its end; its pid, None when none ran.
+
+    One that does not end when told to is killed, which ``on_kill`` hears in words. Raises ServiceError LOCAL for one
+    that cannot even be killed.
+    """
     from vmie_tui.jobs.process import worker_pid
 
     pid = worker_pid(settings.state_dir)
     if not pid:
         return None
-    os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_SECONDS
-    while worker_pid(settings.state_dir) == pid:
-        if time.monotonic() > deadline:
-            raise ServiceError(ErrorKind.LOCAL, f"the worker did not end within {STOP_SECONDS:.0f} s", subject=str(pid))
-        time.sleep(0.05)
-    return pid
+    for number, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, KILL_SECONDS)):
+        if number is signal.SIGKILL:
+            on_kill(f"worker {pid} did not end within {STOP_SECONDS:.0f} s: it was killed")
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        deadline = time.monotonic() + seconds
+        while worker_pid(settings.state_dir) == pid:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        else:
+            return pid
+    raise ServiceError(
+        ErrorKind.LOCAL,
+        "the worker cannot be killed",
+        subject=str(pid),
+        remedy="Look at what its state folder lies on: it waits for the system",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -18,6 +19,7 @@ from vmie_tui.services.policy import Policy
 from vmie_tui.services.vsphere.refused_logins import REFUSED
 from vmie_tui.settings import Settings
 
+SILENT_SECONDS = 30.0  # a worker writes its heartbeat every two seconds, and may wait for a busy database
 ACTIVE = frozenset({JobState.RUNNING, JobState.CANCELLING})
 
 
@@ -146,14 +148,16 @@ class JobClient:
         counts = self._store.counts() if stored else {}
         beat = self._store.heartbeat(executor_id(self._settings)) if stored and pid is not None else None
         serves = beat is not None and beat[0] == pid
+        silent = beat is not None and serves and time.time() - beat[2] > SILENT_SECONDS
         starting = not serves if pid is not None else is_starting(state_dir)
         return WorkerStatus(
-            alive=pid is not None,
+            alive=pid is not None and not silent,
             pid=pid,
             since=datetime.fromtimestamp(beat[1], UTC) if beat and serves else None,
             running=sum(counts.get(state, 0) for state in ACTIVE),
             queued=counts.get(JobState.QUEUED, 0),
             starting=starting,
+            silent_since=datetime.fromtimestamp(beat[2], UTC) if beat and silent else None,
             problem=None if pid is not None or starting else start_failure(state_dir),
         )
 

@@ -13,6 +13,7 @@ from vmie_tui import settings as settings_module
 from vmie_tui.jobs.control import Controls, JobControl
 from vmie_tui.jobs.kinds import JobPlan
 from vmie_tui.jobs.store import JobRecord, Store
+from vmie_tui.jobs.takeovers import Takeovers
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.settings import AwsSettings, Profile, Settings
 
@@ -53,6 +54,7 @@ class Runtime:
     controls: Controls
     sessions: AwsSessions
     stopping: threading.Event  # the process is about to end; what it does now must not be taken for a job's end
+    takeovers: Takeovers | None = None  # of a worker: who of the jobs at work may have killed the one before
 
 
 Undo = tuple[str, Callable[[], object]]  # what there is to take away, in words for the log, and how

@@ -23,6 +23,11 @@ class JobControl:
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[], None]] = []
 
+    @property
+    def wish(self) -> str:
+        """What the user asked for; "" for nothing."""
+        return self._wish
+
     def set(self, wish: str) -> None:
         """Take a new wish; the callbacks run once, in a thread of their own."""
         with self._lock:

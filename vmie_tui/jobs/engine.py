@@ -152,8 +152,21 @@ def phase(job_id: str, attempt: int, message: str) -> Iterator[Any]:
             yield None
             return
         control.set(record.control)
-        with open_context(runtime, job_id, control) as context:
+        with _marked(runtime, record, control), open_context(runtime, job_id, control) as context:
             yield context
+
+
+@contextmanager
+def _marked(runtime: Runtime, record: JobRecord, control: JobControl) -> Iterator[None]:
+    """While inside, the next worker will know that this job was at work if this one dies."""
+    if runtime.takeovers is None:
+        yield
+        return
+    runtime.takeovers.begin(record.id, record.deaths, lambda: not control.wish and not runtime.stopping.is_set())
+    try:
+        yield
+    finally:
+        runtime.takeovers.end(record.id)
 
 
 def step(name: str, context: JobContext, work: Callable[[], Outcome]) -> Outcome:

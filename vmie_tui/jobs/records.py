@@ -29,6 +29,7 @@ class JobRecord:
     ledger: dict[str, Any]
     task_id: str
     image_id: str
+    deaths: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ def job_record(row: sa.RowMapping) -> JobRecord:
         dict(row["ledger"]),
         row["task_id"],
         row["image_id"],
+        row["deaths"] or 0,
     )
 
 

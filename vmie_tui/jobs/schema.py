@@ -52,6 +52,8 @@ jobs = sa.Table(
     sa.Column("problem", StoredJson(none_as_null=True)),
     sa.Column("ledger", StoredJson, nullable=False),  # what a later attempt must know: snapshot, host, client token
     sa.Column("results", StoredJson(none_as_null=True)),  # what was made besides the AMI, by what it is
+    sa.Column("at_work", sa.Text),  # executor of the worker that has it at work at this moment
+    sa.Column("deaths", sa.Integer),  # workers that died while they had it at work, one after another
 )
 
 stages = sa.Table(

@@ -11,6 +11,7 @@ from typing import Any
 
 from vmie_tui.jobs.context import JobContext
 from vmie_tui.jobs.control import Paused
+from vmie_tui.jobs.store import Store
 from vmie_tui.known_secrets import hidden_value, trace
 from vmie_tui.model.errors import Cancelled, ErrorKind, Problem, VmieError
 from vmie_tui.model.job import StageState
@@ -89,12 +90,22 @@ def _rest(context: JobContext, state: JobState, message: str, **values: Any) -> 
 
 def fail(context: JobContext, problem: Problem) -> None:
     """FAILED: what the job holds of others is given back, what was moved stays for a retry."""
+    let_go(context)
+    record_failure(context.store, context.job_id, problem)
+
+
+def let_go(context: JobContext) -> None:
+    """Give back what the job holds of others; what was moved stays for a retry."""
     for what, work in context.let_go():
         _attempt(context, what, work)
-    context.store.log(context.job_id, str(problem), "error")
-    context.store.close_stages(context.job_id, StageState.FAILED)
-    context.store.become(
-        context.job_id,
+
+
+def record_failure(store: Store, job_id: str, problem: Problem) -> None:
+    """FAILED in the database, and nothing else."""
+    store.log(job_id, str(problem), "error")
+    store.close_stages(job_id, StageState.FAILED)
+    store.become(
+        job_id,
         JobState.FAILED,
         control="",
         message=problem.what,

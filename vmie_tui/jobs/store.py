@@ -130,6 +130,7 @@ class Store(Database):
                     attempt=schema.jobs.c.attempt + 1,
                     problem=None,
                     message=WAITING,
+                    deaths=None,
                     updated=time.time(),
                 )
             ).rowcount
@@ -143,6 +144,38 @@ class Store(Database):
                     )
                 _log(connection, job_id, "resumed by the user", "info")
         return changed == 1
+
+    # ---- jobs at work in a worker, see `takeovers`
+
+    def mark(self, job_id: str, executor: str) -> None:
+        """A worker has the job at work: found by the next one if this one dies."""
+        with self.begin() as connection:
+            connection.execute(schema.jobs.update().where(schema.jobs.c.id == job_id).values(at_work=executor))
+
+    def unmark(self, job_id: str) -> None:
+        """A phase of the job is over, and the worker alive."""
+        with self.begin() as connection:
+            connection.execute(schema.jobs.update().where(schema.jobs.c.id == job_id).values(at_work=None, deaths=None))
+
+    def unmark_all(self, executor: str) -> None:
+        """The worker ends in order: it died of no job."""
+        with self.begin() as connection:
+            connection.execute(schema.jobs.update().where(schema.jobs.c.at_work == executor).values(at_work=None))
+
+    def forget_deaths(self, job_id: str) -> None:
+        with self.begin() as connection:
+            connection.execute(schema.jobs.update().where(schema.jobs.c.id == job_id).values(deaths=None))
+
+    def count_deaths(self, executor: str) -> dict[str, int]:
+        """At a worker's start: the jobs its dead predecessor had at work, and how many workers died so by now."""
+        table = schema.jobs
+        mine = table.c.at_work == executor
+        with self.begin() as connection:
+            more = sa.func.coalesce(table.c.deaths, 0) + 1
+            connection.execute(table.update().where(mine).values(deaths=more))
+            found = connection.execute(sa.select(table.c.id, table.c.deaths).where(mine)).all()
+            connection.execute(table.update().where(mine).values(at_work=None))
+        return {row.id: row.deaths for row in found}
 
     def say_waiting(self, why: str = "") -> None:
         """What the jobs that nobody has taken up say: that they wait for the worker, or ``why`` there is none."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import io
 import logging
 import logging.handlers
@@ -20,7 +22,9 @@ from vmie_tui.jobs.context import AwsSessions, Runtime
 from vmie_tui.jobs.control import Controls, JobControl
 from vmie_tui.jobs.process import Report, executor_id, limit_arenas, worker_lock
 from vmie_tui.jobs.schedule import Scheduler
+from vmie_tui.jobs.settle import let_go, record_failure
 from vmie_tui.jobs.store import PAUSE, JobRecord, Store
+from vmie_tui.jobs.takeovers import MOST_DEATHS, SET_ASIDE, Takeovers
 from vmie_tui.known_secrets import HidingFormatter, hide_in_tracebacks, remember_environment
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError, VmieError
 from vmie_tui.model.task import JobState
@@ -34,6 +38,8 @@ LOOK_SECONDS, LOST_SECONDS = 1.0, 4.0
 SCHEDULE_SECONDS = 1.0
 DISPATCH_TRIES = 3
 RELEASE_SECONDS = 5.0
+END_SECONDS = 8.0  # after SIGTERM
+FROZEN_SECONDS = 120.0  # without a turn for any Python thread, after which the process ends itself
 BUG_SECONDS = 10.0  # after an error that should not be: the log is not to be filled with it
 PART_BYTES = 96 << 20  # for the parts of all transfers: keeps the whole worker below 256 MiB
 LOST = Problem(
@@ -49,7 +55,7 @@ FOREIGN = Problem(
     "stopped",
 )
 LOG_BYTES, LOG_FILES = 2_000_000, 3
-ENGINE_LOG = "engine.log"
+ENGINE_LOG, FROZEN_LOG = "engine.log", "frozen.log"
 
 _log = logging.getLogger("vmie_tui.worker")
 
@@ -73,6 +79,7 @@ def run(settings: Settings, *, idle_minutes: float | None = None, report_to: int
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, worker.on_signal)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        threading.Thread(target=_end_when_frozen, args=(settings,), name="guard", daemon=True).start()
         try:
             worker.start()
         except Exception as error:
@@ -89,6 +96,14 @@ def run(settings: Settings, *, idle_minutes: float | None = None, report_to: int
             # Threads may still move bytes; their workflows stay pending and the next worker takes them up.
             sys.stderr.flush()
             os._exit(0)
+
+
+def _end_when_frozen(settings: Settings) -> None:
+    """Let the C library end this process, with all stacks in a file, once no Python thread gets a turn any more."""
+    with os.fdopen(private_fd(private_dir(settings.log_dir) / FROZEN_LOG, os.O_WRONLY | os.O_TRUNC), "w") as file:
+        while True:
+            faulthandler.dump_traceback_later(FROZEN_SECONDS, exit=True, file=file)
+            time.sleep(FROZEN_SECONDS / 10)
 
 
 def _in_words(error: Exception, settings: Settings) -> VmieError:
@@ -136,9 +151,10 @@ class Worker:
         self._stop = threading.Event()
         self._store = Store(settings.state_dir, settings.database_url)
         self._controls = Controls()
-        self._runtime = Runtime(settings, self._store, self._controls, AwsSessions(), self._stop)
-        self._scheduler = Scheduler(settings, self._store, self._runtime.sessions)
         self._executor = executor_id(settings)
+        self._takeovers = Takeovers(self._store, self._executor)
+        self._runtime = Runtime(settings, self._store, self._controls, AwsSessions(), self._stop, self._takeovers)
+        self._scheduler = Scheduler(settings, self._store, self._runtime.sessions)
         self._started = time.time()
         self._beaten = self._looked = self._scheduled = 0.0
         self._suspects: dict[str, float] = {}
@@ -146,7 +162,17 @@ class Worker:
         self._busy = time.monotonic()
 
     def on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._stop.set()
+        if not self._stop.is_set():
+            self._stop.set()
+            threading.Thread(target=self._end_at_last, name="end", daemon=True).start()
+
+    def _end_at_last(self) -> None:
+        """Whatever the loop waits for, this process is gone soon after it was told to end."""
+        with contextlib.suppress(VmieError):
+            self._store.unmark_all(self._executor)
+        time.sleep(END_SECONDS)
+        _log.warning("ended after %.0f s, in the middle of work", END_SECONDS)
+        os._exit(0)
 
     def start(self) -> None:
         """Launch the engine; it takes up the workflows a killed predecessor left."""
@@ -158,6 +184,7 @@ class Worker:
 
         SHARED.limit = PART_BYTES
         self._store.say_waiting()
+        aside = self._set_aside()
         clear_scratch(self._settings.state_dir)
         engine.install(self._runtime)
         DBOS(
@@ -174,7 +201,29 @@ class Worker:
         )
         DBOS.launch()
         engine.register_queues()
+        for job_id in aside:
+            threading.Thread(target=self._let_go, args=(job_id,), name="let-go", daemon=True).start()
         self._store.beat(self._executor, os.getpid(), self._started)  # not before: it says that this worker serves
+
+    def _set_aside(self) -> list[str]:
+        """Before the engine takes them up again: the jobs at work in too many workers that died."""
+        aside = []
+        for job_id, deaths in self._store.count_deaths(self._executor).items():
+            self._store.log(job_id, f"a worker died while the job was at work ({deaths} of {MOST_DEATHS})", "warning")
+            if deaths >= MOST_DEATHS and self._store.record(job_id).state in {JobState.QUEUED, JobState.RUNNING}:
+                record_failure(self._store, job_id, SET_ASIDE)
+                aside.append(job_id)
+        return aside
+
+    def _let_go(self, job_id: str) -> None:
+        """Give back what a job that was set aside holds of vCenter and AWS."""
+        from vmie_tui.jobs.engine import open_context
+
+        try:
+            with open_context(self._runtime, job_id, JobControl()) as context:
+                let_go(context)
+        except VmieError as error:
+            _log.warning("%s: %s", job_id, error)
 
     def serve(self, lock: PidLock) -> None:
         """Tick until stopped or idle."""
@@ -231,6 +280,7 @@ class Worker:
                 threading.Thread(target=self._clean_up, args=(record.id,), name="clean-up", daemon=True).start()
         if now - self._looked > LOOK_SECONDS:
             self._looked = now
+            self._takeovers.look()
             self._fail_lost(records)
         return records
 

@@ -155,10 +155,11 @@ class LogLine:
 class WorkerStatus:
     """The one worker process of a state folder."""
 
-    alive: bool  # the process is there
+    alive: bool  # the process is there, and does not stand still
     pid: int | None = None
     since: datetime | None = None
     running: int = 0
     queued: int = 0
     starting: bool = False  # some process is starting one, or it does not take up jobs yet
+    silent_since: datetime | None = None  # the process is there, and has not done anything since
     problem: Problem | None = None  # why the one that this process wanted could not start

@@ -321,7 +321,7 @@ class LiveBackend:
             if self._doctor is None:
                 from vmie_tui.screens.doctoring import LiveDoctor
 
-                self._doctor = LiveDoctor(self._profile, self._settings.state_dir, self._known_password)
+                self._doctor = LiveDoctor(self._profile, self._settings.state_dir, self._known_password, self.worker)
             return self._doctor
 
     @property

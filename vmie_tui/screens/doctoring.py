@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vmie_tui.model.doctor import Check, DoctorReport, Feature
+from vmie_tui.model.job import WorkerStatus
 
 if TYPE_CHECKING:
     from vmie_tui.services.doctor.patient import Patient
@@ -29,15 +30,27 @@ class Doctor(Protocol):
 class LiveDoctor:
     """``password`` gives vCenter's as far as it is known. One session is kept for looking and for making changes."""
 
-    def __init__(self, profile: Profile, state_dir: Path, password: Callable[[], str | None]) -> None:
-        self._profile, self._state_dir, self._password = profile, state_dir, password
+    def __init__(
+        self,
+        profile: Profile,
+        state_dir: Path,
+        password: Callable[[], str | None],
+        worker: Callable[[], WorkerStatus] | None = None,
+    ) -> None:
+        self._profile, self._state_dir, self._password, self._worker = profile, state_dir, password, worker
         self._kept: Patient | None = None
 
     def _patient(self) -> Patient:
         if self._kept is None:
             from vmie_tui.services.doctor.patient import Patient
 
-            self._kept = Patient(self._profile, self._state_dir, password=self._password, environ=dict(os.environ))
+            self._kept = Patient(
+                self._profile,
+                self._state_dir,
+                password=self._password,
+                environ=dict(os.environ),
+                worker=self._worker,
+            )
         return self._kept
 
     def examine(self, on_check: Callable[[Check], None], cancelled: Callable[[], bool]) -> DoctorReport:

@@ -107,6 +107,23 @@ def _linger(patient: Patient, look: Look) -> Check:
     )
 
 
+def _worker(patient: Patient, look: Look) -> Check:
+    if patient.worker is None:
+        return look.skipped("the worker cannot be asked from here")
+    found = patient.worker()
+    if found.silent_since is not None:
+        since = f"{found.silent_since.astimezone():%Y-%m-%d %H:%M:%S}"
+        return look.failed(
+            f"process {found.pid} is not responding since {since}",
+            "End it with 'vmie-tui worker --stop'; the next one takes its jobs up",
+        )
+    if found.alive:
+        return look.ok(f"runs as process {found.pid}: {found.running} jobs at work, {found.queued} waiting")
+    if found.running or found.queued:
+        return look.warning("none is running, and jobs wait for it", "Start the app, or 'vmie-tui worker'")
+    return look.ok("none is running, and none is needed")
+
+
 def _run(*command: str) -> str | None:
     """What a command prints; None when it is not there or fails."""
     path = shutil.which(command[0])
@@ -133,5 +150,6 @@ LOOKS = (
     Look("local.locale", Group.LOCAL, "Character set", _locale),
     Look("local.terminal", Group.LOCAL, "Terminal", _terminal),
     Look("local.clipboard", Group.LOCAL, "Clipboard in tmux", _clipboard),
+    Look("local.worker", Group.LOCAL, "Worker", _worker),
     Look("local.linger", Group.LOCAL, "After the logout", _linger),
 )

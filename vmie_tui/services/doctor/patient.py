@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from vmie_tui.model.doctor import USUAL_FEATURES, Check, CheckState, Feature, Fix, Group
 from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
+from vmie_tui.model.job import WorkerStatus
 from vmie_tui.settings import Profile
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Patient:
     """One profile to look at. A context manager; every method may be called from any thread.
 
     ``password``: gives vCenter's, None when there is none. ``environ``: of the terminal doctor runs in.
+    ``worker``: asks for the state of the worker; None where nobody can.
     """
 
     profile: Profile
@@ -44,6 +46,7 @@ class Patient:
     features: frozenset[Feature] = USUAL_FEATURES
     password: Callable[[], str | None] = lambda: None
     environ: Mapping[str, str] = field(default_factory=dict)
+    worker: Callable[[], WorkerStatus] | None = None
     _kept: dict[str, Any] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _locks: dict[str, threading.RLock] = field(default_factory=dict)
