@@ -114,7 +114,8 @@ def _volumes(guest: GuestFacts) -> Iterator[Finding]:
             yield Finding(
                 W, f"{TITLES[volume.kind]} was not looked into", volume.name,
                 _CONCERNS.get(volume.kind, "VM import is not documented to read it"), "",
-                "Check it by hand", "F105", f"{volume.kind}-volume",
+                "Import the disk as a snapshot, or move what is needed to ext4, XFS or NTFS"
+                if volume.kind in FOREIGN else "Check in the guest what is on it", "F105", f"{volume.kind}-volume",
             )  # fmt: skip
         elif volume.kind == "btrfs" and volume.subvolumes:
             yield Finding(

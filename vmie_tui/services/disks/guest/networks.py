@@ -18,7 +18,7 @@ from vmie_tui.model.guest import NicConfig, Presence
 from vmie_tui.services.disks.guest.tree import Tree
 from vmie_tui.services.disks.guest.yal import DamagedError, parsing
 
-_MOST_FILES, _MOST_NICS, _MAX_TEXT = 32, 64, 64 << 10
+_MOST_FILES, _MOST_NICS, _MAX_TEXT = 16, 64, 32 << 10
 _MAX_NAME = 64  # characters; the kernel takes 15
 _MOST_VALUES, _DEEPEST = 10_000, 20  # of a YAML document, aliases followed
 _SOURCES = 8  # how deeply one file of interfaces may source another
