@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit import container_writers as writers
@@ -345,6 +345,7 @@ def test_a_short_answer_is_no_end() -> None:
     assert raised.value.kind is ErrorKind.CORRUPT
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_whatever_an_ovf_holds_is_parsed_or_refused(data: st.DataObject) -> None:
     """Bytes of a good descriptor changed, cut or repeated: an answer or a ServiceError, never another exception."""
