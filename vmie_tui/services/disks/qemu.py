@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import selectors
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -24,6 +27,24 @@ _VDI_ZEROS = 0xFFFFFFFE  # entries from here on: no block, or one of zeros
 _ENTRIES_AT_ONCE = 1 << 16
 _MAX_CHECK = 300  # seconds
 _DAMAGED = frozenset({1, 2})  # what `qemu-img check` says: cannot be opened; corrupt. 3 is only space that is not used
+CPU_SECONDS = 60  # OpenStack gives 30 to a look at the header; here all of the disk is read as well
+BYTES_A_SECOND = 50 << 20  # of the disk, for each further second
+MEMORY = 1 << 30  # bytes of address space, as OpenStack's nova gives it
+ROOM = 64 << 20  # bytes of output beyond those of the disk: VHDX has tables and a log
+TICK_SECONDS = 1.0
+# Sets the limits and becomes qemu-img: safe where other threads run, which a fork with work to do is not.
+_LIMITED = (
+    "import os, resource as r, sys\n"
+    "for kind, most in zip((r.RLIMIT_CPU, r.RLIMIT_AS, r.RLIMIT_FSIZE, r.RLIMIT_CORE), map(int, sys.argv[1:5])):\n"
+    "    hard = r.getrlimit(kind)[1]\n"
+    "    more = most + (kind == r.RLIMIT_CPU)\n"
+    "    hard = more if hard == r.RLIM_INFINITY else min(more, hard)\n"
+    "    try:\n"
+    "        r.setrlimit(kind, (min(most, hard), hard))\n"
+    "    except (ValueError, OSError):\n"
+    "        pass\n"
+    "os.execv(sys.argv[5], sys.argv[5:])\n"
+)
 _PERCENT = re.compile(rb"\((\d{1,3})\.(\d\d)/100%\)")
 
 
@@ -163,25 +184,35 @@ def convert(source: Path, kind: str, target: Path, target_kind: str, *, size: in
     """Have qemu-img turn ``source`` of the format ``kind`` into ``target``; formats in qemu's words.
 
     ``size``: bytes of the disk, for ``progress``. Raises ServiceError: LOCAL without qemu-img or with a full disk,
-    CORRUPT with qemu-img's own words for what it cannot read. The process ends with this call, however it ends.
+    CORRUPT with qemu-img's own words for what it cannot read, and for what it does not read within its limits of
+    processor time, memory and output. The process ends with this call, however it ends; ``progress`` is called at
+    least every second, and may end it by raising.
     """
     program = tool(f"{kind.upper()} input" if target_kind == "raw" else f"{target_kind.upper()} output")
     # absolute paths: qemu-img takes what stands before a colon for a protocol
     command = [program, "convert", "-p", "-f", kind, "-O", target_kind, str(source.absolute()), str(target.absolute())]
+    limits = [CPU_SECONDS + size // BYTES_A_SECOND, MEMORY, size + size // 8 + ROOM, 0]
+    limited = [sys.executable, "-I", "-S", "-c", _LIMITED, *map(str, limits), *command]
     with tempfile.TemporaryFile() as errors:
         environment, _ = split_environment(os.environ)  # it reads an image of strangers: no secrets for it
         process = subprocess.Popen(  # noqa: S603 - no shell
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env={**environment, "LC_ALL": "C"}
+            limited,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env={**environment, "LC_ALL": "C", "MALLOC_ARENA_MAX": "1"},  # an arena a thread would fill the limit
         )
         try:
             _watch(process, size, progress)
             code = process.wait()
         finally:
             if process.poll() is None:
-                process.terminate()
+                process.kill()
                 process.wait()
             if process.stdout:
                 process.stdout.close()
+        if code < 0:
+            raise _killed(source, -code, limits[0])
         if code:
             errors.seek(0)
             raise _failed(source, target, errors.read(1 << 16).decode("utf-8", "replace"))
@@ -190,12 +221,34 @@ def convert(source: Path, kind: str, target: Path, target_kind: str, *, size: in
 def _watch(process: subprocess.Popen[bytes], size: int, progress: Progress) -> None:
     if process.stdout is None:
         return
-    rest = b""
-    while piece := os.read(process.stdout.fileno(), 4096):
-        rest = (rest + piece)[-256:]
-        if found := _PERCENT.findall(rest):
-            whole, hundredths = found[-1]
-            progress(size * (100 * int(whole) + int(hundredths)) // 10_000, size)
+    rest, done = b"", 0
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(process.stdout, selectors.EVENT_READ)
+        while True:
+            if waiting.select(TICK_SECONDS):
+                piece = os.read(process.stdout.fileno(), 4096)
+                if not piece:
+                    return
+                rest = (rest + piece)[-256:]
+                if found := _PERCENT.findall(rest):
+                    whole, hundredths = found[-1]
+                    done = size * (100 * int(whole) + int(hundredths)) // 10_000
+            progress(done, size)  # also when it says nothing: so that it can be cancelled
+
+
+def _killed(source: Path, number: int, seconds: int) -> ServiceError:
+    """qemu-img ended by a signal: by its limits, or for a fault of its own."""
+    why = {
+        signal.SIGXCPU: f"it took more than {seconds} seconds of processor time",
+        signal.SIGXFSZ: "it wrote more than the disk holds",
+    }.get(number, f"signal {number}")  # type: ignore[call-overload]
+    return ServiceError(
+        ErrorKind.CORRUPT,
+        "qemu-img did not get done with it",
+        subject=str(source),
+        remedy="Check the image ('qemu-img check'), or export the disk again",
+        detail=why,
+    )
 
 
 def _failed(source: Path, target: Path, said: str) -> ServiceError:
