@@ -262,7 +262,8 @@ class VmieApp(Asking):
 
         screen = self.screen
         if isinstance(screen, FrameScreen):
-            self.push_screen(HelpScreen(type(screen).__name__.removesuffix("Screen"), screen.ACTIONS))
+            title = type(screen).__name__.removesuffix("Screen")
+            self.push_screen(HelpScreen(title, screen.ACTIONS, verdicts=screen.MODE == "inventory"))
 
 
 def run(settings: Settings, *, profile: str | None = None, mouse: bool | None = None, password: str = "") -> int:

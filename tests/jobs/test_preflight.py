@@ -31,6 +31,7 @@ def test_machines_and_objects(world: World, capsys: pytest.CaptureFixture[str]) 
     assert f"s3://{bucket}/nothing.vmdk" in said.err
     assert "nosuch-vm" in said.err
     assert preflight("--no-content", "web-01") == 0
+    assert preflight("app-01") == 2, "it runs: none of its disks could be read, so nothing has passed"
     assert preflight("--snapshot", "app-01") == 3
 
 

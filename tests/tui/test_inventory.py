@@ -23,7 +23,8 @@ async def test_lists_machines_by_name_with_their_verdict() -> None:
         assert names(pilot)[1:4] == ["a-very-long-machine-name-that-does-not-fit-anywhere", "db-01", "db-rdm"]
         text = screen_text(pilot)
         assert "12 VMs" in text
-        assert "db-rdm" in text and "✖ 1 blocker" in text and "✔ ready" in text
+        assert "db-rdm" in text and "✖ 1 blocker" in text and "? not looked" in text
+        assert "✔ ready" not in text, "no disk was looked into"
 
 
 async def test_filter_takes_words_and_not_words_and_survives_a_refresh() -> None:

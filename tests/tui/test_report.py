@@ -68,7 +68,7 @@ async def test_a_running_machine_is_asked_about_by_name_and_no_is_the_default() 
         assert backend.looked == [("web-01", False)]
         assert "was not frozen by a snapshot" in " ".join(page(pilot).split())
         assert "Nothing found in its configuration" in page(pilot)
-        assert "disks not inspected" in screen_text(pilot)
+        assert "? not looked" in screen_text(pilot) and "✔" not in screen_text(pilot).splitlines()[2]
         await press(pilot, "r", "right", "enter")
         assert backend.looked[-1] == ("web-01", True)
         assert "removed again" in " ".join(page(pilot).split())
@@ -154,5 +154,8 @@ async def test_filter_words_mean_the_verdict() -> None:
         table = pilot.app.screen.query_one(MachineTable)
         await press(pilot, "slash", *"blocker")
         assert {row.machine.name for row in table.rows} == {"web-legacy", "db-rdm", "suspended-01"}
-        await press(pilot, "escape", "slash", *"!blocker", "space", *"!ready")
+        await press(pilot, "escape", "slash", *"!blocker", "space", *"!?")
         assert {row.machine.name for row in table.rows} == {"db-01"}
+        for word in ("ready", "looked"):  # no disk was looked into
+            await press(pilot, "escape", "slash", *word)
+            assert not table.rows

@@ -198,7 +198,7 @@ async def test_what_the_disks_say_blocks_too() -> None:
     async with running(backend) as pilot:
         await open_wizard(pilot, "vm-2")
         await to_review(pilot)
-        assert "disks not inspected" in screen_text(pilot)
+        assert "? not looked  disks not inspected" in screen_text(pilot)
         await press(pilot, "p", "escape")
         assert "/etc/fstab is missing" in screen_text(pilot)
         await press(pilot, "enter", *"web-02", "enter")

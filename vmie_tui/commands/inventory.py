@@ -16,6 +16,8 @@ from vmie_tui.commands.session import Session
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Inventory, Machine
 from vmie_tui.model.plan import FileSource
+from vmie_tui.model.rules.machine import check_machine
+from vmie_tui.model.verdict import Look, Verdict, judge
 from vmie_tui.model.words import size
 from vmie_tui.settings import Profile, Settings
 
@@ -32,7 +34,9 @@ OFFERED = 8  # how many candidates an error names
 @json_option
 @pass_session
 def inventory(session: Session, terms: str, as_json: bool) -> None:
-    """List the virtual machines of the vCenter.
+    """List the virtual machines of the vCenter, each with a verdict on its configuration.
+
+    No disk is read for it: a VM of which nothing is said is "not looked" until 'vmie-tui preflight' has looked.
 
     Example: vmie-tui inventory --filter 'web !win'
     """
@@ -43,16 +47,34 @@ def inventory(session: Session, terms: str, as_json: bool) -> None:
             {
                 "vcenter": found.vcenter.host,
                 "taken_at": found.taken_at.isoformat(),
-                "machines": [{**machine.to_json(), "path": machine.path} for machine in machines],
+                "machines": [
+                    {**machine.to_json(), "path": machine.path, "verdict": _verdict(machine).state.value}
+                    for machine in machines
+                ],
             }
         )
         return
     rows = [
-        (vm.name, vm.power.value, vm.os_name, str(len(vm.disks)), size(vm.size), vm.firmware.value, vm.path)
+        (
+            vm.name,
+            vm.power.value,
+            vm.os_name,
+            str(len(vm.disks)),
+            size(vm.size),
+            vm.firmware.value,
+            _verdict(vm).text,
+            vm.path,
+        )
         for vm in machines
     ]
-    out(table(("NAME", "POWER", "GUEST OS", "DISKS", "SIZE", "BOOT", "PATH"), rows, right=frozenset({3, 4})))
+    titles = ("NAME", "POWER", "GUEST OS", "DISKS", "SIZE", "BOOT", "VERDICT", "PATH")
+    out(table(titles, rows, right=frozenset({3, 4})))
     say(f"{len(machines)} of {len(found.machines)} VMs on {found.vcenter.host}")
+
+
+def _verdict(machine: Machine) -> Verdict:
+    """By the configuration alone."""
+    return judge(check_machine(machine), Look.NONE)
 
 
 def read(settings: Settings, profile: Profile | None = None) -> Inventory:

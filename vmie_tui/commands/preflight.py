@@ -29,6 +29,7 @@ from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Machine, Power
 from vmie_tui.model.plan import FileSource, ObjectSource, Route, SnapshotSource
 from vmie_tui.model.preflight import Preflight, cost_words
+from vmie_tui.model.verdict import Look
 
 if TYPE_CHECKING:
     from vmie_tui.services.aws.session import Aws
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from vmie_tui.settings import Profile
 
 WIDTH = 100
+_LOOKS = {Look.NONE: "its disks were not looked into", Look.PART: "not all of its disks could be read"}
 _GLYPHS = {Severity.BLOCKER: "✖", Severity.WARNING: "▲", Severity.INFO: "·"}
 _WORST_FIRST = (EXIT_INTERRUPTED, EXIT_LOGIN, EXIT_USAGE, EXIT_FAILED, EXIT_REFUSED)
 _WRONG_INPUT = frozenset({ErrorKind.NOT_FOUND, ErrorKind.LOCAL, ErrorKind.CORRUPT})
@@ -69,7 +71,8 @@ def preflight_command(
     can be read through a snapshot only: give --snapshot, or answer the question.
 
     \b
-    Exit code 0 when nothing blocks, 3 when something does, 2 for what cannot be looked at.
+    Exit code 0 when the disks were read and nothing blocks, 3 when something does, 2 for what cannot be looked at,
+    or when no disk could be read (with --no-content none is asked for).
     """
     results: list[Preflight] = []
     codes = {EXIT_OK}
@@ -83,7 +86,7 @@ def preflight_command(
                 codes.add(EXIT_USAGE if error.kind in _WRONG_INPUT else exit_code(error.kind))
                 say(f"vmie-tui: {error if error.problem.subject else f'{target}: {error}'}")
                 continue
-            codes.add(EXIT_REFUSED if result.blockers else EXIT_OK)
+            codes.add(_code(result, content=not no_content))
             results.append(result)
             if not as_json:
                 if len(results) > 1:
@@ -93,6 +96,13 @@ def preflight_command(
     if as_json:
         out_json([result.to_json() for result in results])
     return next((code for code in _WORST_FIRST if code in codes), EXIT_OK)
+
+
+def _code(result: Preflight, *, content: bool) -> int:
+    """Something that was not read has not passed: only who did not ask for the disks is content without them."""
+    if result.blockers:
+        return EXIT_REFUSED
+    return EXIT_USAGE if content and result.look is Look.NONE else EXIT_OK
 
 
 class _Looker:
@@ -193,7 +203,9 @@ def report(result: Preflight) -> Iterator[str]:
 def _verdict(result: Preflight) -> str:
     counted = ((len(result.blockers), "blocker"), (len(result.warnings), "warning"))
     words = [f"{count} {word}{'' if count == 1 else 's'}" for count, word in counted if count]
-    return ", ".join(words) or ("ready" if result.guest else "nothing found in its configuration")
+    if result.look is not Look.ALL:
+        words.append(_LOOKS[result.look])
+    return ", ".join(words) or result.judged.words
 
 
 def _finding(finding: Finding) -> Iterator[str]:

@@ -42,6 +42,7 @@ class NotInspected:
 
     what: str
     why: str
+    disk: bool = False  # a whole disk, or all of them: nothing of it was read
 
 
 @dataclass(frozen=True, slots=True)

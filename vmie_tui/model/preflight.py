@@ -12,6 +12,7 @@ from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import Route
 from vmie_tui.model.preparation import Item, Tick, checklist, modifications, to_markdown
 from vmie_tui.model.preparation_seen import seen_on_disk
+from vmie_tui.model.verdict import Look, State, Verdict, judge
 from vmie_tui.model.words import size
 
 NOT_INSPECTED = "not-inspected"
@@ -60,11 +61,21 @@ class Preflight:
         return tuple(finding for finding in self.findings if finding.severity is Severity.WARNING)
 
     @property
-    def verdict(self) -> str:
-        """blocked, warnings, ready, or unknown: nothing was found, but nothing was read either."""
-        if self.blockers:
-            return "blocked"
-        return "warnings" if self.warnings else "ready" if self.guest else "unknown"
+    def look(self) -> Look:
+        """How much was read. Where something is unread and no system was found, that may be where the system is."""
+        if self.guest is None:
+            return Look.NONE
+        if self.guest.linux is None and self.guest.windows is None and self.not_inspected:
+            return Look.PART if len(self.disks) > 1 else Look.NONE
+        return Look.PART if any(note.disk for note in self.not_inspected) else Look.ALL
+
+    @property
+    def judged(self) -> Verdict:
+        return judge(self.findings, self.look)
+
+    @property
+    def verdict(self) -> State:
+        return self.judged.state
 
     @property
     def windows(self) -> bool:
@@ -76,7 +87,8 @@ class Preflight:
     def to_json(self) -> dict[str, Any]:
         return {
             "target": self.target,
-            "verdict": self.verdict,
+            "verdict": self.verdict.value,
+            "looked": self.look.value,
             "findings": [finding.to_json() for finding in self.findings],
             "content_inspected": self.guest is not None,
             "not_inspected": [asdict(note) for note in self.not_inspected],
@@ -246,6 +258,14 @@ def _boot(guest: GuestFacts) -> Iterator[tuple[str, str]]:
         yield "Loader", f"{config.path} on {config.volume}"
 
 
+def clear_words(preflight: Preflight) -> str:
+    """What is said when there are no findings: no more than was looked at."""
+    if preflight.look is Look.ALL:
+        return "Nothing found that stands in the way of the import."
+    where = "its configuration" if preflight.guest is None else "what could be read"
+    return f"Nothing found in {where}."
+
+
 def cost_words(preflight: Preflight) -> str:
     """What the look has cost."""
     if preflight.guest is None:
@@ -262,7 +282,7 @@ def markdown(preflight: Preflight) -> str:
     """The whole report, to hand to whoever looks after the guest."""
     lines = [f"# Preflight of `{preflight.target}`", "", "## Findings", ""]
     if not preflight.findings:
-        lines.append("Nothing found that stands in the way of the import.")
+        lines.append(clear_words(preflight))
     for finding in preflight.findings:
         subject = f"{finding.subject}: " if finding.subject else ""
         fact = f" ({finding.fact})" if finding.fact else ""

@@ -10,9 +10,11 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from vmie_tui.model.verdict import MEANINGS, State, Verdict
 from vmie_tui.screens.actions import APP, KEY_NAMES, Action
 from vmie_tui.screens.base import style_sheet
 from vmie_tui.widgets.lines import LinePane
+from vmie_tui.widgets.machines import STYLES
 from vmie_tui.widgets.text import Line, fit, paragraph
 
 MOVING = (
@@ -23,8 +25,8 @@ MOVING = (
 )
 
 
-def help_lines(title: str, actions: tuple[Action, ...], cells: int) -> list[Line]:
-    """The help page of a screen: its own keys, those of the app, and how to move."""
+def help_lines(title: str, actions: tuple[Action, ...], cells: int, *, verdicts: bool = False) -> list[Line]:
+    """The help page of a screen: its own keys, those of the app, how to move, and what the ``verdicts`` mean."""
     lines: list[Line] = []
     for heading, group in ((title, actions), ("Everywhere", APP)):
         lines += [((heading, "title"),)]
@@ -35,6 +37,12 @@ def help_lines(title: str, actions: tuple[Action, ...], cells: int) -> list[Line
     lines.append((("Moving", "title"),))
     for keys, name, text in MOVING:
         lines += _entry(keys, name, text, cells)
+    if verdicts:
+        lines += [(), (("Verdicts", "title"),)]
+        for state in State:
+            verdict = Verdict(state, 1)
+            first: Line = ((f" {fit(verdict.text, 11)} ", STYLES[state]), ("", ""))
+            lines += paragraph(MEANINGS[state], cells, "dim", first)
     return lines
 
 
@@ -47,9 +55,9 @@ class HelpScreen(ModalScreen[None]):
     CSS_PATH = style_sheet(__file__)
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,f1", "dismiss(None)", "Close")]
 
-    def __init__(self, title: str, actions: tuple[Action, ...]) -> None:
+    def __init__(self, title: str, actions: tuple[Action, ...], *, verdicts: bool = False) -> None:
         super().__init__()
-        self._title, self._actions = title, actions
+        self._title, self._actions, self._verdicts = title, actions, verdicts
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
@@ -60,5 +68,8 @@ class HelpScreen(ModalScreen[None]):
         self.query_one(LinePane).focus()
 
     def on_resize(self) -> None:
+        self.call_after_refresh(self._show)
+
+    def _show(self) -> None:
         pane = self.query_one(LinePane)
-        self.call_after_refresh(lambda: pane.set_lines(help_lines(self._title, self._actions, pane.text_width())))
+        pane.set_lines(help_lines(self._title, self._actions, pane.text_width(), verdicts=self._verdicts))

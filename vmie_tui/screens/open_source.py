@@ -15,6 +15,7 @@ from textual.worker import get_current_worker
 
 from vmie_tui.model.errors import ErrorKind, Problem
 from vmie_tui.model.preflight import markdown
+from vmie_tui.model.verdict import Look, judge
 from vmie_tui.screens.actions import OPEN, bindings
 from vmie_tui.screens.base import problem_of, style_sheet
 from vmie_tui.screens.copying import Copying
@@ -23,7 +24,7 @@ from vmie_tui.widgets.choice import ChoiceList, Option
 from vmie_tui.widgets.frame import HintBar
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.machine_detail import heading
-from vmie_tui.widgets.machines import short_os, verdict
+from vmie_tui.widgets.machines import short_os, verdict_cell
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.report import report_lines
 from vmie_tui.widgets.text import Line, clean, fit, paragraph, plural, size
@@ -253,11 +254,11 @@ class OpenScreen(Copying):
             line.show((" Open  ", "title"), ("a disk image, an object in S3, or EBS snapshots", "dim"))
             return
         machine = found.machine
-        words, style, _ = verdict(found.preflight.findings if found.preflight else ())
+        judged = found.preflight.judged if found.preflight else judge((), Look.NONE)
         line.show(
             (f" {fit(clean(found.source.name), 28)} ", "title"),
             (f"{plural(len(machine.disks), 'disk')}, {size(machine.size)}  {short_os(clean(machine.os_name))}  ", ""),
-            (words, style),
+            verdict_cell(judged),
         )
 
     def on_resize(self) -> None:

@@ -52,7 +52,7 @@ def judged(backend: Backend, machine: Machine, inspected: Mapping[str, Preflight
     known = inspected.get(machine_key(machine))
     if known is None:
         return machine_row(machine, findings)
-    return machine_row(machine, join_findings(findings, known.content), inspected=True)
+    return machine_row(machine, join_findings(findings, known.content), known.look)
 
 
 class Reader:

@@ -148,7 +148,8 @@ class ReplicationForm(Copying):
     def _draw(self) -> None:
         pane, draft = self.query_one("#found", LinePane), self.draft
         cells = pane.text_width() if pane.size.width > 1 else self.app.size.width - 1
-        pane.set_lines(form_lines(draft, self._found, self._problem, self._refused, cells))
+        seen = self.vmie.preflights
+        pane.set_lines(form_lines(draft, self._found, self._problem, self._refused, cells, seen=seen))
         self._draw_button()
         blocked = len(self._blocked()) or len(blockers(self._found.get("", ())))
         right: list[Cell] = [(f"  ✖ {blocked} blocked", "bad")] if blocked else []

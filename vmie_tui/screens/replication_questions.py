@@ -11,13 +11,15 @@ from vmie_tui.model.errors import Problem
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import Route
+from vmie_tui.model.preflight import Preflight, join_findings, machine_key
 from vmie_tui.model.replication import Verify
+from vmie_tui.model.verdict import Look, judge
 from vmie_tui.screens.draft import VM
 from vmie_tui.screens.grouped import YES_NO, Group, Question, same
 from vmie_tui.screens.replication_draft import KINDS, NOW, ONCE, ReplicationDraft, edit_draft, schedule_words
 from vmie_tui.widgets.choice import Option
 from vmie_tui.widgets.machine_detail import finding_lines, heading
-from vmie_tui.widgets.machines import verdict
+from vmie_tui.widgets.machines import verdict_cell
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.text import Line, clean, join, paragraph
 
@@ -112,11 +114,18 @@ def blockers(found: Sequence[Finding]) -> tuple[Finding, ...]:
 
 
 def form_lines(
-    draft: ReplicationDraft, found: Found, problem: Problem | None, refused: Mapping[str, Problem], cells: int
+    draft: ReplicationDraft,
+    found: Found,
+    problem: Problem | None,
+    refused: Mapping[str, Problem],
+    cells: int,
+    *,
+    seen: Mapping[str, Preflight],
 ) -> list[Line]:
     """What went wrong, each machine with its findings, what holds for all of them, and the command.
 
-    ``refused``: those that were not started, by name. Machines with blockers come first.
+    ``refused``: those that were not started, by name; ``seen``: the looks into disks there were, by `machine_key`.
+    Machines with blockers come first.
     """
     lines: list[Line] = []
     if problem is not None:
@@ -131,7 +140,8 @@ def form_lines(
     alone = len(ordered) == 1
     for machine in ordered:
         if machine.moid in found:
-            lines += _machine_lines(machine, found[machine.moid], cells, notes=alone)
+            known = seen.get(machine_key(machine))
+            lines += _machine_lines(machine, found[machine.moid], known, cells, notes=alone)
     if not draft.machines:
         for finding in found.get("", ()):
             lines += finding_lines(finding, cells, indent=" ", fact=True)
@@ -140,9 +150,13 @@ def form_lines(
     return [*lines, *_command_lines(draft, cells)]
 
 
-def _machine_lines(machine: Machine, found: Sequence[Finding], cells: int, *, notes: bool) -> list[Line]:
-    words, style, _ = verdict(found)
-    lines: list[Line] = [((f" {clean(machine.name)}  ", "title"), (words, style))]
+def _machine_lines(
+    machine: Machine, found: Sequence[Finding], known: Preflight | None, cells: int, *, notes: bool
+) -> list[Line]:
+    if known is not None:
+        found = join_findings(found, known.content)
+    verdict = judge(found, known.look if known is not None else Look.NONE)
+    lines: list[Line] = [((f" {clean(machine.name)}  ", "title"), verdict_cell(verdict))]
     for finding in found:
         if notes or finding.severity is not Severity.INFO:
             said = replace(finding, subject="" if finding.subject == machine.name else finding.subject)

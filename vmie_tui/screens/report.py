@@ -18,7 +18,7 @@ from vmie_tui.screens.actions import REPORT, bindings
 from vmie_tui.screens.base import problem_of, style_sheet
 from vmie_tui.screens.copying import Copying
 from vmie_tui.widgets.lines import LinePane, OneLine
-from vmie_tui.widgets.machines import POWER, short_os, verdict
+from vmie_tui.widgets.machines import POWER, short_os, verdict_cell
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.report import report_lines
 from vmie_tui.widgets.text import Line, clean, fit, line_width, paragraph
@@ -184,8 +184,7 @@ class ReportScreen(Copying):
         power, style = POWER[machine.power]
         right: list[tuple[str, str]] = [(f"{power}  ", style), (f"{short_os(clean(machine.os_name))}  ", "")]
         if result is not None:
-            words, look, _ = verdict(result.findings)
-            right.append(("▲ disks not inspected" if look == "ok" and result.guest is None else words, look))
+            right.append(verdict_cell(result.judged))
         count = f" {self._at + 1}/{len(self._machines)}" if len(self._machines) > 1 else ""
         left = f" Preflight{count}  {clean(machine.name)}"
         room = max(8, self.app.size.width - line_width(right) - 2)

@@ -211,11 +211,11 @@ class WizardScreen(Copying):
         self._show_found()
 
     def _show_found(self) -> None:
-        self.query_one(SourceStep).show_findings(self._sources)
         known = ((one.key, self._preflight(one)) for one in self.draft.candidates)
-        looked = {key for key, preflight in known if preflight is not None and preflight.guest is not None}
+        looks = {key: preflight.look for key, preflight in known if preflight is not None}
+        self.query_one(SourceStep).show_findings(self._sources, looks)
         self.query_one(ReviewStep).show_findings(
-            self._found, self._blocked(), self.draft.mistakes(), looked, self.vmie.jobs or (), account=self._account
+            self._found, self._blocked(), self.draft.mistakes(), looks, self.vmie.jobs or (), account=self._account
         )
         if self._at == REVIEW and not self._starting:
             self._focus_first()  # the start button may be free only now

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from vmie_tui.model.errors import Problem
 from vmie_tui.model.finding import Finding, Severity
+from vmie_tui.model.verdict import Look, judge
 from vmie_tui.screens.base import problem_of
 from vmie_tui.widgets.machine_detail import finding_lines
-from vmie_tui.widgets.machines import verdict
+from vmie_tui.widgets.machines import verdict_cell
 from vmie_tui.widgets.text import Line, paragraph
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def account_lines(seen: AccountSeen, region: str, cells: int) -> list[Line]:
     worth_it = [finding for finding in seen.findings if finding.severity is not Severity.INFO]
     lines: list[Line] = []
     if worth_it:
-        lines.append((*heading, verdict(worth_it)[:2]))
+        lines.append((*heading, verdict_cell(judge(worth_it, Look.ALL))))
     elif seen.problem is not None:
         lines.append((*heading, ("not looked at", "dim")))
     for finding in worth_it:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from textual.app import ComposeResult
 from textual.widgets import Button
@@ -11,6 +11,7 @@ from vmie_tui.model.finding import Severity
 from vmie_tui.model.job import JobView
 from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.rules.override import Blocked
+from vmie_tui.model.verdict import Look, judge
 from vmie_tui.screens.aws_calls import aws_commands
 from vmie_tui.screens.draft import Draft
 from vmie_tui.screens.estimate import estimate
@@ -19,7 +20,7 @@ from vmie_tui.screens.wizard_account import AccountSeen, account_lines
 from vmie_tui.screens.wizard_steps import FOUND, Step
 from vmie_tui.widgets.lines import LinePane
 from vmie_tui.widgets.machine_detail import finding_lines
-from vmie_tui.widgets.machines import verdict
+from vmie_tui.widgets.machines import verdict_cell
 from vmie_tui.widgets.text import Line, clean, fit, join, paragraph, plural
 
 
@@ -38,12 +39,12 @@ class ReviewStep(Step):
         found: Iterable[FOUND],
         blocked: Mapping[str, Blocked],
         mistakes: Mapping[str, str],
-        looked: Collection[str],
+        looks: Mapping[str, Look],
         jobs: Iterable[JobView],
         *,
         account: AccountSeen,
     ) -> None:
-        """``blocked`` by candidate's key; ``looked``: the keys of those whose disks were inspected."""
+        """``blocked`` by candidate's key; ``looks``: how much of whose disks was read."""
         firm = bool(mistakes) or any(some.firm for some in blocked.values())
         soft = sum(bool(some.soft) for some in blocked.values())
         start = self.query_one("#start", Button)
@@ -60,9 +61,10 @@ class ReviewStep(Step):
         for text in mistakes.values():
             lines += paragraph(f"{text}.", cells, "", ((" ", ""), ("✖ ", "bad")))
         for one, findings in found:
-            words, style, _ = verdict(findings)
-            note = "" if one.key in looked else "  disks not inspected: p looks" if one.in_vcenter else ""
-            lines.append(((f" {clean(one.source.name)}  ", "title"), (words, style), (note, "dim")))
+            look = looks.get(one.key, Look.NONE)
+            note = "  disks not inspected: p looks" if look is Look.NONE and one.in_vcenter else ""
+            cell = verdict_cell(judge(findings, look))
+            lines.append(((f" {clean(one.source.name)}  ", "title"), cell, (note, "dim")))
             for finding in findings:
                 if finding.severity is not Severity.INFO:
                     lines += finding_lines(finding, cells - 1, indent="   ")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from textual import on
 from textual.app import ComposeResult
@@ -11,12 +11,13 @@ from textual.message import Message
 
 from vmie_tui.model.finding import Finding
 from vmie_tui.model.plan import FileSource, ObjectSource, Route, SnapshotSource, UploadFormat, Via
+from vmie_tui.model.verdict import Look, judge
 from vmie_tui.screens.draft import Candidate, Draft
 from vmie_tui.screens.licences import FAMILIES, USAGE, WINDOWS, licence_options, licence_words, usage_options
 from vmie_tui.screens.questions import route_words
 from vmie_tui.widgets.choice import ChoiceList, Option
 from vmie_tui.widgets.lines import LinePane
-from vmie_tui.widgets.machines import POWER, short_os, verdict
+from vmie_tui.widgets.machines import POWER, short_os, verdict_cell
 from vmie_tui.widgets.text import Cell, Line, clean, fit, paragraph, plural, size
 
 FOUND = tuple[Candidate, tuple[Finding, ...]]
@@ -55,14 +56,13 @@ class SourceStep(Step):
                 id="quiesce",
             )
 
-    def show_findings(self, found: Iterable[FOUND]) -> None:
+    def show_findings(self, found: Iterable[FOUND], looks: Mapping[str, Look]) -> None:
         names = max((len(clean(one.source.name)) for one in self.draft.candidates), default=8)
         name_cells = min(max(names, 8), 28)
         in_vcenter = all(one.in_vcenter for one in self.draft.candidates)
         head = f" {fit('VM' if in_vcenter else 'Source', name_cells)}  {fit('Power' if in_vcenter else 'Kind', 6)}"
         lines: list[Line] = [((f"{head}{fit('Guest OS', 20)}", "head"), *_HEAD)]
         for one, findings in found:
-            words, style, _ = verdict(findings)
             kind, kind_style = _kind(one)
             lines.append(
                 (
@@ -70,7 +70,7 @@ class SourceStep(Step):
                     (fit(kind, 6), kind_style),
                     (f"{fit(short_os(clean(one.machine.os_name)), 19)} ", ""),
                     (f"{len(one.machine.disks):>5}{size(one.machine.size):>10}   ", ""),
-                    (words, style),
+                    verdict_cell(judge(findings, looks.get(one.key, Look.NONE))),
                 )
             )
         lines.append(())

@@ -123,7 +123,7 @@ def _finished(work: Callable[[bool], Described], subject: str, look: bool, route
     except UnfinishedError as error:
         if not look:
             raise error.about(subject) from None
-        missed = NotInspected(CONTENT, error.problem.what)
+        missed = NotInspected(CONTENT, error.problem.what, disk=True)
     try:
         plain = work(False)
     except UnfinishedError as error:
@@ -320,7 +320,7 @@ def describe_snapshots(
             except ServiceError as error:
                 if error.kind is not ErrorKind.PERMISSION:
                     raise
-                missed.append(NotInspected(snapshot.id, error.problem.what))
+                missed.append(NotInspected(snapshot.id, error.problem.what, disk=True))
         return _finished(
             lambda look: _describe_readers(source, sizes, readers if look else None, missed, route),
             source.where,
@@ -375,7 +375,7 @@ def _described(
     )
     if not look:
         return Described(source, machine)
-    unread = (NotInspected(image.name, BY_QEMU) for image in images if image.kind in QEMU_READS)
+    unread = (NotInspected(image.name, BY_QEMU, disk=True) for image in images if image.kind in QEMU_READS)
     seen = look_into(
         source,
         [image.look for image in images if image.look is not None],

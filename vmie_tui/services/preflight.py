@@ -62,11 +62,11 @@ def preflight_machine(
 
     machine = read_machine(vsphere, machine.moid, name=machine.name)
     if not content:
-        return _configured(machine, (NotInspected(CONTENT, NOT_WANTED),))
+        return _configured(machine, (NotInspected(CONTENT, NOT_WANTED, disk=True),))
     if machine.power is not Power.ON:
         return _look(vsphere, machine, on_step)
     if not snapshot:
-        return _configured(machine, (NotInspected(CONTENT, RUNNING),))
+        return _configured(machine, (NotInspected(CONTENT, RUNNING, disk=True),))
     if read_only:
         raise ServiceError(
             ErrorKind.REFUSED,
@@ -135,7 +135,7 @@ def _look_frozen(vsphere: VSphere, machine: Machine, on_step: Callable[[str], No
     except ServiceError as error:
         if error.kind in _FATAL:
             raise
-        return _configured(machine, (NotInspected(CONTENT, f"no snapshot: {error}"),))
+        return _configured(machine, (NotInspected(CONTENT, f"no snapshot: {error}", disk=True),))
     try:
         return _look(vsphere, machine, on_step, snapshot=SNAPSHOT)
     finally:
@@ -154,7 +154,7 @@ def _look(vsphere: VSphere, machine: Machine, on_step: Callable[[str], None], *,
             except ServiceError as error:
                 if error.kind in _FATAL:
                     raise
-                missed.append(NotInspected(disk.label, _reason(error)))
+                missed.append(NotInspected(disk.label, _reason(error), disk=True))
         if not looks:
             return _configured(machine, tuple(missed) or (NotInspected("disks", "the machine has none"),))
         try:
@@ -162,7 +162,7 @@ def _look(vsphere: VSphere, machine: Machine, on_step: Callable[[str], None], *,
         except ServiceError as error:
             if error.kind in _FATAL:
                 raise
-            return _configured(machine, (*missed, NotInspected(CONTENT, _reason(error))))
+            return _configured(machine, (*missed, NotInspected(CONTENT, _reason(error), disk=True)))
     content = doubt_missing(report.findings) if missed else report.findings
     return Preflight(
         machine.path,

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Backing, Disk, Machine
-from vmie_tui.widgets.machines import MachineRow
-from vmie_tui.widgets.text import Line, clean, fit, join, paragraph, plural, size, width
+from vmie_tui.model.verdict import Look
+from vmie_tui.widgets.machines import STYLES, MachineRow
+from vmie_tui.widgets.text import Cell, Line, clean, fit, join, paragraph, plural, size, width
 
-CONFIGURED = "Nothing found in its configuration. p looks into its disks."
-LOOKED, NOT_LOOKED = "Its disks were inspected: p shows the report.", "Its disks were not inspected: p looks into them."
+CLEAR, CONFIGURED = "Nothing found that stands in the way of the import.", "Nothing found in its configuration."
+LOOKS = {
+    Look.NONE: "Its disks were not looked into: p looks into them.",
+    Look.PART: "Not all of its disks could be read: p shows the report.",
+    Look.ALL: "Its disks were looked into: p shows the report.",
+}
 GLYPHS = {Severity.BLOCKER: ("✖", "bad"), Severity.WARNING: ("▲", "warn"), Severity.INFO: ("·", "dim")}
 
 
@@ -31,12 +36,12 @@ def machine_lines(row: MachineRow | None, cells: int) -> list[Line]:
     lines = [heading(machine.name, cells)]
     cells -= 1
     if not row.findings:
-        words = "Nothing found that stands in the way of the import."
-        lines += paragraph(words if row.inspected else CONFIGURED, cells, "", (("✔ ", "ok"),))
+        words = CLEAR if row.look is Look.ALL else CONFIGURED
+        first: Cell = (f"{row.judged.glyph} ", STYLES[row.judged.state])
+        lines += paragraph(words, cells, "", (first,))
     for finding in row.findings:
         lines += finding_lines(finding, cells)
-    if row.findings or row.inspected:
-        lines.append(((LOOKED if row.inspected else NOT_LOOKED, "dim"),))
+    lines.append(((LOOKS[row.look], "dim"),))
     lines += [line for disk in machine.disks for line in disk_lines(disk, cells)]
     lines += _facts(machine, cells)
     return indented(lines)

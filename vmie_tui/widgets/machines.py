@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, ClassVar
 
-from vmie_tui.model.finding import Finding, Severity, worst
+from vmie_tui.model.finding import Finding
 from vmie_tui.model.machine import Machine, Power
+from vmie_tui.model.verdict import FILTERS, LOOKED, NOT_LOOKED, Look, State, Verdict, judge
 from vmie_tui.widgets.table import Column, LineTable
-from vmie_tui.widgets.text import Cell, clean, plural, size
+from vmie_tui.widgets.text import Cell, clean, size
 
 POWER = {Power.ON: ("on", "ok"), Power.OFF: ("off", "dim"), Power.SUSPENDED: ("susp.", "warn")}
 
@@ -26,15 +27,15 @@ class MachineRow:
     os: str
     size: str
     verdict: Cell
-    rank: int
+    judged: Verdict
     text: str  # what the filter looks at, in lower case
     order: str  # what the sort by name compares
-    inspected: bool = False  # the findings are also those of its disks
+    look: Look = Look.NONE  # how much of its disks was read
 
 
-def machine_row(machine: Machine, findings: tuple[Finding, ...], *, inspected: bool = False) -> MachineRow:
-    """The row of a machine. ``inspected``: the findings are also those of its disks."""
-    text, style, rank = verdict(findings)
+def machine_row(machine: Machine, findings: tuple[Finding, ...], look: Look = Look.NONE) -> MachineRow:
+    """The row of a machine. ``look``: how much of its disks the findings are about too."""
+    judged = judge(findings, look)
     name, system = clean(machine.name), short_os(clean(machine.os_name))
     words = (
         machine.path,
@@ -45,13 +46,11 @@ def machine_row(machine: Machine, findings: tuple[Finding, ...], *, inspected: b
         machine.power.value,
         machine.firmware.value,
         machine.hostname,
-        text,
-        INSPECTED if inspected else "",
         *(disk.datastore for disk in machine.disks),
         *(address for nic in machine.nics for address in nic.addresses),
     )
-    seen, look = " ".join(words).lower(), (text, style)
-    return MachineRow(machine, findings, name, system, size(machine.size), look, rank, seen, name.casefold(), inspected)
+    seen, cell = " ".join(words).lower(), verdict_cell(judged)
+    return MachineRow(machine, findings, name, system, size(machine.size), cell, judged, seen, name.casefold(), look)
 
 
 def by_name(rows: Iterable[MachineRow]) -> list[MachineRow]:
@@ -59,27 +58,18 @@ def by_name(rows: Iterable[MachineRow]) -> list[MachineRow]:
     return sorted(rows, key=SORT_KEYS["name"])
 
 
-INSPECTED = "inspected"
-# What a filter word that is a verdict asks of a row's rank (see `verdict`).
-VERDICTS: dict[str, Callable[[int], bool]] = {
-    "ready": lambda rank: rank < 100,
-    "warning": lambda rank: 100 <= rank < 200,
-    "warnings": lambda rank: 100 <= rank < 200,
-    "blocker": lambda rank: rank >= 200,
-    "blockers": lambda rank: rank >= 200,
+STYLES = {
+    State.BLOCKED: "bad",
+    State.WARNINGS: "warn",
+    State.NOT_LOOKED: "dim",
+    State.PARTLY_LOOKED: "warn",
+    State.READY: "ok",
 }
 
 
-def verdict(findings: Iterable[Finding]) -> tuple[str, str, int]:
-    """The findings in two words: text, style, rank (worse is higher)."""
-    found = tuple(findings)
-    level = worst(found)
-    count = sum(1 for finding in found if finding.severity is level)
-    if level is Severity.BLOCKER:
-        return f"✖ {plural(count, 'blocker')}", "bad", 200 + count
-    if level is Severity.WARNING:
-        return f"▲ {plural(count, 'warning')}", "warn", 100 + count
-    return "✔ ready", "ok", 0
+def verdict_cell(verdict: Verdict) -> Cell:
+    """Its two words, and their style."""
+    return verdict.text, STYLES[verdict.state]
 
 
 _SHORTER = (
@@ -114,7 +104,7 @@ SORT_KEYS: dict[str, Callable[[MachineRow], Any]] = {
     "disks": lambda row: len(row.machine.disks),
     "size": lambda row: row.machine.size,
     "boot": lambda row: row.machine.firmware.value,
-    "verdict": attrgetter("rank"),
+    "verdict": attrgetter("judged.rank"),
     "cluster": lambda row: row.machine.cluster.casefold(),
 }
 
@@ -129,20 +119,30 @@ def select(
 ) -> list[MachineRow]:
     """Rows in ``scope`` that hold every word of ``words`` and none of its ``!words``, sorted; by name within equals.
 
-    The words of `VERDICTS` mean the verdict, not letters in a name.
+    The words of `FILTERS` mean the verdict, not letters in a name; ``looked`` means that all of the disks were read.
     """
-    terms = words.lower().split()
+    terms = words.lower().replace(NOT_LOOKED, "!looked").split()
     wanted = [term for term in terms if not term.startswith("!")]
     unwanted = [term[1:] for term in terms if term.startswith("!") and len(term) > 1]
     found: Iterable[MachineRow] = rows if scope is None else [row for row in rows if scope(row.machine)]
     for term in wanted:
-        judge = VERDICTS.get(term)
-        found = [row for row in found if (judge(row.rank) if judge else term in row.text)]
+        holds = _asked(term)
+        found = [row for row in found if holds(row)]
     for term in unwanted:
-        judge = VERDICTS.get(term)
-        found = [row for row in found if not (judge(row.rank) if judge else term in row.text)]
+        holds = _asked(term)
+        found = [row for row in found if not holds(row)]
     ordered = sorted(found, key=SORT_KEYS["name"], reverse=reverse and sort == "name")
     return ordered if sort == "name" else sorted(ordered, key=SORT_KEYS[sort], reverse=reverse)
+
+
+def _asked(term: str) -> Callable[[MachineRow], bool]:
+    """What one word of the filter asks of a row."""
+    states = FILTERS.get(term)
+    if states is not None:
+        return lambda row: row.judged.state in states
+    if term in LOOKED:
+        return lambda row: row.look is Look.ALL
+    return lambda row: term in row.text
 
 
 class MachineTable(LineTable[MachineRow]):

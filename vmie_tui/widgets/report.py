@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vmie_tui.model.preflight import Preflight, cost_words, guest_rows
+from vmie_tui.model.preflight import Preflight, clear_words, cost_words, guest_rows
 from vmie_tui.model.preparation import Item, Tick
 from vmie_tui.widgets.machine_detail import finding_lines, heading
+from vmie_tui.widgets.machines import STYLES
 from vmie_tui.widgets.text import Line, fit, paragraph, plural
 
 TICKS = {Tick.DONE: ("✔", "ok"), Tick.OPEN: ("✖", "warn"), Tick.UNSEEN: ("?", "dim")}
@@ -19,9 +20,9 @@ def report_lines(result: Preflight, cells: int) -> list[Line]:
     """The report, ``cells`` wide."""
     lines: list[Line] = [heading(_counted(result), cells)]
     if not result.findings:
-        where = "that stands in the way of the import" if result.guest else "in its configuration"
-        found = f"Nothing found {where}."
-        lines += paragraph(found, cells, "", ((" ", ""), ("✔ ", "ok")))
+        verdict = result.judged
+        glyph = (f"{verdict.glyph} ", STYLES[verdict.state])
+        lines += paragraph(clear_words(result), cells, "", ((" ", ""), glyph))
     for finding in result.findings:
         lines += finding_lines(finding, cells, indent=" ", fact=True)
     if result.not_inspected:
