@@ -93,22 +93,19 @@ def test_worker_that_cannot_start_is_tried_three_times_and_the_job_says_why(worl
     assert (status.alive, status.starting, status.queued) == (False, False, 1)
     assert status.problem is not None
     assert not list(world.settings.state_dir.rglob("*crash*"))
-    waiting = subprocess.run(
-        command("--profile", "demo", "import", "db-01", "--wait"),
-        env=worker_environment(world.settings),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert waiting.returncode == 1
-    assert "no such column: version" in waiting.stderr.splitlines()[-1]
     with store.begin() as connection:
         connection.execute(sa.text("ALTER TABLE dbos_migrations RENAME COLUMN wrong TO version"))
     store.close()
     world.client.ensure_worker()
     assert world.client.worker().problem is None
     world.wait(view.id)
+
+
+def test_jobs_that_are_submitted_at_once_wait_for_a_worker_that_is_starting(world: World) -> None:
+    jobs = [world.client.submit_at_once(world.plan(name)) for name in ("web-01", "db-01")]
+    assert world.client.worker().starting or world.client.worker().since
+    for job_id in jobs:
+        world.wait(job_id)
 
 
 def test_worker_that_dies_without_a_word_is_named_by_its_last_line(

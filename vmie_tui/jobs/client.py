@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 
 from vmie_tui.jobs.fallback import fallback_plan
@@ -44,6 +45,21 @@ class JobClient:
             job_id = self._store.create(plan)
             self.ensure_worker()
         return job_id
+
+    def submit_at_once(self, plan: JobPlan) -> str:
+        """As `submit`, without waiting for the worker: `worker` tells how its start gets on."""
+        profile = self._settings.profile(plan.profile)
+        Policy(profile.read_only).check_work("started", plan.profile)
+        with ExitStack() as announcing:
+            announcing.enter_context(announced(self._settings))
+            job_id = self._store.create(plan)
+            starting = announcing.pop_all()
+        threading.Thread(target=self._start_worker, args=(starting,), name="start-worker").start()
+        return job_id
+
+    def _start_worker(self, announcing: ExitStack) -> None:
+        with announcing, suppress(ServiceError):  # `worker`, and the job itself, say why
+            self.ensure_worker()
 
     def jobs(self, profile: str | None = None) -> list[JobView]:
         """All jobs, newest first. Those that are over are read once: replications make thousands."""

@@ -34,14 +34,15 @@ M_ARENA_MAX = -8  # of glibc's mallopt
 STARTING_FILE = "worker.starting"
 REPORT_TO = "--report-to"
 SERVING = "serving"
-START_SECONDS = 25.0
+START_SECONDS = 60.0  # for one that is alive and says nothing: the machine may be very busy
 START_TRIES = 3
+TOO_SLOW = "too-slow"  # code of a start that no second try makes better
 SEE_LOG = "See the end of that file, or run 'vmie-tui worker' to watch it start"
 IDLE_MINUTES = 10.0  # a worker started by the way leaves when there was nothing to do for so long
 
 _failures: dict[Path, Problem] = {}  # by state folder
 _announced: dict[Path, list[PidLock]] = {}  # by state folder: who announces a start there
-_announcing = threading.Lock()
+_announcing, _ensuring = threading.Lock(), threading.Lock()
 _log = logging.getLogger("vmie_tui.process")
 
 
@@ -113,8 +114,11 @@ def ensure_worker(settings: Settings) -> bool:
     jobs say so too from then on.
     """
     Policy(settings.read_only).check_work("worked on")
-    if worker_pid(settings.state_dir) is not None:
-        return False
+    with _ensuring:  # several jobs may be started at once, and want one worker
+        return worker_pid(settings.state_dir) is None and _ensure(settings)
+
+
+def _ensure(settings: Settings) -> bool:
     try:
         start_worker(settings)
     except ServiceError as error:
@@ -136,7 +140,7 @@ def start_worker(settings: Settings, *, idle_minutes: float = IDLE_MINUTES) -> i
             try:
                 return _start_once(settings, idle_minutes)
             except ServiceError as error:
-                if attempt == START_TRIES:
+                if attempt == START_TRIES or error.problem.code == TOO_SLOW:
                     raise
                 _log.info("start %d of the worker failed: %s", attempt, error)
     raise AssertionError
@@ -183,7 +187,7 @@ def _start_once(settings: Settings, idle_minutes: float) -> int:
         process.kill()
         process.wait()
         what = f"the worker did not start within {START_SECONDS:.0f} s"
-        raise ServiceError(ErrorKind.LOCAL, what, subject=str(log), remedy=SEE_LOG)
+        raise ServiceError(ErrorKind.LOCAL, what, subject=str(log), remedy=SEE_LOG, code=TOO_SLOW)
     code = process.wait()
     if (pid := worker_pid(settings.state_dir)) is not None:  # another process was faster
         return pid

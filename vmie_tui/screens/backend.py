@@ -353,7 +353,7 @@ class LiveBackend:
             return self._client
 
     def submit(self, plan: ImportPlan | ExportPlan) -> str:
-        return self._jobs().submit(plan)
+        return self._jobs().submit_at_once(plan)
 
     def jobs(self) -> list[JobView]:
         return self._jobs().jobs()
