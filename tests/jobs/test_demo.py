@@ -48,6 +48,25 @@ def test_headless_demo_fails_in_words(tmp_path: Path, monkeypatch: pytest.Monkey
     assert list(tmp_path.iterdir()) == []
 
 
+def test_headless_demo_keeps_the_log_that_its_error_points_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here the workflow engine cannot be imported: the worker never starts."""
+    broken, folder = tmp_path / "broken" / "dbos", tmp_path / "tmp"
+    folder.mkdir()
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise ImportError('libpq is gone')\n")
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setenv("PYTHONPATH", str(broken.parent))
+    done = run("demo", "--headless", "--vm", "bastion-03")
+    assert (done.returncode, done.stdout) == (1, "")
+    last = done.stderr.splitlines()[-1]
+    assert "the worker cannot start" in last
+    assert "libpq is gone" in last
+    (kept,) = folder.iterdir()
+    assert [path.name for path in kept.iterdir()] == ["log"]
+    assert str(kept / "log" / "engine.log") in last
+    assert "libpq is gone" in (kept / "log" / "engine.log").read_text()
+
+
 def test_simulate_prints_what_a_client_needs_and_stops_when_told(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "vmie_tui", "simulate", "--json", "--fleet", "tiny", "--dir", str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

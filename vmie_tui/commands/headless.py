@@ -43,8 +43,10 @@ def run(speed: float | None, wanted: Sequence[str]) -> int:
         launch.start(settings.demo_dir, launch.Wanted(speed=speed or SPEED, rate=0, idle_hours=0.5))
         settings = settings_module.load(DEMO, state_dir=folder)
         reports = _migrate(settings, wanted or DEFAULT_VMS)
-    finally:
-        _tidy(settings, folder)
+    except BaseException as error:
+        _tidy(settings, folder, keep=settings.log_dir if str(settings.log_dir) in str(error) else None)
+        raise
+    _tidy(settings, folder)
     equal = all(report["equal"] for report in reports)
     seconds = round(time.monotonic() - started, 3)
     if len(reports) == 1:
@@ -142,12 +144,17 @@ def _report(machine: Machine, view: JobView, disks: list[dict[str, Any]]) -> dic
     }
 
 
-def _tidy(settings: Settings, folder: Path) -> None:
-    """Stop what was started and remove the folder, whatever happened."""
+def _tidy(settings: Settings, folder: Path, keep: Path | None = None) -> None:
+    """Stop what was started and remove the folder, but for ``keep`` within it."""
     from vmie_tui.commands.jobs import stop_worker
 
     try:
         stop_worker(settings)
         launch.stop(settings.demo_dir)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if keep is None or not keep.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            for path in folder.iterdir():
+                if path != keep:
+                    shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
