@@ -149,6 +149,9 @@ async def test_what_is_wrong_is_said_and_can_be_passed_over() -> None:
     guiding.aws_error = ServiceError(ErrorKind.LOGIN, "there are no AWS credentials", remedy="Run aws configure")
     async with guided(guiding) as pilot:
         await press(pilot, "pagedown")
+        await fill(pilot, host="https://vc.corp/ui")
+        await go(pilot)
+        assert "Give the name alone" in screen_text(pilot) and not guiding.asked
         await fill(pilot, host="vc.corp")
         await go(pilot)
         assert "Name the user" in screen_text(pilot) and not guiding.asked

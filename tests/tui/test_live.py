@@ -11,9 +11,10 @@ import pytest
 from tests.services.vsphere_helpers import settings_for, simulator
 from tests.tui.driving import press, running, screen_text
 from vmie_tui import settings as settings_module
-from vmie_tui.model.errors import ServiceError
+from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.screens.backend import LiveBackend
 from vmie_tui.screens.password import PasswordScreen
+from vmie_tui.services.vsphere.refused_logins import RefusedLogins
 from vmie_tui.settings import AwsSettings, Profile, VCenterSettings
 from vmie_tui.simulators.control import TlsFiles, make_tls
 from vmie_tui.simulators.vcenter.server import VCenterSimulator
@@ -57,6 +58,26 @@ async def test_wrong_password_is_said_and_asked_for_again(
         await pilot.press(*vcenter.password)
         await press(pilot, "enter")
         assert pilot.app.screen.query_one(MachineTable).rows
+
+
+async def test_a_password_that_the_worker_was_refused_is_not_sent_until_it_is_typed(
+    vcenter: VCenterSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VMIE_VCENTER_PASSWORD", vcenter.password)
+    settings = settings_for(vcenter)
+    worker = RefusedLogins()
+    worker.share(settings_module.load().state_dir, heed=True)
+    with pytest.raises(ServiceError), worker.attempt(settings, vcenter.password):
+        raise ServiceError(ErrorKind.LOGIN, "refused", code="InvalidLogin")
+    vcenter.stats.reset()
+    async with running(backend(settings)) as pilot:
+        assert isinstance(pilot.app.screen, PasswordScreen)
+        assert "Login" not in vcenter.stats.snapshot()
+        await pilot.press(*vcenter.password)  # the account is open again: the user says so by typing it
+        await press(pilot, "enter")
+        assert pilot.app.screen.query_one(MachineTable).rows
+    with worker.attempt(settings, vcenter.password):
+        pass  # and the worker may send it, too
 
 
 async def test_a_corrected_password_file_is_read_again(
