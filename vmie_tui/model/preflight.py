@@ -115,6 +115,12 @@ def join_findings(configuration: Sequence[Finding], content: Sequence[Finding]) 
     return tuple(sorted(both, key=lambda finding: -finding.severity))
 
 
+def unsettled(configuration: Sequence[Finding], guest: GuestFacts) -> list[Finding]:
+    """Without the advice to check what was just seen to be there."""
+    there = guest.loader is Presence.PRESENT
+    return [finding for finding in configuration if not (there and finding.rule == "efi-loader")]
+
+
 def doubt_missing(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The findings when some disk was not read: what seems to be missing may be there."""
     return tuple(

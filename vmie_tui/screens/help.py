@@ -41,7 +41,7 @@ def help_lines(title: str, actions: tuple[Action, ...], cells: int, *, verdicts:
         lines += [(), (("Verdicts", "title"),)]
         for state in State:
             verdict = Verdict(state, 1)
-            first: Line = ((f" {fit(verdict.text, 11)} ", STYLES[state]), ("", ""))
+            first: Line = ((f" {fit(verdict.text, 12)} ", STYLES[state]), ("", ""))
             lines += paragraph(MEANINGS[state], cells, "dim", first)
     return lines
 

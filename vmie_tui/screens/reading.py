@@ -47,12 +47,13 @@ def judged(backend: Backend, machine: Machine, inspected: Mapping[str, Preflight
     findings = backend.check_machine(machine)
     if not inspected:
         return machine_row(machine, findings)
-    from vmie_tui.model.preflight import join_findings, machine_key
+    from vmie_tui.model.preflight import join_findings, machine_key, unsettled
 
     known = inspected.get(machine_key(machine))
     if known is None:
         return machine_row(machine, findings)
-    return machine_row(machine, join_findings(findings, known.content), known.look)
+    configured = unsettled(findings, known.guest) if known.guest is not None else findings
+    return machine_row(machine, join_findings(configured, known.content), known.look)
 
 
 class Reader:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding
-from vmie_tui.model.guest import GuestFacts, NotInspected, Presence
+from vmie_tui.model.guest import GuestFacts, NotInspected
 from vmie_tui.model.machine import Disk, Firmware, Machine, Power
 from vmie_tui.model.plan import Route, Source, VmSource
 from vmie_tui.model.preflight import (
@@ -21,6 +21,7 @@ from vmie_tui.model.preflight import (
     join_findings,
     prepared,
     prepared_image,
+    unsettled,
 )
 from vmie_tui.model.preparation import modifications
 from vmie_tui.model.rules.machine import check_machine
@@ -90,7 +91,7 @@ def on_route(seen: Preflight, route: Route) -> Preflight:
     if route is Route.IMAGE or seen.machine is None:
         return seen
     configured: Sequence[Finding] = check_machine(seen.machine, route=route, notes=True)
-    configured = _unsettled(configured, seen.guest) if seen.guest else configured
+    configured = unsettled(configured, seen.guest) if seen.guest else configured
     content = for_route(seen.content, route)
     refused = refusal(VmSource("", seen.machine.moid, seen.machine.name), seen.machine, route)
     return replace(
@@ -166,7 +167,7 @@ def _look(vsphere: VSphere, machine: Machine, on_step: Callable[[str], None], *,
     content = doubt_missing(report.findings) if missed else report.findings
     return Preflight(
         machine.path,
-        join_findings(_unsettled(check_machine(machine, notes=True), report.facts), content),
+        join_findings(unsettled(check_machine(machine, notes=True), report.facts), content),
         (*missed, *report.facts.not_inspected),
         machine,
         report.facts,
@@ -183,12 +184,6 @@ def _look(vsphere: VSphere, machine: Machine, on_step: Callable[[str], None], *,
 @in_child()
 def _inspected(disks: Sequence[ByteReader], firmware: Firmware, must_boot: bool) -> GuestReport:
     return inspect(disks, firmware=firmware, must_boot=must_boot)
-
-
-def _unsettled(configuration: Sequence[Finding], guest: GuestFacts) -> list[Finding]:
-    """Without the advice to check what was just seen to be there."""
-    there = guest.loader is Presence.PRESENT
-    return [finding for finding in configuration if not (there and finding.rule == "efi-loader")]
 
 
 @contextmanager
@@ -246,7 +241,7 @@ def look_into(
     content = report.findings if report else ()
     content = (*remarks, *for_route(doubt_missing(content) if missed else content, route))
     configured: Sequence[Finding] = check_machine(machine, route=route)
-    configured = _unsettled(configured, guest) if guest else configured
+    configured = unsettled(configured, guest) if guest else configured
     if guest is not None and not machine.guest_id and not whole:  # a data disk is no machine of an unknown system
         configured = [finding for finding in configured if finding.fact != "IC20"]
     refused = refusal(source, machine, route)
