@@ -176,7 +176,8 @@ class VmieApp(Asking):
             since = f"{worker.silent_since.astimezone():%H:%M:%S}"
             part = Part("worker", Health.BAD, f"not responding since {since}; end it with: vmie-tui worker --stop")
         elif worker.problem is not None:
-            part = Part("worker", Health.BAD, str(worker.problem))
+            what, detail = worker.problem.what.removeprefix("the worker "), worker.problem.detail
+            part = Part("worker", Health.BAD, f"{what} ({detail})" if detail else what)  # one line is all there is
         elif busy:
             part = Part("worker", Health.BAD, "is not running; start it with: vmie-tui worker")
         else:

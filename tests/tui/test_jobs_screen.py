@@ -167,8 +167,10 @@ async def test_work_without_a_worker_is_said() -> None:
         (WorkerStatus(False), "worker – off"),
         (WorkerStatus(False, 4711, NOW, running=1, silent_since=NOW), "worker ✖ not responding since"),
         (
-            WorkerStatus(False, queued=1, problem=Problem(ErrorKind.LOCAL, "the worker cannot start: no room")),
-            "worker ✖ the worker cannot start: no room",
+            WorkerStatus(
+                False, queued=1, problem=Problem(ErrorKind.LOCAL, "the worker cannot start: no", detail="room")
+            ),
+            "worker ✖ cannot start: no (room)",
         ),
     ],
 )
