@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from vmie_tui.jobs import schema
+from vmie_tui.jobs.store import Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services import sqlite
 
@@ -137,3 +138,14 @@ def test_the_workflow_engine_reaches_the_same_file_through_the_same_sqlite(
 
 def test_for_postgresql_the_workflow_engine_makes_its_own() -> None:
     assert schema.workflow_engine("postgresql+psycopg://somebody@host/vmie") is None
+
+
+def test_a_damaged_database_is_said_to_be_damaged_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / schema.DATABASE_FILE
+    path.write_bytes(b"not a database" * 1000)
+    store = Store(tmp_path)
+    with pytest.raises(ServiceError, match="the state database is damaged") as caught:
+        store.counts()
+    assert caught.value.problem.subject == str(path)
+    assert "move it away" in caught.value.problem.remedy
+    assert path.read_bytes() == b"not a database" * 1000

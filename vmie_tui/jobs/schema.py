@@ -21,6 +21,7 @@ from vmie_tui.services import sqlite
 DATABASE_FILE = "vmie.db"
 BUSY_SECONDS = 30
 WORKFLOW_CONNECTIONS = 20
+DAMAGED = ("file is not a database", "database disk image is malformed")  # as SQLite says it
 SCHEMA_LOCK = 0x766D6965  # "vmie"
 
 metadata = sa.MetaData()
@@ -275,6 +276,15 @@ def local_problem(error: Exception, subject: object) -> ServiceError:
     text = str(getattr(error, "orig", None) or error)
     if not isinstance(subject, Path):
         return server_problem(text)
+    if any(words in text for words in DAMAGED):
+        return ServiceError(
+            ErrorKind.LOCAL,
+            "the state database is damaged",
+            subject=str(subject),
+            remedy="End the worker, then put a copy of the file back, or move it away and start with an empty one: "
+            "the list of jobs is lost then, not what they brought to AWS",
+            detail=text,
+        )
     full = "disk is full" in text or "No space left" in text or "disk I/O" in text
     return ServiceError(
         ErrorKind.LOCAL,

@@ -111,7 +111,7 @@ def _in_words(error: Exception, settings: Settings) -> VmieError:
     if isinstance(error, VmieError):
         return error
     if isinstance(error, DBAPIError):
-        return schema.local_problem(error, settings.state_dir / schema.DATABASE_FILE)
+        return schema.local_problem(error, "" if settings.database_url else settings.state_dir / schema.DATABASE_FILE)
     return ServiceError(
         ErrorKind.LOCAL,
         "the workflow engine refuses",
