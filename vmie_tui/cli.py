@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from vmie_tui.commands.session import Session, open_app
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, VmieError, exit_code
-from vmie_tui.model.words import plain
+from vmie_tui.model.words import one_line, plain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ def _failed(error: Exception, *, as_json: bool) -> int:
     if isinstance(error, VmieError):
         if as_json:
             _print_problem(error)
-        _say(f"{PROGRAM}: {error}")
+        _say(f"{PROGRAM}: {one_line(str(error))}")
         return exit_code(error.kind)
     if isinstance(error, BrokenPipeError):
         _forget_output()  # whoever read us has had enough

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
-import stat
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from vmie_tui import known_secrets
 from vmie_tui.model.errors import ErrorKind, SettingsError
+from vmie_tui.private import check_trusted
 
 if TYPE_CHECKING:
     from vmie_tui.settings import Profile, VCenterSettings
@@ -75,14 +74,7 @@ def hear_typed(told: Mapping[str, str]) -> None:
 def _from_file(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if stat.S_ISREG(mode) and mode & stat.S_IRWXO:
-                raise SettingsError(
-                    ErrorKind.LOGIN,
-                    f"the password file is open to every user (mode {stat.S_IMODE(mode):04o})",
-                    subject=str(path),
-                    remedy=f"Run: chmod 600 {shlex.quote(str(path))}",
-                )
+            check_trusted(path, os.fstat(file.fileno()), secret=True)
             return _line(file.read(MOST_BYTES).decode())
     except OSError as error:
         raise _bad(path, f"the password file cannot be read: {error.strerror}") from error

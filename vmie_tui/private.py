@@ -7,14 +7,18 @@ that anybody could exchange, a symbolic link or device in place of a file.
 from __future__ import annotations
 
 import contextlib
+import grp
 import os
+import pwd
 import re
+import shlex
 import stat
 from pathlib import Path
 
-from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.errors import ErrorKind, ServiceError, SettingsError
 
 SQLITE_HELPERS = ("-wal", "-shm", "-journal")
+MOST_LINKS = 40
 UNMAPPED = 65534  # whose folders the real root's seem to be, in a container of a user's own
 OTHER_PLACE = "Choose another folder with VMIE_STATE_DIR, or correct this one"
 
@@ -57,19 +61,96 @@ def _make(path: Path) -> None:
 
 
 def _check_way(path: Path) -> None:
-    """Nobody else may rename what leads to ``path``: the folders above it are ours or root's, and not everybody's to
-    write (but with the sticky bit).
-
-    Symbolic links on the way are followed: what counts is where they end.
+    """Nobody else may rename what leads to ``path``, walked as it is written: every folder on the way, those that hold
+    a symbolic link included, is ours or root's, and neither a group's nor everybody's to write (but with the sticky
+    bit, where each link must be ours or root's).
     """
-    for folder in path.resolve().parents:
-        found = folder.stat()
-        if found.st_uid not in {0, os.geteuid(), UNMAPPED}:
-            raise refused(path, f"another user may exchange it, the owner of {folder}", OTHER_PLACE)
-        if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
-            raise refused(
-                path, f"everybody may exchange it: {folder} is writable by all", f"chmod o-w {folder}, or {OTHER_PLACE}"
-            )
+    here, links = Path("/"), 0
+    ahead = list(path.absolute().parts[1:])
+    _check_folder(path, here)
+    while ahead:
+        name = ahead.pop(0)
+        if name == "..":
+            here = here.parent
+            continue
+        found = os.lstat(here / name)
+        if stat.S_ISLNK(found.st_mode):
+            links += 1
+            if links > MOST_LINKS:
+                raise refused(path, "too many symbolic links lead to it", OTHER_PLACE)
+            if found.st_uid not in _trusted():
+                raise refused(path, f"another user may exchange it, the owner of the link {here / name}", OTHER_PLACE)
+            target = (here / name).readlink()
+            ahead = [*target.parts[1 if target.is_absolute() else 0 :], *ahead]
+            here = Path("/") if target.is_absolute() else here
+            continue
+        here /= name
+        if ahead:
+            _check_folder(path, here)
+
+
+def _check_folder(path: Path, folder: Path) -> None:
+    """Raise ServiceError LOCAL when somebody else may rename what lies in a folder on the way to ``path``."""
+    found = folder.lstat()
+    if found.st_uid not in _trusted():
+        raise refused(path, f"another user may exchange it, the owner of {folder}", OTHER_PLACE)
+    if found.st_mode & stat.S_ISVTX:
+        return
+    if found.st_mode & stat.S_IWOTH:
+        raise refused(
+            path, f"everybody may exchange it: {folder} is writable by all", f"chmod o-w {folder}, or {OTHER_PLACE}"
+        )
+    if found.st_mode & stat.S_IWGRP and not _private_group(found.st_gid):
+        raise refused(
+            path, f"a group may exchange it: {folder} is writable by one", f"chmod g-w {folder}, or {OTHER_PLACE}"
+        )
+
+
+def _trusted() -> frozenset[int]:
+    return frozenset({0, os.geteuid(), UNMAPPED})
+
+
+def _private_group(gid: int) -> bool:
+    """Whether nobody but this user and root is in a group: many systems give each user one of their own."""
+    me = {0, os.geteuid()}
+    try:
+        names = {pwd.getpwuid(uid).pw_name for uid in me}
+        group = grp.getgrgid(gid)
+    except KeyError:
+        return False
+    return set(group.gr_mem) <= names and all(one.pw_uid in me for one in pwd.getpwall() if one.pw_gid == gid)
+
+
+def trusted_file(path: Path, *, secret: bool = False) -> None:
+    """Raise SettingsError when somebody else may have written ``path``, which the program obeys or trusts; INVALID, or
+    LOGIN (a job waits for the chmod) for a ``secret``, which others may not read either. Nothing when it is missing.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        check_trusted(path, path.stat(), secret=secret)
+
+
+def check_trusted(path: Path, found: os.stat_result, *, secret: bool = False) -> None:
+    """The same of a file that is open already, by its ``os.fstat``."""
+    if not stat.S_ISREG(found.st_mode):
+        return
+    mode, kind = stat.S_IMODE(found.st_mode), ErrorKind.LOGIN if secret else ErrorKind.INVALID
+    quoted = shlex.quote(str(path))
+    if found.st_uid not in _trusted():
+        raise SettingsError(
+            kind,
+            "the file belongs to another user, who could have it say anything",
+            subject=str(path),
+            remedy=f"Look at what it says; then run: sudo chown {os.geteuid()} {quoted} && chmod go-w {quoted}",
+        )
+    if secret and mode & stat.S_IRWXO:
+        what = f"the password file is open to every user (mode {mode:04o})"
+    elif secret and mode & stat.S_IRWXG:
+        what = f"the password file is open to a group (mode {mode:04o})"
+    elif mode & (stat.S_IWGRP | stat.S_IWOTH):
+        what = f"others may write the file (mode {mode:04o})"
+    else:
+        return
+    raise SettingsError(kind, what, subject=str(path), remedy=f"Run: chmod {'600' if secret else 'go-w'} {quoted}")
 
 
 def private_fd(path: Path, flags: int = os.O_RDWR, *, new: bool = False) -> int:

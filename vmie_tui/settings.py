@@ -36,6 +36,7 @@ from vmie_tui.model import naming
 from vmie_tui.model.errors import ErrorKind, SettingsError
 from vmie_tui.passwords import PASSWORD_VARIABLE as PASSWORD_VARIABLE  # noqa: PLC0414 - offered here too
 from vmie_tui.passwords import password_for as password_for  # noqa: PLC0414
+from vmie_tui.private import check_trusted
 from vmie_tui.proxy import Proxy
 
 DEMO = "demo"
@@ -232,7 +233,9 @@ def _read_only(flag: bool, env: Mapping[str, str], data: dict[str, Any], path: P
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors put a byte order mark there
+        with path.open("rb") as file:
+            check_trusted(path, os.fstat(file.fileno()))  # it names commands that are run
+            return tomllib.loads(file.read().decode("utf-8-sig"))  # Windows editors put a byte order mark there
     except FileNotFoundError:
         return {}
     except OSError as error:

@@ -15,13 +15,15 @@ from pathlib import Path
 
 import pytest
 
+from vmie_tui import private
 from vmie_tui.jobs.store import Store
 from vmie_tui.jobs.worker import _PrivateLog
-from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.errors import ErrorKind, ServiceError, SettingsError
 from vmie_tui.model.plan import ImportPlan, VmSource
 from vmie_tui.pidlock import PidLock, holder
 from vmie_tui.private import private_database, private_dir, private_fd, safe_name, write_private
 from vmie_tui.services.history import History
+from vmie_tui.settings import load
 
 PLAN = ImportPlan("prod", VmSource("vcenter.corp", "vm-1", "web-01"), "eu-west-1", "bucket")
 
@@ -245,3 +247,87 @@ def test_a_database_that_is_opened_again_keeps_the_locks_of_this_process(tmp_pat
                 [sys.executable, "-c", steal, str(name)], capture_output=True, text=True, check=False
             )
             assert "BlockingIOError" in other.stderr, name.name
+
+
+def test_a_folder_on_the_way_that_a_group_may_write_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    team = tmp_path / "team"
+    team.mkdir()
+    team.chmod(0o775)
+    monkeypatch.setattr(private, "_private_group", lambda gid: False)
+    with pytest.raises(ServiceError, match="a group may exchange it"):
+        private.private_dir(team / "state")
+    monkeypatch.setattr(private, "_private_group", lambda gid: True)
+    private.private_dir(team / "state")
+
+
+@pytest.mark.parametrize("links", ["link", "inner/../link", "first"])
+def test_a_link_that_lies_where_all_may_write_is_refused(tmp_path: Path, links: str) -> None:
+    """The way is walked as it is written, and as each link goes on."""
+    free, real = tmp_path / "free", tmp_path / "real"
+    for folder in (free, real, free / "inner"):
+        folder.mkdir()
+    free.chmod(0o777)
+    (free / "link").symlink_to(real)
+    (tmp_path / "first").symlink_to(free / "link")
+    way = tmp_path / "first" if links == "first" else free / links
+    with pytest.raises(ServiceError, match="everybody may exchange it"):
+        private.private_dir(way / "state")
+    free.chmod(0o755)
+    private.private_dir(way / "state")
+
+
+def test_links_that_lead_round_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises(ServiceError):
+        private.private_dir(tmp_path / "a" / "state")
+
+
+@pytest.mark.parametrize(
+    ("mode", "plain", "secret"),
+    [
+        (0o600, True, True),
+        (0o400, True, True),
+        (0o640, True, False),
+        (0o644, True, False),
+        (0o604, True, False),
+        (0o660, False, False),
+        (0o620, False, False),
+        (0o602, False, False),
+        (0o666, False, False),
+    ],
+)
+def test_a_file_that_is_obeyed_is_its_owners_to_write(tmp_path: Path, mode: int, plain: bool, secret: bool) -> None:
+    path = tmp_path / "it's a file"
+    path.write_text("x")
+    path.chmod(mode)
+    for wanted, ok in ((False, plain), (True, secret)):
+        if ok:
+            private.trusted_file(path, secret=wanted)
+            continue
+        with pytest.raises(SettingsError) as caught:
+            private.trusted_file(path, secret=wanted)
+        assert caught.value.kind is (ErrorKind.LOGIN if wanted else ErrorKind.INVALID)
+        assert "chmod" in caught.value.problem.remedy
+        assert "'\"'\"'" in caught.value.problem.remedy
+
+
+def test_a_file_of_another_user_is_not_obeyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("")
+    monkeypatch.setattr(private, "_trusted", lambda: frozenset({path.stat().st_uid + 1}))
+    with pytest.raises(SettingsError, match="another user"):
+        private.trusted_file(path)
+
+
+@pytest.mark.parametrize("which", ["config", "demo"])
+def test_settings_that_others_may_write_are_refused(tmp_path: Path, which: str) -> None:
+    config, demo = tmp_path / "config.toml", tmp_path / "state" / "demo" / "profile.toml"
+    demo.parent.mkdir(parents=True)
+    for path in (config, demo):
+        path.write_text("")
+        path.chmod(0o600)
+    load(state_dir=tmp_path / "state", config_file=config, environ={})
+    (config if which == "config" else demo).chmod(0o666)
+    with pytest.raises(SettingsError, match="others may write"):
+        load(state_dir=tmp_path / "state", config_file=config, environ={})

@@ -161,7 +161,7 @@ def test_passwords_come_from_a_file_a_command_or_the_environment(config: Path, t
         (tmp_path / "pw").chmod(mode)
         with pytest.raises(SettingsError, match=f"open to every user .*{mode:o}.* chmod 600 /.*/pw"):
             password_for(load(config_file=config, environ={}).profile(), {})
-    (tmp_path / "pw").chmod(0o640)
+    (tmp_path / "pw").chmod(0o600)
     assert password_for(load(config_file=config, environ={}).profile(), {}) == "f "
     _with(config, 'password_command = ["printf", "c;$HOME"]')
     assert password_for(load(config_file=config, environ={}).profile(), {}) == "c;$HOME"

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from vmie_tui import cli
+from vmie_tui.commands.common import table
 from vmie_tui.jobs import schema
 from vmie_tui.jobs.catalogues import Catalogues
 from vmie_tui.jobs.replication_records import Wish
 from vmie_tui.jobs.replications import Replications, add_missed, add_replication, add_run, change
 from vmie_tui.jobs.store import Store
-from vmie_tui.model.errors import ErrorKind, Problem
+from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
 from vmie_tui.model.machine import Inventory, Machine, VCenterInfo
 from vmie_tui.model.plan import ImportPlan, ObjectSource, TestLaunch, VmSource
 from vmie_tui.model.replication import Replication, RunFigures, RunType, Sync
@@ -140,3 +141,18 @@ def _texts(value: object) -> str:
     if isinstance(value, list):
         return "\0".join(map(_texts, value))
     return str(value)
+
+
+def test_a_name_makes_no_line_of_its_own() -> None:
+    """As many lines as rows, whatever the names hold."""
+    name = "web-01\nffffffffff  done\r\x0b\x0c\x1c\x85\u2028\u2029db-01"
+    assert len(table(("A", "B"), [(name, name), ("x", name)]).splitlines()) == 3
+
+
+def test_an_error_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_words: list[str]) -> int:
+        raise ServiceError(ErrorKind.REMOTE, "said\nvmie-tui: everything is well", subject="a\nb", detail="c\u2028d")
+
+    monkeypatch.setattr(cli, "_command", fail)
+    assert cli.main(["jobs"]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -16,6 +16,7 @@ from vmie_tui.model.errors import ServiceError
 from vmie_tui.model.explain import explain
 from vmie_tui.model.replication import JOB_PREFIX, ReplicationPlan
 from vmie_tui.model.seen import TaskRecord
+from vmie_tui.model.words import one_line
 
 if TYPE_CHECKING:
     from vmie_tui.services.history import History
@@ -110,7 +111,7 @@ def _add_job(session: Session, job_id: str, files: dict[str, Any]) -> str:
         files["plan.json"] = plan.to_json()
         if isinstance(plan, ReplicationPlan) and "replication.json" not in files:
             _add_replication(session, plan.replication, files)
-        files["job.log"] = "".join(f"{line.at.isoformat()} {line.level:<7} {line.text}\n" for line in lines)
+        files["job.log"] = "".join(f"{line.at.isoformat()} {line.level:<7} {one_line(line.text)}\n" for line in lines)
         if view.problem is not None:
             files["explanation.json"] = explain(str(view.problem)).to_json()
     finally:

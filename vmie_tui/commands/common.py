@@ -31,6 +31,11 @@ def out(text: str) -> None:
     sys.stdout.write(f"{plain(text)}\n")
 
 
+def out_line(text: str) -> None:
+    """One line of data, whatever names in it hold."""
+    out(one_line(text))
+
+
 def say(text: str) -> None:
     """A line of narration."""
     sys.stderr.write(f"{plain(text)}\n")
@@ -72,7 +77,7 @@ def finding_words(finding: Finding) -> str:
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset()) -> str:
     """Text columns under headings; the columns in ``right`` are aligned to the right."""
-    lines = [list(headings), *[list(row) for row in rows]]
+    lines = [list(headings), *[[one_line(cell) for cell in row] for row in rows]]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
     return "\n".join(
         "  ".join(
@@ -101,4 +106,4 @@ def job_line(view: JobView) -> str:
         parts.append(str(view.problem))
     else:
         parts.append(view.image_id or view.message)
-    return "  ".join(part for part in parts if part)
+    return one_line("  ".join(part for part in parts if part))

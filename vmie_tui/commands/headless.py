@@ -21,6 +21,7 @@ from vmie_tui.model.job import JobView
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.task import JobState
+from vmie_tui.model.words import one_line
 from vmie_tui.settings import DEMO, Settings
 from vmie_tui.simulators import launch
 
@@ -75,7 +76,7 @@ def _migrate(settings: Settings, wanted: Sequence[str]) -> list[dict[str, Any]]:
     for view in views:
         if view.state is not JobState.DONE:
             for line in client.log(view.id):
-                say(f"{line.at:%H:%M:%S} {line.level}: {line.text}")
+                say(one_line(f"{line.at:%H:%M:%S} {line.level}: {line.text}"))
             raise _failure(view)
     return [
         _report(machine, view, prove(settings, machine, plan, view))

@@ -16,6 +16,7 @@ from vmie_tui.commands.common import (
     json_option,
     left_text,
     out,
+    out_line,
     out_json,
     pass_session,
     percent_text,
@@ -114,7 +115,7 @@ def job(session: Session, /, *, job_id: str, with_log: bool, with_proof: bool, a
         return EXIT_OK
     _show(view, client.plan(view.id))
     for line in lines:
-        out(f"{line.at.astimezone():%H:%M:%S}  {line.level:<7}  {line.text}")
+        out_line(f"{line.at.astimezone():%H:%M:%S}  {line.level:<7}  {line.text}")
     return EXIT_OK
 
 
@@ -125,29 +126,29 @@ def _prove(client: JobClient, job_id: str, *, all_blocks: bool, as_json: bool) -
         out_json(proof.to_json())
     else:
         for line in proof.lines():
-            out(line)
+            out_line(line)
     return EXIT_OK if proof.equal else EXIT_FAILED
 
 
 def _show(view: JobView, plan: JobPlan) -> None:
-    out(f"job      {view.id}  {view.kind} {view.name}  ({view.profile})")
+    out_line(f"job      {view.id}  {view.kind} {view.name}  ({view.profile})")
     if isinstance(plan, ReplicationPlan):
-        out(f"run      {plan.run} of {plan.replication}{', a cutover' if plan.shut_down else ''}")
-    out(f"state    {job_line(view)}")
-    out(f"from     {view.source}")
-    out(f"to       {view.target}")
+        out_line(f"run      {plan.run} of {plan.replication}{', a cutover' if plan.shut_down else ''}")
+    out_line(f"state    {job_line(view)}")
+    out_line(f"from     {view.source}")
+    out_line(f"to       {view.target}")
     for stage in view.stages:
         seconds = (stage.ended - stage.started).total_seconds() if stage.started and stage.ended else None
-        out(f"stage    {stage.stage.value:<9} {stage.state.value}{f'  {seconds:.1f} s' if seconds is not None else ''}")
+        out_line(f"stage    {stage.stage.value:<9} {stage.state.value}{f'  {seconds:.1f} s' if seconds is not None else ''}")
     for disk in view.disks:
-        out(f"disk     {_disk_text(disk)}")
+        out_line(f"disk     {_disk_text(disk)}")
     if view.task_id:
         progress = "" if view.task_progress is None else f"  {view.task_progress}%"
-        out(f"task     {view.task_id}  {view.task_message}{progress}")
+        out_line(f"task     {view.task_id}  {view.task_message}{progress}")
     if view.image_id:
-        out(f"image    {view.image_id}")
+        out_line(f"image    {view.image_id}")
     for what, made in view.results.items():
-        out(f"made     {one_line(what)}  {one_line(made)}")
+        out_line(f"made     {one_line(what)}  {one_line(made)}")
 
 
 def _disk_text(disk: DiskProgress) -> str:
@@ -212,7 +213,7 @@ def fallback(session: Session, job_id: str, wait: bool, as_json: bool) -> int:
     if as_json:
         out_json(views[0].to_json())
     else:
-        out(f"{views[0].name}  {views[0].image_id or views[0].state.value}" if wait else made)
+        out_line(f"{views[0].name}  {views[0].image_id or views[0].state.value}" if wait else made)
     return exit_code_of(views) if wait else EXIT_OK
 
 
@@ -256,7 +257,7 @@ def worker(
             if found.silent_since is not None:
                 running = f"running as {found.pid}, {_silent(found)}; end it with 'vmie-tui worker --stop'"
             out(running if found.pid is not None else "starting" if found.starting else "not running")
-            out(f"{found.running} jobs running, {found.queued} queued")
+            out_line(f"{found.running} jobs running, {found.queued} queued")
         return 0
     from vmie_tui.jobs.worker import run
     from vmie_tui.services.policy import Policy

@@ -9,14 +9,9 @@ from datetime import datetime
 from vmie_tui.model.explain import Explanation, explain
 from vmie_tui.model.seen import PhaseTime, TaskRecord
 from vmie_tui.model.task import Task, TaskKind
+from vmie_tui.model.words import one_line as one_line  # noqa: PLC0414 - offered here too
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|#~])")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
-
-
-def one_line(text: str) -> str:
-    """A text of somebody else's on one line, without control sequences."""
-    return _CONTROL.sub(" ", text).strip()
 
 
 def duration(seconds: float) -> str:

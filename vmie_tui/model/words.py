@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -24,6 +27,11 @@ def minutes(seconds: float) -> str:
     whole, rest = divmod(int(seconds), 60)
     hours, whole = divmod(whole, 60)
     return f"{hours}:{whole:02}:{rest:02}" if hours else f"{whole}:{rest:02}"
+
+
+def one_line(text: str) -> str:
+    """A text of somebody else's on one line, without control sequences."""
+    return _CONTROL.sub(" ", text).strip()
 
 
 def plain(text: str) -> str:

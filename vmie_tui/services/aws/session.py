@@ -22,6 +22,7 @@ from botocore.loaders import create_loader
 
 from vmie_tui import __version__
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.private import trusted_file
 from vmie_tui.services.aws.errors import NO_REGION, SIGN_IN, aws_call
 from vmie_tui.services.aws.sign_in import MfaCode, load
 from vmie_tui.services.policy import Policy
@@ -279,6 +280,9 @@ def _configured(settings: AwsSettings) -> botocore.session.Session:
     """A botocore session in which what is set explicitly wins over files and environment."""
     core = botocore.session.Session()
     core.register_component("data_loader", _models())
+    for path in (settings.credentials_file, settings.ca_bundle):
+        if path is not None:
+            trusted_file(path)
     if settings.credentials_file is not None:
         if not settings.credentials_file.is_file():
             raise ServiceError(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.private import trusted_file
 from vmie_tui.proxy import Proxy, TunnelError, open_socket
 from vmie_tui.services.vsphere.cookies import Cookies
 
@@ -97,6 +98,7 @@ def make_context(trust: Trust) -> ssl.SSLContext:
     if trust.ca_file is None:
         _load_system(context)
         return context
+    trusted_file(trust.ca_file)
     try:
         context.load_verify_locations(cafile=trust.ca_file)
     except (OSError, ssl.SSLError) as error:
