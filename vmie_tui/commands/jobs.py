@@ -16,8 +16,8 @@ from vmie_tui.commands.common import (
     json_option,
     left_text,
     out,
-    out_line,
     out_json,
+    out_line,
     pass_session,
     percent_text,
     say,
@@ -139,7 +139,9 @@ def _show(view: JobView, plan: JobPlan) -> None:
     out_line(f"to       {view.target}")
     for stage in view.stages:
         seconds = (stage.ended - stage.started).total_seconds() if stage.started and stage.ended else None
-        out_line(f"stage    {stage.stage.value:<9} {stage.state.value}{f'  {seconds:.1f} s' if seconds is not None else ''}")
+        out_line(
+            f"stage    {stage.stage.value:<9} {stage.state.value}{f'  {seconds:.1f} s' if seconds is not None else ''}"
+        )
     for disk in view.disks:
         out_line(f"disk     {_disk_text(disk)}")
     if view.task_id:
