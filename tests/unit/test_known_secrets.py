@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import escape, quoteattr
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmie_tui import known_secrets
@@ -50,6 +50,7 @@ def secrets() -> st.SearchStrategy[str]:
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+@settings(deadline=None, max_examples=40)
 @given(secret=secrets())
 def test_no_form_of_a_secret_is_left(form: Callable[[str], str], secret: str) -> None:
     known_secrets._secrets.clear()
