@@ -190,6 +190,11 @@ def test_a_table_for_sectors_of_4096_bytes_is_a_blocker(kind: str) -> None:
 def test_blank_and_empty_disks() -> None:
     assert table_of(bytearray(100_000)).blank
     assert "55AA" in table_of(bytearray(b"x" * 100_000)).problem
+    sun = bytearray(100_000)
+    sun[508:510] = b"\xda\xbe"
+    assert "Sun" in table_of(sun).problem
+    assert identify(Memory(b"dmvdo001" + bytes(1000))) == "vdo"
+    assert identify(Memory(b"")) == identify(Memory(b"x" * 700)) == ""
     disk = bytearray(100_000)
     disk[:512] = mbr()
     assert table_of(disk).problem == "its partition table is empty"

@@ -82,9 +82,7 @@ def identify(source: ByteReader, *, end: bool = True) -> str:
     A superblock of software RAID at the end goes before what is at the start, unless that reaches over it: then the
     array is no more.
     """
-    head = source.read_at(0, _HEAD)
-    if len(head) < 4096:
-        return ""
+    head = source.read_at(0, _HEAD).ljust(_HEAD, b"\0")
     if head[:4] in _MD or head[4096:4100] in _MD:  # metadata 1.1 and 1.2
         return "mdraid"
     kind = _match(source, _NEAR) or _weak(head) or _match(source, _FAR)

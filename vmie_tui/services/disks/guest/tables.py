@@ -21,6 +21,11 @@ _MOST_ENTRIES, _MAX_ENTRY = 1024, 4096
 _HYBRID = 64  # sectors: up to here the first partition of a CD image that can also be started from a USB stick begins
 _CDS = {"iso9660", "udf"}
 
+_LABELS = (
+    (508, b"\xda\xbe", "a Sun disk label"), (0, b"\x0b\xe5\xa9\x41", "an SGI disk label"),
+    (0, b"ER\2\0", "an Apple partition map"), (0, b"RDSK", "an Amiga disk label"),
+)  # fmt: skip
+
 _Entry = tuple[int, int, int, int]  # flag, type, first sector, sectors
 
 
@@ -36,8 +41,10 @@ def read_table(source: ByteReader, number: int, whole: str, *, sector: int = SEC
     if not signed:
         if whole:
             return _unpartitioned(facts)
+        label = next((name for at, magic, name in _LABELS if boot[at : at + len(magic)] == magic), "")
+        why = f"it has {label}, of a system that VM import does not take" if label else ""
         blank = not any(source.read_at(0, _START))
-        return replace(facts, problem="its first sector has no boot signature (55AA)", blank=blank)
+        return replace(facts, problem=why or "its first sector has no boot signature (55AA)", blank=blank)
     entries = [(boot[at], boot[at + 4], *struct.unpack_from("<II", boot, at + 8)) for at in range(446, 510, 16)]
     used = [entry for entry in entries if any(entry)]
     if whole and not _credible(used, source.size):  # FAT and NTFS are signed too, with code in the place of a table
