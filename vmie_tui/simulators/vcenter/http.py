@@ -19,6 +19,7 @@ from pyVmomi import vim, vmodl
 
 from vmie_tui.services.disks.source import RawFile
 from vmie_tui.simulators.control import Fault
+from vmie_tui.simulators.fleet.content import LARGEST
 from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.dispatch import Dispatcher, DroppedError
 from vmie_tui.simulators.vcenter.folder import Folders, Found, RefusedError, byte_range
@@ -407,6 +408,8 @@ class Handler(BaseHTTPRequestHandler):
         try:
             while first < end and not self.parts.stopped.is_set():
                 piece = found.file.read(min(pace.share(), end - first))
+                if not piece and first >= LARGEST:  # of such a disk the file holds the beginning only
+                    piece = bytes(min(pace.share(), end - first))
                 if not piece:  # the file is shorter than its disk: the client sees a broken answer
                     self.close_connection = True
                     return
