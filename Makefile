@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 JOBS ?= 3
 
-.PHONY: demo test check matrix days peers audit lock clean setup
+.PHONY: demo test check matrix days fuzz peers audit lock clean setup
 
 setup: $(READY)
 
@@ -40,6 +40,10 @@ days: $(READY)
 # For maintainers, on Debian: other tools' test images and real guests, beside qemu-img and blkid (see tools/peers.py).
 peers: $(READY)
 	$(BIN)/python -m tools.peers $(PEERS)
+
+# Damaged images for MINUTES: no traceback, nothing slow, and no other bytes than qemu-img reads.
+fuzz: $(READY)
+	$(BIN)/python -m tools.fuzz_images --minutes $(or $(MINUTES),10)
 
 # The pinned requirements against the known vulnerabilities; says so, and succeeds, where there is no network.
 audit: $(READY)

@@ -311,11 +311,6 @@ class _Helper:
             except OSError as error:
                 raise _NotStartedError from error
 
-    def start(self) -> None:
-        """Start it now, to have it ready later."""
-        with self._lock, contextlib.suppress(ServiceError):
-            self._started()
-
     def _started(self) -> socket.socket:
         if self._control is not None and self._process is not None and self._process.poll() is None:
             return self._control
@@ -362,11 +357,6 @@ class _Helper:
 _HELPER = _Helper()
 atexit.register(_HELPER.close)
 os.register_at_fork(after_in_child=_HELPER.forget)
-
-
-def warm_up() -> None:
-    """Start the helper, when it is clear that it will be needed."""
-    _HELPER.start()
 
 
 # -- the child's side
