@@ -92,6 +92,7 @@ class AwsSettings:
     ca_bundle: Path | None = None
     credentials_file: Path | None = None
     bucket: str = ""
+    bucket_owner: str = ""
     prefix: str = "vmie/"
     encryption: str = ""
     kms_key_id: str = ""

@@ -20,7 +20,7 @@ from vmie_tui.services.aws.bucket_policy import read_policy
 from vmie_tui.services.aws.errors import aws_call, error_code, translate
 from vmie_tui.services.aws.objects import ObjectStore
 from vmie_tui.services.aws.regions import partition_of
-from vmie_tui.services.aws.session import Aws
+from vmie_tui.services.aws.session import ANY_OWNER, Aws
 
 SEEN_SECONDS = 15.0  # S3 shows a changed bucket at once nearly always
 _ABSENT = frozenset({"OwnershipControlsNotFoundError", "ServerSideEncryptionConfigurationNotFoundError"})
@@ -201,7 +201,7 @@ class ExportBuckets:
         else:
             return True
         try:
-            self._s3.head_bucket(Bucket=bucket)
+            self._s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=ANY_OWNER)
         except (BotoCoreError, ClientError, OSError):
             return None  # denied either way: it says nothing about the owner
         return False

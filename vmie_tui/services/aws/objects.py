@@ -119,7 +119,8 @@ class ObjectStore:
                 ErrorKind.PERMISSION,
                 "this profile may not look at the bucket",
                 subject=bucket,
-                remedy="Grant s3:ListBucket or s3:GetBucketLocation on it; it may also belong to another account",
+                remedy="Grant s3:ListBucket or s3:GetBucketLocation on it; it may also belong to another account: "
+                "set bucket_owner to that account if it is meant",
                 code=error.problem.code,
                 detail=error.problem.detail,
             ) from error

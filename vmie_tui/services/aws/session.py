@@ -36,6 +36,7 @@ ATTEMPTS = 6
 CONNECTIONS = 64
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
+OWNER_MEMBER, ANY_OWNER = "ExpectedBucketOwner", ""
 PARTS = "s3-parts"  # S3 without retries of its own: the uploader waits between attempts, and can be stopped then
 BLOCKS = "ebs-blocks"  # EBS direct, likewise, for as many blocks under way as several disks have
 PRESIGN = "s3-presign"  # S3 for presigned URLs: SigV4, and the host of the bucket's own Region
@@ -79,6 +80,7 @@ class Aws:
         self._session, self.settings, self.policy = session, settings, Policy(read_only)
         self._lock = threading.RLock()  # creating clients is not thread-safe in botocore, using them is
         self._clients: dict[tuple[str, str], Any] = {}
+        self._account = ""  # ours, once it was asked for
 
     @property
     def read_only(self) -> bool:
@@ -114,6 +116,8 @@ class Aws:
                 config=client_config(service, settings.endpoint_url),
             )
         client.meta.events.register_first("provide-client-params", self._may_send)
+        if name == "s3" and service != PRESIGN:  # a signed URL is used by others, who send no header
+            client.meta.events.register("provide-client-params.s3", self._name_owner)
         if name == "s3" and settings.encryption:
             for operation in ("PutObject", "CreateMultipartUpload", "CopyObject"):
                 client.meta.events.register(f"provide-client-params.s3.{operation}", self._encrypt)
@@ -124,6 +128,32 @@ class Aws:
     def _may_send(self, model: Any, **_: Any) -> None:
         """Asked before each request is made of its parameters, presigned URLs included."""
         self.policy.check_aws(model.name)
+
+    def _name_owner(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        """Say whose bucket it must be with every call on the profile's own: one that was deleted, and made again by
+        somebody else, must not get the disks. A caller that asks without sends `ANY_OWNER`.
+        """
+        members = model.input_shape.members if model.input_shape else {}
+        if params.get(OWNER_MEMBER) == ANY_OWNER:
+            del params[OWNER_MEMBER]
+        elif OWNER_MEMBER in members and params.get("Bucket") == self.settings.bucket:
+            params.setdefault(OWNER_MEMBER, self.bucket_owner)
+        source = params.get("CopySource")
+        copies_own = isinstance(source, dict) and source.get("Bucket") == self.settings.bucket
+        if copies_own and "ExpectedSourceBucketOwner" in members:
+            params.setdefault("ExpectedSourceBucketOwner", self.bucket_owner)
+
+    @property
+    def bucket_owner(self) -> str:
+        """The account that the profile's bucket must belong to: as set, else ours. Raises ServiceError when STS does
+        not say which that is.
+        """
+        if self.settings.bucket_owner:
+            return self.settings.bucket_owner
+        with self._lock:
+            if not self._account:
+                self._account = self.identity().account
+            return self._account
 
     def _encrypt(self, params: dict[str, Any], **_: Any) -> None:
         """Ask for the encryption that the settings name with whatever makes an object, presigned URLs included."""
