@@ -511,7 +511,7 @@ def _image_lines(packages: dict[str, str], images: list[Image]) -> list[str]:
 def _agreement(image: Image) -> str:
     """Of what is on an image, ours and blkid's word."""
     container = image.format not in {"raw", ""}
-    if container or image.look == "refused" or not (image.theirs or image.ours):
+    if container or "refused" in {image.look, image.turned} or not (image.theirs or image.ours):
         return ""  # what was refused has its name in the words
     theirs = SAME.get(image.theirs, "fwraid" if image.theirs.endswith("_raid_member") else image.theirs)
     ours = OURS.get(image.ours, image.ours)
