@@ -51,6 +51,7 @@ _FACTORS = {"": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _FACTORS |= {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 ALLOWED = {
     "port": "a number from 1 to 65535",
+    "bucket_owner": "the 12 digits of an AWS account, in quotes",
     "encryption": " or ".join(ENCRYPTIONS),
     "max_rate": 'bytes a second of at least 100 kB, such as "50 MB" or 50000000',
     "tags": 'a table of texts without commas, such as { team = "ops" }',
@@ -304,8 +305,9 @@ def _convert(key: str, value: Any, name: str, path: Path) -> Any:
             rate = int(float(found[1]) * _FACTORS[found[2] or ""])
             if rate >= SLOWEST:
                 return rate
-    elif key == "encryption":
-        if value in ENCRYPTIONS:
+    elif key in {"bucket_owner", "encryption"}:
+        allowed_text = "[0-9]{12}" if key == "bucket_owner" else "|".join(map(re.escape, ENCRYPTIONS))
+        if isinstance(value, str) and re.fullmatch(allowed_text, value):
             return value
     elif key == "tags":
         if isinstance(value, dict) and all(isinstance(text, str) and "," not in k + text for k, text in value.items()):

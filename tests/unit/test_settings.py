@@ -210,3 +210,11 @@ def test_the_region_is_the_one_that_the_aws_tools_would_take(
     settings = load(config_file=tmp_path / "config.toml", environ={**files, **env})
     assert settings.profile("p").aws.region == region
     assert Path(settings.origin("p.aws.region")).name == origin
+
+
+@pytest.mark.parametrize("owner", ["1234", "11112222333a", "١١١١٢٢٢٢٣٣٣٣", "1111 2222 3333"])
+def test_a_buckets_owner_is_an_account(tmp_path: Path, owner: str) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f'[profiles.p.aws]\nbucket_owner = "{owner}"\n', encoding="utf-8")
+    with pytest.raises(SettingsError, match="12 digits"):
+        load(state_dir=tmp_path, config_file=config, environ={})
