@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import re
+import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -85,8 +87,10 @@ class Download:
         part, note = partial(destination), _note(destination)
         have = _kept(part, note, source)
         with local_errors(destination):
-            note.write_text(json.dumps(asdict(source)), encoding="utf-8")
-            fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            _discard(note)
+            with os.fdopen(_open_own(note, new=True), "w", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(source)))
+            fd = _open_own(part, new=not have)
         try:
             run = _Run(fd, source, destination, control)
             with local_errors(destination):
@@ -183,10 +187,25 @@ def _discard(*paths: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def _open_own(path: Path, *, new: bool) -> int:
+    """A descriptor of a file beside the download: made now, or ours from an earlier attempt; never through a link."""
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    fd = os.open(path, flags | (os.O_CREAT | os.O_EXCL if new else 0), 0o666)
+    if not _ours(os.fstat(fd)):
+        os.close(fd)
+        raise PermissionError(errno.EPERM, "another user's file lies in its place", str(path))
+    return fd
+
+
+def _ours(found: os.stat_result) -> bool:
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_nlink == 1
+
+
 def _kept(part: Path, note: Path, source: _Object) -> int:
     """How many bytes an earlier attempt has written of the very same object; else it is removed."""
     try:
-        if json.loads(note.read_text(encoding="utf-8")) == asdict(source) and not part.is_symlink():
+        own = all(_ours(path.lstat()) for path in (part, note))
+        if own and json.loads(note.read_text(encoding="utf-8")) == asdict(source):
             return min(part.stat().st_size, source.size)
     except (OSError, ValueError):
         pass
