@@ -40,7 +40,7 @@ def wait_for(client: JobClient, ids: Sequence[str]) -> list[JobView]:
             return views
         if views != before:
             before, in_vain = views, 0
-        in_vain += client.ensure_worker()
+        in_vain += bool(client.ensure_worker())
         if in_vain > WORKERS_IN_VAIN:
             raise ServiceError(
                 ErrorKind.LOCAL,
