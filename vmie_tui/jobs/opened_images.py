@@ -102,8 +102,7 @@ def _plain(context: ImportContext, number: int, disk: SourceDisk, held: ExitStac
 def whole_archive(context: ImportContext, held: ExitStack) -> ByteReader | None:
     """The OVA that the source is, as it lies there; None when it is none, or one that AWS may not understand."""
     from vmie_tui.services.disks.containers import open_file
-    from vmie_tui.services.disks.convert_source import probe_file
-    from vmie_tui.services.disks.ovf_package import open_archive
+    from vmie_tui.services.disks.convert_source import is_plain_archive
 
     source = context.plan.source
     if not isinstance(source, FileSource) or source.raw or len(source.paths) != 1:
@@ -111,8 +110,7 @@ def whole_archive(context: ImportContext, held: ExitStack) -> ByteReader | None:
     path = Path(source.paths[0])
     if path.suffix.lower() == ".ovf":
         return None
-    info, file = probe_file(path), held.enter_context(open_file(path))
-    return file if info.format == "ova" and open_archive(file, info.members).plain else None
+    return held.enter_context(open_file(path)) if is_plain_archive(path) else None
 
 
 def fingerprint(context: ImportContext) -> str:

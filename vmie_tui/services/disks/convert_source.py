@@ -152,6 +152,14 @@ def probe_file(path: Path) -> DiskInfo:
 
 
 @in_child()
+def is_plain_archive(path: Path) -> bool:
+    """Whether the file is an OVA without anything that AWS may not understand. Raises as `open_source`."""
+    with open_file(path) as file:
+        info = probe_file(path)
+        return info.format == "ova" and open_archive(file, info.members).plain
+
+
+@in_child()
 def source_files(path: Path) -> list[Path]:
     """The file, and the extents its descriptor names: none of them may be the output."""
     with contextlib.suppress(ServiceError), open_file(path) as file:

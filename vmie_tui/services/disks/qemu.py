@@ -45,6 +45,7 @@ _LIMITED = (
     "        pass\n"
     "os.execv(sys.argv[5], sys.argv[5:])\n"
 )
+_QUIET = {"LC_ALL": "C", "MALLOC_ARENA_MAX": "1"}  # an arena for each thread would fill the limit of memory
 _PERCENT = re.compile(rb"\((\d{1,3})\.(\d\d)/100%\)")
 
 
@@ -155,11 +156,11 @@ def _check_by_tool(program: str, path: Path) -> None:
     environment, _ = split_environment(os.environ)
     try:
         done = subprocess.run(  # noqa: S603 - no shell
-            [program, "check", "-q", "-f", "qcow2", str(path.absolute())],
+            _limited(_MAX_CHECK, 0, program, "check", "-q", "-f", "qcow2", str(path.absolute())),
             capture_output=True,
             stdin=subprocess.DEVNULL,
             timeout=_MAX_CHECK,
-            env={**environment, "LC_ALL": "C"},
+            env={**environment, **_QUIET},
             check=False,
         )
     except subprocess.TimeoutExpired as error:
@@ -180,6 +181,11 @@ def _check_by_tool(program: str, path: Path) -> None:
         )
 
 
+def _limited(seconds: int, output: int, *command: str) -> list[str]:
+    """The command under limits: ``seconds`` of processor time, `MEMORY`, ``output`` bytes of a file."""
+    return [sys.executable, "-I", "-S", "-c", _LIMITED, *map(str, (seconds, MEMORY, output, 0)), *command]
+
+
 def convert(source: Path, kind: str, target: Path, target_kind: str, *, size: int, progress: Progress) -> None:
     """Have qemu-img turn ``source`` of the format ``kind`` into ``target``; formats in qemu's words.
 
@@ -191,16 +197,15 @@ def convert(source: Path, kind: str, target: Path, target_kind: str, *, size: in
     program = tool(f"{kind.upper()} input" if target_kind == "raw" else f"{target_kind.upper()} output")
     # absolute paths: qemu-img takes what stands before a colon for a protocol
     command = [program, "convert", "-p", "-f", kind, "-O", target_kind, str(source.absolute()), str(target.absolute())]
-    limits = [CPU_SECONDS + size // BYTES_A_SECOND, MEMORY, size + size // 8 + ROOM, 0]
-    limited = [sys.executable, "-I", "-S", "-c", _LIMITED, *map(str, limits), *command]
+    seconds = CPU_SECONDS + size // BYTES_A_SECOND
     with tempfile.TemporaryFile() as errors:
         environment, _ = split_environment(os.environ)  # it reads an image of strangers: no secrets for it
         process = subprocess.Popen(  # noqa: S603 - no shell
-            limited,
+            _limited(seconds, size + size // 8 + ROOM, *command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env={**environment, "LC_ALL": "C", "MALLOC_ARENA_MAX": "1"},  # an arena a thread would fill the limit
+            env={**environment, **_QUIET},
         )
         try:
             _watch(process, size, progress)
@@ -212,7 +217,7 @@ def convert(source: Path, kind: str, target: Path, target_kind: str, *, size: in
             if process.stdout:
                 process.stdout.close()
         if code < 0:
-            raise _killed(source, -code, limits[0])
+            raise _killed(source, -code, seconds)
         if code:
             errors.seek(0)
             raise _failed(source, target, errors.read(1 << 16).decode("utf-8", "replace"))
