@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 import vmie_tui
+from vmie_tui.known_secrets import _pattern
 from vmie_tui.model import facts
 from vmie_tui.model.explain import compiled, explain
 from vmie_tui.model.rules import systems
@@ -136,7 +137,9 @@ EXPRESSIONS, MADE = _collect()
 
 # Patterns that are made at run time: how each is pumped, by the functions they are in or as they are made.
 PUMPED_BELOW = frozenset({
+    "known_secrets.py:'|'.join([text, re.escape(lowered), *map(re.escape, _encoded(secret))])",
     "model/explain.py:''.join(out)",
+    "settings.py:allowed_text",  # of twelve digits, or one of a few words
     "model/rules/systems.py:words",
     "services/aws/policy.py:fnmatch.translate(text.replace('[', '[[]'))",
     "services/aws/exports.py:name",  # an escaped name with at most three digits behind it
@@ -336,6 +339,21 @@ def test_functions_over_foreign_text_take_linear_time(use: Callable[..., object]
     run("what is loaded at the first call")
     slow = {word: _grows(run, lambda size, word=word: '"' + word * (size // len(word))) for word in WORDS}
     assert not {word: why for word, why in slow.items() if why}
+
+
+@pytest.mark.parametrize(
+    "secret", ["pw", "hunter2-hunter2", "0000000000", "\\\\\\", "&#&#&#&#", "a b<c>&'\"%", "%25%25"]
+)
+def test_the_expression_of_a_secret_takes_linear_time(secret: str) -> None:
+    made = _pattern(secret)
+    pumps = [secret, secret[:-1], "\\", "&#", "&#0", "0", "%", "%2", "\\u", "\\u00", "&", "a", " "]
+    for pump in pumps:
+        for before in ("", "&#", secret[:1]):
+            assert not _grows(lambda text: made.sub("", text), _repeated(before, pump)), (before, pump)
+
+
+def _repeated(before: str, pump: str) -> Callable[[int], str]:
+    return lambda size: before + pump * (size // len(pump))
 
 
 @pytest.mark.parametrize("stars", [1, 2, 40])
