@@ -116,6 +116,11 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str, bool]] = {
         True,
     ),
     "one extent of many": (lambda: patched(hosted(DISK), 28, "<QQ", 0, 0), "one extent of a VMDK", False),
+    "one extent of many, with room for a descriptor": (
+        lambda: hosted(DISK)[:SECTOR] + bytes(20 * SECTOR) + hosted(DISK)[21 * SECTOR :],
+        "one extent of a VMDK",
+        False,
+    ),
     "a descriptor of two extents": (
         lambda: hosted(DISK).replace(b"\n# The Disk Data Base", b'RW 3 FLAT "b"\n'.ljust(21, b"#")),
         "names 2 extents",

@@ -127,9 +127,11 @@ class VmdkReader:
         offset, length = header.descriptor_offset * SECTOR, header.descriptor_sectors * SECTOR
         if length > MAX_DESCRIPTOR:
             raise corrupt(f"the VMDK header says a descriptor of {length} bytes")
-        if not offset and not self._piece:
+        text = self._exactly(offset, length, "the descriptor") if offset else b""
+        plain = not header.compressed  # only such disks are split; qemu-img leaves room for a descriptor in each extent
+        if not self._piece and (not offset or (plain and not any(text))):
             raise one_of_many("it has no descriptor of its own")
-        descriptor = parse_descriptor(self._exactly(offset, length, "the descriptor") if offset else b"")
+        descriptor = parse_descriptor(text)
         if not self._piece:
             header.check_descriptor(descriptor)
         elif descriptor.parent:
