@@ -245,7 +245,7 @@ class Fuzz:
     def _compare(self, image: Path, words: str, ours: Path) -> None:
         theirs = image.with_name("theirs.raw")
         kind = QEMU_NAMES[image.suffix]
-        sized = ",force-size-calc=current_size" if kind == "vpc" else ""  # as Hyper-V and Azure take a VHD's size
+        sized = ",force_size_calc=current_size" if kind == "vpc" else ""  # as Hyper-V and Azure take a VHD's size
         source = f"driver={kind},file.filename={image}{sized}"
         if not _run("qemu-img", "convert", "--image-opts", "-O", "raw", source, theirs):
             self.count["only ours reads it"] += 1
