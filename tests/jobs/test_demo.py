@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from tests.helpers import wait_until
 from vmie_tui.cli import main
 from vmie_tui.simulators import launch
+from vmie_tui.simulators.control import TOKEN_HEADER
 
 WITHIN = 120
 
@@ -80,6 +82,12 @@ def test_simulate_prints_what_a_client_needs_and_stops_when_told(tmp_path: Path)
     printed = json.loads(out)
     assert printed["vcenter"]["password"]
     assert printed["aws"]["aws_access_key_id"]
+    assert printed["control"] == {
+        "path": "/_sim/",
+        "header": TOKEN_HEADER,
+        "token": (tmp_path / launch.TOKEN_FILE).read_text(),
+    }
+    assert stat.S_IMODE((tmp_path / launch.TOKEN_FILE).stat().st_mode) == 0o600
     assert not (tmp_path / launch.PROFILE_FILE).exists()
 
 

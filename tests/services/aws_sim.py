@@ -22,7 +22,7 @@ from tests.helpers import wait_until
 from vmie_tui.services.disks.source import RawFile
 from vmie_tui.services.disks.vmdk import encode
 from vmie_tui.simulators.aws.server import AwsSimulator
-from vmie_tui.simulators.control import TlsFiles
+from vmie_tui.simulators.control import TOKEN_HEADER, TlsFiles
 from vmie_tui.simulators.fleet.tiny import make_linux
 
 MIB = 1 << 20
@@ -54,7 +54,8 @@ class Kit:
 
     def control(self, method: str, name: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """One admin request."""
-        request = urllib.request.Request(f"{self.sim.url}/_sim/{name}", json.dumps(body or {}).encode(), method=method)
+        url, data = f"{self.sim.url}/_sim/{name}", json.dumps(body or {}).encode()
+        request = urllib.request.Request(url, data, {TOKEN_HEADER: self.sim.gate.token}, method=method)
         context = ssl.create_default_context(cafile=str(self.tls.ca))
         with urllib.request.urlopen(request, context=context, timeout=20) as answer:
             return dict(json.load(answer))

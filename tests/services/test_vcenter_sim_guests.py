@@ -14,7 +14,7 @@ from pyVmomi import vim, vmodl
 
 from tests.helpers import wait_until
 from tests.services.vcenter_sim_kit import QUICK, finish, get, login, machine, raw, tls_context
-from vmie_tui.simulators.control import TlsFiles
+from vmie_tui.simulators.control import TOKEN_HEADER, TlsFiles
 from vmie_tui.simulators.fleet.company import company
 from vmie_tui.simulators.fleet.tiny import DATASTORE, DATASTORE_2, HOST, HOST_2, tiny
 from vmie_tui.simulators.spec import FleetSpec
@@ -35,11 +35,12 @@ class Kit:
     def ask(self, method: str, path: str, expected: int = 200, **given: Any) -> Any:
         """One control request; GET's values go into the query."""
         connection = http.client.HTTPSConnection("localhost", self.sim.port, context=tls_context(self.sim), timeout=20)
+        token = {TOKEN_HEADER: self.sim.gate.token}
         try:
             if method == "GET":
-                connection.request(method, f"/_sim/{path}?{urlencode(given)}")
+                connection.request(method, f"/_sim/{path}?{urlencode(given)}", headers=token)
             else:
-                connection.request(method, f"/_sim/{path}", json.dumps(given))
+                connection.request(method, f"/_sim/{path}", json.dumps(given), token)
             answer = connection.getresponse()
             body = json.loads(answer.read())
         finally:

@@ -12,7 +12,7 @@ from pyVim.connect import SmartConnect
 from pyVmomi import SoapAdapter, VmomiSupport, vim, vmodl
 
 from tests.services.vcenter_sim_kit import QUICK, get, login, machine, read_all
-from vmie_tui.simulators.control import Fault, TlsFiles, make_tls
+from vmie_tui.simulators.control import TOKEN_HEADER, Fault, TlsFiles, make_tls
 from vmie_tui.simulators.fleet.tiny import tiny
 from vmie_tui.simulators.vcenter.server import VCenterSimulator
 
@@ -153,12 +153,13 @@ def test_reset_connections_do_not_answer(sim: VCenterSimulator) -> None:
 
 def test_the_controls_count_set_and_refuse(sim: VCenterSimulator) -> None:
     login(sim)
-    status, _, body = get(sim, "https://x/_sim/stats")
+    token = {TOKEN_HEADER: sim.gate.token}
+    status, _, body = get(sim, "https://x/_sim/stats", **token)
     assert (status, json.loads(body)["requests"]["Login"]) == (200, 1)
-    status, _, body = get(sim, "https://x/_sim/disks?vm=db-01")
+    status, _, body = get(sim, "https://x/_sim/disks?vm=db-01", **token)
     assert [(disk["key"], Path(disk["path"]).stat().st_size) for disk in json.loads(body)["disks"]] == [
         (2000, 12 << 20),
         (2001, 5 << 20),
     ]
-    assert get(sim, "https://x/_sim/disks?vm=nobody")[0] == 400
-    assert get(sim, "https://x/_sim/nothing")[0] == 404
+    assert get(sim, "https://x/_sim/disks?vm=nobody", **token)[0] == 400
+    assert get(sim, "https://x/_sim/nothing", **token)[0] == 404

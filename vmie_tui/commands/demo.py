@@ -69,7 +69,7 @@ def simulate(*, folder: Path | None, scale: int, speed: float, rate: int, fleet:
     from vmie_tui.simulators.serve import main
 
     options = ["--scale", str(scale), "--speed", f"{speed:g}", "--rate", str(rate), "--fleet", fleet]
-    options += ["--json"] if as_json else []
+    options += ["--json" if as_json else "--text"]
     if folder is not None:
         say(f"serving from {folder}; ctrl+c ends it")
         return main([str(folder), *options])

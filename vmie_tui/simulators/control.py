@@ -1,6 +1,7 @@
 """What both simulators share: a clock that can run fast, faults on request, counters, TLS files, the admin paths.
 
-Admin protocol, under ``/_sim/`` on either simulator's port (loopback only, JSON bodies):
+Admin protocol, under ``/_sim/`` on either simulator's port (loopback only, JSON bodies). Each request needs the token
+of `Gate` in the header X-Vmie-Sim-Token and a Host header that names this machine:
 
 - ``GET /_sim/stats`` -> ``{"requests": {"s3:UploadPart": 12}, "regions": {"eu-west-1": {"s3:UploadPart": 12}}}``
 - ``POST /_sim/clock`` ``{"speed": 60}`` or ``{"advance": 30}``
@@ -12,13 +13,42 @@ Admin protocol, under ``/_sim/`` on either simulator's port (loopback only, JSON
 
 from __future__ import annotations
 
+import hmac
 import json
+import re
+import secrets
 import threading
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+TOKEN_HEADER = "X-Vmie-Sim-Token"  # noqa: S105 - the name of a header
+LOCAL_HOST = re.compile(r"(?:(?:[a-z0-9_-]+\.)*localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE)
+
+
+class Gate:
+    """Lets to the controls whoever has the token, which `simulate` prints; one is drawn when none is given.
+
+    Loopback alone keeps out neither other users of the machine nor pages in a browser: those get here by a name of
+    theirs that they let resolve to 127.0.0.1 (DNS rebinding), and such a name stands in the Host header.
+    """
+
+    def __init__(self, token: str = "") -> None:
+        self.token = token or secrets.token_urlsafe(32)
+
+    def refuses(self, headers: Iterable[tuple[str, str]]) -> tuple[int, dict[str, Any]] | None:
+        """(HTTP status, JSON object) for a request with these headers that may not use the controls; None: it may."""
+        fields = [(name.lower(), value.strip()) for name, value in headers]
+        hosts = [value for name, value in fields if name == "host"]
+        if len(hosts) != 1 or not LOCAL_HOST.fullmatch(hosts[0]):
+            return 403, {"error": "the controls are for localhost, 127.0.0.1 and [::1]: another Host is refused"}
+        given = [value for name, value in fields if name == TOKEN_HEADER.lower()]
+        if len(given) != 1 or not hmac.compare_digest(given[0].encode(), self.token.encode()):
+            return 403, {"error": f"the controls need the token that simulate prints, in the header {TOKEN_HEADER}"}
+        return None
 
 
 class SimClock:

@@ -20,8 +20,10 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.pidlock import holder
 from vmie_tui.private import private_dir, private_fd
 from vmie_tui.settings import DEMO
+from vmie_tui.simulators.control import TOKEN_HEADER
 
 LOCK_FILE, PROFILE_FILE, LOG_FILE = "serve.lock", "profile.toml", "serve.log"
+TOKEN_FILE = "control-token"  # noqa: S105 - the name of a file: what the simulators' controls ask for
 START_SECONDS, STOP_SECONDS = 60.0, 10.0
 DEMO_SPEED = 60.0  # of the simulated AWS: a conversion of twenty minutes takes twenty seconds
 DEMO_RATE = 16_000_000  # bytes a second of each disk's stream: one can watch it
@@ -122,20 +124,22 @@ def _exists(pid: int) -> bool:
 
 
 class Admin:
-    """The ``/_sim/`` paths of the simulators that serve ``root`` (see `control.py`)."""
+    """The ``/_sim/`` paths of the simulators that serve ``root`` (see `control.py`), with the token that lies there."""
 
     def __init__(self, root: Path) -> None:
         profile = tomllib.loads((root / PROFILE_FILE).read_text(encoding="utf-8"))["profiles"][DEMO]
         vcenter, aws = profile["vcenter"], profile["aws"]
         self.urls = {"vcenter": f"https://{vcenter['host']}:{vcenter['port']}", "aws": aws["endpoint_url"].rstrip("/")}
         self._context = ssl.create_default_context(cafile=vcenter["ca_file"])
+        self._headers = {TOKEN_HEADER: (root / TOKEN_FILE).read_text(encoding="utf-8")}
 
     def __call__(self, service: str, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """One request; ``service`` is vcenter or aws, ``path`` what follows ``/_sim/``. Raises OSError."""
         import urllib.request
 
         data = json.dumps(body).encode() if body is not None else None
-        request = urllib.request.Request(f"{self.urls[service]}/_sim/{path}", data=data, method=method)  # noqa: S310
+        url = f"{self.urls[service]}/_sim/{path}"
+        request = urllib.request.Request(url, data=data, headers=self._headers, method=method)  # noqa: S310
         with urllib.request.urlopen(request, context=self._context, timeout=30) as response:  # noqa: S310 - loopback
             answer: dict[str, Any] = json.load(response)
         return answer

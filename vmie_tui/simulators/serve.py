@@ -1,7 +1,8 @@
 """The process that simulates: a vCenter and an AWS on loopback, until told to stop or left alone for long.
 
 ``python -m vmie_tui.simulators.serve ROOT``. ROOT gets the TLS files, the AWS credentials file, the vCenter password
-file and, last of all and at once, ``profile.toml``: whoever sees that file finds both services answering.
+file, the controls' token and, last of all and at once, ``profile.toml``: whoever sees that file finds both services
+answering.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from vmie_tui.clock import CLOCK_FILE, Clock
 from vmie_tui.pidlock import PidLock
 from vmie_tui.private import private_dir
 from vmie_tui.settings import DEMO
-from vmie_tui.simulators.control import SimClock, make_tls
-from vmie_tui.simulators.launch import LOCK_FILE, PROFILE_FILE
+from vmie_tui.simulators.control import TOKEN_HEADER, Gate, SimClock, make_tls
+from vmie_tui.simulators.launch import LOCK_FILE, PROFILE_FILE, TOKEN_FILE
 from vmie_tui.simulators.spec import FleetSpec
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _furnish(aws, options.history)
         stack.callback(_remove_profile, root)
         description = _write_profile(root, vcenter, aws)
-        if options.json:
-            sys.stdout.write(json.dumps(description, indent=2) + "\n")
+        if options.json or options.text:
+            sys.stdout.write(json.dumps(description, indent=2) + "\n" if options.json else _as_text(description))
             sys.stdout.flush()
         _wait(ended, vcenter, aws, options.idle_hours * 3600)
     return 0
@@ -77,7 +78,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--fleet", choices=("company", "tiny", "odd"), default="company")
     parser.add_argument("--history", type=int, default=0, help="past tasks; with any, a second account and an estate")
     parser.add_argument("--idle-hours", type=float, default=0.0, help="stop after so long without a request, 0: never")
-    parser.add_argument("--json", action="store_true", help="print endpoints and credentials once ready")
+    parser.add_argument("--json", action="store_true", help="print endpoints, credentials and token once ready")
+    parser.add_argument("--text", action="store_true", help="the same in lines, with the credentials' files")
     return parser.parse_args(arguments)
 
 
@@ -99,6 +101,7 @@ def _make(options: argparse.Namespace, root: Path, tls: Any) -> tuple[VCenterSim
     from vmie_tui.simulators.aws.server import AwsSimulator
     from vmie_tui.simulators.vcenter.server import VCenterSimulator
 
+    token = Gate().token  # one for both
     # Two clocks: a fast one would let leases time out between two reports of an honest client.
     vcenter = VCenterSimulator(
         _fleet(options.fleet, options.scale),
@@ -106,8 +109,10 @@ def _make(options: argparse.Namespace, root: Path, tls: Any) -> tuple[VCenterSim
         tls=tls,
         nfc_rate=options.rate or None,
         guests_clock=Clock(root / CLOCK_FILE).now,  # that of the schedules: what a day brings is there when one is over
+        control_token=token,
     )
-    aws = AwsSimulator(root / "aws", tls=tls, region=REGION, clock=SimClock(options.speed))
+    clock = SimClock(options.speed)
+    aws = AwsSimulator(root / "aws", tls=tls, region=REGION, clock=clock, control_token=token)
     return vcenter, aws
 
 
@@ -152,6 +157,7 @@ def _write_profile(root: Path, vcenter: VCenterSimulator, aws: AwsSimulator) -> 
     )
     credentials = _private(root / "credentials", "\n".join(texts))
     password = _private(root / "vcenter-password", vcenter.password)
+    _private(root / TOKEN_FILE, aws.gate.token)
     sections: dict[str, dict[str, Any]] = {
         "vcenter": {
             "host": vcenter.host,
@@ -184,7 +190,22 @@ def _write_profile(root: Path, vcenter: VCenterSimulator, aws: AwsSimulator) -> 
         "profile": str(profile),
         "vcenter": {**sections["vcenter"], "password": vcenter.password, "thumbprint": vcenter.thumbprint},
         "aws": {**sections["aws"], **keys},
+        "control": {"path": "/_sim/", "header": TOKEN_HEADER, "token": aws.gate.token},
     }
+
+
+def _as_text(description: dict[str, Any]) -> str:
+    vcenter, aws, control = description["vcenter"], description["aws"], description["control"]
+    lines = {
+        "vCenter": f"https://{vcenter['host']}:{vcenter['port']} as {vcenter['user']}",
+        "its password": vcenter["password_file"],
+        "AWS": f"{aws['endpoint_url']} in {aws['region']}, bucket {aws['bucket']}",
+        "its credentials": f"{aws['credentials_file']}, profile {aws['profile']}",
+        "authority of both": vcenter["ca_file"],
+        "profile": description["profile"],
+        "controls": f"{control['path']} of both, with the header {control['header']}: {control['token']}",
+    }
+    return "".join(f"{name + ':':18} {value}\n" for name, value in lines.items())
 
 
 def _wait(ended: threading.Event, vcenter: VCenterSimulator, aws: AwsSimulator, idle_seconds: float) -> None:

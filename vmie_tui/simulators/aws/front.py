@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from vmie_tui.simulators.aws import auth, regions
 from vmie_tui.simulators.aws.errors import render
 from vmie_tui.simulators.aws.wire import ApiError, Body, Disconnect, Reply, Request, Throttle
-from vmie_tui.simulators.control import Fault, TlsFiles, admin
+from vmie_tui.simulators.control import Fault, Gate, TlsFiles, admin
 
 LOG = logging.getLogger(__name__)
 HANDSHAKE_SECONDS = 20.0
@@ -54,6 +54,7 @@ class Desk(Protocol):
     keys: auth.Keys
     s3_rate: float | None
     closing: threading.Event
+    gate: Gate
 
     def account_of(self, request: Request) -> Tenant: ...
 
@@ -186,27 +187,35 @@ class Front(BaseHTTPRequestHandler):
     # what to answer
 
     def _admin(self, request: Request) -> Reply:
-        desk, content = self.server.desk, request.body.read()
-        answer: dict[str, Any]
-        if (request.method, request.path) == ("POST", "/_sim/rate"):
-            rates = json.loads(content or b"{}")
-            if "s3" in rates:
-                desk.s3_rate = float(rates["s3"]) if rates["s3"] else None
-            if "ebs" in rates:
-                desk.limit_puts(int(rates["ebs"]) if rates["ebs"] else None)
-            status, answer = 200, {"ok": True}
-        elif (request.method, request.path) == ("POST", "/_sim/history"):
-            asked = json.loads(content or b"{}")
-            places = desk.seed_history(int(asked["tasks"]), int(asked.get("regions", 1)), asked.get("account", ""))
-            status, answer = 200, {"regions": places}
-        elif (request.method, request.path) == ("POST", "/_sim/policy"):
-            desk.limit(json.loads(content or b"{}").get("policy"))
-            status, answer = 200, {"ok": True}
+        refused = self.server.desk.gate.refuses(request.headers.items())
+        if refused is None:
+            try:
+                status, answer = self._control(request)
+            except (KeyError, TypeError, ValueError) as error:
+                status, answer = 400, {"error": str(error)}
         else:
-            status, answer = admin(
-                request.method, request.path, content, clock=desk.clock, faults=desk.faults, stats=desk.stats
-            )
+            status, answer = refused
         return Reply(status, json.dumps(answer).encode(), {"Content-Type": "application/json"})
+
+    def _control(self, request: Request) -> tuple[int, dict[str, Any]]:
+        """(HTTP status, JSON object) of one control request. Raises KeyError, TypeError, ValueError."""
+        desk, content = self.server.desk, request.body.read()
+        given = json.loads(content or b"{}")
+        if not isinstance(given, dict):
+            raise TypeError("the body of a control is a JSON object")
+        if (request.method, request.path) == ("POST", "/_sim/rate"):
+            if "s3" in given:
+                desk.s3_rate = float(given["s3"]) if given["s3"] else None
+            if "ebs" in given:
+                desk.limit_puts(int(given["ebs"]) if given["ebs"] else None)
+            return 200, {"ok": True}
+        if (request.method, request.path) == ("POST", "/_sim/history"):
+            places = desk.seed_history(int(given["tasks"]), int(given.get("regions", 1)), given.get("account", ""))
+            return 200, {"regions": places}
+        if (request.method, request.path) == ("POST", "/_sim/policy"):
+            desk.limit(given.get("policy"))
+            return 200, {"ok": True}
+        return admin(request.method, request.path, content, clock=desk.clock, faults=desk.faults, stats=desk.stats)
 
     def _answer(self, request: Request) -> Reply:
         desk = self.server.desk

@@ -23,7 +23,7 @@ from vmie_tui.simulators.aws.auth import Keys
 from vmie_tui.simulators.aws.front import Server
 from vmie_tui.simulators.aws.wire import Request
 from vmie_tui.simulators.aws.world import Account
-from vmie_tui.simulators.control import Faults, SimClock, Stats, TlsFiles
+from vmie_tui.simulators.control import Faults, Gate, SimClock, Stats, TlsFiles
 
 ACCESS_KEY = "AKIAIOSFODNN7EXAMPLE"
 SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105 - AWS's own placeholder
@@ -39,6 +39,7 @@ class AwsSimulator(Account):
     this one, each reached with its own access key. ``clock`` runs 60 times as fast as the
     wall clock unless one is given; dates shown are those of the wall clock. ``s3_rate``: bytes per second and
     connection, None is unlimited. ``md5_etags``: False gives objects an ETag that is no MD5, which saves time.
+    ``control_token``: what the controls ask for (`Gate`).
 
     Faults (`Faults.add`, ``POST /_sim/faults``) go by operation (``UploadPart``, ``ImportImage``, ``GetRole``), matched
     against path and, outside S3 and EBS, the request's body. Actions: error (with code, message, status), reset, delay
@@ -64,9 +65,11 @@ class AwsSimulator(Account):
         s3_rate: float | None = None,
         md5_etags: bool = True,
         max_tasks: int | None = None,
+        control_token: str = "",
     ) -> None:
         self.clock = clock or SimClock(DEFAULT_SPEED)
         self.stats, self.faults, self.keys = Stats(), Faults(), Keys()
+        self.gate = Gate(control_token)
         self.s3_rate = s3_rate
         self.closing, self.moto_lock = threading.Event(), threading.RLock()
         self._tls, self._port = tls, port

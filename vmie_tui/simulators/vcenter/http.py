@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, unquote_plus, urlsplit
 from pyVmomi import vim, vmodl
 
 from vmie_tui.services.disks.source import RawFile
-from vmie_tui.simulators.control import Fault
+from vmie_tui.simulators.control import Fault, Gate
 from vmie_tui.simulators.fleet.content import LARGEST
 from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.dispatch import Dispatcher, DroppedError
@@ -49,6 +49,7 @@ class Parts(Protocol):
     leases: Leases
     folders: Folders
     stopped: threading.Event
+    gate: Gate
 
     def control(self, method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, dict[str, Any]]: ...
 
@@ -177,7 +178,8 @@ class Handler(BaseHTTPRequestHandler):
     def _control(self, body: bytes) -> None:
         place = urlsplit(self.path)
         query = {name: values[-1] for name, values in parse_qs(place.query).items()}
-        status, answer = self.parts.control(self.command, place.path, query, body)
+        refused = self.parts.gate.refuses(self.headers.items())
+        status, answer = refused or self.parts.control(self.command, place.path, query, body)
         self._reply(status, json.dumps(answer).encode(), "application/json")
 
     def _soap(self, body: bytes) -> None:

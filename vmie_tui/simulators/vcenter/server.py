@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from pyVmomi import vim
 
-from vmie_tui.simulators.control import Faults, SimClock, Stats, TlsFiles
+from vmie_tui.simulators.control import Faults, Gate, SimClock, Stats, TlsFiles
 from vmie_tui.simulators.spec import FleetSpec
 from vmie_tui.simulators.vcenter.activity import Activity
 from vmie_tui.simulators.vcenter.authorization import Authorization
@@ -74,7 +74,9 @@ class VCenterSimulator:
 
     With ``nfc_tls`` disk data comes from a port of its own with that certificate, as from an ESXi host whose
     certificate only the thumbprint vouches for. ``guests_clock`` tells how much time passes for guests that write by
-    the hour, when that is not ``clock``. Keyword options beyond those named are the fields of `Options`.
+    the hour, when that is not ``clock``. ``control_token`` is what the controls ask for (`Gate`). Keyword options
+    beyond those named are the fields of `Options`.
+
     Faults (`Faults.add`, ``POST /_sim/faults``) are looked up by SOAP method name, "nfc:GET", "nfc:HEAD",
     "nfc:POST", "folder:GET" or "folder:HEAD"; actions:
 
@@ -101,12 +103,14 @@ class VCenterSimulator:
         clock: SimClock | None = None,
         nfc_tls: TlsFiles | None = None,
         guests_clock: Callable[[], float] | None = None,
+        control_token: str = "",
         **options: Any,
     ) -> None:
         self.host = "localhost"
         self.port = port
         self.tls, self.user, self.password = tls, user, password
         self.clock = clock or SimClock()
+        self.gate = Gate(control_token)
         self.center = Center(root, self.clock, user, password, Options(**options))
         self.options = self.center.options
         self.faults: Faults = self.center.faults
