@@ -17,6 +17,25 @@ MOST_HEAD = 64 << 10
 FORM = 'http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, with @ : / # ? and % of the password as "%40" and so on'
 _PLACE = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/?#\[\]@]+):(\d{1,5})")
 
+# In an address these end the login for one reader or another: botocore would ask a host that is half a password.
+_ENDS_LOGIN = re.compile(r"[/?#\\\[\]\s]")
+ENCODE = "encode @ # / ? in the proxy's password as %40 %23 %2F %3F, and a backslash as %5C"
+
+
+def check_address(address: str) -> None:
+    """Raise ValueError, whose text tells nothing of ``address``, when nobody can tell the login in a proxy's address
+    (as in HTTPS_PROXY) from the host: other programs cut such an address elsewhere, and show what is left.
+    """
+    login, at, place = address.strip().rpartition("://")[2].rpartition("@")
+    if at and _ENDS_LOGIN.search(login):
+        raise ValueError("its user and password are not encoded")
+    if at and any(mark in unquote(login) for mark in "\r\n\0"):
+        raise ValueError("its user and password hold line ends")
+    if not unquote(login).isascii():
+        raise ValueError("its user and password hold letters that are not ASCII, which HTTP does not carry here")
+    if at and not place.strip("/"):
+        raise ValueError("it names no host")
+
 
 class TunnelError(OSError):
     """The proxy answered, and opened no tunnel; ``status`` is its HTTP status, 0 for an answer that is none."""

@@ -12,6 +12,7 @@ from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError  # no BotoCoreError
 
+from vmie_tui.known_secrets import hidden
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
 
@@ -320,7 +321,7 @@ def _make(verdict: Verdict, what: str, subject: str, code: str, detail: str) -> 
         remedy=verdict.remedy,
         retry_safe=verdict.retry_safe,
         code=code,
-        detail=detail,
+        detail=hidden(detail),  # botocore shows the pieces of a proxy's address that it could not read
     )
 
 

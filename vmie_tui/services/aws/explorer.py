@@ -71,6 +71,8 @@ class Trouble:
         """``eu-west-1 denies: …`` in one line."""
         verb = _VERBS.get(self.problem.kind, "fails")
         detail = self.problem.detail or self.problem.what
+        if self.problem.kind is ErrorKind.INVALID:  # of the settings: only the user can mend it
+            detail = str(self.problem)
         return f"{self.region} ({self.profile}) {verb}: {detail}"
 
 

@@ -19,10 +19,12 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import create_loader
+from botocore.utils import get_environ_proxies
 
 from vmie_tui import __version__
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.private import trusted_file
+from vmie_tui.proxy import ENCODE, check_address
 from vmie_tui.services.aws.errors import NO_REGION, SIGN_IN, aws_call
 from vmie_tui.services.aws.sign_in import MfaCode, load
 from vmie_tui.services.policy import Policy
@@ -193,10 +195,16 @@ def _only_tls(core: botocore.session.Session, settings: AwsSettings) -> None:
         except ValueError as error:
             if isinstance(error, BotoCoreError):  # a Region that is none, and the like
                 raise
-            raise _bad_endpoint(service_name, settings, "it is no URL") from None
+            raise _bad_endpoint(service_name, settings, "it is no URL that begins with https://") from None
         if urlsplit(client.meta.endpoint_url).scheme != "https":
             client.close()
             raise _bad_endpoint(service_name, settings, "keys and disks would be sent without TLS")
+        if client.meta.config.proxies is None:  # then botocore takes what the environment says
+            try:
+                check_address(get_environ_proxies(client.meta.endpoint_url).get("https", ""))
+            except ValueError as error:
+                client.close()
+                raise _bad_proxy(str(error)) from None
         return client
 
     core.create_client = checked
@@ -213,6 +221,16 @@ def _bad_endpoint(service: str, settings: AwsSettings, why: str) -> ServiceError
         f"the endpoint that is set for {service} cannot be used: {why}",
         subject=place or "endpoint_url in the AWS configuration",
         remedy="Write https://, or take the setting away",
+    )
+
+
+def _bad_proxy(why: str) -> ServiceError:
+    variable = "https_proxy" if os.environ.get("https_proxy") else "HTTPS_PROXY"
+    return ServiceError(
+        ErrorKind.INVALID,
+        f"the proxy's address cannot be used: {why}",
+        subject=variable,
+        remedy=f"In {variable} {ENCODE}" if "ASCII" not in why else "Use a user and a password of ASCII characters",
     )
 
 
