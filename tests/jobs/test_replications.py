@@ -695,7 +695,7 @@ def test_a_machine_is_not_cut_over_twice(
 def test_a_lease_writes_on_no_parent(context: ReplicationContext, monkeypatch: pytest.MonkeyPatch, parent: str) -> None:
     """What is zeros in a lease's stream is not sent, and would stay what the parent has: begun before the machine was
     moved to a datastore that shows no files."""
-    monkeypatch.setattr(ReplicationContext, "by_lease", True)
+    monkeypatch.setattr(ReplicationContext, "lease_reason", "its datastore shows no files")
     removed: list[str] = []
     monkeypatch.setattr(made, "delete_snapshot", lambda _aws, _region, ident: removed.append(ident))
     context.store.set_disks(context.job_id, [DiskProgress(2000, "Hard disk 1", 1 << 30)])

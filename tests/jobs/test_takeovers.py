@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from vmie_tui.jobs import schema
 from vmie_tui.jobs.process import worker_pid
 from vmie_tui.jobs.store import Store
 from vmie_tui.jobs.takeovers import ALONE_SECONDS, HEALTHY_SECONDS, MOST_DEATHS, TRIED_ALONE, Takeovers
+from vmie_tui.model.job import DiskProgress, Stage, StageState
 from vmie_tui.model.plan import ImportPlan, LicenseType, VmSource
 from vmie_tui.model.task import JobState
 
@@ -90,6 +92,24 @@ def test_who_has_worked_for_long_killed_nobody(store: Store) -> None:
     work.look()
     assert deaths(store, job_id) == 0
     assert store.count_deaths("local") == {job_id: 1}  # it is at work all the same
+
+
+def test_a_job_that_gets_further_each_time_killed_nobody(store: Store) -> None:
+    job_id = store.create(PLAN)
+    store.set_disks(job_id, [DiskProgress(2000, "Hard disk 1", 1 << 30)])
+    steps: list[Callable[[], object]] = [
+        lambda: store.remember(job_id, snapshot="snapshot-1"),
+        lambda: store.remember_disk(job_id, 2000, pending="snap-1"),
+        lambda: store.disk(job_id, 2000, done=1 << 20),
+        lambda: store.stage(job_id, Stage.CHECK, StageState.DONE),
+    ]
+    for further in steps:
+        store.mark(job_id, "local")
+        assert store.count_deaths("local") == {job_id: 1}
+        further()
+    for died in (1, 2, 3):  # further than before for the last time, then no more
+        store.mark(job_id, "local")
+        assert store.count_deaths("local") == {job_id: died}
 
 
 def test_resuming_begins_anew(store: Store) -> None:

@@ -44,7 +44,11 @@ def aws(tls: TlsFiles, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> I
             put(made[1], key, raw.read_bytes())
         put(made[1], "many/notes.txt", b"only a few words about the disks here\n")
         put(made[1], "mixed/b.vmdk", (folder / "web.vmdk").read_bytes())
-        put(made[1], "disk.qcow2", b"QFI\xfb\0\0\0\3" + bytes(16) + (1 << 30).to_bytes(8, "big") + bytes(4000))
+        put(
+            made[1],
+            "disk.qcow2",
+            b"QFI\xfb\0\0\0\3" + bytes(12) + (16).to_bytes(4, "big") + (1 << 30).to_bytes(8, "big") + bytes(4000),
+        )
         yield made
 
 

@@ -54,7 +54,8 @@ jobs = sa.Table(
     sa.Column("ledger", StoredJson, nullable=False),  # what a later attempt must know: snapshot, host, client token
     sa.Column("results", StoredJson(none_as_null=True)),  # what was made besides the AMI, by what it is
     sa.Column("at_work", sa.Text),  # executor of the worker that has it at work at this moment
-    sa.Column("deaths", sa.Integer),  # workers that died while they had it at work, one after another
+    sa.Column("deaths", sa.Integer),  # workers that died while they had it at work and got no further, in a row
+    sa.Column("reached", sa.BigInteger),  # how far it was when the last of them died, see `Store.count_deaths`
 )
 
 stages = sa.Table(

@@ -167,15 +167,23 @@ class Store(Database):
             connection.execute(schema.jobs.update().where(schema.jobs.c.id == job_id).values(deaths=None))
 
     def count_deaths(self, executor: str) -> dict[str, int]:
-        """At a worker's start: the jobs its dead predecessor had at work, and how many workers died so by now."""
-        table = schema.jobs
-        mine = table.c.at_work == executor
+        """At a worker's start: the jobs its dead predecessor had at work, and how many workers died so by now.
+
+        The count begins anew for a job that got further than it was at the death before: what kills a worker does so
+        at the same place each time.
+        """
+        table, counted = schema.jobs, {}
+        wanted = sa.select(table.c.id, table.c.deaths, table.c.reached, table.c.ledger).where(
+            table.c.at_work == executor
+        )
         with self.begin() as connection:
-            more = sa.func.coalesce(table.c.deaths, 0) + 1
-            connection.execute(table.update().where(mine).values(deaths=more))
-            found = connection.execute(sa.select(table.c.id, table.c.deaths).where(mine)).all()
-            connection.execute(table.update().where(mine).values(at_work=None))
-        return {row.id: row.deaths for row in found}
+            for row in connection.execute(wanted).all():
+                reached = _reached(connection, row.id, row.ledger)
+                further = row.reached is not None and reached > row.reached
+                counted[row.id] = 1 if further else (row.deaths or 0) + 1
+                values = {"deaths": counted[row.id], "reached": max(reached, row.reached or 0), "at_work": None}
+                connection.execute(table.update().where(table.c.id == row.id).values(**values))
+        return counted
 
     def say_waiting(self, why: str = "") -> None:
         """What the jobs that nobody has taken up say: that they wait for the worker, or ``why`` there is none."""
@@ -373,6 +381,23 @@ def _checked(values: Mapping[str, Any]) -> dict[str, Any]:
     if unknown:
         raise KeyError(sorted(unknown)[0])
     return dict(values)
+
+
+def _reached(connection: sa.Connection, job_id: str, ledger: Any) -> int:
+    """How far a job is, as a number that grows with it: bytes moved, blocks confirmed, stages done, things known."""
+    disks = connection.execute(
+        sa.select(schema.disks.c.done, schema.disks.c.ledger).where(schema.disks.c.job_id == job_id)
+    ).all()
+    blocks = connection.scalar(
+        sa.select(sa.func.count()).select_from(schema.blocks).where(schema.blocks.c.job_id == job_id)
+    )
+    stages = connection.scalar(
+        sa.select(sa.func.count())
+        .select_from(schema.stages)
+        .where(schema.stages.c.job_id == job_id, schema.stages.c.state == StageState.DONE.value)
+    )
+    known = sum(len(each) for each in (ledger, *(disk.ledger for disk in disks)) if isinstance(each, dict))
+    return int(sum(disk.done for disk in disks)) + int(blocks or 0) + int(stages or 0) + known
 
 
 def _log(connection: sa.Connection, job_id: str, text: str, level: str) -> None:

@@ -1,7 +1,8 @@
 """Jobs that were at work when a worker died: counted, tried one at a time, and set aside when it happens again.
 
 A job is marked in the database while a phase of it is at work in a worker, and the mark is taken away when the phase
-ends or the worker is told to end. A mark that the next worker finds is a death the job may have caused.
+ends or the worker is told to end. A mark that the next worker finds is a death the job may have caused, unless it got
+further than at the death before.
 """
 
 from __future__ import annotations
