@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from vmie_tui import passwords
 from vmie_tui.simulators.control import TlsFiles, make_tls
 
 
@@ -25,6 +26,7 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("VMIE_CONFIG_FILE", str(home / "config.toml"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    monkeypatch.setattr(passwords, "_typed", {})  # what an earlier test typed into the app
     return home
 
 
