@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 from awscrt import checksums
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from botocore.handlers import validate_bucket_name
 
-from tests.services.aws_sim import BUCKET, MIB, Kit, refused, running
+from tests.services.aws_sim import BUCKET, MIB, REGION, Kit, refused, running
 from vmie_tui.simulators.control import TlsFiles
 
 CONTENT = random.Random(7).randbytes(300_000)
@@ -359,3 +362,16 @@ def test_what_is_stored_survives_a_restart(tls: TlsFiles, kit: Kit, s3: Any) -> 
     kit.sim.stop()
     kit.sim.start()
     assert kit.client("s3").get_object(Bucket=BUCKET, Key="kept")["Body"].read() == CONTENT
+
+
+@pytest.mark.parametrize(
+    "name", ["x/..", f"{BUCKET}/..", f"{BUCKET}/a/../..", "..", "../x", "x%2F..", "ab\n", "a..b", "a/../b"]
+)
+def test_no_name_of_a_bucket_leads_out_of_the_store(kit: Kit, name: str) -> None:
+    s3 = kit.client("s3", config=Config(retries={"total_max_attempts": 1}))
+    s3.meta.events.unregister("before-parameter-build.s3", validate_bucket_name)
+    before = s3.list_buckets()["Buckets"]
+    with pytest.raises(ClientError):
+        s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+    assert s3.list_buckets()["Buckets"] == before
+    assert not s3.list_objects_v2(Bucket=BUCKET, Prefix="..").get("Contents")

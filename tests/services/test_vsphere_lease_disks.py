@@ -13,6 +13,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Disk
 from vmie_tui.services.vsphere.hardware import Attachment, Hardware
 from vmie_tui.services.vsphere.lease import ExportLease, LeaseDisk
+from vmie_tui.services.vsphere.nfc_lease import thumbprint_at
 from vmie_tui.services.vsphere.tls import thumbprint_of
 from vmie_tui.settings import VCenterSettings
 from vmie_tui.simulators.control import TlsFiles
@@ -85,10 +86,22 @@ def test_hosts() -> None:
         one("http://*/nfc/d")
 
 
-def test_a_certificate_stands_in_for_a_thumbprint(tls: TlsFiles) -> None:
+def test_the_sha_256_of_the_certificate_is_pinned_where_vcenter_tells_it(tls: TlsFiles) -> None:
     pem = tls.chain.read_text()
-    expected = thumbprint_of(ssl.PEM_cert_to_DER_cert(pem[: pem.index("-----END") + 26]))
-    found = offered(
-        url("a", sslCertificate=pem[: pem.index("-----END") + 26]), url("b", sslThumbprint="AA:BB"), url("c")
-    )
-    assert [disk.thumbprint for disk in found] == [expected, "AA:BB", ""]
+    leaf, authority = pem[: pem.index("-----END") + 26], tls.ca.read_text()
+    der = ssl.PEM_cert_to_DER_cert(leaf)
+    sha256, sha1 = thumbprint_of(der), thumbprint_of(der, 40)
+    cases = [
+        ({"sslCertificate": leaf}, sha256),
+        ({"sslCertificate": leaf, "sslThumbprint": sha1}, sha256),
+        ({"sslCertificate": f"{authority}\n{leaf}\n", "sslThumbprint": sha1.lower()}, sha256),
+        ({"sslCertificate": f"text\n{leaf}{authority}"}, sha256),
+        ({"sslCertificate": leaf, "sslThumbprint": "AA:BB"}, sha256),
+        ({"sslThumbprint": sha1}, sha1),
+        ({"sslCertificate": "", "sslThumbprint": sha1}, sha1),
+        ({"sslCertificate": "-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----", "sslThumbprint": sha1}, sha1),
+        ({}, ""),
+    ]
+    assert [thumbprint_at(url("a", **more)) for more, _ in cases] == [expected for _, expected in cases]
+    found = offered(url("a", sslCertificate=leaf), url("b", sslThumbprint="AA:BB"), url("c"))
+    assert [disk.thumbprint for disk in found] == [sha256, "AA:BB", ""]

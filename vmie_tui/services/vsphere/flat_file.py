@@ -22,6 +22,7 @@ from urllib.parse import quote, unquote_plus, urlencode
 from pyVmomi import vim
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.services.vsphere.nfc_lease import thumbprint_at
 from vmie_tui.services.vsphere.places import Places, read_places
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.services.vsphere.tls import Trust, VerifiedConnection, unreachable
@@ -106,7 +107,7 @@ class FlatFile:
             doing=f"asking for a ticket for the host {self.host}",
         )
         host, port = _place(str(made.hostName or "") or self.host)
-        pin = str(made.sslThumbprint or "")
+        pin = thumbprint_at(made)
         trust = Trust(thumbprint=pin) if pin else Trust(ca_file=vsphere.settings.ca_file)
         return Ticket(host, port, trust, f"vmware_cgi_ticket={made.id}")
 

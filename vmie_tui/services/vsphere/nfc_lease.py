@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import ssl
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol
@@ -24,6 +25,8 @@ from vmie_tui.services.vsphere.tls import Trust, thumbprint_of
 
 READY_SECONDS = 300.0  # vCenter prepares a lease in seconds; a busy host may need minutes
 MANIFEST_SECONDS = 5.0
+SHA1_DIGITS = 40
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]*-----END CERTIFICATE-----")
 _NO_CHECKSUM_CHOICE = frozenset({"MethodNotFound", "NotSupported", "InvalidRequest", "InvalidType"})
 
 
@@ -253,12 +256,23 @@ class NfcLease:
         self.abort(str(error) if error else f"the {self._what} was left before it was complete")
 
 
-def thumbprint_at(url: Any) -> str:
-    """The thumbprint of the certificate that a lease's URL leads to, "" when vCenter does not say."""
-    certificate = getattr(url, "sslCertificate", None)
-    if not url.sslThumbprint and certificate:
-        return thumbprint_of(ssl.PEM_cert_to_DER_cert(certificate))
-    return str(url.sslThumbprint or "")
+def thumbprint_at(told: Any) -> str:
+    """The thumbprint of the certificate that vCenter tells of a host, with a lease's URL or a ticket: the SHA-256 of
+    the certificate itself where it is given, else the SHA-1 that vSphere shows; "" when vCenter does not say.
+    """
+    shown = str(told.sslThumbprint or "")
+    certificates = list(_certificates(str(getattr(told, "sslCertificate", None) or "")))
+    if shown and certificates:  # of a chain the one that is shown, should another stand first
+        same = [each for each in certificates if thumbprint_of(each, SHA1_DIGITS) == shown.upper()]
+        certificates = same or certificates
+    return thumbprint_of(certificates[0]) if certificates else shown
+
+
+def _certificates(pem: str) -> Iterator[bytes]:
+    """The certificates in a PEM text; what is none is left out."""
+    for found in _PEM.finditer(pem):
+        with contextlib.suppress(ValueError):
+            yield ssl.PEM_cert_to_DER_cert(found[0])
 
 
 def is_disk(url: Any) -> bool:

@@ -136,6 +136,8 @@ class S3Service:
     def _run(self, operation: str, handler: Handler | None, call: S3Call) -> Reply:
         if handler is None:
             raise unsupported(call.request)
+        if _climbs(call.key):
+            raise ApiError("InvalidURI", "Couldn't parse the specified URI.", fields={"URI": call.request.raw_path})
         if operation == "CreateBucket" and self._elsewhere(call.name):
             text = (
                 "The requested bucket name is not available. The bucket namespace is shared by all users of the system."
@@ -184,6 +186,18 @@ class S3Service:
         if self.store.bucket(name) is None:
             config = {"ownershipControls": s3_buckets.OWNERSHIP, "publicAccessBlock": s3_buckets.PUBLIC_BLOCK}
             self.store.save_bucket(replace(Bucket(name, region, self._now()), config=config))
+
+
+def _climbs(key: str) -> bool:
+    """Whether its relative elements lead above the bucket (user guide, "Naming Amazon S3 objects"): so does what is
+    sent for a bucket named ``mine/..``.
+    """
+    depth = 0
+    for part in key.split("/"):
+        depth += -1 if part == ".." else 1
+        if depth < 0:
+            return True
+    return False
 
 
 def _check_policy(call: S3Call) -> None:

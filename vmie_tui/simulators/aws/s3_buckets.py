@@ -60,7 +60,7 @@ def create_bucket(call: S3Call) -> Reply:
     body, region = call.request.body.read(), call.request.region
     wanted = child(parse_xml(body), "LocationConstraint") if body.strip() else ""
     wanted = {"EU": "eu-west-1"}.get(wanted, wanted)
-    if not NAME.match(call.name) or ".." in call.name:
+    if not NAME.fullmatch(call.name) or ".." in call.name:
         raise ApiError("InvalidBucketName", "The specified bucket is not valid.", fields={"BucketName": call.name})
     if wanted != region and not (region == "us-east-1" and wanted != "us-east-1"):
         code = "InvalidLocationConstraint" if wanted == "us-east-1" else "IllegalLocationConstraintException"
