@@ -111,19 +111,27 @@ def _trusted() -> frozenset[int]:
 
 
 def _private_group(gid: int) -> bool:
-    """Whether nobody but this user and root is in a group: many systems give each user one of their own."""
+    """Whether a group is root's or this user's own, and nobody but these is in it: many systems give each user one of
+    their own, and a umask of 002. Another group that shows no members may get them elsewhere (LDAP).
+    """
     me = {0, os.geteuid()}
     try:
-        names = {pwd.getpwuid(uid).pw_name for uid in me}
+        users = [pwd.getpwuid(uid) for uid in me]
         group = grp.getgrgid(gid)
     except KeyError:
         return False
+    if gid not in {user.pw_gid for user in users}:
+        return False
+    names = {user.pw_name for user in users}
     return set(group.gr_mem) <= names and all(one.pw_uid in me for one in pwd.getpwall() if one.pw_gid == gid)
 
 
 def trusted_file(path: Path, *, secret: bool = False) -> None:
     """Raise SettingsError when somebody else may have written ``path``, which the program obeys or trusts; INVALID, or
     LOGIN (a job waits for the chmod) for a ``secret``, which others may not read either. Nothing when it is missing.
+
+    The group of this user alone is nobody else (a umask of 002 makes 0664), and a secret that root owns may be read by
+    the group that root gave it: that is how a service is given its password.
     """
     with contextlib.suppress(FileNotFoundError):
         check_trusted(path, path.stat(), secret=secret)
@@ -133,7 +141,8 @@ def check_trusted(path: Path, found: os.stat_result, *, secret: bool = False) ->
     """The same of a file that is open already, by its ``os.fstat``."""
     if not stat.S_ISREG(found.st_mode):
         return
-    mode, kind = stat.S_IMODE(found.st_mode), ErrorKind.LOGIN if secret else ErrorKind.INVALID
+    mode = shown = stat.S_IMODE(found.st_mode)
+    kind = ErrorKind.LOGIN if secret else ErrorKind.INVALID
     quoted = shlex.quote(str(path))
     if found.st_uid not in _trusted():
         raise SettingsError(
@@ -142,12 +151,16 @@ def check_trusted(path: Path, found: os.stat_result, *, secret: bool = False) ->
             subject=str(path),
             remedy=f"Look at what it says; then run: sudo chown {os.geteuid()} {quoted} && chmod go-w {quoted}",
         )
+    if mode & stat.S_IRWXG and _private_group(found.st_gid):
+        mode &= ~stat.S_IRWXG
+    elif secret and found.st_uid == 0 != os.geteuid():
+        mode &= ~stat.S_IRGRP
     if secret and mode & stat.S_IRWXO:
-        what = f"the password file is open to every user (mode {mode:04o})"
+        what = f"the password file is open to every user (mode {shown:04o})"
     elif secret and mode & stat.S_IRWXG:
-        what = f"the password file is open to a group (mode {mode:04o})"
+        what = f"the password file is open to a group (mode {shown:04o})"
     elif mode & (stat.S_IWGRP | stat.S_IWOTH):
-        what = f"others may write the file (mode {mode:04o})"
+        what = f"others may write the file (mode {shown:04o})"
     else:
         return
     raise SettingsError(kind, what, subject=str(path), remedy=f"Run: chmod {'600' if secret else 'go-w'} {quoted}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import grp
 import json
 import os
+import pwd
 import shutil
 import stat
 import subprocess
@@ -297,7 +299,10 @@ def test_links_that_lead_round_are_refused(tmp_path: Path) -> None:
         (0o666, False, False),
     ],
 )
-def test_a_file_that_is_obeyed_is_its_owners_to_write(tmp_path: Path, mode: int, plain: bool, secret: bool) -> None:
+def test_a_file_that_is_obeyed_is_its_owners_to_write(
+    tmp_path: Path, mode: int, plain: bool, secret: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(private, "_private_group", lambda gid: False)
     path = tmp_path / "it's a file"
     path.write_text("x")
     path.chmod(mode)
@@ -310,6 +315,61 @@ def test_a_file_that_is_obeyed_is_its_owners_to_write(tmp_path: Path, mode: int,
         assert caught.value.kind is (ErrorKind.LOGIN if wanted else ErrorKind.INVALID)
         assert "chmod" in caught.value.problem.remedy
         assert "'\"'\"'" in caught.value.problem.remedy
+
+
+def seen(mode: int, uid: int, gid: int) -> os.stat_result:
+    return os.stat_result((stat.S_IFREG | mode, 1, 1, 1, uid, gid, 0, 0, 0, 0))
+
+
+ME, MINE, TEAM, TEAMLESS, SHARED = 1501, 2501, 2600, 2700, 2502
+
+
+@pytest.fixture
+def accounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user with a group of their own, a team they are in, and a group whose members only LDAP knows."""
+    users = [("root", 0, 0), ("me", ME, MINE), ("other", 1502, SHARED)]
+    rows = {uid: pwd.struct_passwd((name, "x", uid, gid, "", "/", "/bin/sh")) for name, uid, gid in users}
+    members: dict[int, list[str]] = {0: [], MINE: [], TEAM: ["me", "other"], TEAMLESS: [], SHARED: ["me"]}
+    monkeypatch.setattr(os, "geteuid", lambda: ME)
+    monkeypatch.setattr(pwd, "getpwuid", rows.__getitem__)
+    monkeypatch.setattr(pwd, "getpwall", lambda: list(rows.values()))
+    monkeypatch.setattr(grp, "getgrgid", lambda gid: grp.struct_group((str(gid), "x", gid, members[gid])))
+
+
+@pytest.mark.usefixtures("accounts")
+@pytest.mark.parametrize(
+    ("mode", "uid", "gid", "plain", "secret"),
+    [
+        (0o664, ME, MINE, True, False),  # umask 002; everybody may read the config, which holds no secret
+        (0o660, ME, MINE, True, True),
+        (0o640, ME, MINE, True, True),
+        (0o640, ME, TEAM, True, False),
+        (0o660, ME, TEAM, False, False),
+        (0o664, ME, TEAM, False, False),
+        (0o664, ME, TEAMLESS, False, False),
+        (0o660, ME, SHARED, False, False),
+        (0o640, 0, TEAM, True, True),  # what an administrator gives to a service
+        (0o660, 0, TEAM, False, False),
+        (0o640, 0, 0, True, True),
+        (0o644, 0, 0, True, False),
+        (0o666, ME, MINE, False, False),
+        (0o600, 1502, MINE, False, False),
+    ],
+)
+def test_the_group_of_the_user_alone_is_nobody_else(mode: int, uid: int, gid: int, plain: bool, secret: bool) -> None:
+    for wanted, ok in ((False, plain), (True, secret)):
+        if ok:
+            private.check_trusted(Path("/f"), seen(mode, uid, gid), secret=wanted)
+            continue
+        with pytest.raises(SettingsError) as caught:
+            private.check_trusted(Path("/f"), seen(mode, uid, gid), secret=wanted)
+        assert "chmod" in caught.value.problem.remedy
+        assert f"{mode:04o}" in caught.value.problem.what or uid not in {0, ME}
+
+
+@pytest.mark.usefixtures("accounts")
+def test_a_group_that_others_are_in_is_not_private() -> None:
+    assert [gid for gid in (0, MINE, TEAM, TEAMLESS, SHARED) if private._private_group(gid)] == [0, MINE]
 
 
 def test_a_file_of_another_user_is_not_obeyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
