@@ -27,6 +27,15 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_headless_demo_proves_the_snapshot_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+    mine = {
+        "HTTPS_PROXY": "http://corp\\user:p@ss#1@proxy.invalid:3128",
+        "https_proxy": "none",
+        "AWS_PROFILE": "no-such-profile",
+        "AWS_ENDPOINT_URL": "nowhere",
+        "AWS_CA_BUNDLE": "/nowhere.pem",
+    }
+    for name, value in mine.items():  # the user's own AWS and proxy are nothing to the simulators
+        monkeypatch.setenv(name, value)
     done = run("demo", "--headless", "--vm", "bastion-03")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
@@ -67,6 +76,21 @@ def test_headless_demo_keeps_the_log_that_its_error_points_to(tmp_path: Path, mo
     assert [path.name for path in kept.iterdir()] == ["log"]
     assert str(kept / "log" / "engine.log") in last
     assert "libpq is gone" in (kept / "log" / "engine.log").read_text()
+
+
+def test_headless_demo_keeps_the_log_of_simulators_that_do_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken" / "moto").mkdir(parents=True)
+    (tmp_path / "broken" / "moto" / "__init__.py").write_text("raise ImportError('moto is gone')\n")
+    (folder := tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
+    done = run("demo", "--headless")
+    assert (done.returncode, done.stdout) == (1, "")
+    (log,) = folder.rglob(launch.LOG_FILE)
+    assert str(log) in done.stderr.splitlines()[-1]
+    assert "moto is gone" in log.read_text()
 
 
 def test_simulate_prints_what_a_client_needs_and_stops_when_told(tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ def run(speed: float | None, wanted: Sequence[str]) -> int:
         settings = settings_module.load(DEMO, state_dir=folder)
         reports = _migrate(settings, wanted or DEFAULT_VMS)
     except BaseException as error:
-        _tidy(settings, folder, keep=settings.log_dir if str(settings.log_dir) in str(error) else None)
+        named = (place for place in (settings.log_dir, settings.demo_dir) if str(place) in str(error))
+        _tidy(settings, folder, keep=next(named, None))
         raise
     _tidy(settings, folder)
     equal = all(report["equal"] for report in reports)

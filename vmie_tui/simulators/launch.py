@@ -50,7 +50,8 @@ class Wanted:
         """The command line of the process that serves."""
         usual = DEMO_HISTORY if self.fleet == "company" else 0
         return [
-            *(sys.executable, "-m", "vmie_tui.simulators.serve", str(root)),
+            # -P: no module is taken from the folder that the user happens to be in
+            *(sys.executable, "-P", "-m", "vmie_tui.simulators.serve", str(root)),
             *("--speed", f"{self.speed:g}", "--rate", str(self.rate), "--scale", str(self.scale)),
             *("--idle-hours", f"{self.idle_hours:g}", "--fleet", self.fleet),
             *("--history", str(usual if self.history is None else self.history)),

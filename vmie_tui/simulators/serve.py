@@ -43,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     root: Path = options.root
     os.umask(0o077)
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]  # moto makes clients too: the user's AWS profile and authorities are nothing to them
     private_dir(root)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
