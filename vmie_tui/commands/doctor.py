@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from vmie_tui.commands import inventory as inventory_command
 from vmie_tui.commands.common import json_option, out, out_json, pass_session, say
 from vmie_tui.commands.session import Session
 from vmie_tui.model.doctor import USUAL_FEATURES, Check, CheckState, DoctorReport, Feature, Fix, Group
-from vmie_tui.model.errors import EXIT_FAILED, EXIT_OK, ServiceError
+from vmie_tui.model.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LOGIN, EXIT_OK, ErrorKind, ServiceError
 from vmie_tui.model.job import WorkerStatus
+from vmie_tui.model.words import one_line
 
 if TYPE_CHECKING:
+    from vmie_tui.model.machine import Machine
+    from vmie_tui.services.doctor.live import StepReport
     from vmie_tui.services.doctor.patient import Patient
+    from vmie_tui.services.vsphere.session import VSphere
     from vmie_tui.settings import Profile
 
 POLICIES = ("user", "role", "trust", "vcenter")
@@ -22,7 +28,7 @@ POLICIES = ("user", "role", "trust", "vcenter")
 
 @click.command("doctor")
 @click.option("--fix", is_flag=True, help="Offer to make what is missing; each change is shown first.")
-@click.option("--yes", is_flag=True, help="With --fix: make every change without asking.")
+@click.option("--yes", is_flag=True, help="With --fix or --live: do it without asking.")
 @click.option(
     "--group", "groups", multiple=True, type=click.Choice([g.value for g in Group]), help="Only these checks."
 )
@@ -34,6 +40,13 @@ POLICIES = ("user", "role", "trust", "vcenter")
     help="What you want to do; all but licences.",
 )
 @click.option("--print-policy", type=click.Choice(POLICIES), help="Print a least-privilege policy, and check nothing.")
+@click.option(
+    "--live",
+    metavar="[VM]",
+    is_flag=False,
+    flag_value="",
+    help="Try what the product assumes of your vCenter (on this VM) and AWS, step by step, and undo it.",
+)
 @json_option
 @pass_session
 def doctor_command(
@@ -45,6 +58,7 @@ def doctor_command(
     groups: tuple[str, ...],
     features: tuple[str, ...],
     print_policy: str | None,
+    live: str | None,
     as_json: bool,
 ) -> int:
     """Check AWS, the service role, the bucket, permissions, vCenter and this machine; name what is missing.
@@ -52,15 +66,23 @@ def doctor_command(
     Exits with 0 when nothing failed. Nothing is changed without --fix. Rights of your own user, in AWS and in vCenter,
     are an administrator's to give: --print-policy prints what to ask for.
 
+    --live asks before each step (Ctrl+C skips it too) and takes away what it makes; without a VM it tries AWS alone.
+    What it prints names no host, account, bucket or VM: it is meant for an issue. It exits with 0 when all held.
+
     \b
     Examples: vmie-tui doctor --feature import --feature tasks
               vmie-tui doctor --fix
               vmie-tui doctor --print-policy user --feature import
+              vmie-tui doctor --live web-01
     """
-    if yes and not fix:
-        raise click.UsageError("--yes wants --fix")
+    if yes and not fix and live is None:
+        raise click.UsageError("--yes wants --fix or --live")
+    if live is not None and (fix or groups or features or print_policy):
+        raise click.UsageError("--live goes with --yes and --json alone")
     wanted = frozenset(map(Feature, features)) or USUAL_FEATURES
     profile = session.settings.profile()
+    if live is not None:
+        return _live(session, profile, live, yes=yes, as_json=as_json)
     if print_policy:
         _print_policy(session, print_policy, profile, wanted)
         return EXIT_OK
@@ -82,6 +104,69 @@ def doctor_command(
         if as_json:
             out_json(report.to_json())
     return EXIT_FAILED if report.failed else EXIT_OK
+
+
+def _live(session: Session, profile: Profile, wanted: str, *, yes: bool, as_json: bool) -> int:
+    from vmie_tui.services.doctor.live import Live, Outcome, Saw, Step
+    from vmie_tui.services.vsphere.inventory import read_inventory
+
+    if wanted and profile.vcenter is None:
+        raise click.UsageError("the profile has no vCenter: give --live without a virtual machine to try AWS alone")
+    if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise click.UsageError("nobody is there to be asked; --yes agrees to every step")
+
+    def agreed(step: Step, does: str) -> bool:
+        say(f"\n{step.title}: {does}")
+        try:
+            return click.confirm("Do this?", default=False, err=True)
+        except click.Abort:
+            say("")
+            return False
+
+    def show(report: StepReport) -> None:
+        if not as_json:
+            _show_step(report)
+
+    def find(vsphere: VSphere) -> Machine:
+        return inventory_command.find(read_inventory(vsphere).machines, wanted)
+
+    with (
+        _patient(session, profile, USUAL_FEATURES) as patient,
+        Live(patient, find if wanted else None, ask=None if yes else agreed, say=say, done=show) as live,
+    ):
+        report = live.run()
+    if as_json:
+        out_json(report.to_json())
+    else:
+        kinds = (Saw.HELD, Saw.DIFFERED, Saw.BLOCKED, Saw.UNSEEN)
+        out("\n" + ", ".join(f"{report.count(saw)} {saw.words}" for saw in kinds))
+        if any(step.outcome is not Outcome.SKIPPED and step.findings for step in report.steps):
+            out("With --json it is ready for an issue; docs/unproven.md explains each line")
+    if report.interrupted:
+        return EXIT_INTERRUPTED
+    if any(step.kind is ErrorKind.LOGIN for step in report.steps):
+        return EXIT_LOGIN
+    return EXIT_OK if report.clean else EXIT_FAILED
+
+
+def _show_step(report: StepReport) -> None:
+    from vmie_tui.services.doctor.live import ASSUMPTIONS, Outcome, Saw
+
+    ended = "" if report.outcome is Outcome.DONE else f": {report.outcome.value}"
+    why = f" ({report.why})" if report.why and report.outcome is Outcome.SKIPPED else ""
+    out(f"{report.title}{ended}{why}")
+    for finding in report.findings:
+        if finding.saw is Saw.NOTED:
+            out(f"  · {one_line(finding.seen)}")
+            continue
+        code = f" [{finding.code}]" if finding.code else ""
+        out(f"  {finding.saw.glyph} {finding.id}, {finding.saw.words}: {one_line(finding.seen)}{code}")
+        if finding.saw is Saw.DIFFERED:
+            out(f"      assumed: {ASSUMPTIONS[finding.id]}")
+    if report.why and report.outcome is Outcome.FAILED and not report.findings:
+        out(f"  ✖ {one_line(report.why)}")
+    for left in report.left:
+        out(f"  ✖ left behind: {one_line(left)}")
 
 
 def _patient(session: Session, profile: Profile, features: frozenset[Feature]) -> Patient:

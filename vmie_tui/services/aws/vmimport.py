@@ -19,6 +19,7 @@ from vmie_tui.services.aws.tasks import image_task, snapshot_task
 ROLE_SECONDS = 60.0  # IAM takes that long to show a new role everywhere (trap 31)
 ROLE_PAUSE = 5.0
 IMPORT_KINDS = (TaskKind.IMPORT_IMAGE, TaskKind.IMPORT_SNAPSHOT)
+_DRY_RUN_PASSED = "DryRunOperation"
 _IMAGE_TASK, _SNAPSHOT_TASK = "import-ami-", "import-snap-"
 
 
@@ -122,6 +123,16 @@ class VmImport:
         arguments = request.to_api()
         answer = self._start(self._ec2.import_snapshot, arguments, "import the snapshot", role_is_new, stop)
         return snapshot_task(answer, self.region)
+
+    def dry_run(self, request: ImageRequest | SnapshotRequest) -> None:
+        """Whether AWS would take the call: nothing is imported. Raises ServiceError with what it says else."""
+        call = self._ec2.import_image if isinstance(request, ImageRequest) else self._ec2.import_snapshot
+        try:
+            with aws_call("import, as a dry run"):
+                call(**request.to_api(), DryRun=True)
+        except ServiceError as error:
+            if error.problem.code != _DRY_RUN_PASSED:
+                raise
 
     def _start(
         self,

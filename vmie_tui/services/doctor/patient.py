@@ -155,25 +155,24 @@ class Patient:
 
     def vsphere(self) -> VSphere:
         """The profile's vCenter, for reading only. Raises Skip without one, ServiceError when it lets us not in."""
+        return self.once("vsphere", lambda: self.open_vsphere(read_only=True))
+
+    def open_vsphere(self, *, read_only: bool) -> VSphere:
+        """A session of its own with the profile's vCenter, which the caller closes. Raises as `vsphere`."""
+        from vmie_tui.services.vsphere.session import connect
+
         settings = self.profile.vcenter
         if settings is None:
             raise Skip("the profile has no vCenter")
-
-        def make() -> VSphere:
-            from vmie_tui.services.vsphere.session import connect
-
-            password = self.password()
-            if password is None:
-                raise ServiceError(
-                    ErrorKind.LOGIN,
-                    "there is no password for vCenter",
-                    subject=f"{settings.user} at {settings.host}",
-                    remedy="Set password_file or password_command, store it in the keyring, or set "
-                    "VMIE_VCENTER_PASSWORD",
-                )
-            return connect(settings, password, read_only=True)
-
-        return self.once("vsphere", make)
+        password = self.password()
+        if password is None:
+            raise ServiceError(
+                ErrorKind.LOGIN,
+                "there is no password for vCenter",
+                subject=f"{settings.user} at {settings.host}",
+                remedy="Set password_file or password_command, store it in the keyring, or set VMIE_VCENTER_PASSWORD",
+            )
+        return connect(settings, password, read_only=read_only)
 
     def logged_in(self) -> VSphere:
         """vCenter once it let us in; Skip when it did not, as a check of its own says so."""

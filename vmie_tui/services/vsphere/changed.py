@@ -125,6 +125,15 @@ def enable_tracking(vsphere: VSphere, moid: str, *, on_wait: Callable[[], None] 
         raise
 
 
+def disable_tracking(vsphere: VSphere, moid: str) -> None:
+    """The way back of `enable_tracking`; the change ids of earlier snapshots are worth nothing afterwards."""
+    machine, doing = vsphere.object(vim.VirtualMachine, moid), "switching change tracking off"
+    task = vsphere.call(
+        lambda: machine.ReconfigVM_Task(vim.vm.ConfigSpec(changeTrackingEnabled=False)), subject=moid, doing=doing
+    )
+    wait_task(vsphere, task, subject=moid, doing=doing)
+
+
 def _unsupported(moid: str, detail: str) -> ServiceError:
     return ServiceError(
         ErrorKind.REFUSED,

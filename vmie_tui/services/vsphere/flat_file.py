@@ -72,11 +72,12 @@ class FlatFile:
         self.at_host = False  # the host itself is asked, and no longer vCenter
         self._otherwise, self._version = otherwise, ""
         self._file, self._store = f"/folder/{quote(path.removesuffix(_SUFFIX))}-flat.vmdk", store
-        self._site = places.datacenter_path(datacenter)
-        self._once = ""
-        self.path = self._address(self._site, store)
-        if self.path != self._address(self._site, store, once=True) and not _of_others(places, store, self._site):
-            self._once = self._address(self._site, store, once=True)
+        self.site = places.datacenter_path(datacenter)
+        self._other = ""  # the other form of the address, where there is one that was not tried yet
+        self._locked = False  # vCenter said so
+        self.path = self._address(self.site, store)
+        if self.path != self._address(self.site, store, once=True) and not _of_others(places, store, self.site):
+            self._other = self._address(self.site, store, once=True)
 
     def _address(self, site: str, store: str, *, once: bool = False) -> str:
         """``site`` is an inventory path, whose names are escaped already: that is its first encoding."""
@@ -88,13 +89,25 @@ class FlatFile:
         """Whether a file that was refused before its first byte may be served otherwise; it is asked for so then."""
         if self.size >= 0:
             return False
-        if status == _NOT_FOUND and self._once and not self.at_host:
-            self.path, self._once = self._once, ""
+        if status == _NOT_FOUND and self._other:
+            self.path, self._other = self._other, ""
             return True
         if status == _LOCKED and self.host and not self.at_host:
-            self.at_host, self.path = True, self._address(HOST_DATACENTER, self._store)
+            self.ask_host()
+            self._locked = True
             return True
         return False
+
+    def ask_host(self) -> None:
+        """Ask the host that runs the machine from now on, and no longer vCenter; before the first byte only."""
+        self.at_host, self.path = True, self._address(HOST_DATACENTER, self._store, once=True)
+        twice = self._address(HOST_DATACENTER, self._store)
+        self._other = "" if twice == self.path else twice  # whether all hosts decode once is not known
+
+    @property
+    def version(self) -> str:
+        """The ETag or date that the first answer told, "" for neither."""
+        return self._version
 
     def ticket(self) -> Ticket:
         """For one request to the host that runs the machine. Raises ServiceError."""
@@ -182,7 +195,8 @@ class FlatFile:
             kind, what, remedy = ErrorKind.REMOTE, "the host failed to read the disk's file", "Look at the host's log"
         elif self.at_host and not opened:
             kind, code = ErrorKind.CONFLICT, LOCK_OWNER
-            what = f"vCenter found the disk's file locked, and its host {self.host} answered HTTP {status}"
+            found = "vCenter found the disk's file locked, and its" if self._locked else "the"
+            what = f"{found} host {self.host} answered HTTP {status}"
             remedy = self._otherwise
         return ServiceError(
             kind,

@@ -113,6 +113,11 @@ class FolderReader:
         return self._file.size
 
     @property
+    def file(self) -> FlatFile:
+        """What the first answer told of the file, and how it is asked for."""
+        return self._file
+
+    @property
     def at_host(self) -> str:
         """The host that serves the file itself, "" when vCenter does."""
         return self._file.host if self._file.at_host else ""

@@ -81,6 +81,7 @@ class NfcLease:
         self._stub: Any = None
         self._keeper: KeepAlive | None = None
         self._ended = False
+        self._told_end = False
 
     # -- getting it ---------------------------------------------------------------------------------------------------
 
@@ -227,7 +228,7 @@ class NfcLease:
         lease, doing = self._lease, f"completing the {self._what}"
         self._vsphere.once(lambda: lease.HttpNfcLeaseProgress(100), subject=self._subject, doing=doing)
         self._vsphere.once(lease.HttpNfcLeaseComplete, subject=self._subject, doing=doing)
-        self._ended = True
+        self._ended = self._told_end = True
         self._close()
 
     def abort(self, reason: str) -> None:
@@ -240,8 +241,16 @@ class NfcLease:
         if self._lease is not None:
             fault = vmodl.fault.RequestCanceled(msg=reason[:200])
             with contextlib.suppress(Exception):
-                self._lease.HttpNfcLeaseAbort(fault)
+                # One that is over already is as wanted.
+                with contextlib.suppress(vim.fault.InvalidState, vmodl.fault.ManagedObjectNotFound):
+                    self._lease.HttpNfcLeaseAbort(fault)
+                self._told_end = True
         self._close()
+
+    @property
+    def given_back(self) -> bool:
+        """Whether vCenter holds nothing for us: the lease is over there, or there never was one."""
+        return self._lease is None or self._told_end
 
     def _close(self) -> None:
         with self._lock:

@@ -351,8 +351,9 @@ class Handler(BaseHTTPRequestHandler):
             case "error":
                 self._reply(fault.status if fault else 500)
                 return
-        # vCenter decodes both values twice (Broadcom KB 386368): once as a query, and once more itself.
-        query = {name: unquote_plus(values[0]) for name, values in parse_qs(place.query).items()}
+        query = {name: values[0] for name, values in parse_qs(place.query).items()}
+        if host is None:  # vCenter decodes both values once more (Broadcom KB 386368); a host, it is assumed, does not
+            query = {name: unquote_plus(value) for name, value in query.items()}
         try:
             found = parts.folders.find(path, query.get("dcPath", ""), query.get("dsName", ""), host)
         except RefusedError as refused:
