@@ -392,7 +392,7 @@ async def test_without_aws_the_review_says_why_and_the_import_starts_all_the_sam
 
 
 async def test_an_aws_that_says_nothing_holds_the_start_up_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wizard, "PATIENCE", 0.3)
+    monkeypatch.setattr(wizard, "PATIENCE", 3600)  # so that the wait is seen, however slow the machine
     backend = FakeBackend()
     backend.account_gate = threading.Event()
     backend.account = Account(region_enabled=False)
@@ -402,6 +402,8 @@ async def test_an_aws_that_says_nothing_holds_the_start_up_for_a_while_only(monk
         await pilot.press(*["pagedown"] * 4)
         await until(pilot, lambda: "looking at the account…" in review.plain(), "asking")
         assert start_button(pilot).disabled
+        monkeypatch.setattr(wizard, "PATIENCE", 0.05)
+        await pilot.press("left", "right")  # AWS is asked anew whenever the review is reached
         await until(pilot, lambda: "AWS has not answered yet" in review.plain(), "enough waited")
         assert not start_button(pilot).disabled
         backend.account_gate.set()
