@@ -179,7 +179,7 @@ class VmieApp(Asking):
             what, detail = worker.problem.what.removeprefix("the worker "), worker.problem.detail
             part = Part("worker", Health.BAD, f"{what} ({detail})" if detail else what)  # one line is all there is
         elif busy:
-            part = Part("worker", Health.BAD, "is not running; start it with: vmie-tui worker")
+            part = Part("worker", Health.BAD, "is not running; r on a job of the list starts it, or: vmie-tui worker")
         else:
             part = Part("worker", Health.OFF, "off")
         self.status = replace(self.status, worker=part)

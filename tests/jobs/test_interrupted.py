@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers import wait_until
 from tests.jobs.conftest import MIB, World
-from vmie_tui.model.errors import ErrorKind
+from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import JobView
 from vmie_tui.model.task import JobState
 
@@ -32,7 +32,9 @@ def test_killed_worker_sends_no_finished_part_again(world: World) -> None:
     sent_first = world.requests("aws", "s3:UploadPart") - before
     kept = world.client.job(job_id).disks[0].parts_done
     world.rate(None)
-    world.client.ensure_worker()
+    world.client.resume(job_id)  # it is running: what it lacks is a worker
+    with pytest.raises(ServiceError, match="a job that is running cannot be resumed"):
+        world.client.resume(job_id)
     view = world.wait(job_id)
     world.assert_equal("big-01", view)
     (disk,) = view.disks

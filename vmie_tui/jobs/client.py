@@ -102,15 +102,19 @@ class JobClient:
         self.ensure_worker()
 
     def resume(self, job_id: str) -> None:
-        """Go on with a job that was paused, waits for a login or failed, where it stopped."""
+        """Go on with a job that was paused, waits for a login or failed, where it stopped.
+
+        One that is under way, but whose worker is gone, gets another worker.
+        """
         job_id = self._may_steer(job_id, "resumed")
         profile = self._settings.table.get(self._store.record(job_id).plan.profile)
         if profile is not None and profile.vcenter is not None:
             REFUSED.forget(profile.vcenter)  # the user wants the password tried once more
         with announced(self._settings):
-            if not self._store.requeue(job_id):
+            if self._store.requeue(job_id):
+                self.ensure_worker()
+            elif not self._store.record(job_id).state.live or not self.ensure_worker():
                 raise self._wrong_state(job_id, "resumed")
-            self.ensure_worker()
 
     def fallback(self, job_id: str) -> str:
         """Start an unmodified import of what a failed job brought to AWS, without a new upload; the new job's id.
