@@ -28,6 +28,7 @@ from vmie_tui.services.disks.ranges import Budget
 from vmie_tui.services.disks.source import ByteReader, DiskSource, RawFile
 from vmie_tui.services.disks.vmdk_read import VmdkReader
 
+_AS_RAW = "take them as RAW, whatever they look like (in a command --raw-source)"
 QEMU_READS = {"qcow2": "qcow2", "vdi": "vdi"}
 
 
@@ -145,7 +146,7 @@ def probe_file(path: Path) -> DiskInfo:
         with open_file(path) as file:
             return probe(file.read_at, file.size, path.name)
     except ForeignError as error:
-        remedy = f"{error.problem.remedy}; only where these bytes are the disk itself, take them as RAW (--raw-source)"
+        remedy = f"{error.problem.remedy}; only where these bytes are the disk itself, {_AS_RAW}"
         raise ForeignError.of(replace(error.problem, remedy=remedy)).about(str(path)) from error.__cause__
     except ServiceError as error:
         raise error.about(str(path)) from error.__cause__

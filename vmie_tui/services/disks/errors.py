@@ -22,12 +22,17 @@ def corrupt(what: str, *, fact: str = "") -> DiskFormatError:
     )
 
 
-def truncated(what: str) -> DiskFormatError:
-    """The bytes stop before the image does; asking for them again may give them all."""
+def truncated(what: str, *, received: bool = False) -> DiskFormatError:
+    """The bytes stop before the image does; asking for them again may give them all.
+
+    ``received``: they come from a host that sends them now, and are no file that somebody copied.
+    """
     return DiskFormatError(
         ErrorKind.CORRUPT,
         what,
-        remedy="Run the transfer again; if it stops at the same place, look at the host that sends it",
+        remedy="Run the transfer again; if it stops at the same place, look at the host that sends it"
+        if received
+        else "Copy it again; if the original is as short, export the disk again",
         retry_safe=True,
     )
 

@@ -113,7 +113,7 @@ class BlockReader:
         try:
             data = self._source.read_at(at, length)
             if len(data) != length:
-                raise truncated(f"{len(data)} bytes of {length} could be read at byte {at}")
+                raise truncated(f"{len(data)} bytes of {length} could be read at byte {at}", received=True)
         except ServiceError as error:
             self._failure = error
             raise

@@ -51,7 +51,7 @@ class ReadAhead:
         wanted = min(self._piece, self._size - at)
         data = self._source.read_at(at, wanted)
         if len(data) != wanted:
-            raise truncated(f"{len(data)} bytes of {wanted} could be read at byte {at}")
+            raise truncated(f"{len(data)} bytes of {wanted} could be read at byte {at}", received=True)
         return data
 
     def close(self) -> None:

@@ -96,7 +96,8 @@ class StreamDecoder:
             owed = self._tables.missing() if self._tables else ""
             raise truncated(
                 f"the disk stream stops after {self._position + len(self._held)} bytes{owed}: "
-                "the host closed the stream early"
+                "the host closed the stream early",
+                received=True,
             )
         self.complete = True
 
