@@ -77,7 +77,7 @@ async def test_what_can_be_exported_and_the_first_reason_why_not() -> None:
         await press(pilot, "enter")
         whole = screen_text(pilot)
         assert "2 CPUs, 4,096 MiB" in whole
-        assert "(F300)" in whole
+        assert "F300" not in whole, "ids of facts are for the code"
         await press(pilot, "escape", "escape")
         assert "web-01" in screen_text(pilot)
 
@@ -153,7 +153,7 @@ async def test_the_bucket_is_opened_only_after_its_change_was_shown() -> None:
         await press(pilot, "ctrl+g")
         assert isinstance(pilot.app.screen, DiffScreen)
         text = screen_text(pilot)
-        assert "PutBucketAcl (F275)" in text
+        assert "PutBucketAcl" in text and "F275" not in text
         assert '+      "Permission": "WRITE"' in text
         await press(pilot, "enter")  # the safe answer has the focus
         assert ("grant", BUCKET) not in backend.outward.asked

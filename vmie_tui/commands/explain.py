@@ -52,7 +52,7 @@ def _lines(found: Explanation) -> Iterator[str]:
 
 def _match_lines(match: Match, *, several: bool) -> Iterator[str]:
     where = f", line {match.line}" if several else ""
-    yield f"{match.title}  ({match.id}, {match.confidence:.0%} sure{where})"
+    yield f"{match.title}  ({match.confidence:.0%} sure{where})"
     if several:
         yield from _wrapped("Said", match.excerpt)
     yield from _wrapped("Cause", match.cause)

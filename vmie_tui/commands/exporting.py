@@ -243,7 +243,7 @@ def _say_all(found: tuple[Finding, ...], report: BucketReport, *, as_json: bool,
     where = plan.object_key(f"export-{'i' if plan.is_instance else 'ami'}-…")
     out(f"{'object':<8} s3://{plan.bucket}/{where}")
     for change in report.changes:
-        out(f"{'change':<8} {change.operation} on {change.bucket}: {change.why} ({change.fact})")
+        out(f"{'change':<8} {change.operation} on {change.bucket}: {change.why}")
         for line in change.diff:
             out(f"{'':<8} {line}")
 

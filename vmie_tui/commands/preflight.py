@@ -210,8 +210,7 @@ def _verdict(result: Preflight) -> str:
 
 def _finding(finding: Finding) -> Iterator[str]:
     why = f". {finding.why}" if finding.why else ""
-    fact = f" ({finding.fact})" if finding.fact else ""
-    yield from _wrapped(f"{_GLYPHS[finding.severity]} {finding.headline}{why}{fact}", "  ", "    ")
+    yield from _wrapped(f"{_GLYPHS[finding.severity]} {finding.headline}{why}", "  ", "    ")
     if finding.prevents:
         yield from _wrapped(f"AWS would say: {finding.prevents}", "    ", "      ")
     if finding.remedy:

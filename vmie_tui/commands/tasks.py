@@ -336,5 +336,5 @@ def _show(record: TaskRecord, history: History, *, raw: bool, as_markdown: bool,
         for phase in times:
             out(f"{'phase':<12} {phase_words(phase)}")
         for match in found.matches if found is not None else ():
-            out(f"{'cause':<12} {match.cause} ({match.id}, {match.confidence:.0%} sure)")
+            out(f"{'cause':<12} {match.cause} ({match.confidence:.0%} sure)")
             out(f"{'remedy':<12} {match.remedy}")

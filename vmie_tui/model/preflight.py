@@ -291,8 +291,7 @@ def markdown(preflight: Preflight) -> str:
         lines.append(clear_words(preflight))
     for finding in preflight.findings:
         subject = f"{finding.subject}: " if finding.subject else ""
-        fact = f" ({finding.fact})" if finding.fact else ""
-        lines.append(f"- **{finding.severity.name.lower()}** {subject}{finding.what}{fact}")
+        lines.append(f"- **{finding.severity.name.lower()}** {subject}{finding.what}")
         told = (("", finding.why), ("AWS would say: ", finding.prevents), ("Remedy: ", finding.remedy))
         lines += [f"  - {label}{text}" for label, text in told if text]
     if preflight.not_inspected:

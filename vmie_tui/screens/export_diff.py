@@ -58,7 +58,7 @@ class DiffScreen(ModalScreen[bool]):
         for change in self._report.changes:
             if change.kind is ChangeKind.ENCRYPTION:
                 continue
-            lines += paragraph(f"{change.operation} ({change.fact})", cells, "title")
+            lines += paragraph(change.operation, cells, "title")
             lines += paragraph(f"{change.why}.", cells, "dim")
             lines += [((clean(line), _STYLES.get(line[:1], "dim")),) for line in change.diff]
             lines.append(())

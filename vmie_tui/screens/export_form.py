@@ -166,7 +166,7 @@ class ExportFormScreen(Copying):
             problem_lines(self._problem, cells, margin=" ", retry="^r looks again.") if self._problem else []
         )
         for finding in self._found:
-            lines += finding_lines(finding, cells, indent=" ", fact=True)
+            lines += finding_lines(finding, cells, indent=" ")
         for note in self._report.notes if self._report is not None else ():
             lines += paragraph(f"{note}.", cells, "dim", ((" · ", "dim"),))
         if not (lines or self._busy):

@@ -144,7 +144,7 @@ def form_lines(
             lines += _machine_lines(machine, found[machine.moid], known, cells, notes=alone)
     if not draft.machines:
         for finding in found.get("", ()):
-            lines += finding_lines(finding, cells, indent=" ", fact=True)
+            lines += finding_lines(finding, cells, indent=" ")
     if not alone:
         lines += _notes(ordered, found, cells)
     return [*lines, *_command_lines(draft, cells)]
@@ -160,7 +160,7 @@ def _machine_lines(
     for finding in found:
         if notes or finding.severity is not Severity.INFO:
             said = replace(finding, subject="" if finding.subject == machine.name else finding.subject)
-            lines += finding_lines(said, cells - 1, indent="   ", fact=True)
+            lines += finding_lines(said, cells - 1, indent="   ")
     return lines
 
 

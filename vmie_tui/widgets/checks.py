@@ -83,8 +83,6 @@ def check_lines(check: Check, cells: int) -> list[Line]:
         lines += paragraph(f"Remedy: {check.remedy.rstrip('.')}.", cells, "info", rest)
     if check.fix is not None:
         lines += paragraph(f"f makes it: {check.fix.words}", cells, "mark", rest)
-    if check.fact:
-        lines += paragraph(f"Source: {check.fact}", cells, "dim", rest)
     return lines
 
 

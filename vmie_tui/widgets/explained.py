@@ -71,8 +71,7 @@ def _match_lines(match: Match, cells: int) -> list[Line]:
 
 
 def _source(match: Match) -> str:
-    kind = "Known trap" if match.id.startswith("T") else "VM Import/Export guide, errors"
-    return f"{kind} ({', '.join(dict.fromkeys((match.id, *match.facts)))})"
+    return "Known from reports of others" if match.id.startswith("T") else "VM Import/Export guide, errors"
 
 
 def _sentence(text: str) -> str:

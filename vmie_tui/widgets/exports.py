@@ -158,7 +158,7 @@ def source_lines(row: SourceRow | None, cells: int, *, whole: bool = False) -> l
     if not row.findings:
         lines += paragraph("Nothing found that stands in the way of an export.", cells, "", (("✔ ", "ok"),))
     for finding in row.findings:
-        lines += finding_lines(finding, cells, fact=whole)
+        lines += finding_lines(finding, cells)
     if not whole:
         lines.append((("enter looks at it in full; x: Export…", "dim"),))
     lines += [()] if whole else []

@@ -47,15 +47,14 @@ def machine_lines(row: MachineRow | None, cells: int) -> list[Line]:
     return indented(lines)
 
 
-def finding_lines(finding: Finding, cells: int, *, indent: str = "", fact: bool = False) -> list[Line]:
-    """A finding: what, why, the AWS error it saves from, the remedy; with ``fact`` the id of its source."""
+def finding_lines(finding: Finding, cells: int, *, indent: str = "") -> list[Line]:
+    """A finding: what, why, the AWS error it saves from, the remedy."""
     glyph, style = GLYPHS[finding.severity]
     subject = f"{finding.subject}: " if finding.subject else ""
     what = f"{subject}{finding.what}" if finding.subject else _sentence(finding.what)
     why = f" {finding.why}." if finding.why else ""
     first: Line = ((indent, ""), (glyph, style), (" ", ""))
-    source = f" ({finding.fact})" if fact and finding.fact else ""
-    lines = paragraph(f"{what}.{why}{source}", cells, "", first)
+    lines = paragraph(f"{what}.{why}", cells, "", first)
     rest: Line = ((indent + "  ", ""),)
     if finding.prevents:
         lines += paragraph(f"AWS would say: {finding.prevents}", cells, "dim", rest)

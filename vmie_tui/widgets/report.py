@@ -24,7 +24,7 @@ def report_lines(result: Preflight, cells: int) -> list[Line]:
         glyph = (f"{verdict.glyph} ", STYLES[verdict.state])
         lines += paragraph(clear_words(result), cells, "", ((" ", ""), glyph))
     for finding in result.findings:
-        lines += finding_lines(finding, cells, indent=" ", fact=True)
+        lines += finding_lines(finding, cells, indent=" ")
     if result.not_inspected:
         lines += [(), heading("Not inspected: neither passed nor failed", cells)]
         for note in result.not_inspected:
