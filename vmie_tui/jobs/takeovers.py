@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from vmie_tui.jobs.store import Store
 from vmie_tui.model.errors import ErrorKind, Problem
@@ -19,12 +20,16 @@ MOST_DEATHS = 3
 TRIED_ALONE = MOST_DEATHS - 1  # deaths after which a job is taken up without others of its kind
 ALONE_SECONDS = 60.0  # for so long; who kills a worker does it soon
 HEALTHY_SECONDS = 600.0  # what has been at work for so long did not kill the workers before
-SET_ASIDE = Problem(
-    ErrorKind.LOCAL,
-    f"set aside: {MOST_DEATHS} workers died, one after another, while it was at work",
-    remedy="See the end of engine.log and worker.log in the log folder; resume the job once its source is mended",
-    retry_safe=True,
-)
+
+
+def set_aside(log_dir: Path) -> Problem:
+    """Why a job that was at work in too many workers that died has failed."""
+    return Problem(
+        ErrorKind.LOCAL,
+        f"set aside: {MOST_DEATHS} workers died, one after another, while it was at work",
+        remedy=f"See the end of engine.log and worker.log in {log_dir}; resume the job once the cause is mended",
+        retry_safe=True,
+    )
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ from vmie_tui.jobs.process import Report, executor_id, limit_arenas, worker_lock
 from vmie_tui.jobs.schedule import Scheduler
 from vmie_tui.jobs.settle import let_go, record_failure
 from vmie_tui.jobs.store import PAUSE, JobRecord, Store
-from vmie_tui.jobs.takeovers import MOST_DEATHS, SET_ASIDE, Takeovers
+from vmie_tui.jobs.takeovers import MOST_DEATHS, Takeovers, set_aside
 from vmie_tui.known_secrets import HidingFormatter, hide_in_tracebacks, remember_environment
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError, VmieError
 from vmie_tui.model.task import JobState
@@ -211,7 +211,7 @@ class Worker:
         for job_id, deaths in self._store.count_deaths(self._executor).items():
             self._store.log(job_id, f"a worker died while the job was at work ({deaths} of {MOST_DEATHS})", "warning")
             if deaths >= MOST_DEATHS and self._store.record(job_id).state in {JobState.QUEUED, JobState.RUNNING}:
-                record_failure(self._store, job_id, SET_ASIDE)
+                record_failure(self._store, job_id, set_aside(self._settings.log_dir))
                 aside.append(job_id)
         return aside
 

@@ -67,6 +67,15 @@ class JobsScreen(JobActions):
         return self.table.current
 
     def _show_jobs(self) -> None:
+        jobs = self.vmie.jobs
+        self.table.set_rows(jobs or ())
+        self._go_to_wanted()
+        if not jobs:
+            self._show_empty()
+        self.query_one("#counts", OneLine).show((" ", ""), (counts(jobs or ()) or "jobs", "dim"))
+
+    def _show_empty(self) -> None:
+        """What the table says when it has no row: why, and what to do."""
         jobs, problem = self.vmie.jobs, self.vmie.jobs_problem
         table, cells = self.table, max(20, self.table.text_width() - 2)
         empty: list[Line] = [()]
@@ -77,12 +86,8 @@ class JobsScreen(JobActions):
         else:
             empty += paragraph("No job yet. Select VMs in the inventory (1) and press i.", cells, "dim", ((" ", ""),))
         table.empty = tuple(empty)
-        table.set_rows(jobs or ())
-        self._go_to_wanted()
-        if not jobs:
-            table.update_size()
-            table.refresh()
-        self.query_one("#counts", OneLine).show((" ", ""), (counts(jobs or ()) or "jobs", "dim"))
+        table.update_size()
+        table.refresh()
 
     def _go_to_wanted(self) -> None:
         """Put the cursor on the job that was just started, once it is known: it may have been read already."""
@@ -110,6 +115,8 @@ class JobsScreen(JobActions):
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._show_detail)
+        if not self.vmie.jobs:  # its words were broken for another width, or before there was one
+            self.call_after_refresh(self._show_empty)
 
     @work(thread=True, exclusive=True, group="log", exit_on_error=False)
     def _read_log(self, job_id: str) -> None:

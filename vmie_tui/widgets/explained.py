@@ -45,13 +45,19 @@ def brief_explanation(found: Explanation, cells: int, more: str) -> list[Line]:
 
 def full_lines(problem: Problem, cells: int) -> list[Line]:
     """All that is known: every match with its causes, what can be looked for, and what to do."""
-    return [*_labelled("Said", problem.detail or problem.what, cells), *full_explanation(explained(problem), cells)]
+    said, found = _labelled("Said", problem.detail or problem.what, cells), explained(problem)
+    if not found.known and problem.remedy and not problem.detail:  # our own words, which say what to do
+        return [*said, *_labelled("Do", _sentence(problem.remedy), cells, "info")]
+    return [*said, *full_explanation(found, cells)]
 
 
 def full_explanation(found: Explanation, cells: int) -> list[Line]:
     """Every match with its causes, what can be looked for, and what to do; that nothing is known, where it is so."""
     if not found.known:
-        words = "This error is not documented, and no known trap. Its text is kept as it is: y copies it for support."
+        words = (
+            "This is not one of the documented errors, or of those known from reports. Its text is kept as it is: "
+            "y copies it for support."
+        )
         return [(), *paragraph(words, cells, "warn")]
     return [line for match in found.matches for line in ((), *_match_lines(match, cells))]
 

@@ -223,7 +223,7 @@ def _export(patient: Patient, look: Look) -> Check:
             return look.skipped("; ".join(report.notes) or "the grants could not be read")
         return look.ok("the export service of the Region may write")
     faults = {
-        ChangeKind.OWNERSHIP: f"object ownership is {report.bucket.ownership}, so that lists of access are off",
+        ChangeKind.OWNERSHIP: f"object ownership is {report.bucket.ownership}, so ACLs are off",
         ChangeKind.ACL: "the export service of the Region has no READ_ACP and WRITE",
     }
     fix = Fix(

@@ -49,7 +49,8 @@ def _judge(look: Look, needs: Iterable[Need], answers: Answers) -> Check:
         return look.failed("; ".join(filter(None, [f"missing: {', '.join(missing)}", note])), REMEDY)
     if len(unasked) == len(needs):
         return look.skipped("IAM may not be asked (iam:SimulatePrincipalPolicy), and nothing tells without a change")
-    return look.ok(f"{len(needs) - len(unasked)} actions allowed" + (f"; {note}" if note else ""))
+    allowed = len(needs) - len(unasked)
+    return look.ok(f"{allowed} action{'' if allowed == 1 else 's'} allowed" + (f"; {note}" if note else ""))
 
 
 def _ask(patient: Patient) -> Answers:
