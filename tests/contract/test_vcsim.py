@@ -21,6 +21,7 @@ from vmie_tui.model.doctor import CheckState, Group
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Firmware, Machine, Power
 from vmie_tui.model.plan import VmSource
+from vmie_tui.services.doctor.live import Live, Saw
 from vmie_tui.services.doctor.patient import Patient
 from vmie_tui.services.doctor.run import examine
 from vmie_tui.services.vsphere.changed import snapshot_disks
@@ -199,3 +200,20 @@ def test_the_cookies_of_a_host_are_kept(host: VCenterSettings) -> None:
         assert vsphere.cookie.startswith("vmware_soap_session=")
         vsphere.content.sessionManager.Logout()
         assert read_inventory(vsphere).machines
+
+
+def test_a_live_run_names_what_vcsim_lacks_and_leaves_nothing(settings: VCenterSettings, vsphere: VSphere) -> None:
+    machine = next(one for one in read_inventory(vsphere).machines if one.name == "DC0_C1_RP0_VM3")
+    with (
+        Patient(Profile("vcsim", settings), Path(), password=lambda: PASSWORD) as patient,
+        Live(patient, lambda session: read_machine(session, machine.moid), ask=None, say=print) as live,
+    ):
+        report = live.run()
+    found = {one.id: (one.saw, one.code) for step in report.steps for one in step.findings}
+    assert found["lease.ready"] == (Saw.DIFFERED, "MethodNotFound")
+    assert found["cbt.allocated"] == (Saw.DIFFERED, "MethodNotFound")
+    assert found["folder.read"] == (Saw.DIFFERED, "416")
+    assert found["snapshot.made"][0] is found["snapshot.removed"][0] is found["cbt.enable"][0] is Saw.HELD
+    assert not [left for step in report.steps for left in step.left]
+    after = read_machine(vsphere, machine.moid)
+    assert (after.snapshots, after.cbt) == (0, False)

@@ -253,10 +253,22 @@ def test_what_cannot_be_removed_is_said_with_its_name_to_the_user_alone(ward: Cl
     report = run(ward.patient, ask=only("object"), said=said)
     ward.aws.faults.clear()
     [left] = next(step.left for step in report.steps if step.id == "object")
-    assert BUCKET not in left and f"s3://{BUCKET}/" in said[0]
+    assert left.startswith("the object: ") and BUCKET not in left and f"s3://{BUCKET}/" in said[0]
     [stays] = ward.client("s3").list_objects_v2(Bucket=BUCKET)["Contents"]
     assert stays["Key"] in said[0]
     ward.client("s3").delete_object(Bucket=BUCKET, Key=stays["Key"])
+
+
+def test_answers_that_were_asked_for_again_are_noted(ward: Clinic) -> None:
+    ward.aws.faults.add(Fault("StartSnapshot", code="RequestThrottledException", status=400, times=2))
+    ward.aws.faults.add(Fault("DescribeSnapshots", code="RequestLimitExceeded", status=503, times=1))
+    report = run(ward.patient, ask=only("block"))
+    noted = {seen for how, seen in saw(report, "noted") if how is Saw.NOTED}
+    assert {
+        "AWS answered 2 times with RequestThrottledException",
+        "AWS answered once with RequestLimitExceeded",
+    } <= noted
+    assert report.clean
 
 
 def test_an_expired_sign_in_leaves_awss_part_out(ward: Clinic) -> None:

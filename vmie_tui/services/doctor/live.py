@@ -14,6 +14,7 @@ import secrets
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -242,7 +243,7 @@ class Run:
     left: list[str] = field(default_factory=list)
     kind: ErrorKind | None = None
     why: str = ""
-    _undo: list[tuple[str, Callable[[], None]]] = field(default_factory=list)
+    _undo: list[tuple[str, str, Callable[[], None]]] = field(default_factory=list)
 
     @property
     def vsphere(self) -> VSphere:
@@ -288,25 +289,28 @@ class Run:
                 self.why = words
                 raise _Ended from error
 
-    def undo(self, what: str, take_away: Callable[[], None]) -> None:
-        """``take_away`` is called at the step's end; when it fails, ``what`` was left behind."""
-        self._undo.append((what, take_away))
+    def undo(self, what: str, name: str, take_away: Callable[[], None]) -> None:
+        """``take_away`` is called at the step's end; when it fails, ``what`` was left behind, called ``name``."""
+        self._undo.append((what, name, take_away))
 
     def clean_up(self) -> None:
         """Take away what the step made, last first. Never raises; a second interrupt leaves that one thing behind."""
         while self._undo:
-            what, take_away = self._undo.pop()
+            what, name, take_away = self._undo.pop()
             try:
                 with self.live.undisturbed(f"{what} is taken away first"):
                     take_away()
             except KeyboardInterrupt:
-                self._leave(what, "interrupted")
+                self._leave(what, name, "interrupted")
+            except VmieError as error:
+                self._leave(what, name, error.problem.what, error.problem.detail)
             except Exception as error:  # noqa: BLE001 - whatever it is, the rest is still to be taken away
-                self._leave(what, str(error))
+                self._leave(what, name, type(error).__name__, str(error))
 
-    def _leave(self, what: str, why: str) -> None:
-        self.live.say(f"could not be removed: {what} ({' '.join(why.split())})")
-        self.left.append(self.live.names.masked(f"{what} ({why})"))
+    def _leave(self, what: str, name: str, why: str, detail: str = "") -> None:
+        words = f"{why} ({' '.join(detail.split())})" if detail else why
+        self.live.say(f"could not be removed: {what} {name}: {words}")
+        self.left.append(f"{what}: {self.live.names.masked(words)}")
 
 
 _NOT_TRIED = frozenset(
@@ -353,6 +357,7 @@ class Live:
         self._find, self._ask, self._done = find, ask, done
         self._vsphere: VSphere | None = None
         self._aws_works = False
+        self._repeated: Counter[str] = Counter()  # codes of answers to AWS's clients that may pass
 
     # -- what steps use
 
@@ -442,7 +447,7 @@ class Live:
             (step.vcenter and self.machine is None, "vCenter did not let this profile in"),
             (not step.vcenter and not self._aws_works, "AWS did not let this profile in"),
             (step.bucket and not profile.aws.bucket, "the profile has no bucket"),
-            (profile.read_only and changes, "the profile is read-only, and this would change something"),
+            (profile.read_only and changes, "left out: the profile is read-only"),
         )
         return next((why for true, why in reasons if true), "")
 
@@ -472,6 +477,9 @@ class Live:
             outcome, run.why = Outcome.INTERRUPTED, "interrupted"
         if self.heard:
             outcome, run.why = Outcome.INTERRUPTED, "interrupted"
+        for code, times in sorted(self._repeated.items()):
+            run.noted(f"AWS answered {'once' if times == 1 else f'{times} times'} with {code}")
+        self._repeated.clear()
         if outcome is Outcome.INTERRUPTED and (self._ask is None or step is _SIGN_IN):
             self.over = True  # nobody is asked before the next step
         seconds = time.monotonic() - began
@@ -501,8 +509,27 @@ class Live:
             late = f", the clock is {abs(identity.skew):.0f} s off" if abs(identity.skew) > 1 else ""
             run.held("aws.sign-in", f"as a {kind}, in {self.aws().region}, partition {self.patient.partition}{late}")
             self._aws_works = True
-        if any(finding.saw in {Saw.BLOCKED, Saw.DIFFERED} for finding in run.findings):
+        if self._aws_works:
+            self._count_repeats()
+        wrong = [finding.seen for finding in run.findings if finding.saw in {Saw.BLOCKED, Saw.DIFFERED}]
+        if wrong:
+            run.why = "; ".join(wrong)
             raise _Ended
+
+    def _count_repeats(self) -> None:
+        """Know of each answer that AWS's clients ride out by asking again."""
+        from vmie_tui.services.aws.session import BLOCKS, PARTS
+
+        def count(response: Any = None, caught_exception: Exception | None = None, **_: Any) -> None:
+            if caught_exception is not None:
+                self._repeated[type(caught_exception).__name__] += 1
+            elif response is not None and (status := response[0].status_code) >= _BUSY:
+                self._repeated[str(response[1].get("Error", {}).get("Code") or status)] += 1
+            elif response is not None and _SLOW.search(code := str(response[1].get("Error", {}).get("Code", ""))):
+                self._repeated[code] += 1
+
+        for service in ("sts", "iam", "ec2", "ebs", BLOCKS, "s3", PARTS):
+            self.aws().client(service).meta.events.register("needs-retry", count)
 
     def _learn_settings(self) -> None:
         profile, vcenter, aws = self.profile, self.profile.vcenter, self.profile.aws
@@ -541,6 +568,8 @@ class Live:
         self.close()
 
 
+_BUSY = 429  # HTTP statuses from here on are of servers that are busy or in trouble
+_SLOW = re.compile("Throttl|SlowDown|LimitExceeded|TooManyRequests")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -581,7 +610,7 @@ def _take_snapshot(run: Run) -> Snapshot:
             raise ServiceError(ErrorKind.REMOTE, "it is still there")
         _see_consolidation(run, time.monotonic() - began)
 
-    run.undo(f"the snapshot '{name}' of {run.machine.name}", take_away)
+    run.undo("the snapshot", f"'{name}' of {run.machine.name}", take_away)
     began = time.monotonic()
     with run.proving("snapshot.made"), run.live.undisturbed("the snapshot is finished, then removed"):
         try:
@@ -618,7 +647,7 @@ def _lease(run: Run) -> None:
         if not lease.given_back:
             raise ServiceError(ErrorKind.REMOTE, "vCenter did not take it back, and ends it by itself within minutes")
 
-    run.undo(f"the export lease of {machine.name}", give_back)
+    run.undo("the export lease", f"of {machine.name}", give_back)
     began = time.monotonic()
     with run.proving("lease.ready"), run.live.undisturbed("the lease is waited for, then given back"):
         lease.__enter__()
@@ -651,7 +680,8 @@ def _read_disk(run: Run, lease: ExportLease, disk: LeaseDisk) -> None:
             lease.check()
     seconds = max(time.monotonic() - began, 0.001)
     if len(head) < MEGABYTE and not _whole(head):
-        run.differed("lease.bytes", f"the stream ended after {len(head)} bytes, before its own end mark")
+        run.why = f"the stream ended after {len(head)} bytes, before its own end mark"
+        run.differed("lease.bytes", run.why)
         raise _Ended
     run.held("lease.bytes", f"{size(len(head))} at {size(len(head) / seconds)}/s")
     decoder = StreamDecoder(lambda *_: None)
@@ -685,7 +715,7 @@ def _tracking(run: Run) -> None:
         if read_machine(vsphere, moid).cbt:
             disable_tracking(vsphere, moid)
 
-    run.undo(f"change tracking of {run.machine.name}, which was off", back)
+    run.undo("change tracking, which was off,", f"of {run.machine.name}", back)
     with run.proving("cbt.enable"), run.live.undisturbed("tracking is switched on, then off again"):
         enable_tracking(vsphere, moid)
     run.held("cbt.enable", "as assumed")
@@ -727,8 +757,9 @@ def _see_changes(run: Run, snapshot: Snapshot, disks: tuple[SnapshotDisk, ...], 
         try:
             found = areas(ALLOCATED)
         except ServiceError as error:
-            words = run.live.words_of(error.problem)
-            run.findings.append(Finding("cbt.allocated", Saw.UNSEEN, f"not tracked: {words}", error.problem.code))
+            words, code = run.live.words_of(error.problem), error.problem.code
+            saw = Saw.DIFFERED if tracked or code == "MethodNotFound" else Saw.UNSEEN  # untracked, a refusal is right
+            run.findings.append(Finding("cbt.allocated", saw, words, code))
         else:
             run.noted(f"without tracking vCenter still names {len(found)} areas")
         return
@@ -947,7 +978,7 @@ def _object(run: Run) -> None:
             run.judge("s3.gone", gone, f"{'with its version' if versioned else 'no version is kept'}", "it stays")
 
     versioned = False
-    run.undo(f"s3://{bucket}/{key}", take_away)
+    run.undo("the object", f"s3://{bucket}/{key}", take_away)
     began = time.monotonic()
     with (
         _answers(aws.client(PARTS), "s3.UploadPart") as parts,
@@ -1004,7 +1035,7 @@ def _block(run: Run) -> None:
             state, _ = state_of(aws, aws.region, writer.snapshot_id)
             run.judge("ebs.gone", not state, "as assumed", f"its state is still {state}")
 
-    run.undo(f"the EBS snapshot tagged {MARK}={token}", take_away)
+    run.undo("the EBS snapshot", f"with the tag {MARK}={token}", take_away)
     data, began = _content(BLOCK), time.monotonic()
     with run.proving("ebs.upload"), run.live.undisturbed("the snapshot is begun, then deleted"):
         writer.__enter__()
