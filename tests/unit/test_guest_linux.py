@@ -140,7 +140,10 @@ ENTRIES = {"/boot/loader/entries/a.conf": "title A\n", "/boot/loader/entries/not
         ({**ENTRIES, "/boot/grub2/grubenv": "# GRUB\nsaved_entry=a\n"}, BootEntries(("a",), "a")),
         ({**ENTRIES, "/boot/grub2/grubenv": "# GRUB\nsaved_entry=a.conf\n"}, BootEntries(("a",), "a")),
         ({**ENTRIES, "/boot/grub2/grubenv": "# GRUB\nsaved_entry=\n"}, BootEntries(("a",), "")),
-        (ENTRIES, BootEntries(("a",), "")),
+        ({**ENTRIES, "/boot/grub2/themes/x": ""}, BootEntries(("a",), "")),
+        ({**ENTRIES, "/boot/efi/EFI/redhat/grub.cfg": "blscfg\n"}, BootEntries(("a",), "")),
+        ({**ENTRIES, "/boot/loader/loader.conf": "default a\n"}, None),  # systemd-boot
+        ({**ENTRIES, "/boot/extlinux/extlinux.conf": "x"}, None),
         ({"/boot/grub2/grub.cfg": "insmod blscfg\nblscfg\n"}, BootEntries((), "")),
     ],
 )

@@ -110,6 +110,8 @@ def test_cloud_init(text: str, nics: list[tuple[str, bool]]) -> None:
         (networkd, f"[Match]\nName=eth0 eth1\n\n[Address]\nLabel=x\nAddress={A}\n", [("eth0", True), ("eth1", True)]),
         (networkd, "[Match]\nName=en*\n[Network]\nDHCP=yes\nDNS=192.0.2.1\n", [("en*", False)]),
         (networkd, "[Match]\nMACAddress=00:50:56:00:00:01\n[Network]\nDHCP=yes\n", [("x", False)]),
+        (networkd, f"[Match]\nName=eth0\n[Network]\nAddress={A}\n[Network]\nAddress=\nDHCP=yes\n", [("eth0", False)]),
+        (networkd, f"[Match]\nName=eth0\n[Network]\nAddress=\nAddress={A}\n", [("eth0", True)]),
         (networkd, f"[Match]\nName=eth0\n[Network]\n#Address={A}\nDHCP=ipv4\n", [("eth0", False)]),
         (networkd, f"[Match]\nName=\\\n  eth0\n[Network]\nAddress=\\\n  {A}\n", [("eth0", True)]),
         (ifcfg, 'DEVICE="ens192" # lan\nBOOTPROTO=none\nIPADDR="192.0.2.10"\n', [("ens192", True)]),

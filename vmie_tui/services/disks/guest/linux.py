@@ -14,6 +14,7 @@ from vmie_tui.services.disks.guest.tree import Tree
 
 DRIVERS = ("nvme", "ena", "xen-blkfront")
 _GRUB = ("grub/grub.cfg", "grub2/grub.cfg", "grub/grub.conf", "grub/menu.lst")
+_GRUB_ON_ESP = ("/boot/efi/EFI/redhat", "/boot/efi/EFI/centos", "/boot/efi/EFI/rocky", "/boot/efi/EFI/almalinux")
 _MOUNTED = {"/boot", "/boot/efi", "/efi", "/usr"}
 _KERNEL = re.compile(r"(?:vmlinu[xz]|bzImage|Image|kernel(?:-genkernel-x86_64)?)-(?=.)")
 _BARE = {"vmlinuz", "vmlinux", "bzImage", "Image"}
@@ -232,7 +233,7 @@ def _unified(tree: Tree) -> tuple[Kernel, ...]:
         for name in tree.names(f"{base}/EFI/Linux") or ():
             if name.lower().endswith(".efi"):  # MACHINE-VERSION.efi, or linux-VERSION.efi; its initramfs is inside
                 version = name[:-4].partition("-")[2] or name[:-4]
-                modules = tree.has(f"/lib/modules/{version}/modules.dep")
+                modules = tree.has(f"/lib/modules/{_modules_of(tree, version)}/modules.dep")
                 found.append(
                     Kernel(version, f"{base}/EFI/Linux/{name}", Presence.PRESENT, format="unified", modules=modules)
                 )
@@ -258,10 +259,7 @@ def _version_key(version: str) -> tuple[tuple[int, str], ...]:
 
 
 def _kernel(tree: Tree, version: str, path: str, ramdisk: str, number: int, *, base: str = "/boot") -> Kernel:
-    known = version
-    if not version[:1].isdigit():  # vmlinuz-linux, vmlinuz-lts: the modules tell which version that is
-        folders = [name for name in tree.names("/lib/modules") or () if name[:1].isdigit()]
-        known = folders[0] if len(folders) == 1 else version
+    known = _modules_of(tree, version)
     modules = tree.has(f"/lib/modules/{known}/modules.dep")
     presence, kind = Presence.UNKNOWN, None
     if not ramdisk:
@@ -272,6 +270,14 @@ def _kernel(tree: Tree, version: str, path: str, ramdisk: str, number: int, *, b
             kind = next((label for magic, label in _FORMATS if head.startswith(magic)), "")
     drivers = _drivers(tree, known) if not number and modules is Presence.PRESENT else {}
     return Kernel(version, path, presence, f"{base}/{ramdisk}" if ramdisk else "", kind, modules, drivers)
+
+
+def _modules_of(tree: Tree, version: str) -> str:
+    """The folder of a kernel's modules. For vmlinuz-linux or vmlinuz-lts the only folder tells which version it is."""
+    if version[:1].isdigit():
+        return version
+    folders = [name for name in tree.names("/lib/modules") or () if name[:1].isdigit()]
+    return folders[0] if len(folders) == 1 else version
 
 
 def _drivers(tree: Tree, version: str) -> dict[str, Presence]:
@@ -293,13 +299,18 @@ def _drivers(tree: Tree, version: str) -> dict[str, Presence]:
 
 
 def _entries(tree: Tree) -> BootEntries | None:
-    """Boot Loader Specification entries; None when the boot loader does not use them, or /boot cannot be read."""
+    """GRUB's entries by the Boot Loader Specification; None when it does not use them, or /boot cannot be read.
+
+    systemd-boot has such entries too, but chooses among them by itself.
+    """
     names = tree.names("/boot/loader/entries")
     entries = tuple(name.removesuffix(".conf") for name in names or () if name.endswith(".conf"))
     uses = b"blscfg" in tree.content("/boot/grub2/grub.cfg", 0, 1 << 17, needed=False)[1]
     if not entries and not uses:
         return None
     saved = _saved_entry(tree)
+    if not uses and saved == "" and tree.has("/boot/grub2", "/boot/grub", *_GRUB_ON_ESP) is Presence.MISSING:
+        return None
     return BootEntries(entries, saved if names is not None else None)
 
 

@@ -275,10 +275,18 @@ def networkd(name: str, text: str) -> Nics:
     """A .network unit with its drop-ins: ``Name`` may list several interfaces, with * in them."""
     found = ini(text)
     match = found.get("match", {})
-    names = [nic for value in match.get("name", []) for nic in value.split() if not nic.startswith("!")]
-    addresses = [value for section in ("network", "address") for value in found.get(section, {}).get("address", [])]
+    names = [nic for value in _since_reset(match.get("name", [])) for nic in value.split() if not nic.startswith("!")]
+    addresses = [
+        *_since_reset(found.get("network", {}).get("address", [])),
+        *found.get("address", {}).get("address", []),
+    ]
     static = any(map(_by_hand, addresses))
     return [(nic, static) for nic in names or [name]]
+
+
+def _since_reset(values: list[str]) -> list[str]:
+    """An assignment of nothing takes back those before it, as drop-ins do."""
+    return values[len(values) - values[::-1].index("") :] if "" in values else values
 
 
 # ---- ifupdown
