@@ -135,6 +135,7 @@ RAW = {
     "XFS": b"XFSB" + content(3, 90_000),
     "LVM": bytes(512) + b"LABELONE" + content(3, 90_000),
     "three bytes": b"KDM",
+    "erased flash memory": b"\xff" * 90_000,
 }
 
 

@@ -225,6 +225,27 @@ def test_names_of_another_encoding(encoding: str, tmp_path: Path) -> None:
     assert both(path) == hashed(DATA)
 
 
+def test_a_letter_whose_second_byte_is_a_backslash(tmp_path: Path) -> None:
+    (tmp_path / "表-flat.vmdk").write_bytes(DATA)
+    path = tmp_path / "disk.vmdk"
+    text = '# Disk DescriptorFile\nencoding="Shift_JIS"\nparentCID=ffffffff\nRW 6144 FLAT "表-flat.vmdk" 0\n'
+    path.write_bytes(text.encode("cp932"))
+    assert both(path) == hashed(DATA)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "title",
+    ["# Disk DescriptorFile", "\r\n#disk descriptorfile", "# Disk Descriptor File", "# made by hand\n#", "  # by hand"],
+)
+def test_a_descriptor_that_was_edited(title: str, encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "a-flat.vmdk").write_bytes(DATA)
+    path = tmp_path / "disk.vmdk"
+    text = f'{title}\nversion=1\nparentCID=ffffffff\ncreateType="vmfs"\nRW 6144 FLAT "./a-flat.vmdk" 0\n'
+    path.write_bytes(text.encode(encoding))
+    assert both(path) == hashed(DATA)
+
+
 REFUSED: dict[str, tuple[str, dict[str, bytes], str, ErrorKind]] = {
     "no extents": ("", {}, "names no extents", ErrorKind.CORRUPT),
     "missing": ('RW 1 FLAT "gone"\n', {}, "gone is not beside", ErrorKind.NOT_FOUND),

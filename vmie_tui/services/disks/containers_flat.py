@@ -139,7 +139,8 @@ class _Files:
 
     def _file(self, extent: Extent) -> RawFile:
         name = extent.file
-        if self._folder is None or not name or _elsewhere(name) or _elsewhere(extent.stored):
+        # In Shift JIS a backslash may be half of a letter: the stored bytes are held against this system's rules only.
+        if self._folder is None or not name or _elsewhere(name) or _leads_out(extent.stored):
             raise DiskFormatError(
                 ErrorKind.INVALID,
                 f"the VMDK is only a descriptor; its data is in {printable(name) or 'another file'}",
@@ -170,4 +171,8 @@ class _Files:
 
 def _elsewhere(name: str) -> bool:
     """Whether a name is more than a name: a path of this system or of Windows, a device, a link upwards."""
-    return name != Path(name).name or name != PureWindowsPath(name).name or name in {".", ".."}
+    return _leads_out(name) or name != PureWindowsPath(name).name
+
+
+def _leads_out(name: str) -> bool:
+    return name != Path(name).name or name in {".", ".."}

@@ -137,7 +137,7 @@ def _check_name(name: str) -> None:
 
 def _is_text(head: bytes) -> bool:
     if _TEXT.fullmatch(head):
-        return True
+        return head.count(0xFF) < len(head)  # flash memory that was erased
     for codec, mark, high in (("utf-16-le", b"\xff\xfe", head[1:64:2]), ("utf-16-be", b"\xfe\xff", head[:64:2])):
         if head.startswith(mark) or (len(head) >= 16 and not any(high)):
             words = head[: len(head) // 2 * 2].decode(codec, "replace").removeprefix("\ufeff")

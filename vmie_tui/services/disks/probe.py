@@ -18,6 +18,7 @@ from vmie_tui.services.disks.vmdk_layout import (
     MAX_DESCRIPTOR,
     SECTOR,
     SparseHeader,
+    is_descriptor,
     parse_descriptor,
 )
 
@@ -69,11 +70,11 @@ def probe(read_at: ReadAt, size: int, name: str = "") -> DiskInfo:
         footer, _ = read_footer(read_at, size)
         if footer:
             return _vhd(footer, read_at)
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:21].lower() == b"# disk descriptorfile":
+    if is_descriptor(head):
         found = parse_descriptor(read_at(0, min(size, MAX_DESCRIPTOR)))
         return DiskInfo("vmdk-descriptor", found.capacity, found.create_type, False, found.parent, found.files)
     if head.startswith(VHD):
-        raise corrupt("the VHD has no footer at its end: it was not received whole")
+        raise truncated("the VHD has no footer at its end: it was not received whole")
     if size % SECTOR and read_at(size - size % SECTOR, len(VHD)) == VHD:
         raise truncated("the VHD's footer is cut off: it was not received whole")
     if head:

@@ -5,6 +5,7 @@ All numbers on disk are little-endian; offsets and capacities there are counted 
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import re
@@ -223,7 +224,7 @@ def parse_descriptor(data: bytes) -> Descriptor:
     Raises ``DiskFormatError`` (CORRUPT) for an extent line that cannot be read, and for more lines, extents or sectors
     than any disk has.
     """
-    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\0", 1)[0].splitlines()
+    lines = _eight_bit(data).split(b"\0", 1)[0].splitlines()
     if len(data) > MAX_DESCRIPTOR or len(lines) > MAX_LINES:
         raise corrupt(f"the VMDK's descriptor has more than {MAX_LINES} lines, or more than {MAX_DESCRIPTOR} bytes")
     fields: dict[bytes, bytes] = {}
@@ -251,6 +252,29 @@ def parse_descriptor(data: bytes) -> Descriptor:
     return Descriptor(printable(_decoded(fields.get(b"createtype", b""), encoding)), parent, extents)
 
 
+def is_descriptor(head: bytes) -> bool:
+    """Whether a file that begins so is a VMDK's descriptor.
+
+    It begins with its title; by hand or by other programs also with other comments, but always with its version then.
+    """
+    for line in _eight_bit(head).splitlines():
+        words = b"".join(line.lower().split())
+        if words.startswith(b"#diskdescriptorfile"):
+            return True
+        if words and not words.startswith(b"#"):
+            return words.startswith(b"version=") and b"createtype" in _eight_bit(head).lower()
+    return False
+
+
+def _eight_bit(data: bytes) -> bytes:
+    """A descriptor without its byte order mark; as UTF-8, if an editor has saved it as UTF-16."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", "replace").encode("utf-8", "replace")
+    if data[1:2] == b"\0" or (data[:1] == b"\0" and data[1:2].strip(b"\0")):
+        return data.decode("utf-16-le" if data[1:2] == b"\0" else "utf-16-be", "replace").encode("utf-8", "replace")
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
 def _unquoted(value: bytes) -> bytes:
     return value[1:].partition(b'"')[0] if value.startswith(b'"') else value
 
@@ -269,6 +293,7 @@ def _extent(number: int, line: bytes, encoding: bytes) -> Extent:
         raise corrupt(
             f"line {number} of the VMDK's descriptor cannot be read: {printable(_decoded(line[:80], encoding))}"
         )
+    file = file.removeprefix(b"./").removeprefix(b".\\")
     return Extent(
         access.decode().upper(),
         int(count),
