@@ -235,6 +235,26 @@ def test_declared_encodings(encoding: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("encoding", "codec"),
+    [
+        ("windows-31j", "cp932"),
+        ("x-sjis", "cp932"),
+        ("ISO-2022-JP", "iso2022_jp"),
+        ("windows-949", "cp949"),
+        ("Windows-874", "cp874"),
+        ("TIS-620", "tis-620"),
+        ("macintosh", "mac-roman"),
+    ],
+)
+def test_encodings_by_the_names_that_other_programs_give_them(encoding: str, codec: str) -> None:
+    name = {"cp949": "디스크.vmdk", "cp874": "ดิสก์.vmdk", "tis-620": "ดิสก์.vmdk", "mac-roman": "büro.vmdk"}.get(
+        codec, "表.vmdk"
+    )
+    text = ovf_text([], [name]).decode()
+    assert files(f'<?xml version="1.0" encoding="{encoding}"?>{text}'.encode(codec)) == [name]
+
+
+@pytest.mark.parametrize(
     "encoding", ["punycode", "idna", "utf-7", "unicode_escape", "zlib", "rot13", "nonsense", "\u00e9"]
 )
 def test_other_encodings_are_refused(encoding: str) -> None:

@@ -15,7 +15,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.disks.containers_flat import open_flat
 from vmie_tui.services.disks.containers_vhd import VhdReader
 from vmie_tui.services.disks.containers_vhdx import VhdxReader
-from vmie_tui.services.disks.errors import DiskFormatError, corrupt, difference, unsupported
+from vmie_tui.services.disks.errors import DiskFormatError, corrupt, difference
 from vmie_tui.services.disks.ovf import HEAD, is_ovf
 from vmie_tui.services.disks.ovf_package import MAX_DISKS, Package, PackagedDisk, open_archive, open_folder
 from vmie_tui.services.disks.probe import DiskInfo, probe
@@ -213,7 +213,11 @@ def _disk(
         case "raw":
             return _Raw(reader)
         case "ova":
-            raise unsupported(f"{packaged.name if packaged else 'it'} is an archive inside the OVA")
+            raise DiskFormatError(
+                ErrorKind.INVALID,
+                f"{packaged.name if packaged else 'it'} is an archive inside the OVA",
+                remedy="Unpack the OVA (tar -xf) and give the archive that is in it",
+            )
         case "qcow2" | "vdi" if packaged is not None and packaged.path is None:
             raise DiskFormatError(
                 ErrorKind.INVALID,

@@ -81,7 +81,9 @@ def list_members(read_at: ReadAt, size: int) -> tuple[OvaMember, ...]:
             raise corrupt(f"the archive has no valid header at byte {at}")
         kind = block[156:157]
         start, length = _bytes_of(block, at + BLOCK, pax.get("size", ""), read_at, size)
-        if length < 0 or start + length > size:
+        if length < 0:
+            raise corrupt(f"the archive's header at byte {at} gives {_name(block)} a size that is none")
+        if start + length > size:
             raise truncated(f"the archive has {size} bytes, but {_name(block)} ends at {start + length}")
         if kind == b"L":
             long_name = _text(read_at(start, min(length, _MAX_NAME)))
@@ -136,7 +138,7 @@ def _of_macos(name: str) -> bool:
 
 
 def _number(field: bytes) -> int:
-    """A tar number: octal text, or base 256 when its first bit is set; -1 when neither."""
+    """A tar number: octal text, or base 256 when its first bit is set; -1 when neither, or negative."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     digits = field.split(b"\0", 1)[0].strip()

@@ -71,7 +71,7 @@ class Ovf:
 
 def is_ovf(head: bytes) -> bool:
     """Whether a file that begins so is an OVF descriptor."""
-    text = head[:HEAD].decode(_by_its_bytes(head) or "utf-8", "replace").lstrip("\ufeff \t\r\n")
+    text = head[:HEAD].decode(_by_its_bytes(head) or "utf-8", "replace").lstrip(_BLANK)
     return text.startswith("<") and "Envelope" in text
 
 
@@ -80,6 +80,8 @@ def parse_ovf(data: bytes) -> Ovf:
     elsewhere, and a descriptor of several machines.
     """
     root = _tree(_decoded(data))
+    if root.tag != "Envelope":
+        raise _unreadable(f"the OVF descriptor is none: it begins with <{root.tag[:40]}>, not with <Envelope>")
     system = _system(root)
     hardware = _hardware(system)
     items = _chosen(root, hardware)
@@ -112,7 +114,7 @@ def parse_ovf(data: bytes) -> Ovf:
             for disk, label in [*empty, *((disk, "") for disk in rest if not _at(disk, "fileRef"))]
         ),
         others=tuple(
-            OvfDisk(unquote(href), size=_whole(_at(file, "size")), href=href)
+            OvfDisk(_plain_name(href), size=_whole(_at(file, "size")), href=href)
             for file in files.values()
             if (href := _at(file, "href")) and href not in taken
         ),
@@ -137,8 +139,14 @@ _MARKS = (
     (b"<\0", "utf-16-le"),
     (b"\0<", "utf-16-be"),
 )
+_BLANK = "\ufeff \t\r\n"
 # Prefixes of what Python calls the encodings that XML descriptors are written in.
-_TEXT_ENCODINGS = ("utf-8", "ascii", "iso8859", "cp", "gb", "big5", "shift_jis", "euc_", "koi8", "latin")
+_TEXT_ENCODINGS = (
+    "utf-8", "ascii", "iso8859", "iso2022", "cp", "gb", "big5", "shift_jis", "euc_", "koi8", "latin", "tis-620", "mac-",
+)  # fmt: skip
+# Names that IANA knows and Python does not.
+_OTHER_NAMES = {"windows-31j": "cp932", "x-sjis": "cp932", "windows-874": "cp874", "windows-949": "cp949"}
+_OTHER_NAMES |= {"x-mac-roman": "mac-roman"}
 
 
 def _by_its_bytes(data: bytes) -> str:
@@ -164,6 +172,7 @@ def _decoded(data: bytes) -> str:
         said = _declared(data) or "utf-8"
         # A text that was read this far is of 8-bit characters: "UTF-16" is left from the program that first wrote it.
         name = "utf-8" if said.lower().startswith(("utf-16", "utf-32", "ucs")) else said
+        name = _OTHER_NAMES.get(name.lower(), name)
         try:
             known = codecs.lookup(name).name
         except (LookupError, ValueError):
@@ -171,7 +180,7 @@ def _decoded(data: bytes) -> str:
         if not known.startswith(_TEXT_ENCODINGS):
             raise _unreadable(f"the OVF descriptor is in an encoding that is not known: {said[:40]}")
     try:
-        return data.decode(name).rstrip("\0")
+        return data.decode(name).rstrip("\0").lstrip(_BLANK)
     except ValueError as error:
         raise _unreadable(f"the OVF descriptor is no valid {name.upper()} text: {error}") from error
 
@@ -516,7 +525,7 @@ def _disk(
         _capacity(disk, doubts),
         _whole(_at(file, "size")),
         _at(file, "href"),
-        (unquote(_at(base, "href")) if base is not None else "") or _at(disk, "parentRef"),
+        (_plain_name(_at(base, "href")) if base is not None else "") or _at(disk, "parentRef"),
     )
 
 
@@ -524,8 +533,7 @@ def _name(file: ET.Element) -> str:
     """The name of a disk's file, which lies beside the descriptor, whole and as it is."""
     if _at(file, "chunkSize"):
         raise chunked("the OVF's disks are split in chunks")
-    href = _at(file, "href")
-    name = unquote(href)
+    name = _plain_name(_at(file, "href"))
     if _at(file, "compression") not in {"", "identity"}:
         raise DiskFormatError(
             ErrorKind.INVALID,
@@ -536,9 +544,22 @@ def _name(file: ET.Element) -> str:
     outside = path.is_absolute() or ".." in path.parts or "://" in name or "\0" in name or "\\" in name
     if not path.name or outside:
         raise DiskFormatError(
-            ErrorKind.INVALID, f"the OVF names {name or 'a file'} elsewhere", remedy="Put its files beside it"
+            ErrorKind.INVALID,
+            f"the OVF names {name or 'a file'} elsewhere",
+            remedy="Put the file beside the OVF, and write its name there without a folder",
         )
     return name
+
+
+def _plain_name(href: str) -> str:
+    """The name that a reference means. Blanks around it do not count (XML Schema: anyURI), nor ``file:`` before it."""
+    name = href.strip()
+    for scheme in ("file:///", "file:"):
+        rest = name[len(scheme) :]
+        if name[: len(scheme)].lower() == scheme and rest and "/" not in rest:
+            name = rest
+            break
+    return unquote(name)
 
 
 def chunked(what: str) -> DiskFormatError:

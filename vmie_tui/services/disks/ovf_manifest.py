@@ -42,6 +42,11 @@ class Digest:
     algorithm: str
     value: str
 
+    @property
+    def strength(self) -> int:
+        """Bits; 0 for a kind that is not known here."""
+        return 4 * len(self.value) if self.begin() else 0
+
     def begin(self) -> Hash | None:
         """A hash of this kind; None for one that is not known here."""
         name = _hash_name(self.algorithm)
@@ -49,18 +54,40 @@ class Digest:
 
 
 class Manifest:
-    """What a manifest says. ``name``: its own, for messages. Raises ``DiskFormatError`` (CORRUPT) for one too long."""
+    """What a manifest says. ``name``: its own, for messages.
+
+    Of several digests of a file the one that proves most counts. Raises ``DiskFormatError`` (CORRUPT) for a manifest
+    that is too long, or gives a file two digests of one kind.
+    """
 
     def __init__(self, name: str, data: bytes) -> None:
         if len(data) > MAX_MANIFEST:
             raise corrupt(f"the manifest {name} has more than {MAX_MANIFEST >> 20} MiB")
         self.name = name
-        self._digests = {plain_name(file): digest for file, digest in parse_manifest(data)}
+        self._digests: dict[str, Digest] = {}
+        said: dict[tuple[str, str], str] = {}
+        for file, digest in parse_manifest(data):
+            key = plain_name(file)
+            kind = _hash_name(digest.algorithm) or digest.algorithm.lower()
+            if said.setdefault((key, kind), digest.value) != digest.value:
+                raise corrupt(f"the manifest {name} gives {file} two different {digest.algorithm} digests")
+            if key not in self._digests or digest.strength > self._digests[key].strength:
+                self._digests[key] = digest
+        self._letters: dict[str, list[Digest]] = {}
+        for key, digest in self._digests.items():
+            self._letters.setdefault(key.casefold(), []).append(digest)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no line in it is a digest."""
+        return not self._digests
 
     def digest(self, *names: str) -> Digest | None:
-        """Of the file that goes by any of these names."""
-        found = (self._digests.get(plain_name(name)) for name in names if name)
-        return next((digest for digest in found if digest is not None), None)
+        """Of the file that goes by any of these names; by one in other letters where only one file is called so."""
+        wanted = [plain_name(name) for name in names if name]
+        found = next((self._digests[name] for name in wanted if name in self._digests), None)
+        like = (self._letters.get(name.casefold(), []) for name in wanted)
+        return found or next((each[0] for each in like if len(each) == 1), None)
 
     def check(self, file: str, source: ByteReader, digest: Digest, stop: Callable[[], object] = lambda: None) -> None:
         """Read all of ``source`` and compare. ``stop`` is called often and may raise.
@@ -107,6 +134,8 @@ def plain_name(name: str) -> str:
 def _text(data: bytes) -> str:
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", "replace")
+    if data[1:2] == b"\0":
+        return data.decode("utf-16-le", "replace")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -124,10 +153,13 @@ def _entry(line: str) -> tuple[str, Digest] | None:
 
 
 def _sum(line: str) -> tuple[str, Digest] | None:
-    """``hex  name`` or ``hex *name``."""
-    value, _, name = line.partition(" ")
+    """``hex  name`` or ``hex *name``; with a backslash in front where the name has escapes (GNU coreutils)."""
+    escaped = line.startswith("\\")
+    value, name = (*line.removeprefix("\\").split(None, 1), "", "")[:2]
     algorithm = _BY_LENGTH.get(len(value))
-    name = name.lstrip().removeprefix("*")
+    name = name.removeprefix("*")
+    if escaped:
+        name = "\\".join(part.replace("\\n", "\n").replace("\\r", "\r") for part in name.split("\\\\"))
     return (name, Digest(algorithm, value.lower())) if algorithm and name and _hex(value.lower()) else None
 
 

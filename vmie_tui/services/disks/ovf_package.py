@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Protocol
+from urllib.parse import unquote
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding, Severity
@@ -142,7 +143,8 @@ def open_archive(reader: ByteReader, members: Sequence[OvaMember], image: ByteRe
         if plain_name(name) not in known
     )
     remarks = package.remarks + remarks
-    plain = text.startswith(b"<") and not remarks and not any(member.odd for member in members)
+    said = all(unquote(disk.said.href) == disk.said.file for disk in package.disks)
+    plain = text.startswith(b"<") and said and not remarks and not any(member.odd for member in members)
     return replace(package, remarks=remarks, plain=plain)
 
 
@@ -199,6 +201,8 @@ def _listed(
     manifest: Manifest, disks: Sequence[PackagedDisk], descriptor: str, text: bytes
 ) -> tuple[list[PackagedDisk], list[Finding]]:
     """The disks with their digests. The descriptor is compared at once; only its own absence is no reason to refuse."""
+    if manifest.empty:
+        raise manifest.contradicted(f"the manifest {manifest.name} holds no digest of any file")
     found, remarks = [], []
     own = manifest.digest(descriptor, PurePosixPath(descriptor).name)
     if own is None:
