@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from vmie_tui.services.disks.guest.inspect import inspect
+from vmie_tui.services.disks.source import RawFile
 from vmie_tui.simulators.fleet import guests
 from vmie_tui.simulators.fleet.content import fill, runs
 
@@ -222,3 +224,12 @@ def test_neighbouring_grains_differ(tmp_path: Path) -> None:
     grains = {content[at : at + 65536] for at in range(0, len(content), 65536)}
     assert len(grains) == 512
     assert len(zlib.compress(content[: 1 << 20], 1)) > 0.99 * (1 << 20)
+
+
+def test_every_windows_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "disk.raw"
+    guests.restore("win10-bios", path)
+    with RawFile(path) as one, RawFile(path) as other:
+        facts = inspect([one, other]).facts
+    assert facts.windows is not None
+    assert facts.windows_roots == (facts.windows.volume, facts.windows.volume.replace("disk 1", "disk 2"))

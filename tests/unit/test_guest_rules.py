@@ -230,6 +230,16 @@ def test_two_systems() -> None:
     assert found(replace(GUEST, roots=("a", "b")))["several-roots"].prevents == facts.error("E26")["message"]
 
 
+@pytest.mark.parametrize(("disk", "severity"), [(0, Severity.BLOCKER), (1, Severity.WARNING)])
+def test_two_windows_systems(disk: int, severity: Severity) -> None:
+    first, second = Volume("disk 1 partition 1", "ntfs", 1 << 30), Volume("another", "ntfs", 1 << 30, disk)
+    guest = GuestFacts(
+        (DISK,), (first, second), windows=WindowsFacts(first.name), windows_roots=(first.name, "another")
+    )
+    assert found(guest)["dual-boot"].severity is severity
+    assert "dual-boot" not in found(replace(guest, windows_roots=(first.name,)))
+
+
 @pytest.mark.parametrize(
     ("ident", "version", "kernel", "rules"),
     [

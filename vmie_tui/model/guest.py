@@ -221,7 +221,8 @@ class WindowsFacts:
 class GuestFacts:
     """All of it. ``roots``: volumes that hold a Linux system; ``linux`` is the one that is judged.
 
-    ``loader``: EFI/BOOT/BOOTX64.EFI on an EFI system partition; ``esp``: is there such a partition.
+    ``windows_roots``: those that hold a Windows; ``windows`` is the first. ``loader``: EFI/BOOT/BOOTX64.EFI on an EFI
+    system partition; ``esp``: is there such a partition.
     """
 
     disks: tuple[DiskFacts, ...] = ()
@@ -229,6 +230,7 @@ class GuestFacts:
     roots: tuple[str, ...] = ()
     linux: LinuxFacts | None = None
     windows: WindowsFacts | None = None
+    windows_roots: tuple[str, ...] = ()
     esp: bool = False
     loader: Presence = Presence.UNKNOWN
     grub: tuple[GrubConfig, ...] = ()

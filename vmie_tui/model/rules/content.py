@@ -166,6 +166,14 @@ def _systems(guest: GuestFacts, must_boot: bool) -> Iterator[Finding]:
             B, "it has a Linux and a Windows system", f"{guest.roots[0]}, {guest.windows.volume}",
             "Dual boot is not supported", facts.error("E26")["message"], "Leave one system", "F111", "dual-boot",
         )  # fmt: skip
+    elif len(guest.windows_roots) > 1:
+        disks = {volume.disk for volume in guest.volumes if volume.name in guest.windows_roots}
+        # On another disk it may be one that was left there when the disk became a data disk.
+        yield Finding(
+            B if len(disks) == 1 else W, f"it has {len(guest.windows_roots)} Windows systems",
+            ", ".join(guest.windows_roots), "Dual boot is not supported", "",
+            "Leave one system, or delete the Windows folder of those that are not used", "F111", "dual-boot",
+        )  # fmt: skip
     disc = any(volume.kind in _CDS and not volume.disk for volume in guest.volumes)
     if guest.linux or guest.windows or disc or _hidden(guest):
         return

@@ -88,13 +88,14 @@ def _look(disks: Sequence[ByteReader]) -> GuestFacts:
     tables, found = find_volumes(disks, miss)
     grub = _grub(found, missed)
     linux, roots = find_linux(found, grub, missed)
-    windows = _windows(found, missed)
+    windows, windows_roots = _windows(found, missed)
     return GuestFacts(
         tables,
         tuple(one.volume for one in found),
         roots,
         linux,
         windows,
+        windows_roots,
         any(one.esp for one in found),
         _loader(found, missed),
         grub,
@@ -208,11 +209,14 @@ def _kernels(one: Found) -> set[str]:
         return set()
 
 
-def _windows(found: Sequence[Found], missed: list[NotInspected]) -> WindowsFacts | None:
+def _windows(found: Sequence[Found], missed: list[NotInspected]) -> tuple[WindowsFacts | None, tuple[str, ...]]:
+    """The first Windows, and the volumes of all there are."""
+    facts, roots = None, []
     for one in found:
         if isinstance(one.system, Ntfs) and _holds(is_windows, one, one.system, missed):
-            return inspect_windows(Tree(one.system, missed), one.volume.name, one.system)
-    return None
+            facts = facts or inspect_windows(Tree(one.system, missed), one.volume.name, one.system)
+            roots.append(one.volume.name)
+    return facts, tuple(roots)
 
 
 def _holds(question: Callable[[Tree], Presence], one: Found, system: FileSystem, missed: list[NotInspected]) -> bool:
