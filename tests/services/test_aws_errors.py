@@ -139,6 +139,13 @@ def test_who_refuses_decides_whom_to_ask(text: str, remedy: str) -> None:
     assert problem.kind is K.PERMISSION and remedy in problem.remedy
 
 
+def test_a_bucket_without_the_grant_of_exports_is_no_matter_of_keys() -> None:
+    text = "vm-import-export@amazon.com must have WRITE and READ_ACL permission on the S3 bucket."
+    error = ClientError({"Error": {"Code": "AuthFailure", "Message": text}}, "CreateInstanceExportTask")
+    told = translate(error, "export the instance", "i-1")
+    assert told.kind is ErrorKind.PERMISSION and "READ_ACP and WRITE" in told.problem.remedy
+
+
 def test_hours_that_a_role_does_not_allow_are_a_setting_of_the_profile() -> None:
     response: Any = {"Error": {"Code": "ValidationError", "Message": "The requested DurationSeconds exceeds the …"}}
     error = translate(ClientError(response, "AssumeRole"), "sign in to AWS")

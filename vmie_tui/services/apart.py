@@ -72,7 +72,7 @@ OPENING = Limits(cpu=20, memory=1 << 30)  # for all of an image, whose tables ma
 
 
 class UnfinishedError(DiskFormatError):
-    """Foreign bytes that the child did not get done with (kind CORRUPT): the limit it ran into, or how it died."""
+    """Foreign bytes that the child did not finish with (kind CORRUPT): the limit it ran into, or how it died."""
 
 
 def in_child(limits: Limits = Limits()) -> Callable[[Callable[P, R]], Callable[P, R]]:

@@ -48,15 +48,15 @@ def full_lines(problem: Problem, cells: int) -> list[Line]:
     said, found = _labelled("Said", problem.detail or problem.what, cells), explained(problem)
     if not found.known and problem.remedy and not problem.detail:  # our own words, which say what to do
         return [*said, *_labelled("Do", _sentence(problem.remedy), cells, "info")]
-    return [*said, *full_explanation(found, cells)]
+    return [*said, *full_explanation(found, cells, copying="on the page of the job y copies it, for support.")]
 
 
-def full_explanation(found: Explanation, cells: int) -> list[Line]:
+def full_explanation(found: Explanation, cells: int, *, copying: str = "y copies it for support.") -> list[Line]:
     """Every match with its causes, what can be looked for, and what to do; that nothing is known, where it is so."""
     if not found.known:
         words = (
             "This is not one of the documented errors, or of those known from reports. Its text is kept as it is: "
-            "y copies it for support."
+            f"{copying}"
         )
         return [(), *paragraph(words, cells, "warn")]
     return [line for match in found.matches for line in ((), *_match_lines(match, cells))]

@@ -56,8 +56,8 @@ _NETWORK = Verdict(K.NETWORK, "Check the network, the proxy and the endpoint, th
 
 _ROLE_HOURS = Verdict(
     K.LOGIN,
-    "Lower duration_seconds of the profile in the AWS config file: a role allows what its maximum session duration "
-    "says, and at most an hour to another role; then resume",
+    "Lower duration_seconds of the profile in the AWS config file: a role allows at most its maximum session duration, "
+    "and one hour when another role assumes it; then resume",
 )
 # Words in a refusal that say who refuses: whoever is told to ask for a permission would ask in vain.
 _DENIED_BY = (
@@ -77,6 +77,12 @@ _DENIED_BY = (
         "explicit deny in a permissions boundary",
         Verdict(K.PERMISSION, "The permissions boundary of the user or role forbids this: ask who administers it"),
     ),
+)
+# EC2 says AuthFailure also of the bucket of an export, which no key of ours mends.
+_NO_GRANT = re.compile(r"\bpermission on the S3 bucket\b", re.IGNORECASE)
+_GRANT = Verdict(
+    K.PERMISSION,
+    "Grant the export service READ_ACP and WRITE on the bucket: 'vmie-tui doctor --fix' and Setup (6) in the app do it",
 )
 # EC2's encoded authorization message says nothing to a reader, and is some 900 letters long.
 _ENCODED = re.compile(r"(Encoded authorization failure message: )([\w-]{24})[\w-]+")
@@ -291,6 +297,8 @@ def _from_service(error: ClientError, doing: str, subject: str) -> ServiceError:
         verdict = _verdict(code, http_status(error.response))
         if verdict is _DENIED and (better := next((new for words, new in _DENIED_BY if words in text), None)):
             verdict = better
+        if verdict is _KEYS and _NO_GRANT.search(text):
+            verdict = _GRANT
         if error.operation_name.startswith("AssumeRole") and code == "ValidationError":
             verdict = _ROLE_HOURS
     return _make(verdict, f"cannot {doing}", subject, code, _ENCODED.sub(_cut, text))

@@ -195,7 +195,7 @@ def _only_tls(core: botocore.session.Session, settings: AwsSettings) -> None:
         except ValueError as error:
             if isinstance(error, BotoCoreError):  # a Region that is none, and the like
                 raise
-            raise _bad_endpoint(service_name, settings, "it is no URL that begins with https://") from None
+            raise _bad_endpoint(service_name, settings, "it is not a URL that begins with https://") from None
         if urlsplit(client.meta.endpoint_url).scheme != "https":
             client.close()
             raise _bad_endpoint(service_name, settings, "keys and disks would be sent without TLS")

@@ -249,7 +249,7 @@ def _killed(source: Path, number: int, seconds: int) -> ServiceError:
     }.get(number, f"signal {number}")  # type: ignore[call-overload]
     return ServiceError(
         ErrorKind.CORRUPT,
-        "qemu-img did not get done with it",
+        "qemu-img could not finish converting it",
         subject=str(source),
         remedy="Check the image ('qemu-img check'), or export the disk again",
         detail=why,

@@ -66,7 +66,7 @@ class RefusedLogins:
                     subject=f"{settings.user} at {settings.host}",
                     remedy="Correct it where it is kept, or type it; resuming a job has it tried once more",
                     code=mark["code"],
-                    detail=f"at {mark['at']}; it is not sent again until it changes, lest the account be locked",
+                    detail=f"at {mark['at']}; it is not sent again until it changes, so that the account is not locked",
                 )
             try:
                 yield

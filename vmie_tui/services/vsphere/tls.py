@@ -338,7 +338,7 @@ def _tls_advice(reason: str, port: int) -> str:
         return "The server speaks no TLS 1.2 or later: have it updated, or its older protocols replaced"
     if any(part in reason for part in _TOO_WEAK):
         return (
-            "The server offers no cipher, key or signature that is still held safe, or wants a client certificate: "
+            "The server offers no cipher, key or signature that still counts as safe, or wants a client certificate: "
             "have its TLS settings brought up to date"
         )
     return f"Check that port {port} speaks HTTPS with TLS 1.2 or later"
