@@ -103,6 +103,7 @@ def _say(text: str) -> None:
 
 def _without_secrets(text: str) -> str:
     """What this machine's files and variables hold is taken out too, as far as the settings can be read."""
+    from vmie_tui.known_secrets import hidden
     from vmie_tui.model.rules.secrets import redacted
 
     words: frozenset[str] = frozenset()
@@ -110,7 +111,7 @@ def _without_secrets(text: str) -> str:
         from vmie_tui.services.bundle import known_secrets
 
         words = known_secrets(Session().settings)
-    return redacted(text, words)
+    return redacted(hidden(text), words)
 
 
 def _crash_file(error: Exception) -> Path:

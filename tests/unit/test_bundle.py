@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import stat
 import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
+from xml.sax.saxutils import escape
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vmie_tui import cli
+from vmie_tui import known_secrets as remembered
 from vmie_tui.jobs.store import Store
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
@@ -42,6 +46,8 @@ credentials_file = "{folder}/credentials"
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(remembered, "_words", {})
+    monkeypatch.setattr(remembered, "_secrets", {})
     (tmp_path / "vc.password").write_text(VCENTER + "\n")
     (tmp_path / "credentials").write_text(
         f"[default]\naws_access_key_id = {KEY_ID}\naws_secret_access_key = {KEY}\naws_session_token={TOKEN}\n"
@@ -72,6 +78,48 @@ LEAKS = (
 def test_each_shape_of_a_secret_is_taken_out(leak: str, folder: Path) -> None:
     text = redacted(f"before {leak}", known_secrets(load()))
     assert MARK not in text and text.startswith("before ") and "[redacted]" in text
+
+
+MIXED = 'Tr0ub4dor&3<x> "%'
+FORMS = (
+    MIXED,
+    escape(MIXED),
+    quote(MIXED, safe=""),
+    json.dumps(MIXED)[1:-1],
+    "Tr0ub4dor&amp;3%3Cx\\u003e+&quot;%25",  # each character in another way
+    "Tr0ub4dor\\u00263&lt;x&#62;%20\\x22%",
+)
+BASIC = base64.b64encode(f"svc:{MIXED}".encode()).decode()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_bundle_and_a_crash_report_hide_every_form(form: str, folder: Path) -> None:
+    (folder / "state").mkdir()
+    (folder / "vc.password").write_text(MIXED + "\n")
+    files = {"a.txt": f"said {form} end", "b.json": {f"said {form} end": [{"x": f"said {form} end"}]}}
+    write_bundle(folder / "b.zip", files, known_secrets(load()))
+    with zipfile.ZipFile(folder / "b.zip") as archive:
+        assert archive.read("a.txt").decode() == "said [redacted] end"
+        assert json.loads(archive.read("b.json")) == {"said [redacted] end": [{"x": "said [redacted] end"}]}
+    write_bundle(folder / "c.zip", {"a.txt": f"Basic {BASIC}", "b.json": [BASIC]}, [MIXED])
+    with zipfile.ZipFile(folder / "c.zip") as archive:
+        for name in archive.namelist():
+            assert BASIC[8:-2] not in archive.read(name).decode()  # the name before it is no secret
+    remembered._secrets.clear()  # a crash before any password was read
+    report = cli._crash_file(RuntimeError(f"said {form} end")).read_text()
+    assert "said [redacted] end" in report and form not in report
+
+
+@pytest.mark.parametrize("secret", ["abc", "a&b", "x9"])
+def test_a_short_secret_of_a_file_is_hidden_where_it_stands_alone(secret: str, folder: Path) -> None:
+    (folder / "state").mkdir()
+    (folder / "vc.password").write_text(secret)
+    text = f"password is {escape(secret)}, {secret}; xabcx and x9x stay"
+    write_bundle(folder / "b.zip", {"a.txt": text, "b.json": {"n": 12, "t": text}}, known_secrets(load()))
+    with zipfile.ZipFile(folder / "b.zip") as archive:
+        assert archive.read("a.txt").decode() == "password is [redacted], [redacted]; xabcx and x9x stay"
+        assert json.loads(archive.read("b.json"))["n"] == 12
+    assert "[redacted], [redacted];" in cli._crash_file(RuntimeError(text)).read_text()
 
 
 def test_what_is_no_secret_stays() -> None:

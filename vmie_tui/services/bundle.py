@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vmie_tui import __version__
-from vmie_tui.known_secrets import SECRET_NAMES, known, remember_environment, shapes
+from vmie_tui.known_secrets import SECRET_NAMES, hidden, known, remember, remember_environment, shapes
 from vmie_tui.model.rules.secrets import redacted, redacted_value
 from vmie_tui.model.seen import TaskRecord, phases
 from vmie_tui.model.task_report import explanation_of, markdown
@@ -37,7 +37,10 @@ def versions() -> dict[str, str]:
 
 
 def known_secrets(settings: Settings, environ: Mapping[str, str] | None = None) -> frozenset[str]:
-    """Every secret this machine's configuration leads to without asking anybody: environment and files."""
+    """Every secret this machine's configuration leads to without asking anybody: environment and files.
+
+    They are remembered: `known_secrets.hidden` finds them in each form, short ones too.
+    """
     env = os.environ if environ is None else environ
     remember_environment(env)
     found = {env[name] for name in SECRET_NAMES if env.get(name)}
@@ -49,6 +52,7 @@ def known_secrets(settings: Settings, environ: Mapping[str, str] | None = None) 
             key, equals, value = line.partition("=")
             if equals and ("secret" in key or "token" in key or "access_key" in key):
                 found.add(value.strip())
+    remember(*found)
     return frozenset(word for word in found if word) | known()
 
 
@@ -77,13 +81,15 @@ def write_bundle(destination: Path, files: Mapping[str, Any], secrets: Iterable[
     Raises ServiceError LOCAL, CONFLICT.
     """
     check_free(destination, force=force)
+    secrets = frozenset(secrets)
+    remember(*secrets)
     words = {form for secret in secrets for form in shapes(secret)}
     with Output(destination, force=force) as target:
         with local_errors(destination):
             target.path.chmod(0o600)
         with zipfile.ZipFile(target.path, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, content in files.items():
-                archive.writestr(redacted(name, words), _text(content, words))
+                archive.writestr(redacted(hidden(name), words), _text(content, words))
         return target.commit()
 
 
@@ -121,5 +127,14 @@ def settings_summary(settings: Settings) -> dict[str, Any]:
 
 def _text(content: Any, secrets: Iterable[str]) -> str:
     if isinstance(content, str):
-        return redacted(content, secrets)
-    return json.dumps(redacted_value(content, secrets), indent=2, ensure_ascii=False, default=str) + "\n"
+        return redacted(hidden(content), secrets)
+    return json.dumps(redacted_value(_hidden_in(content), secrets), indent=2, ensure_ascii=False, default=str) + "\n"
+
+
+def _hidden_in(value: Any) -> Any:
+    """What becomes JSON, without known secrets in its texts and names."""
+    if isinstance(value, str):
+        return hidden(value)
+    if isinstance(value, dict):
+        return {hidden(str(key)): _hidden_in(item) for key, item in value.items()}
+    return [_hidden_in(item) for item in value] if isinstance(value, list | tuple) else value
