@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from vmie_tui.model.rules.exports import check_export, check_exportable
 from vmie_tui.model.task import Task
 from vmie_tui.services.aws import download
 from vmie_tui.services.aws.candidates import Candidates, with_bucket
-from vmie_tui.services.aws.download import Download, partial
+from vmie_tui.services.aws.download import Download, forget, partial
 from vmie_tui.services.aws.exports import Exports
 from vmie_tui.services.aws.grants import ChangeKind, ExportBuckets, canonical_id
 from vmie_tui.services.aws.roles import check_role
@@ -323,36 +324,121 @@ def test_a_download_goes_on_where_it_stopped(
     aws: Aws, big: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "RANGE_BYTES", 2 * MIB)
-    target, fetch = tmp_path / "big", Download(aws, REGION).fetch
+    target, fetch = tmp_path / "to" / "big", Download(aws, REGION, tmp_path / "notes").fetch
+    target.parent.mkdir()
     with pytest.raises(ServiceError, match="stopped"):
         fetch(BUCKET, "big", target, control=Control(stop_after=5 * MIB))
-    assert not target.exists() and partial(target).stat().st_size >= 5 * MIB
+    assert not target.exists() and part_of(target).stat().st_size >= 5 * MIB
     control = Control()
     got = fetch(BUCKET, "big", target, control=control)
     assert target.read_bytes() == big and got.proven == "CRC64NVME"
     assert got.skipped == control.skipped_bytes >= 5 * MIB
     assert control.received_bytes == len(big) - got.skipped
-    assert [path.name for path in tmp_path.iterdir()] == ["big"]
+    assert [path.name for path in target.parent.iterdir()] == ["big"]
+    assert list((tmp_path / "notes").iterdir()) == []
 
 
 def test_an_object_that_changed_is_fetched_anew(kit: Kit, aws: Aws, tmp_path: Path) -> None:
     kit.put("changing", b"a" * MIB)
     with pytest.raises(ServiceError, match="stopped"):
-        Download(aws, REGION).fetch(BUCKET, "changing", tmp_path / "f", control=Control(stop_after=1))
+        Download(aws, REGION, tmp_path / "n").fetch(BUCKET, "changing", tmp_path / "f", control=Control(stop_after=1))
     kit.put("changing", b"b" * MIB)
-    got = Download(aws, REGION).fetch(BUCKET, "changing", tmp_path / "f", control=Control())
+    got = Download(aws, REGION, tmp_path / "n").fetch(BUCKET, "changing", tmp_path / "f", control=Control())
     assert got.skipped == 0 and (tmp_path / "f").read_bytes() == b"b" * MIB
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["f", "n"]
+
+
+def part_of(target: Path) -> Path:
+    [part] = target.parent.glob(f".{target.name}.*.vmie-part")
+    return part
+
+
+def test_a_download_without_a_place_for_notes_leaves_nothing(aws: Aws, big: bytes, tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match="stopped"):
+        Download(aws, REGION).fetch(BUCKET, "big", tmp_path / "f", control=Control(stop_after=1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_that_was_stopped_before_its_first_byte_is_gone_on_with(aws: Aws, big: bytes, tmp_path: Path) -> None:
+    fetch, target = Download(aws, REGION, tmp_path / "n").fetch, tmp_path / "f"
+    with pytest.raises(ServiceError, match="stopped"):
+        fetch(BUCKET, "big", target, control=Control(stop_after=0))
+    part_of(target).write_bytes(b"")
+    assert fetch(BUCKET, "big", target, control=Control()).skipped == 0
+    assert target.read_bytes() == big
+
+
+@pytest.mark.parametrize("trap", ["link", "hard link", "pipe", "gone"])
+def test_what_lies_in_place_of_a_part_file_is_not_written_to(aws: Aws, big: bytes, tmp_path: Path, trap: str) -> None:
+    fetch, target, precious = Download(aws, REGION, tmp_path / "n").fetch, tmp_path / "f", tmp_path / "precious"
+    precious.write_text("precious")
+    with pytest.raises(ServiceError, match="stopped"):
+        fetch(BUCKET, "big", target, control=Control(stop_after=MIB))
+    part = part_of(target)
+    part.unlink()
+    if trap == "link":
+        part.symlink_to(precious)
+    elif trap == "hard link":
+        part.hardlink_to(precious)
+    elif trap == "pipe":
+        os.mkfifo(part)
+    assert fetch(BUCKET, "big", target, control=Control()).skipped == 0
+    assert target.read_bytes() == big and precious.read_text() == "precious"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["f", "n", "precious"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"part": "../precious"}', '{"part": "precious"}', '{"part": 1}', "\xff"]
+)
+def test_a_note_that_is_damaged_removes_nothing_but_itself(aws: Aws, big: bytes, tmp_path: Path, text: str) -> None:
+    notes, precious = tmp_path / "n", tmp_path / "precious"
+    precious.write_text("precious")
+    target = tmp_path / "to" / "f"
+    target.parent.mkdir()
+    (target.parent / "precious").write_text("precious")
+    notes.mkdir(mode=0o700)
+    for forgotten in (False, True):
+        download._note(target, notes).write_bytes(text.encode("latin-1"))
+        if forgotten:
+            forget(target, notes)
+        else:
+            Download(aws, REGION, notes).fetch(BUCKET, "big", target, control=Control())
+        assert list(notes.iterdir()) == []
+        assert precious.read_text() == (target.parent / "precious").read_text() == "precious"
+
+
+def test_a_file_that_was_exchanged_after_its_proof_is_not_called_ours(
+    aws: Aws, big: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, place = tmp_path / "f", download._place
+
+    def exchanging(part: Path, destination: Path, *, force: bool) -> None:
+        part.unlink()
+        part.write_bytes(b"EVIL")
+        place(part, destination, force=force)
+
+    monkeypatch.setattr(download, "_place", exchanging)
+    with pytest.raises(ServiceError, match="another file was put in the place"):
+        Download(aws, REGION).fetch(BUCKET, "big", target, control=Control())
+
+
+def test_an_unfinished_download_is_forgotten_with_its_note(aws: Aws, big: bytes, tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match="stopped"):
+        Download(aws, REGION, tmp_path / "n").fetch(BUCKET, "big", tmp_path / "f", control=Control(stop_after=1))
+    forget(tmp_path / "f", tmp_path / "n")
+    assert [path.name for path in tmp_path.rglob("*")] == ["n"]
+    assert partial(tmp_path / "f") != partial(tmp_path / "f")
 
 
 def test_damaged_bytes_do_not_become_the_file(aws: Aws, big: bytes, tmp_path: Path) -> None:
     target = tmp_path / "big"
     with pytest.raises(ServiceError, match="stopped"):
-        Download(aws, REGION).fetch(BUCKET, "big", target, control=Control(stop_after=MIB))
-    with partial(target).open("r+b") as file:
+        Download(aws, REGION, tmp_path / "n").fetch(BUCKET, "big", target, control=Control(stop_after=MIB))
+    with part_of(target).open("r+b") as file:
         file.write(b"x")
     with pytest.raises(ServiceError) as caught:
-        Download(aws, REGION).fetch(BUCKET, "big", target, control=Control())
-    assert caught.value.kind is ErrorKind.CORRUPT and list(tmp_path.iterdir()) == []
+        Download(aws, REGION, tmp_path / "n").fetch(BUCKET, "big", target, control=Control())
+    assert caught.value.kind is ErrorKind.CORRUPT and [path.name for path in tmp_path.rglob("*")] == ["n"]
 
 
 @pytest.mark.parametrize("action", ["reset", "error"])

@@ -34,9 +34,9 @@ class ExportContext(JobContext):
 
     @property
     def download(self) -> Download:
-        from vmie_tui.services.aws.download import Download
+        from vmie_tui.services.aws.download import NOTES, Download
 
-        return Download(self.aws, self.plan.region)
+        return Download(self.aws, self.plan.region, self.settings.state_dir / NOTES)
 
     @property
     def key(self) -> str:
@@ -85,8 +85,8 @@ class ExportContext(JobContext):
             self.say_version_stays(f"s3://{self.plan.bucket}/{key}")
 
     def _forget_download(self) -> None:
-        from vmie_tui.services.aws.download import forget
+        from vmie_tui.services.aws.download import NOTES, forget
 
         if self.plan.download_to:
             for key, _ in self.objects_written:
-                forget(self.destination(key))
+                forget(self.destination(key), self.settings.state_dir / NOTES)

@@ -313,7 +313,7 @@ class LiveBackend:
     def outward(self) -> Outward:
         from vmie_tui.screens.outward import LiveOutward
 
-        return LiveOutward(self._session)
+        return LiveOutward(self._session, self._settings.state_dir)
 
     @property
     def doctor(self) -> Doctor:

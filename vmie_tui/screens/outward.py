@@ -43,10 +43,10 @@ class Outward(Protocol):
 
 
 class LiveOutward:
-    """``session`` gives the AWS session of the profile."""
+    """``session`` gives the AWS session of the profile; ``state_dir`` is where unfinished downloads are noted."""
 
-    def __init__(self, session: Callable[[], Aws]) -> None:
-        self._session = session
+    def __init__(self, session: Callable[[], Aws], state_dir: Path) -> None:
+        self._session, self._state_dir = session, state_dir
 
     def sources(self, region: str, on_page: OnSources) -> None:
         """Instances, then images, a page at a time."""
@@ -80,7 +80,7 @@ class LiveOutward:
 
     def fetch(self, wanted: Fetch, on_bytes: Callable[[int, int], None], stopped: Callable[[], bool]) -> Downloaded:
         """Bring the object here, proven by S3's checksum; ``on_bytes`` hears (bytes here, of how many)."""
-        from vmie_tui.services.aws.download import Download
+        from vmie_tui.services.aws.download import NOTES, Download
         from vmie_tui.services.aws.exports import Exports
 
         aws = self._session()
@@ -88,7 +88,8 @@ class LiveOutward:
         folder = Path(wanted.folder).expanduser()
         target = folder / found.key.rpartition("/")[2]
         meter = _Meter(found.size, on_bytes, stopped)
-        return Download(aws, wanted.region).fetch(found.bucket, found.key, target, control=meter)
+        download = Download(aws, wanted.region, self._state_dir / NOTES)
+        return download.fetch(found.bucket, found.key, target, control=meter)
 
 
 class _Meter:

@@ -16,12 +16,14 @@ from typing import Any, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.private import private_dir, write_private
 from vmie_tui.services.aws.errors import aws_call, error_code, transient, translate
 from vmie_tui.services.aws.multipart import RunningCrc, crc_of
 from vmie_tui.services.aws.session import PARTS, Aws
 from vmie_tui.services.aws.vmimport import pause
-from vmie_tui.services.disks.output import check_free, exists, local_errors, write_error
+from vmie_tui.services.disks.output import check_free, exists, local_errors, part_name, write_error
 
+NOTES = "downloads"  # in the state folder: which part file is of which object
 RANGE_BYTES = 8 << 20  # one request
 READ_BYTES = 1 << 20  # in memory at once
 ATTEMPTS = 6  # for one range, in a row
@@ -70,28 +72,35 @@ class _Object:
 class Download:
     """Downloads from the buckets of one Region."""
 
-    def __init__(self, aws: Aws, region: str | None = None) -> None:
-        self._aws, self.region = aws, region or aws.region
+    def __init__(self, aws: Aws, region: str | None = None, notes: Path | None = None) -> None:
+        """``notes``: the folder of ours where unfinished downloads are noted, so that the next attempt goes on with
+        them; without one each begins anew.
+        """
+        self._aws, self.region, self._notes = aws, region or aws.region, notes
 
     def fetch(
         self, bucket: str, key: str, destination: Path, *, control: DownloadControl, force: bool = False
     ) -> Downloaded:
         """Write the object to ``destination``, which appears only when it is whole and proven.
 
-        What an attempt that was stopped has written lies beside it under a hidden name (`partial`) and is gone on with
-        as long as the object is the same. Raises ServiceError: NOT_FOUND, PERMISSION, CONFLICT (the file exists, or
-        the object was replaced), CORRUPT (other bytes than S3's checksum says; they are removed), LOCAL (disk full).
+        What an attempt that was stopped has written lies beside it under a hidden name that nobody can guess, and is
+        gone on with as long as the object is the same. Raises ServiceError: NOT_FOUND, PERMISSION, CONFLICT (the file
+        exists, the object was replaced, or another file was put in the place of ours), CORRUPT (other bytes than S3's
+        checksum says; they are removed), LOCAL (disk full).
         """
         source = self._look(bucket, key)
         check_free(destination, force=force)
-        part, note = partial(destination), _note(destination)
-        have = _kept(part, note, source)
+        begun = _begun(destination, self._notes, source)
+        part = begun or partial(destination)
+        if begun is None and self._notes is not None:
+            text = json.dumps({"part": part.name, "object": asdict(source)})
+            with local_errors(self._notes):
+                write_private(_note(destination, private_dir(self._notes)), text.encode())
         with local_errors(destination):
-            _discard(note)
-            with os.fdopen(_open_own(note, new=True), "w", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(source)))
-            fd = _open_own(part, new=not have)
+            fd = _open_own(part, new=begun is None)
+        finished = False
         try:
+            have = min(os.fstat(fd).st_size, source.size)
             run = _Run(fd, source, destination, control)
             with local_errors(destination):
                 _check_room(destination, source.size - have)
@@ -102,12 +111,19 @@ class Download:
             try:
                 proven = run.prove()
             except ServiceError:
-                _discard(part, note)
+                _discard(part)
+                forget(destination, self._notes)
                 raise
+            _place(part, destination, force=force)
+            if not os.path.samestat(os.fstat(fd), destination.lstat()):
+                raise _exchanged(destination)
+            finished = True
         finally:
             os.close(fd)
-        _place(part, destination, force=force)
-        _discard(note)
+            if self._notes is None and not finished:  # nobody would find it again
+                _discard(part)
+        if self._notes is not None:
+            _discard(_note(destination, self._notes))
         return Downloaded(str(destination), source.size, run.checksum, proven, have)
 
     def _look(self, bucket: str, key: str) -> _Object:
@@ -167,18 +183,32 @@ class Download:
 
 
 def partial(destination: Path) -> Path:
-    """Where an unfinished download lies."""
-    return destination.with_name(f".{destination.name[:200]}.vmie-part")
+    """A place for an unfinished download, another one each time: nobody can put something there beforehand."""
+    return part_name(destination, "vmie-part")
 
 
-def forget(destination: Path) -> None:
+def forget(destination: Path, notes: Path | None) -> None:
     """Remove what an unfinished download has left."""
-    _discard(partial(destination), _note(destination))
+    if notes is None:
+        return
+    note = _note(destination, notes)
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        _discard(_noted(destination, json.loads(note.read_bytes())))
+    _discard(note)
 
 
-def _note(destination: Path) -> Path:
-    """Which object the partial file is of."""
-    return destination.with_name(f".{destination.name[:200]}.vmie-from")
+def _note(destination: Path, notes: Path | None = None) -> Path:
+    """Where it is noted under which name an unfinished download lies, and of which object it is."""
+    ident = hashlib.sha256(os.fsencode(destination.absolute())).hexdigest()[:32]
+    return (notes or destination.parent) / f"{ident}.json"
+
+
+def _noted(destination: Path, note: dict[str, Any]) -> Path:
+    """The part file of a note; raises ValueError for a name that this program did not give."""
+    name = str(note["part"])
+    if not (name.startswith(f".{destination.name[:200]}.") and name.endswith(".vmie-part") and "/" not in name):
+        raise ValueError(name)
+    return destination.with_name(name)
 
 
 def _discard(*paths: Path) -> None:
@@ -201,16 +231,19 @@ def _ours(found: os.stat_result) -> bool:
     return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_nlink == 1
 
 
-def _kept(part: Path, note: Path, source: _Object) -> int:
-    """How many bytes an earlier attempt has written of the very same object; else it is removed."""
+def _begun(destination: Path, notes: Path | None, source: _Object) -> Path | None:
+    """The part file of an earlier attempt at the very same object; else what is left of it is removed."""
+    if notes is None:
+        return None
     try:
-        own = all(_ours(path.lstat()) for path in (part, note))
-        if own and json.loads(note.read_text(encoding="utf-8")) == asdict(source):
-            return min(part.stat().st_size, source.size)
-    except (OSError, ValueError):
+        note = json.loads(_note(destination, notes).read_bytes())
+        part = _noted(destination, note)
+        if note["object"] == asdict(source) and _ours(part.lstat()):
+            return part
+    except (OSError, ValueError, TypeError, KeyError):
         pass
-    _discard(part, note)
-    return 0
+    forget(destination, notes)
+    return None
 
 
 def _check_room(destination: Path, wanted: int) -> None:
@@ -254,6 +287,15 @@ def _replaced(source: _Object) -> ServiceError:
         subject=source.url,
         remedy="Start again",
         retry_safe=True,
+    )
+
+
+def _exchanged(destination: Path) -> ServiceError:
+    return ServiceError(
+        ErrorKind.CONFLICT,
+        "another file was put in the place of the download while it was proven",
+        subject=str(destination),
+        remedy="Do not use that file; download into a folder that nobody else may write",
     )
 
 
