@@ -43,7 +43,7 @@ def test_the_limits_are_set(pretend: Path, tmp_path: Path, monkeypatch: pytest.M
 def test_one_that_spins_is_ended(pretend: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(qemu, "CPU_SECONDS", 1)
     does(pretend, "while :; do :; done")
-    with pytest.raises(ServiceError, match="did not get done") as raised:
+    with pytest.raises(ServiceError, match="could not finish") as raised:
         run(tmp_path)
     assert raised.value.kind is ErrorKind.CORRUPT
     assert "1 seconds of processor time" in raised.value.problem.detail
