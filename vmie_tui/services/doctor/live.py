@@ -189,7 +189,7 @@ class LiveReport:
 _WHOLE: tuple[tuple[re.Pattern[str], str], ...] = (  # taken out before the names in them
     (re.compile(r"\b(?:https?|s3)://[^\s'\"<>)]+", re.I), "<url>"),
     (re.compile(r"\barn:aws[\w-]*:[^\s'\",<>)]+"), "<arn>"),
-    (re.compile(r"\[[^\]\n]+\] [^\n'\"<>]*?\.vmdk"), "<disk file>"),
+    (re.compile(r"\[[^\]\n]{1,100}\] [^\n'\"<>]{0,400}?\.vmdk"), "<disk file>"),
 )
 _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.I), "<uuid>"),
