@@ -70,7 +70,7 @@ class Manifest:
             key = plain_name(file)
             kind = _hash_name(digest.algorithm) or digest.algorithm.lower()
             if said.setdefault((key, kind), digest.value) != digest.value:
-                raise corrupt(f"the manifest {name} gives {file} two different {digest.algorithm} digests")
+                raise self.contradicted(f"the manifest {name} gives {file} two different {digest.algorithm} digests")
             if key not in self._digests or digest.strength > self._digests[key].strength:
                 self._digests[key] = digest
         self._letters: dict[str, list[Digest]] = {}

@@ -287,7 +287,7 @@ class _Folder:
                 )
         if not path.is_file():
             raise DiskFormatError(
-                ErrorKind.INVALID, f"the OVF names {said}, which is no file", remedy="Give a descriptor of disks"
+                ErrorKind.INVALID, f"the OVF names {said}, which is no file", remedy="Put the disk's file in its place"
             )
         return RawFile(path, beside=True)
 
