@@ -268,6 +268,33 @@ def test_a_policy_that_demands_encryption_is_seen_before_the_upload(
         account.client("s3").delete_bucket_policy(Bucket=BUCKET)
 
 
+SSE, SSE_KEY = "s3:x-amz-server-side-encryption", "s3:x-amz-server-side-encryption-aws-kms-key-id"
+KEY_ONE = "arn:aws:kms:eu-west-1:111122223333:key/one"
+
+
+@pytest.mark.parametrize(
+    ("conditions", "encryption", "said"),
+    [
+        ([{"StringNotLike": {SSE: "aws:kms*"}}], "", 'encryption = "aws:kms" in'),
+        ([{"StringNotEquals": {SSE: "aws:kms:dsse"}}], "aws:kms", 'encryption = "aws:kms:dsse" in'),
+        ([{"ForAllValues:StringNotEquals": {SSE: ["aws:kms"]}}], "AES256", 'encryption = "aws:kms" in'),
+        ([{"Null": {SSE: "true"}}, {"StringEquals": {SSE: "AES256"}}], "", 'encryption = "aws:kms" in'),
+        ([{"StringEquals": {SSE: "AES256"}}], "AES256", 'encryption = "aws:kms" in'),
+        ([{"Null": {SSE: "false"}}], "AES256", "Leave encryption and kms_key_id out"),
+        ([{"StringNotEquals": {SSE_KEY: KEY_ONE}}], "aws:kms", f'encryption = "aws:kms" and kms_key_id = "{KEY_ONE}"'),
+        ([{"StringNotLikeIfExists": {SSE_KEY: "*:key/one"}}], "", "the ARN of a key that is like *:key/one"),
+        ([{"StringNotEquals": {SSE: "AES256"}}, {"StringNotEquals": {SSE: "aws:kms"}}], "", "Choose another bucket"),
+    ],
+)
+def test_the_remedy_for_a_demanding_policy_is_one_that_the_whole_policy_lets_through(
+    conditions: list[dict[str, Any]], encryption: str, said: str
+) -> None:
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::b/*"}
+    policy = {"Statement": [{**deny, "Condition": condition} for condition in conditions]}
+    found = upload_refusal(policy, AwsSettings(encryption=encryption), "b", "vmie/", "eu-west-1")
+    assert found is not None and said in found.remedy
+
+
 def test_what_a_policy_says_of_others_is_left_to_aws(account: Clinic) -> None:
     deny = {"Effect": "Deny", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{BUCKET}/*"}
     others: list[dict[str, Any]] = [

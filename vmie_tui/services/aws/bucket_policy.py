@@ -6,7 +6,7 @@ our own requests; whatever else a policy holds is left to AWS.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from vmie_tui.services.aws import policy as iam
 from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.aws.regions import partition_of
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.settings import AwsSettings
+from vmie_tui.settings import ENCRYPTIONS, AwsSettings
 
 NO_POLICY = frozenset({"NoSuchBucketPolicy", "NotFound"})
 ALGORITHM = "s3:x-amz-server-side-encryption"
@@ -45,21 +45,52 @@ def upload_refusal(
     policy: Mapping[str, Any], asked: AwsSettings, bucket: str, prefix: str, region: str
 ) -> Refusal | None:
     """Why the policy denies an upload below ``prefix`` with the headers of ``asked``; None where it is not seen to."""
+    place = f"arn:{partition_of(region)}:s3:::{bucket}/{prefix}any-key"
+    statements = [
+        statement
+        for statement in iam.statements(policy)
+        if statement.get("Effect") == "Deny"
+        and _everybody(statement.get("Principal"))
+        and iam.covers(statement, "s3:PutObject", place)
+    ]
+    denying = _denying(statements, asked.encryption, asked.kms_key_id)
+    if denying is None:
+        return None
+    algorithms, keys = _wanted(denying, ALGORITHM), _wanted(denying, KEY)
+    if not (algorithms or keys or iam.conditions(denying, ALGORITHM)):
+        return _other_refusal(denying)
+    for algorithm, key in _choices(statements, asked, keys):
+        if _denying(statements, algorithm, key) is None:
+            return _ask_for(algorithm, key)
+    said = " or ".join((*algorithms, *keys))
+    return Refusal(
+        f"its policy denies every encryption that could be asked for with an upload{f' ({said})' if said else ''}",
+        "Choose another bucket or prefix, or ask the bucket's owner to change its policy",
+    )
+
+
+def _denying(statements: Iterable[Mapping[str, Any]], algorithm: str, key: str) -> Mapping[str, Any] | None:
+    """The first of the statements that denies an upload with these headers."""
     sent = {
-        ALGORITHM: asked.encryption,
-        KEY: asked.kms_key_id,
+        ALGORITHM: algorithm,
+        KEY: key,
         "s3:x-amz-server-side-encryption-customer-algorithm": "",
         "s3:x-amz-acl": "",
         "aws:securetransport": "true",
         "s3:signatureversion": "AWS4-HMAC-SHA256",
     }
-    place = f"arn:{partition_of(region)}:s3:::{bucket}/{prefix}any-key"
-    for statement in iam.statements(policy):
-        if statement.get("Effect") != "Deny" or not _everybody(statement.get("Principal")):
-            continue
-        if iam.covers(statement, "s3:PutObject", place) and _holds(statement.get("Condition") or {}, sent):
-            return _refusal(statement)
-    return None
+    return next((found for found in statements if _holds(found.get("Condition") or {}, sent)), None)
+
+
+def _choices(
+    statements: Iterable[Mapping[str, Any]], asked: AwsSettings, first: Iterable[str]
+) -> Iterator[tuple[str, str]]:
+    """What the settings could ask for: as little as possible changed, keys only with KMS."""
+    found = [*first, *(key for statement in statements for key in _wanted(statement, KEY))]
+    algorithms = dict.fromkeys((*((asked.encryption,) if asked.encryption else ()), *ENCRYPTIONS))
+    for key in dict.fromkeys((asked.kms_key_id, *found, "")):
+        yield from ((algorithm, key) for algorithm in algorithms if not key or algorithm.startswith("aws:kms"))
+    yield "", ""
 
 
 def _everybody(principal: Any) -> bool:
@@ -102,17 +133,30 @@ def _true(operator: str, key: str, wanted: list[Any], sent: Mapping[str, str]) -
     return found is not negated
 
 
-def _refusal(statement: Mapping[str, Any]) -> Refusal:
-    algorithms = [text for text in iam.conditions(statement, ALGORITHM) if text.lower() not in {"true", "false"}]
-    keys = [text for text in iam.conditions(statement, KEY) if text.lower() not in {"true", "false"}]
-    if algorithms or keys or iam.conditions(statement, ALGORITHM):
-        algorithm = algorithms[0] if algorithms else "aws:kms" if keys else "AES256"
-        said = f'encryption = "{algorithm}"' + (f' and kms_key_id = "{keys[0]}"' if keys else "")
-        asked = " or ".join(algorithms) or algorithm
+def _wanted(statement: Mapping[str, Any], name: str) -> list[str]:
+    """The values a statement names for a header, without those of a test for its absence."""
+    return [text for text in iam.conditions(statement, name) if text.lower() not in {"true", "false"}]
+
+
+def _ask_for(algorithm: str, key: str) -> Refusal:
+    if not algorithm:
         return Refusal(
-            f"its policy demands that each upload asks for encryption ({asked}{', with a given key' if keys else ''})",
-            f"Set {said} in the profile's [aws] section",
+            "its policy denies uploads that ask for an encryption",
+            "Leave encryption and kms_key_id out of the profile's [aws] section",
         )
+    given = ", with a given key" if key else ""
+    said = f'encryption = "{algorithm}"'
+    if "*" in key or "?" in key:
+        said += f", and kms_key_id to the ARN of a key that is like {key},"
+    elif key:
+        said += f' and kms_key_id = "{key}"'
+    return Refusal(
+        f"its policy demands that each upload asks for encryption ({algorithm}{given})",
+        f"Set {said} in the profile's [aws] section",
+    )
+
+
+def _other_refusal(statement: Mapping[str, Any]) -> Refusal:
     name = f" ({statement['Sid']})" if statement.get("Sid") else ""
     tested = sorted({str(key) for tests in (statement.get("Condition") or {}).values() for key in tests})
     about = f", by what it says about {', '.join(tested)}" if tested else ""
