@@ -208,6 +208,10 @@ def load(
         raise _bad(config, f"unknown setting {sorted(unknown)[0]!r}; known: {known}")
     if default in table:
         table[default] = _from_environment(table[default], env, origins)
+    for name, entry in table.items():
+        if entry.aws.kms_key_id and not entry.aws.encryption.startswith("aws:kms"):
+            place = Path(origins.get(f"{name}.aws.kms_key_id", config))
+            raise _bad(place, f'profile {name!r}: kms_key_id wants encryption = "aws:kms" or "aws:kms:dsse" beside it')
     table = {name: _with_region(entry, env, origins) for name, entry in table.items()}
     database = env.get("VMIE_DATABASE_URL") or data.get("database_url")
     if database is not None and not isinstance(database, str):

@@ -295,6 +295,24 @@ def test_the_remedy_for_a_demanding_policy_is_one_that_the_whole_policy_lets_thr
     assert found is not None and said in found.remedy
 
 
+def test_a_bucket_of_another_owner_is_refused_before_the_upload(account: Clinic) -> None:
+    foreign = open_session(replace(account.admin.settings, bucket_owner="999988887777"))
+    try:
+        (found,) = (item for item in check_account(PLAN, look_at_account(foreign, PLAN)) if item.subject == BUCKET)
+    finally:
+        foreign.close()
+    assert "does not belong to account 999988887777" in found.what
+    assert "bucket_owner" in found.remedy
+
+
+def test_the_buckets_default_key_is_nothing_to_uploads_that_name_an_encryption(account: Clinic) -> None:
+    own = open_session(replace(account.admin.settings, encryption="aws:kms"))
+    try:
+        assert look_at_account(own, PLAN).bucket_key == ""
+    finally:
+        own.close()
+
+
 def test_what_a_policy_says_of_others_is_left_to_aws(account: Clinic) -> None:
     deny = {"Effect": "Deny", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{BUCKET}/*"}
     others: list[dict[str, Any]] = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -164,3 +165,22 @@ def test_a_file_of_this_machine_is_no_broken_connection() -> None:
     assert (problem.kind, problem.retry_safe) == (K.LOCAL, False)
     assert "/nope: No such file" in problem.what
     assert not transient(missing) and transient(OSError(5, "Input/output error"))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("[default]\nregion = x\n".encode("utf-16"), "is UTF-16"),
+        ("[default]\nregion = x\n".encode("utf-16-le"), "is UTF-16"),
+        ("[default]\nregion = x\n".encode("utf-8-sig"), "begins with a byte order mark"),
+        ("[default]\nregion = ü\n".encode("latin-1"), "is not UTF-8"),
+        (b"[default\nregion = x\n", "Unable to parse"),
+    ],
+)
+def test_how_an_aws_file_was_saved_is_said(data: bytes, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_bytes(data)
+    problem = translate(boto.ConfigParseError(path=str(path)), "sign in to AWS").problem
+    assert problem.kind is ErrorKind.INVALID
+    assert str(path) in problem.detail
+    assert said in problem.detail

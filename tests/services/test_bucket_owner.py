@@ -48,6 +48,7 @@ def test_a_bucket_of_another_owner_is_said_in_words(aws: World, tls: TlsFiles, t
     with pytest.raises(ServiceError) as caught:
         ObjectStore(open_session(settings)).check_bucket(BUCKET)
     assert caught.value.kind is ErrorKind.PERMISSION
+    assert "does not belong to account 999988887777" in caught.value.problem.what
     assert "bucket_owner" in caught.value.problem.remedy
 
 

@@ -218,3 +218,13 @@ def test_a_buckets_owner_is_an_account(tmp_path: Path, owner: str) -> None:
     config.write_text(f'[profiles.p.aws]\nbucket_owner = "{owner}"\n', encoding="utf-8")
     with pytest.raises(SettingsError, match="12 digits"):
         load(state_dir=tmp_path, config_file=config, environ={})
+
+
+@pytest.mark.parametrize("encryption", ["", 'encryption = "AES256"'])
+def test_a_key_without_kms_is_refused(encryption: str, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f'[profiles.p.aws]\nkms_key_id = "alias/mine"\n{encryption}\n', encoding="utf-8")
+    config.chmod(0o600)
+    with pytest.raises(SettingsError, match="kms_key_id wants encryption"):
+        load(config_file=config, state_dir=tmp_path)
+    assert load(config_file=config, state_dir=tmp_path, environ={"VMIE_AWS_ENCRYPTION": "aws:kms"}).profile().aws

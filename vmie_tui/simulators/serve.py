@@ -60,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stack.enter_context(vcenter)
         stack.enter_context(aws)
         aws.seed(bucket=BUCKET)
+        _let_decrypt(aws.account)
         if options.history:
             _furnish(aws, options.history)
         stack.callback(_remove_profile, root)
@@ -208,6 +209,13 @@ def _as_text(description: dict[str, Any]) -> str:
         "controls": f"{control['path']} of both, with the header {control['header']}: {control['token']}",
     }
     return "".join(f"{name + ':':18} {value}\n" for name, value in lines.items())
+
+
+def _let_decrypt(account: str) -> None:
+    """The role may read what is encrypted with KMS: ``encryption`` of a profile is to be tried here too."""
+    from vmie_tui.simulators.aws.account import let_decrypt
+
+    let_decrypt(account)
 
 
 def _wait(ended: threading.Event, vcenter: VCenterSimulator, aws: AwsSimulator, idle_seconds: float) -> None:

@@ -18,7 +18,7 @@ from vmie_tui.model.rules.routes import bucket_of, needs_bucket, needs_role
 from vmie_tui.model.task import TaskKind
 from vmie_tui.services.aws import keys
 from vmie_tui.services.aws.bucket_policy import read_policy, upload_refusal
-from vmie_tui.services.aws.objects import ObjectStore
+from vmie_tui.services.aws.objects import BAD_OWNER, ObjectStore
 from vmie_tui.services.aws.regions import NOT_OPTED_IN, opt_in_status, sign_in
 from vmie_tui.services.aws.roles import inspect_role
 from vmie_tui.services.aws.session import Aws, skew_of
@@ -86,6 +86,8 @@ class _Looker:
         except ServiceError as error:
             if error.kind is ErrorKind.NOT_FOUND:
                 self._know(bucket_region="")
+            elif error.problem.code == BAD_OWNER:
+                self._know(upload_refused=(error.problem.what, error.problem.remedy))
             elif error.kind not in _LEFT_OUT:
                 raise
             return
@@ -95,8 +97,11 @@ class _Looker:
         if needs_bucket(self.plan):
             self._policy(bucket)
         if needs_role(self.plan):
-            asked = self.aws.settings.kms_key_id
-            self._know(bucket_key=asked or _maybe(lambda: keys.bucket_key(self.aws, bucket, self.region)))
+            settings = self.aws.settings
+            if settings.encryption:  # asked for with each upload: the bucket's default is not used
+                self._know(bucket_key=settings.kms_key_id)
+            else:
+                self._know(bucket_key=_maybe(lambda: keys.bucket_key(self.aws, bucket, self.region)))
 
     def _policy(self, bucket: str) -> None:
         policy = _maybe(lambda: read_policy(self.aws, bucket, self.region))

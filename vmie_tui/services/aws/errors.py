@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from botocore import exceptions as boto
@@ -20,6 +22,7 @@ K = ErrorKind
 BOTO_ERRORS = (BotoCoreError, ClientError, ResponseParserError, OSError)  # all that a call to AWS may raise
 SIGN_IN = "Sign in again ('aws sso login', or new keys in the AWS credentials file), then resume"
 NO_REGION = "Set region in the profile's [aws] section, in the environment (AWS_REGION) or in the AWS profile"
+MOST_CONFIG = 1 << 20
 ROLE_ERROR = "E06"  # documented error: "The service role vmimport does not exist or ..."
 
 
@@ -279,13 +282,35 @@ def translate(error: Exception, doing: str, subject: str = "") -> ServiceError:
         return _from_service(error, doing, subject)
     for classes, words, verdict in _BY_CLASS:
         if isinstance(error, classes):
-            return _make(verdict, f"cannot {doing}: {words}", subject, type(error).__name__, str(error))
+            detail = _saved_wrong(error) or str(error)
+            return _make(verdict, f"cannot {doing}: {words}", subject, type(error).__name__, detail)
     if isinstance(error, OSError) and error.filename:
         what = f"cannot {doing}: {error.filename}: {error.strerror or error}"
         return _make(_FILE, what, subject, type(error).__name__, "")
     if isinstance(error, OSError):
         return _make(_NETWORK, f"cannot {doing}: the connection broke", subject, type(error).__name__, str(error))
     return _make(Verdict(K.BUG, "Report this"), f"cannot {doing}", subject, type(error).__name__, str(error))
+
+
+def _saved_wrong(error: Exception) -> str:
+    """What is wrong with how an AWS file was saved, as editors of Windows do it; "" where that is not the reason."""
+    if not isinstance(error, boto.ConfigParseError):
+        return ""
+    path = Path(str(error.kwargs.get("path", "")))
+    try:
+        with path.open("rb") as file:
+            start = file.read(MOST_CONFIG)
+    except OSError:
+        return ""
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in start:
+        return f"{path} is UTF-16: save it as UTF-8"
+    if start.startswith(codecs.BOM_UTF8):
+        return f"{path} begins with a byte order mark: save it as UTF-8 without one"
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        return f"{path} is not UTF-8: save it as UTF-8"
+    return ""
 
 
 def _from_service(error: ClientError, doing: str, subject: str) -> ServiceError:

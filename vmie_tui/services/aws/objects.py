@@ -14,7 +14,7 @@ from vmie_tui.services.aws.errors import BOTO_ERRORS, aws_call, error_code, tran
 from vmie_tui.services.aws.multipart import FoundPart, Upload, part_size_for
 from vmie_tui.services.aws.parts import PartSender
 from vmie_tui.services.aws.rate_cap import cap_of
-from vmie_tui.services.aws.session import PARTS, Aws
+from vmie_tui.services.aws.session import ANY_OWNER, PARTS, Aws
 from vmie_tui.services.aws.uploader import (
     TransferControl,
     Uploaded,
@@ -30,6 +30,7 @@ OLD_DEFAULT_REGION = "us-east-1"  # GetBucketLocation answers with nothing for i
 DELETE_BATCH = 1000
 ABORT_ROUNDS = 3
 _GONE = frozenset({"NoSuchKey", "NoSuchUpload", "NotFound", "404"})
+BAD_OWNER = "BadBucketOwner"  # no code of S3's: it says AccessDenied
 _DENIED = frozenset({"AccessDenied", "403"})
 
 
@@ -115,6 +116,14 @@ class ObjectStore:
         except ServiceError as error:
             if error.kind is not ErrorKind.PERMISSION:
                 raise
+            if self._of_another_owner(bucket):
+                raise ServiceError(
+                    ErrorKind.PERMISSION,
+                    f"the bucket does not belong to account {self._aws.bucket_owner}",
+                    subject=bucket,
+                    remedy="Name another bucket, or set bucket_owner to the account that this one belongs to",
+                    code=BAD_OWNER,
+                ) from error
             raise ServiceError(
                 ErrorKind.PERMISSION,
                 "this profile may not look at the bucket",
@@ -125,6 +134,14 @@ class ObjectStore:
                 detail=error.problem.detail,
             ) from error
         return {"EU": "eu-west-1"}.get(location or "", location or OLD_DEFAULT_REGION)
+
+    def _of_another_owner(self, bucket: str) -> bool:
+        """Whether S3 answers about the bucket as soon as nobody says whose it must be."""
+        try:
+            self._s3.get_bucket_location(Bucket=bucket, ExpectedBucketOwner=ANY_OWNER)
+        except BOTO_ERRORS:
+            return False
+        return True
 
     def create_bucket(self, bucket: str, region: str | None = None) -> BucketInfo:
         """Make a bucket in ``region``; nothing happens when it is ours and there already."""

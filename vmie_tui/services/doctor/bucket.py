@@ -33,14 +33,18 @@ def _exists(patient: Patient, look: Look) -> Check:
         )
     bucket = _name(patient)
     patient.in_region()
+    from vmie_tui.services.aws.objects import BAD_OWNER
+
     try:
         report = _report(patient)
     except ServiceError as error:
+        if error.problem.code == BAD_OWNER:
+            return look.failed(f"{bucket}: {error.problem.what}", error.problem.remedy)
         if error.kind is not ErrorKind.NOT_FOUND:
             raise
         where = f"the bucket {bucket} does not exist"
         return look.failed(where, f"Create it in {patient.region}, or correct its name", _create(patient, bucket))
-    if report.bucket.owned is False:
+    if report.bucket.owned is False and not patient.profile.aws.bucket_owner:
         return look.failed(f"{bucket} belongs to another account", "Use a bucket of this account")
     if report.bucket.region != patient.region:
         return look.failed(

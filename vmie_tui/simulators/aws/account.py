@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC
 
 from moto.ec2.models import ec2_backends
@@ -9,6 +10,7 @@ from moto.iam.models import iam_backends
 from moto.kms.models import kms_backends
 from moto.sts.models import sts_backends
 
+from vmie_tui.model import facts
 from vmie_tui.simulators.aws import roles
 from vmie_tui.simulators.aws.auth import Key
 
@@ -46,6 +48,14 @@ def add_role(account: str, name: str, bucket: str, *, policy: str = "") -> None:
             max_session_duration="3600",
         )
     backend.put_role_policy(name, policy or name, roles.role_document(bucket))
+
+
+def let_decrypt(account: str) -> None:
+    """Let the service role read objects that are encrypted with KMS."""
+    name = facts.load("access")["iam"]["vmimport_role"]["name"]
+    statement = {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam_backends[account][GLOBAL].put_role_policy(name, f"{name}-kms", document)
 
 
 def issued(account: str, access_key: str) -> Key | None:
