@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, quote, unquote_plus
 
 import pytest
 
@@ -19,7 +20,17 @@ from vmie_tui.model.machine import Machine
 from vmie_tui.services.aws import sending
 from vmie_tui.services.aws.session import PARTS
 from vmie_tui.services.doctor import live as live_module
-from vmie_tui.services.doctor.live import ASSUMPTIONS, STEPS, Live, LiveReport, Outcome, Placeholders, Saw, Step
+from vmie_tui.services.doctor.live import (
+    ASSUMPTIONS,
+    STEPS,
+    Live,
+    LiveReport,
+    Outcome,
+    Placeholders,
+    Saw,
+    Step,
+    encoded_twice,
+)
 from vmie_tui.services.doctor.patient import Patient
 from vmie_tui.services.vsphere.inventory import read_inventory
 from vmie_tui.services.vsphere.session import VSphere
@@ -335,3 +346,16 @@ def test_placeholders_stand_for_names(text: str, gone: str) -> None:
 def test_words_that_are_no_names_stay() -> None:
     text = "vim.fault.FileFault: the part 3 of 12 failed at s3.eu-west-1.amazonaws.com (503)"
     assert Placeholders().masked(text) == text
+
+
+@pytest.mark.parametrize("name", ["ssd 01", "ssd+nvme 50%", "ß/日本 (1)&#", "%2f", "100%25", "+%+a"])
+def test_one_letter_of_a_datastore_is_encoded_twice(name: str) -> None:
+    written = quote(name.replace("%", "%25").replace("+", "%2B"), safe="")  # as `FlatFile` writes it
+    path = encoded_twice(f"/folder/a.vmdk?dcPath=DC&dsName={written}")
+    [once] = parse_qs(path.partition("?")[2])["dsName"]
+    assert unquote_plus(once) == name != once
+    assert parse_qs(f"dsName={written}")["dsName"] != [once]
+
+
+def test_a_name_without_letters_is_not_tried() -> None:
+    assert encoded_twice("/folder/a.vmdk?dcPath=DC&dsName=%E6%97%A5%252B") == ""

@@ -843,7 +843,11 @@ def _see_ranges(run: Run, reader: FolderReader, disk: SnapshotDisk) -> None:
         run.judge("folder.if-range", status == 200, "as assumed", f"HTTP {status}")
     else:
         run.unseen("folder.if-range", "there is no date to ask for")
-    status = _status(run, _twice(file.path))
+    doubled = encoded_twice(file.path)
+    if not doubled:
+        run.unseen("folder.twice", "the datastore's name has no letter of ASCII")
+        return
+    status = _status(run, doubled)
     expected = 404 if run.vsphere.standalone else 206
     run.judge(
         "folder.twice",
@@ -861,12 +865,18 @@ def _digest(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-def _twice(path: str) -> str:
-    """The address with the first character of the datastore's name encoded twice: found only by who decodes twice."""
+_CHARACTER = re.compile("%25[0-9A-Fa-f]{2}|%[0-9A-Fa-f]{2}|.")  # as it is written in a URL, once or twice encoded
+
+
+def encoded_twice(path: str) -> str:
+    """The address with one letter or digit of the datastore's name encoded twice, which only who decodes twice finds;
+    "" for a name without any."""
     head, sign, name = path.rpartition("dsName=")
-    if name.startswith("%"):
-        return f"{head}{sign}%25{name[1:]}"
-    return f"{head}{sign}%25{ord(name[0]):02X}{name[1:]}"
+    written: list[str] = _CHARACTER.findall(name)
+    at = next((at for at, text in enumerate(written) if len(text) == 1 and text.isalnum()), -1)
+    if at < 0:
+        return ""
+    return "".join([head, sign, *written[:at], f"%25{ord(written[at]):02X}", *written[at + 1 :]])
 
 
 def _status(run: Run, path: str, headers: dict[str, str] | None = None) -> int:
@@ -902,7 +912,10 @@ def _see_host(run: Run, disk: SnapshotDisk, place: str) -> None:
             connection.get(0, 512)
             run.held("host.ticket", "as assumed")
             run.held("host.name", f"it gives {named}")
-            file.path = _twice(file.path)
+            file.path = encoded_twice(file.path)
+            if not file.path:
+                run.unseen("host.once", "the datastore's name has no letter of ASCII")
+                return
             try:
                 connection.get(0, 512)
             except ServiceError as error:
