@@ -318,7 +318,11 @@ def test_an_interrupt_in_the_middle_leaves_nothing(
         return take(asked, *words, **more)
 
     monkeypatch.setattr(faults, "take", press)
-    report = run(ward.patient, "repl-01", only(step))
+    kept = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        report = run(ward.patient, "repl-01", only(step))
+    finally:
+        signal.signal(signal.SIGINT, kept)
     assert pressed and outcomes(report)[step] is Outcome.INTERRUPTED
     assert next(one.left for one in report.steps if one.id == step) == ()
 
