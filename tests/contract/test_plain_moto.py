@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
-from moto.server import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import make_server
 
 from tests.services.aws_world import PART, Control, Source, content, store_for
 from vmie_tui.model.errors import ErrorKind, ServiceError
@@ -24,18 +23,34 @@ from vmie_tui.simulators.control import TlsFiles
 REGION, BUCKET = "eu-west-1", "plain-moto-bucket"
 
 
+# In a process of its own: our simulators add calls to moto's classes in the one that runs the tests.
+SERVER = """
+import sys
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+application = DomainDispatcherApplication(create_backend_app)
+server = make_server("localhost", 0, application, threaded=True, ssl_context=(sys.argv[1], sys.argv[2]))
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
 @pytest.fixture(scope="module")
 def aws(tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
-    application = DomainDispatcherApplication(create_backend_app)
-    server = make_server("localhost", 0, application, threaded=True, ssl_context=(str(tls.chain), str(tls.key)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVER, str(tls.chain), str(tls.key)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert server.stdout is not None
+    port = int(server.stdout.readline())
     keys = tmp_path_factory.mktemp("moto") / "credentials"
     keys.write_text("[default]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = not-a-secret\n")
     keys.chmod(0o600)
     settings = AwsSettings(
         region=REGION,
-        endpoint_url=f"https://localhost:{server.server_port}",
+        endpoint_url=f"https://localhost:{port}",
         ca_bundle=tls.ca,
         credentials_file=keys,
         bucket=BUCKET,
@@ -46,8 +61,9 @@ def aws(tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws
         yield session
     finally:
         session.close()
-        server.shutdown()
-        thread.join(10)
+        server.terminate()
+        server.wait(10)
+        server.stdout.close()
 
 
 def test_we_sign_in_and_see_the_region(aws: Aws) -> None:
