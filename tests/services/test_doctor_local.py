@@ -102,7 +102,7 @@ def test_the_terminal(
     assert look(tmp_path, "terminal").state is CheckState.SKIPPED
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((columns, rows)))
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda *_, **__: os.terminal_size((columns, rows)))
     check = look(tmp_path, "terminal", TERM=term)
     assert check.state is state and words in check.reason
 
