@@ -38,8 +38,8 @@ def serve(folder: str, ready: Any) -> None:
 
 def write(where: tuple[str, str, str], disks: int, size: int, parallel: int) -> dict[str, float]:
     """``where``: the endpoint, its authority's file, the credentials file."""
+    from vmie_tui.services.aws.ebs.snapshot_writer import MemoryJournal, SnapshotTarget, SnapshotWriter
     from vmie_tui.services.aws.session import open_session
-    from vmie_tui.services.aws.snapshot_write import MemoryJournal, SnapshotTarget, SnapshotWriter
     from vmie_tui.settings import AwsSettings
 
     class Control:

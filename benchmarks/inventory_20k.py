@@ -27,8 +27,8 @@ from textual import events
 
 from vmie_tui import settings
 from vmie_tui.app import VmieApp
-from vmie_tui.screens.backend import LiveBackend
-from vmie_tui.screens.inventory import InventoryScreen
+from vmie_tui.operations.backend import LiveBackend
+from vmie_tui.screens.inventory.screen import InventoryScreen
 from vmie_tui.settings import DEMO
 from vmie_tui.simulators import launch
 

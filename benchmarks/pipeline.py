@@ -28,10 +28,10 @@ from pathlib import Path
 from typing import Any
 
 from vmie_tui.model.machine import Machine
-from vmie_tui.services.aws.objects import ObjectStore, UploadRequest
+from vmie_tui.services.aws.s3.objects import ObjectStore, UploadRequest
 from vmie_tui.services.aws.session import open_session
 from vmie_tui.services.vsphere.inventory import read_inventory
-from vmie_tui.services.vsphere.lease import ExportLease
+from vmie_tui.services.vsphere.nfc.export_lease import ExportLease
 from vmie_tui.services.vsphere.session import VSphere, connect
 from vmie_tui.settings import AwsSettings, VCenterSettings
 from vmie_tui.simulators.fleet.tiny import tiny
@@ -126,7 +126,7 @@ class Bench:
         return self.store.upload(UploadRequest(BUCKET, "sink", size), fill, control=Quiet()).size
 
     def product(self, disks: int) -> int:
-        from vmie_tui.services.disks.tee import DiskFeed
+        from vmie_tui.services.disks.streams.tee import DiskFeed
 
         def move(number: int) -> int:
             disk = lease.disks[number]

@@ -30,10 +30,11 @@ import click
 
 from vmie_tui.model.errors import ServiceError
 from vmie_tui.model.plan import Route
-from vmie_tui.services import apart, describe
-from vmie_tui.services.apart import UnfinishedError
+from vmie_tui.services import describe
 from vmie_tui.services.disks.convert import Format, Request, convert
-from vmie_tui.services.disks.source import RawFile
+from vmie_tui.services.disks.streams.source import RawFile
+from vmie_tui.services.isolated import calls
+from vmie_tui.services.isolated.calls import UnfinishedError
 from vmie_tui.simulators.fleet import guests
 
 SECONDS = 5
@@ -269,11 +270,11 @@ class Fuzz:
 
 def _here(image: Path) -> object:
     """The same look as in the child, in this process."""
-    apart._INSIDE = True
+    calls._INSIDE = True
     try:
         return describe._describe_files([image], False, True, Route.IMAGE)
     finally:
-        apart._INSIDE = False
+        calls._INSIDE = False
 
 
 def _converted(image: Path, out: Path) -> None:

@@ -16,7 +16,7 @@ from textual.widgets import Button
 
 from vmie_tui.app import VmieApp
 from vmie_tui.commands.jobs import stop_worker
-from vmie_tui.screens.backend import LiveBackend
+from vmie_tui.operations.backend import LiveBackend
 from vmie_tui.settings import DEMO, load
 from vmie_tui.simulators import launch
 

@@ -27,8 +27,7 @@ from typing import Any
 from vmie_tui import settings as settings_module
 from vmie_tui.commands import inventory as inventory_command
 from vmie_tui.commands.jobs import stop_worker
-from vmie_tui.jobs.client import JobClient
-from vmie_tui.jobs.watch import INTERVAL_VARIABLE, POLL_VARIABLE
+from vmie_tui.jobs.engine.polling import INTERVAL_VARIABLE, POLL_VARIABLE
 from vmie_tui.model.errors import VmieError
 from vmie_tui.model.finding import Severity
 from vmie_tui.model.job import JobView
@@ -48,9 +47,10 @@ from vmie_tui.model.rules.machine import check_machine
 from vmie_tui.model.rules.override import CONTENT, blocked, impossible
 from vmie_tui.model.rules.plan import check_plan
 from vmie_tui.model.task import JobState
+from vmie_tui.operations.jobs import JobClient
 from vmie_tui.services.aws.session import Aws, open_session
 from vmie_tui.services.disks import convert
-from vmie_tui.services.disks.source import RawFile
+from vmie_tui.services.disks.streams.source import RawFile
 from vmie_tui.settings import DEMO, Settings
 from vmie_tui.simulators import launch
 from vmie_tui.simulators.fleet.tiny import make_boot
@@ -265,7 +265,7 @@ def snapshots_of(world: World, view: JobView) -> list[str]:
     """The snapshots a job made; of an instance's volumes those that are taken now."""
     if not view.task_id.startswith("import-i-"):
         return [disk.snapshot_id for disk in view.disks]
-    from vmie_tui.services.aws.conversion import Conversions
+    from vmie_tui.services.aws.vmie.conversion_tasks import Conversions
 
     ec2 = world.aws.client("ec2")
     volumes = Conversions(world.aws, REGION).task(view.task_id).volume_ids
@@ -273,7 +273,7 @@ def snapshots_of(world: World, view: JobView) -> list[str]:
 
 
 def compare(world: World, row: Row, view: JobView) -> Cell:
-    from vmie_tui.services.aws.blocks import SnapshotReader
+    from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
 
     ids = snapshots_of(world, view)
     if len(ids) != len(row.disks) or not all(ids):

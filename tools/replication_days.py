@@ -22,14 +22,14 @@ from urllib.parse import quote
 
 from tools.matrix import REGION, World, a_world
 from vmie_tui.clock import clock_of
-from vmie_tui.commands import importing
 from vmie_tui.commands import inventory as inventory_command
-from vmie_tui.jobs.freezing import snapshot_name
-from vmie_tui.jobs.replication_client import ReplicationClient
+from vmie_tui.commands.import_ import command
+from vmie_tui.jobs.imports.snapshot import snapshot_name
 from vmie_tui.model.plan import Route, Via
 from vmie_tui.model.replication import Replication, ReplicationState, ReplicationView, Run, RunState
-from vmie_tui.services.aws.blocks import SnapshotReader
-from vmie_tui.services.disks.source import RawFile
+from vmie_tui.operations.replication_jobs import ReplicationClient
+from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
+from vmie_tui.services.disks.streams.source import RawFile
 from vmie_tui.simulators import launch
 
 VM = "repl-01"
@@ -49,7 +49,7 @@ class Days:
         profile = world.settings.profile()
         self.clock = clock_of(world.settings.state_dir, profile)
         machine = inventory_command.find(inventory_command.read(world.settings).machines, VM)
-        plan = replace(importing.make_plan(profile, machine), route=Route.UNMODIFIED, via=Via.EBS)
+        plan = replace(command.make_plan(profile, machine), route=Route.UNMODIFIED, via=Via.EBS)
         self.client = ReplicationClient(world.settings)
         spec = Replication(plan, start=self.clock.now(), every_hours=hours, keep=keep)
         self.id = self.client.create(spec, machine, account=world.aws.identity().account)

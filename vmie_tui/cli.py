@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from vmie_tui.commands.session import Session, open_app
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, VmieError, exit_code
-from vmie_tui.model.words import one_line, plain
+from vmie_tui.model.formatting import one_line, plain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,7 +108,7 @@ def _without_secrets(text: str) -> str:
 
     words: frozenset[str] = frozenset()
     with contextlib.suppress(Exception):
-        from vmie_tui.services.bundle import known_secrets
+        from vmie_tui.operations.bundle import known_secrets
 
         words = known_secrets(Session().settings)
     return redacted(hidden(text), words)
@@ -121,7 +121,7 @@ def _crash_file(error: Exception) -> Path:
     from pathlib import Path
 
     from vmie_tui.known_secrets import remember_environment, trace
-    from vmie_tui.private import write_private
+    from vmie_tui.private_files import write_private
 
     name = f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.txt"
     remember_environment()

@@ -6,7 +6,7 @@ import json
 import time
 from pathlib import Path
 
-from vmie_tui.private import write_private
+from vmie_tui.private_files import write_private
 from vmie_tui.settings import DEMO, Profile
 
 CLOCK_FILE = "clock.json"

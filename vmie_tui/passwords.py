@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vmie_tui import known_secrets
 from vmie_tui.model.errors import ErrorKind, SettingsError
-from vmie_tui.private import check_trusted
+from vmie_tui.private_files import check_trusted
 
 if TYPE_CHECKING:
     from vmie_tui.settings import Profile, VCenterSettings

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from vmie_tui.private import private_fd
+from vmie_tui.private_files import private_fd
 
 TRIES = 6
 PAUSE_SECONDS = 0.05

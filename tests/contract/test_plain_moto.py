@@ -12,11 +12,11 @@ import pytest
 from tests.services.aws_world import PART, Control, Source, content, store_for
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.task import TaskKind
-from vmie_tui.services.aws.objects import UploadRequest
+from vmie_tui.services.aws.iam.roles import inspect_role
 from vmie_tui.services.aws.regions import opt_in_status
-from vmie_tui.services.aws.roles import inspect_role
+from vmie_tui.services.aws.s3.objects import UploadRequest
 from vmie_tui.services.aws.session import Aws, open_session
-from vmie_tui.services.aws.tasks import count_live
+from vmie_tui.services.aws.vmie.task_parser import count_live
 from vmie_tui.settings import AwsSettings
 from vmie_tui.simulators.control import TlsFiles
 

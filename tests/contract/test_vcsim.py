@@ -24,7 +24,7 @@ from vmie_tui.model.plan import VmSource
 from vmie_tui.services.doctor.live import Live, Saw
 from vmie_tui.services.doctor.patient import Patient
 from vmie_tui.services.doctor.run import examine
-from vmie_tui.services.vsphere.changed import snapshot_disks
+from vmie_tui.services.vsphere.changed_blocks import snapshot_disks
 from vmie_tui.services.vsphere.inventory import find_machine, read_inventory, read_machine
 from vmie_tui.services.vsphere.session import VSphere, connect
 from vmie_tui.services.vsphere.snapshot import create_snapshot, find_snapshot, remove_snapshot

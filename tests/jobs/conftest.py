@@ -16,21 +16,21 @@ import pytest
 
 from tests.helpers import wait_until
 from vmie_tui import settings as settings_module
-from vmie_tui.commands import importing
 from vmie_tui.commands import inventory as inventory_command
+from vmie_tui.commands.import_ import command as importing
 from vmie_tui.commands.jobs import stop_worker
-from vmie_tui.jobs.client import JobClient
-from vmie_tui.jobs.process import worker_pid
-from vmie_tui.jobs.schema import DATABASE_FILE
-from vmie_tui.jobs.watch import INTERVAL_VARIABLE, POLL_VARIABLE
+from vmie_tui.jobs.engine.polling import INTERVAL_VARIABLE, POLL_VARIABLE
+from vmie_tui.jobs.engine.process import worker_pid
+from vmie_tui.jobs.store.schema import DATABASE_FILE
 from vmie_tui.model.job import JobView
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.task import JobState
-from vmie_tui.services.aws.blocks import SnapshotReader
-from vmie_tui.services.aws.made import snapshot_of
+from vmie_tui.operations.jobs import JobClient
+from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
+from vmie_tui.services.aws.ec2.tagged import snapshot_of
 from vmie_tui.services.aws.session import Aws, open_session
-from vmie_tui.services.disks.source import RawFile
+from vmie_tui.services.disks.streams.source import RawFile
 from vmie_tui.settings import DEMO, Settings
 from vmie_tui.simulators import launch
 

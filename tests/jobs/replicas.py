@@ -11,16 +11,16 @@ from typing import Any
 from tests.helpers import wait_until
 from tests.jobs.conftest import REGION, World
 from vmie_tui.clock import Clock, clock_of
-from vmie_tui.jobs.freezing import snapshot_name
-from vmie_tui.jobs.replication_client import ReplicationClient
-from vmie_tui.jobs.replications import Replications
-from vmie_tui.jobs.store import Store
+from vmie_tui.jobs.imports.snapshot import snapshot_name
+from vmie_tui.jobs.store.replications import Replications
+from vmie_tui.jobs.store.store import Store
 from vmie_tui.model.job import JobView
 from vmie_tui.model.plan import Route, Via
 from vmie_tui.model.replication import KeptDisk, Replication, Run, RunState
 from vmie_tui.model.task import JobState
-from vmie_tui.services.aws.blocks import BLOCK, SnapshotReader
-from vmie_tui.services.disks.source import RawFile
+from vmie_tui.operations.replication_jobs import ReplicationClient
+from vmie_tui.services.aws.ebs.snapshot_reader import BLOCK, SnapshotReader
+from vmie_tui.services.disks.streams.source import RawFile
 
 DAY = 86_400.0
 ACCOUNT = "111122223333"  # the simulator's

@@ -10,16 +10,16 @@ import pytest
 
 from vmie_tui import settings as settings_module
 from vmie_tui.clock import Clock, clock_of
-from vmie_tui.jobs import replication_client
-from vmie_tui.jobs.context import AwsSessions
-from vmie_tui.jobs.replication_client import ReplicationClient
-from vmie_tui.jobs.replications import Replications
-from vmie_tui.jobs.schedule import Scheduler
-from vmie_tui.jobs.store import Store
+from vmie_tui.jobs.engine.context import AwsSessions
+from vmie_tui.jobs.replication.scheduler import Scheduler
+from vmie_tui.jobs.store.replications import Replications
+from vmie_tui.jobs.store.store import Store
 from vmie_tui.model.machine import Disk, Machine, Power
 from vmie_tui.model.plan import ImportPlan, Route, VmSource
 from vmie_tui.model.replication import Replication, ReplicationPlan, ReplicationView
 from vmie_tui.model.task import JobState
+from vmie_tui.operations import replication_jobs
+from vmie_tui.operations.replication_jobs import ReplicationClient
 
 HOUR, DAY = 3600.0, 86_400.0
 ACCOUNT, HOST = "123456789012", "vc.test"
@@ -68,7 +68,7 @@ class Rig:
         self.configure()
         self.settings = settings_module.load("demo", state_dir=self.state_dir, config_file=self.config)
         self.started: list[str] = []
-        monkeypatch.setattr(replication_client, "ensure_worker", lambda settings: self.started.append("worker"))
+        monkeypatch.setattr(replication_jobs, "ensure_worker", lambda settings: self.started.append("worker"))
         self.store = Store(self.state_dir)
         self.book = Replications(self.store)
         self.client = ReplicationClient(self.settings)

@@ -10,11 +10,11 @@ import pytest
 
 from tests.helpers import wait_until
 from tests.jobs.conftest import World
-from vmie_tui.jobs.store import Store
+from vmie_tui.jobs.store.store import Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import Route, TestLaunch, UploadFormat, Via
 from vmie_tui.model.task import JobState
-from vmie_tui.services.aws.launch import terminate
+from vmie_tui.services.aws.ec2.launch import terminate
 
 pytestmark = pytest.mark.worker("shared")
 

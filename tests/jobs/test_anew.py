@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers import wait_until
 from tests.jobs.conftest import ZONE, World
-from vmie_tui.jobs.store import Store
+from vmie_tui.jobs.store.store import Store
 from vmie_tui.model.plan import LegacyInstance, Route, Via, Volumes
 from vmie_tui.model.task import JobState
 

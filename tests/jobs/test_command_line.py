@@ -12,7 +12,7 @@ from tests.jobs.conftest import World
 from tests.unit import container_writers as writers
 from vmie_tui.cli import main
 from vmie_tui.services.disks import convert
-from vmie_tui.services.disks.source import RawFile, sha256_of
+from vmie_tui.services.disks.streams.source import RawFile, sha256_of
 from vmie_tui.simulators.fleet.tiny import make_boot
 
 pytestmark = pytest.mark.worker("shared")
@@ -44,7 +44,7 @@ def session(world: World) -> Any:
 
 
 def assert_same(world: World, snapshot_id: str, raw: Path) -> None:
-    from vmie_tui.services.aws.blocks import SnapshotReader
+    from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
 
     with SnapshotReader(session(world), REGION, snapshot_id) as snapshot, RawFile(raw, snapshot.size) as disk:
         assert sha256_of(snapshot) == sha256_of(disk)

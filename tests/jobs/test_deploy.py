@@ -21,8 +21,8 @@ from vmie_tui.model.job import Stage, StageState
 from vmie_tui.model.machine import Firmware
 from vmie_tui.model.task import JobState
 from vmie_tui.services.disks import convert
-from vmie_tui.services.disks.ovf import parse_ovf
-from vmie_tui.services.disks.source import RawFile, sha256_of
+from vmie_tui.services.disks.formats.ovf import parse_ovf
+from vmie_tui.services.disks.streams.source import RawFile, sha256_of
 from vmie_tui.services.vsphere.deploy_places import DeployNames, read_deploy_places, resolve
 from vmie_tui.services.vsphere.session import VSphere, connect
 from vmie_tui.settings import password_for

@@ -11,8 +11,8 @@ import pytest
 from tests.jobs.conftest import World
 from vmie_tui import settings as settings_module
 from vmie_tui.cli import main
-from vmie_tui.jobs.client import JobClient
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_OK
+from vmie_tui.operations.jobs import JobClient
 from vmie_tui.settings import DEMO
 from vmie_tui.simulators import launch
 from vmie_tui.simulators.aws.roles import role_document, trust_document

@@ -13,9 +13,9 @@ from vmie_tui.model.errors import ErrorKind
 from vmie_tui.model.export import ExportPlan
 from vmie_tui.model.job import JobView, Stage, StageState
 from vmie_tui.model.task import JobState
-from vmie_tui.services.disks.containers import open_disk
 from vmie_tui.services.disks.convert_source import no_limit
-from vmie_tui.services.disks.source import RawFile, sha256_of
+from vmie_tui.services.disks.formats.open_disk import open_disk
+from vmie_tui.services.disks.streams.source import RawFile, sha256_of
 
 pytestmark = pytest.mark.worker("shared")
 
@@ -66,7 +66,7 @@ def test_the_object_stays_in_s3_unless_asked_for(world: World, image: str) -> No
 
 
 def test_the_download_is_converted_and_the_object_deleted(world: World, image: str, tmp_path: Path) -> None:
-    from vmie_tui.services.aws.objects import ObjectStore
+    from vmie_tui.services.aws.s3.objects import ObjectStore
     from vmie_tui.services.aws.session import open_session
 
     asked = plan(world, image, download_to=str(tmp_path), convert_to="vhd-dynamic", clean_up=True)
@@ -92,8 +92,8 @@ def test_a_killed_worker_asks_for_no_second_export(world: World, image: str) -> 
 
 
 def test_cancel_in_the_middle_leaves_no_object(world: World, image: str) -> None:
-    from vmie_tui.services.aws.exports import Exports
     from vmie_tui.services.aws.session import open_session
+    from vmie_tui.services.aws.vmie.export_tasks import Exports
 
     world.admin("aws", "POST", "clock", {"speed": 20})
     try:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from vmie_tui.jobs.control import JobControl
-from vmie_tui.jobs.leases import LeaseHolder
-from vmie_tui.jobs.store import Store
+from vmie_tui.jobs.engine.control import JobControl
+from vmie_tui.jobs.store.store import Store
+from vmie_tui.jobs.transfer.export_lease import LeaseHolder
 from vmie_tui.model.errors import Cancelled
 from vmie_tui.model.plan import ImportPlan, VmSource
 

@@ -31,7 +31,7 @@ def test_four_machines_become_equal_amis(world: World) -> None:
 
 
 def test_tags_say_where_the_image_comes_from(world: World) -> None:
-    from vmie_tui.services.aws.images import describe_image
+    from vmie_tui.services.aws.ec2.images import describe_image
     from vmie_tui.services.aws.session import open_session
 
     view = world.wait(world.submit("web-01", ami_name="golden web", tags={"team": "blue"}))

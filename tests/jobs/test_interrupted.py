@@ -110,7 +110,7 @@ def test_cancel_while_aws_converts_cancels_the_task(world: World) -> None:
         world.client.cancel(job_id)
         world.wait(job_id, JobState.CANCELLED)
         from vmie_tui.services.aws.session import open_session
-        from vmie_tui.services.aws.vmimport import VmImport
+        from vmie_tui.services.aws.vmie.import_tasks import VmImport
 
         task = VmImport(open_session(world.settings.profile().aws), "eu-west-1").task(view.task_id)
         assert task.state in {"deleting", "deleted"}

@@ -9,7 +9,7 @@ import pytest
 
 from tests.jobs.conftest import World
 from vmie_tui.commands.jobs import stop_worker
-from vmie_tui.jobs.process import worker_pid
+from vmie_tui.jobs.engine.process import worker_pid
 from vmie_tui.model.errors import ErrorKind
 from vmie_tui.model.export import ExportPlan
 from vmie_tui.model.plan import LegacyInstance, Route

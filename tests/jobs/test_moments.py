@@ -56,7 +56,7 @@ def test_a_snapshot_that_a_killed_worker_never_saw_is_removed(world: World) -> N
 
 def test_a_task_that_a_killed_worker_never_saw_is_cancelled(world: World) -> None:
     from vmie_tui.services.aws.session import open_session
-    from vmie_tui.services.aws.vmimport import VmImport
+    from vmie_tui.services.aws.vmie.import_tasks import VmImport
 
     api = VmImport(open_session(world.settings.profile().aws), "eu-west-1")
     world.admin("aws", "POST", "clock", {"speed": 0.01})
@@ -104,7 +104,7 @@ def test_a_machine_that_ran_between_two_attempts_is_read_again(world: World) -> 
 
 
 def test_a_failed_job_can_be_given_up_and_leaves_nothing_in_s3(world: World) -> None:
-    from vmie_tui.services.aws.objects import ObjectStore
+    from vmie_tui.services.aws.s3.objects import ObjectStore
     from vmie_tui.services.aws.session import open_session
 
     world.fault("aws", operation="ImportImage", action="fail-task", code="E10", times=1)

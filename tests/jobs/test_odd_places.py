@@ -11,7 +11,7 @@ import pytest
 from tests.jobs.conftest import SPEED, World, close_world, open_world
 from tests.jobs.replicas import Replica
 from vmie_tui.commands.inventory import read
-from vmie_tui.jobs.watch import INTERVAL_VARIABLE, POLL_VARIABLE
+from vmie_tui.jobs.engine.polling import INTERVAL_VARIABLE, POLL_VARIABLE
 from vmie_tui.model.replication import Sync
 from vmie_tui.simulators import launch
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from tests.helpers import wait_until
 from tests.jobs.conftest import World
 from tests.jobs.replicas import replicating
-from vmie_tui.jobs.journal import BlockJournal
+from vmie_tui.jobs.store.block_journal import BlockJournal
 from vmie_tui.model.plan import Route, TestLaunch
 from vmie_tui.model.replication import Run, RunFigures, Sync, Verify
 from vmie_tui.model.task import JobState
-from vmie_tui.services.aws.blocks import BLOCK
+from vmie_tui.services.aws.ebs.snapshot_reader import BLOCK
 
 
 def figures(run: Run) -> RunFigures:

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from vmie_tui.jobs import journal
-from vmie_tui.jobs.changed_origin import _Digests, _missing
-from vmie_tui.jobs.content_ledger import ContentLedger
-from vmie_tui.jobs.deltas import _bytes
-from vmie_tui.jobs.store import Store
-from vmie_tui.services.disks.sample import BLOCK
+from vmie_tui.jobs.replication.delta import _bytes
+from vmie_tui.jobs.replication.source_changed_blocks import _Digests, _missing
+from vmie_tui.jobs.store import block_journal
+from vmie_tui.jobs.store.block_digests import ContentLedger
+from vmie_tui.jobs.store.store import Store
+from vmie_tui.services.disks.streams.sample import BLOCK
 
 A, B, C = (bytes([letter]) * 32 for letter in b"abc")
 
@@ -64,7 +64,7 @@ def test_a_clear_that_was_broken_off_leaves_nothing_that_is_trusted(
     content: ContentLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A block that is missing stands for zeros: were the marker not the first to go, data would be taken for them."""
-    monkeypatch.setattr(journal, "CLEARED_AT_ONCE", 3)
+    monkeypatch.setattr(block_journal, "CLEARED_AT_ONCE", 3)
     content.update(((index, B) for index in range(8)), "snap-1", "")
     begin, transactions = Store.begin, []
 

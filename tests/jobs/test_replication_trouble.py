@@ -11,7 +11,7 @@ from tests.jobs.test_replication import figures
 from vmie_tui.model.errors import ServiceError
 from vmie_tui.model.replication import Sync, Verify
 from vmie_tui.model.task import JobState
-from vmie_tui.services.aws.blocks import BLOCK
+from vmie_tui.services.aws.ebs.snapshot_reader import BLOCK
 
 # What vCenter's side can do between two runs, and the reason that a run then gives for copying all anew.
 BETWEEN = {

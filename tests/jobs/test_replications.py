@@ -15,19 +15,18 @@ import sqlalchemy as sa
 
 from tests.helpers import wait_until
 from tests.jobs.schedule_rig import ACCOUNT, DAY, HOST, HOUR, Rig, machine, spec
-from vmie_tui.jobs import catalogues
-from vmie_tui.jobs.catalogues import vm_key
-from vmie_tui.jobs.context import AwsSessions, Runtime
-from vmie_tui.jobs.control import Controls, JobControl
-from vmie_tui.jobs.finishing import launch_test
-from vmie_tui.jobs.journal import BlockJournal
-from vmie_tui.jobs.replica_target import ReplicaTarget
-from vmie_tui.jobs.replication_client import EXTEND_DAYS, ReplicationClient
-from vmie_tui.jobs.replication_context import ReplicationContext
-from vmie_tui.jobs.replication_cutover import shut_down
-from vmie_tui.jobs.replication_freeze import note
-from vmie_tui.jobs.replication_removal import FIRST_PAUSE
-from vmie_tui.jobs.replications import add_missed, add_replication, change
+from vmie_tui.jobs.engine.context import AwsSessions, Runtime
+from vmie_tui.jobs.engine.control import Controls, JobControl
+from vmie_tui.jobs.imports.finish import launch_test
+from vmie_tui.jobs.replication.context import ReplicationContext
+from vmie_tui.jobs.replication.cutover import shut_down
+from vmie_tui.jobs.replication.removal import FIRST_PAUSE
+from vmie_tui.jobs.replication.snapshot import note
+from vmie_tui.jobs.replication.target import ReplicaTarget
+from vmie_tui.jobs.store import catalogues
+from vmie_tui.jobs.store.block_journal import BlockJournal
+from vmie_tui.jobs.store.catalogues import vm_key
+from vmie_tui.jobs.store.replications import add_missed, add_replication, change
 from vmie_tui.known_secrets import HIDDEN, remember
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
@@ -45,8 +44,9 @@ from vmie_tui.model.replication import (
     Verify,
 )
 from vmie_tui.model.task import JobState
-from vmie_tui.services.aws import made
-from vmie_tui.services.vsphere.changed import SnapshotDisk
+from vmie_tui.operations.replication_jobs import EXTEND_DAYS, ReplicationClient
+from vmie_tui.services.aws.ec2 import tagged
+from vmie_tui.services.vsphere.changed_blocks import SnapshotDisk
 from vmie_tui.services.vsphere.snapshot import Snapshot
 
 DISK = KeptDisk(2000, "uuid-disk", 1 << 30, "52 de/7", "snap-1", encrypted=True)
@@ -432,12 +432,12 @@ class Snapshots:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *there: str, used: str = "") -> None:
         self.there, self.used, self.calls = set(there), used, 0
         self.trouble: Exception | None = None
-        monkeypatch.setattr(made, "delete_snapshot", self.delete)
-        monkeypatch.setattr(made, "tagged_snapshots", lambda *_, **__: iter(sorted(self.there)))
+        monkeypatch.setattr(tagged, "delete_snapshot", self.delete)
+        monkeypatch.setattr(tagged, "tagged_snapshots", lambda *_, **__: iter(sorted(self.there)))
         self.account = ACCOUNT
         aws = SimpleNamespace(identity=lambda: SimpleNamespace(account=self.account))
-        monkeypatch.setattr("vmie_tui.jobs.context.AwsSessions.of", lambda *_, **__: aws)
-        monkeypatch.setattr("vmie_tui.jobs.context.AwsSessions.forget", lambda *_: None)
+        monkeypatch.setattr("vmie_tui.jobs.engine.context.AwsSessions.of", lambda *_, **__: aws)
+        monkeypatch.setattr("vmie_tui.jobs.engine.context.AwsSessions.forget", lambda *_: None)
 
     def delete(self, _aws: object, _region: str, snapshot_id: str) -> None:
         self.calls += 1
@@ -488,7 +488,7 @@ def test_what_cannot_be_taken_away_is_named_and_tried_again_later(rig: Rig, monk
     account = Snapshots(monkeypatch, "snap-1")
     account.trouble = ServiceError(ErrorKind.LOGIN, "the credentials have expired")
     now = [1000.0]
-    monkeypatch.setattr("vmie_tui.jobs.replication_removal.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("vmie_tui.jobs.replication.removal.time.monotonic", lambda: now[0])
     ident = rig.create(12)
     rig.book.keep(ident, [DISK])
     rig.client.delete(ident)
@@ -611,7 +611,7 @@ def test_a_run_in_another_account_begins_nothing(context: ReplicationContext, mo
     """There, the last run's snapshots and AMIs seem to be gone: all would be copied anew, and those never removed."""
     context.begin()
     other = SimpleNamespace(identity=lambda: SimpleNamespace(account="999999999999"))
-    monkeypatch.setattr("vmie_tui.jobs.context.AwsSessions.of", lambda *_, **__: other)
+    monkeypatch.setattr("vmie_tui.jobs.engine.context.AwsSessions.of", lambda *_, **__: other)
     error = refused(context.begin)
     assert error.kind is ErrorKind.REFUSED
     assert "999999999999" in str(error) and f"Sign in to {ACCOUNT}" in error.problem.remedy
@@ -625,7 +625,7 @@ def test_a_disk_that_came_after_the_check_is_not_left_out(
         for key in (2000, 2001)
     ]
     made_at = Snapshot("snapshot-1", "ours", quiesced=False, created=datetime.now(UTC))
-    monkeypatch.setattr("vmie_tui.services.vsphere.changed.snapshot_disks", lambda *_: tuple(disks))
+    monkeypatch.setattr("vmie_tui.services.vsphere.changed_blocks.snapshot_disks", lambda *_: tuple(disks))
     monkeypatch.setattr("vmie_tui.services.vsphere.snapshot.list_snapshots", lambda *_: (made_at,))
     context.store.set_disks(context.job_id, [DiskProgress(2000, "Hard disk 1", 1 << 30)])
     error = refused(note, context, made_at, machine())
@@ -641,7 +641,7 @@ def test_an_instance_that_a_killed_worker_asked_for_is_not_launched_again(
     """However long nobody was at work: EC2 forgets the token of a launch, and the tag stays."""
     context.plan = replace(context.plan, test_launch=TestLaunch(instance_type="m5.large"), shut_down=True)
     context.store.remember(context.job_id, launch_asked=True)
-    monkeypatch.setattr(made, "tagged_instances", lambda *_: iter(["i-7"]))
+    monkeypatch.setattr(tagged, "tagged_instances", lambda *_: iter(["i-7"]))
     assert launch_test(context) == {"instance": "i-7"}
     assert context.record.ledger["instance"] == "i-7"
     assert context.store.views(job_id=context.job_id)[0].results == {"instance of the cutover": "i-7"}
@@ -679,7 +679,7 @@ def test_a_machine_is_not_cut_over_twice(
         return SimpleNamespace(state=found)
 
     asked: list[str] = []
-    monkeypatch.setattr("vmie_tui.services.aws.launch.state", state)
+    monkeypatch.setattr("vmie_tui.services.aws.ec2.launch.state", state)
     monkeypatch.setattr("vmie_tui.services.vsphere.power.shut_down", lambda _vsphere, moid, **_: asked.append(moid))
     monkeypatch.setattr(ReplicationContext, "vsphere", SimpleNamespace())
     runtime = Runtime(rig.settings, rig.store, Controls(), AwsSessions(), threading.Event())
@@ -697,7 +697,7 @@ def test_a_lease_writes_on_no_parent(context: ReplicationContext, monkeypatch: p
     moved to a datastore that shows no files."""
     monkeypatch.setattr(ReplicationContext, "lease_reason", "its datastore shows no files")
     removed: list[str] = []
-    monkeypatch.setattr(made, "delete_snapshot", lambda _aws, _region, ident: removed.append(ident))
+    monkeypatch.setattr(tagged, "delete_snapshot", lambda _aws, _region, ident: removed.append(ident))
     context.store.set_disks(context.job_id, [DiskProgress(2000, "Hard disk 1", 1 << 30)])
     context.store.remember_disk(context.job_id, 2000, pending="snap-2", parent=parent)
     (disk,) = context.store.disks(context.job_id)

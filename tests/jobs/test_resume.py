@@ -9,8 +9,8 @@ import pytest
 
 from tests.helpers import wait_until
 from tests.jobs.conftest import MIB, ZONE, World
-from vmie_tui.jobs.journal import BlockJournal
-from vmie_tui.jobs.store import Store
+from vmie_tui.jobs.store.block_journal import BlockJournal
+from vmie_tui.jobs.store.store import Store
 from vmie_tui.model.job import JobView
 from vmie_tui.model.plan import FileSource, LegacyInstance, Route, TestLaunch, UploadFormat, Via, Volumes
 from vmie_tui.model.task import JobState

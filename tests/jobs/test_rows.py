@@ -13,13 +13,14 @@ import pytest
 import sqlalchemy as sa
 
 from tests.jobs.conftest import MIB, World
-from vmie_tui.jobs import engine, schema
-from vmie_tui.jobs.catalogues import Catalogues
-from vmie_tui.jobs.replication_views import read_replications
-from vmie_tui.jobs.replications import Replications, add_replication, find
-from vmie_tui.jobs.rows import MOST_JSON, MOST_TEXT
-from vmie_tui.jobs.schedule import Scheduler
-from vmie_tui.jobs.store import Store
+from vmie_tui.jobs.engine import phases
+from vmie_tui.jobs.replication.scheduler import Scheduler
+from vmie_tui.jobs.store import schema
+from vmie_tui.jobs.store.catalogues import Catalogues
+from vmie_tui.jobs.store.replication_views import read_replications
+from vmie_tui.jobs.store.replications import Replications, add_replication, find
+from vmie_tui.jobs.store.rows import MOST_JSON, MOST_TEXT
+from vmie_tui.jobs.store.store import Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import ImportPlan, Route, VmSource
 from vmie_tui.model.replication import CatalogueStatus, Replication
@@ -78,10 +79,10 @@ def test_no_way_of_the_engine_to_read_a_row_reads_a_pickle(tmp_path: Path, read:
     from dbos import DBOSPortableJSONSerializer
 
     marker = tmp_path / "ran"
-    with pytest.raises(engine.ForeignRow):
-        getattr(engine.dbos_rows, read)(pickled(marker), "py_pickle", DBOSPortableJSONSerializer())
+    with pytest.raises(phases.ForeignRow):
+        getattr(phases.dbos_rows, read)(pickled(marker), "py_pickle", DBOSPortableJSONSerializer())
     with pytest.raises(TypeError):
-        getattr(engine.dbos_rows, read)(pickled(marker), "of_another_program", DBOSPortableJSONSerializer())
+        getattr(phases.dbos_rows, read)(pickled(marker), "of_another_program", DBOSPortableJSONSerializer())
     assert not marker.exists()
 
 

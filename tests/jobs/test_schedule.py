@@ -11,11 +11,11 @@ import pytest
 import sqlalchemy as sa
 
 from tests.jobs.schedule_rig import DAY, HOUR, Rig
-from vmie_tui.jobs.context import AwsSessions
-from vmie_tui.jobs.replication_ends import FAILURES
-from vmie_tui.jobs.replications import change
-from vmie_tui.jobs.schedule import Scheduler
-from vmie_tui.jobs.store import Store
+from vmie_tui.jobs.engine.context import AwsSessions
+from vmie_tui.jobs.replication.end_run import FAILURES
+from vmie_tui.jobs.replication.scheduler import Scheduler
+from vmie_tui.jobs.store.replications import change
+from vmie_tui.jobs.store.store import Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import TestLaunch
 from vmie_tui.model.replication import ReplicationState, RunState, RunType

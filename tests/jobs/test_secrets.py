@@ -25,12 +25,12 @@ from tests.jobs.conftest import World
 from vmie_tui import cli
 from vmie_tui import settings as settings_module
 from vmie_tui.commands.jobs import stop_worker
-from vmie_tui.jobs.client import JobClient
-from vmie_tui.jobs.process import worker_pid
-from vmie_tui.jobs.watch import INTERVAL_VARIABLE, POLL_VARIABLE
+from vmie_tui.jobs.engine.polling import INTERVAL_VARIABLE, POLL_VARIABLE
+from vmie_tui.jobs.engine.process import worker_pid
 from vmie_tui.model.errors import EXIT_FAILED
 from vmie_tui.model.plan import LegacyInstance, Route
 from vmie_tui.model.task import JobState
+from vmie_tui.operations.jobs import JobClient
 from vmie_tui.settings import Settings
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import Fault, SimClock, TlsFiles

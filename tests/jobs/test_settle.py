@@ -9,17 +9,17 @@ from typing import Any, NoReturn
 
 import pytest
 
-from vmie_tui.jobs import freezing
-from vmie_tui.jobs.context import AwsSessions, Runtime
-from vmie_tui.jobs.control import Controls, JobControl
-from vmie_tui.jobs.import_context import ImportContext
-from vmie_tui.jobs.settle import END, cancel, outcome_of, settle
-from vmie_tui.jobs.store import CANCEL, Store
+from vmie_tui.jobs.engine.context import AwsSessions, Runtime
+from vmie_tui.jobs.engine.control import Controls, JobControl
+from vmie_tui.jobs.engine.import_context import ImportContext
+from vmie_tui.jobs.engine.outcome import END, cancel, outcome_of, settle
+from vmie_tui.jobs.imports import snapshot
+from vmie_tui.jobs.store.store import CANCEL, Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import DiskProgress
 from vmie_tui.model.plan import ImportPlan, VmSource
 from vmie_tui.model.task import JobState
-from vmie_tui.private import private_dir
+from vmie_tui.private_files import private_dir
 from vmie_tui.settings import Settings
 
 
@@ -96,7 +96,7 @@ def test_a_snapshot_is_removed_though_vcenter_answers_late(
     )
     control = JobControl()
     control.set(CANCEL)
-    monkeypatch.setattr(freezing, "remove_snapshot", late)
+    monkeypatch.setattr(snapshot, "remove_snapshot", late)
     cancel(ImportContext(runtime, job_id, control))
     said = "\n".join(line.text for line in store.lines(job_id, 10))
     assert ("the snapshot could not be removed" in said, len(tries)) == (left, 3)

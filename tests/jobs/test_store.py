@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from vmie_tui.jobs import schema, worker
-from vmie_tui.jobs.control import Controls, JobControl, Paused
-from vmie_tui.jobs.progress import Rate, UploadProgress
-from vmie_tui.jobs.retry import Backoff, again
-from vmie_tui.jobs.store import CANCEL, PAUSE, Store
+from vmie_tui.jobs import worker
+from vmie_tui.jobs.engine.control import Controls, JobControl, Paused
+from vmie_tui.jobs.engine.retry import Backoff, again
+from vmie_tui.jobs.store import schema
+from vmie_tui.jobs.store.store import CANCEL, PAUSE, Store
+from vmie_tui.jobs.transfer.progress import Rate, UploadProgress
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.job import DiskProgress, Stage, StageState
 from vmie_tui.model.plan import ImportPlan, VmSource
@@ -136,7 +137,7 @@ def test_requeue_takes_only_jobs_that_wait(store: Store) -> None:
 
 def test_a_prefix_names_a_job_unless_two_share_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     names = iter(("abc1", "abd2"))
-    monkeypatch.setattr("vmie_tui.jobs.store.secrets.token_hex", lambda n: next(names) if n == 5 else "t")
+    monkeypatch.setattr("vmie_tui.jobs.store.store.secrets.token_hex", lambda n: next(names) if n == 5 else "t")
     store.create(plan())
     store.create(plan())
     assert store.resolve("abc") == "abc1"

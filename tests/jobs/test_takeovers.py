@@ -15,10 +15,10 @@ import sqlalchemy as sa
 from tests.helpers import wait_until
 from tests.jobs.conftest import World
 from vmie_tui.commands.jobs import stop_worker
-from vmie_tui.jobs import schema
-from vmie_tui.jobs.process import worker_pid
-from vmie_tui.jobs.store import Store
-from vmie_tui.jobs.takeovers import ALONE_SECONDS, HEALTHY_SECONDS, MOST_DEATHS, TRIED_ALONE, Takeovers
+from vmie_tui.jobs.engine.process import worker_pid
+from vmie_tui.jobs.engine.takeovers import ALONE_SECONDS, HEALTHY_SECONDS, MOST_DEATHS, TRIED_ALONE, Takeovers
+from vmie_tui.jobs.store import schema
+from vmie_tui.jobs.store.store import Store
 from vmie_tui.model.job import DiskProgress, Stage, StageState
 from vmie_tui.model.plan import ImportPlan, LicenseType, VmSource
 from vmie_tui.model.task import JobState

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from vmie_tui.jobs.control import JobControl
-from vmie_tui.jobs.meter import Meter
-from vmie_tui.jobs.store import DiskRecord
-from vmie_tui.jobs.transfer import Transfer
+from vmie_tui.jobs.engine.control import JobControl
+from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.jobs.transfer.reporting import Meter
+from vmie_tui.jobs.transfer.transfer import Transfer
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import StageState
-from vmie_tui.services.aws.block_send import give_up
-from vmie_tui.services.backoff import TRIES
+from vmie_tui.services.aws.ebs.block_sender import give_up
+from vmie_tui.services.pacing import TRIES
 
 BROKEN = ServiceError(ErrorKind.NETWORK, "the connection broke", retry_safe=True)
 LOST = give_up("snap-1", "the snapshot ended as error instead of completed")

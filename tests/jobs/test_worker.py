@@ -16,14 +16,14 @@ import sqlalchemy as sa
 from tests.helpers import wait_until
 from tests.jobs.conftest import MIB, World
 from vmie_tui.clock import clock_of
-from vmie_tui.jobs.process import announced, is_starting, start_worker, worker_environment, worker_pid
-from vmie_tui.jobs.replication_client import ReplicationClient
-from vmie_tui.jobs.replications import Replications, add_replication, change
-from vmie_tui.jobs.store import Store
+from vmie_tui.jobs.engine.process import announced, is_starting, start_worker, worker_environment, worker_pid
+from vmie_tui.jobs.store.replications import Replications, add_replication, change
+from vmie_tui.jobs.store.store import Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import Route
 from vmie_tui.model.replication import Replication, ReplicationState, RunState
 from vmie_tui.model.task import JobState
+from vmie_tui.operations.replication_jobs import ReplicationClient
 
 
 def command(*arguments: str) -> list[str]:

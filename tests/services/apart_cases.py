@@ -12,11 +12,11 @@ from pathlib import Path
 from vmie_tui.model.errors import ErrorKind
 from vmie_tui.model.plan import Route
 from vmie_tui.services import describe
-from vmie_tui.services.apart import Limits, in_child
-from vmie_tui.services.apart_wire import ANSWER, Wire
 from vmie_tui.services.describe import Described
 from vmie_tui.services.disks.errors import DiskFormatError
-from vmie_tui.services.disks.source import ByteReader
+from vmie_tui.services.disks.streams.source import ByteReader
+from vmie_tui.services.isolated.calls import Limits, in_child
+from vmie_tui.services.isolated.wire import ANSWER, Wire
 
 
 @in_child(Limits(cpu=1))

@@ -19,8 +19,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.helpers import wait_until
-from vmie_tui.services.disks.source import RawFile
-from vmie_tui.services.disks.vmdk import encode
+from vmie_tui.services.disks.formats.vmdk import encode
+from vmie_tui.services.disks.streams.source import RawFile
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import TOKEN_HEADER, TlsFiles
 from vmie_tui.simulators.fleet.tiny import make_linux

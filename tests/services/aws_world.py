@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vmie_tui.services.aws.buffers import BufferBudget
-from vmie_tui.services.aws.multipart import MIB
-from vmie_tui.services.aws.objects import ObjectStore
+from vmie_tui.services.aws.s3.buffer_budget import BufferBudget
+from vmie_tui.services.aws.s3.multipart import MIB
+from vmie_tui.services.aws.s3.objects import ObjectStore
 from vmie_tui.services.aws.session import Aws, open_session
 from vmie_tui.settings import AwsSettings
 from vmie_tui.simulators.aws.server import AwsSimulator

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from vmie_tui.services.aws.ebs.snapshot_writer import SnapshotTarget, SnapshotWriter
 from vmie_tui.services.aws.session import open_session
-from vmie_tui.services.aws.snapshot_write import SnapshotTarget, SnapshotWriter
 from vmie_tui.settings import AwsSettings
 
 

@@ -12,11 +12,11 @@ from tests.services.aws_world import BUCKET, REGION, Control, Source, World
 from tests.unit.container_writers import vhd_dynamic, vhd_fixed, vmdk_stream
 from tests.unit.disks_images import Sparse
 from vmie_tui.model.task import Task
-from vmie_tui.services.aws.blocks import SnapshotReader
-from vmie_tui.services.aws.buffers import BufferBudget
-from vmie_tui.services.aws.conversion import Conversions, DiskImage, InstanceRequest
-from vmie_tui.services.aws.part_objects import PartObjects, PartsRequest, PartsUploaded
+from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
+from vmie_tui.services.aws.s3.buffer_budget import BufferBudget
+from vmie_tui.services.aws.s3.instance_parts import PartObjects, PartsRequest, PartsUploaded
 from vmie_tui.services.aws.session import Aws
+from vmie_tui.services.aws.vmie.conversion_tasks import Conversions, DiskImage, InstanceRequest
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.fleet.tiny import MIB, make_linux
 

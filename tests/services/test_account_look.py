@@ -19,9 +19,9 @@ from vmie_tui.model.doctor import USUAL_FEATURES, Feature
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import ImportPlan, ObjectSource, Route, SnapshotSource, Via, VmSource
 from vmie_tui.model.rules.account import check_account
-from vmie_tui.services.aws.account_look import look_at_account
-from vmie_tui.services.aws.bucket_policy import upload_refusal
-from vmie_tui.services.aws.grants import ExportBuckets, canonical_id
+from vmie_tui.services.aws.account import look_at_account
+from vmie_tui.services.aws.s3.bucket_policy import upload_refusal
+from vmie_tui.services.aws.s3.export_bucket import ExportBuckets, canonical_id
 from vmie_tui.services.aws.session import Aws, Identity, open_session
 from vmie_tui.services.doctor import documents, policies
 from vmie_tui.settings import AwsSettings

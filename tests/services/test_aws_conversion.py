@@ -26,11 +26,11 @@ from tests.unit.container_writers import vhdx
 from tests.unit.disks_images import Sparse
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.task import TaskKind
-from vmie_tui.services.aws.blocks import SnapshotReader
-from vmie_tui.services.aws.conversion import Conversions, DiskImage, VolumeRequest
-from vmie_tui.services.aws.part_objects import PartsUploaded
-from vmie_tui.services.aws.tasks import conversion_task, place_of
-from vmie_tui.services.aws.vmimport import ImageRequest, ImportDisk, SnapshotRequest, VmImport
+from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
+from vmie_tui.services.aws.s3.instance_parts import PartsUploaded
+from vmie_tui.services.aws.vmie.conversion_tasks import Conversions, DiskImage, VolumeRequest
+from vmie_tui.services.aws.vmie.import_tasks import ImageRequest, ImportDisk, SnapshotRequest, VmImport
+from vmie_tui.services.aws.vmie.task_parser import conversion_task, place_of
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import TlsFiles
 from vmie_tui.simulators.fleet.tiny import MIB, WINDOWS, make_boot

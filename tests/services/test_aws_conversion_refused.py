@@ -27,9 +27,9 @@ from tests.unit.container_writers import vmdk_stream
 from tests.unit.disks_images import Sparse
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.aws.conversion import Conversions, DiskImage, VolumeRequest
-from vmie_tui.services.aws.part_objects import PartObjects, PartsUploaded
+from vmie_tui.services.aws.s3.instance_parts import PartObjects, PartsUploaded
 from vmie_tui.services.aws.session import Aws
+from vmie_tui.services.aws.vmie.conversion_tasks import Conversions, DiskImage, VolumeRequest
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import Fault
 from vmie_tui.simulators.fleet.tiny import MIB

@@ -14,15 +14,15 @@ from tests.helpers import wait_until
 from tests.services.aws_sim import REGION, Kit, linux_disk, running
 from tests.services.aws_world import settings_for
 from vmie_tui.model.errors import ErrorKind
-from vmie_tui.model.seen import Outcome, TaskQuery
 from vmie_tui.model.task import TaskKind
-from vmie_tui.services.aws import explorer as module
+from vmie_tui.model.task_history import Outcome, TaskQuery
 from vmie_tui.services.aws import session as sessions
-from vmie_tui.services.aws.explorer import Explorer, Page, Watched, enabled_regions
-from vmie_tui.services.aws.pace import REGION_BURST, REGION_RATE, Bucket, Pace, back_off
 from vmie_tui.services.aws.session import Aws, open_session
-from vmie_tui.services.aws.tasks import task_kind
-from vmie_tui.services.history import History
+from vmie_tui.services.aws.vmie import explorer as module
+from vmie_tui.services.aws.vmie.explorer import Explorer, Page, Watched, enabled_regions
+from vmie_tui.services.aws.vmie.request_rate import REGION_BURST, REGION_RATE, Bucket, Pace, back_off
+from vmie_tui.services.aws.vmie.task_parser import task_kind
+from vmie_tui.services.task_history import History
 from vmie_tui.simulators.control import Fault, TlsFiles
 
 TASKS, REGIONS = 2000, 20

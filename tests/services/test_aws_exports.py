@@ -20,15 +20,15 @@ from vmie_tui.model.export import Container, ExportFormat, ExportPlan, TargetEnv
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.rules.exports import check_export, check_exportable
 from vmie_tui.model.task import Task
-from vmie_tui.services.aws import download
-from vmie_tui.services.aws.candidates import Candidates, with_bucket
-from vmie_tui.services.aws.download import Download, forget, partial
-from vmie_tui.services.aws.exports import Exports
-from vmie_tui.services.aws.grants import ChangeKind, ExportBuckets, canonical_id
-from vmie_tui.services.aws.roles import check_role
+from vmie_tui.services.aws.ec2.exportable import Candidates, with_bucket
+from vmie_tui.services.aws.iam.roles import check_role
+from vmie_tui.services.aws.s3 import download
+from vmie_tui.services.aws.s3.download import Download, forget, partial
+from vmie_tui.services.aws.s3.export_bucket import ChangeKind, ExportBuckets, canonical_id
 from vmie_tui.services.aws.session import Aws, open_session
-from vmie_tui.services.disks.containers import open_disk
-from vmie_tui.services.disks.ranges import Budget
+from vmie_tui.services.aws.vmie.export_tasks import Exports
+from vmie_tui.services.disks.formats.open_disk import open_disk
+from vmie_tui.services.disks.streams.ranges import Budget
 from vmie_tui.simulators.control import Fault, TlsFiles
 
 OUT, MIB = "g-export-bucket", 1 << 20

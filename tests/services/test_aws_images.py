@@ -11,13 +11,13 @@ import pytest
 from tests.helpers import wait_until
 from tests.services.aws_world import REGION, Control, World, content, world
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.aws import images, volumes
-from vmie_tui.services.aws.blocks import BLOCK, GIB, SnapshotReader
-from vmie_tui.services.aws.images import CopyRequest, RegisterDisk, RegisterRequest, next_device
+from vmie_tui.services.aws.ebs.snapshot_reader import BLOCK, GIB, SnapshotReader
+from vmie_tui.services.aws.ebs.snapshot_writer import MemoryJournal, SnapshotTarget, SnapshotWriter
+from vmie_tui.services.aws.ec2 import images, volumes
+from vmie_tui.services.aws.ec2.images import CopyRequest, RegisterDisk, RegisterRequest, next_device
+from vmie_tui.services.aws.ec2.volumes import VolumeRequest
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.snapshot_write import MemoryJournal, SnapshotTarget, SnapshotWriter
 from vmie_tui.services.aws.visible import once_visible
-from vmie_tui.services.aws.volumes import VolumeRequest
 from vmie_tui.simulators.control import Fault, TlsFiles
 
 OTHER = "eu-central-1"

@@ -18,14 +18,14 @@ from tests.services.aws_world import BUCKET, REGION, Control, Source, World, con
 from vmie_tui.model import facts
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.task import Task, TaskKind
-from vmie_tui.services.aws import vmimport
-from vmie_tui.services.aws.blocks import SnapshotReader
-from vmie_tui.services.aws.images import describe_image, describe_snapshots, tag
-from vmie_tui.services.aws.objects import UploadRequest
-from vmie_tui.services.aws.roles import check_role, inspect_role
+from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
+from vmie_tui.services.aws.ec2.images import describe_image, describe_snapshots, tag
+from vmie_tui.services.aws.iam.roles import check_role, inspect_role
+from vmie_tui.services.aws.s3.objects import UploadRequest
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.vmimport import ImageRequest, SnapshotRequest, VmImport
-from vmie_tui.services.disks.source import sha256_of
+from vmie_tui.services.aws.vmie import import_tasks
+from vmie_tui.services.aws.vmie.import_tasks import ImageRequest, SnapshotRequest, VmImport
+from vmie_tui.services.disks.streams.source import sha256_of
 from vmie_tui.simulators.control import Fault, TlsFiles
 from vmie_tui.simulators.fleet import guests
 
@@ -153,7 +153,7 @@ def test_a_missing_role_is_explained(aws: World) -> None:
 
 def test_a_role_made_just_now_is_waited_for(aws: World, monkeypatch: pytest.MonkeyPatch) -> None:
     simulator, session = aws
-    monkeypatch.setattr(vmimport, "ROLE_PAUSE", 0.01)
+    monkeypatch.setattr(import_tasks, "ROLE_PAUSE", 0.01)
     fact = facts.error("E06")
     not_yet = Fault("ImportImage", times=3, code="InvalidParameter", message=fact["message"], status=400)
     simulator.faults.add(not_yet)

@@ -10,11 +10,11 @@ import pytest
 
 from tests.services.aws_world import REGION, Control, World, content
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.aws import images, launch
-from vmie_tui.services.aws.images import RegisterDisk, RegisterRequest
-from vmie_tui.services.aws.instance_types import PAGE, instance_types
-from vmie_tui.services.aws.launch import LaunchRequest, pick_instance_type
-from vmie_tui.services.aws.snapshot_write import MemoryJournal, SnapshotTarget, SnapshotWriter
+from vmie_tui.services.aws.ebs.snapshot_writer import MemoryJournal, SnapshotTarget, SnapshotWriter
+from vmie_tui.services.aws.ec2 import images, launch
+from vmie_tui.services.aws.ec2.images import RegisterDisk, RegisterRequest
+from vmie_tui.services.aws.ec2.instance_types import PAGE, instance_types
+from vmie_tui.services.aws.ec2.launch import LaunchRequest, pick_instance_type
 from vmie_tui.simulators.fleet.tiny import WINDOWS, make_boot, make_linux
 
 MIB = 1 << 20

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vmie_tui.services.aws.manifest import ManifestPart, manifest_pieces, part_key
-from vmie_tui.services.aws.part_objects import (
+from vmie_tui.services.aws.s3.instance_parts import (
     LARGEST_PART,
     TOOL_PART,
     PartObjects,
     part_object_size,
 )
+from vmie_tui.services.aws.s3.manifest import ManifestPart, manifest_pieces, part_key
 from vmie_tui.services.aws.session import PRESIGN, Aws, client_config
 from vmie_tui.settings import AwsSettings
 from vmie_tui.simulators.aws import manifest as reader

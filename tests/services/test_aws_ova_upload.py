@@ -23,17 +23,17 @@ from tests.unit.test_containers import Memory, plenty
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.machine import Disk, Firmware, Machine, Nic
 from vmie_tui.model.plan import UploadFormat
-from vmie_tui.services.aws import ova_upload
-from vmie_tui.services.aws.blocks import SnapshotReader
-from vmie_tui.services.aws.buffers import BufferBudget
-from vmie_tui.services.aws.multipart import MIB, SMALLEST_PART, crc_of, crc_text
-from vmie_tui.services.aws.ova_upload import OvaDisk, OvaRequest, OvaUpload
+from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
+from vmie_tui.services.aws.s3 import ova_upload
+from vmie_tui.services.aws.s3.buffer_budget import BufferBudget
+from vmie_tui.services.aws.s3.multipart import MIB, SMALLEST_PART, crc_of, crc_text
+from vmie_tui.services.aws.s3.ova_upload import OvaDisk, OvaRequest, OvaUpload
+from vmie_tui.services.aws.s3.uploader import UploadRequest
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.uploader import UploadRequest
-from vmie_tui.services.aws.vmimport import ImageRequest, VmImport
-from vmie_tui.services.disks import feeds
-from vmie_tui.services.disks.containers import open_disks
-from vmie_tui.services.disks.source import sha256_of
+from vmie_tui.services.aws.vmie.import_tasks import ImageRequest, VmImport
+from vmie_tui.services.disks.formats.open_disk import open_disks
+from vmie_tui.services.disks.streams import feeds
+from vmie_tui.services.disks.streams.source import sha256_of
 from vmie_tui.simulators.control import Fault
 from vmie_tui.simulators.fleet import guests
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from tests.helpers import wait_until
 from vmie_tui.model.errors import Cancelled
-from vmie_tui.services.aws import multipart
-from vmie_tui.services.aws.buffers import BufferBudget
-from vmie_tui.services.aws.multipart import MIB, FoundPart, RunningCrc, crc_of, crc_text, part_size_for, part_size_of
+from vmie_tui.services.aws.s3 import multipart
+from vmie_tui.services.aws.s3.buffer_budget import BufferBudget
+from vmie_tui.services.aws.s3.multipart import MIB, FoundPart, RunningCrc, crc_of, crc_text, part_size_for, part_size_of
 
 
 @given(st.integers(0, 64 << 40))

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from tests.helpers import wait_until
 from tests.services.aws_world import BUCKET, REGION, Control, Source, World, content, settings_for
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
-from vmie_tui.services.aws.buffers import BufferBudget
-from vmie_tui.services.aws.multipart import SMALLEST_PART
-from vmie_tui.services.aws.part_objects import (
+from vmie_tui.services.aws.s3.buffer_budget import BufferBudget
+from vmie_tui.services.aws.s3.instance_parts import (
     ABSENT_RUN,
     PartObjects,
     PartsRequest,
 )
+from vmie_tui.services.aws.s3.multipart import SMALLEST_PART
 from vmie_tui.services.aws.session import Aws, open_session
-from vmie_tui.services.disks.source import sha256_of
+from vmie_tui.services.disks.streams.source import sha256_of
 from vmie_tui.simulators.aws import manifest as reader
 from vmie_tui.simulators.aws.presigned import follow
 from vmie_tui.simulators.aws.wire import ApiError
@@ -162,7 +162,7 @@ def test_a_stopped_upload_goes_on_without_sending_what_is_there(aws: World) -> N
 KILLED = """
 import sys
 from pathlib import Path
-from vmie_tui.services.aws.part_objects import PartObjects, PartsRequest
+from vmie_tui.services.aws.s3.instance_parts import PartObjects, PartsRequest
 from vmie_tui.services.aws.session import open_session
 from vmie_tui.settings import AwsSettings
 

@@ -11,12 +11,11 @@ from tests.services.aws_world import BUCKET, REGION, Control, Source, World, set
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.export import ExportPlan, TargetEnvironment
 from vmie_tui.model.task import Task, TaskKind
-from vmie_tui.services.aws import launch, volumes
-from vmie_tui.services.aws.conversion import Conversions, DiskImage, InstanceRequest, VolumeRequest
-from vmie_tui.services.aws.exports import Exports
-from vmie_tui.services.aws.grants import ExportBuckets
-from vmie_tui.services.aws.image_info import tag
-from vmie_tui.services.aws.images import (
+from vmie_tui.operations.tasks import cancel_task
+from vmie_tui.services.aws.ebs.snapshot_writer import SnapshotTarget, SnapshotWriter
+from vmie_tui.services.aws.ec2 import launch, volumes
+from vmie_tui.services.aws.ec2.image_info import tag
+from vmie_tui.services.aws.ec2.images import (
     CopyRequest,
     RegisterDisk,
     RegisterRequest,
@@ -24,13 +23,14 @@ from vmie_tui.services.aws.images import (
     deregister_image,
     register_image,
 )
-from vmie_tui.services.aws.made import delete_snapshot, snapshot_of
-from vmie_tui.services.aws.objects import ObjectStore, UploadRequest
-from vmie_tui.services.aws.roles import check_role
+from vmie_tui.services.aws.ec2.tagged import delete_snapshot, snapshot_of
+from vmie_tui.services.aws.iam.roles import check_role
+from vmie_tui.services.aws.s3.export_bucket import ExportBuckets
+from vmie_tui.services.aws.s3.objects import ObjectStore, UploadRequest
 from vmie_tui.services.aws.session import Aws, open_session
-from vmie_tui.services.aws.snapshot_write import SnapshotTarget, SnapshotWriter
-from vmie_tui.services.aws.vmimport import ImageRequest, SnapshotRequest, VmImport
-from vmie_tui.services.task_desk import cancel_task
+from vmie_tui.services.aws.vmie.conversion_tasks import Conversions, DiskImage, InstanceRequest, VolumeRequest
+from vmie_tui.services.aws.vmie.export_tasks import Exports
+from vmie_tui.services.aws.vmie.import_tasks import ImageRequest, SnapshotRequest, VmImport
 from vmie_tui.simulators.control import TlsFiles
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.services.aws_world import BUCKET, PART, Control, Source, World, content, store_for, world
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.aws.multipart import crc_of, crc_text
-from vmie_tui.services.aws.objects import UploadRequest
+from vmie_tui.services.aws.s3.multipart import crc_of, crc_text
+from vmie_tui.services.aws.s3.objects import UploadRequest
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.simulators.control import Fault, TlsFiles
 

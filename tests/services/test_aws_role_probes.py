@@ -13,7 +13,7 @@ import pytest
 from tests.services.aws_world import BUCKET, REGION, world
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.explain import role_probes
-from vmie_tui.services.aws.role_probes import Outcome, ProbeResult, RoleCase, principal, probe_role_error
+from vmie_tui.services.aws.iam.role_probes import Outcome, ProbeResult, RoleCase, principal, probe_role_error
 from vmie_tui.services.aws.session import Aws, Identity, open_session
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import Fault, TlsFiles

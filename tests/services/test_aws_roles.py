@@ -10,8 +10,8 @@ from urllib.parse import quote
 import pytest
 
 from vmie_tui.model import facts
-from vmie_tui.services.aws import policy
-from vmie_tui.services.aws.roles import permission_problems, trust_problems
+from vmie_tui.services.aws.iam import policy_documents
+from vmie_tui.services.aws.iam.roles import permission_problems, trust_problems
 
 ACCOUNT, BUCKET = "111122223333", "amzn-s3-demo-import-bucket"
 
@@ -120,7 +120,7 @@ def test_other_partitions() -> None:
 
 def test_documents_come_as_text_or_objects() -> None:
     document = {"Statement": []}
-    assert policy.document(document) == document
-    assert policy.document(json.dumps(document)) == document
-    assert policy.document(quote(json.dumps(document))) == document
-    assert policy.document("not json") == policy.document(None) == {}
+    assert policy_documents.document(document) == document
+    assert policy_documents.document(json.dumps(document)) == document
+    assert policy_documents.document(quote(json.dumps(document))) == document
+    assert policy_documents.document("not json") == policy_documents.document(None) == {}

@@ -13,9 +13,9 @@ from botocore.exceptions import ClientError
 from tests.helpers import wait_until
 from tests.services.aws_sim import BUCKET, MIB, REGION, Kit, linux_disk, refused, running
 from vmie_tui.model import facts
-from vmie_tui.services.disks.containers import open_disk
-from vmie_tui.services.disks.ranges import Budget
-from vmie_tui.services.disks.source import DiskSource
+from vmie_tui.services.disks.formats.open_disk import open_disk
+from vmie_tui.services.disks.streams.ranges import Budget
+from vmie_tui.services.disks.streams.source import DiskSource
 from vmie_tui.simulators.aws import roles
 from vmie_tui.simulators.aws.ec2_models import Mapping
 from vmie_tui.simulators.aws.estate import EXPORT_BUCKET, WANTED, furnish

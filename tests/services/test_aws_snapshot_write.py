@@ -19,11 +19,8 @@ from tests.helpers import wait_until
 from tests.services import block_writer
 from tests.services.aws_world import REGION, Control, World, content, world
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.aws.blocks import BLOCK, GIB, SnapshotReader
-from vmie_tui.services.aws.buffers import BufferBudget, Share
-from vmie_tui.services.aws.images import describe_snapshots
-from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.snapshot_write import (
+from vmie_tui.services.aws.ebs.snapshot_reader import BLOCK, GIB, SnapshotReader
+from vmie_tui.services.aws.ebs.snapshot_writer import (
     Journal,
     MemoryJournal,
     SnapshotLost,
@@ -31,6 +28,9 @@ from vmie_tui.services.aws.snapshot_write import (
     SnapshotWriter,
     Written,
 )
+from vmie_tui.services.aws.ec2.images import describe_snapshots
+from vmie_tui.services.aws.s3.buffer_budget import BufferBudget, Share
+from vmie_tui.services.aws.session import Aws
 from vmie_tui.simulators.control import Fault, TlsFiles
 
 PUTS = "ebs:PutSnapshotBlock"

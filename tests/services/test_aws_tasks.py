@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from vmie_tui.model.errors import ServiceError
 from vmie_tui.model.task import USER_CANCELLED, TaskKind
-from vmie_tui.services.aws.tasks import image_task, number_of, progress_of, snapshot_task
-from vmie_tui.services.aws.vmimport import ImageRequest, ImportDisk, SnapshotRequest, kind_of
+from vmie_tui.services.aws.vmie.import_tasks import ImageRequest, ImportDisk, SnapshotRequest, kind_of
+from vmie_tui.services.aws.vmie.task_parser import image_task, number_of, progress_of, snapshot_task
 
 COMPLETED = {
     "ImportTaskId": "import-ami-01234567890abcdef",

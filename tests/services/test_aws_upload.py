@@ -10,10 +10,10 @@ import pytest
 from tests.helpers import wait_until
 from tests.services.aws_world import BUCKET, PART, Control, Source, World, content, store_for, world
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
-from vmie_tui.services.aws import sending
-from vmie_tui.services.aws.buffers import BufferBudget
-from vmie_tui.services.aws.multipart import crc_of, crc_text
-from vmie_tui.services.aws.objects import UploadRequest
+from vmie_tui.services.aws.s3 import sender
+from vmie_tui.services.aws.s3.buffer_budget import BufferBudget
+from vmie_tui.services.aws.s3.multipart import crc_of, crc_text
+from vmie_tui.services.aws.s3.objects import UploadRequest
 from vmie_tui.services.aws.session import PARTS, Aws
 from vmie_tui.simulators.control import Fault, TlsFiles
 
@@ -83,7 +83,7 @@ def test_passing_trouble_is_ridden_out(aws: World, fault: Fault) -> None:
 
 def test_trouble_that_stays_ends_the_upload_with_its_name(aws: World, monkeypatch: pytest.MonkeyPatch) -> None:
     simulator, session = aws
-    monkeypatch.setattr(sending, "ATTEMPTS", 3)
+    monkeypatch.setattr(sender, "ATTEMPTS", 3)
     simulator.faults.add(Fault("UploadPart", times=None, code="SlowDown", message="Reduce", status=503))
     budget, data = BufferBudget(4 * PART), content(PART * 6)
     with pytest.raises(ServiceError) as caught:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.services.aws_world import BUCKET, World, settings_for
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.aws.objects import ObjectStore
+from vmie_tui.services.aws.s3.objects import ObjectStore
 from vmie_tui.services.aws.session import PARTS, PRESIGN, open_session
 from vmie_tui.simulators.control import TlsFiles
 

@@ -10,9 +10,9 @@ import pytest
 
 from tests.services.aws_world import BUCKET, REGION, Control, settings_for, world
 from vmie_tui.cli import main
-from vmie_tui.services.aws.images import RegisterDisk, RegisterRequest, register_image
+from vmie_tui.services.aws.ebs.snapshot_writer import MemoryJournal, SnapshotTarget, SnapshotWriter
+from vmie_tui.services.aws.ec2.images import RegisterDisk, RegisterRequest, register_image
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.snapshot_write import MemoryJournal, SnapshotTarget, SnapshotWriter
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import TlsFiles
 from vmie_tui.simulators.fleet.tiny import make_linux
@@ -127,7 +127,7 @@ def test_what_is_not_there_is_named(ami: str, capsys: Said) -> None:
 def test_a_job_without_an_ami_cannot_be_launched(ami: str, capsys: Said) -> None:
     import os
 
-    from vmie_tui.jobs.store import Store
+    from vmie_tui.jobs.store.store import Store
     from vmie_tui.model.plan import ImportPlan, VmSource
 
     job = Store(Path(os.environ["VMIE_STATE_DIR"])).create(ImportPlan("p", VmSource("vc", "vm-1", "web"), REGION, "b"))

@@ -10,14 +10,14 @@ from tests.services.aws_world import REGION, World
 from tests.services.test_aws_launch import register
 from tests.services.vsphere_helpers import named
 from tests.tui.fake_replicas import replica, run_of
-from vmie_tui.jobs.tagging import MADE_BY
+from vmie_tui.jobs.engine.tags import MADE_BY
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Power
 from vmie_tui.model.replication import TAG_RUN, RunState
-from vmie_tui.services.aws import launch
-from vmie_tui.services.aws.launch import LaunchRequest
-from vmie_tui.services.aws.made import tagged_snapshots
-from vmie_tui.services.cutover import last_cutover, roll_back
+from vmie_tui.operations.roll_back import last_cutover, roll_back
+from vmie_tui.services.aws.ec2 import launch
+from vmie_tui.services.aws.ec2.launch import LaunchRequest
+from vmie_tui.services.aws.ec2.tagged import tagged_snapshots
 from vmie_tui.services.vsphere.inventory import read_machine
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.simulators.control import Fault

@@ -13,11 +13,11 @@ from tests.services.aws_world import BUCKET, REGION, Control, World, world
 from tests.unit.ovf_kit import ovf_text, tar_of
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import ObjectSource, Route, SnapshotSource
+from vmie_tui.services.aws.ebs.snapshot_writer import MemoryJournal, SnapshotTarget, SnapshotWriter
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.snapshot_write import MemoryJournal, SnapshotTarget, SnapshotWriter
 from vmie_tui.services.describe import describe_object, describe_snapshots, open_source_disks
 from vmie_tui.services.disks import convert
-from vmie_tui.services.disks.source import RawFile, sha256_of
+from vmie_tui.services.disks.streams.source import RawFile, sha256_of
 from vmie_tui.simulators.control import Fault, TlsFiles
 from vmie_tui.simulators.fleet.tiny import make_boot
 
@@ -164,7 +164,7 @@ def test_an_ebs_snapshot_is_the_machine_on_it(aws: World, snapshot: str, raw: Pa
 
 
 def test_a_snapshot_is_named_by_its_tag(aws: World, snapshot: str) -> None:
-    from vmie_tui.services.aws.images import tag
+    from vmie_tui.services.aws.ec2.images import tag
 
     tag(aws[1], REGION, [snapshot], {"Name": "data of web"})
     assert describe_snapshots(aws[1], REGION, [snapshot], look=False).machine.name == "data of web"

@@ -17,7 +17,7 @@ from tests.services.aws_world import BUCKET
 from tests.services.doctor_kit import Clinic, clinic
 from tests.services.vsphere_helpers import simulator
 from vmie_tui.model.machine import Machine
-from vmie_tui.services.aws import sending
+from vmie_tui.services.aws.s3 import sender
 from vmie_tui.services.aws.session import PARTS
 from vmie_tui.services.doctor import live as live_module
 from vmie_tui.services.doctor.live import (
@@ -56,8 +56,8 @@ def site(tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
 @pytest.fixture
 def ward(site: tuple[VCenterSimulator, Clinic], monkeypatch: pytest.MonkeyPatch) -> Iterator[Clinic]:
     vcenter, made = site
-    monkeypatch.setattr(sending, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(sending, "ATTEMPTS", 3)
+    monkeypatch.setattr(sender, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(sender, "ATTEMPTS", 3)
     monkeypatch.setattr(live_module, "LATE_SECONDS", 0.0)
     made.patient.forget()
     yield made

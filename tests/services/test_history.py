@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.seen import (
+from vmie_tui.model.task import USER_CANCELLED, Task, TaskDisk, TaskKind
+from vmie_tui.model.task_history import (
     Outcome,
     SortBy,
     TaskQuery,
@@ -23,8 +24,7 @@ from vmie_tui.model.seen import (
     task_from_json,
     task_to_json,
 )
-from vmie_tui.model.task import USER_CANCELLED, Task, TaskDisk, TaskKind
-from vmie_tui.services.history import History, remember
+from vmie_tui.services.task_history import History, remember
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 TASK = Task(TaskKind.IMPORT_IMAGE, "import-ami-1", "active", "pending", 0, "web", "eu-west-1")

@@ -17,15 +17,15 @@ from tests.services.aws_world import BUCKET, PART, REGION, Control, Source, cont
 from tests.services.man_in_the_middle import Man, between
 from tests.services.vsphere_helpers import log_in, named
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.aws.blocks import SnapshotReader
+from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
+from vmie_tui.services.aws.s3.uploader import UploadRequest
 from vmie_tui.services.aws.session import BLOCKS, EXPLORE, Aws, open_session
-from vmie_tui.services.aws.uploader import UploadRequest
-from vmie_tui.services.vsphere.datastore import open_datastore_disk
-from vmie_tui.services.vsphere.lease import ExportLease
-from vmie_tui.services.vsphere.nfc_lease import DataPlace
+from vmie_tui.services.vsphere.datastore.range_reader import open_datastore_disk
+from vmie_tui.services.vsphere.nfc.disk_upload import DiskUpload
+from vmie_tui.services.vsphere.nfc.export_lease import ExportLease
+from vmie_tui.services.vsphere.nfc.nfc_lease import DataPlace
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.services.vsphere.tls import Trust
-from vmie_tui.services.vsphere.upload import DiskUpload
 from vmie_tui.settings import AwsSettings
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import TlsFiles, make_tls

@@ -21,16 +21,16 @@ import vmie_tui
 from tests.services.aws_world import settings_for as aws_settings
 from tests.services.aws_world import world
 from tests.services.vsphere_helpers import log_in, named, settings_for
-from vmie_tui.jobs.client import JobClient
 from vmie_tui.model.errors import ErrorKind, ServiceError, SettingsError
 from vmie_tui.model.plan import ImportPlan, VmSource
 from vmie_tui.model.task import JobState
+from vmie_tui.operations.jobs import JobClient
 from vmie_tui.services.aws.session import BLOCKS, PARTS, Aws, open_session
-from vmie_tui.services.policy import AWS_READS, VSPHERE_READS, Policy, reads_aws
-from vmie_tui.services.vsphere.changed import enable_tracking
+from vmie_tui.services.read_only import AWS_READS, VSPHERE_READS, Policy, reads_aws
+from vmie_tui.services.vsphere.changed_blocks import enable_tracking
 from vmie_tui.services.vsphere.inventory import read_inventory
-from vmie_tui.services.vsphere.lease import ExportLease
-from vmie_tui.services.vsphere.orphans import end_own_export
+from vmie_tui.services.vsphere.nfc.export_lease import ExportLease
+from vmie_tui.services.vsphere.nfc.orphaned_leases import end_own_export
 from vmie_tui.services.vsphere.power import power_off, power_on, shut_down
 from vmie_tui.services.vsphere.session import VSphere, connect
 from vmie_tui.services.vsphere.snapshot import create_snapshot, remove_snapshot

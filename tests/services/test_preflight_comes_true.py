@@ -11,8 +11,8 @@ import pytest
 from tests.services.aws_sim import Kit, running
 from vmie_tui.model.finding import Severity
 from vmie_tui.services.describe import describe_file
-from vmie_tui.services.disks.source import RawFile
-from vmie_tui.services.disks.vmdk import encode
+from vmie_tui.services.disks.formats.vmdk import encode
+from vmie_tui.services.disks.streams.source import RawFile
 from vmie_tui.simulators.control import TlsFiles
 from vmie_tui.simulators.fleet import guests
 

@@ -10,9 +10,9 @@ import pytest
 from tests.services.vsphere_helpers import named, simulator
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Severity
-from vmie_tui.services.disks.containers import open_raw
+from vmie_tui.services.disks.formats.open_disk import open_raw
 from vmie_tui.services.disks.guest.inspect import inspect
-from vmie_tui.services.vsphere.datastore import DatastoreFile, open_datastore_disk
+from vmie_tui.services.vsphere.datastore.range_reader import DatastoreFile, open_datastore_disk
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.services.vsphere.snapshot import create_snapshot, remove_snapshot
 from vmie_tui.simulators.control import TlsFiles

@@ -10,12 +10,12 @@ import pytest
 from tests.services.aws_world import BUCKET, world
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Severity
-from vmie_tui.services.aws.ranges import S3Object
+from vmie_tui.services.aws.s3.range_reader import S3Object
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.disks.containers import open_disk
+from vmie_tui.services.disks.formats.open_disk import open_disk
+from vmie_tui.services.disks.formats.vmdk import encode
 from vmie_tui.services.disks.guest.inspect import inspect
-from vmie_tui.services.disks.source import RawFile
-from vmie_tui.services.disks.vmdk import encode
+from vmie_tui.services.disks.streams.source import RawFile
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import TlsFiles
 from vmie_tui.simulators.fleet import guests

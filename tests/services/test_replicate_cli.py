@@ -19,18 +19,18 @@ from tests.services.aws_world import BUCKET, REGION, settings_for, world
 from vmie_tui import settings as settings_module
 from vmie_tui.cli import main
 from vmie_tui.clock import Clock, clock_of
-from vmie_tui.commands import waiting
-from vmie_tui.jobs import replication_client
-from vmie_tui.jobs.client import JobClient
-from vmie_tui.jobs.context import AwsSessions
-from vmie_tui.jobs.replication_client import ReplicationClient
-from vmie_tui.jobs.replications import Replications
-from vmie_tui.jobs.schedule import Scheduler
-from vmie_tui.jobs.store import Store
+from vmie_tui.commands import wait
+from vmie_tui.jobs.engine.context import AwsSessions
+from vmie_tui.jobs.replication.scheduler import Scheduler
+from vmie_tui.jobs.store.replications import Replications
+from vmie_tui.jobs.store.store import Store
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_REFUSED
 from vmie_tui.model.plan import LicenseType, Route, TestLaunch, Via
 from vmie_tui.model.replication import ReplicationPlan, ReplicationState, ReplicationView, RunFigures, Sync, Verify
 from vmie_tui.model.task import JobState
+from vmie_tui.operations import replication_jobs
+from vmie_tui.operations.jobs import JobClient
+from vmie_tui.operations.replication_jobs import ReplicationClient
 from vmie_tui.settings import DEMO
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import TlsFiles
@@ -145,9 +145,9 @@ def desk(
     text = PROFILE.format(vcenter=vcenter, aws=aws, folder=folder, region=REGION, bucket=BUCKET)
     (folder / PROFILE_FILE).write_text(text)
     (own_home / "config.toml").write_text(REAL)
-    monkeypatch.setattr(replication_client, "ensure_worker", lambda settings: None)
+    monkeypatch.setattr(replication_jobs, "ensure_worker", lambda settings: None)
     monkeypatch.setattr(JobClient, "ensure_worker", lambda self: None)
-    monkeypatch.setattr(waiting, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(wait, "LOOK_SECONDS", 0.0)
     made = Desk(capsys)
     yield made
     made.client.close()

@@ -14,11 +14,11 @@ from tests.services.aws_world import settings_for
 from tests.services.test_aws_sim_exports import bucket_for_exports, launch, roles_for
 from vmie_tui import cli
 from vmie_tui.commands import tasks as commands
-from vmie_tui.commands.exporting import make_plan
-from vmie_tui.jobs.client import JobClient
+from vmie_tui.commands.export.command import make_plan
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_LOGIN, EXIT_OK, EXIT_REFUSED
 from vmie_tui.model.export import Container, ExportFormat, ExportPlan, TargetEnvironment
-from vmie_tui.services.history import History
+from vmie_tui.operations.jobs import JobClient
+from vmie_tui.services.task_history import History
 from vmie_tui.settings import AwsSettings, Profile
 from vmie_tui.simulators.control import Fault, TlsFiles
 
@@ -161,10 +161,10 @@ def test_watching_says_what_changes(
         kit.ended(ident)
 
     monkeypatch.setattr(commands.time, "sleep", sleep)
-    from vmie_tui.services.aws.explorer import Explorer
+    from vmie_tui.services.aws.vmie.explorer import Explorer
 
     monkeypatch.setattr(Explorer, "_due", lambda self, cell: 0.0)
-    monkeypatch.setattr("vmie_tui.services.aws.explorer.LIVE_SECONDS", 0.0)
+    monkeypatch.setattr("vmie_tui.services.aws.vmie.explorer.LIVE_SECONDS", 0.0)
     assert cli.main(["tasks", "--watch", "--plain", "--kind", "import-image", "--text", ident]) == 130
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[1] for line in lines] == [ident, ident]

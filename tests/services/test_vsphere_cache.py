@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from vmie_tui.gc_pause import calm_collector
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Backing, Disk, Firmware, Inventory, Machine, Nic, Power, VCenterInfo
 from vmie_tui.services.vsphere.cache import BATCH, cache_file, load_cached, save_cached
-from vmie_tui.services.vsphere.calm import calm_collector
 from vmie_tui.settings import VCenterSettings
 
 SETTINGS = VCenterSettings("vcenter.corp", "ops@vsphere.local")

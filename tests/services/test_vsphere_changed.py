@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.services.vsphere_helpers import log_in, named
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.vsphere.changed import (
+from vmie_tui.services.vsphere.changed_blocks import (
     ALLOCATED,
     SnapshotDisk,
     TrackingLost,

@@ -22,11 +22,12 @@ from tests.services.vsphere_helpers import log_in, settings_for
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.export import DeployTarget
 from vmie_tui.model.machine import Firmware
-from vmie_tui.services.disks.containers import open_disks
-from vmie_tui.services.disks.feeds import PieceFeed
-from vmie_tui.services.disks.ovf import Ovf
-from vmie_tui.services.disks.source import DiskSource, RawFile
-from vmie_tui.services.disks.vmdk import encode
+from vmie_tui.services.disks.formats.open_disk import open_disks
+from vmie_tui.services.disks.formats.ovf import Ovf
+from vmie_tui.services.disks.formats.vmdk import encode
+from vmie_tui.services.disks.streams.feeds import PieceFeed
+from vmie_tui.services.disks.streams.source import DiskSource, RawFile
+from vmie_tui.services.vsphere.config_spec import Controller, NewHardware, config_spec, controller_for
 from vmie_tui.services.vsphere.deploy import (
     UNFINISHED,
     Deployed,
@@ -37,13 +38,12 @@ from vmie_tui.services.vsphere.deploy import (
     settle_earlier,
 )
 from vmie_tui.services.vsphere.deploy_places import DeployNames, read_deploy_places, resolve
-from vmie_tui.services.vsphere.import_lease import ImportLease
 from vmie_tui.services.vsphere.inventory import read_machine
-from vmie_tui.services.vsphere.lease import ExportLease
-from vmie_tui.services.vsphere.new_machine import Controller, NewHardware, config_spec, controller_for
+from vmie_tui.services.vsphere.nfc.disk_upload import STREAM_VMDK
+from vmie_tui.services.vsphere.nfc.export_lease import ExportLease
+from vmie_tui.services.vsphere.nfc.import_lease import ImportLease
 from vmie_tui.services.vsphere.power import power_on
 from vmie_tui.services.vsphere.session import VSphere, connect
-from vmie_tui.services.vsphere.upload import STREAM_VMDK
 from vmie_tui.simulators.control import Fault
 from vmie_tui.simulators.fleet.tiny import DATASTORE, HOST, HOST_2, make_data
 from vmie_tui.simulators.vcenter.server import VCenterSimulator

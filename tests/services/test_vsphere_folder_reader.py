@@ -14,9 +14,9 @@ import pytest
 from tests.helpers import wait_until
 from tests.services.vsphere_helpers import log_in, named
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.vsphere import flat_file, folder_reader
-from vmie_tui.services.vsphere.changed import SnapshotDisk, snapshot_disks
-from vmie_tui.services.vsphere.folder_reader import FolderReader
+from vmie_tui.services.vsphere.changed_blocks import SnapshotDisk, snapshot_disks
+from vmie_tui.services.vsphere.datastore import flat_file, folder_reader
+from vmie_tui.services.vsphere.datastore.folder_reader import FolderReader
 from vmie_tui.services.vsphere.places import Places
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.services.vsphere.snapshot import create_snapshot, list_snapshots, remove_snapshot

@@ -12,8 +12,8 @@ from pyVmomi import vim
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Disk
 from vmie_tui.services.vsphere.hardware import Attachment, Hardware
-from vmie_tui.services.vsphere.lease import ExportLease, LeaseDisk
-from vmie_tui.services.vsphere.nfc_lease import thumbprint_at
+from vmie_tui.services.vsphere.nfc.export_lease import ExportLease, LeaseDisk
+from vmie_tui.services.vsphere.nfc.nfc_lease import thumbprint_at
 from vmie_tui.services.vsphere.tls import thumbprint_of
 from vmie_tui.settings import VCenterSettings
 from vmie_tui.simulators.control import TlsFiles

@@ -17,11 +17,11 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.explain import explain
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.rules.systems import system_of
-from vmie_tui.services.vsphere.changed import snapshot_disks
-from vmie_tui.services.vsphere.datastore import open_datastore_disk
+from vmie_tui.services.vsphere.changed_blocks import snapshot_disks
+from vmie_tui.services.vsphere.datastore.flat_file import LOCK_OWNER, FlatFile, _place
+from vmie_tui.services.vsphere.datastore.folder_reader import FolderReader
+from vmie_tui.services.vsphere.datastore.range_reader import open_datastore_disk
 from vmie_tui.services.vsphere.errors import from_fault
-from vmie_tui.services.vsphere.flat_file import LOCK_OWNER, FlatFile, _place
-from vmie_tui.services.vsphere.folder_reader import FolderReader
 from vmie_tui.services.vsphere.inventory import read_inventory
 from vmie_tui.services.vsphere.places import Places, escaped, read_places
 from vmie_tui.services.vsphere.session import VSphere, connect

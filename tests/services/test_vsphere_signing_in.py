@@ -22,9 +22,9 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.proxy import Proxy
 from vmie_tui.services.vsphere import access
 from vmie_tui.services.vsphere.cookies import Cookies
-from vmie_tui.services.vsphere.datastore import open_datastore_disk
+from vmie_tui.services.vsphere.datastore.range_reader import open_datastore_disk
 from vmie_tui.services.vsphere.inventory import read_inventory
-from vmie_tui.services.vsphere.lease import ExportLease
+from vmie_tui.services.vsphere.nfc.export_lease import ExportLease
 from vmie_tui.services.vsphere.refused_logins import FILE, REFUSED, RefusedLogins
 from vmie_tui.services.vsphere.session import connect
 from vmie_tui.services.vsphere.tls import shown_thumbprint, unreachable

@@ -13,7 +13,14 @@ from typing import Any
 import pytest
 from pyVmomi import SoapStubAdapter, vim, vmodl
 
-from vmie_tui.services.vsphere.soap import Page, Record, object_specification, retrieve, text_at, without_unknown
+from vmie_tui.services.vsphere.property_collector import (
+    Page,
+    Record,
+    object_specification,
+    retrieve,
+    text_at,
+    without_unknown,
+)
 
 PAGE = b"""<?xml version="1.0" encoding="UTF-8"?>
 <soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"

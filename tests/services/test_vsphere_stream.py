@@ -12,7 +12,7 @@ import pytest
 
 from tests.helpers import wait_until
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.vsphere.stream import DiskStream
+from vmie_tui.services.vsphere.nfc.disk_download import DiskStream
 from vmie_tui.services.vsphere.tls import Trust, thumbprint_of
 from vmie_tui.simulators.control import TlsFiles, make_tls
 

@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 
 from tests.tui.fake import NOW, FakeBackend
 from vmie_tui.app import VmieApp
-from vmie_tui.screens.backend import Backend
+from vmie_tui.operations.backend import Backend
 
 # Groups of workers that wait for the user, or for the end of the app.
 ENDLESS = {"jobs", "password", "asking", "watch", "explorer", "replications"}

@@ -35,7 +35,7 @@ from vmie_tui.model.preparation import modifications
 from vmie_tui.model.proof import BlockProof, DiskProof, Proof
 from vmie_tui.model.rules.licensing import check_licence
 from vmie_tui.model.task import JobState
-from vmie_tui.screens.backend import AwsStatus, OnPage, ProfileInfo
+from vmie_tui.operations.backend import AwsStatus, OnPage, ProfileInfo
 from vmie_tui.services.describe import Described
 from vmie_tui.services.vsphere.deploy_places import DeployPlace, DeployPlaces
 

@@ -9,12 +9,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
-from vmie_tui.model.seen import Change, TaskRecord, phases
 from vmie_tui.model.task import USER_CANCELLED, Task, TaskDisk, TaskKind
+from vmie_tui.model.task_history import Change, TaskRecord, phases
 from vmie_tui.model.task_report import explanation_of
-from vmie_tui.screens.desk import Exploring, Places, Study
-from vmie_tui.services.aws.explorer import OnPage, Page, Trouble
-from vmie_tui.services.task_desk import why_not_cancel
+from vmie_tui.operations.desk import Exploring, Places, Study
+from vmie_tui.operations.tasks import why_not_cancel
+from vmie_tui.services.aws.vmie.explorer import OnPage, Page, Trouble
 
 NOW = datetime(2026, 3, 4, 10, 41, 7, tzinfo=UTC)
 KINDS = tuple(TaskKind)

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from vmie_tui.model.errors import ServiceError
 from vmie_tui.model.machine import Machine
-from vmie_tui.screens.images import Launch
-from vmie_tui.services.aws.image_info import Image, ImageDisk
-from vmie_tui.services.aws.images import Deregistered
-from vmie_tui.services.aws.launch import InstanceState
+from vmie_tui.operations.images import Launch
+from vmie_tui.services.aws.ec2.image_info import Image, ImageDisk
+from vmie_tui.services.aws.ec2.images import Deregistered
+from vmie_tui.services.aws.ec2.launch import InstanceState
 
 INSTANCE = "i-0aa11bb22cc33dd44"
 RUNNING = InstanceState(INSTANCE, "running", "", "ok", "initializing", "t3.medium", private_address="172.31.4.9")

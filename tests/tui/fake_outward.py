@@ -9,9 +9,9 @@ from dataclasses import replace
 from vmie_tui.model.errors import ServiceError
 from vmie_tui.model.exportable import Exportable, ExportBucket, ExportDisk
 from vmie_tui.model.task import Task, TaskDisk, TaskKind
-from vmie_tui.screens.outward import DownloadStopped, Fetch, OnSources
-from vmie_tui.services.aws.download import Downloaded
-from vmie_tui.services.aws.grants import BucketChange, BucketReport, ChangeKind
+from vmie_tui.operations.exports import DownloadStopped, Fetch, OnSources
+from vmie_tui.services.aws.s3.download import Downloaded
+from vmie_tui.services.aws.s3.export_bucket import BucketChange, BucketReport, ChangeKind
 
 ACCOUNT, BUCKET = "111122223333", "migration-eu-west-1"
 INSTANCE, IMAGE, SOLD = "i-0aa11bb22cc33dd44", "ami-0ab12cd34ef567890", "i-0bb11bb22cc33dd44"

@@ -16,13 +16,13 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import DiskProgress, StageState
 from vmie_tui.model.plan import ObjectSource
 from vmie_tui.model.task import JobState
-from vmie_tui.screens.after import AfterScreen, made_by
-from vmie_tui.screens.confirm import ConfirmScreen
-from vmie_tui.screens.form import FormScreen
-from vmie_tui.screens.images import Launch
-from vmie_tui.screens.job_actions import no_fallback, no_image
-from vmie_tui.screens.jobs import JobsScreen
-from vmie_tui.screens.proof import ProofScreen
+from vmie_tui.operations.images import Launch
+from vmie_tui.screens.frame.confirm import ConfirmScreen
+from vmie_tui.screens.frame.form import FormScreen
+from vmie_tui.screens.jobs.actions import no_fallback, no_image
+from vmie_tui.screens.jobs.image import AfterScreen, made_by
+from vmie_tui.screens.jobs.proof import ProofScreen
+from vmie_tui.screens.jobs.screen import JobsScreen
 from vmie_tui.widgets.lines import LinePane
 
 AMI = "ami-0ab12cd34ef567890"

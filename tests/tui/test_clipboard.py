@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vmie_tui.screens.clipboard import OSC52_MOST, copy_text
+from vmie_tui.screens.frame.clipboard import OSC52_MOST, copy_text
 
 
 class Places:

@@ -26,12 +26,12 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import TestLaunch
 from vmie_tui.model.replication import ReplicationView, Run, RunState, RunType, Verify
 from vmie_tui.model.task import JobState
-from vmie_tui.screens.after import AfterScreen
-from vmie_tui.screens.confirm import ConfirmScreen
-from vmie_tui.screens.cutover import CutoverScreen
-from vmie_tui.screens.cutover_view import Seen, cutover_lines, final_run
-from vmie_tui.screens.form import FormScreen
-from vmie_tui.screens.job import JobScreen
+from vmie_tui.screens.frame.confirm import ConfirmScreen
+from vmie_tui.screens.frame.form import FormScreen
+from vmie_tui.screens.jobs.detail import JobScreen
+from vmie_tui.screens.jobs.image import AfterScreen
+from vmie_tui.screens.replication.cutover import CutoverScreen
+from vmie_tui.screens.replication.cutover_view import Seen, cutover_lines, final_run
 from vmie_tui.widgets.lines import LinePane
 
 LAUNCH = TestLaunch("", "", "", isolated=False)

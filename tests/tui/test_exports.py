@@ -20,13 +20,13 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.export import Container, DeployTarget, ExportFormat, ExportPlan, TargetEnvironment
 from vmie_tui.model.job import DiskProgress, JobView, Stage, StageState, StageView
 from vmie_tui.model.task import JobState
-from vmie_tui.screens.export_deploy import DeployScreen
-from vmie_tui.screens.export_diff import DiffScreen
-from vmie_tui.screens.export_draft import ExportDraft
-from vmie_tui.screens.export_form import ExportFormScreen
-from vmie_tui.screens.exports import ExportsScreen
-from vmie_tui.screens.force import ForceScreen
-from vmie_tui.screens.jobs import JobsScreen
+from vmie_tui.operations.export_plan import ExportDraft
+from vmie_tui.screens.exports.deploy_places import DeployScreen
+from vmie_tui.screens.exports.form import ExportFormScreen
+from vmie_tui.screens.exports.grant_diff import DiffScreen
+from vmie_tui.screens.exports.screen import ExportsScreen
+from vmie_tui.screens.jobs.screen import JobsScreen
+from vmie_tui.screens.wizard.confirm_by_name import ForceScreen
 from vmie_tui.widgets.choice import ChoiceList
 from vmie_tui.widgets.jobs import job_lines
 from vmie_tui.widgets.lines import LinePane

@@ -12,17 +12,17 @@ from tests.tui.driving import press, running, screen_text, settle, until
 from tests.tui.fake import FakeBackend, some_jobs
 from vmie_tui.app import VmieApp
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.screens import actions
-from vmie_tui.screens.after import AfterScreen
-from vmie_tui.screens.base import fitting
-from vmie_tui.screens.inventory import InventoryScreen
-from vmie_tui.screens.job import JobScreen
-from vmie_tui.screens.jobs import JobsScreen
-from vmie_tui.screens.open_source import OpenScreen
-from vmie_tui.screens.proof import ProofScreen
-from vmie_tui.screens.replication import ReplicationScreen
-from vmie_tui.screens.setup import SetupScreen
-from vmie_tui.screens.wizard import WizardScreen
+from vmie_tui.screens.frame import actions
+from vmie_tui.screens.frame.base import fitting
+from vmie_tui.screens.inventory.open_source import OpenScreen
+from vmie_tui.screens.inventory.screen import InventoryScreen
+from vmie_tui.screens.jobs.detail import JobScreen
+from vmie_tui.screens.jobs.image import AfterScreen
+from vmie_tui.screens.jobs.proof import ProofScreen
+from vmie_tui.screens.jobs.screen import JobsScreen
+from vmie_tui.screens.replication.screen import ReplicationScreen
+from vmie_tui.screens.setup.screen import SetupScreen
+from vmie_tui.screens.wizard.screen import WizardScreen
 
 SCREENS = (
     InventoryScreen,

@@ -17,8 +17,8 @@ from tests.tui.driving import press, screen_text, settle, until
 from vmie_tui import settings as settings_module
 from vmie_tui.cli import main
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.screens.guide import DEMO, LEFT, SAVED, AwsStep, GuideApp, StartStep, VCenterStep, WriteStep
-from vmie_tui.screens.guiding import ASK, KEYRING, PIN, Guide, LiveGuiding
+from vmie_tui.operations.first_profile import ASK, KEYRING, PIN, Guide, LiveGuiding
+from vmie_tui.screens.setup.first_start import DEMO, LEFT, SAVED, AwsStep, GuideApp, StartStep, VCenterStep, WriteStep
 from vmie_tui.services.vsphere.tls import thumbprint_of
 from vmie_tui.simulators.control import TlsFiles
 

@@ -9,8 +9,8 @@ from tests.tui.driving import press, running, screen_text, settle, until
 from tests.tui.fake import NOW, FakeBackend, company, machine
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Inventory, VCenterInfo
-from vmie_tui.screens.inventory import InventoryScreen
-from vmie_tui.screens.password import PasswordScreen
+from vmie_tui.screens.frame.password import PasswordScreen
+from vmie_tui.screens.inventory.screen import InventoryScreen
 from vmie_tui.widgets.machines import MachineTable
 
 

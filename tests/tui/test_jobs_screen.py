@@ -14,9 +14,9 @@ from vmie_tui.app import VmieApp
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
 from vmie_tui.model.job import StageState, WorkerStatus
 from vmie_tui.model.task import JobState
-from vmie_tui.screens.confirm import ConfirmScreen
-from vmie_tui.screens.job import JobScreen
-from vmie_tui.screens.jobs import JobsScreen
+from vmie_tui.screens.frame.confirm import ConfirmScreen
+from vmie_tui.screens.jobs.detail import JobScreen
+from vmie_tui.screens.jobs.screen import JobsScreen
 from vmie_tui.widgets.jobs import JobTable
 
 

@@ -7,7 +7,7 @@ from textual.pilot import Pilot
 
 from tests.tui.driving import press, running, screen_text, settle, until
 from tests.tui.fake import FakeBackend
-from vmie_tui.screens.wizard import WizardScreen
+from vmie_tui.screens.wizard.screen import WizardScreen
 from vmie_tui.widgets.machines import MachineTable
 
 NAMED = {" ": "space", "/": "slash", "-": "minus", ".": "full_stop"}

@@ -12,8 +12,8 @@ from tests.services.vsphere_helpers import settings_for, simulator
 from tests.tui.driving import press, running, screen_text
 from vmie_tui import settings as settings_module
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.screens.backend import LiveBackend
-from vmie_tui.screens.password import PasswordScreen
+from vmie_tui.operations.backend import LiveBackend
+from vmie_tui.screens.frame.password import PasswordScreen
 from vmie_tui.services.vsphere.refused_logins import RefusedLogins
 from vmie_tui.settings import AwsSettings, Profile, VCenterSettings
 from vmie_tui.simulators.control import TlsFiles, make_tls

@@ -13,12 +13,12 @@ from tests.tui.driving import press, running, screen_text, until
 from vmie_tui import settings as settings_module
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import ObjectSource, Route, SnapshotSource
-from vmie_tui.screens.after import AfterScreen, Made
-from vmie_tui.screens.backend import LiveBackend
-from vmie_tui.screens.open_source import OpenScreen
-from vmie_tui.services.aws import images
-from vmie_tui.services.aws.images import RegisterDisk, RegisterRequest
-from vmie_tui.services.aws.snapshot_write import MemoryJournal, SnapshotTarget, SnapshotWriter
+from vmie_tui.operations.backend import LiveBackend
+from vmie_tui.screens.inventory.open_source import OpenScreen
+from vmie_tui.screens.jobs.image import AfterScreen, Made
+from vmie_tui.services.aws.ebs.snapshot_writer import MemoryJournal, SnapshotTarget, SnapshotWriter
+from vmie_tui.services.aws.ec2 import images
+from vmie_tui.services.aws.ec2.images import RegisterDisk, RegisterRequest
 from vmie_tui.settings import Profile
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import SimClock, TlsFiles

@@ -18,9 +18,7 @@ from tests.services import vsphere_helpers
 from tests.services.aws_world import BUCKET, REGION, settings_for
 from tests.tui.driving import press, running, screen_text, settle, until
 from vmie_tui import settings as settings_module
-from vmie_tui.jobs.client import JobClient
-from vmie_tui.jobs.replication_client import ReplicationClient
-from vmie_tui.jobs.store import Store
+from vmie_tui.jobs.store.store import Store
 from vmie_tui.model.errors import ServiceError
 from vmie_tui.model.exportable import Exportable
 from vmie_tui.model.job import DiskProgress, Stage, StageState
@@ -28,28 +26,30 @@ from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan, Route, VmSource
 from vmie_tui.model.replication import CatalogueStatus, Replication, ReplicationView
 from vmie_tui.model.task import JobState, TaskKind
-from vmie_tui.screens.actions import APP
-from vmie_tui.screens.after import AfterScreen, Made
-from vmie_tui.screens.backend import LiveBackend
-from vmie_tui.screens.base import FrameScreen
-from vmie_tui.screens.catalogue import CatalogueScreen
-from vmie_tui.screens.cutover import CutoverScreen
-from vmie_tui.screens.draft import Draft, of_machines
-from vmie_tui.screens.export_form import ExportFormScreen
-from vmie_tui.screens.export_source import ExportSourceScreen
-from vmie_tui.screens.force import ForceScreen
-from vmie_tui.screens.job import JobScreen
-from vmie_tui.screens.open_source import OpenScreen
-from vmie_tui.screens.proof import ProofScreen
-from vmie_tui.screens.replication_form import ReplicationForm
-from vmie_tui.screens.report import ReportScreen
-from vmie_tui.screens.task import TaskScreen
-from vmie_tui.screens.task_raw import RawScreen
-from vmie_tui.screens.task_watch import WatchScreen
-from vmie_tui.screens.tasks import TasksScreen
-from vmie_tui.screens.wizard import WizardScreen
-from vmie_tui.services.aws.explorer import Explorer
-from vmie_tui.services.policy import VSPHERE_READS, reads_aws
+from vmie_tui.operations.backend import LiveBackend
+from vmie_tui.operations.import_plan import Draft, of_machines
+from vmie_tui.operations.jobs import JobClient
+from vmie_tui.operations.replication_jobs import ReplicationClient
+from vmie_tui.screens.exports.form import ExportFormScreen
+from vmie_tui.screens.exports.source import ExportSourceScreen
+from vmie_tui.screens.frame.actions import APP
+from vmie_tui.screens.frame.base import FrameScreen
+from vmie_tui.screens.inventory.open_source import OpenScreen
+from vmie_tui.screens.inventory.preflight_report import ReportScreen
+from vmie_tui.screens.jobs.detail import JobScreen
+from vmie_tui.screens.jobs.image import AfterScreen, Made
+from vmie_tui.screens.jobs.proof import ProofScreen
+from vmie_tui.screens.replication.catalogue import CatalogueScreen
+from vmie_tui.screens.replication.cutover import CutoverScreen
+from vmie_tui.screens.replication.form import ReplicationForm
+from vmie_tui.screens.tasks.detail import TaskScreen
+from vmie_tui.screens.tasks.raw import RawScreen
+from vmie_tui.screens.tasks.screen import TasksScreen
+from vmie_tui.screens.tasks.watch import WatchScreen
+from vmie_tui.screens.wizard.confirm_by_name import ForceScreen
+from vmie_tui.screens.wizard.screen import WizardScreen
+from vmie_tui.services.aws.vmie.explorer import Explorer
+from vmie_tui.services.read_only import VSPHERE_READS, reads_aws
 from vmie_tui.settings import Profile
 from vmie_tui.simulators.aws.account import add_role
 from vmie_tui.simulators.aws.estate import EXPORT_BUCKET, furnish
@@ -226,10 +226,10 @@ async def test_read_only_no_key_of_any_screen_changes_anything(
     aws: AwsSimulator, vcenter: VCenterSimulator, tls: TlsFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VMIE_VCENTER_PASSWORD", vcenter.password)
-    monkeypatch.setattr("vmie_tui.screens.task_watch.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("vmie_tui.screens.tasks.watch.LOOK_SECONDS", 0.05)
     # The simulators work in this process, so it is seldom as idle as Textual's pilot waits for it to be.
     monkeypatch.setattr("textual._wait.SLEEP_GRANULARITY", 0.005)
-    monkeypatch.setattr("vmie_tui.jobs.replication_client.ensure_worker", lambda settings: None)
+    monkeypatch.setattr("vmie_tui.operations.replication_jobs.ensure_worker", lambda settings: None)
     furnish(aws, "444455556666")
     add_role(aws.account, "vmimport", EXPORT_BUCKET, policy="exports")
     aws.seed_history(60, 1)

@@ -10,8 +10,8 @@ from tests.services.aws_world import settings_for
 from tests.tui.driving import press, running, screen_text, settle
 from vmie_tui import settings as settings_module
 from vmie_tui.model.doctor import USUAL_FEATURES, CheckState
-from vmie_tui.screens.backend import LiveBackend
-from vmie_tui.screens.doctoring import USER
+from vmie_tui.operations.backend import LiveBackend
+from vmie_tui.operations.doctor import USER
 from vmie_tui.settings import Profile
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import SimClock, TlsFiles

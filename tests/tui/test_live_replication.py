@@ -14,14 +14,14 @@ from tests.services import vsphere_helpers
 from tests.services.aws_world import BUCKET, REGION, settings_for
 from tests.tui.driving import press, running, screen_text, toasts, until
 from vmie_tui import settings as settings_module
-from vmie_tui.jobs.context import AwsSessions
-from vmie_tui.jobs.schedule import Scheduler
-from vmie_tui.jobs.store import Store
+from vmie_tui.jobs.engine.context import AwsSessions
+from vmie_tui.jobs.replication.scheduler import Scheduler
+from vmie_tui.jobs.store.store import Store
 from vmie_tui.model.replication import CatalogueStatus, ReplicationState, RunState
 from vmie_tui.model.task import JobState
-from vmie_tui.screens.backend import LiveBackend
-from vmie_tui.screens.job import JobScreen
-from vmie_tui.screens.replication import ReplicationScreen
+from vmie_tui.operations.backend import LiveBackend
+from vmie_tui.screens.jobs.detail import JobScreen
+from vmie_tui.screens.replication.screen import ReplicationScreen
 from vmie_tui.settings import DEMO, Profile
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import TlsFiles
@@ -53,7 +53,7 @@ def backend(
     (tmp_path / "state" / DEMO).mkdir(parents=True)
     reach = f'[profiles.demo.vcenter]\nhost = "{vcenter.host}"\nuser = "{vcenter.user}"\n'  # which the schedules read
     (tmp_path / "state" / DEMO / "profile.toml").write_text(reach)
-    monkeypatch.setattr("vmie_tui.jobs.replication_client.ensure_worker", lambda settings: None)
+    monkeypatch.setattr("vmie_tui.operations.replication_jobs.ensure_worker", lambda settings: None)
     profile = Profile(DEMO, vsphere_helpers.settings_for(vcenter), settings_for(aws, tls, tmp_path))
     return LiveBackend(replace(settings_module.load(), table={DEMO: profile}, default_profile=DEMO), profile)
 

@@ -8,7 +8,7 @@ from tests.tui.driving import press, running, screen_text, settle
 from tests.tui.fake import FakeBackend
 from vmie_tui.app import MFA_NEEDED
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.screens.password import PasswordScreen
+from vmie_tui.screens.frame.password import PasswordScreen
 from vmie_tui.services.aws import sign_in
 from vmie_tui.widgets.frame import Health
 

@@ -11,11 +11,11 @@ from textual.widgets import Input
 from tests.tui.driving import press, running, screen_text, settle
 from tests.tui.fake import FakeBackend, described
 from vmie_tui.model.plan import FileSource, ObjectSource
-from vmie_tui.screens.inventory import InventoryScreen
-from vmie_tui.screens.jobs import JobsScreen
-from vmie_tui.screens.open_source import OpenScreen
-from vmie_tui.screens.opening import Name, complete
-from vmie_tui.screens.wizard import WizardScreen
+from vmie_tui.screens.inventory.complete_path import Name, complete
+from vmie_tui.screens.inventory.open_source import OpenScreen
+from vmie_tui.screens.inventory.screen import InventoryScreen
+from vmie_tui.screens.jobs.screen import JobsScreen
+from vmie_tui.screens.wizard.screen import WizardScreen
 from vmie_tui.widgets.lines import LinePane
 
 OVA = "/exports/web 01.ova"

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from tests.tui.driving import press, running, screen_text, settle, toasts
 from tests.tui.fake import FakeBackend, company, machine, some_jobs
-from vmie_tui.screens.backend import ProfileInfo
-from vmie_tui.screens.help import HelpScreen
-from vmie_tui.screens.inventory import InventoryScreen
-from vmie_tui.screens.jobs import JobsScreen
-from vmie_tui.screens.switching import ProfileScreen, ProfileTable
+from vmie_tui.operations.backend import ProfileInfo
+from vmie_tui.screens.frame.help import HelpScreen
+from vmie_tui.screens.inventory.screen import InventoryScreen
+from vmie_tui.screens.jobs.screen import JobsScreen
+from vmie_tui.screens.setup.switching import ProfileScreen, ProfileTable
 
 LAB = ProfileInfo(
     "lab", vcenter="lab-vc.corp", vcenter_user="lab@vsphere.local", aws_profile="sand", region="us-east-1"

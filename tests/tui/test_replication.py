@@ -31,15 +31,15 @@ from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
 from vmie_tui.model.job import StageState
 from vmie_tui.model.replication import ReplicationState, ReplicationView, RunFigures, RunState, Sync
 from vmie_tui.model.task import JobState
-from vmie_tui.screens.after import AfterScreen
-from vmie_tui.screens.confirm import ConfirmScreen
-from vmie_tui.screens.form import FormScreen
-from vmie_tui.screens.inventory import InventoryScreen
-from vmie_tui.screens.job import JobScreen
-from vmie_tui.screens.proof import ProofScreen
-from vmie_tui.screens.replication import ReplicationScreen
-from vmie_tui.screens.replication_actions import what_goes
-from vmie_tui.screens.replication_pick import PickScreen
+from vmie_tui.screens.frame.confirm import ConfirmScreen
+from vmie_tui.screens.frame.form import FormScreen
+from vmie_tui.screens.inventory.screen import InventoryScreen
+from vmie_tui.screens.jobs.detail import JobScreen
+from vmie_tui.screens.jobs.image import AfterScreen
+from vmie_tui.screens.jobs.proof import ProofScreen
+from vmie_tui.screens.replication.actions import what_goes
+from vmie_tui.screens.replication.machine_picker import PickScreen
+from vmie_tui.screens.replication.screen import ReplicationScreen
 from vmie_tui.widgets.jobs import job_lines
 from vmie_tui.widgets.lines import LinePane
 from vmie_tui.widgets.machines import MachineTable
@@ -517,7 +517,7 @@ class Form(ModalScreen[bool]):
 
 @pytest.fixture
 def form(monkeypatch: pytest.MonkeyPatch) -> type[Form]:
-    module = ModuleType("vmie_tui.screens.replication_form")
+    module = ModuleType("vmie_tui.screens.replication.form")
     module.ReplicationForm = Form  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(Form, "opened", [], raising=False)

@@ -16,8 +16,8 @@ from tests.tui.driving import press, running, screen_text, settle, toasts, until
 from tests.tui.fake import NOW as FIRST
 from tests.tui.fake import FakeBackend, company
 from tests.tui.fake_replicas import DAY, HOUR, NOW, FakeReplicas, catalogue_of, replica, run_of, some_replicas
-from vmie_tui.commands.importing import tags_of
-from vmie_tui.commands.replicate_create import changed, create, edit, make_spec
+from vmie_tui.commands.import_.command import tags_of
+from vmie_tui.commands.replicate.create import changed, create, edit, make_spec
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Inventory, Machine, VCenterInfo
@@ -25,13 +25,13 @@ from vmie_tui.model.plan import LicenseType, Route, Via
 from vmie_tui.model.replication import CatalogueStatus, ReplicationView, RunState, RunType, Sync, Verify
 from vmie_tui.model.rules.replication import settled
 from vmie_tui.model.rules.replication_schedule import parse_start
-from vmie_tui.screens.catalogue import CatalogueScreen
-from vmie_tui.screens.confirm import ConfirmScreen
-from vmie_tui.screens.replication_draft import ONCE, REPEAT, ReplicationDraft, edit_draft, new_draft
-from vmie_tui.screens.replication_form import ReplicationForm
-from vmie_tui.screens.replication_questions import command
-from vmie_tui.screens.run_now import RunNow
-from vmie_tui.screens.themed import Themed
+from vmie_tui.operations.replication_plan import ONCE, REPEAT, ReplicationDraft, edit_draft, new_draft
+from vmie_tui.screens.frame.confirm import ConfirmScreen
+from vmie_tui.screens.frame.themed import Themed
+from vmie_tui.screens.replication.catalogue import CatalogueScreen
+from vmie_tui.screens.replication.form import ReplicationForm
+from vmie_tui.screens.replication.form_fields import command
+from vmie_tui.screens.replication.run_now import RunNow
 from vmie_tui.settings import AwsSettings, Profile, VCenterSettings
 from vmie_tui.widgets.choice import ChoiceList, Option
 from vmie_tui.widgets.lines import LinePane, OneLine

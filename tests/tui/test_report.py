@@ -12,9 +12,9 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.guest import NotInspected
 from vmie_tui.model.machine import Power
 from vmie_tui.model.preflight import Preflight
-from vmie_tui.screens.confirm import ConfirmScreen
-from vmie_tui.screens.inventory import InventoryScreen
-from vmie_tui.screens.report import ReportScreen
+from vmie_tui.screens.frame.confirm import ConfirmScreen
+from vmie_tui.screens.inventory.preflight_report import ReportScreen
+from vmie_tui.screens.inventory.screen import InventoryScreen
 from vmie_tui.widgets.lines import LinePane
 from vmie_tui.widgets.machines import MachineTable
 

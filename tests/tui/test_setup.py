@@ -11,9 +11,9 @@ from tests.tui.fake import FakeBackend
 from vmie_tui.model.doctor import USUAL_FEATURES, Feature
 from vmie_tui.model.doctor_report import markdown
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.screens.form import FormScreen
-from vmie_tui.screens.page import PageScreen
-from vmie_tui.screens.setup import SetupScreen
+from vmie_tui.screens.frame.form import FormScreen
+from vmie_tui.screens.frame.page import PageScreen
+from vmie_tui.screens.setup.screen import SetupScreen
 
 
 async def test_fills_as_it_looks_and_says_what_is_wrong() -> None:

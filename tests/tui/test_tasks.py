@@ -16,14 +16,14 @@ from tests.tui.driving import press, running, screen_text, settle, until
 from tests.tui.fake import FakeBackend
 from tests.tui.fake_desk import NOW, FakeDesk, denied, record, some_records
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
-from vmie_tui.model.seen import Change, TaskQuery
 from vmie_tui.model.task import TaskKind
 from vmie_tui.model.task_filter import parse_age, parse_filter
-from vmie_tui.screens.confirm import ConfirmScreen
-from vmie_tui.screens.desk import Places
-from vmie_tui.screens.places import PlacesScreen, PlaceTable
-from vmie_tui.screens.task import TaskScreen
-from vmie_tui.screens.tasks import TasksScreen
+from vmie_tui.model.task_history import Change, TaskQuery
+from vmie_tui.operations.desk import Places
+from vmie_tui.screens.frame.confirm import ConfirmScreen
+from vmie_tui.screens.tasks.detail import TaskScreen
+from vmie_tui.screens.tasks.scope_picker import PlacesScreen, PlaceTable
+from vmie_tui.screens.tasks.screen import TasksScreen
 from vmie_tui.widgets.tasks import TaskTable
 
 
@@ -272,7 +272,7 @@ async def test_what_cannot_be_cancelled_says_why() -> None:
 
 
 async def test_watching_writes_a_line_per_change_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vmie_tui.screens.task_watch.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("vmie_tui.screens.tasks.watch.LOOK_SECONDS", 0.01)
     desk = FakeDesk()
     first = next(one for one in desk.records if one.task.progress == 12)
     away = ServiceError(ErrorKind.NETWORK, "AWS does not answer", retry_safe=True)

@@ -16,8 +16,8 @@ from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.job import LogLine
 from vmie_tui.model.machine import Nic
 from vmie_tui.model.task import JobState, TaskDisk
-from vmie_tui.screens.confirm import ConfirmScreen
-from vmie_tui.screens.password import PasswordScreen
+from vmie_tui.screens.frame.confirm import ConfirmScreen
+from vmie_tui.screens.frame.password import PasswordScreen
 
 NASTY = {
     "escape": "\x1b[2J\x1b]0;owned\x07\x1b]52;c;ZXZpbA==\x07",

@@ -16,12 +16,12 @@ from tests.tui.fake import FSTAB, FakeBackend, company, preflight_of, some_jobs
 from vmie_tui.model.account import Account
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import BootMode, LicenseType, Route
-from vmie_tui.screens import wizard
-from vmie_tui.screens.force import ForceScreen
-from vmie_tui.screens.inventory import InventoryScreen
-from vmie_tui.screens.jobs import JobsScreen
-from vmie_tui.screens.licences import licence_options
-from vmie_tui.screens.wizard import WizardScreen
+from vmie_tui.screens.inventory.screen import InventoryScreen
+from vmie_tui.screens.jobs.screen import JobsScreen
+from vmie_tui.screens.wizard import screen as wizard
+from vmie_tui.screens.wizard.confirm_by_name import ForceScreen
+from vmie_tui.screens.wizard.licences import licence_options
+from vmie_tui.screens.wizard.screen import WizardScreen
 from vmie_tui.widgets.choice import ChoiceList
 from vmie_tui.widgets.lines import LinePane
 from vmie_tui.widgets.machines import MachineTable

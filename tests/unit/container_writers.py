@@ -8,10 +8,10 @@ import tarfile
 import uuid
 from collections.abc import Iterator
 
-from vmie_tui.services.disks.containers_vhdx import crc32c
-from vmie_tui.services.disks.source import DiskSource
-from vmie_tui.services.disks.vmdk import encode
-from vmie_tui.services.disks.vmdk_layout import ENTRIES, GRAIN, SECTOR, SparseHeader, make_descriptor, sectors
+from vmie_tui.services.disks.formats.vhdx_read import crc32c
+from vmie_tui.services.disks.formats.vmdk import encode
+from vmie_tui.services.disks.formats.vmdk_layout import ENTRIES, GRAIN, SECTOR, SparseHeader, make_descriptor, sectors
+from vmie_tui.services.disks.streams.source import DiskSource
 
 VHD_BLOCK, VHDX_BLOCK, MIB = 2 << 20, 1 << 20, 1 << 20
 

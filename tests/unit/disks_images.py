@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 from hypothesis import strategies as st
 
-from vmie_tui.services.disks.vmdk import StreamDecoder, encode
-from vmie_tui.services.disks.vmdk_layout import (
+from vmie_tui.services.disks.formats.vmdk import StreamDecoder, encode
+from vmie_tui.services.disks.formats.vmdk_layout import (
     ENTRIES,
     GRAIN,
     GRAIN_SECTORS,

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmie_tui.services.aws import block_send
-from vmie_tui.services.aws.block_ledger import BlockLedger, MemoryJournal
-from vmie_tui.services.aws.block_send import Pace
+from vmie_tui.services.aws.ebs import block_sender
+from vmie_tui.services.aws.ebs.block_ledger import BlockLedger, MemoryJournal
+from vmie_tui.services.aws.ebs.block_sender import Pace
 
 DIGESTS = [hashlib.sha256(bytes([number])).digest() for number in range(8)]
 ENTRIES = st.lists(st.tuples(st.integers(0, 200), st.sampled_from(DIGESTS)), max_size=60)
@@ -54,7 +54,7 @@ def test_a_digest_of_another_length_is_no_journal() -> None:
 
 def test_requests_are_spaced_slowed_down_and_let_go_again(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(block_send.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(block_sender.time, "monotonic", lambda: now[0])
     pace = Pace(100.0)
     assert [round(pace.turn(), 3) for _ in range(4)] == [0.0, 0.01, 0.02, 0.03]
     now[0] += 10.0
@@ -65,7 +65,7 @@ def test_requests_are_spaced_slowed_down_and_let_go_again(monkeypatch: pytest.Mo
     for _ in range(20):
         now[0] += 1.0
         pace.throttled()
-    assert pace.rate == block_send.SLOWEST
+    assert pace.rate == block_sender.SLOWEST
     seconds = 0.0
     while pace.rate < pace.most:  # back to the most within a minute, at the pace it has
         seconds += 1.0 / pace.rate

@@ -16,9 +16,9 @@ from tests.unit.container_writers import Memory, ova, vhd_dynamic, vhd_fixed, vh
 from tests.unit.disks_images import Sparse, content, needs_qemu
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.disks.containers import open_disk, open_disks, open_raw
-from vmie_tui.services.disks.ranges import Budget
-from vmie_tui.services.disks.source import DiskSource, RawFile, sha256_of
+from vmie_tui.services.disks.formats.open_disk import open_disk, open_disks, open_raw
+from vmie_tui.services.disks.streams.ranges import Budget
+from vmie_tui.services.disks.streams.source import DiskSource, RawFile, sha256_of
 
 DISK = Sparse(9 << 20, {0: content(1, 70_000), 3 << 20: content(2, 1 << 20), (9 << 20) - 5000: content(3, 5000)})
 WRITERS: dict[str, Callable[[DiskSource], bytes]] = {

@@ -17,14 +17,14 @@ from hypothesis import given, settings
 
 from tests.unit.container_writers import ova, vhd_dynamic, vhd_fixed, vhdx, vmdk_sparse, vmdk_stream
 from tests.unit.disks_images import Sparse, content, disks, needs_qemu
-from vmie_tui.services.disks.containers import open_disk
 from vmie_tui.services.disks.convert import Converted, Format, Request, convert
 from vmie_tui.services.disks.convert_source import no_limit, open_source
-from vmie_tui.services.disks.ova import list_members
-from vmie_tui.services.disks.ova_write import tar_header
-from vmie_tui.services.disks.ovf_write import Hardware, OvfDisk, make_ovf, ovf_room
-from vmie_tui.services.disks.source import sha256_of
-from vmie_tui.services.disks.vhd_write import DYNAMIC, FIXED, geometry, make_footer
+from vmie_tui.services.disks.formats.open_disk import open_disk
+from vmie_tui.services.disks.formats.ova import list_members
+from vmie_tui.services.disks.formats.ova_write import tar_header
+from vmie_tui.services.disks.formats.ovf_write import Hardware, OvfDisk, make_ovf, ovf_room
+from vmie_tui.services.disks.formats.vhd_write import DYNAMIC, FIXED, geometry, make_footer
+from vmie_tui.services.disks.streams.source import sha256_of
 
 OWN = [Format.RAW, Format.VMDK, Format.VHD_FIXED, Format.VHD_DYNAMIC, Format.OVA]
 EXTENSION = {Format.VHD_FIXED: "vhd", Format.VHD_DYNAMIC: "vhd"}

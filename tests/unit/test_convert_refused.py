@@ -21,8 +21,8 @@ from tests.unit.test_convert import names
 from vmie_tui.cli import main
 from vmie_tui.commands.convert import Meter
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, ErrorKind, ServiceError
-from vmie_tui.services.disks import qemu
 from vmie_tui.services.disks.convert import Format, Request, convert
+from vmie_tui.services.disks.formats import qemu
 
 DISK = Memory(content(1, 300_000).ljust(1 << 20, b"\0"))
 

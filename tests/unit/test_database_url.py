@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from vmie_tui.jobs.database_url import MODES, checked_url
-from vmie_tui.jobs.store import Store
+from vmie_tui.jobs.store.database_url import MODES, checked_url
+from vmie_tui.jobs.store.store import Store
 from vmie_tui.model.errors import ErrorKind, ServiceError, SettingsError
 
 
@@ -116,7 +116,7 @@ def test_no_password_is_sent_to_who_offers_no_tls(tmp_path: Path, monkeypatch: p
                     heard.append(link.recv(64))
 
         threading.Thread(target=serve, daemon=True).start()
-        monkeypatch.setattr("vmie_tui.jobs.database_url._loopback", lambda name: False)
+        monkeypatch.setattr("vmie_tui.jobs.store.database_url._loopback", lambda name: False)
         store = Store(tmp_path, f"postgresql://user:s3cret@127.0.0.1:{server.getsockname()[1]}/vmie?connect_timeout=5")
         with pytest.raises(ServiceError) as caught:
             store.views()

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from tests.unit.container_writers import Memory, ova, vmdk_stream
 from tests.unit.disks_images import Sparse, content
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.disks.containers import open_disk, open_disks
 from vmie_tui.services.disks.convert_source import open_every
-from vmie_tui.services.disks.foreign import ForeignError, check_raw
-from vmie_tui.services.disks.probe import probe
+from vmie_tui.services.disks.formats.foreign import ForeignError, check_raw
+from vmie_tui.services.disks.formats.open_disk import open_disk, open_disks
+from vmie_tui.services.disks.formats.probe import probe
 
 MIB = 1 << 20
 

@@ -16,9 +16,9 @@ from tests.unit.container_writers import Memory
 from tests.unit.disks_images import content, needs_qemu, patched
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.describe import describe_file
-from vmie_tui.services.disks import qemu
 from vmie_tui.services.disks.convert_source import open_every
 from vmie_tui.services.disks.errors import DiskFormatError
+from vmie_tui.services.disks.formats import qemu
 
 MIB = 1 << 20
 

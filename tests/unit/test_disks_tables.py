@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from tests.unit.container_writers import MIB, Memory, vhd_dynamic, vhd_fixed, vhd_footer, vhdx, vmdk_sparse, vmdk_stream
 from tests.unit.disks_images import Sparse, content, needs_qemu, patched
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.disks.containers import open_disk
-from vmie_tui.services.disks.containers_vhdx import VhdxReader, crc32c
 from vmie_tui.services.disks.errors import DiskFormatError
-from vmie_tui.services.disks.places import Places
-from vmie_tui.services.disks.ranges import Budget
-from vmie_tui.services.disks.source import read_fields, sha256_of
+from vmie_tui.services.disks.formats.open_disk import open_disk
+from vmie_tui.services.disks.formats.places import Places
+from vmie_tui.services.disks.formats.vhdx_read import VhdxReader, crc32c
+from vmie_tui.services.disks.streams.ranges import Budget
+from vmie_tui.services.disks.streams.source import read_fields, sha256_of
 
 DISK = Sparse(9 * MIB, {0: content(1, 70_000), 3 * MIB: content(2, MIB), 9 * MIB - 5000: content(3, 5000)})
 IMAGES = {

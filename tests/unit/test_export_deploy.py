@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from vmie_tui.commands.exporting import export_command as cli_command
-from vmie_tui.commands.exporting import make_plan
+from vmie_tui.commands.export.command import export_command as cli_command
+from vmie_tui.commands.export.command import make_plan
 from vmie_tui.model import facts
 from vmie_tui.model.export import Container, DeployTarget, ExportFormat, ExportPlan, TargetEnvironment
 from vmie_tui.model.exportable import Exportable, ExportDisk
 from vmie_tui.model.finding import Severity
 from vmie_tui.model.rules.deploying import NAME_MAX, check_deploy
-from vmie_tui.screens.export_command import export_command
-from vmie_tui.screens.export_deploy import DeployChoice
-from vmie_tui.screens.export_draft import ExportDraft
+from vmie_tui.operations.export_plan import ExportDraft
+from vmie_tui.screens.exports.cli_equivalent import export_command
+from vmie_tui.screens.exports.deploy_places import DeployChoice
 from vmie_tui.services.vsphere.deploy_places import DeployNames
 from vmie_tui.settings import AwsSettings, Profile
 

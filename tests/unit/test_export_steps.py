@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from vmie_tui.jobs import export_steps
-from vmie_tui.jobs.control import JobControl
+from vmie_tui.jobs.engine.control import JobControl
+from vmie_tui.jobs.exports import steps
 
 KEY, DATA = "exports/export-ami-1.vmdk", b"disk" * 100
 
@@ -48,22 +48,22 @@ def job(folder: Path) -> Any:
 def fetch_and_die(context: Any) -> None:
     progress: Any = SimpleNamespace(restart=lambda *_: None, finish=lambda *_: None)
     with pytest.raises(Killed):
-        export_steps._fetch(context, progress, 1, KEY, len(DATA))
+        steps._fetch(context, progress, 1, KEY, len(DATA))
 
 
 def test_a_download_that_ended_just_before_the_kill_is_kept(tmp_path: Path) -> None:
     context = job(tmp_path)
-    assert not export_steps._have(context, KEY, len(DATA))
+    assert not steps._have(context, KEY, len(DATA))
     fetch_and_die(context)
-    assert export_steps._have(context, KEY, len(DATA)), "else the next attempt refuses its own file as taken"
-    assert not export_steps._have(context, KEY, len(DATA) + 1)
+    assert steps._have(context, KEY, len(DATA)), "else the next attempt refuses its own file as taken"
+    assert not steps._have(context, KEY, len(DATA) + 1)
 
 
 def test_a_file_that_was_there_before_is_never_taken_for_the_download(tmp_path: Path) -> None:
     context = job(tmp_path)
     context.destination(KEY).write_bytes(DATA)
     fetch_and_die(context)
-    assert not export_steps._have(context, KEY, len(DATA))
+    assert not steps._have(context, KEY, len(DATA))
 
 
 def test_a_conversion_that_ended_just_before_the_kill_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,10 +86,10 @@ def test_a_conversion_that_ended_just_before_the_kill_is_kept(tmp_path: Path, mo
 
     monkeypatch.setattr(convert, "convert", killed)
     with pytest.raises(Killed):
-        export_steps._convert(context, source)
-    assert export_steps._convert(context, source) == str(made), "else the next attempt refuses its own file as taken"
+        steps._convert(context, source)
+    assert steps._convert(context, source) == str(made), "else the next attempt refuses its own file as taken"
 
     ledger.clear()
     with pytest.raises(Killed):  # the user's own file of that name is not taken for it: `convert` refuses to replace it
-        export_steps._convert(context, source)
+        steps._convert(context, source)
     assert not ledger

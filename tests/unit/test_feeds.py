@@ -18,11 +18,11 @@ from tests.unit.disks_images import Sparse, content, disks, front_layout, stream
 from tests.unit.test_containers import Memory, plenty
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.plan import UploadFormat
-from vmie_tui.services.disks import feeds
-from vmie_tui.services.disks.containers import open_disk
-from vmie_tui.services.disks.received import ReceivedGrains
-from vmie_tui.services.disks.sample import BLOCK, Sampler
-from vmie_tui.services.disks.source import sha256_of
+from vmie_tui.services.disks.formats.open_disk import open_disk
+from vmie_tui.services.disks.streams import feeds
+from vmie_tui.services.disks.streams.grain_stream import ReceivedGrains
+from vmie_tui.services.disks.streams.sample import BLOCK, Sampler
+from vmie_tui.services.disks.streams.source import sha256_of
 
 MIB = 1 << 20
 FORMATS = [UploadFormat.VMDK, UploadFormat.RAW, UploadFormat.VHD]

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from vmie_tui.jobs.control import JobControl
-from vmie_tui.jobs.finishing import tag_made
+from vmie_tui.jobs.engine.control import JobControl
+from vmie_tui.jobs.imports.finish import tag_made
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.aws import images
+from vmie_tui.services.aws.ec2 import images
 
 
 class Store:

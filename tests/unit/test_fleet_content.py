@@ -22,8 +22,8 @@ from vmie_tui.model.rules.machine import check_machine
 from vmie_tui.model.rules.systems import identify, system_of
 from vmie_tui.services.disks.guest.inspect import inspect
 from vmie_tui.services.disks.guest.tables import read_table
-from vmie_tui.services.disks.ranges import Slice
-from vmie_tui.services.disks.source import RawFile
+from vmie_tui.services.disks.streams.ranges import Slice
+from vmie_tui.services.disks.streams.source import RawFile
 from vmie_tui.simulators.aws import guest_check, os_guess
 from vmie_tui.simulators.aws.console import boot
 from vmie_tui.simulators.fleet import guests

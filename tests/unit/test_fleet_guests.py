@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from vmie_tui.services.disks.guest.inspect import inspect
-from vmie_tui.services.disks.source import RawFile
+from vmie_tui.services.disks.streams.source import RawFile
 from vmie_tui.simulators.fleet import guests
 from vmie_tui.simulators.fleet.content import fill, runs
 

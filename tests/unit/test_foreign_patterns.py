@@ -25,7 +25,7 @@ from vmie_tui.model import facts
 from vmie_tui.model.explain import compiled, explain
 from vmie_tui.model.rules import systems
 from vmie_tui.model.rules.secrets import redacted, secrets_in
-from vmie_tui.services.aws.policy import matches
+from vmie_tui.services.aws.iam.policy_documents import matches
 
 PRODUCT = Path(vmie_tui.__file__).parent
 OWN = PRODUCT / "simulators"  # what it reads is ours
@@ -141,10 +141,10 @@ PUMPED_BELOW = frozenset({
     "model/explain.py:''.join(out)",
     "settings.py:allowed_text",  # of twelve digits, or one of a few words
     "model/rules/systems.py:words",
-    "services/aws/policy.py:fnmatch.translate(text.replace('[', '[[]'))",
-    "services/aws/exports.py:name",  # an escaped name with at most three digits behind it
+    "services/aws/iam/policy_documents.py:fnmatch.translate(text.replace('[', '[[]'))",
+    "services/aws/vmie/export_tasks.py:name",  # an escaped name with at most three digits behind it
     "services/disks/guest/linux.py:pattern",  # of names of files, which end after 255 characters
-    "screens/draft.py:re.escape(self.region) + '[a-z]'",
+    "operations/import_plan.py:re.escape(self.region) + '[a-z]'",
 })  # fmt: skip
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.unit.container_writers import Memory, ova, vhd_dynamic, vhd_footer, vhdx, vmdk_sparse, vmdk_stream
-from vmie_tui.services.disks.containers import open_disk
+from vmie_tui.services.disks.formats.open_disk import open_disk
 from vmie_tui.services.disks.guest.inspect import GuestReport, inspect
-from vmie_tui.services.disks.ranges import MAX_BYTES, MAX_REQUESTS
-from vmie_tui.services.disks.source import DiskSource, RawFile
+from vmie_tui.services.disks.streams.ranges import MAX_BYTES, MAX_REQUESTS
+from vmie_tui.services.disks.streams.source import DiskSource, RawFile
 from vmie_tui.simulators.fleet import guests
 
 IN_MEMORY: dict[str, Callable[[DiskSource], bytes]] = {

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vmie_tui.model.errors import ServiceError
-from vmie_tui.services.disks.containers import open_disk
+from vmie_tui.services.disks.formats.open_disk import open_disk
 from vmie_tui.services.disks.guest.inspect import inspect
-from vmie_tui.services.disks.ranges import MAX_BYTES, MAX_REQUESTS
-from vmie_tui.services.disks.source import ByteReader, RawFile
+from vmie_tui.services.disks.streams.ranges import MAX_BYTES, MAX_REQUESTS
+from vmie_tui.services.disks.streams.source import ByteReader, RawFile
 from vmie_tui.simulators.fleet import guests
 
 SECTOR = 512

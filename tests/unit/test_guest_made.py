@@ -11,8 +11,8 @@ import pytest
 
 from vmie_tui.services.disks.guest.filesystems import FileSystem, Kind, Node
 from vmie_tui.services.disks.guest.identify import identify, open_volume
-from vmie_tui.services.disks.ranges import BlockReader
-from vmie_tui.services.disks.source import RawFile
+from vmie_tui.services.disks.streams.ranges import BlockReader
+from vmie_tui.services.disks.streams.source import RawFile
 
 SBIN = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 MKE2FS, MKXFS = shutil.which("mke2fs", path=SBIN), shutil.which("mkfs.xfs", path=SBIN)

@@ -23,8 +23,8 @@ from vmie_tui.services.disks.guest.regf import Hive, Key
 from vmie_tui.services.disks.guest.tables import read_table
 from vmie_tui.services.disks.guest.windows import hibernation
 from vmie_tui.services.disks.guest.yal import DamagedError, FileObject
-from vmie_tui.services.disks.ranges import Slice
-from vmie_tui.services.disks.source import ByteReader, RawFile
+from vmie_tui.services.disks.streams.ranges import Slice
+from vmie_tui.services.disks.streams.source import ByteReader, RawFile
 from vmie_tui.simulators.fleet import guests
 
 ORACLES = {"ext": pyfsext.volume, "xfs": pyfsxfs.volume, "fat": pyfsfat.volume}

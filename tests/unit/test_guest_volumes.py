@@ -21,7 +21,7 @@ from vmie_tui.services.disks.guest.tables import BIOS_BOOT, ESP, read_table
 from vmie_tui.services.disks.guest.tree import Tree
 from vmie_tui.services.disks.guest.volumes import find_volumes
 from vmie_tui.services.disks.guest.yal import DamagedError
-from vmie_tui.services.disks.ranges import BlockReader, Budget, BudgetExceededError, Slice
+from vmie_tui.services.disks.streams.ranges import BlockReader, Budget, BudgetExceededError, Slice
 
 SECTOR = 512
 

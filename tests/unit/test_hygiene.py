@@ -16,7 +16,7 @@ HEAVY = ("boto3", "botocore", "pyVmomi", "dbos", "moto", "sqlalchemy")
         ("vmie_tui.cli", (*HEAVY, "textual", "keyring")),
         ("vmie_tui.app", HEAVY),
         ("vmie_tui.model.rules", (*HEAVY, "textual", "click", "platformdirs")),
-        ("vmie_tui.jobs.client", ("textual", "boto3", "pyVmomi", "dbos")),
+        ("vmie_tui.operations.jobs", ("textual", "boto3", "pyVmomi", "dbos")),
     ],
 )
 def test_importing_stays_light(module: str, forbidden: tuple[str, ...]) -> None:

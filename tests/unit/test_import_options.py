@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pytest
 
-from vmie_tui.commands.import_options import OPTIONS, import_options, make_plan
+from vmie_tui.commands.import_.options import OPTIONS, import_options, make_plan
 from vmie_tui.model.machine import Disk, Firmware, Machine
 from vmie_tui.model.plan import (
     BootMode,

@@ -78,7 +78,8 @@ sys.exit("\\n".join(failed) or 0)
 """
     names = ["rules.exports", "rules.machine", "rules.plan", "rules.routes", "rules.licensing", "explain"]
     wanted = [f"vmie_tui.model.{name}" for name in names]
-    wanted += ["vmie_tui.services.vsphere.inventory", "vmie_tui.services.aws.candidates", "vmie_tui.jobs.client"]
+    wanted += ["vmie_tui.services.vsphere.inventory", "vmie_tui.services.aws.ec2.exportable"]
+    wanted += ["vmie_tui.operations.jobs"]
     for _ in range(2):
         ended = subprocess.run([sys.executable, "-c", script, *wanted], capture_output=True, text=True, check=False)
         assert ended.returncode == 0, ended.stderr

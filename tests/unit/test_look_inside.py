@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vmie_tui.jobs.look_inside import look_inside
+from vmie_tui.jobs.imports.inspect_guest import look_inside
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.guest import NotInspected

@@ -10,12 +10,12 @@ import pytest
 
 from tests.unit.disks_images import Sparse, content, stream_of
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.disks.containers import open_disks
 from vmie_tui.services.disks.convert import Format, Request, convert
 from vmie_tui.services.disks.convert_source import Opened, open_every, source_files
-from vmie_tui.services.disks.ova_write import manifest
-from vmie_tui.services.disks.ovf_write import Hardware, OvfDisk, make_ovf
-from vmie_tui.services.disks.source import RawFile, sha256_of
+from vmie_tui.services.disks.formats.open_disk import open_disks
+from vmie_tui.services.disks.formats.ova_write import manifest
+from vmie_tui.services.disks.formats.ovf_write import Hardware, OvfDisk, make_ovf
+from vmie_tui.services.disks.streams.source import RawFile, sha256_of
 
 MIB = 1 << 20
 DISKS = [Sparse(3 * MIB, {MIB: content(1, 300_000)}), Sparse(2 * MIB, {512: content(2, 4000)})]

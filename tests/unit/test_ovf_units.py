@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.ovf_kit import disk_item, item, ovf_text
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Firmware
-from vmie_tui.services.disks.ovf import is_ovf, parse_ovf, parse_unit
+from vmie_tui.services.disks.formats.ovf import is_ovf, parse_ovf, parse_unit
 
 unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 MIB, GIB = 1 << 20, 1 << 30

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vmie_tui.cli import main
-from vmie_tui.commands.importing import preflight
+from vmie_tui.commands.import_.command import preflight
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Disk, Machine, Power
 from vmie_tui.model.plan import ImportPlan, LicenseType, VmSource

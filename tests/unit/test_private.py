@@ -17,14 +17,14 @@ from pathlib import Path
 
 import pytest
 
-from vmie_tui import private
-from vmie_tui.jobs.store import Store
+from vmie_tui import private_files
+from vmie_tui.jobs.store.store import Store
 from vmie_tui.jobs.worker import _PrivateLog
 from vmie_tui.model.errors import ErrorKind, ServiceError, SettingsError
 from vmie_tui.model.plan import ImportPlan, VmSource
 from vmie_tui.pidlock import PidLock, holder
-from vmie_tui.private import private_database, private_dir, private_fd, safe_name, write_private
-from vmie_tui.services.history import History
+from vmie_tui.private_files import private_database, private_dir, private_fd, safe_name, write_private
+from vmie_tui.services.task_history import History
 from vmie_tui.settings import load
 
 PLAN = ImportPlan("prod", VmSource("vcenter.corp", "vm-1", "web-01"), "eu-west-1", "bucket")
@@ -255,11 +255,11 @@ def test_a_folder_on_the_way_that_a_group_may_write_is_refused(tmp_path: Path, m
     team = tmp_path / "team"
     team.mkdir()
     team.chmod(0o775)
-    monkeypatch.setattr(private, "_private_group", lambda gid: False)
+    monkeypatch.setattr(private_files, "_private_group", lambda gid: False)
     with pytest.raises(ServiceError, match="a group may exchange it"):
-        private.private_dir(team / "state")
-    monkeypatch.setattr(private, "_private_group", lambda gid: True)
-    private.private_dir(team / "state")
+        private_files.private_dir(team / "state")
+    monkeypatch.setattr(private_files, "_private_group", lambda gid: True)
+    private_files.private_dir(team / "state")
 
 
 @pytest.mark.parametrize("links", ["link", "inner/../link", "first"])
@@ -273,16 +273,16 @@ def test_a_link_that_lies_where_all_may_write_is_refused(tmp_path: Path, links: 
     (tmp_path / "first").symlink_to(free / "link")
     way = tmp_path / "first" if links == "first" else free / links
     with pytest.raises(ServiceError, match="everybody may exchange it"):
-        private.private_dir(way / "state")
+        private_files.private_dir(way / "state")
     free.chmod(0o755)
-    private.private_dir(way / "state")
+    private_files.private_dir(way / "state")
 
 
 def test_links_that_lead_round_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
     with pytest.raises(ServiceError):
-        private.private_dir(tmp_path / "a" / "state")
+        private_files.private_dir(tmp_path / "a" / "state")
 
 
 @pytest.mark.parametrize(
@@ -302,16 +302,16 @@ def test_links_that_lead_round_are_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_obeyed_is_its_owners_to_write(
     tmp_path: Path, mode: int, plain: bool, secret: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(private, "_private_group", lambda gid: False)
+    monkeypatch.setattr(private_files, "_private_group", lambda gid: False)
     path = tmp_path / "it's a file"
     path.write_text("x")
     path.chmod(mode)
     for wanted, ok in ((False, plain), (True, secret)):
         if ok:
-            private.trusted_file(path, secret=wanted)
+            private_files.trusted_file(path, secret=wanted)
             continue
         with pytest.raises(SettingsError) as caught:
-            private.trusted_file(path, secret=wanted)
+            private_files.trusted_file(path, secret=wanted)
         assert caught.value.kind is (ErrorKind.LOGIN if wanted else ErrorKind.INVALID)
         assert "chmod" in caught.value.problem.remedy
         assert "'\"'\"'" in caught.value.problem.remedy
@@ -359,25 +359,25 @@ def accounts(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_group_of_the_user_alone_is_nobody_else(mode: int, uid: int, gid: int, plain: bool, secret: bool) -> None:
     for wanted, ok in ((False, plain), (True, secret)):
         if ok:
-            private.check_trusted(Path("/f"), seen(mode, uid, gid), secret=wanted)
+            private_files.check_trusted(Path("/f"), seen(mode, uid, gid), secret=wanted)
             continue
         with pytest.raises(SettingsError) as caught:
-            private.check_trusted(Path("/f"), seen(mode, uid, gid), secret=wanted)
+            private_files.check_trusted(Path("/f"), seen(mode, uid, gid), secret=wanted)
         assert "chmod" in caught.value.problem.remedy
         assert f"{mode:04o}" in caught.value.problem.what or uid not in {0, ME}
 
 
 @pytest.mark.usefixtures("accounts")
 def test_a_group_that_others_are_in_is_not_private() -> None:
-    assert [gid for gid in (0, MINE, TEAM, TEAMLESS, SHARED) if private._private_group(gid)] == [0, MINE]
+    assert [gid for gid in (0, MINE, TEAM, TEAMLESS, SHARED) if private_files._private_group(gid)] == [0, MINE]
 
 
 def test_a_file_of_another_user_is_not_obeyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "config.toml"
     path.write_text("")
-    monkeypatch.setattr(private, "_trusted", lambda: frozenset({path.stat().st_uid + 1}))
+    monkeypatch.setattr(private_files, "_trusted", lambda: frozenset({path.stat().st_uid + 1}))
     with pytest.raises(SettingsError, match="another user"):
-        private.trusted_file(path)
+        private_files.trusted_file(path)
 
 
 @pytest.mark.parametrize("which", ["config", "demo"])

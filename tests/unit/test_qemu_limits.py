@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
-from vmie_tui.services.disks import qemu
+from vmie_tui.services.disks.formats import qemu
 
 
 @pytest.fixture

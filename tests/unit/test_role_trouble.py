@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from vmie_tui.jobs.role_trouble import with_causes
+from vmie_tui.jobs.imports.role_error import with_causes
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import ImportPlan, VmSource
-from vmie_tui.services.aws import role_probes
-from vmie_tui.services.aws.role_probes import Outcome, ProbeResult
+from vmie_tui.services.aws.iam import role_probes
+from vmie_tui.services.aws.iam.role_probes import Outcome, ProbeResult
 
 TEXT = facts.error("E06")["message"]
 ROLE_ERROR = ServiceError(ErrorKind.REFUSED, "cannot import the image", detail=TEXT, remedy="create or repair the role")

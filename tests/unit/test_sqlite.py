@@ -11,8 +11,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import sqlalchemy as sa
 
-from vmie_tui.jobs import schema
-from vmie_tui.jobs.store import Store
+from vmie_tui.jobs.store import schema
+from vmie_tui.jobs.store.store import Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services import sqlite
 

@@ -12,17 +12,17 @@ import pytest
 
 from vmie_tui import cli
 from vmie_tui.commands.common import table
-from vmie_tui.jobs import schema
-from vmie_tui.jobs.catalogues import Catalogues
-from vmie_tui.jobs.replication_records import Wish
-from vmie_tui.jobs.replications import Replications, add_missed, add_replication, add_run, change
-from vmie_tui.jobs.store import Store
+from vmie_tui.jobs.store import schema
+from vmie_tui.jobs.store.catalogues import Catalogues
+from vmie_tui.jobs.store.replication_records import Wish
+from vmie_tui.jobs.store.replications import Replications, add_missed, add_replication, add_run, change
+from vmie_tui.jobs.store.store import Store
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
 from vmie_tui.model.machine import Inventory, Machine, VCenterInfo
 from vmie_tui.model.plan import ImportPlan, ObjectSource, TestLaunch, VmSource
 from vmie_tui.model.replication import Replication, RunFigures, RunType, Sync
 from vmie_tui.model.task import JobState, Task, TaskDisk, TaskKind
-from vmie_tui.services.history import History
+from vmie_tui.services.task_history import History
 
 NASTY = (
     "\x1b[2J\x1b]0;owned\x07\x1b]52;c;ZXZpbA==\x07\x9b31m\x9d0;o\x9c[red]x[/][/no][bold"

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.fleet_machines import company_machines
 from vmie_tui.cli import main
 from vmie_tui.commands import inventory as inventory_command
-from vmie_tui.commands.preflight import report
+from vmie_tui.commands.import_.preflight import report
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.guest import GuestFacts, LinuxFacts, NotInspected
 from vmie_tui.model.machine import Disk, Inventory, Machine, VCenterInfo

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from tests.unit.container_writers import Memory, vmdk_sparse
 from tests.unit.disks_images import Sparse, content
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.disks.containers import open_disk
 from vmie_tui.services.disks.convert_source import open_every
 from vmie_tui.services.disks.errors import DiskFormatError
-from vmie_tui.services.disks.ranges import Budget
-from vmie_tui.services.disks.source import sha256_of
-from vmie_tui.services.disks.vmdk_layout import MAX_EXTENTS, MAX_LINES, SECTOR, Extent, parse_descriptor
+from vmie_tui.services.disks.formats.open_disk import open_disk
+from vmie_tui.services.disks.formats.vmdk_layout import MAX_EXTENTS, MAX_LINES, SECTOR, Extent, parse_descriptor
+from vmie_tui.services.disks.streams.ranges import Budget
+from vmie_tui.services.disks.streams.source import sha256_of
 
 MIB = 1 << 20
 DATA = content(5, 3 * MIB)

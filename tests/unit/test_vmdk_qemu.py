@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.disks_images import content, decoded, needs_qemu
-from vmie_tui.services.disks.source import RawFile, sha256_of
-from vmie_tui.services.disks.vmdk import VmdkReader, encode, probe
-from vmie_tui.services.disks.vmdk_layout import SECTOR
+from vmie_tui.services.disks.formats.vmdk import VmdkReader, encode, probe
+from vmie_tui.services.disks.formats.vmdk_layout import SECTOR
+from vmie_tui.services.disks.streams.source import RawFile, sha256_of
 
 pytestmark = needs_qemu
 

@@ -14,12 +14,12 @@ from vmie_tui.commands.session import Session
 from vmie_tui.commands.tasks import history_of, profiles_of
 from vmie_tui.model.errors import ServiceError
 from vmie_tui.model.explain import explain
+from vmie_tui.model.formatting import one_line
 from vmie_tui.model.replication import JOB_PREFIX, ReplicationPlan
-from vmie_tui.model.seen import TaskRecord
-from vmie_tui.model.words import one_line
+from vmie_tui.model.task_history import TaskRecord
 
 if TYPE_CHECKING:
-    from vmie_tui.services.history import History
+    from vmie_tui.services.task_history import History
 
 LOG_LINES = 2000
 
@@ -48,7 +48,7 @@ def bundle_command(
     In it: the task with its timeline, what its message means, the job with its plan and log, a replication with its
     runs and the job of the newest one, versions, the end of the worker's log.
     """
-    from vmie_tui.services.bundle import (
+    from vmie_tui.operations.bundle import (
         known_secrets,
         settings_summary,
         tail,
@@ -87,7 +87,7 @@ def bundle_command(
 
 def _add_replication(session: Session, ident: str, files: dict[str, Any]) -> str:
     """The replication with its runs; the id of the newest run's job, "" when none has begun."""
-    from vmie_tui.jobs.replication_client import ReplicationClient
+    from vmie_tui.operations.replication_jobs import ReplicationClient
 
     client = ReplicationClient(session.settings)
     try:
@@ -100,7 +100,7 @@ def _add_replication(session: Session, ident: str, files: dict[str, Any]) -> str
 
 def _add_job(session: Session, job_id: str, files: dict[str, Any]) -> str:
     """The job, its plan and log, and the replication it is a run of; the id of its task."""
-    from vmie_tui.jobs.client import JobClient
+    from vmie_tui.operations.jobs import JobClient
 
     client = JobClient(session.settings)
     try:
@@ -123,7 +123,7 @@ def _record(
     session: Session, history: History, task_id: str, regions: tuple[str, ...], *, offline: bool, must: bool
 ) -> TaskRecord | None:
     """The task as AWS shows it now, else as it was last seen. None when it is not known and need not be."""
-    from vmie_tui.services.task_desk import find_task, open_accounts
+    from vmie_tui.operations.tasks import find_task, open_accounts
 
     known = history.find(task_id)
     try:
@@ -137,7 +137,7 @@ def _record(
             raise
         say(f"{task_id}: {error}")
     if must and not known:
-        from vmie_tui.services.aws.tasks import forgotten
+        from vmie_tui.services.aws.vmie.task_parser import forgotten
 
         raise forgotten(task_id)
     return known[0] if known else None

@@ -14,7 +14,7 @@ from types import FrameType
 import click
 
 from vmie_tui.commands.common import json_option, left_text, out, out_json, percent_text, say
-from vmie_tui.model.words import size
+from vmie_tui.model.formatting import size
 from vmie_tui.services.disks.convert import Converted, Format, Request, convert, format_for
 
 _EVERY = 0.5  # seconds between two states of the progress line

@@ -24,7 +24,7 @@ from vmie_tui.settings import DEMO
 def demo(session: Session, headless: bool, stop: bool, speed: float | None, vms: tuple[str, ...]) -> int:
     """Open the app on a simulated vCenter and a simulated AWS: no account, no network."""
     if headless:
-        from vmie_tui.commands.headless import run
+        from vmie_tui.commands.demo_headless import run
 
         return run(speed, vms)
     from vmie_tui.simulators import launch

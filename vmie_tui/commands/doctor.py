@@ -13,8 +13,8 @@ from vmie_tui.commands.common import json_option, out, out_json, pass_session, s
 from vmie_tui.commands.session import Session
 from vmie_tui.model.doctor import USUAL_FEATURES, Check, CheckState, DoctorReport, Feature, Fix, Group
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LOGIN, EXIT_OK, ErrorKind, ServiceError
+from vmie_tui.model.formatting import one_line
 from vmie_tui.model.job import WorkerStatus
-from vmie_tui.model.words import one_line
 
 if TYPE_CHECKING:
     from vmie_tui.model.machine import Machine
@@ -86,7 +86,7 @@ def doctor_command(
     if print_policy:
         _print_policy(session, print_policy, profile, wanted)
         return EXIT_OK
-    from vmie_tui.services.policy import Policy
+    from vmie_tui.services.read_only import Policy
 
     if fix:
         Policy(profile.read_only).check_work("changed", profile.name)
@@ -184,7 +184,7 @@ def _patient(session: Session, profile: Profile, features: frozenset[Feature]) -
 
 
 def _worker(session: Session) -> WorkerStatus:
-    from vmie_tui.jobs.client import JobClient
+    from vmie_tui.operations.jobs import JobClient
 
     client = JobClient(session.settings)
     try:

@@ -14,11 +14,11 @@ from vmie_tui import settings as settings_module
 from vmie_tui.commands.common import json_option, out, out_json, pass_session, say, table
 from vmie_tui.commands.session import Session
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.formatting import size
 from vmie_tui.model.machine import Inventory, Machine
 from vmie_tui.model.plan import FileSource
 from vmie_tui.model.rules.machine import check_machine
 from vmie_tui.model.verdict import Look, Verdict, judge
-from vmie_tui.model.words import size
 from vmie_tui.settings import Profile, Settings
 
 if TYPE_CHECKING:

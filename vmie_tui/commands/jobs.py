@@ -24,23 +24,23 @@ from vmie_tui.commands.common import (
     table,
 )
 from vmie_tui.commands.session import Session
-from vmie_tui.commands.waiting import exit_code_of, wait_for
+from vmie_tui.commands.wait import exit_code_of, wait_for
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_OK, ErrorKind, ServiceError
+from vmie_tui.model.formatting import rate, size
 from vmie_tui.model.job import DiskProgress, JobView, WorkerStatus
 from vmie_tui.model.replication import ReplicationPlan
 from vmie_tui.model.task_report import one_line
-from vmie_tui.model.words import rate, size
 from vmie_tui.settings import Settings
 
 if TYPE_CHECKING:
-    from vmie_tui.jobs.client import JobClient
-    from vmie_tui.jobs.kinds import JobPlan
+    from vmie_tui.jobs.store.kinds import JobPlan
+    from vmie_tui.operations.jobs import JobClient
 
 STOP_SECONDS, KILL_SECONDS = 12.0, 5.0  # after SIGTERM, which takes ten at most, and after SIGKILL
 
 
 def _client(session: Session) -> JobClient:
-    from vmie_tui.jobs.client import JobClient
+    from vmie_tui.operations.jobs import JobClient
 
     return JobClient(session.settings)
 
@@ -240,7 +240,7 @@ def worker(
 ) -> int:
     """Do the work of all jobs, in the foreground. The app starts one in the background when needed."""
     if told:
-        from vmie_tui.jobs.process import hear_secrets
+        from vmie_tui.jobs.engine.process import hear_secrets
 
         hear_secrets()
     if stop:
@@ -262,7 +262,7 @@ def worker(
             out_line(f"{found.running} jobs running, {found.queued} queued")
         return 0
     from vmie_tui.jobs.worker import run
-    from vmie_tui.services.policy import Policy
+    from vmie_tui.services.read_only import Policy
 
     Policy(session.settings.read_only).check_work("worked on")
     return run(session.settings, idle_minutes=idle_minutes, report_to=report_to)
@@ -274,7 +274,7 @@ def stop_worker(settings: Settings, on_kill: Callable[[str], None] = lambda word
     One that does not end when told to is killed, which ``on_kill`` hears in words. Raises ServiceError LOCAL for one
     that cannot even be killed.
     """
-    from vmie_tui.jobs.process import worker_pid
+    from vmie_tui.jobs.engine.process import worker_pid
 
     pid = worker_pid(settings.state_dir)
     if not pid:

@@ -46,13 +46,13 @@ def open_app(session: Session) -> int:
     settings = session.settings
     if settings.configured or session.profile_name or "VMIE_PROFILE" in os.environ:
         return run_app(settings)
-    from vmie_tui.screens import guide
+    from vmie_tui.screens.setup import first_start
 
-    outcome, password = guide.run(settings, mouse="SSH_CONNECTION" not in os.environ)
-    if outcome == guide.DEMO:
+    outcome, password = first_start.run(settings, mouse="SSH_CONNECTION" not in os.environ)
+    if outcome == first_start.DEMO:
         code: int = importlib.import_module("vmie_tui.commands.demo").open_demo(session)
         return code
-    return run_app(session.reload(), password) if outcome == guide.SAVED else EXIT_OK
+    return run_app(session.reload(), password) if outcome == first_start.SAVED else EXIT_OK
 
 
 def check_machine(settings: Settings) -> None:

@@ -17,9 +17,9 @@ from vmie_tui import __version__
 from vmie_tui.commands.common import json_option, out, out_json, pass_session, say, table
 from vmie_tui.commands.session import Session
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_LOGIN, EXIT_OK, ErrorKind, ServiceError
-from vmie_tui.model.seen import Outcome, SortBy, TaskQuery, TaskRecord, phases
 from vmie_tui.model.task import TaskKind
 from vmie_tui.model.task_filter import KINDS, parse_age, states_in_words
+from vmie_tui.model.task_history import Outcome, SortBy, TaskQuery, TaskRecord, phases
 from vmie_tui.model.task_report import (
     duration,
     explanation_of,
@@ -32,9 +32,9 @@ from vmie_tui.model.task_report import (
 )
 
 if TYPE_CHECKING:
-    from vmie_tui.services.aws.explorer import Explorer
-    from vmie_tui.services.history import History
-    from vmie_tui.services.task_desk import Opened
+    from vmie_tui.operations.tasks import Opened
+    from vmie_tui.services.aws.vmie.explorer import Explorer
+    from vmie_tui.services.task_history import History
     from vmie_tui.settings import Profile
 
 TASK_SECONDS = 5.0  # between two looks at one task
@@ -58,7 +58,7 @@ class AgeType(click.ParamType[timedelta]):
 @contextmanager
 def history_of(session: Session) -> Iterator[History]:
     """The local history of this state folder."""
-    from vmie_tui.services.history import History
+    from vmie_tui.services.task_history import History
 
     history = History(session.settings.state_dir)
     if history.set_aside is not None:
@@ -113,8 +113,8 @@ def tasks_command(
     Examples: vmie-tui tasks --region all --state failed --age 7d
               vmie-tui tasks --profile-all --watch --plain
     """
-    from vmie_tui.services.aws.explorer import Explorer
-    from vmie_tui.services.task_desk import open_accounts
+    from vmie_tui.operations.tasks import open_accounts
+    from vmie_tui.services.aws.vmie.explorer import Explorer
 
     query = _query(wanted)
     if unknown := states_in_words(query.states):
@@ -255,7 +255,7 @@ def task_command(
 
     Exit code 0 when the task runs or is complete, 1 when it failed or was cancelled.
     """
-    from vmie_tui.services.task_desk import find_task, open_accounts
+    from vmie_tui.operations.tasks import find_task, open_accounts
 
     with history_of(session) as history, ExitStack() as held:
         seen = [record.task.region for record in history.find(task_id)]
@@ -278,8 +278,8 @@ def task_command(
 
 
 def _cancel(session: Session, record: TaskRecord, *, yes: bool) -> None:
+    from vmie_tui.operations.tasks import cancel_task, why_not_cancel
     from vmie_tui.services.aws.session import open_session
-    from vmie_tui.services.task_desk import cancel_task, why_not_cancel
 
     why = why_not_cancel(record)
     if why:

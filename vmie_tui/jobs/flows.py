@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from vmie_tui.jobs import export_flow, import_flow, replication_flow
+from vmie_tui.jobs.exports import flow as exports
+from vmie_tui.jobs.imports import flow as imports
+from vmie_tui.jobs.replication import flow as replication
 
-__all__ = ["export_flow", "import_flow", "replication_flow"]
+__all__ = ["exports", "imports", "replication"]

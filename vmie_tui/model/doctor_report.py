@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vmie_tui.model.doctor import Check, CheckState, DoctorReport, Group
-from vmie_tui.model.words import plain
+from vmie_tui.model.formatting import plain
 
 
 def counted(checks: tuple[Check, ...]) -> str:

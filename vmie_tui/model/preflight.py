@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from vmie_tui.model.finding import Finding, Severity
+from vmie_tui.model.formatting import size
 from vmie_tui.model.guest import TITLES, DiskFacts, GuestFacts, Kernel, LinuxFacts, NotInspected, Presence, WindowsFacts
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import Route
 from vmie_tui.model.preparation import Item, Tick, checklist, modifications, to_markdown
 from vmie_tui.model.preparation_seen import seen_on_disk
 from vmie_tui.model.verdict import Look, State, Verdict, judge
-from vmie_tui.model.words import size
 
 NOT_INSPECTED = "not-inspected"
 # What seems to be missing may be on a disk that was not read.

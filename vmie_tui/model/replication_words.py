@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from vmie_tui.model.formatting import minutes, size
 from vmie_tui.model.replication import Replication, ReplicationState, ReplicationView, Run, RunState
 from vmie_tui.model.task_report import duration, one_line
-from vmie_tui.model.words import minutes, size
 
 NOTHING = "–"
 

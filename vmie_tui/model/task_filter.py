@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from vmie_tui.model import facts
-from vmie_tui.model.seen import Outcome, TaskQuery
 from vmie_tui.model.task import TaskKind
+from vmie_tui.model.task_history import Outcome, TaskQuery
 
 KINDS = {kind.value.replace(" ", "-"): kind for kind in TaskKind}
 _AGE = re.compile(r"(\d{1,6})\s*(m|min|h|d|w)")

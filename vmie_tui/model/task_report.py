@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from vmie_tui.model.explain import Explanation, explain
-from vmie_tui.model.seen import PhaseTime, TaskRecord
+from vmie_tui.model.formatting import one_line as one_line  # noqa: PLC0414 - offered here too
 from vmie_tui.model.task import Task, TaskKind
-from vmie_tui.model.words import one_line as one_line  # noqa: PLC0414 - offered here too
+from vmie_tui.model.task_history import PhaseTime, TaskRecord
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|#~])")
 

@@ -10,37 +10,37 @@ if TYPE_CHECKING:
 
 
 def inventory() -> Screen[bool]:
-    from vmie_tui.screens.inventory import InventoryScreen
+    from vmie_tui.screens.inventory.screen import InventoryScreen
 
     return InventoryScreen()
 
 
 def jobs() -> Screen[bool]:
-    from vmie_tui.screens.jobs import JobsScreen
+    from vmie_tui.screens.jobs.screen import JobsScreen
 
     return JobsScreen()
 
 
 def tasks() -> Screen[bool]:
-    from vmie_tui.screens.tasks import TasksScreen
+    from vmie_tui.screens.tasks.screen import TasksScreen
 
     return TasksScreen()
 
 
 def exports() -> Screen[bool]:
-    from vmie_tui.screens.exports import ExportsScreen
+    from vmie_tui.screens.exports.screen import ExportsScreen
 
     return ExportsScreen()
 
 
 def replication() -> Screen[bool]:
-    from vmie_tui.screens.replication import ReplicationScreen
+    from vmie_tui.screens.replication.screen import ReplicationScreen
 
     return ReplicationScreen()
 
 
 def setup() -> Screen[bool]:
-    from vmie_tui.screens.setup import SetupScreen
+    from vmie_tui.screens.setup.screen import SetupScreen
 
     return SetupScreen()
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from vmie_tui.model.export import ExportFormat
 from vmie_tui.model.plan import FileSource, ObjectSource
-from vmie_tui.services.apart import UnfinishedError, in_child
 from vmie_tui.services.describe import open_source_disks
-from vmie_tui.services.disks.containers import open_file, open_raw
 from vmie_tui.services.disks.convert_source import no_limit
-from vmie_tui.services.disks.ovf import HEAD, MAX_OVF, Ovf, is_ovf, parse_ovf
-from vmie_tui.services.disks.ovf_package import open_archive
-from vmie_tui.services.disks.probe import probe
-from vmie_tui.services.disks.ranges import BlockReader
-from vmie_tui.services.disks.read_ahead import ReadAhead
-from vmie_tui.services.disks.source import ByteReader, DiskSource
+from vmie_tui.services.disks.formats.open_disk import open_file, open_raw
+from vmie_tui.services.disks.formats.ovf import HEAD, MAX_OVF, Ovf, is_ovf, parse_ovf
+from vmie_tui.services.disks.formats.ovf_package import open_archive
+from vmie_tui.services.disks.formats.probe import probe
+from vmie_tui.services.disks.streams.ranges import BlockReader
+from vmie_tui.services.disks.streams.read_ahead import ReadAhead
+from vmie_tui.services.disks.streams.source import ByteReader, DiskSource
+from vmie_tui.services.isolated.calls import UnfinishedError, in_child
 
 if TYPE_CHECKING:
     from vmie_tui.services.aws.session import Aws
@@ -52,7 +52,7 @@ def open_deployable(
 
 
 def _raw(aws: Aws, region: str | None, bucket: str, key: str, held: ExitStack) -> DiskSource:
-    from vmie_tui.services.aws.ranges import S3Object
+    from vmie_tui.services.aws.s3.range_reader import S3Object
 
     reader = held.enter_context(ReadAhead(S3Object(aws, bucket, key, region=region)))
     return held.enter_context(open_raw(reader, no_limit(), name=key))
@@ -65,7 +65,7 @@ def _ovf(source: FileSource | ObjectSource, aws: Aws | None, region: str | None,
             return None
         reader: ByteReader = held.enter_context(open_file(Path(source.paths[0])))
     else:
-        from vmie_tui.services.aws.ranges import S3Object
+        from vmie_tui.services.aws.s3.range_reader import S3Object
 
         assert aws is not None
         if len(source.keys) > 1:

@@ -20,17 +20,17 @@ from vmie_tui.model.machine import Disk, Firmware, Machine
 from vmie_tui.model.plan import FileSource, ObjectSource, Route, SnapshotSource, Source
 from vmie_tui.model.preflight import Preflight, guest_names
 from vmie_tui.model.rules.routes import image_format
-from vmie_tui.services.apart import OPENING, UnfinishedError, in_child, tried
-from vmie_tui.services.disks import qemu
-from vmie_tui.services.disks.containers import OpenDisk, open_disks, open_file, open_raw
 from vmie_tui.services.disks.convert_source import QEMU_READS, no_limit, open_every, probe_file
-from vmie_tui.services.disks.ovf import HEAD, Ovf, is_ovf
-from vmie_tui.services.disks.ovf_package import MAX_DISKS, Package, PackagedDisk, open_archive, open_folder
-from vmie_tui.services.disks.pieces import Progress
-from vmie_tui.services.disks.probe import DiskInfo, probe
-from vmie_tui.services.disks.ranges import BlockReader, Metered
-from vmie_tui.services.disks.read_ahead import ReadAhead
-from vmie_tui.services.disks.source import ByteReader, DiskSource
+from vmie_tui.services.disks.formats import qemu
+from vmie_tui.services.disks.formats.open_disk import OpenDisk, open_disks, open_file, open_raw
+from vmie_tui.services.disks.formats.ovf import HEAD, Ovf, is_ovf
+from vmie_tui.services.disks.formats.ovf_package import MAX_DISKS, Package, PackagedDisk, open_archive, open_folder
+from vmie_tui.services.disks.formats.probe import DiskInfo, probe
+from vmie_tui.services.disks.streams.pieces import Progress
+from vmie_tui.services.disks.streams.ranges import BlockReader, Metered
+from vmie_tui.services.disks.streams.read_ahead import ReadAhead
+from vmie_tui.services.disks.streams.source import ByteReader, DiskSource
+from vmie_tui.services.isolated.calls import OPENING, UnfinishedError, in_child, tried
 from vmie_tui.services.preflight import CONTENT, look_into
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ def describe_object(
     Raises ServiceError: NOT_FOUND, PERMISSION, LOGIN, NETWORK, and as `describe_file`; INVALID also for objects of
     different formats, which ImportImage could take but one plan cannot name.
     """
-    from vmie_tui.services.aws.ranges import S3Object
+    from vmie_tui.services.aws.s3.range_reader import S3Object
 
     names = _under(aws, bucket, keys, region) if isinstance(keys, str) else list(keys)
     if not names:
@@ -296,8 +296,8 @@ def describe_snapshots(
     Raises ServiceError: NOT_FOUND, PERMISSION, LOGIN, NETWORK; CONFLICT for a snapshot that is not completed. One whose
     blocks may not be read is described without its content.
     """
-    from vmie_tui.services.aws.blocks import SnapshotReader
-    from vmie_tui.services.aws.images import describe_snapshots as read_snapshots
+    from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
+    from vmie_tui.services.aws.ec2.images import describe_snapshots as read_snapshots
 
     found = read_snapshots(aws, region, ids)
     for snapshot in found:
@@ -456,7 +456,7 @@ def open_source_disks(
 
 
 def _object(aws: Aws, bucket: str, key: str, region: str | None) -> ReadAhead:
-    from vmie_tui.services.aws.ranges import S3Object
+    from vmie_tui.services.aws.s3.range_reader import S3Object
 
     return ReadAhead(S3Object(aws, bucket, key, region=region))
 
@@ -492,7 +492,7 @@ def _try_to_open(reader: ByteReader, name: str) -> None:
 
 
 def _open_snapshot(aws: Aws, region: str | None, ident: str, held: ExitStack) -> SourceDisk:
-    from vmie_tui.services.aws.blocks import SnapshotReader
+    from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
 
     reader = held.enter_context(SnapshotReader(aws, region, ident))
     return SourceDisk(ident, reader, DiskInfo("raw", reader.size))

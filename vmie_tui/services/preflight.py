@@ -26,10 +26,10 @@ from vmie_tui.model.preflight import (
 from vmie_tui.model.preparation import modifications
 from vmie_tui.model.rules.machine import check_machine
 from vmie_tui.model.rules.routes import refusal
-from vmie_tui.services.apart import in_child
-from vmie_tui.services.disks.containers import OpenDisk, open_raw
+from vmie_tui.services.disks.formats.open_disk import OpenDisk, open_raw
 from vmie_tui.services.disks.guest.inspect import GuestReport, inspect
-from vmie_tui.services.disks.source import ByteReader
+from vmie_tui.services.disks.streams.source import ByteReader
+from vmie_tui.services.isolated.calls import in_child
 
 if TYPE_CHECKING:
     from vmie_tui.services.vsphere.session import VSphere
@@ -188,7 +188,7 @@ def _inspected(disks: Sequence[ByteReader], firmware: Firmware, must_boot: bool)
 
 @contextmanager
 def _open(vsphere: VSphere, machine: Machine, disk: Disk) -> Iterator[OpenDisk]:
-    from vmie_tui.services.vsphere.datastore import open_datastore_disk
+    from vmie_tui.services.vsphere.datastore.range_reader import open_datastore_disk
 
     if _DIFFERENCE.search(disk.file_name):
         raise ServiceError(ErrorKind.REFUSED, "its file holds only what changed since a snapshot", subject=disk.label)
@@ -202,7 +202,7 @@ def _open(vsphere: VSphere, machine: Machine, disk: Disk) -> Iterator[OpenDisk]:
 
 def _why_not(disk: Disk) -> str:
     """Why a disk cannot be read with a snapshot either."""
-    from vmie_tui.services.vsphere.datastore import why_unreadable
+    from vmie_tui.services.vsphere.datastore.range_reader import why_unreadable
 
     return "a difference" if _DIFFERENCE.search(disk.file_name) else why_unreadable(disk)
 

@@ -18,7 +18,7 @@ from typing import Any
 from vmie_tui.known_secrets import split_environment
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.pidlock import holder
-from vmie_tui.private import private_dir, private_fd
+from vmie_tui.private_files import private_dir, private_fd
 from vmie_tui.settings import DEMO
 from vmie_tui.simulators.control import TOKEN_HEADER
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from vmie_tui.clock import CLOCK_FILE, Clock
 from vmie_tui.pidlock import PidLock
-from vmie_tui.private import private_dir
+from vmie_tui.private_files import private_dir
 from vmie_tui.settings import DEMO
 from vmie_tui.simulators.control import TOKEN_HEADER, Gate, SimClock, make_tls
 from vmie_tui.simulators.launch import LOCK_FILE, PROFILE_FILE, TOKEN_FILE

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar
 
+from vmie_tui.model.formatting import minutes
 from vmie_tui.model.job import JobView
 from vmie_tui.model.replication import ReplicationState, ReplicationView, Run, RunState, Sync
 from vmie_tui.model.replication_words import (
@@ -22,7 +23,6 @@ from vmie_tui.model.replication_words import (
     until,
 )
 from vmie_tui.model.task_report import one_line
-from vmie_tui.model.words import minutes
 from vmie_tui.widgets.machine_detail import heading, indented
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.replications import SYNCS, nearly_over, run_glyph, run_words

@@ -12,9 +12,9 @@ from typing import TypeAlias
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
-from vmie_tui.model.words import minutes as _minutes
-from vmie_tui.model.words import rate as rate  # noqa: PLC0414 - offered here with the other words
-from vmie_tui.model.words import size as size  # noqa: PLC0414
+from vmie_tui.model.formatting import minutes as _minutes
+from vmie_tui.model.formatting import rate as rate  # noqa: PLC0414 - offered here with the other words
+from vmie_tui.model.formatting import size as size  # noqa: PLC0414
 
 Cell: TypeAlias = tuple[str, str]
 Line: TypeAlias = tuple[Cell, ...]

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from vmie_tui.model import facts
 from vmie_tui.model.finding import Finding, Severity
+from vmie_tui.model.formatting import size
 from vmie_tui.model.guest import FOREIGN, TITLES, GuestFacts, Presence, Volume
 from vmie_tui.model.machine import Firmware
 from vmie_tui.model.rules.content_linux import check_linux
 from vmie_tui.model.rules.content_windows import check_windows
-from vmie_tui.model.words import size
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
 

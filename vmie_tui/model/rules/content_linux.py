@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 
 from vmie_tui.model import facts
 from vmie_tui.model.finding import Finding, Severity
+from vmie_tui.model.formatting import size
 from vmie_tui.model.guest import Kernel, LinuxFacts, Presence
 from vmie_tui.model.rules import matrix
 from vmie_tui.model.rules.listed import check_kernel, kernel_listed
 from vmie_tui.model.rules.systems import Coverage, System, from_os_release
-from vmie_tui.model.words import size
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
 MISSING = Presence.MISSING

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from vmie_tui.model import facts
 from vmie_tui.model.finding import Finding, Severity
+from vmie_tui.model.formatting import size
 from vmie_tui.model.guest import WindowsFacts
 from vmie_tui.model.rules import matrix
 from vmie_tui.model.rules.systems import identify
-from vmie_tui.model.words import size
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
 ROOM = 6 << 30

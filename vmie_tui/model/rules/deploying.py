@@ -8,7 +8,7 @@ from vmie_tui.model import facts
 from vmie_tui.model.export import DeployTarget, ExportPlan
 from vmie_tui.model.exportable import Exportable
 from vmie_tui.model.finding import Finding, Severity
-from vmie_tui.model.words import size
+from vmie_tui.model.formatting import size
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
 NAME_MAX = 80  # characters of a machine's name in vSphere (origin: known)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from vmie_tui.model import facts
 from vmie_tui.model.finding import Finding, Severity
+from vmie_tui.model.formatting import size
 from vmie_tui.model.machine import Backing, Disk, Machine, Power
 from vmie_tui.model.plan import Route
-from vmie_tui.model.words import size
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
 BY_IMAGE = frozenset({Route.IMAGE, Route.IMAGE_DIRECT})

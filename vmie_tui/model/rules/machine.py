@@ -10,13 +10,13 @@ import humanize
 
 from vmie_tui.model import facts
 from vmie_tui.model.finding import Finding, Severity
+from vmie_tui.model.formatting import size
 from vmie_tui.model.machine import GuestDisk, Machine, OsFamily, Power
 from vmie_tui.model.plan import Route
 from vmie_tui.model.rules.boot import advise_boot, check_boot_machine
 from vmie_tui.model.rules.disks import check_disks, check_stores, one_time_stores
 from vmie_tui.model.rules.listed import check_system
 from vmie_tui.model.rules.systems import System, system_of
-from vmie_tui.model.words import size
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
 _NO_TOOLS = frozenset({"", "toolsNotInstalled", "guestToolsNotInstalled"})

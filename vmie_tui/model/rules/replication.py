@@ -9,6 +9,7 @@ from typing import Any
 
 from vmie_tui.model import facts, naming
 from vmie_tui.model.finding import Finding, Severity
+from vmie_tui.model.formatting import size
 from vmie_tui.model.machine import Machine, OsFamily
 from vmie_tui.model.plan import ImportPlan, LicenseType, Route, VmSource
 from vmie_tui.model.replication import KeptDisk, Replication, Sync
@@ -21,7 +22,6 @@ from vmie_tui.model.rules.plan import check_plan
 from vmie_tui.model.rules.replication_machine import check_source, no
 from vmie_tui.model.rules.replication_schedule import DAY, Age, latest_start
 from vmie_tui.model.task_report import duration
-from vmie_tui.model.words import size
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
 NEAR_END = 7 * DAY  # ours: from when on the end of a VM's days is a warning

@@ -23,11 +23,11 @@ from botocore.utils import get_environ_proxies
 
 from vmie_tui import __version__
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.private import trusted_file
+from vmie_tui.private_files import trusted_file
 from vmie_tui.proxy import ENCODE, check_address
 from vmie_tui.services.aws.errors import NO_REGION, SIGN_IN, aws_call
 from vmie_tui.services.aws.sign_in import MfaCode, load
-from vmie_tui.services.policy import Policy
+from vmie_tui.services.read_only import Policy
 from vmie_tui.settings import AwsSettings
 
 CONNECT_SECONDS = 10

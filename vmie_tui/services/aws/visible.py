@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.aws.vmimport import pause
+from vmie_tui.services.aws.vmie.import_tasks import pause
 
 T = TypeVar("T")
 SECONDS = 60.0

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.disks import qemu
 from vmie_tui.services.disks.convert_source import Opened, open_source, source_files
-from vmie_tui.services.disks.output import Output, check_free
-from vmie_tui.services.disks.ova_write import write_ova
-from vmie_tui.services.disks.pieces import Content, Progress, Watched, content_sha256, slowest
-from vmie_tui.services.disks.raw_write import write_raw
-from vmie_tui.services.disks.source import DiskSource, RawFile, sha256_of
-from vmie_tui.services.disks.vhd_write import write_vhd_dynamic, write_vhd_fixed
-from vmie_tui.services.disks.vmdk_layout import GRAIN, SECTOR
-from vmie_tui.services.disks.vmdk_write import Mode, encode
+from vmie_tui.services.disks.formats import qemu
+from vmie_tui.services.disks.formats.ova_write import write_ova
+from vmie_tui.services.disks.formats.vhd_write import write_vhd_dynamic, write_vhd_fixed
+from vmie_tui.services.disks.formats.vmdk_layout import GRAIN, SECTOR
+from vmie_tui.services.disks.formats.vmdk_write import Mode, encode
+from vmie_tui.services.disks.streams.output import Output, check_free
+from vmie_tui.services.disks.streams.pieces import Content, Progress, Watched, content_sha256, slowest
+from vmie_tui.services.disks.streams.raw_write import write_raw
+from vmie_tui.services.disks.streams.source import DiskSource, RawFile, sha256_of
 
 
 class Format(StrEnum):

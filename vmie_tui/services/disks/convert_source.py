@@ -11,22 +11,22 @@ from pathlib import Path
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding
-from vmie_tui.services.apart import OPENING, in_child, tried
-from vmie_tui.services.disks import qemu
-from vmie_tui.services.disks.containers import OpenDisk, open_disks, open_file
-from vmie_tui.services.disks.containers_flat import open_flat
-from vmie_tui.services.disks.containers_vhd import VhdReader
-from vmie_tui.services.disks.containers_vhdx import VhdxReader
 from vmie_tui.services.disks.errors import DiskFormatError
-from vmie_tui.services.disks.foreign import ForeignError
-from vmie_tui.services.disks.output import part_name
-from vmie_tui.services.disks.ovf import HEAD, is_ovf
-from vmie_tui.services.disks.ovf_package import PackagedDisk, open_archive, open_folder
-from vmie_tui.services.disks.pieces import Progress
-from vmie_tui.services.disks.probe import DiskInfo, probe
-from vmie_tui.services.disks.ranges import Budget
-from vmie_tui.services.disks.source import ByteReader, DiskSource, RawFile
-from vmie_tui.services.disks.vmdk_read import VmdkReader
+from vmie_tui.services.disks.formats import qemu
+from vmie_tui.services.disks.formats.flat import open_flat
+from vmie_tui.services.disks.formats.foreign import ForeignError
+from vmie_tui.services.disks.formats.open_disk import OpenDisk, open_disks, open_file
+from vmie_tui.services.disks.formats.ovf import HEAD, is_ovf
+from vmie_tui.services.disks.formats.ovf_package import PackagedDisk, open_archive, open_folder
+from vmie_tui.services.disks.formats.probe import DiskInfo, probe
+from vmie_tui.services.disks.formats.vhd_read import VhdReader
+from vmie_tui.services.disks.formats.vhdx_read import VhdxReader
+from vmie_tui.services.disks.formats.vmdk_read import VmdkReader
+from vmie_tui.services.disks.streams.output import part_name
+from vmie_tui.services.disks.streams.pieces import Progress
+from vmie_tui.services.disks.streams.ranges import Budget
+from vmie_tui.services.disks.streams.source import ByteReader, DiskSource, RawFile
+from vmie_tui.services.isolated.calls import OPENING, in_child, tried
 
 _AS_RAW = "take them as RAW, whatever they look like (in a command --raw-source)"
 QEMU_READS = {"qcow2": "qcow2", "vdi": "vdi"}

@@ -9,7 +9,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.doctor.patient import Look, Patient, Skip
 
 if TYPE_CHECKING:
-    from vmie_tui.services.aws.grants import BucketChange, BucketReport
+    from vmie_tui.services.aws.s3.export_bucket import BucketChange, BucketReport
 
 Json = dict[str, Any]
 OLD_DEFAULT_REGION = "us-east-1"  # S3 wants no location for it
@@ -33,7 +33,7 @@ def _exists(patient: Patient, look: Look) -> Check:
         )
     bucket = _name(patient)
     patient.in_region()
-    from vmie_tui.services.aws.objects import BAD_OWNER
+    from vmie_tui.services.aws.s3.objects import BAD_OWNER
 
     try:
         report = _report(patient)
@@ -56,7 +56,7 @@ def _exists(patient: Patient, look: Look) -> Check:
 
 def _report(patient: Patient) -> BucketReport:
     """The bucket as the exports see it; raises ServiceError NOT_FOUND."""
-    from vmie_tui.services.aws.grants import ExportBuckets
+    from vmie_tui.services.aws.s3.export_bucket import ExportBuckets
 
     wanted = Feature.EXPORT_INSTANCE in patient.features
     buckets = ExportBuckets(patient.in_region(), patient.region)
@@ -104,7 +104,7 @@ def _of_grants(change: BucketChange) -> Change:
 
 
 def _encryption(patient: Patient, look: Look) -> Check:
-    from vmie_tui.services.aws.grants import ChangeKind
+    from vmie_tui.services.aws.s3.export_bucket import ChangeKind
 
     report = _there(patient)
     algorithm = report.bucket.encryption
@@ -122,7 +122,7 @@ def _encryption(patient: Patient, look: Look) -> Check:
 
 def _policy(patient: Patient, look: Look) -> Check:
     """Whether the bucket's own policy denies our uploads, or the headers they lack."""
-    from vmie_tui.services.aws.bucket_policy import read_policy, upload_refusal
+    from vmie_tui.services.aws.s3.bucket_policy import read_policy, upload_refusal
 
     _there(patient)
     bucket, asked = _name(patient), patient.profile.aws
@@ -216,7 +216,7 @@ def _covers(rule: Json, prefix: str) -> bool:
 
 def _export(patient: Patient, look: Look) -> Check:
     """What exports of instances need: access control lists, and the grant for the Region's export service."""
-    from vmie_tui.services.aws.grants import ChangeKind
+    from vmie_tui.services.aws.s3.export_bucket import ChangeKind
 
     if Feature.EXPORT_INSTANCE not in patient.features:
         raise Skip("exports of instances were not asked about")

@@ -26,18 +26,18 @@ from urllib.parse import urlsplit
 from vmie_tui import __version__, known_secrets
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError, VmieError
 from vmie_tui.model.explain import role_probes
+from vmie_tui.model.formatting import size
 from vmie_tui.model.machine import Machine, Power
 from vmie_tui.model.rules.secrets import redacted
-from vmie_tui.model.words import size
-from vmie_tui.services.disks.vmdk import StreamDecoder
+from vmie_tui.services.disks.formats.vmdk import StreamDecoder
 from vmie_tui.services.doctor.patient import Patient, Skip
 from vmie_tui.settings import AwsSettings, Profile
 
 if TYPE_CHECKING:
     from vmie_tui.services.aws.session import Aws
-    from vmie_tui.services.vsphere.changed import SnapshotDisk
-    from vmie_tui.services.vsphere.folder_reader import FolderReader
-    from vmie_tui.services.vsphere.lease import ExportLease, LeaseDisk
+    from vmie_tui.services.vsphere.changed_blocks import SnapshotDisk
+    from vmie_tui.services.vsphere.datastore.folder_reader import FolderReader
+    from vmie_tui.services.vsphere.nfc.export_lease import ExportLease, LeaseDisk
     from vmie_tui.services.vsphere.session import VSphere
     from vmie_tui.services.vsphere.snapshot import Snapshot
 
@@ -636,7 +636,7 @@ def _see_consolidation(run: Run, seconds: float) -> None:
 
 
 def _lease(run: Run) -> None:
-    from vmie_tui.services.vsphere.lease import ExportLease
+    from vmie_tui.services.vsphere.nfc.export_lease import ExportLease
 
     machine = run.machine
     snapshot = _take_snapshot(run) if machine.power is not Power.OFF else None
@@ -701,7 +701,7 @@ def _whole(stream: bytes | bytearray) -> bool:
 
 def _tracking(run: Run) -> None:
     """Switch change tracking on, see what the first snapshot says, and switch it off again."""
-    from vmie_tui.services.vsphere.changed import disable_tracking, enable_tracking, snapshot_disks
+    from vmie_tui.services.vsphere.changed_blocks import disable_tracking, enable_tracking, snapshot_disks
     from vmie_tui.services.vsphere.inventory import read_machine
 
     vsphere, moid = run.vsphere, run.machine.moid
@@ -728,7 +728,7 @@ def _tracking(run: Run) -> None:
 
 
 def _snapshot(run: Run) -> None:
-    from vmie_tui.services.vsphere.changed import snapshot_disks
+    from vmie_tui.services.vsphere.changed_blocks import snapshot_disks
 
     snapshot = _take_snapshot(run)
     with run.proving("folder.read"):
@@ -742,7 +742,7 @@ def _snapshot(run: Run) -> None:
 
 
 def _see_changes(run: Run, snapshot: Snapshot, disks: tuple[SnapshotDisk, ...], *, tracked: bool) -> None:
-    from vmie_tui.services.vsphere.changed import ALLOCATED, changed_areas
+    from vmie_tui.services.vsphere.changed_blocks import ALLOCATED, changed_areas
 
     disk = disks[0]
     ids = sum(bool(one.change_id) for one in disks)
@@ -773,7 +773,7 @@ def _see_changes(run: Run, snapshot: Snapshot, disks: tuple[SnapshotDisk, ...], 
 
 def _see_base(run: Run) -> None:
     """Of a VM that is off the file itself can be read: nothing needs to be frozen, so nothing is changed."""
-    from vmie_tui.services.vsphere.changed import SnapshotDisk
+    from vmie_tui.services.vsphere.changed_blocks import SnapshotDisk
 
     run.noted("read-only: no snapshot is made; the files of the VM, which is off, are read as they are")
     found = next((disk for disk in run.machine.disks if disk.file_name), None)
@@ -783,7 +783,7 @@ def _see_base(run: Run) -> None:
 
 
 def _see_folder(run: Run, disk: SnapshotDisk) -> None:
-    from vmie_tui.services.vsphere.folder_reader import FolderReader
+    from vmie_tui.services.vsphere.datastore.folder_reader import FolderReader
 
     machine, vsphere = run.machine, run.vsphere
     place = machine.datacenter_id or machine.datacenter
@@ -895,7 +895,7 @@ def _status(run: Run, path: str, headers: dict[str, str] | None = None) -> int:
 
 def _see_host(run: Run, disk: SnapshotDisk, place: str) -> None:
     """The way of a file that vCenter cannot serve, whether or not this one needs it."""
-    from vmie_tui.services.vsphere.flat_file import FlatConnection, FlatFile
+    from vmie_tui.services.vsphere.datastore.flat_file import FlatConnection, FlatFile
 
     machine, vsphere = run.machine, run.vsphere
     if vsphere.standalone or not machine.host:
@@ -958,11 +958,11 @@ def _content(length: int) -> bytes:
 
 
 def _object(run: Run) -> None:
-    from vmie_tui.services.aws.multipart import SMALLEST_PART
-    from vmie_tui.services.aws.objects import ObjectStore
-    from vmie_tui.services.aws.ranges import S3Object
+    from vmie_tui.services.aws.s3.multipart import SMALLEST_PART
+    from vmie_tui.services.aws.s3.objects import ObjectStore
+    from vmie_tui.services.aws.s3.range_reader import S3Object
+    from vmie_tui.services.aws.s3.uploader import UploadRequest
     from vmie_tui.services.aws.session import PARTS
-    from vmie_tui.services.aws.uploader import UploadRequest
 
     aws, settings = run.aws, run.live.profile.aws
     bucket, key = settings.bucket, f"{settings.prefix}doctor-live-{run.live.token}"
@@ -1024,12 +1024,12 @@ def _see_echo(run: Run, ident: str, answers: list[dict[str, Any]], name: str) ->
 
 
 def _block(run: Run) -> None:
-    from vmie_tui.services.aws.block_ledger import MemoryJournal
-    from vmie_tui.services.aws.blocks import BLOCK, SnapshotReader
-    from vmie_tui.services.aws.made import delete_snapshot, tagged_snapshots
+    from vmie_tui.services.aws.ebs.block_ledger import MemoryJournal
+    from vmie_tui.services.aws.ebs.snapshot_reader import BLOCK, SnapshotReader
+    from vmie_tui.services.aws.ebs.snapshot_writer import SnapshotTarget, SnapshotWriter
+    from vmie_tui.services.aws.ebs.start_snapshot import state_of
+    from vmie_tui.services.aws.ec2.tagged import delete_snapshot, tagged_snapshots
     from vmie_tui.services.aws.session import BLOCKS
-    from vmie_tui.services.aws.snapshot_start import state_of
-    from vmie_tui.services.aws.snapshot_write import SnapshotTarget, SnapshotWriter
 
     aws, token, words = run.aws, run.live.token, "made by vmie-tui doctor --live"
     tags = {MARK: token}
@@ -1074,7 +1074,7 @@ def _imports(run: Run) -> None:
 
 def _dry_run(run: Run, ident: str, *, snapshot_id: str = "", snapshot: bool = False) -> None:
     """Whether AWS would take the call. It looks at our rights first: the role and the object may not be looked at."""
-    from vmie_tui.services.aws.vmimport import ImageRequest, ImportDisk, SnapshotRequest, VmImport
+    from vmie_tui.services.aws.vmie.import_tasks import ImageRequest, ImportDisk, SnapshotRequest, VmImport
 
     settings = run.live.profile.aws
     disk = (
@@ -1090,8 +1090,8 @@ def _dry_run(run: Run, ident: str, *, snapshot_id: str = "", snapshot: bool = Fa
 
 
 def _role(run: Run) -> None:
-    from vmie_tui.services.aws.role_probes import Outcome as Looked
-    from vmie_tui.services.aws.role_probes import RoleCase, probe_role_error
+    from vmie_tui.services.aws.iam.role_probes import Outcome as Looked
+    from vmie_tui.services.aws.iam.role_probes import RoleCase, probe_role_error
 
     aws, settings = run.aws, run.live.profile.aws
     found = probe_role_error(aws, RoleCase(settings.role_name, settings.bucket, aws.region))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vmie_tui.model.doctor import Check, Group
 from vmie_tui.model.errors import ServiceError
-from vmie_tui.model.words import size
+from vmie_tui.model.formatting import size
 from vmie_tui.services import sqlite
 from vmie_tui.services.doctor.patient import Look, Patient, Skip
 

@@ -135,7 +135,7 @@ class Patient:
     @property
     def holder(self) -> str:
         """The ARN of the user or role whose policies decide what this profile may do."""
-        from vmie_tui.services.aws.role_probes import principal
+        from vmie_tui.services.aws.iam.role_probes import principal
 
         return self.once("holder", lambda: principal(self.aws(), self.identity().arn))
 

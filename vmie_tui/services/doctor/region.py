@@ -25,7 +25,7 @@ def _sts(patient: Patient, look: Look) -> Check:
 
 
 def _encryption(patient: Patient, look: Look) -> Check:
-    from vmie_tui.services.aws.keys import ebs_default
+    from vmie_tui.services.aws.iam.kms_keys import ebs_default
 
     encrypted, key = ebs_default(patient.in_region(), patient.region)
     if not encrypted:
@@ -35,7 +35,7 @@ def _encryption(patient: Patient, look: Look) -> Check:
 
 def _tasks(patient: Patient, look: Look) -> Check:
     from vmie_tui.model.task import TaskKind
-    from vmie_tui.services.aws.tasks import TASK_APIS, count_live
+    from vmie_tui.services.aws.vmie.task_parser import TASK_APIS, count_live
 
     live, unread = count_live(patient.in_region().client("ec2", patient.region), patient.region, tuple(TaskKind))
     if live is None:

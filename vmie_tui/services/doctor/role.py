@@ -28,9 +28,9 @@ class RoleSeen:
 
 def _seen(patient: Patient) -> RoleSeen | None:
     """The role, None when there is none. Raises ServiceError PERMISSION when it may not be read."""
-    from vmie_tui.services.aws import policy as iam
     from vmie_tui.services.aws.errors import aws_call
-    from vmie_tui.services.aws.roles import role_policies
+    from vmie_tui.services.aws.iam import policy_documents as iam
+    from vmie_tui.services.aws.iam.roles import role_policies
 
     name = patient.profile.aws.role_name
     client = patient.signed_in().client("iam", patient.anywhere)
@@ -103,7 +103,7 @@ def _exists(patient: Patient, look: Look) -> Check:
 
 
 def _trust(patient: Patient, look: Look) -> Check:
-    from vmie_tui.services.aws.roles import trust_problems
+    from vmie_tui.services.aws.iam.roles import trust_problems
 
     role = _role(patient)
     problems = trust_problems(role.name, role.trust, patient.identity().account)
@@ -114,7 +114,7 @@ def _trust(patient: Patient, look: Look) -> Check:
 
 def _deputy(patient: Patient, look: Look) -> Check:
     """Recommended and never demanded: without it another account's import could use the role."""
-    from vmie_tui.services.aws import policy as iam
+    from vmie_tui.services.aws.iam import policy_documents as iam
 
     role = _role(patient)
     ours = [statement for statement in iam.statements(role.trust) if _trusts_import(statement)]
@@ -137,7 +137,7 @@ def _trusts_import(statement: Any) -> bool:
 
 def _retrust(patient: Patient, role: RoleSeen, ident: str) -> Fix:
     """The documented statement instead of those that trust VM import; others stay."""
-    from vmie_tui.services.aws import policy as iam
+    from vmie_tui.services.aws.iam import policy_documents as iam
 
     wanted = documents.trust(patient.identity().account, patient.partition)
     others = [dict(one) for one in iam.statements(role.trust) if not _trusts_import(one)]
@@ -158,7 +158,7 @@ def _exports(patient: Patient, look: Look) -> Check:
 
 
 def _permissions(patient: Patient, look: Look, *, exports: bool) -> Check:
-    from vmie_tui.services.aws.roles import permission_problems
+    from vmie_tui.services.aws.iam.roles import permission_problems
 
     role, bucket, prefix = _role(patient), _bucket(patient), patient.profile.aws.prefix
     partition = patient.partition
@@ -178,8 +178,8 @@ def _permissions(patient: Patient, look: Look, *, exports: bool) -> Check:
 
 
 def _keys(patient: Patient, look: Look) -> Check:
-    from vmie_tui.services.aws.keys import missing_actions
-    from vmie_tui.services.aws.role_probes import RoleCase, keys_in_use
+    from vmie_tui.services.aws.iam.kms_keys import missing_actions
+    from vmie_tui.services.aws.iam.role_probes import RoleCase, keys_in_use
 
     role = _role(patient)
     aws = patient.in_region()
@@ -196,7 +196,7 @@ def _keys(patient: Patient, look: Look) -> Check:
 
 
 def _licences(patient: Patient, look: Look) -> Check:
-    from vmie_tui.services.aws import policy as iam
+    from vmie_tui.services.aws.iam import policy_documents as iam
 
     if Feature.LICENCES not in patient.features:
         raise Skip("licence configurations were not asked about")
@@ -210,7 +210,7 @@ def _licences(patient: Patient, look: Look) -> Check:
 
 def _add(role: RoleSeen, ident: str, words: str, statements: list[Json]) -> Fix:
     """Our inline policy of the role with these statements more; what is in it stays."""
-    from vmie_tui.services.aws import policy as iam
+    from vmie_tui.services.aws.iam import policy_documents as iam
 
     kept = [dict(one) for one in iam.statements(role.inline)]
     new = [one for one in statements if one not in kept]

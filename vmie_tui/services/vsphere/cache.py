@@ -16,10 +16,10 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from vmie_tui.gc_pause import calm_collector
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Backing, Disk, Firmware, GuestDisk, Inventory, Machine, Nic, Power, VCenterInfo
-from vmie_tui.private import private_dir
-from vmie_tui.services.vsphere.calm import calm_collector
+from vmie_tui.private_files import private_dir
 from vmie_tui.settings import VCenterSettings
 
 FORMAT = 2

@@ -17,16 +17,16 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.export import DeployTarget
 from vmie_tui.model.machine import Firmware
 from vmie_tui.model.plan import UploadFormat
-from vmie_tui.services.disks import feeds
-from vmie_tui.services.disks.ovf import Ovf
-from vmie_tui.services.disks.source import DiskSource
-from vmie_tui.services.disks.vmdk import encode
-from vmie_tui.services.vsphere.import_lease import ImportLease
-from vmie_tui.services.vsphere.new_machine import CPUS, GUEST_ID, MEMORY_MIB, NewHardware, config_spec, network_backing
-from vmie_tui.services.vsphere.orphans import end_own_imports
+from vmie_tui.services.disks.formats.ovf import Ovf
+from vmie_tui.services.disks.formats.vmdk import encode
+from vmie_tui.services.disks.streams import feeds
+from vmie_tui.services.disks.streams.source import DiskSource
+from vmie_tui.services.vsphere.config_spec import CPUS, GUEST_ID, MEMORY_MIB, NewHardware, config_spec, network_backing
+from vmie_tui.services.vsphere.nfc.import_lease import ImportLease
+from vmie_tui.services.vsphere.nfc.orphaned_leases import end_own_imports
 from vmie_tui.services.vsphere.places import escaped
+from vmie_tui.services.vsphere.property_collector import properties
 from vmie_tui.services.vsphere.session import VSphere
-from vmie_tui.services.vsphere.soap import properties
 from vmie_tui.services.vsphere.tasks import wait_task
 
 UNFINISHED = "Being written by vmie-tui, unfinished:"

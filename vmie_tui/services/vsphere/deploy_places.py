@@ -12,8 +12,8 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.export import DeployTarget
 from vmie_tui.services.vsphere.deploy import check_room
 from vmie_tui.services.vsphere.places import destroy
+from vmie_tui.services.vsphere.property_collector import Record, retrieve, view_specification
 from vmie_tui.services.vsphere.session import VSphere
-from vmie_tui.services.vsphere.soap import Record, retrieve, view_specification
 
 _DEPTH = 64
 _PATHS = {

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from vmie_tui.model.machine import Backing, Disk, GuestDisk, Nic, Power
-from vmie_tui.services.vsphere.soap import child, children, kind_of, local, text_at
+from vmie_tui.services.vsphere.property_collector import child, children, kind_of, local, text_at
 
 _CONTROLLERS = {
     "ParaVirtualSCSIController": "scsi",

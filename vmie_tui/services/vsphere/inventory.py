@@ -11,15 +11,14 @@ from urllib.parse import unquote
 
 from pyVmomi import vim
 
+from vmie_tui.gc_pause import calm_collector
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.machine import Firmware, Inventory, Machine, Power
 from vmie_tui.model.plan import VmSource
-from vmie_tui.services.vsphere.calm import calm_collector
 from vmie_tui.services.vsphere.errors import from_fault_name
 from vmie_tui.services.vsphere.hardware import read_guest_disks, read_hardware
 from vmie_tui.services.vsphere.places import Places, destroy, read_places
-from vmie_tui.services.vsphere.session import VSphere
-from vmie_tui.services.vsphere.soap import (
+from vmie_tui.services.vsphere.property_collector import (
     PAGE_SIZE,
     Record,
     local,
@@ -28,6 +27,7 @@ from vmie_tui.services.vsphere.soap import (
     view_specification,
     without_unknown,
 )
+from vmie_tui.services.vsphere.session import VSphere
 
 PATHS = (
     "name",

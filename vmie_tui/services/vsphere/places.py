@@ -8,8 +8,8 @@ from urllib.parse import unquote
 from pyVmomi import vim
 
 from vmie_tui.services.vsphere.hardware import Names
+from vmie_tui.services.vsphere.property_collector import retrieve, view_specification
 from vmie_tui.services.vsphere.session import VSphere
-from vmie_tui.services.vsphere.soap import retrieve, view_specification
 
 _DEPTH = 64  # a vCenter allows far fewer nested folders; guards against a loop in odd data
 _PATHS = {

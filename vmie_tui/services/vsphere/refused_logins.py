@@ -24,7 +24,7 @@ from datetime import datetime
 from pathlib import Path
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.private import private_dir, write_private
+from vmie_tui.private_files import private_dir, write_private
 from vmie_tui.settings import VCenterSettings
 
 FILE = "refused-logins.json"

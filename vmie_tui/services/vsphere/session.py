@@ -16,7 +16,7 @@ from pyVmomi.VmomiSupport import GetServiceVersions, versionIdMap
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import VCenterInfo
 from vmie_tui.proxy import Proxy
-from vmie_tui.services.policy import Policy
+from vmie_tui.services.read_only import Policy
 from vmie_tui.services.vsphere.cookies import Cookies
 from vmie_tui.services.vsphere.errors import calling
 from vmie_tui.services.vsphere.refused_logins import REFUSED

@@ -10,8 +10,8 @@ from typing import Any
 from pyVmomi import vim
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.services.vsphere.property_collector import properties
 from vmie_tui.services.vsphere.session import VSphere
-from vmie_tui.services.vsphere.soap import properties
 from vmie_tui.services.vsphere.tasks import wait_task
 
 # What vCenter answers when the guest would not be quiesced; a plain snapshot may still succeed (trap 30).

@@ -8,8 +8,8 @@ from typing import Any
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.vsphere.errors import from_fault
+from vmie_tui.services.vsphere.property_collector import properties
 from vmie_tui.services.vsphere.session import VSphere
-from vmie_tui.services.vsphere.soap import properties
 
 _PATHS = ("info.state", "info.progress", "info.error", "info.result")
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds between two looks at a task

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.private import trusted_file
+from vmie_tui.private_files import trusted_file
 from vmie_tui.proxy import Proxy, TunnelError, open_socket
 from vmie_tui.services.vsphere.cookies import Cookies
 

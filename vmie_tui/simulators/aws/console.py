@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from vmie_tui.model.guest import GuestFacts, Presence
 from vmie_tui.services.disks.guest.inspect import inspect
-from vmie_tui.services.disks.source import ByteReader
+from vmie_tui.services.disks.streams.source import ByteReader
 from vmie_tui.simulators.aws.jpeg import grey_jpeg
 
 COLUMNS, ROWS = 80, 25

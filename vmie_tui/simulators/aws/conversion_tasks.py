@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ServiceError
 from vmie_tui.model.task import USER_CANCELLED
-from vmie_tui.services.disks.containers import open_disk, open_raw
+from vmie_tui.services.disks.formats.open_disk import open_disk, open_raw
 from vmie_tui.simulators.aws import auth, guest_check, os_guess, presigned
 from vmie_tui.simulators.aws.disk_checks import CheckFailed, Stopped, decode, inspect
 from vmie_tui.simulators.aws.manifest import Manifest, Part

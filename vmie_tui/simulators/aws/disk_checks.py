@@ -11,10 +11,10 @@ from typing import Protocol
 from xml.etree import ElementTree as ET
 
 from vmie_tui.model import facts
-from vmie_tui.services.disks.containers_vhdx import VhdxReader
 from vmie_tui.services.disks.errors import DiskFormatError
-from vmie_tui.services.disks.probe import DiskInfo, probe
-from vmie_tui.services.disks.vmdk import StreamDecoder
+from vmie_tui.services.disks.formats.probe import DiskInfo, probe
+from vmie_tui.services.disks.formats.vhdx_read import VhdxReader
+from vmie_tui.services.disks.formats.vmdk import StreamDecoder
 
 SECTOR = 512
 ZERO_STEP = 1 << 16

@@ -15,7 +15,7 @@ from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 
 from vmie_tui.model import facts
-from vmie_tui.services.disks.ovf_write import Hardware
+from vmie_tui.services.disks.formats.ovf_write import Hardware
 from vmie_tui.simulators.aws import roles
 from vmie_tui.simulators.aws.ec2_models import Ec2Models
 from vmie_tui.simulators.aws.plugin import refuse

@@ -7,13 +7,13 @@ import os
 import uuid
 from pathlib import Path
 
-from vmie_tui.services.disks.output import Output
-from vmie_tui.services.disks.ova_write import write_ova
-from vmie_tui.services.disks.ovf_write import Hardware
-from vmie_tui.services.disks.pieces import Content
-from vmie_tui.services.disks.raw_write import write_raw
-from vmie_tui.services.disks.vhd_write import write_vhd_dynamic
-from vmie_tui.services.disks.vmdk import encode
+from vmie_tui.services.disks.formats.ova_write import write_ova
+from vmie_tui.services.disks.formats.ovf_write import Hardware
+from vmie_tui.services.disks.formats.vhd_write import write_vhd_dynamic
+from vmie_tui.services.disks.formats.vmdk import encode
+from vmie_tui.services.disks.streams.output import Output
+from vmie_tui.services.disks.streams.pieces import Content
+from vmie_tui.services.disks.streams.raw_write import write_raw
 from vmie_tui.simulators.aws import s3_checksums
 from vmie_tui.simulators.aws.s3_store import Part, Store, Stored, Upload
 from vmie_tui.simulators.aws.stored_disk import StoredDisk

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from vmie_tui.model.finding import Severity
 from vmie_tui.services.disks.guest.inspect import GuestReport, inspect
-from vmie_tui.services.disks.ranges import Slice
-from vmie_tui.services.disks.source import RawFile
+from vmie_tui.services.disks.streams.ranges import Slice
+from vmie_tui.services.disks.streams.source import RawFile
 
 FIRST_BOOT = "FirstBootFailure"
 

@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, unquote_plus, urlsplit
 
 from pyVmomi import vim, vmodl
 
-from vmie_tui.services.disks.source import RawFile
+from vmie_tui.services.disks.streams.source import RawFile
 from vmie_tui.simulators.control import Fault, Gate
 from vmie_tui.simulators.fleet.content import LARGEST
 from vmie_tui.simulators.vcenter.center import Center

@@ -13,7 +13,7 @@ from typing import Any, Self
 from pyVmomi import vim, vmodl
 
 from vmie_tui.model.errors import ServiceError
-from vmie_tui.services.disks.vmdk_stream import StreamDecoder
+from vmie_tui.services.disks.formats.vmdk_stream import StreamDecoder
 from vmie_tui.simulators.spec import DiskSpec, NicSpec, VmSpec
 from vmie_tui.simulators.vcenter.builder import Builder
 from vmie_tui.simulators.vcenter.calls import Call

@@ -8,7 +8,7 @@ from typing import Any
 
 from pyVmomi import vim, vmodl
 
-from vmie_tui.services.disks.source import RawFile
+from vmie_tui.services.disks.streams.source import RawFile
 from vmie_tui.simulators.vcenter.calls import Call
 from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.hardware import lease_name

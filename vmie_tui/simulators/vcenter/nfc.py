@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from pyVmomi import vmodl
 
-from vmie_tui.services.disks.source import RawFile
-from vmie_tui.services.disks.vmdk import encode
+from vmie_tui.services.disks.formats.vmdk import encode
+from vmie_tui.services.disks.streams.source import RawFile
 from vmie_tui.simulators.control import Fault
 from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.leases import NVRAM_BYTES, Device, Lease, Leases

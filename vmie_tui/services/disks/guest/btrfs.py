@@ -7,7 +7,7 @@ import uuid
 
 from vmie_tui.services.disks.guest.filesystems import FileSystem, Node
 from vmie_tui.services.disks.guest.yal import DamagedError
-from vmie_tui.services.disks.source import ByteReader
+from vmie_tui.services.disks.streams.source import ByteReader
 
 _SUPER = 0x10000
 _CHUNK_ITEM, _ROOT_ITEM = 228, 132

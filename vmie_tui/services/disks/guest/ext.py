@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from vmie_tui.services.disks.guest.filesystems import MAX_FILE, FileSystem, Kind, NumberedNode, Run, read_runs
 from vmie_tui.services.disks.guest.yal import DamagedError, parsing
-from vmie_tui.services.disks.source import ByteReader
+from vmie_tui.services.disks.streams.source import ByteReader
 
 _SUPER = 1024
 _ROOT = 2

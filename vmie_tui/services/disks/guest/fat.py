@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from vmie_tui.services.disks.guest.filesystems import MAX_FILE, FileSystem, Kind
 from vmie_tui.services.disks.guest.yal import DamagedError, parsing
-from vmie_tui.services.disks.source import ByteReader
+from vmie_tui.services.disks.streams.source import ByteReader
 
 _LONG, _VOLUME, _FOLDER = 0x0F, 0x08, 0x10
 _DELETED = 0xE5

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from vmie_tui.services.disks.guest.yal import DamagedError
-from vmie_tui.services.disks.source import ByteReader
+from vmie_tui.services.disks.streams.source import ByteReader
 
 MAX_FILE = 2 << 20
 MAX_NAMES = 20_000

@@ -10,7 +10,7 @@ from vmie_tui.services.disks.guest.fat import Fat
 from vmie_tui.services.disks.guest.filesystems import FileSystem
 from vmie_tui.services.disks.guest.ntfs import Ntfs
 from vmie_tui.services.disks.guest.xfs import Xfs
-from vmie_tui.services.disks.source import ByteReader
+from vmie_tui.services.disks.streams.source import ByteReader
 
 _READERS = {"ext": Ext, "xfs": Xfs, "fat": Fat, "ntfs": Ntfs, "btrfs": Btrfs}
 FILE_SYSTEMS = frozenset(_READERS)

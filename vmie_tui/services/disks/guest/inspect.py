@@ -25,8 +25,8 @@ from vmie_tui.services.disks.guest.ntfs import Ntfs
 from vmie_tui.services.disks.guest.tree import Tree
 from vmie_tui.services.disks.guest.volumes import Found, find_volumes
 from vmie_tui.services.disks.guest.windows import inspect_windows, is_windows
-from vmie_tui.services.disks.ranges import BlockReader, Budget
-from vmie_tui.services.disks.source import ByteReader
+from vmie_tui.services.disks.streams.ranges import BlockReader, Budget
+from vmie_tui.services.disks.streams.source import ByteReader
 
 _LOADER = "/EFI/BOOT/BOOTX64.EFI"
 _ESPS = ("/boot/efi", "/efi")

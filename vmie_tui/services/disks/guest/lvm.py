@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from vmie_tui.services.disks.guest.yal import DamagedError
-from vmie_tui.services.disks.source import ByteReader
+from vmie_tui.services.disks.streams.source import ByteReader
 
 SECTOR = 512
 _MAX_TEXT = 1 << 20

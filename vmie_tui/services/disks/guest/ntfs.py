@@ -8,7 +8,7 @@ from typing import Any
 from vmie_tui.model.errors import ServiceError
 from vmie_tui.services.disks.guest.filesystems import MAX_FILE, MAX_NAMES, FileSystem, Kind
 from vmie_tui.services.disks.guest.yal import DamagedError, FileObject, opened
-from vmie_tui.services.disks.source import ByteReader
+from vmie_tui.services.disks.streams.source import ByteReader
 
 _BITMAP, _VOLUME = 6, 3
 _STEP = 64 << 10

@@ -8,7 +8,7 @@ import zlib
 from dataclasses import replace
 
 from vmie_tui.model.guest import DiskFacts, Partition
-from vmie_tui.services.disks.source import ByteReader
+from vmie_tui.services.disks.streams.source import ByteReader
 
 SECTOR = 512
 _START = 64 << 10

@@ -22,8 +22,8 @@ from vmie_tui.services.disks.guest.identify import (
 )
 from vmie_tui.services.disks.guest.tables import BIOS_BOOT, ESP, SECTOR, read_table
 from vmie_tui.services.disks.guest.yal import parsing
-from vmie_tui.services.disks.ranges import Slice
-from vmie_tui.services.disks.source import ByteReader
+from vmie_tui.services.disks.streams.ranges import Slice
+from vmie_tui.services.disks.streams.source import ByteReader
 
 _ESP_TYPES = {ESP, "ef"}
 # Partitions that hold no file system: boot code of GRUB, Microsoft's reserved one, PReP.

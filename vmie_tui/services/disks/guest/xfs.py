@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from vmie_tui.services.disks.guest.filesystems import MAX_FILE, FileSystem, Kind, NumberedNode, Run, read_runs
 from vmie_tui.services.disks.guest.xfs_log import log_is_clean
 from vmie_tui.services.disks.guest.yal import DamagedError, parsing
-from vmie_tui.services.disks.source import ByteReader
+from vmie_tui.services.disks.streams.source import ByteReader
 
 _KINDS = {0x8000: Kind.FILE, 0x4000: Kind.FOLDER, 0xA000: Kind.LINK}
 _KNOWN, _FTYPE = 0x1FF, 0x1  # incompatible features of version 5

@@ -9,7 +9,7 @@ from typing import Any
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.disks.errors import DiskFormatError
-from vmie_tui.services.disks.source import ByteReader
+from vmie_tui.services.disks.streams.source import ByteReader
 
 _UNSOUND = (
     struct.error, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, MemoryError, RecursionError

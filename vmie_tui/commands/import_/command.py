@@ -1,0 +1,289 @@
+"""``vmie-tui import``: plan, check and submit; optionally wait."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vmie_tui.commands import inventory as inventory_command
+from vmie_tui.commands.common import aws_session, json_option, out, out_json, pass_session, say
+from vmie_tui.commands.import_.options import import_options, make_plan
+from vmie_tui.commands.import_.output import check_accounts, tell
+from vmie_tui.commands.session import Session
+from vmie_tui.commands.wait import exit_code_of, wait_for
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.finding import Finding, Severity, worst
+from vmie_tui.model.machine import Machine
+from vmie_tui.model.plan import ImportPlan, ObjectSource, Route, SnapshotSource, Source
+from vmie_tui.model.preflight import for_route, join_findings
+from vmie_tui.model.rules.account import forceable
+from vmie_tui.model.rules.disks import BY_IMAGE
+from vmie_tui.model.rules.machine import check_machine
+from vmie_tui.model.rules.override import CONTENT, blocked
+from vmie_tui.model.rules.plan import check_plan
+from vmie_tui.model.rules.routes import route_options
+
+if TYPE_CHECKING:
+    from vmie_tui.services.describe import Described, Given
+    from vmie_tui.settings import Profile
+
+__all__ = ["import_command", "make_plan", "preflight"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Something to import: ``source`` None for the machine in vCenter; ``content``: what its disks have shown."""
+
+    machine: Machine
+    source: Source | None = None
+    content: tuple[Finding, ...] = ()
+
+
+@click.command("import")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@import_options
+@click.option("--dry-run", is_flag=True, help="Only say what is found, also of the AWS account; start nothing.")
+@click.option("--wait", is_flag=True, help="Wait until all jobs have ended.")
+@json_option
+@pass_session
+def import_command(
+    session: Session, /, sources: tuple[str, ...], dry_run: bool, wait: bool, as_json: bool, **chosen: Any
+) -> int:
+    """Turn virtual machines, disk images and EBS snapshots into AMIs, snapshots or volumes.
+
+    SOURCE is a VM's name, path or id; a disk image (OVA, OVF, VMDK, VHD, VHDX, RAW; QCOW2 and VDI with qemu-img);
+    s3://bucket/key (or s3://bucket/prefix/ for all images under it); or an EBS snapshot's id. Several VMs are several
+    imports; several files, objects or snapshots are the disks of one machine, its boot disk first.
+
+    The work is done by a background process and goes on when this command or the terminal ends.
+
+    \b
+    Examples: vmie-tui import web-01 web-02 --wait
+              vmie-tui import appliance.ova --route unmodified --boot-mode uefi
+              vmie-tui import data.vmdk --route snapshot --attach i-0123456789abcdef0
+              vmie-tui import s3://images/db.vhd --route image-direct --test-launch
+    """
+    from vmie_tui.operations.jobs import JobClient
+
+    settings = session.settings
+    profile = settings.profile()
+    chosen["tags"], forced = tags_of(chosen.pop("tags")), frozenset(chosen.pop("forced"))
+    raw, each = chosen.pop("raw_source"), chosen.pop("each")
+    wanted = _look_up(session, sources, chosen["region"] or profile.aws.region, raw=raw, each=each)
+    names = {one.machine.name for one in wanted}
+    if unknown := sorted(forced - names):
+        raise click.BadParameter(f"{unknown[0]!r} is none of the sources to import", param_hint="--force-name")
+    plans = [_plan(profile, one, chosen) for one in wanted]
+    judged = [
+        weigh(plan, one.machine, forced, for_route(one.content, plan.route), account)
+        for plan, one, account in zip(plans, wanted, check_accounts(profile, plans), strict=True)
+    ]
+    if dry_run:
+        return tell(judged, as_json=as_json)
+    plans = [allow(one) for one in judged]
+    client = JobClient(settings)
+    ids = [client.submit(plan) for plan in plans]
+    for job_id, one in zip(ids, wanted, strict=True):
+        say(f"{one.machine.path}: job {job_id}")
+    if not wait:
+        if as_json:
+            out_json(
+                [
+                    {"job": job_id, "name": plan.source.name, "route": plan.route.value}
+                    for job_id, plan in zip(ids, plans, strict=True)
+                ]
+            )
+        else:
+            for job_id in ids:
+                out(job_id)
+        return 0
+    views = wait_for(client, ids)
+    if as_json:
+        out_json([view.to_json() for view in views])
+    else:
+        for view in views:
+            made = view.image_id or ", ".join(disk.snapshot_id for disk in view.disks if disk.snapshot_id)
+            out(f"{view.name}  {made or view.state.value}")
+    return exit_code_of(views)
+
+
+def _plan(profile: Profile, one: _Wanted, chosen: dict[str, Any]) -> ImportPlan:
+    """The plan; the route that was picked for the user is said, with what it is for."""
+    plan = make_plan(profile, one.machine, one.source, **chosen)
+    if chosen["route"] is not None or plan.volumes is not None or plan.legacy is not None:
+        return plan
+    if plan.route is not Route.IMAGE:
+        options = {option.route: option for option in route_options(plan.source, one.machine, plan.region)}
+        why = options[Route.IMAGE].refused or options[Route.IMAGE].doubt or options[plan.route].words
+        say(f"{one.machine.name}: route {plan.route.value}: {why}")
+    return plan
+
+
+# -- sources
+
+
+def _look_up(session: Session, texts: Sequence[str], region: str, *, raw: bool, each: bool) -> list[_Wanted]:
+    """What the arguments name, in their order; machines from vCenter, everything else by a look at it."""
+    from vmie_tui.services.describe import parse_source
+
+    given = [parse_source(text) for text in texts]
+    given = inventory_command.machines_of_files(session.settings, session.settings.profile(), given)
+    kinds = sorted({one.kind for one in given})
+    if len(kinds) > 1:
+        raise click.UsageError(f"give sources of one kind at a time, not {' and '.join(kinds)}")
+    if raw and kinds != ["file"]:
+        raise click.UsageError("--raw-source is for files")
+    if kinds == [inventory_command.VM]:
+        found = inventory_command.read(session.settings, session.settings.profile()).machines
+        return [_Wanted(inventory_command.find(found, one.text)) for one in given]
+    groups = [[one] for one in given] if each else [given]
+    with ExitStack() as held:
+        described = [_describe(session, held, group, region, raw=raw) for group in groups]
+    return [
+        _Wanted(one.machine, one.source, one.preflight.content if one.preflight is not None else ())
+        for one in described
+    ]
+
+
+def _describe(session: Session, held: ExitStack, group: Sequence[Given], region: str, *, raw: bool) -> Described:
+    """One machine of files, objects or snapshots; what could not be looked into is said."""
+    from vmie_tui.services.describe import describe_file, describe_object, describe_snapshots
+
+    texts = [one.text for one in group]
+    kind = group[0].kind
+    say(f"looking into {', '.join(texts)}")
+    if kind == ObjectSource.KIND:
+        buckets = {one.bucket for one in group}
+        if len(buckets) > 1:
+            raise click.UsageError("the disks of one machine lie in one bucket; --each imports each object by itself")
+        keys: Sequence[str] | str = [one.key for one in group]
+        if len(group) == 1 and group[0].key.endswith("/"):
+            keys = group[0].key
+        found = describe_object(aws_session(session, held), buckets.pop(), keys)
+    elif kind == SnapshotSource.KIND:
+        found = describe_snapshots(aws_session(session, held), region, texts, route=Route.IMAGE)
+    else:
+        found = describe_file(texts, raw=raw)
+    for missed in found.preflight.not_inspected if found.preflight is not None else ():
+        say(f"{found.machine.name}: not inspected: {missed.what}: {missed.why}")
+    return found
+
+
+# -- what the rules say
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """``found``: all there is to say of it, worst first. ``overridden``: the blockers that were pushed aside;
+    ``standing``: those that were not, or cannot be."""
+
+    plan: ImportPlan
+    machine: Machine
+    found: tuple[Finding, ...]
+    overridden: tuple[Finding, ...] = ()
+    standing: tuple[Finding, ...] = ()
+
+
+def weigh(
+    plan: ImportPlan,
+    machine: Machine,
+    forced: Collection[str] = (),
+    content: Sequence[Finding] = (),
+    account: Sequence[Finding] = (),
+) -> Judged:
+    """What the rules find, what the disks have shown (``content``), and what is known of the ``account``."""
+    found = (*join_findings(check_plan(plan, machine), content), *account)
+    about_machine = (*check_machine(machine, route=plan.route), *content, *forceable(account))
+    return _sort_out(plan, machine, found, about_machine, forced)
+
+
+def _sort_out(
+    plan: ImportPlan,
+    machine: Machine,
+    found: Sequence[Finding],
+    about_machine: Sequence[Finding],
+    forced: Collection[str],
+) -> Judged:
+    """``about_machine``: the findings that may be overridden, where the machine's name is in ``forced``."""
+    sorted_out = blocked(machine, found, about_machine)
+    overridden = sorted_out.soft if machine.name in forced else ()
+    standing = (*sorted_out.firm, *sorted_out.soft[len(overridden) :])
+    if machine.name in forced:
+        plan = replace(plan, override=(*(finding.headline for finding in overridden), CONTENT))
+    worst_first = tuple(sorted(found, key=lambda finding: -finding.severity))
+    return Judged(plan, machine, worst_first, overridden, standing)
+
+
+def preflight(
+    plan: ImportPlan, machine: Machine, forced: Collection[str] = (), content: Sequence[Finding] = ()
+) -> ImportPlan:
+    """Say what the rules find, and what the disks have shown (``content``).
+
+    The plan; with the blockers of a machine whose name is in ``forced`` overridden. Raises ServiceError REFUSED when
+    something would make the import fail that was not, or cannot be, overridden.
+    """
+    return allow(weigh(plan, machine, forced, content))
+
+
+def judge(
+    plan: ImportPlan,
+    machine: Machine,
+    found: Sequence[Finding],
+    about_machine: Sequence[Finding],
+    forced: Collection[str] = (),
+) -> ImportPlan:
+    """`preflight` of findings that are there already; ``about_machine``: those that may be overridden."""
+    return allow(_sort_out(plan, machine, found, about_machine, forced))
+
+
+def allow(judged: Judged) -> ImportPlan:
+    """The plan, once its warnings are said. Raises ServiceError REFUSED for blockers that stand."""
+    machine = judged.machine
+    for finding in judged.found:
+        if finding.severity is Severity.WARNING:
+            say(f"warning: {finding_line(machine, finding)}")
+    for finding in judged.overridden:
+        say(f"forced: {finding_line(machine, finding)}")
+    for finding in judged.standing[1:]:
+        say(f"refused: {finding_line(machine, finding)}")
+    if judged.standing:
+        first = judged.standing[0]
+        raise ServiceError(
+            ErrorKind.REFUSED,
+            finding_line(machine, first),
+            code=first.fact,
+            remedy=_another(judged.plan, machine),
+        )
+    return judged.plan
+
+
+def _another(plan: ImportPlan, machine: Machine) -> str:
+    """The way there is, when the chosen route is none or AWS would not convert the guest."""
+    options = {option.route: option for option in route_options(plan.source, machine, plan.region)}
+    if options[plan.route].refused:
+        free = [route.value for route, option in options.items() if not option.refused]
+        return f"Possible routes: {', '.join(free)}" if free else ""
+    unmodified = check_machine(machine, route=Route.UNMODIFIED)
+    taken = not options[Route.UNMODIFIED].refused and worst(unmodified) is not Severity.BLOCKER
+    if taken and plan.route in BY_IMAGE and worst(check_machine(machine)) is Severity.BLOCKER:
+        return "Or import it as it is, without AWS's drivers: --route unmodified"
+    return ""
+
+
+def finding_line(machine: Machine, finding: Finding) -> str:
+    words = ". ".join(part for part in (finding.what, finding.remedy) if part)
+    return f"{machine.name}: {f'{finding.subject}: ' if finding.subject not in {'', machine.name} else ''}{words}"
+
+
+def tags_of(pairs: tuple[str, ...]) -> dict[str, str]:
+    tags: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not key or not equals:
+            raise click.BadParameter(f"{pair!r} is not KEY=VALUE", param_hint="--tag")
+        tags[key] = value
+    return tags

@@ -1,0 +1,89 @@
+"""What ``vmie-tui import`` finds of the AWS account its plans go to, and what its ``--dry-run`` says."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from vmie_tui.commands.common import finding_words, out, out_json, say
+from vmie_tui.model.errors import EXIT_OK, EXIT_REFUSED, ErrorKind, ServiceError, VmieError
+from vmie_tui.model.finding import Finding
+from vmie_tui.model.rules.account import account_key, check_account
+
+if TYPE_CHECKING:
+    from vmie_tui.commands.import_.command import Judged
+    from vmie_tui.model.account import Account
+    from vmie_tui.model.plan import ImportPlan
+    from vmie_tui.settings import Profile
+
+PATIENCE = 30.0  # seconds; the job retries for longer, and says so in its log
+
+
+def check_accounts(profile: Profile, plans: Sequence[ImportPlan]) -> list[tuple[Finding, ...]]:
+    """The findings for each plan; of an account that cannot be looked at there are none, and that is said."""
+    accounts: dict[tuple[object, ...], Account] = {}
+    try:
+        for plan in plans:
+            key = account_key(plan)
+            if key not in accounts:
+                accounts[key] = _look(profile, plan)
+    except VmieError as error:
+        say(f"the account could not be looked at: {error}")
+    known = [accounts.get(account_key(plan)) for plan in plans]
+    return [check_account(plan, account) if account else () for plan, account in zip(plans, known, strict=True)]
+
+
+def _look(profile: Profile, plan: ImportPlan) -> Account:
+    """`look_at_account` of an AWS that answers in time; raises ServiceError."""
+    from vmie_tui.services.aws.account import look_at_account
+    from vmie_tui.services.aws.session import open_session
+
+    seen: list[Account] = []
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            aws = open_session(profile.aws, read_only=True)
+            try:
+                seen.append(look_at_account(aws, plan))
+            finally:
+                aws.close()
+        except BaseException as error:  # noqa: BLE001 - raised again by who waits
+            failed.append(error)
+
+    # A daemon: who has no network may go on, and the command may end, while botocore still tries.
+    thread = threading.Thread(target=work, name="account", daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    if failed:
+        raise failed[0]
+    if not seen:
+        raise ServiceError(ErrorKind.NETWORK, f"AWS has not answered within {PATIENCE:.0f} s", subject=plan.region)
+    return seen[0]
+
+
+def tell(judged: Sequence[Judged], *, as_json: bool) -> int:
+    """Say what was found of each plan, and what it is; the exit code. Nothing is started."""
+    refused = any(one.standing for one in judged)
+    if as_json:
+        out_json([_json(one) for one in judged])
+        return EXIT_REFUSED if refused else EXIT_OK
+    for one in judged:
+        plan = one.plan
+        out(f"{one.machine.name}: route {plan.route.value}, to {plan.region}")
+        for finding in one.found:
+            word = "forced" if finding in one.overridden else finding.severity.name.lower()
+            out(f"  {word:<8} {finding_words(finding)}")
+        if not one.found:
+            out("  nothing found that stands in the way")
+    return EXIT_REFUSED if refused else EXIT_OK
+
+
+def _json(one: Judged) -> dict[str, Any]:
+    return {
+        "name": one.machine.name,
+        "refused": bool(one.standing),
+        "findings": [finding.to_json() for finding in one.found],
+        "plan": one.plan.to_json(),
+    }

@@ -1,0 +1,155 @@
+"""What the steps of any job work with: its plan and wish, the store, and connections made when first needed."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from vmie_tui import settings as settings_module
+from vmie_tui.jobs.engine.control import Controls, JobControl
+from vmie_tui.jobs.engine.takeovers import Takeovers
+from vmie_tui.jobs.store.kinds import JobPlan
+from vmie_tui.jobs.store.store import JobRecord, Store
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.settings import AwsSettings, Profile, Settings
+
+if TYPE_CHECKING:
+    from vmie_tui.services.aws.session import Aws
+    from vmie_tui.services.vsphere.session import VSphere
+
+
+class AwsSessions:
+    """One AWS session per account for all jobs of the process: each loads some 20 MB of service models."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sessions: dict[tuple[AwsSettings, bool], Aws] = {}
+
+    def of(self, settings: AwsSettings, *, read_only: bool) -> Aws:
+        """The session for these settings. Raises ServiceError LOGIN."""
+        from vmie_tui.services.aws.session import open_session
+
+        with self._lock:
+            if (settings, read_only) not in self._sessions:
+                self._sessions[settings, read_only] = open_session(settings, read_only=read_only)
+            return self._sessions[settings, read_only]
+
+    def forget(self, settings: AwsSettings) -> None:
+        """Read the credentials anew at the next use: after a login."""
+        with self._lock:
+            for read_only in (False, True):
+                self._sessions.pop((settings, read_only), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What all jobs of this worker share."""
+
+    settings: Settings
+    store: Store
+    controls: Controls
+    sessions: AwsSessions
+    stopping: threading.Event  # the process is about to end; what it does now must not be taken for a job's end
+    takeovers: Takeovers | None = None  # of a worker: who of the jobs at work may have killed the one before
+
+
+Undo = tuple[str, Callable[[], object]]  # what there is to take away, in words for the log, and how
+
+
+VERSION_STAYS = (
+    "the bucket keeps versions, and this profile may not delete them (s3:DeleteObjectVersion): what was deleted stays "
+    "as an older version, and is billed, until a lifecycle rule or somebody removes it"
+)
+
+
+class JobContext(ABC):
+    """One job in one phase; each kind has its own. Use as a context manager: at the end vCenter is logged out of."""
+
+    plan: JobPlan
+
+    def __init__(self, runtime: Runtime, job_id: str, control: JobControl) -> None:
+        self.job_id, self.control = job_id, control
+        self.store = runtime.store
+        self.settings, self.stopping, self._sessions = runtime.settings, runtime.stopping, runtime.sessions
+        self._lock = threading.RLock()
+        self._profile: Profile | None = None
+        self._vsphere: VSphere | None = None
+        self.plan = self.store.record(job_id).plan
+
+    @abstractmethod
+    def undo(self) -> Iterator[Undo]:
+        """All that a cancelled job must take away again, in this order; each is tried though another failed."""
+
+    @abstractmethod
+    def let_go(self) -> Iterator[Undo]:
+        """What a job that failed gives back at once: it may be resumed, so what was moved stays."""
+
+    @property
+    def record(self) -> JobRecord:
+        """The job as it is now."""
+        return self.store.record(self.job_id)
+
+    def say(self, text: str, *, message: bool = True, level: str = "info") -> None:
+        """A line in the job's log, and in its row unless ``message`` is off."""
+        self.store.log(self.job_id, text, level)
+        if message:
+            self.store.update(self.job_id, message=text)
+
+    def say_version_stays(self, what: str) -> None:
+        """For what `ObjectStore.delete` could not delete for good."""
+        self.say(f"{what}: {VERSION_STAYS}", message=False, level="warning")
+
+    @property
+    def profile(self) -> Profile:
+        """Settings are read anew for each phase: a profile may have been added or corrected since."""
+        if self._profile is None:
+            base = self.settings
+            fresh = settings_module.load(self.plan.profile, state_dir=base.state_dir, config_file=base.config_file)
+            self._profile = fresh.profile(self.plan.profile)
+        return self._profile
+
+    @property
+    def vsphere(self) -> VSphere:
+        from vmie_tui.services.vsphere.session import connect
+
+        with self._lock:
+            if self._vsphere is None:
+                if self.profile.vcenter is None:
+                    raise ServiceError(ErrorKind.INVALID, "the profile names no vCenter", subject=self.profile.name)
+                password = settings_module.password_for(self.profile)
+                if password is None:
+                    raise ServiceError(
+                        ErrorKind.LOGIN,
+                        "there is no password for this vCenter",
+                        subject=f"{self.profile.vcenter.user}@{self.profile.vcenter.host}",
+                        remedy="Store it with the keyring or name a password_file, then resume the job",
+                    )
+                self._vsphere = connect(self.profile.vcenter, password, read_only=self.profile.read_only)
+            return self._vsphere
+
+    def reconnect(self) -> None:
+        """Forget the vCenter session, which may have expired; the next use logs in again."""
+        with self._lock:
+            old, self._vsphere = self._vsphere, None
+        if old is not None:
+            old.close()
+
+    @property
+    def aws(self) -> Aws:
+        return self._sessions.of(self.profile.aws, read_only=self.profile.read_only)
+
+    def forget_login(self) -> None:
+        """The credentials did not do: the next attempt reads them again."""
+        self.reconnect()
+        if self._profile is not None:
+            self._sessions.forget(self._profile.aws)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.reconnect()

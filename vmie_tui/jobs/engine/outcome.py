@@ -1,0 +1,133 @@
+"""How a job ends or waits: one place that cleans up and puts it into its last state of an attempt."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from vmie_tui.jobs.engine.context import JobContext
+from vmie_tui.jobs.engine.control import Paused
+from vmie_tui.jobs.store.store import Store
+from vmie_tui.known_secrets import hidden_value, trace
+from vmie_tui.model.errors import Cancelled, ErrorKind, Problem, VmieError
+from vmie_tui.model.job import StageState
+from vmie_tui.model.task import JobState
+from vmie_tui.private_files import private_dir, write_private
+
+Outcome = dict[str, Any]
+END = "end"  # key of an outcome that stops the attempt; its value is the state to settle in
+
+
+def outcome_of(context: JobContext, work: Callable[[], Outcome]) -> Outcome:
+    """The work's result, or what its error means for the job, as plain JSON: errors never reach the engine."""
+    try:
+        context.control.check()
+        return work()
+    except Exception as error:  # noqa: BLE001 - a bug must end the job, not the worker
+        if context.stopping.is_set():
+            # Leases and connections are being closed under this step. It is not over: the next worker repeats it.
+            threading.Event().wait()
+        return _meaning(context, error)
+
+
+def _meaning(context: JobContext, error: Exception) -> Outcome:
+    if isinstance(error, Cancelled):
+        return {END: JobState.CANCELLED.value}
+    if isinstance(error, Paused):
+        return {END: JobState.PAUSED.value}
+    if isinstance(error, VmieError):
+        state = JobState.NEEDS_LOGIN if error.kind is ErrorKind.LOGIN else JobState.FAILED
+        return {END: state.value, "problem": hidden_value(_named(context, error.problem).to_json())}
+    return {END: JobState.FAILED.value, "problem": _bug(context, error).to_json()}
+
+
+def _named(context: JobContext, problem: Problem) -> Problem:
+    """With the machine's name where vCenter's id of it stands: that says nothing to a user."""
+    with contextlib.suppress(VmieError):  # the database may be what fails
+        record = context.record
+        if problem.subject and problem.subject == record.ledger.get("moid"):
+            return replace(problem, subject=record.name)
+    return problem
+
+
+def _bug(context: JobContext, error: Exception) -> Problem:
+    folder = private_dir(context.settings.log_dir)
+    path = folder / f"crash-{context.job_id}-{datetime.now(UTC):%Y%m%dT%H%M%S}.txt"
+    write_private(path, trace(error).encode("utf-8", "backslashreplace"))
+    return Problem(ErrorKind.BUG, f"vmie-tui failed: {type(error).__name__}", remedy=f"Please report it with {path}")
+
+
+def settle(context: JobContext, outcome: Outcome) -> None:
+    """Clean up as the outcome asks and enter its state."""
+    state = JobState(outcome[END])
+    if context.record.state is JobState.CANCELLING:
+        state = JobState.CANCELLED
+    if state is JobState.CANCELLED:
+        cancel(context)
+    elif state is JobState.PAUSED:
+        _rest(context, state, "paused; what was uploaded is kept")
+    elif state is JobState.NEEDS_LOGIN:
+        context.forget_login()
+        problem = Problem.from_json(outcome["problem"])
+        context.store.log(context.job_id, str(problem), "error")
+        _rest(context, state, f"waits for a login: {problem.what}", problem=outcome["problem"])
+    else:
+        fail(context, Problem.from_json(outcome["problem"]))
+
+
+def _rest(context: JobContext, state: JobState, message: str, **values: Any) -> None:
+    context.store.log(context.job_id, message)
+    if context.record.ledger.get("snapshot"):  # with it the copy goes on where it stopped
+        stays = "our snapshot stays on the machine meanwhile, and grows as it writes: resume the job soon, or cancel it"
+        context.store.log(context.job_id, stays, "warning")
+    context.store.close_stages(context.job_id, StageState.PENDING)
+    context.store.become(context.job_id, state, control="", message=message, rate=0.0, eta=None, **values)
+
+
+def fail(context: JobContext, problem: Problem) -> None:
+    """FAILED: what the job holds of others is given back, what was moved stays for a retry."""
+    let_go(context)
+    record_failure(context.store, context.job_id, problem)
+
+
+def let_go(context: JobContext) -> None:
+    """Give back what the job holds of others; what was moved stays for a retry."""
+    for what, work in context.let_go():
+        _attempt(context, what, work)
+
+
+def record_failure(store: Store, job_id: str, problem: Problem) -> None:
+    """FAILED in the database, and nothing else."""
+    store.log(job_id, str(problem), "error")
+    store.close_stages(job_id, StageState.FAILED)
+    store.become(
+        job_id,
+        JobState.FAILED,
+        control="",
+        message=problem.what,
+        problem=problem.to_json(),
+        rate=0.0,
+        eta=None,
+    )
+
+
+def cancel(context: JobContext) -> None:
+    """CANCELLED: nothing of this job stays anywhere. What cannot be removed is named in the log."""
+    for what, work in context.undo():
+        _attempt(context, what, work)
+    context.store.log(context.job_id, "cancelled")
+    context.store.close_stages(context.job_id, StageState.SKIPPED)
+    context.store.become(context.job_id, JobState.CANCELLED, control="", message="cancelled", rate=0.0, eta=None)
+
+
+def _attempt(context: JobContext, what: str, work: Callable[[], object]) -> None:
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001 - a bug here must not keep the job from ending
+        with contextlib.suppress(VmieError, OSError):
+            why = error if isinstance(error, VmieError) else _bug(context, error)
+            context.store.log(context.job_id, f"{what} could not be removed: {why}", "warning")

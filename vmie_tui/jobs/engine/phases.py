@@ -1,0 +1,214 @@
+"""The durable side of every kind of job: DBOS queues, phases and steps.
+
+A job walks through phases, workflows each in the queue whose limit it obeys. A phase ends by queueing the next one.
+Steps return plain JSON, also for errors; a killed worker's successor finds the finished steps recorded and goes on. A
+workflow carries the number of its attempt: one that was overtaken by a resume, pause or cancel finds so at its start
+and leaves.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from dbos import DBOS, SetEnqueueOptions, SetWorkflowID
+from dbos import _serialization as dbos_rows
+
+from vmie_tui.jobs.engine.context import JobContext, Runtime
+from vmie_tui.jobs.engine.control import JobControl
+from vmie_tui.jobs.engine.outcome import END, Outcome, outcome_of, settle
+from vmie_tui.jobs.engine.polling import POLL_VARIABLE
+from vmie_tui.jobs.store.store import JobRecord
+from vmie_tui.model import facts
+from vmie_tui.model.task import JobState
+
+CHECK, TRANSFER, CONVERT, COMPLETE = "vmie-check", "vmie-transfer", "vmie-convert", "vmie-complete"
+CHECKS_AT_ONCE = 4
+TRANSFERS_PER_HOST = 3  # an ESXi host's NFC budget is about 48 MB and 48 streams (trap 10)
+TRANSFERS_AT_ONCE = 8
+POLL_SECONDS = 0.5  # between two looks at a queue, unless the variable says otherwise
+FLOW_VERSION = "2"  # of the workflows' shape: a worker takes up only workflows of its own version
+
+T = TypeVar("T")
+
+
+class ForeignRow(ValueError):
+    """A row of the engine's tables says that it was written in a way that this program never writes."""
+
+
+def _refuse(_serializer: object, _text: str) -> Any:
+    raise ForeignRow("a row that claims to be a pickle is not read: it could run any command")
+
+
+# The engine reads a row as what the row itself says it is, whatever serialiser is configured; pickles are code. It is
+# asked nowhere else: rows of other kinds it refuses by itself.
+dbos_rows.DefaultSerializer.deserialize = _refuse  # type: ignore[method-assign,assignment]
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What the worker does for one kind of job: the context its steps get, and how an attempt begins."""
+
+    context: Callable[[Runtime, str, JobControl], JobContext]
+    dispatch: Callable[[JobRecord], None]
+
+
+_flows: dict[str, Flow] = {}
+_runtime: list[Runtime] = []
+
+
+def install(runtime: Runtime) -> None:
+    """Give the workflows of this process what they share. Before launch."""
+    _runtime[:] = [runtime]
+
+
+def add_flow(kind: str, flow: Flow) -> None:
+    """Make the worker able to carry out jobs of a kind. Before launch, with its workflows."""
+    _flows[kind] = flow
+
+
+def poll_seconds() -> float:
+    """How often a queue is looked at: seldom enough for a database that many hosts share."""
+    try:
+        return max(float(os.environ.get(POLL_VARIABLE, "")), 0.01)
+    except ValueError:
+        return POLL_SECONDS
+
+
+def register_queues() -> None:
+    """After launch: the queues and the documented limits."""
+    conversions = int(facts.limit("export", "concurrent_conversion_tasks_per_region_default")["value"])
+    always = {"polling_interval_sec": poll_seconds(), "on_conflict": "always_update"}
+    DBOS.register_queue(CHECK, worker_concurrency=CHECKS_AT_ONCE, **always)  # type: ignore[arg-type]
+    DBOS.register_queue(
+        TRANSFER,
+        partition_concurrency=TRANSFERS_PER_HOST,
+        worker_concurrency=TRANSFERS_AT_ONCE,
+        **always,  # type: ignore[arg-type]
+    )
+    DBOS.register_queue(CONVERT, partition_concurrency=conversions, **always)  # type: ignore[arg-type]
+    DBOS.register_queue(COMPLETE, worker_concurrency=TRANSFERS_AT_ONCE, **always)  # type: ignore[arg-type]
+
+
+def dispatch(record: JobRecord) -> None:
+    """Queue the first phase of an attempt; doing so twice is harmless."""
+    _flows[record.kind].dispatch(record)
+
+
+def open_context(runtime: Runtime, job_id: str, control: JobControl) -> JobContext:
+    """The context of a job's own kind."""
+    return _flows[runtime.store.record(job_id).kind].context(runtime, job_id, control)
+
+
+def is_alive(job_id: str, attempt: int, executor: str) -> bool:
+    """Whether a phase of this attempt waits in a queue, or runs in another process than this executor's.
+
+    Phases that an earlier version queued are dead: nobody takes them up.
+    """
+    found = DBOS.list_workflows(
+        workflow_id_prefix=f"{job_id}.{attempt}.",
+        status=["ENQUEUED", "PENDING", "DELAYED"],
+        app_version=FLOW_VERSION,
+        load_input=False,
+        load_output=False,
+    )
+    return any(workflow.status != "PENDING" or workflow.executor_id != executor for workflow in found)
+
+
+def is_foreign(job_id: str, attempt: int) -> bool:
+    """Whether a phase of this attempt is recorded in a way that this program never writes."""
+    with _runtime[0].store.begin() as connection:
+        schema = "dbos" if connection.dialect.name == "postgresql" else None
+        for name in ("workflow_status", "operation_outputs"):
+            table = sa.table(name, sa.column("workflow_uuid"), sa.column("serialization"), schema=schema)
+            mine = table.c.workflow_uuid.startswith(f"{job_id}.{attempt}.", autoescape=True)
+            other = table.c.serialization.is_not(None) & (table.c.serialization != dbos_rows.DBOSPortableJSON.name())
+            if connection.execute(sa.select(table.c.workflow_uuid).where(mine, other)).first() is not None:
+                return True
+    return False
+
+
+def enqueue(queue: str, work: Callable[[str, int], None], job_id: str, attempt: int, partition: str = "") -> None:
+    """Put a phase of an attempt into a queue, once."""
+    with SetWorkflowID(f"{job_id}.{attempt}.{queue}"), SetEnqueueOptions(queue_partition_key=partition or None):
+        DBOS.enqueue_workflow(queue, work, job_id, attempt)
+
+
+@contextmanager
+def phase(job_id: str, attempt: int, message: str) -> Iterator[Any]:
+    """The job's context, of its kind, marked as at work; None when this attempt is no longer wanted."""
+    runtime = _runtime[0]
+    with runtime.controls.working(job_id) as control:
+        record = runtime.store.record(job_id)
+        wanted = record.attempt == attempt and record.state in {JobState.QUEUED, JobState.RUNNING}
+        if not wanted or not runtime.store.become(job_id, JobState.RUNNING, message=message):
+            yield None
+            return
+        control.set(record.control)
+        with _marked(runtime, record, control), open_context(runtime, job_id, control) as context:
+            yield context
+
+
+@contextmanager
+def _marked(runtime: Runtime, record: JobRecord, control: JobControl) -> Iterator[None]:
+    """While inside, the next worker will know that this job was at work if this one dies."""
+    if runtime.takeovers is None:
+        yield
+        return
+    runtime.takeovers.begin(record.id, record.deaths, lambda: not control.wish and not runtime.stopping.is_set())
+    try:
+        yield
+    finally:
+        runtime.takeovers.end(record.id)
+
+
+def step(name: str, context: JobContext, work: Callable[[], Outcome]) -> Outcome:
+    """Do ``work`` once and record its outcome; a later run of the workflow gets the outcome without the work."""
+    return DBOS.run_step({"name": name}, outcome_of, context, work)
+
+
+def steps(context: JobContext, works: Sequence[tuple[str, Callable[[], Outcome]]]) -> Outcome:
+    """Recorded steps one after another, until one says END; the last outcome."""
+    outcome: Outcome = {}
+    for name, work in works:
+        outcome = step(name, context, work)
+        if END in outcome:
+            break
+    return outcome
+
+
+def proceed(context: JobContext, message: str) -> bool:
+    """Wait in the next phase's queue; False when the user cancelled meanwhile."""
+    if context.store.become(context.job_id, JobState.QUEUED, message=message):
+        return True
+    settle(context, {END: JobState.CANCELLED.value})
+    return False
+
+
+def end(context: JobContext, outcome: Outcome, message: str) -> None:
+    """The last phase is over: DONE, or what the outcome says."""
+    if END in outcome:
+        settle(context, outcome)
+        return
+    context.store.log(context.job_id, message)
+    context.store.become(context.job_id, JobState.DONE, control="", message=message, fraction=1.0, eta=None)
+
+
+def side_by_side(items: Sequence[T], work: Callable[[T], Outcome], *, name: str) -> list[Outcome]:
+    """One recorded step per item in threads of their own; the steps' numbers are drawn in the order of the items."""
+    reserved = [(item, DBOS.reserve_step()) for item in items]
+    if not reserved:
+        return []
+    with ThreadPoolExecutor(max_workers=len(reserved), thread_name_prefix=name) as pool:
+        futures = [
+            pool.submit(contextvars.copy_context().run, partial(one.run, {"name": f"{name} {item}"}, work, item))
+            for item, one in reserved
+        ]
+        return [future.result() for future in futures]

@@ -1,0 +1,18 @@
+"""The tags on all that an import makes: the user's, and where it comes from."""
+
+from __future__ import annotations
+
+from vmie_tui import __version__
+from vmie_tui.jobs.engine.import_context import ImportContext
+
+MADE_BY = " by vmie-tui"  # the end of the description of every EBS snapshot that is written block by block
+TAG_SOURCE, TAG_JOB, TAG_VERSION = "vmie-tui:source-vm", "vmie-tui:job", "vmie-tui:version"
+
+
+def tags(context: ImportContext) -> dict[str, str]:
+    """The user's tags and ours."""
+    plan = context.plan
+    name = plan.ami_name or plan.source.name
+    path = str(context.record.ledger.get("path", plan.source.name))[-256:]
+    ours = {TAG_SOURCE: path, TAG_JOB: context.job_id, TAG_VERSION: __version__}
+    return {"Name": name[:256], **plan.tags, **ours, **context.own_tags}

@@ -1,0 +1,166 @@
+"""The step that puts an export into vCenter: its disks are read in S3 and sent on as they come, nothing lies here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from vmie_tui.jobs.engine.retry import again
+from vmie_tui.jobs.exports.context import ExportContext
+from vmie_tui.jobs.transfer.progress import DOWNLOAD_TO, EXPORT_TO, UploadProgress
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.export import DeployTarget
+from vmie_tui.model.job import Stage, StageState
+from vmie_tui.model.plan import ObjectSource
+
+if TYPE_CHECKING:
+    from vmie_tui.services.vsphere.config_spec import NewHardware
+    from vmie_tui.services.vsphere.deploy import Deployed
+
+DEPLOYED_TO = 0.97  # share of the whole job
+WINDOWS_GUEST = "windows2019srv_64Guest"
+
+
+def _target(context: ExportContext) -> DeployTarget:
+    assert context.plan.deploy is not None
+    return context.plan.deploy
+
+
+def mark_of(job_id: str) -> str:
+    """The word in a machine's notes that says which job made it."""
+    return f"job-{job_id}"
+
+
+def check_target(context: ExportContext) -> None:
+    """Refuse early what would fail after hours: a name that is taken, places that are gone. Raises ServiceError."""
+    from vmie_tui.services.vsphere.deploy import look_at_target
+
+    target = _target(context)
+    context.say(f"looking where {target.name} is to go in vCenter")
+    again(
+        lambda: look_at_target(context.vsphere, target, mark_of(context.job_id)),
+        context.control,
+        before=lambda _: context.reconnect(),
+    )
+
+
+class _Meter:
+    """What a deployment asks and tells (`DeployControl`); each disk of the machine in a row of the job's."""
+
+    def __init__(self, context: ExportContext, capacities: list[int]) -> None:
+        self._control = context.control
+        start = DOWNLOAD_TO if context.plan.downloads else EXPORT_TO
+        self._progress = UploadProgress(context.store, context.job_id, between=(start, DEPLOYED_TO))
+        self._keys = [disk.key for disk in context.store.disks(context.job_id)]
+        if len(self._keys) != len(capacities):  # an OVA: one object holds all disks
+            self._keys = self._keys[:1] * len(capacities)
+        self._before = [
+            sum(capacities[:number]) if len(set(self._keys)) == 1 else 0 for number in range(len(capacities))
+        ]
+        for key in set(self._keys):
+            self._progress.add_disk(key, sum(c for k, c in zip(self._keys, capacities, strict=True) if k == key))
+            self._progress.restart(key, None)
+
+    def stop(self) -> None:
+        self._control.check()
+
+    def on_stop(self, callback: Callable[[], None]) -> AbstractContextManager[None]:
+        return self._control.on_stop(callback)
+
+    def sent(self, number: int, nbytes: int) -> None:
+        self._progress.received(self._keys[number], nbytes)
+
+    def covered(self, number: int, offset: int) -> None:
+        self._progress.covered(self._keys[number], self._before[number] + offset)
+
+    def finished(self, number: int, size: int) -> None:
+        if number + 1 == len(self._keys) or self._keys[number + 1] != self._keys[number]:
+            self._progress.finish(self._keys[number], size)
+
+
+def deploy_machine(context: ExportContext) -> dict[str, Any]:
+    """Make the virtual machine; one that an earlier attempt finished is kept. Returns ``{"machine": moid}``."""
+    from vmie_tui.services.vsphere.power import power_on
+
+    target = _target(context)
+    context.store.stage(context.job_id, Stage.DEPLOY, StageState.RUNNING)
+    moid = str(context.record.ledger.get("machine", ""))
+    if not moid:
+        context.store.remember(context.job_id, deploying=True)  # from here on there may be one to be removed
+        context.say(f"sending {target.name} to vCenter")
+        done = again(lambda: _deploy(context), context.control, before=lambda _: context.reconnect())
+        moid = done.moid
+        _tell(context, done)
+        context.store.remember(context.job_id, machine=moid)
+    if target.power_on:
+        again(
+            lambda: power_on(context.vsphere, moid, target.name), context.control, before=lambda _: context.reconnect()
+        )
+        context.say(f"{target.name} is switched on", message=False)
+    context.store.stage(context.job_id, Stage.DEPLOY, StageState.DONE)
+    return {"machine": moid}
+
+
+def _deploy(context: ExportContext) -> Deployed:
+    from vmie_tui.services.deployable import open_deployable
+    from vmie_tui.services.vsphere.deploy import deploy, hardware_of
+
+    plan = context.plan
+    keys = tuple(key for key, _ in context.objects_written)
+    source = ObjectSource(plan.name, plan.bucket, keys, plan.format.value if not plan.container else "")
+    with open_deployable(source, context.aws, plan.region) as found:
+        meter = _Meter(context, [disk.size for _, disk in found.disks])
+        hardware = hardware_of(_target(context), found.ovf)
+        if found.ovf is None:
+            hardware = _as_in_aws(context, hardware)
+        return deploy(
+            context.vsphere, _target(context), found.disks, hardware, mark=mark_of(context.job_id), control=meter
+        )
+
+
+def _as_in_aws(context: ExportContext, hardware: NewHardware) -> NewHardware:
+    """A disk says nothing of the hardware: firmware and kind of guest are taken over from what was exported."""
+    from dataclasses import replace
+
+    ledger = context.record.ledger
+    guest = hardware.guest_id
+    if not _target(context).guest_id and ledger.get("windows"):
+        guest = WINDOWS_GUEST
+    return replace(hardware, uefi=hardware.uefi or bool(ledger.get("uefi")), guest_id=guest)
+
+
+def _tell(context: ExportContext, done: Deployed) -> None:
+    rows = context.store.disks(context.job_id)
+    if len(rows) == len(done.disks):
+        for row, sent in zip(rows, done.disks, strict=True):
+            context.store.disk(context.job_id, row.key, verified=bool(sent.proven) or None)
+    for disk in done.disks:
+        proven = f"equal by the host's {disk.proven}" if disk.proven else "the host gave no checksum"
+        context.say(f"{disk.name}: {disk.bytes:,} bytes sent, {proven}", message=False)
+    if not done.noted:
+        context.say(
+            f"the notes of {done.name} still say that it is unfinished: the account may not write them",
+            message=False,
+            level="warning",
+        )
+    context.say(f"{done.name} is in vCenter as {done.moid}")
+
+
+def remove_machine(context: ExportContext) -> None:
+    """Take away the machine that this job made, whole or not; never one that it did not make, or that runs."""
+    from vmie_tui.services.vsphere.deploy import default_folder, find_marked, remove
+
+    if not context.record.ledger.get("deploying"):
+        return
+    target, vsphere = _target(context), context.vsphere
+    folder = target.folder or default_folder(vsphere, target.resource_pool)
+    try:
+        found = find_marked(vsphere, target.name, folder, mark_of(context.job_id))
+    except ServiceError as error:
+        if error.kind is ErrorKind.CONFLICT:  # somebody else's
+            return
+        raise
+    if found is not None:
+        remove(vsphere, found[0], target)
+        context.say(f"the machine {target.name} is removed", message=False)

@@ -1,0 +1,89 @@
+"""The phases of an export, each in the queue whose limit it obeys.
+
+check     a few at once                      -> the considerations of the guides, the bucket, the role
+convert   per Region (its conversion limit)  -> CreateInstanceExportTask or ExportImage, watch, find the object
+transfer  this machine's own                 -> download, convert, back into vCenter
+"""
+
+from __future__ import annotations
+
+from dbos import DBOS
+
+from vmie_tui.jobs.engine import phases
+from vmie_tui.jobs.engine.outcome import END, Outcome, settle
+from vmie_tui.jobs.engine.phases import CHECK, CONVERT, TRANSFER, enqueue, phase, proceed, step, steps
+from vmie_tui.jobs.exports import deploy
+from vmie_tui.jobs.exports import steps as export
+from vmie_tui.jobs.exports.context import ExportContext
+from vmie_tui.jobs.store.kinds import KIND_EXPORT
+from vmie_tui.jobs.store.store import JobRecord
+
+HERE = "local"  # the partition of transfers that no ESXi host limits
+
+
+def dispatch(record: JobRecord) -> None:
+    """A job whose object is written goes on with it; one whose task AWS has taken up waits for that task."""
+    if record.ledger.get("key"):
+        enqueue(TRANSFER, bring_phase, record.id, record.attempt, HERE)
+    elif record.task_id:
+        enqueue(CONVERT, write_phase, record.id, record.attempt, record.plan.region)
+    else:
+        enqueue(CHECK, check_export_phase, record.id, record.attempt)
+
+
+@DBOS.workflow(name="check export", max_recovery_attempts=None)
+def check_export_phase(job_id: str, attempt: int) -> None:
+    with phase(job_id, attempt, "checking") as context:
+        if context is None:
+            return
+        checked = step("check", context, lambda: export.check(context))
+        if END in checked:
+            settle(context, checked)
+        elif proceed(context, f"waiting for a free conversion slot in {context.plan.region}"):
+            enqueue(CONVERT, write_phase, job_id, attempt, context.plan.region)
+
+
+@DBOS.workflow(name="write export", max_recovery_attempts=None)
+def write_phase(job_id: str, attempt: int) -> None:
+    with phase(job_id, attempt, "asking AWS for the export") as context:
+        if context is None:
+            return
+        outcome = _write(context)
+        if END in outcome:
+            settle(context, outcome)
+        elif proceed(context, "waiting to go on with the exported object"):
+            enqueue(TRANSFER, bring_phase, job_id, attempt, HERE)
+
+
+def _write(context: ExportContext) -> Outcome:
+    started = step("start export", context, lambda: export.start(context))
+    return started if END in started else step("watch", context, lambda: export.watch(context, started["task"]))
+
+
+@DBOS.workflow(name="bring export", max_recovery_attempts=None)
+def bring_phase(job_id: str, attempt: int) -> None:
+    with phase(job_id, attempt, "going on with the exported object") as context:
+        if context is not None:
+            outcome = _bring(context)
+            phases.end(context, outcome, f"done: {outcome.get('where')}")
+
+
+def _bring(context: ExportContext) -> Outcome:
+    plan = context.plan
+    if plan.downloads:
+        outcome = step("download", context, lambda: export.download(context))
+        if END not in outcome and plan.convert_to:
+            files = outcome["files"]
+            outcome = step("convert", context, lambda: export.convert(context, files))
+        if END not in outcome:
+            outcome = step("downloaded", context, lambda: export.downloaded(context))
+        if END in outcome:
+            return outcome
+    if plan.deploy is not None:
+        outcome = step("deploy", context, lambda: deploy.deploy_machine(context))
+        if END in outcome:
+            return outcome
+    return steps(context, [("finish", lambda: export.finish(context))])
+
+
+phases.add_flow(KIND_EXPORT, phases.Flow(ExportContext, dispatch))

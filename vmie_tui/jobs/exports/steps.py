@@ -1,0 +1,269 @@
+"""The steps that bring an instance or image out of EC2. Each may be repeated at any time without harm."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vmie_tui import __version__
+from vmie_tui.jobs.engine.polling import watch_task
+from vmie_tui.jobs.engine.retry import again
+from vmie_tui.jobs.engine.tags import TAG_JOB, TAG_VERSION
+from vmie_tui.jobs.exports.context import ExportContext
+from vmie_tui.jobs.transfer.progress import DOWNLOAD_TO, EXPORT_TO, UploadProgress, export_fraction
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.finding import Severity
+from vmie_tui.model.job import DiskProgress, Stage, StageState
+from vmie_tui.model.rules.exports import check_export
+from vmie_tui.model.rules.override import not_overridden
+from vmie_tui.model.task import Task
+
+if TYPE_CHECKING:
+    from vmie_tui.services.disks.convert import Format
+
+OBJECT = 1  # the key of the first object among the job's disks
+
+
+def check(context: ExportContext) -> dict[str, Any]:
+    """Everything the guides say would be refused, before AWS is asked. Raises ServiceError REFUSED."""
+    from vmie_tui.services.aws.ec2.exportable import Candidates, with_bucket
+    from vmie_tui.services.aws.iam.roles import check_role
+    from vmie_tui.services.aws.s3.export_bucket import ExportBuckets
+    from vmie_tui.services.disks.streams.output import check_folder
+
+    plan = context.plan
+    context.store.stage(context.job_id, Stage.CHECK, StageState.RUNNING)
+    if plan.downloads:  # an export takes hours: a folder that cannot be written is told before it
+        check_folder(Path(plan.download_to).expanduser())
+    context.say(f"checking {plan.source_id}, the bucket" + ("" if plan.is_instance else " and the role"))
+    thing = again(lambda: Candidates(context.aws, plan.region).look(plan.source_id), context.control)
+    bucket = again(
+        lambda: ExportBuckets(context.aws, plan.region).look(plan.bucket, instance=plan.is_instance), context.control
+    )
+    for note in bucket.notes:
+        context.say(f"bucket {plan.bucket}: {note}", message=False, level="warning")
+    found = check_export(plan, with_bucket(thing, bucket.bucket))
+    for words in plan.override:
+        context.say(f"forced by the user: {words}", message=False, level="warning")
+    blockers = not_overridden(found, plan.override)
+    if blockers:
+        raise ServiceError(
+            ErrorKind.REFUSED,
+            "; ".join([blockers[0].what, *(finding.headline for finding in blockers[1:])]),
+            subject=blockers[0].subject,
+            remedy=blockers[0].remedy,
+            code=blockers[0].fact,
+            detail=blockers[0].prevents,
+        )
+    for finding in found:
+        if finding.severity is Severity.WARNING:
+            context.say(f"{finding.headline}. {finding.remedy}".rstrip(". "), message=False, level="warning")
+    if not plan.is_instance:
+        again(lambda: check_role(context.aws, plan.role_name, plan.bucket, exports=True), context.control)
+    if plan.convert_to:
+        _format(plan.convert_to)
+    if plan.deploy is not None:
+        from vmie_tui.jobs.exports.deploy import check_target
+
+        check_target(context)
+        context.store.remember(context.job_id, uefi=thing.boot_mode.startswith("uefi"), windows=thing.windows)
+    context.store.update(context.job_id, source=f"{thing.name or plan.source_id} ({plan.where})")
+    context.store.stage(context.job_id, Stage.CHECK, StageState.DONE)
+    return {"size": thing.size_gib}
+
+
+def own_task(context: ExportContext) -> Task | None:
+    """This job's export task; one whose answer a killed worker never saw goes by its tag."""
+    record = context.record
+    if record.task_id:
+        return context.exports.task(record.task_id)
+    if not record.ledger.get("asked"):
+        return None
+    return context.exports.started(context.plan.source_id, TAG_JOB, _attempt_tag(context))
+
+
+def _attempt_tag(context: ExportContext) -> str:
+    """Tells the exports of one job apart: after one that failed the next is another."""
+    return f"{context.job_id}-{context.record.ledger.get('export_try', 1)}"
+
+
+def start(context: ExportContext) -> dict[str, Any]:
+    """Ask AWS for the export; asking twice gives the same task. Returns ``{"task": id}``."""
+    plan, record = context.plan, context.record
+    context.store.stage(context.job_id, Stage.EXPORT, StageState.RUNNING)
+    if record.task_id:
+        return {"task": record.task_id}
+    tag = _attempt_tag(context)
+    name = {"Name": plan.name} if plan.name else {}
+    tags = {**name, TAG_JOB: tag, TAG_VERSION: __version__}
+
+    def ask() -> Task:
+        found = own_task(context)
+        context.store.remember(context.job_id, asked=True)
+        return found or context.exports.start(plan, client_token=f"vmie-{tag}", tags=tags)
+
+    task = again(ask, context.control)
+    context.store.update(context.job_id, task_id=task.id)
+    context.say(f"AWS exports: {task.id}")
+    return {"task": task.id}
+
+
+def watch(context: ExportContext, task_id: str) -> dict[str, Any]:
+    """Wait for the task's end, then find its object. Returns ``{"key": ...}``; ServiceError REMOTE when it failed."""
+    plan = context.plan
+
+    def show(task: Task) -> None:
+        context.store.update(
+            context.job_id,
+            task_progress=task.progress,
+            task_message=task.status_message or task.state,
+            message=f"AWS: {task.state}" + (f", {task.status_message}" if task.status_message else ""),
+            fraction=export_fraction(100 if task.completed else task.progress),
+        )
+
+    task = watch_task(context, context.exports.task, task_id, show)
+    if not task.completed:
+        tries = context.record.ledger.get("export_try", 1) + 1
+        context.store.remember(context.job_id, export_try=tries, asked=None)
+        context.store.update(context.job_id, task_id="")
+        raise ServiceError(
+            ErrorKind.REMOTE,
+            f"AWS could not export {plan.source_id}" if task.failed else f"the export task is {task.state}",
+            subject=task_id,
+            remedy="Correct the cause, then resume the job: a new export is started",
+            detail=task.reason,
+        )
+    found = again(lambda: context.exports.find_objects(task, plan), context.control)
+    first = found[0]
+    context.store.remember(context.job_id, key=first.key, objects=[(one.key, one.size) for one in found])
+    disks = [
+        DiskProgress(OBJECT + number, one.key.rpartition("/")[2], one.size, s3_key=one.key)
+        for number, one in enumerate(found)
+    ]
+    context.store.set_disks(context.job_id, disks)
+    for disk in disks:
+        context.store.disk(context.job_id, disk.key, total=disk.capacity)
+    context.store.update(context.job_id, target=first.url)
+    context.store.stage(context.job_id, Stage.EXPORT, StageState.DONE)
+    size = sum(one.size for one in found)
+    more = f" and {len(found) - 1} further disks" if len(found) > 1 else ""
+    context.say(f"{first.url}{more}, {size:,} bytes")
+    return {"key": first.key}
+
+
+class _Meter:
+    """What a download asks and tells (`DownloadControl`) of one object among all."""
+
+    def __init__(self, context: ExportContext, progress: UploadProgress, key: int, size: int) -> None:
+        self._control, self._progress, self._key = context.control, progress, key
+        progress.restart(key, size)
+
+    def stop(self) -> None:
+        self._control.check()
+
+    def received(self, nbytes: int, *, skipped: bool) -> None:
+        self._progress.received(self._key, nbytes)
+        self._progress.part(self._key, nbytes, skipped=skipped)
+
+
+def download(context: ExportContext) -> dict[str, Any]:
+    """Bring the objects to this machine, proven; a file that is there already from an earlier attempt is kept."""
+    context.store.stage(context.job_id, Stage.DOWNLOAD, StageState.RUNNING)
+    between = (EXPORT_TO, DOWNLOAD_TO if context.plan.deploy is not None else 0.95)
+    progress = UploadProgress(context.store, context.job_id, between=between)
+    written = list(enumerate(context.objects_written, OBJECT))
+    for number, (key, size) in written:
+        there = _have(context, key, size)
+        progress.add_disk(number, size, total=size, finished=there)
+    for number, (key, size) in written:
+        if not _have(context, key, size):
+            _fetch(context, progress, number, key, size)
+    files = [str(context.destination(key)) for key, _ in context.objects_written]
+    context.store.remember(context.job_id, file=files[0])
+    return {"files": files}
+
+
+def _have(context: ExportContext, key: str, size: int) -> bool:
+    """Whether the object is here. A worker may be killed after the file got its name and before the job knew: a file
+    that was not there when we began, and which appears only when it is whole and proven, is ours.
+    """
+    target, ledger = context.destination(key), context.record.ledger
+    if not target.is_file():
+        return False
+    return str(target) in ledger.get("files", ()) or (
+        str(target) in ledger.get("fetching", ()) and target.stat().st_size == size
+    )
+
+
+def _fetch(context: ExportContext, progress: UploadProgress, number: int, key: str, size: int) -> None:
+    target = context.destination(key)
+    context.say(f"downloading to {target}")
+    context.store.disk(context.job_id, number, state=StageState.RUNNING.value)
+    meter = _Meter(context, progress, number, size)
+    if not target.exists():  # what is there before is the user's, and stays
+        context.store.remember(context.job_id, fetching=[*context.record.ledger.get("fetching", ()), str(target)])
+    done = again(lambda: context.download.fetch(context.plan.bucket, key, target, control=meter), context.control)
+    progress.finish(number, done.size)
+    context.store.disk(context.job_id, number, state=StageState.DONE.value, checksum=done.checksum)
+    context.store.remember(context.job_id, files=[*context.record.ledger.get("files", ()), str(target)])
+    context.say(f"{done.size:,} bytes in {target}, equal to the object by its {done.proven}", message=False)
+
+
+def convert(context: ExportContext, files: list[str]) -> dict[str, Any]:
+    """The downloaded files in the format the user wants, beside them; the downloads themselves stay."""
+    made = [_convert(context, Path(file)) for file in files]
+    context.store.remember(context.job_id, converted=made[0])
+    return {"files": made}
+
+
+def _format(name: str) -> Format:
+    from vmie_tui.services.disks.convert import Format
+
+    try:
+        return Format.VHD_DYNAMIC if name == "vhd" else Format(name)
+    except ValueError:
+        raise ServiceError(
+            ErrorKind.INVALID,
+            "nothing is converted to this format",
+            subject=name,
+            remedy=f"Choose one of {', '.join(Format)}",
+        ) from None
+
+
+def _convert(context: ExportContext, source: Path) -> str:
+    from vmie_tui.services.disks import convert as disks
+
+    wanted = _format(context.plan.convert_to)
+    destination = source.with_suffix(disks.extension(wanted))
+    if destination == source:
+        destination = source.with_name(f"{source.stem}-{wanted.value}{source.suffix}")
+    known = context.record.ledger.get("conversions", ())
+    if destination.is_file() and str(destination) in known:
+        return str(destination)
+    if not destination.exists():  # it appears whole, perhaps just before the worker is killed: then it is ours
+        context.store.remember(context.job_id, conversions=[*known, str(destination)])
+    context.say(f"converting to {destination}")
+    request = disks.Request(source, destination, wanted, raw=context.plan.format == "RAW")
+    done = disks.convert(request, lambda _done, _total: context.control.check())
+    context.say(f"{done.size:,} bytes in {destination}; the disk's sha256 is {done.disk_sha256}", message=False)
+    return str(destination)
+
+
+def downloaded(context: ExportContext) -> dict[str, Any]:
+    context.store.stage(context.job_id, Stage.DOWNLOAD, StageState.DONE)
+    return {}
+
+
+def finish(context: ExportContext) -> dict[str, Any]:
+    """Delete the object in S3 when the user wants that and a proven copy is here."""
+    context.store.stage(context.job_id, Stage.FINISH, StageState.RUNNING)
+    if context.plan.clean_up and context.record.ledger.get("file"):
+        for key, _ in context.objects_written:
+            again(partial(context.remove_object, key), context.control)
+        context.say("what was exported to S3 is deleted", message=False)
+    context.store.stage(context.job_id, Stage.FINISH, StageState.DONE)
+    ledger = context.record.ledger
+    where = ledger.get("converted") or ledger.get("file") or f"s3://{context.plan.bucket}/{context.key}"
+    machine = f", and the virtual machine {context.plan.deploy.name}" if context.plan.deploy is not None else ""
+    return {"where": f"{where}{machine}"}

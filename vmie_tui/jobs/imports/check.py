@@ -1,0 +1,173 @@
+"""The first phase of an import: everything that can be refused before a byte moves."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from vmie_tui.jobs.engine.import_context import ImportContext
+from vmie_tui.jobs.engine.retry import again
+from vmie_tui.jobs.imports.inspect_guest import judge_content
+from vmie_tui.jobs.transfer.disk_images import fingerprint
+from vmie_tui.jobs.transfer.target import key_of
+from vmie_tui.jobs.transfer.transfer import forget_arrived
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.finding import Finding
+from vmie_tui.model.job import DiskProgress, Stage, StageState
+from vmie_tui.model.machine import Machine
+from vmie_tui.model.plan import FileSource, ImportPlan, ObjectSource, SnapshotSource, VmSource
+from vmie_tui.model.rules.override import CONTENT, impossible, not_overridden
+from vmie_tui.model.rules.routes import bucket_of, needs_role
+
+if TYPE_CHECKING:
+    from vmie_tui.services.describe import Described
+
+HERE = "local"  # the partition of all transfers that read no ESXi host
+
+
+def check(context: ImportContext) -> dict[str, Any]:
+    """Refuses what cannot work; records the disks. Returns ``{"host": whom to pace the transfer by}``."""
+    plan = context.plan
+    context.store.stage(context.job_id, Stage.CHECK, StageState.RUNNING)
+    context.say("checking the source, the role and the bucket")
+    if context.profile.read_only:
+        raise ServiceError(ErrorKind.REFUSED, "this profile is read-only", subject=plan.profile)
+    context.begin()
+    machine = _described(context)
+    refuse_blockers(context, context.findings(machine), machine)
+    if isinstance(plan.source, VmSource):
+        _exportable(machine)
+    again(partial(_check_aws, context), context.control)
+    _record(context, machine)
+    context.store.stage(context.job_id, Stage.CHECK, StageState.DONE)
+    where = f" on {machine.host}" if machine.host else ""
+    context.say(f"{machine.path}{where}: {len(machine.disks)} disk(s), power {machine.power.value}")
+    return {"host": (machine.host or "unknown") if isinstance(plan.source, VmSource) else HERE}
+
+
+def _described(context: ImportContext) -> Machine:
+    """The machine, or what stands for one; what the disks of the latter hold is judged at once."""
+    source = context.plan.source
+    if isinstance(source, VmSource):
+        from vmie_tui.services.vsphere.inventory import find_machine
+
+        return again(
+            lambda: find_machine(context.vsphere, context.plan.vm),
+            context.control,
+            before=lambda _: context.reconnect(),
+        )
+    described = again(partial(_look, context), context.control)
+    if described.preflight is not None:
+        judge_content(context, described.preflight.content, described.preflight.not_inspected, described.machine)
+    return described.machine
+
+
+def _look(context: ImportContext) -> Described:
+    from vmie_tui.services import describe
+
+    plan, source = context.plan, context.plan.source
+    look = CONTENT not in plan.override
+    if isinstance(source, FileSource):
+        return describe.describe_file(source.paths, raw=source.raw, look=look, route=plan.route)
+    if isinstance(source, ObjectSource):
+        return describe.describe_object(
+            context.aws, source.bucket, source.keys, region=plan.region, look=look, route=plan.route
+        )
+    if isinstance(source, SnapshotSource):
+        return describe.describe_snapshots(context.aws, plan.region, source.snapshot_ids, look=look, route=plan.route)
+    raise TypeError(source.KIND)
+
+
+def _record(context: ImportContext, machine: Machine) -> None:
+    """The disks and what later phases must know of the source."""
+    plan, source, ledger = context.plan, context.plan.source, context.record.ledger
+    folder = f"{plan.prefix}{_safe(machine.name)}-{context.job_id}"
+    sizes = {disk.key: disk.capacity for disk in context.store.disks(context.job_id)}
+    resized = any(sizes.get(disk.key, disk.capacity) != disk.capacity for disk in machine.disks)
+    context.store.set_disks(
+        context.job_id,
+        [
+            DiskProgress(
+                disk.key,
+                disk.label,
+                disk.capacity,
+                s3_key=_lies_at(plan, number) or key_of(plan, folder, number),
+                snapshot_id=source.snapshot_ids[number - 1] if isinstance(source, SnapshotSource) else "",
+            )
+            for number, disk in enumerate(machine.disks, 1)
+        ],
+    )
+    if ledger.get("from_job"):
+        _inherit(context, str(ledger["from_job"]))
+    known = {"machine": machine.to_json(), "path": machine.path}
+    if isinstance(source, VmSource):
+        context.store.remember(context.job_id, host=machine.host, moid=machine.moid, **known)
+        context.store.update(context.job_id, source=machine.path)
+        if resized:
+            forget_arrived(context)
+            context.say("a disk has another size than in the last attempt: every disk is read again", level="warning")
+        return
+    moment = fingerprint(context)
+    if resized or ledger.get("moment") not in {None, moment}:
+        forget_arrived(context)
+        context.say("the source changed since the last attempt: every disk is read again", level="warning")
+    context.store.remember(context.job_id, moment=moment, **known | {"path": source.where})
+
+
+def _inherit(context: ImportContext, before: str) -> None:
+    """What an earlier job found out while it brought these bytes to AWS, for the proof."""
+    for old, disk in zip(context.store.disks(before), context.store.disks(context.job_id), strict=False):
+        context.store.disk(
+            context.job_id,
+            disk.key,
+            sha256=old.sha256,
+            host_sha256=old.host_sha256,
+            verified=old.verified,
+            samples=old.samples,
+        )
+
+
+def _lies_at(plan: ImportPlan, number: int) -> str:
+    """The key of a disk that AWS reads where it lies; an OVA holds all of them. What is written has a key of ours."""
+    source = plan.source
+    if not isinstance(source, ObjectSource) or plan.moves_bytes:
+        return ""
+    return source.keys[number - 1] if len(source.keys) > 1 else source.keys[0]
+
+
+def _check_aws(context: ImportContext) -> None:
+    from vmie_tui.services.aws.iam.roles import check_role
+
+    plan = context.plan
+    bucket = bucket_of(plan)
+    if bucket:
+        context.objects.check_bucket(bucket)
+    if needs_role(plan):
+        check_role(context.aws, plan.role_name, bucket)
+
+
+def refuse_blockers(context: ImportContext, findings: tuple[Finding, ...], machine: Machine) -> None:
+    """Blockers stop the job, but for those the user has seen and overridden, which are written down in its log."""
+    for words in context.plan.override:
+        context.say(f"forced by the user: {words}", message=False, level="warning")
+    blockers = not_overridden(findings, context.plan.override)
+    if blockers:
+        first = blockers[0]
+        raise ServiceError(
+            ErrorKind.REFUSED,
+            "; ".join(finding.said_of(machine.name) for finding in blockers),
+            subject=machine.name,
+            remedy=first.remedy,
+            code=first.fact,
+        )
+
+
+def _exportable(machine: Machine) -> None:
+    why = impossible(machine)
+    if why is not None:
+        raise ServiceError(ErrorKind.CONFLICT, why.what, subject=machine.name, remedy=why.remedy)
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:80].strip("-") or "vm"

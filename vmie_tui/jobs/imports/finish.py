@@ -1,0 +1,239 @@
+"""The last steps of an import: a test instance, tags, copies in other Regions, and the clean-up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmie_tui.jobs.engine.import_context import ImportContext
+from vmie_tui.jobs.engine.retry import again
+from vmie_tui.jobs.engine.tags import tags
+from vmie_tui.jobs.imports.register_image import ami_name
+from vmie_tui.jobs.imports.uploaded import machine_of
+from vmie_tui.jobs.transfer.target import remove_object, target_of
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.job import Stage, StageState
+from vmie_tui.model.plan import ImportPlan, ObjectSource, Route
+
+CHECK_SECONDS = 900.0  # how long a test instance's status checks are waited for
+CONSOLE_LINES = 15  # of the test instance's console, for the log
+
+
+def launch_test(context: ImportContext) -> dict[str, Any]:
+    """Start the test instance, once. Returns ``{"instance": id}``."""
+    from vmie_tui.services.aws.ec2.images import describe_image
+    from vmie_tui.services.aws.ec2.launch import LaunchRequest, launch, pick_instance_type
+
+    plan, record, wanted = context.plan, context.record, context.plan.test_launch
+    if wanted is None:
+        return {}
+    context.store.stage(context.job_id, Stage.LAUNCH, StageState.RUNNING)
+    if record.ledger.get("instance"):
+        return {"instance": record.ledger["instance"]}
+    if record.ledger.get("launch_asked") and (found := next(iter(_launched(context)), "")):
+        return _noted(context, found)  # a killed worker has asked for it; EC2 knows the token for a day or so only
+    context.before_launch()
+    image = again(lambda: describe_image(context.aws, plan.region, record.image_id), context.control)
+    kind = wanted.instance_type
+    if not kind:
+        machine = machine_of(context)
+        kind = again(
+            lambda: pick_instance_type(
+                context.aws,
+                plan.region,
+                machine.cpus,
+                machine.memory_mib,
+                image.architecture or plan.architecture,
+                image.boot_mode or None,
+                ena=image.ena,
+            ),
+            context.control,
+        ).name
+    context.say(f"launching the {context.launches}, {kind}")
+    request = LaunchRequest(
+        record.image_id,
+        kind,
+        client_token=f"{record.ledger['client_token']}-test",
+        subnet_id=wanted.subnet_id,
+        key_name=wanted.key_name,
+        isolated=wanted.isolated,
+        tags=tags(context),
+    )
+    context.store.remember(context.job_id, launch_asked=True)
+    launched = again(lambda: launch(context.aws, plan.region, request), context.control)
+    return _noted(context, launched.id)
+
+
+def _launched(context: ImportContext) -> list[str]:
+    """Instances of the job that are not terminated."""
+    from vmie_tui.jobs.engine.tags import TAG_JOB
+    from vmie_tui.services.aws.ec2.tagged import tagged_instances
+
+    return again(
+        lambda: list(tagged_instances(context.aws, context.plan.region, TAG_JOB, context.job_id)), context.control
+    )
+
+
+def _noted(context: ImportContext, instance_id: str) -> dict[str, Any]:
+    context.store.remember(context.job_id, instance=instance_id)
+    context.store.result(context.job_id, context.launches, instance_id)
+    return {"instance": instance_id}
+
+
+def watch_test(context: ImportContext) -> dict[str, Any]:
+    """Wait for the status checks, for a while; what they say goes to the log and never fails the job."""
+    from vmie_tui.services.aws.ec2.launch import InstanceState, console_output, wait_for_checks
+
+    region, instance_id = context.plan.region, str(context.record.ledger.get("instance", ""))
+    if not instance_id:
+        return {}
+    said: list[str] = []
+
+    def show(seen: InstanceState) -> None:
+        text = f"{instance_id}: {seen.state}, system check {seen.system_check or 'waits'}, instance check "
+        text += seen.instance_check or "waits"
+        if text not in said:
+            said.append(text)
+            context.say(text)
+
+    state = again(
+        lambda: wait_for_checks(
+            context.aws, region, instance_id, stop=context.control.check, on_state=show, seconds=CHECK_SECONDS
+        ),
+        context.control,
+    )
+    verdict = "passed" if state.healthy else f"not passed ({state.reason or state.instance_check or state.state})"
+    context.store.result(context.job_id, "status checks", verdict)
+    context.say(
+        f"{context.launches} {instance_id}: status checks {verdict}", level="info" if state.healthy else "warning"
+    )
+    try:
+        console = again(lambda: console_output(context.aws, region, instance_id), context.control)
+    except ServiceError as error:
+        context.say(f"no console output: {error}", message=False, level="warning")
+    else:
+        for line in console.splitlines()[-CONSOLE_LINES:]:
+            context.say(f"console: {line}", message=False)
+    context.say(f"{instance_id} runs on, and costs, until it is terminated", message=False)
+    context.store.stage(context.job_id, Stage.LAUNCH, StageState.DONE)
+    return {"healthy": state.healthy}
+
+
+def terminate_test(context: ImportContext) -> None:
+    """A cancelled job leaves no test instance behind; one that a killed worker never saw goes by its tag."""
+    from vmie_tui.jobs.engine.tags import TAG_JOB
+    from vmie_tui.services.aws.ec2.launch import terminate
+    from vmie_tui.services.aws.ec2.tagged import tagged_instances
+
+    if not context.record.ledger.get("launch_asked"):
+        return
+    for instance_id in tagged_instances(context.aws, context.plan.region, TAG_JOB, context.job_id):
+        terminate(context.aws, context.plan.region, instance_id)
+
+
+def tag_made(context: ImportContext) -> dict[str, Any]:
+    """Name what the job made by tags."""
+    from vmie_tui.services.aws.ec2.images import tag
+
+    context.store.stage(context.job_id, Stage.FINISH, StageState.RUNNING)
+    context.say("tagging what was made")
+    record = context.record
+    snapshots = [disk.snapshot_id for disk in context.store.disks(context.job_id)]
+    made = [ident for ident in dict.fromkeys([record.image_id, *snapshots, *record.ledger.get("to_tag", [])]) if ident]
+    try:
+        again(lambda: tag(context.aws, context.plan.region, made, tags(context)), context.control)
+    except ServiceError as error:
+        if error.kind in {ErrorKind.LOGIN, ErrorKind.CANCELLED}:
+            raise
+        problem = error.problem
+        raise ServiceError(
+            problem.kind,
+            problem.what,
+            subject=problem.subject,
+            remedy=f"{', '.join(made)}: complete, only not tagged. {problem.remedy}; then resume the job, which sets "
+            "the tags and nothing else",
+            code=problem.code,
+            detail=problem.detail,
+        ) from error
+    return {}
+
+
+def copy_images(context: ImportContext) -> dict[str, Any]:
+    """Copies of the AMI in the Regions the plan names, started side by side and then waited for."""
+    copies: dict[str, str] = {}
+    for region in context.plan.copy_to:
+        image_id = again(lambda region=region: _copy(context, region), context.control)  # type: ignore[misc]
+        copies[region] = image_id
+        context.store.remember(context.job_id, copies=copies)
+        context.store.result(context.job_id, f"AMI in {region}", image_id)
+    for region, image_id in copies.items():
+        context.say(f"AWS copies the AMI to {region}: {image_id}")
+        _await_copy(context, region, image_id)
+    return {"copies": copies}
+
+
+def _await_copy(context: ImportContext, region: str, image_id: str) -> None:
+    """Until the copy is available; one that failed is not asked for again by a resume, which makes another."""
+    from vmie_tui.services.aws.ec2.images import wait_for_image
+
+    try:
+        again(lambda: wait_for_image(context.aws, region, image_id, stop=context.control.check), context.control)
+    except ServiceError as error:
+        if error.kind not in {ErrorKind.REMOTE, ErrorKind.NOT_FOUND}:
+            raise
+        tries = context.record.ledger.get("copy_tries", {})
+        context.store.remember(context.job_id, copy_tries={**tries, region: tries.get(region, 1) + 1})
+        raise ServiceError(
+            error.kind,
+            f"AWS could not copy the AMI to {region}",
+            subject=image_id,
+            remedy=f"The AMI in {context.plan.region} is made. Resume the job: it is copied again",
+            code=error.problem.code,
+            detail=error.problem.detail,
+        ) from error
+
+
+def _copy(context: ImportContext, region: str) -> str:
+    from vmie_tui.services.aws.ec2.images import CopyRequest, copy_image
+
+    plan, record = context.plan, context.record
+    number = record.ledger.get("copy_tries", {}).get(region, 1)
+    once_more = f"-{number}" if number > 1 else ""  # what failed keeps its name and its token
+    request = CopyRequest(
+        record.image_id,
+        plan.region,
+        ami_name(f"{(plan.ami_name or plan.source.name)[:100]} {context.job_id}{once_more}"),
+        description=plan.description or f"{plan.source.name} copied by vmie-tui",
+        encrypted=plan.encrypted,
+        client_token=f"{record.ledger['client_token']}-copy-{region}{once_more}",
+        tags=tags(context),
+    )
+    return copy_image(context.aws, region, request).id
+
+
+def _uploaded_before(context: ImportContext) -> bool:
+    """Whether the job this one fell back from has uploaded the source, which else is the user's."""
+    before = str(context.record.ledger.get("from_job", ""))
+    if not before:
+        return False
+    plan = context.store.record(before).plan
+    return isinstance(plan, ImportPlan) and plan.moves_bytes
+
+
+def clean_up(context: ImportContext) -> dict[str, Any]:
+    """Delete what was only on the way: objects, parts and intermediate snapshots of our own. Ends the job's stages."""
+    from vmie_tui.services.aws.ec2.tagged import delete_snapshot
+
+    plan = context.plan
+    if plan.clean_up:
+        context.say("removing what was only on the way")
+        for disk in context.store.disks(context.job_id):
+            if plan.moves_bytes and not plan.direct:
+                target_of(context).remove(disk)
+            elif plan.route is Route.IMAGE_DIRECT and disk.ledger.get("uploaded"):
+                delete_snapshot(context.aws, plan.region, str(disk.ledger["uploaded"]))
+        if isinstance(plan.source, ObjectSource) and _uploaded_before(context):
+            for key in plan.source.keys:
+                remove_object(context, key, plan.source.bucket)
+        context.say("what was uploaded is deleted", message=False)
+    context.store.stage(context.job_id, Stage.FINISH, StageState.DONE)
+    return {}

@@ -1,0 +1,173 @@
+"""The phases of an import, each in the queue whose limit it obeys.
+
+    check     a few at once                      -> what can be refused is; which ESXi host the machine is on
+    transfer  per ESXi host (its NFC budget)     -> snapshot, one step per disk, snapshot removed
+    convert   per Region (its conversion limit)  -> AWS converts or reads the disks, what is made of them, tags
+    complete  a few at once                      -> the same where no task of AWS is needed
+
+An attempt begins where the last one got to: with the transfer done, a disk is not touched again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from dbos import DBOS
+
+from vmie_tui.jobs.engine import phases
+from vmie_tui.jobs.engine.import_context import ImportContext
+from vmie_tui.jobs.engine.outcome import END, Outcome, outcome_of, settle
+from vmie_tui.jobs.engine.phases import CHECK, COMPLETE, CONVERT, TRANSFER, enqueue, phase, proceed, side_by_side, step
+from vmie_tui.jobs.engine.retry import again
+from vmie_tui.jobs.imports import check, finish, import_image, import_instance, register_image, snapshot
+from vmie_tui.jobs.imports.import_snapshots import import_snapshots
+from vmie_tui.jobs.store.kinds import KIND_IMPORT
+from vmie_tui.jobs.store.store import JobRecord
+from vmie_tui.jobs.transfer.target_s3_parts import is_stale
+from vmie_tui.jobs.transfer.transfer import Transfer
+from vmie_tui.model.plan import ImportPlan, Route, VmSource
+
+Work = Callable[[ImportContext], Outcome]
+
+
+def dispatch(record: JobRecord) -> None:
+    """A job whose disks are in AWS goes on from there: they must not be touched again."""
+    plan = record.plan
+    if isinstance(plan, ImportPlan) and (record.task_id or _arrived(plan, record)):
+        _last_phase(plan, record.id, record.attempt)
+    else:
+        enqueue(CHECK, check_phase, record.id, record.attempt)
+
+
+def _arrived(plan: ImportPlan, record: JobRecord) -> bool:
+    """Whether all disks are in AWS, in a shape that it will still read: signed URLs of parts end."""
+    if not record.ledger.get("transferred"):
+        return False
+    return plan.route is not Route.INSTANCE or not is_stale(record.ledger.get("signed", 0.0))
+
+
+def _last_phase(plan: ImportPlan, job_id: str, attempt: int) -> None:
+    if plan.aws_reads:
+        enqueue(CONVERT, convert_phase, job_id, attempt, plan.region)
+    else:
+        enqueue(COMPLETE, convert_phase, job_id, attempt)
+
+
+def _go_on(context: ImportContext, attempt: int) -> None:
+    """From the disks being in AWS to what becomes of them."""
+    reads = context.plan.aws_reads
+    message = f"waiting for a free conversion slot in {context.plan.region}" if reads else "waiting to go on"
+    if proceed(context, message):
+        _last_phase(context.plan, context.job_id, attempt)
+
+
+@DBOS.workflow(name="check", max_recovery_attempts=None)
+def check_phase(job_id: str, attempt: int) -> None:
+    with phase(job_id, attempt, "checking") as context:
+        if context is None:
+            return
+        checked = step("check", context, lambda: check.check(context))
+        if END in checked:
+            settle(context, checked)
+        elif not context.plan.moves_bytes:
+            _go_on(context, attempt)
+        elif proceed(context, f"waiting for a free slot on {checked['host']}"):
+            enqueue(TRANSFER, transfer_phase, job_id, attempt, checked["host"])
+
+
+@DBOS.workflow(name="transfer", max_recovery_attempts=None)
+def transfer_phase(job_id: str, attempt: int) -> None:
+    with phase(job_id, attempt, "preparing the transfer") as context:
+        if context is None:
+            return
+        outcome: Outcome = {"snapshot": None}
+        if isinstance(context.plan.source, VmSource):
+            outcome = step("snapshot", context, lambda: snapshot.snapshot(context))
+        if END not in outcome:
+            outcome = _transfer(context, outcome["snapshot"])
+        if END in outcome:
+            settle(context, outcome)
+        else:
+            _go_on(context, attempt)
+
+
+def _transfer(context: ImportContext, snapshot_moid: str | None) -> Outcome:
+    """One step per group of disks, side by side under one lease; the first that fails stops the others."""
+    transfer = Transfer(context, snapshot_moid)
+    try:
+        prepared = outcome_of(context, lambda: {"groups": transfer.prepare()})  # reads only: not a recorded step
+        if END in prepared:
+            return prepared
+
+        def one(name: str) -> Outcome:
+            result = outcome_of(context, lambda: transfer.move([int(key) for key in name.split("+")]))
+            if END in result:
+                transfer.origin.close()
+            return result
+
+        groups = ["+".join(map(str, group)) for group in prepared["groups"]]
+        with context.control.on_stop(transfer.origin.close):
+            outcomes = side_by_side(groups, one, name="disk")
+        bad = [outcome for outcome in outcomes if END in outcome]
+        if bad:
+            return next((outcome for outcome in bad if "problem" in outcome), bad[0])
+        outcome = phases.steps(context, context.before_release())
+        if END in outcome:
+            return outcome
+        return step("release", context, lambda: _release(context, transfer))
+    finally:
+        transfer.origin.forget()
+
+
+def _release(context: ImportContext, transfer: Transfer) -> Outcome:
+    transfer.close()
+    if isinstance(context.plan.source, VmSource):
+        # Failing here would throw away the whole upload of a machine that runs: its next snapshot is of another moment.
+        again(lambda: snapshot.remove_snapshot(context), context.control, before=lambda _: context.reconnect())
+    context.store.remember(context.job_id, transferred=True)
+    return {}
+
+
+@DBOS.workflow(name="convert", max_recovery_attempts=None)
+def convert_phase(job_id: str, attempt: int) -> None:
+    with phase(job_id, attempt, "going on in AWS") as context:
+        if context is None:
+            return
+        works = [(name, partial(work, context)) for name, work in _last_steps(context.plan)]
+        outcome = phases.steps(context, [*works, *context.closing()])
+        phases.end(context, outcome, f"done: {_made(context)}")
+
+
+def _last_steps(plan: ImportPlan) -> list[tuple[str, Work]]:
+    """What becomes of the disks in AWS, but for the clean-up; each step finds in the store what those before it did."""
+    works: list[tuple[str, Work]] = []
+    if plan.route in {Route.IMAGE, Route.IMAGE_DIRECT}:
+        works += [("start import", import_image.start_image), ("watch", import_image.watch_image)]
+    elif plan.route is Route.INSTANCE:
+        works += [("start import", import_instance.start_conversion), ("watch", import_instance.watch_conversion)]
+    elif plan.aws_reads:
+        works.append(("import snapshots", import_snapshots))
+    if plan.route is Route.UNMODIFIED:
+        works.append(("register", register_image.register))
+    elif plan.route is Route.SNAPSHOT and plan.volumes is not None:
+        works.append(("make volumes", register_image.make_volumes))
+    if plan.test_launch is not None:
+        works += [("launch", finish.launch_test), ("watch the test", finish.watch_test)]
+    works.append(("tag", finish.tag_made))
+    if plan.copy_to:
+        works.append(("copy", finish.copy_images))
+    return works
+
+
+def _made(context: ImportContext) -> str:
+    """What the job made, in a word."""
+    record = context.record
+    if record.image_id:
+        return record.image_id
+    volumes = [str(disk.ledger["volume"]) for disk in context.store.disks(context.job_id) if disk.ledger.get("volume")]
+    snapshots = [disk.snapshot_id for disk in context.store.disks(context.job_id)]
+    return str(record.ledger.get("made") or ", ".join(volumes or snapshots))
+
+
+phases.add_flow(KIND_IMPORT, phases.Flow(ImportContext, dispatch))

@@ -1,0 +1,108 @@
+"""Conversion by AWS: ImportImage from objects in S3, an OVA or EBS snapshots; asked for, watched, cancelled."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from vmie_tui.jobs.engine.import_context import ImportContext
+from vmie_tui.jobs.engine.polling import watch_tasks
+from vmie_tui.jobs.engine.retry import again
+from vmie_tui.jobs.engine.tags import TAG_JOB, tags
+from vmie_tui.jobs.imports.fallback_unmodified import remedy_after
+from vmie_tui.jobs.imports.role_error import with_causes
+from vmie_tui.jobs.imports.uploaded import bucket_of, format_of, refuse_vanished, show_tasks, when_free
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.job import Stage, StageState
+from vmie_tui.model.plan import Route
+from vmie_tui.model.task import Task, TaskKind
+
+if TYPE_CHECKING:
+    from vmie_tui.services.aws.vmie.import_tasks import ImportDisk
+
+
+def start_image(context: ImportContext) -> dict[str, Any]:
+    """Ask AWS for the conversion; asking twice gives the same task. Returns ``{"task": id}``."""
+    from vmie_tui.services.aws.vmie.import_tasks import ImageRequest
+
+    plan, record = context.plan, context.record
+    context.store.stage(context.job_id, Stage.IMPORT, StageState.RUNNING)
+    if record.task_id or record.image_id:
+        return {"task": record.task_id}
+    refuse_vanished(context)
+    request = ImageRequest(
+        disks=tuple(_containers(context)),
+        description=plan.description or f"{plan.source.name} imported by vmie-tui",
+        license_type=plan.license_type.value if plan.license_type else None,
+        usage_operation=plan.usage_operation,
+        boot_mode=plan.boot_mode.value if plan.boot_mode else None,
+        platform=plan.platform,
+        encrypted=plan.encrypted,
+        kms_key_id=plan.kms_key_id,
+        role_name=plan.role_name,
+        tags=tags(context),
+        client_token=f"{record.ledger['client_token']}-{record.ledger.get('import_try', 1)}",
+    )
+    context.store.remember(context.job_id, asked=True)
+    try:
+        task = again(partial(when_free, context, partial(context.vm_import.import_image, request)), context.control)
+    except ServiceError as error:
+        raise with_causes(context, error) from error
+    context.store.update(context.job_id, task_id=task.id)
+    context.say(f"AWS converts: {task.id}")
+    return {"task": task.id}
+
+
+def _containers(context: ImportContext) -> list[ImportDisk]:
+    from vmie_tui.services.aws.vmie.import_tasks import ImportDisk
+
+    disks = context.store.disks(context.job_id)
+    if context.plan.route is Route.IMAGE_DIRECT:
+        snapshots = [str(disk.ledger.get("uploaded") or disk.snapshot_id) for disk in disks]
+        return [
+            ImportDisk(description=disk.label, snapshot_id=made) for disk, made in zip(disks, snapshots, strict=True)
+        ]
+    bucket = bucket_of(context)
+    if format_of(context) == "OVA":
+        return [ImportDisk(bucket, disks[0].s3_key, "OVA", context.plan.source.name)]
+    return [ImportDisk(bucket, disk.s3_key, format_of(context), disk.label) for disk in disks]
+
+
+def watch_image(context: ImportContext) -> dict[str, Any]:
+    """Wait for the task's end. Returns ``{"image": id}``; raises ServiceError REMOTE when AWS refused the machine."""
+    task_id, image_id = context.record.task_id, context.record.image_id
+    if image_id:
+        return {"image": image_id}
+    (task,) = watch_tasks(context, context.vm_import.task, [task_id], lambda found: show_tasks(context, found))
+    if not task.completed:
+        context.store.remember(
+            context.job_id, import_try=context.record.ledger.get("import_try", 1) + 1, transferred=None
+        )
+        context.store.update(context.job_id, task_id="")
+        raise ServiceError(
+            ErrorKind.REMOTE,
+            "AWS could not import the machine" if task.failed else f"the import task is {task.state}",
+            subject=task_id,
+            remedy=remedy_after(context),
+            detail=task.reason,
+        )
+    for disk, made in zip(context.store.disks(context.job_id), task.disks, strict=False):
+        context.store.disk(context.job_id, disk.key, snapshot_id=made.snapshot_id)
+    context.store.update(context.job_id, image_id=task.image_id)
+    context.store.stage(context.job_id, Stage.IMPORT, StageState.DONE)
+    return {"image": task.image_id}
+
+
+def cancel_image(context: ImportContext) -> None:
+    """Cancel the task that may still go on; one that a killed worker never saw is known by its tag."""
+    task_id = _going_on(context)
+    if task_id:
+        context.vm_import.cancel(task_id)
+
+
+def _going_on(context: ImportContext) -> str:
+    record = context.record
+    if record.image_id or record.task_id or not record.ledger.get("asked"):
+        return "" if record.image_id else record.task_id
+    tasks: list[Task] = list(context.vm_import.tasks((TaskKind.IMPORT_IMAGE,)))
+    return next((task.id for task in tasks if task.tags.get(TAG_JOB) == context.job_id and not task.terminal), "")

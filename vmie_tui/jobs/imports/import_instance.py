@@ -1,0 +1,107 @@
+"""The instance route, legacy: ImportInstance or ImportVolume of part objects; asked for, watched, cancelled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmie_tui.jobs.engine.import_context import ImportContext
+from vmie_tui.jobs.engine.polling import watch_tasks
+from vmie_tui.jobs.engine.retry import again
+from vmie_tui.jobs.imports.uploaded import machine_of, refuse_vanished, show_tasks, when_free
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.job import Stage, StageState
+from vmie_tui.model.plan import LegacyInstance
+from vmie_tui.model.rules.legacy import platform_of
+from vmie_tui.model.task import Task
+
+
+def start_conversion(context: ImportContext) -> dict[str, Any]:
+    """Ask AWS for the instance or volume; the call has no client token, so one that was asked for is looked for."""
+    context.store.stage(context.job_id, Stage.IMPORT, StageState.RUNNING)
+    if context.record.task_id:  # also once it is over: what it made is in the ledger
+        return {"task": context.record.task_id}
+    refuse_vanished(context)
+    (disk,) = context.store.disks(context.job_id)
+    found: Task | None = None
+    if context.record.ledger.get("asked"):
+        found = again(lambda: _find(context), context.control)
+    context.store.remember(context.job_id, asked=True)
+    # Not tried again by itself: an answer that was lost may have started one, which only `_find` sees.
+    task = found or when_free(context, lambda: _start(context))
+    context.store.update(context.job_id, task_id=task.id)
+    context.say(f"{disk.label}: AWS converts, {task.id}")
+    return {"task": task.id}
+
+
+def _find(context: ImportContext) -> Task | None:
+    from vmie_tui.services.aws.vmie.conversion_tasks import Conversions
+
+    (disk,) = context.store.disks(context.job_id)
+    return Conversions(context.aws, context.plan.region).find(context.plan.bucket, str(disk.ledger["manifest"]))
+
+
+def _start(context: ImportContext) -> Task:
+    from vmie_tui.services.aws.s3.instance_parts import PartObjects
+    from vmie_tui.services.aws.vmie.conversion_tasks import Conversions, DiskImage, InstanceRequest, VolumeRequest
+
+    plan, legacy = context.plan, context.plan.legacy or LegacyInstance()
+    (disk,) = context.store.disks(context.job_id)
+    url = PartObjects(context.aws, plan.region).manifest_url(plan.bucket, str(disk.ledger["manifest"]))
+    image = DiskImage(url, int(disk.ledger["bytes"]), plan.upload_format.value, int(disk.ledger["volume_gib"]))
+    description = plan.description or f"{plan.source.name} imported by vmie-tui"
+    api = Conversions(context.aws, plan.region)
+    if legacy.volume_only:
+        return api.import_volume(VolumeRequest(image, legacy.availability_zone, description))
+    return api.import_instance(
+        InstanceRequest(
+            image,
+            plan.platform or platform_of(machine_of(context)),
+            legacy.instance_type,
+            legacy.availability_zone,
+            legacy.subnet_id,
+            plan.architecture,
+            description,
+        )
+    )
+
+
+def watch_conversion(context: ImportContext) -> dict[str, Any]:
+    """Wait for the task's end. Returns ``{"made": id of the instance or volume}``; raises ServiceError REMOTE."""
+    from vmie_tui.services.aws.vmie.conversion_tasks import Conversions
+
+    if context.record.ledger.get("made"):
+        return {"made": context.record.ledger["made"]}
+    api, task_id = Conversions(context.aws, context.plan.region), context.record.task_id
+    (task,) = watch_tasks(context, api.task, [task_id], lambda found: show_tasks(context, found))
+    if not task.completed:
+        context.store.remember(context.job_id, transferred=None, asked=None)
+        context.store.update(context.job_id, task_id="")
+        raise ServiceError(
+            ErrorKind.REMOTE,
+            "AWS could not import the machine" if task.failed else f"the conversion task is {task.state}",
+            subject=task_id,
+            remedy="Correct the cause, then resume the job: the parts are kept",
+            detail=task.reason,
+        )
+    (disk,) = context.store.disks(context.job_id)
+    for volume_id in task.volume_ids:
+        context.store.result(context.job_id, f"volume of {disk.label}", volume_id)
+    if task.instance_id:
+        context.store.result(context.job_id, "instance", task.instance_id)
+    context.store.stage(context.job_id, Stage.IMPORT, StageState.DONE)
+    made = task.instance_id or next(iter(task.volume_ids), "")
+    ids = [ident for ident in (task.instance_id, *task.volume_ids) if ident]
+    context.store.remember(context.job_id, made=made, to_tag=ids)
+    return {"made": made}
+
+
+def cancel_conversion(context: ImportContext) -> None:
+    """Cancel the task, which removes its instance or volume; one that was never seen is known by its manifest."""
+    from vmie_tui.services.aws.vmie.conversion_tasks import Conversions
+
+    if not context.record.ledger.get("asked"):
+        return
+    (disk,) = context.store.disks(context.job_id)
+    found = _find(context) if disk.ledger.get("manifest") else None
+    if found is not None and not found.completed:
+        Conversions(context.aws, context.plan.region).cancel(found.id)

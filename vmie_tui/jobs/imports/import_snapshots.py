@@ -1,0 +1,131 @@
+"""ImportSnapshot: AWS makes an EBS snapshot of each disk's object; asked for, watched, cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from vmie_tui.jobs.engine.import_context import ImportContext
+from vmie_tui.jobs.engine.polling import watch_tasks
+from vmie_tui.jobs.engine.retry import again
+from vmie_tui.jobs.engine.tags import TAG_JOB, tags
+from vmie_tui.jobs.imports.role_error import with_causes
+from vmie_tui.jobs.imports.uploaded import FULL, bucket_of, format_of, refuse_vanished, show_tasks, when_free
+from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.job import Stage, StageState
+from vmie_tui.model.task import Task, TaskKind
+
+
+def import_snapshots(context: ImportContext) -> dict[str, Any]:
+    """Every disk's snapshot: asked for once, watched to its end. Returns ``{"snapshots": [ids]}``.
+
+    Where the Region's limit of conversion tasks is reached, those that run are waited for first. Raises ServiceError
+    REMOTE with AWS's words; the snapshots of the other disks are kept for a resume.
+    """
+    context.store.stage(context.job_id, Stage.IMPORT, StageState.RUNNING)
+    if not all(disk.snapshot_id for disk in context.store.disks(context.job_id)):
+        refuse_vanished(context)
+    while True:
+        full = _ask(context)
+        asked = [disk for disk in context.store.disks(context.job_id) if disk.ledger.get("task")]
+        if asked:
+            _watch(context, asked)
+        if not full:
+            break
+    context.store.update(context.job_id, task_id="")
+    context.store.stage(context.job_id, Stage.IMPORT, StageState.DONE)
+    return {"snapshots": [disk.snapshot_id for disk in context.store.disks(context.job_id)]}
+
+
+def _ask(context: ImportContext) -> bool:
+    """Start the tasks that are missing; True when the Region takes no more of them now."""
+    for disk in context.store.disks(context.job_id):
+        if disk.snapshot_id or disk.ledger.get("task"):
+            continue
+        first = not any(one.ledger.get("task") for one in context.store.disks(context.job_id))
+        try:
+            task = again(partial(_start, context, disk, wait=first), context.control)
+        except _Full:
+            return True  # the tasks of this job's other disks are waited for, then there is room
+        except ServiceError as error:
+            raise with_causes(context, error) from error
+        context.store.remember_disk(context.job_id, disk.key, task=task.id)
+        context.store.update(context.job_id, task_id=task.id)
+        context.say(f"{disk.label}: AWS reads it, {task.id}")
+    return False
+
+
+class _Full(Exception):
+    """The Region takes no more conversion tasks, and some of them are this job's."""
+
+
+def _start(context: ImportContext, disk: DiskRecord, *, wait: bool) -> Task:
+    from vmie_tui.services.aws.vmie.import_tasks import ImportDisk, SnapshotRequest
+
+    plan, record = context.plan, context.record
+    context.store.remember(context.job_id, asked=True)
+    request = SnapshotRequest(
+        disk=ImportDisk(bucket_of(context), disk.s3_key, format_of(context), disk.label),
+        description=plan.description or f"{plan.source.name} {disk.label} imported by vmie-tui",
+        encrypted=plan.encrypted,
+        kms_key_id=plan.kms_key_id,
+        role_name=plan.role_name,
+        tags=tags(context),
+        client_token=f"{record.ledger['client_token']}-{disk.key}-{disk.ledger.get('import_try', 1)}",
+    )
+    start = partial(context.vm_import.import_snapshot, request)
+    if wait:
+        return when_free(context, start)
+    try:
+        return start()
+    except ServiceError as error:
+        if error.problem.code == FULL:
+            raise _Full from error
+        raise
+
+
+def _watch(context: ImportContext, disks: list[DiskRecord]) -> None:
+    tasks = {str(disk.ledger["task"]): disk for disk in disks}
+    ended = watch_tasks(context, context.vm_import.task, list(tasks), lambda found: show_tasks(context, found))
+    failed: list[tuple[DiskRecord, Task]] = []
+    for task in ended:
+        disk = tasks[task.id]
+        context.store.remember_disk(context.job_id, disk.key, task=None)
+        if task.completed and task.disks and task.disks[0].snapshot_id:
+            context.store.disk(context.job_id, disk.key, snapshot_id=task.disks[0].snapshot_id)
+        else:
+            tried = int(disk.ledger.get("import_try", 1))
+            context.store.remember_disk(context.job_id, disk.key, import_try=tried + 1)
+            failed.append((disk, task))
+    if failed:
+        context.store.remember(context.job_id, transferred=None)
+        context.store.update(context.job_id, task_id="")
+        disk, task = failed[0]
+        raise ServiceError(
+            ErrorKind.REMOTE,
+            "AWS could not read the disk" if task.failed else f"the import task is {task.state}",
+            subject=f"{disk.label}, {task.id}",
+            remedy="Correct the cause, then resume the job: disks that did not change are not uploaded again",
+            detail=task.reason,
+        )
+
+
+def cancel_snapshots(context: ImportContext) -> None:
+    """Cancel the tasks that may still go on, and delete the snapshots that others have made."""
+    from vmie_tui.services.aws.ec2.tagged import delete_snapshot
+
+    for task in _own_tasks(context):
+        if not task.terminal:
+            context.vm_import.cancel(task.id)
+        for disk in task.disks:
+            if disk.snapshot_id:
+                delete_snapshot(context.aws, context.plan.region, disk.snapshot_id)
+
+
+def _own_tasks(context: ImportContext) -> Iterator[Task]:
+    if context.record.ledger.get("asked"):
+        for task in context.vm_import.tasks((TaskKind.IMPORT_SNAPSHOT,)):
+            if task.tags.get(TAG_JOB) == context.job_id:
+                yield task

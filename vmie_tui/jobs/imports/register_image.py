@@ -1,0 +1,164 @@
+"""What is made of finished EBS snapshots: an AMI that is registered unmodified, or volumes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmie_tui.jobs.engine.import_context import ImportContext
+from vmie_tui.jobs.engine.retry import again
+from vmie_tui.jobs.engine.tags import TAG_JOB, tags
+from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.job import Stage, StageState
+
+NAME_TAKEN = "InvalidAMIName.Duplicate"
+
+
+def register(context: ImportContext) -> dict[str, Any]:
+    """An AMI of the disks' snapshots, nothing in them changed. Returns ``{"image": id}``; again the same one."""
+    from vmie_tui.services.aws.ec2.images import wait_for_image
+
+    plan, made = context.plan, context.record.image_id
+    context.store.stage(context.job_id, Stage.REGISTER, StageState.RUNNING)
+    if not made:
+        made = _registered(context)
+        context.store.update(context.job_id, image_id=made)
+    again(lambda: wait_for_image(context.aws, plan.region, made, stop=context.control.check), context.control)
+    context.store.stage(context.job_id, Stage.REGISTER, StageState.DONE)
+    return {"image": made}
+
+
+def _registered(context: ImportContext) -> str:
+    """The id of the AMI: by the plan's name, with the job's id behind it where another AMI has that name."""
+    from vmie_tui.services.aws.ec2.images import register_image
+
+    plan = context.plan
+    context.say("registering the AMI")
+    context.store.remember(context.job_id, register_asked=True)
+    name = ami_name(plan.ami_name or plan.source.name)
+    try:
+        image = again(lambda: register_image(context.aws, plan.region, _request(context, name)), context.control)
+    except ServiceError as error:
+        if error.problem.code != NAME_TAKEN:
+            raise
+        name = ami_name(f"{name[:100]} {context.job_id}")
+        image = again(lambda: register_image(context.aws, plan.region, _request(context, name)), context.control)
+    context.say(f"AMI {image.id} registered as {name!r}", message=False)
+    return image.id
+
+
+def find_registered(context: ImportContext) -> None:
+    """Before a job is undone: the AMI that a killed worker asked for and never saw, known by its tag."""
+    from vmie_tui.services.aws.ec2.images import own_images
+
+    if context.record.image_id or not context.record.ledger.get("register_asked"):
+        return
+    found = next(own_images(context.aws, context.plan.region, **{f"tag:{TAG_JOB}": context.job_id}), None)
+    if found is not None:
+        context.store.update(context.job_id, image_id=found.id)
+
+
+def _request(context: ImportContext, name: str) -> Any:
+    from vmie_tui.services.aws.ec2.images import RegisterDisk, RegisterRequest
+
+    plan = context.plan
+    return RegisterRequest(
+        name,
+        tuple(RegisterDisk(disk.snapshot_id) for disk in context.store.disks(context.job_id)),
+        description=plan.description or f"{plan.source.name} imported unmodified by vmie-tui",
+        architecture=plan.architecture,
+        boot_mode=plan.boot_mode.value if plan.boot_mode else None,
+        ena=plan.ena,
+        root_device=plan.root_device,
+        tags=tags(context),
+    )
+
+
+def ami_name(text: str) -> str:
+    """A name RegisterImage takes: 3 to 128 characters of those it knows."""
+    from vmie_tui.services.aws.ec2.images import NAME_BOUNDS, NAME_REFUSED
+
+    low, high = NAME_BOUNDS
+    return NAME_REFUSED.sub("-", text)[:high].strip().ljust(low, "-")
+
+
+def make_volumes(context: ImportContext) -> dict[str, Any]:
+    """A volume of each snapshot, attached where an instance is named. Returns ``{"volumes": [ids]}``."""
+    from vmie_tui.services.aws.ec2.volumes import attach_volume, instance_zone
+
+    plan, wanted = context.plan, context.plan.volumes
+    if wanted is None:
+        return {"volumes": []}
+    context.store.stage(context.job_id, Stage.REGISTER, StageState.RUNNING)
+    zone = wanted.availability_zone or again(
+        lambda: instance_zone(context.aws, plan.region, wanted.instance_id), context.control
+    )
+    made = []
+    for disk in context.store.disks(context.job_id):
+        context.say(f"{disk.label}: making a volume in {zone}")
+        volume_id = _volume(context, disk, zone)
+        if wanted.instance_id:
+            device = again(
+                lambda volume_id=volume_id: attach_volume(  # type: ignore[misc]
+                    context.aws, plan.region, volume_id, wanted.instance_id
+                ),
+                context.control,
+            )
+            context.say(f"{disk.label}: {volume_id} attached to {wanted.instance_id} as {device}", message=False)
+        made.append(volume_id)
+    context.store.stage(context.job_id, Stage.REGISTER, StageState.DONE)
+    return {"volumes": made}
+
+
+def _volume(context: ImportContext, disk: DiskRecord, zone: str) -> str:
+    """The id of a volume that is available; one that failed is not asked for again by a resume, which makes another."""
+    from vmie_tui.services.aws.ec2.volumes import wait_for_volume
+
+    try:
+        volume_id = again(lambda: _asked_volume(context, disk, zone), context.control)
+        context.store.remember_disk(context.job_id, disk.key, volume=volume_id)
+        context.store.result(context.job_id, f"volume of {disk.label}", volume_id)
+        again(
+            lambda: wait_for_volume(context.aws, context.plan.region, volume_id, stop=context.control.check),
+            context.control,
+        )
+    except ServiceError as error:
+        if error.kind in {ErrorKind.REMOTE, ErrorKind.NOT_FOUND}:  # AWS soon deletes a volume that failed
+            tried = int(disk.ledger.get("volume_try", 1))
+            context.store.remember_disk(context.job_id, disk.key, volume=None, volume_try=tried + 1)
+        raise
+    return volume_id
+
+
+def _asked_volume(context: ImportContext, disk: DiskRecord, zone: str) -> str:
+    from vmie_tui.services.aws.ec2.volumes import VolumeRequest, create_volume
+
+    plan, wanted = context.plan, context.plan.volumes
+    number = int(disk.ledger.get("volume_try", 1))
+    request = VolumeRequest(
+        disk.snapshot_id,
+        zone,
+        wanted.volume_type if wanted else "gp3",
+        encrypted=plan.encrypted,
+        kms_key_id=plan.kms_key_id,
+        client_token=f"{context.record.ledger['client_token']}-volume-{disk.key}{f'-{number}' if number > 1 else ''}",
+        tags=tags(context),
+    )
+    context.store.remember(context.job_id, volumes_asked=True)
+    return create_volume(context.aws, plan.region, request).id
+
+
+def remove_volumes(context: ImportContext) -> None:
+    """Delete the volumes of a job that was cancelled before it was done, but for those that are attached."""
+    from vmie_tui.jobs.engine.tags import TAG_JOB
+    from vmie_tui.services.aws.ec2.tagged import tagged_volumes
+    from vmie_tui.services.aws.ec2.volumes import delete_volume, describe_volume
+
+    if not context.record.ledger.get("volumes_asked"):
+        return
+    for volume_id in tagged_volumes(context.aws, context.plan.region, TAG_JOB, context.job_id):
+        found = describe_volume(context.aws, context.plan.region, volume_id)
+        if found.instance_id:
+            context.say(f"{volume_id} stays: it is attached to {found.instance_id}", level="warning")
+        else:
+            delete_volume(context.aws, context.plan.region, volume_id)

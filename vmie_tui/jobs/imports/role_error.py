@@ -1,0 +1,43 @@
+"""What hides behind "the service role does not exist": its six causes are looked for, and those found are named."""
+
+from __future__ import annotations
+
+from vmie_tui.jobs.engine.import_context import ImportContext
+from vmie_tui.model.errors import ServiceError, VmieError
+
+
+def with_causes(context: ImportContext, error: ServiceError) -> ServiceError:
+    """The same error naming the causes that were found; any other error, or one that cannot be looked into, as it is.
+
+    What was seen of each cause goes to the job's log. Only reads.
+    """
+    from vmie_tui.services.aws.errors import ROLE_ERROR, is_role_error
+    from vmie_tui.services.aws.iam.role_probes import Outcome, RoleCase, probe_role_error
+
+    if not is_role_error(error):
+        return error
+    plan = context.plan
+    key = next((disk.s3_key for disk in context.store.disks(context.job_id)), "")
+    case = RoleCase(plan.role_name, plan.bucket, plan.region, key, plan.kms_key_id or "", plan.encrypted)
+    try:
+        results = probe_role_error(context.aws, case)
+    except VmieError as trouble:
+        context.say(f"the causes of the role error could not be looked for: {trouble}", message=False, level="warning")
+        return error
+    for result in results:
+        seen = f": {result.detail}" if result.detail else ""
+        level = "error" if result.outcome is Outcome.FOUND else "info"
+        context.say(f"{result.title}: {result.outcome.value}{seen}", message=False, level=level)
+    found = [result for result in results if result.outcome is Outcome.FOUND]
+    if not found:
+        return error
+    problem = error.problem
+    return ServiceError(
+        problem.kind,
+        "; ".join(result.detail or result.title for result in found),
+        subject=problem.subject or plan.role_name,
+        remedy=". ".join(result.remedy.rstrip(".") for result in found if result.remedy),
+        retry_safe=problem.retry_safe,
+        code=ROLE_ERROR,
+        detail=problem.detail or problem.what,
+    )

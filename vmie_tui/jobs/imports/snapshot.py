@@ -1,0 +1,94 @@
+"""A running machine is frozen by a snapshot of this job's own while its disks are read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vmie_tui.jobs.engine.import_context import ImportContext
+from vmie_tui.jobs.engine.retry import again
+from vmie_tui.jobs.imports.inspect_guest import look_inside
+from vmie_tui.jobs.transfer.export_lease import off_moment
+from vmie_tui.jobs.transfer.transfer import forget_arrived
+from vmie_tui.model.job import Stage, StageState
+from vmie_tui.model.machine import Machine, Power
+
+if TYPE_CHECKING:
+    from vmie_tui.services.vsphere.snapshot import Snapshot
+
+SNAPSHOT_NOTE = "Made by vmie-tui to copy the machine's disks; removed when they are copied"
+
+
+def snapshot(context: ImportContext) -> dict[str, Any]:
+    """Freeze a running machine. Returns ``{"snapshot": moid or None}`` and forgets disks of another moment."""
+    from vmie_tui.services.vsphere.inventory import read_machine
+
+    ledger = context.record.ledger
+    context.before_freeze()
+    machine = again(
+        lambda: read_machine(context.vsphere, ledger["moid"]), context.control, before=lambda _: context.reconnect()
+    )
+    found: str | None
+    if not context.freezes(machine):
+        found, moment = None, off_moment((disk.key, disk.content_id) for disk in machine.disks)
+        context.store.stage(context.job_id, Stage.SNAPSHOT, StageState.SKIPPED)
+    else:
+        context.store.stage(context.job_id, Stage.SNAPSHOT, StageState.RUNNING)
+        made = _own_snapshot(context, machine)
+        context.frozen(made, machine)
+        found = moment = made.moid
+        context.store.stage(context.job_id, Stage.SNAPSHOT, StageState.DONE)
+    if ledger.get("moment") not in {None, moment}:
+        forget_arrived(context)
+        context.say("the machine ran since the last attempt: every disk is read again", message=False, level="warning")
+    context.store.remember(context.job_id, moment=moment, snapshot=found, taking=None)
+    if context.looks_inside():
+        look_inside(context, machine)
+    return {"snapshot": found}
+
+
+def _own_snapshot(context: ImportContext, machine: Machine) -> Snapshot:
+    from vmie_tui.services.vsphere.snapshot import create_snapshot, find_snapshot
+
+    name, runs = snapshot_name(context.job_id), machine.power is not Power.OFF
+    found = find_snapshot(context.vsphere, machine.moid, name)
+    if found is None:
+        context.say("making a snapshot of the machine")
+        context.store.remember(context.job_id, taking=True)  # a worker killed from here on leaves one to be removed
+        quiesce = context.plan.quiesce and runs
+        found = create_snapshot(context.vsphere, machine.moid, name, SNAPSHOT_NOTE, quiesce=quiesce)
+        kind = "quiesced" if found.quiesced else "crash-consistent" if runs else "the machine is off"
+        context.say(f"snapshot {name!r} made, {kind}", message=False)
+        if quiesce and not found.quiesced:
+            context.say("the guest could not be quiesced: the image is crash-consistent", level="warning")
+    return found
+
+
+def snapshot_name(job_id: str) -> str:
+    return f"vmie-tui {job_id}"
+
+
+def remove_snapshot(context: ImportContext) -> bool:
+    """Remove this job's own snapshot, never its children; False when there was none."""
+    ledger = context.record.ledger
+    if not (ledger.get("snapshot") or ledger.get("taking")) or not ledger.get("moid"):
+        return False
+    if remove_named(context, ledger["moid"]):
+        context.say("snapshot removed", message=False)
+        context.store.remember(context.job_id, taking=None)
+    context.store.remember(context.job_id, snapshot=None)
+    return True
+
+
+def remove_named(context: ImportContext, moid: str) -> int:
+    """Remove all snapshots with this job's name, which nobody else gives; how many there were.
+
+    There are two when the request of a killed worker arrived only after its successor had looked for what it made.
+    """
+    from vmie_tui.services.vsphere.snapshot import list_snapshots
+    from vmie_tui.services.vsphere.snapshot import remove_snapshot as remove
+
+    name = snapshot_name(context.job_id)
+    found = [snapshot for snapshot in list_snapshots(context.vsphere, moid) if snapshot.name == name]
+    for snapshot in found:
+        remove(context.vsphere, snapshot.moid)
+    return len(found)

@@ -1,0 +1,109 @@
+"""The power of a cutover's machine: shut down before the last copy, and off until the instance takes its place."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from vmie_tui.jobs.engine.retry import again
+from vmie_tui.jobs.replication.context import ReplicationContext
+from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
+from vmie_tui.model.machine import Power
+from vmie_tui.model.task import JobState
+
+SHUT_DOWN_SECONDS = 900.0  # ours: how long a guest may take, updates that are installed on the way down included
+
+
+def shut_down(context: ReplicationContext) -> None:
+    """Ask the guest to shut down, and wait until the machine is off. Raises ServiceError."""
+    from vmie_tui.services.vsphere.power import shut_down as ask
+
+    _not_twice(context)
+    context.say("cutover: shutting the guest down")
+    context.store.remember(context.job_id, shut_down=True, ran_again=None)
+    ask(
+        context.vsphere,
+        context.record.ledger["moid"],
+        seconds=SHUT_DOWN_SECONDS,
+        on_state=lambda power: context.say(f"the machine is {power.value}", message=False),
+        on_wait=context.control.check,
+    )
+    context.say("the machine is off. To go back to it at any time: power it on in vCenter", message=False)
+
+
+def _not_twice(context: ReplicationContext) -> None:
+    """Raises ServiceError CONFLICT while what an earlier cutover launched runs, unless nothing else can reach it.
+
+    A group is cut over as a whole, also where one of its machines was before.
+    """
+    from vmie_tui.services.aws.ec2.launch import state
+
+    for job_id, wish in context.replications.wishes(context.plan.replication):
+        if job_id == context.job_id or wish.cutover is None or wish.cutover.isolated:
+            continue
+        instance = str(context.store.record(job_id).ledger.get("instance", ""))
+        if not instance:
+            continue
+        try:
+            found = again(partial(state, context.aws, context.plan.region, instance), context.control)
+        except ServiceError as error:
+            if error.kind is not ErrorKind.NOT_FOUND:
+                raise
+            continue
+        if found.state in {"pending", "running"}:
+            raise ServiceError(
+                ErrorKind.CONFLICT,
+                f"it was cut over before, to {instance}, which is {found.state}",
+                subject=context.plan.source.name,
+                remedy="Two of the same machine would run. Go back from that cutover, or stop the instance, first",
+            )
+
+
+def ran_again(context: ReplicationContext) -> bool:
+    """Whether somebody has powered the machine on since it was shut down; once seen, it stays so until the next time.
+
+    What it has written then is in no copy of this run, also when it is off once more.
+    """
+    from vmie_tui.services.vsphere.power import power_state
+
+    ledger = context.record.ledger
+    if ledger.get("ran_again"):
+        return True
+    state = again(
+        lambda: power_state(context.vsphere, ledger["moid"]), context.control, before=lambda _: context.reconnect()
+    )
+    if state is not Power.OFF:
+        context.store.remember(context.job_id, ran_again=True)
+    return state is not Power.OFF
+
+
+def still_off(context: ReplicationContext) -> None:
+    """Raises ServiceError CONFLICT when the machine of a cutover ran again: no instance may take its place then."""
+    if context.plan.shut_down and ran_again(context):
+        raise ServiceError(
+            ErrorKind.CONFLICT,
+            "the machine was powered on again after it was shut down for the cutover",
+            subject=context.plan.source.name,
+            remedy="What it writes since then is not in AWS, so nothing is launched: start the cutover once more",
+        )
+
+
+def say_where_it_is(context: ReplicationContext) -> None:
+    """After a cutover that came to nothing: that the machine is off, where it is."""
+    from vmie_tui.services.vsphere.power import power_state
+
+    record = context.record
+    replaced = bool(record.ledger.get("instance")) and record.state is not JobState.CANCELLING
+    if replaced or not record.ledger.get("shut_down"):
+        return
+    try:
+        off = power_state(context.vsphere, record.ledger["moid"]) is Power.OFF
+    except VmieError as error:
+        words = f"the machine was to be shut down for the cutover; vCenter does not say whether it is off: {error}"
+        context.say(words, message=False, level="warning")
+        return
+    if off:
+        context.say(
+            "the machine was shut down for the cutover and still is: power it on to go back to it",
+            message=False,
+            level="warning",
+        )

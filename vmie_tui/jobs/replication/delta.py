@@ -1,0 +1,125 @@
+"""What a run of a replication has to move of a disk: how that is found out, why, and which whole blocks it touches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from vmie_tui.jobs.engine.retry import again
+from vmie_tui.jobs.replication.context import ReplicationContext
+from vmie_tui.jobs.store.block_journal import BlockJournal
+from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.model.replication import KeptDisk, Sync
+from vmie_tui.model.rules.replication import DiskNow, choose_sync
+from vmie_tui.services.disks.streams.sample import BLOCK
+
+Areas = list[tuple[int, int]]  # (offset, length), ascending
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What is moved of a disk. ``parent``: the EBS snapshot it goes onto, "" for none. ``changed``: bytes that vCenter
+    names. ``areas``: what is read, in whole blocks, the last one of the disk perhaps short (trap 20)."""
+
+    sync: Sync
+    reason: str
+    parent: str
+    changed: int
+    areas: Areas
+
+
+def delta_of(context: ReplicationContext, disk: DiskRecord) -> Delta:
+    """The delta between what the last run left of a disk and what this run's snapshot froze. Raises ServiceError."""
+    from vmie_tui.services.vsphere.changed_blocks import TrackingLost, joined
+
+    now, kept = _now(disk), context.kept.get(disk.key)
+    sync, reason = _choice(context, disk, now, kept)
+    areas: Areas = []
+    if sync is Sync.CHANGED and kept is not None:
+        try:
+            areas = _asked(context, now, kept.change_id)
+        except TrackingLost as error:
+            sync, reason = Sync.FULL, error.problem.what
+    if sync is not Sync.CHANGED:
+        areas = allocated(context, disk)
+    changed = sum(length for _, length in areas)
+    wanted = [(offset, offset + length) for offset, length in areas]
+    if sync is Sync.CHECKSUM:  # data of the parent that was given up since has to become zeros
+        wanted += _bytes(context.content(disk.key).load())
+    if disk.ledger.get("pending"):  # what an earlier attempt has put must be put as it is now (trap 19)
+        wanted += _bytes(BlockJournal(context.store, context.job_id, disk.key).load())
+    whole = joined(((start // BLOCK * BLOCK, -(-end // BLOCK) * BLOCK) for start, end in wanted), now.capacity)
+    parent = kept.snapshot_id if kept is not None and sync in {Sync.CHANGED, Sync.CHECKSUM} else ""
+    return Delta(sync, reason, parent, changed, whole)
+
+
+def _now(disk: DiskRecord) -> DiskNow:
+    seen = disk.ledger["frozen"]
+    return DiskNow(disk.key, seen["uuid"], seen["capacity"], seen["change_id"], disk.label)
+
+
+def _choice(context: ReplicationContext, disk: DiskRecord, now: DiskNow, kept: KeptDisk | None) -> tuple[Sync, str]:
+    """The rules' choice, and what only this side knows: the parent, and the digests of its blocks."""
+    asked, tracked = context.plan.resync, bool(now.change_id)
+    sync, reason = choose_sync(kept, now, asked=asked, tracked=tracked)
+    if kept is None:
+        ran = (context.store.record(job_id).ledger.get("kept") for job_id in context.earlier_jobs())
+        given_up = not context.kept and any(ran)
+        return (Sync.FULL, "what the last run left cannot be relied on") if given_up else (sync, reason)
+    if refused := disk.ledger.get("refused", ""):
+        return Sync.FULL, refused
+    comparable = (kept.uuid, kept.capacity) == (now.uuid, now.capacity)
+    without_ids = not tracked or not kept.change_id
+    if sync is Sync.FULL and asked is None and without_ids and comparable:  # each run would send all of the disk
+        sync = Sync.CHECKSUM
+    if sync is Sync.CHANGED and now.change_id == kept.change_id:
+        # Each snapshot has a number of its own. The same one again: the disk was set back, and its next snapshot got
+        # the number of one that is gone; what was written in between would be missed.
+        sync, reason = Sync.CHECKSUM, "its change id is the last run's: it may have been set back to an earlier state"
+    if sync is Sync.CHECKSUM and not context.content(disk.key).is_of(kept.snapshot_id):
+        return Sync.FULL, f"{reason}, and there are no checksums of the last run's blocks"
+    return sync, reason
+
+
+def allocated(context: ReplicationContext, disk: DiskRecord) -> Areas:
+    """What was ever written of the frozen disk, as far as vCenter tells; else all of it (trap 26)."""
+    from vmie_tui.services.vsphere.changed_blocks import ALLOCATED, TrackingLost
+
+    now = _now(disk)
+    try:
+        return _asked(context, now, ALLOCATED)
+    except TrackingLost as error:
+        context.say(f"{disk.label}: all of it is read: {error.problem.what}", message=False)
+        return [(0, now.capacity)]
+
+
+def _asked(context: ReplicationContext, now: DiskNow, change_id: str) -> Areas:
+    from vmie_tui.services.vsphere.changed_blocks import changed_areas
+
+    ledger = context.record.ledger
+    return again(
+        lambda: changed_areas(
+            context.vsphere,
+            ledger["moid"],
+            ledger["frozen"]["moid"],
+            now.key,
+            change_id,
+            now.capacity,
+            on_wait=context.control.check,
+        ),
+        context.control,
+        before=lambda _: context.reconnect(),
+    )
+
+
+def _bytes(blocks: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, int]]:
+    """(start, end) of runs of blocks, given ascending: a large disk has millions of them, and few runs."""
+    first = last = -1
+    for index, _ in blocks:
+        if index != last:
+            if last > first:
+                yield first * BLOCK, last * BLOCK
+            first = index
+        last = index + 1
+    if last > first:
+        yield first * BLOCK, last * BLOCK

@@ -1,0 +1,10 @@
+"""A run of a replication goes through the phases of an import, in the same queues; its context does the rest."""
+
+from __future__ import annotations
+
+from vmie_tui.jobs.engine import phases
+from vmie_tui.jobs.imports import flow
+from vmie_tui.jobs.replication.context import ReplicationContext
+from vmie_tui.jobs.store.kinds import KIND_REPLICATION
+
+phases.add_flow(KIND_REPLICATION, phases.Flow(ReplicationContext, flow.dispatch))

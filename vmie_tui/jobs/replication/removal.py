@@ -1,0 +1,122 @@
+"""What the worker does about a deleted replication: its run is cancelled, then what only it needed is taken away."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import sqlalchemy as sa
+
+from vmie_tui.jobs.engine.context import AwsSessions
+from vmie_tui.jobs.store import schema
+from vmie_tui.jobs.store.block_journal import BlockJournal
+from vmie_tui.jobs.store.replication_records import ReplicationRecord
+from vmie_tui.jobs.store.replications import Replications, change, find, give_up, open_runs, runs_of
+from vmie_tui.model.errors import ErrorKind, ServiceError, SettingsError, VmieError
+from vmie_tui.model.replication import TAG_REPLICATION, ReplicationState
+from vmie_tui.model.task import JobState
+from vmie_tui.settings import Profile
+
+_log = logging.getLogger("vmie_tui.schedule")
+FIRST_PAUSE, LONGEST_PAUSE = 30.0, 3600.0  # seconds between attempts that failed
+
+
+class Removal:
+    """Takes deleted replications away, one at a time, in a thread of its own: AWS may be slow."""
+
+    def __init__(self, replications: Replications, sessions: AwsSessions, profile: Callable[[str], Profile]) -> None:
+        self._replications, self._sessions, self._profile = replications, sessions, profile
+        self._thread: threading.Thread | None = None
+        self._again: dict[str, tuple[float, float]] = {}  # when to try once more, and the pause that was made
+
+    def look(self, ident: str) -> None:
+        """Go on with a replication that is DELETING, as far as can be done without waiting."""
+        with self._replications.store.begin() as connection:
+            jobs = [run.job for run in open_runs(connection, ident) if not run.job_id or run.job is not None]
+        if any(job is None or not (job.terminal or job is JobState.CANCELLING) for job in jobs):
+            with self._replications.alone() as connection:
+                give_up(connection, open_runs(connection, ident), "the replication is deleted")
+            return
+        at_work = self._thread is not None and self._thread.is_alive()
+        at, _ = self._again.get(ident, (0.0, 0.0))
+        if JobState.CANCELLING in jobs or at_work or time.monotonic() < at:
+            return
+        self._thread = threading.Thread(target=self.remove, args=(ident,), name="removal", daemon=True)
+        self._thread.start()
+
+    def remove(self, ident: str) -> None:
+        """Take away what is left, then DELETED. What could not be removed is named, and tried again later."""
+        try:
+            record = self._replications.record(ident)
+            message = self._snapshots(record) + self._left(record)
+            self._journal(ident)
+        except Exception as error:  # noqa: BLE001 - whatever it is must not be tried again at once
+            if not isinstance(error, VmieError):
+                _log.exception("%s cannot be removed", ident)
+            _, before = self._again.get(ident, (0.0, 0.0))
+            pause = min(max(before * 2, FIRST_PAUSE), LONGEST_PAUSE)
+            self._again[ident] = (time.monotonic() + pause, pause)
+            why = str(error) if isinstance(error, VmieError) else type(error).__name__
+            self._say(ident, f"deleting: {why}; it is tried again")
+            return
+        self._again.pop(ident, None)
+        with self._replications.alone() as connection:
+            if find(connection, ident).state is ReplicationState.DELETING:
+                change(connection, ident, state=ReplicationState.DELETED.value, kept=None, message=message)
+
+    def _snapshots(self, record: ReplicationRecord) -> str:
+        """Delete EBS snapshots that no AMI uses; what there is to be said. Raises ServiceError."""
+        from vmie_tui.jobs.engine.tags import MADE_BY
+        from vmie_tui.services.aws.ec2.tagged import delete_snapshot, tagged_snapshots
+
+        region, kept = record.spec.plan.region, [disk.snapshot_id for disk in record.kept if disk.snapshot_id]
+        kept += self._replications.leftovers(record.id)
+        try:
+            profile = self._profile(record.profile)
+        except SettingsError as error:  # nobody can ask AWS any more
+            stay = f"; {', '.join(kept)} in {region} may be left" if kept else ""
+            return f"deleted, but {error.problem.what}{stay}"
+        aws = self._sessions.of(profile.aws, read_only=profile.read_only)
+        try:
+            if (account := aws.identity().account) != record.account and record.account:
+                stay = f"{', '.join(kept) or 'snapshots'} in {region} of account {record.account} may be left"
+                return f"deleted; {stay}: the profile {record.profile} uses account {account} now"
+            tagged = tagged_snapshots(aws, region, TAG_REPLICATION, record.id, described=MADE_BY)
+            for snapshot_id in dict.fromkeys([*kept, *tagged]):
+                try:
+                    delete_snapshot(aws, region, snapshot_id)
+                except ServiceError as error:
+                    if error.kind is not ErrorKind.CONFLICT:  # that is: an AMI uses it, and stays
+                        raise error.about(snapshot_id) from error
+        except ServiceError as error:
+            if error.kind is ErrorKind.LOGIN:
+                self._sessions.forget(profile.aws)
+            raise
+        return "deleted; its AMIs are kept"
+
+    def _left(self, record: ReplicationRecord) -> str:
+        """What to say of the machine: its last run's snapshot could not be removed, and no run does it any more."""
+        from vmie_tui.jobs.imports.snapshot import snapshot_name
+
+        store = self._replications.store
+        with store.begin() as connection:
+            last = next((run.job_id for run in runs_of(connection, record.id) if run.job_id), "")
+        ledger = store.record(last).ledger if last else {}
+        if not (ledger.get("snapshot") or ledger.get("taking")):
+            return ""
+        name = record.spec.plan.source.name
+        return f"; remove the snapshot {snapshot_name(last)!r} of {name} in vCenter, if it is there"
+
+    def _journal(self, ident: str) -> None:
+        """The SHA-256 of what its disks hold."""
+        table = schema.blocks
+        with self._replications.store.begin() as connection:
+            keys = connection.execute(sa.select(table.c.key).where(table.c.job_id == ident).distinct()).scalars().all()
+        for key in keys:
+            BlockJournal(self._replications.store, ident, key).clear()
+
+    def _say(self, ident: str, message: str) -> None:
+        with self._replications.alone() as connection:
+            change(connection, ident, message=message)

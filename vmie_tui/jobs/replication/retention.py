@@ -1,0 +1,154 @@
+"""The last steps of a replication's run: old AMIs are removed, what nobody needs is deleted, its figures recorded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from vmie_tui.jobs.engine.retry import again
+from vmie_tui.jobs.imports.snapshot import remove_named
+from vmie_tui.jobs.replication.context import ReplicationContext
+from vmie_tui.jobs.store.block_journal import BlockJournal
+from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.job import Stage, StageState
+from vmie_tui.model.replication import RunFigures, Sync
+from vmie_tui.model.rules.replication_schedule import to_remove
+
+_AFTER_THE_COPY = frozenset({Stage.IMPORT, Stage.REGISTER, Stage.LAUNCH, Stage.FINISH})
+
+
+def retain(context: ReplicationContext) -> dict[str, Any]:
+    """Deregister the AMIs beyond those to keep, with their snapshots, and delete parents that are none any more.
+
+    What cannot be removed is said, and tried again by the next run. Raises ServiceError LOGIN.
+    """
+    spec, replications, plan = context.spec, context.replications, context.plan
+    if spec.once:  # no run goes on from this one
+        _leave_kept(context)
+    mine = [(plan.run, context.record.image_id)] if context.record.image_id else []
+    others = [(run, image) for run, image in replications.images(plan.replication) if run != plan.run]
+    for run_id, image_id in to_remove([*mine, *others], spec.keep):
+        if _removed(context, image_id):
+            replications.image_gone(run_id)
+            _forget_blocks(context, run_id)
+    for snapshot_id in context.record.ledger.get("leftover", []):
+        _sweep(context, snapshot_id)
+    return {}
+
+
+def _leave_kept(context: ReplicationContext) -> None:
+    disks = context.store.disks(context.job_id)
+    context.leave({*context.spared(), *(str(disk.ledger["uploaded"]) for disk in disks)})
+    context.replications.forget_kept(context.plan.replication)
+    for disk in disks:
+        context.content(disk.key).clear()
+
+
+def _forget_blocks(context: ReplicationContext, run_id: str) -> None:
+    """What a run has put, block by block, is of no use without its AMI, and of a large disk are millions of rows."""
+    job_id = context.jobs_of_runs().get(run_id, context.job_id)
+    if job_id != context.job_id:
+        for disk in context.store.disks(job_id):
+            BlockJournal(context.store, job_id, disk.key).clear()
+
+
+def _removed(context: ReplicationContext, image_id: str) -> bool:
+    """Whether the AMI is gone; its snapshots are left to `_sweep`, which a killed worker's successor repeats."""
+    from vmie_tui.services.aws.ec2.images import deregister_image, describe_image
+
+    region = context.plan.region
+    context.say(f"removing the old AMI {image_id}")
+    try:
+        image = again(lambda: describe_image(context.aws, region, image_id), context.control)
+        context.leave(image.snapshot_ids)
+        again(lambda: deregister_image(context.aws, region, image_id, snapshots=False), context.control)
+    except ServiceError as error:
+        if error.kind is ErrorKind.NOT_FOUND:
+            return True
+        if error.kind is ErrorKind.LOGIN:
+            raise
+        context.say(f"{image_id} could not be removed, the next run tries again: {error}", level="warning")
+        return False
+    context.say(f"{image_id} deregistered", message=False)
+    return True
+
+
+def _sweep(context: ReplicationContext, snapshot_id: str) -> None:
+    """Delete a snapshot unless something goes on from it or an AMI uses it; then it is no leftover."""
+    from vmie_tui.services.aws.ec2.images import users_of
+    from vmie_tui.services.aws.ec2.tagged import delete_snapshot
+
+    region = context.plan.region
+    if snapshot_id not in context.spared():
+        try:
+            if not again(lambda: users_of(context.aws, region, snapshot_id), context.control):
+                again(lambda: delete_snapshot(context.aws, region, snapshot_id), context.control)
+                context.say(f"{snapshot_id} deleted", message=False)
+        except ServiceError as error:
+            if error.kind is ErrorKind.LOGIN:
+                raise
+            context.say(f"{snapshot_id} could not be deleted, the next run tries again: {error}", level="warning")
+            return
+    left = [other for other in context.record.ledger.get("leftover", []) if other != snapshot_id]
+    context.store.remember(context.job_id, leftover=left)
+
+
+def note_figures(context: ReplicationContext) -> RunFigures:
+    """What the run has moved, and how long it took so far."""
+    record, disks = context.record, context.store.disks(context.job_id)
+    ledger, frozen = record.ledger, record.ledger.get("frozen", {})
+    most = max(disks, key=lambda disk: (disk.total, disk.capacity))
+    sync = Sync(most.ledger.get("sync", Sync.FIRST))
+    copied = float(ledger.get("copied", 0.0))
+    figures = RunFigures(
+        sync=sync,
+        reason=str(most.ledger.get("reason", "")),
+        changed=sum(_changed(disk) for disk in disks),
+        moved=sum(disk.total for disk in disks),
+        total=sum(disk.capacity for disk in disks),
+        seconds=copied,
+        overhead=_overhead(context, ledger, copied),
+        quiesced=frozen.get("quiesced"),
+        verified=int(ledger.get("verified", 0)),
+        frozen=float(frozen.get("at", 0.0)),
+    )
+    context.replications.figures(context.plan.run, figures)
+    return figures
+
+
+def _overhead(context: ReplicationContext, ledger: Mapping[str, Any], copied: float) -> float:
+    """Seconds that the run took besides copying: those of the attempt that copied, and of the stages after it."""
+    kept_after = ledger.get("kept_after")  # how long the copying took is known a little later, at its release
+    if kept_after is None:
+        return max(time.time() - float(ledger.get("began", time.time())) - copied, 0.0)
+    (view,) = context.store.views(job_id=context.job_id)
+    now = datetime.now(UTC)
+    later = [(stage.started, stage.ended or now) for stage in view.stages if stage.stage in _AFTER_THE_COPY]
+    return max(float(kept_after) - copied, 0.0) + sum((end - start).total_seconds() for start, end in later if start)
+
+
+def _changed(disk: DiskRecord) -> int:
+    """Bytes: a resync by checksums finds out itself which blocks changed."""
+    by_itself = disk.ledger.get("sync") == Sync.CHECKSUM
+    return disk.total if by_itself else int(disk.ledger.get("changed", disk.total))
+
+
+def _look_again(context: ReplicationContext) -> None:
+    """Whether a snapshot has appeared that a killed worker had asked for: then it is late, and goes too."""
+    try:
+        if remove_named(context, context.record.ledger["moid"]):
+            context.say("a snapshot that a killed worker had asked for appeared late, and is removed", message=False)
+    except ServiceError as error:  # all that matters is done; the next run looks again
+        context.say(f"vCenter could not be asked whether a snapshot is left: {error}", message=False, level="warning")
+
+
+def finish(context: ReplicationContext) -> dict[str, Any]:
+    """The run is over."""
+    _look_again(context)
+    note_figures(context)
+    context.store.stage(context.job_id, Stage.FINISH, StageState.DONE)
+    context.replications.end(context.plan.run, context.clock.now())
+    return {}

@@ -1,0 +1,174 @@
+"""Around the snapshot of a replication's run: what is done before it, noted of it, and must still be true later."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmie_tui.jobs.engine.retry import again
+from vmie_tui.jobs.imports.snapshot import snapshot_name
+from vmie_tui.jobs.replication.context import ReplicationContext
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.machine import Machine, Power
+
+# Change tracking that cannot be had for these reasons is done without; any other error stops the run.
+_DO_WITHOUT = frozenset({ErrorKind.PERMISSION, ErrorKind.CONFLICT, ErrorKind.REFUSED})
+
+
+def settle_snapshots(context: ReplicationContext, machine: Machine) -> tuple[Machine, bool]:
+    """The machine without what earlier runs may have left on it, and whether its snapshot is this run's own.
+
+    Says when it runs on another host than at the last run, which is allowed (F422).
+    """
+    from vmie_tui.services.vsphere.inventory import read_machine
+    from vmie_tui.services.vsphere.snapshot import list_snapshots, remove_snapshot
+
+    earlier = context.earlier_jobs()
+    if earlier:
+        before = context.store.record(earlier[0]).ledger.get("host", machine.host)
+        if before != machine.host:
+            context.say(f"the machine was on {before} at the last run, and is on {machine.host} now", message=False)
+    if not machine.snapshots:
+        return machine, False
+
+    def look() -> tuple[Machine, bool]:
+        found = list_snapshots(context.vsphere, machine.moid)
+        left = [one for one in found if one.name in {snapshot_name(job_id) for job_id in earlier}]
+        for one in left:
+            context.say(f"removing the snapshot {one.name!r}, which an earlier run could not remove")
+            remove_snapshot(context.vsphere, one.moid, on_wait=context.control.check)
+        ours = [one.name for one in found if one not in left] == [snapshot_name(context.job_id)]
+        if not left:
+            return machine, ours
+        return read_machine(context.vsphere, machine.moid, name=machine.name), ours
+
+    return again(look, context.control, before=lambda _: context.reconnect())
+
+
+def prepare(context: ReplicationContext) -> None:
+    """Shut the guest down for a cutover, and see that changes are tracked: before our snapshot, or not at all."""
+    from vmie_tui.jobs.replication import cutover
+    from vmie_tui.services.vsphere.snapshot import find_snapshot, remove_snapshot
+
+    moid = context.record.ledger["moid"]
+    there = again(
+        lambda: find_snapshot(context.vsphere, moid, snapshot_name(context.job_id)),
+        context.control,
+        before=lambda _: context.reconnect(),
+    )
+    if there is not None:  # a killed worker has made it, or a failed attempt could not remove it
+        if not (context.plan.shut_down and cutover.ran_again(context)):
+            return
+        context.say("the machine ran since the last attempt: its snapshot is made anew", message=False)
+        remove_snapshot(context.vsphere, there.moid, on_wait=context.control.check)
+    if context.plan.shut_down:
+        cutover.shut_down(context)
+    if not context.by_lease:
+        _track(context, moid)
+
+
+def _track(context: ReplicationContext, moid: str) -> None:
+    from vmie_tui.services.vsphere.changed_blocks import enable_tracking
+
+    try:
+        again(
+            lambda: enable_tracking(context.vsphere, moid, on_wait=context.control.check),
+            context.control,
+            before=lambda _: context.reconnect(),
+        )
+    except ServiceError as error:
+        if error.kind not in _DO_WITHOUT:
+            raise
+        context.say(f"changed blocks cannot be tracked: {error}", message=False, level="warning")
+
+
+def note(context: ReplicationContext, snapshot: Any, machine: Machine) -> None:
+    """What the snapshot says of each disk, for this and later attempts: change ids are of this moment (trap 25)."""
+    from vmie_tui.services.vsphere.changed_blocks import snapshot_disks
+    from vmie_tui.services.vsphere.snapshot import list_snapshots
+
+    first = list_snapshots(context.vsphere, machine.moid)[0]
+    if first.moid != snapshot.moid:
+        raise ServiceError(
+            ErrorKind.CONFLICT,
+            f"somebody made the snapshot {first.name!r} before ours",
+            subject=machine.name,
+            remedy="Have it removed: its disk's file does not hold what was written since. Then run again",
+            code="trap 27",
+        )
+    frozen = {disk.key: disk for disk in snapshot_disks(context.vsphere, snapshot.moid)}
+    known = context.store.disks(context.job_id)
+    if new := frozen.keys() - {disk.key for disk in known}:
+        raise ServiceError(
+            ErrorKind.CONFLICT,
+            "the machine got another disk since it was checked",
+            subject=", ".join(frozen[key].file_name for key in sorted(new)),
+            remedy="Run again: the run takes it along then",
+        )
+    for disk in known:
+        seen = frozen.get(disk.key)
+        if seen is None:
+            raise ServiceError(
+                ErrorKind.CONFLICT,
+                "the snapshot does not hold this disk",
+                subject=disk.label,
+                remedy="Independent and raw disks are left out of snapshots: run again once that is changed",
+                code="trap 29",
+            )
+        values = {
+            "uuid": seen.uuid,
+            "capacity": seen.capacity,
+            "change_id": seen.change_id,
+            "file": seen.file_name,
+            "store": seen.datastore,
+        }
+        context.store.remember_disk(context.job_id, disk.key, frozen=values)
+        if seen.capacity != disk.capacity:  # it grew since the check
+            context.store.disk(context.job_id, disk.key, capacity=seen.capacity)
+    if context.record.ledger.get("frozen", {}).get("moid") != snapshot.moid:
+        context.store.remember(
+            context.job_id,
+            frozen={
+                "moid": snapshot.moid,
+                "at": context.clock.now(),
+                "quiesced": snapshot.quiesced if machine.power is not Power.OFF else None,
+                "host": machine.host,
+            },
+        )
+
+
+def still_frozen(context: ReplicationContext) -> None:
+    """Raises ServiceError CONFLICT when the machine was moved, or our snapshot removed, since it was frozen (F423)."""
+
+    def look() -> None:
+        why = _what_changed(context)
+        if why:
+            raise ServiceError(
+                ErrorKind.CONFLICT,
+                why,
+                subject=context.plan.source.name,
+                remedy="It must stay where it is while a run copies it: run again, which begins anew",
+                code="F423",
+            )
+
+    again(look, context.control, before=lambda _: context.reconnect())
+
+
+def _what_changed(context: ReplicationContext) -> str:
+    from vmie_tui.services.vsphere.changed_blocks import snapshot_disks
+    from vmie_tui.services.vsphere.inventory import read_machine
+    from vmie_tui.services.vsphere.snapshot import find_snapshot
+
+    ledger = context.record.ledger
+    frozen = ledger["frozen"]
+    found = find_snapshot(context.vsphere, ledger["moid"], snapshot_name(context.job_id))
+    if found is None or found.moid != frozen["moid"]:
+        return "the run's snapshot was removed while its disks were copied"
+    host = read_machine(context.vsphere, ledger["moid"]).host
+    if host != frozen["host"]:
+        return f"the machine was moved from {frozen['host']} to {host} while it was copied"
+    files = {disk.key: disk.file_name for disk in snapshot_disks(context.vsphere, found.moid)}
+    for disk in context.store.disks(context.job_id):
+        before = disk.ledger["frozen"]["file"]
+        if files.get(disk.key) != before:
+            return f"{disk.label} was moved from {before} to {files.get(disk.key, 'nowhere')} while it was copied"
+    return ""

@@ -1,0 +1,234 @@
+"""A frozen machine as the source of a replication's run: what changed, read by ranges from the files of its disks."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from vmie_tui.jobs.imports.uploaded import machine_of
+from vmie_tui.jobs.replication.context import ReplicationContext
+from vmie_tui.jobs.replication.delta import Areas, Delta
+from vmie_tui.jobs.replication.snapshot import still_frozen
+from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.jobs.transfer.source import TRANSFERS, Put, Received, Watcher
+from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
+from vmie_tui.model.plan import UploadFormat
+from vmie_tui.model.replication import Sync
+from vmie_tui.services.disks.streams.sample import BLOCK
+
+if TYPE_CHECKING:
+    from vmie_tui.services.disks.streams.sample import Sampler
+    from vmie_tui.services.disks.streams.tee import Feed
+    from vmie_tui.services.vsphere.datastore.folder_reader import FolderReader
+
+ZERO_DIGEST = hashlib.sha256(bytes(BLOCK)).digest()
+
+
+class ChangedOrigin:
+    """The machine's disks in one transfer phase; there is no lease to lose, so an attempt is the origin itself."""
+
+    def __init__(self, context: ReplicationContext) -> None:
+        self._context = context
+        self._lock = threading.Lock()
+        self._readers: set[FolderReader] = set()
+        self._closed = False
+        self._since: float | None = time.monotonic()
+        TRANSFERS.enter()
+
+    # Origin
+
+    def begin(self) -> ChangedOrigin:
+        return self
+
+    def check(self) -> None:
+        self._context.control.check()
+        if self._closed:
+            raise Cancelled("stopped with the machine's other disks")
+
+    def close(self) -> None:
+        self._closed = True
+        with self._lock:
+            readers = list(self._readers)
+        for reader in readers:
+            reader.close()
+
+    def complete(self) -> None:
+        """All was read: what the forecast calls copying ends here."""
+        self._note_time()
+
+    def forget(self) -> None:
+        self._note_time()
+        TRANSFERS.leave()
+
+    def _note_time(self) -> None:
+        """Seconds of copying, of all attempts that did not die."""
+        since, self._since = self._since, None
+        if since is not None:
+            context = self._context
+            before = float(context.record.ledger.get("copied", 0.0))
+            context.store.remember(context.job_id, copied=before + time.monotonic() - since)
+
+    # Attempt
+
+    def stop(self) -> None:
+        self.check()
+
+    def tell(self, share: float) -> None:
+        """Nobody waits for it."""
+
+    def lost(self) -> bool:
+        return False
+
+    def drop(self, reason: str) -> None:
+        """Nothing is held that could be suspect."""
+
+    def whole(self) -> None:
+        """A machine is no archive."""
+
+    def size_hint(self, disk: DiskRecord, wanted: UploadFormat) -> int:
+        return disk.capacity
+
+    def feed(self, disk: DiskRecord, wanted: UploadFormat, watcher: Watcher, sampler: Sampler) -> Feed:
+        what = "a replication writes blocks of EBS snapshots, and no files"
+        raise ServiceError(ErrorKind.BUG, what, subject=disk.label)
+
+    def blocks(self, disk: DiskRecord, target: Put, watcher: Watcher, sampler: Sampler) -> None:
+        context, delta = self._context, self._context.deltas[disk.key]
+        # Blocks that were put when the machine was frozen as it is now are not read again.
+        ledger = context.store.disk_now(context.job_id, disk.key).ledger
+        same = ledger.get("begun") == context.record.ledger["frozen"]["moid"]
+        areas = list(_missing(delta.areas, disk.capacity, target)) if same else delta.areas
+        watcher.begin(sum(length for _, length in areas))
+        if not areas:
+            return
+        try:
+            with self._reader(disk) as reader:
+                pieces: Iterator[tuple[int, bytes]] = reader.stream(areas)
+                if delta.sync is Sync.CHECKSUM:
+                    pieces = self._different(disk, delta, pieces)
+                for offset, data in pieces:
+                    watcher.stop()
+                    target.put(offset, memoryview(data))
+                    watcher.received(len(data))
+        except ServiceError as error:
+            if error.kind is not ErrorKind.CANCELLED:
+                still_frozen(context)  # moved, or its snapshot removed: that is the cause then
+            raise
+
+    def _different(
+        self, disk: DiskRecord, delta: Delta, pieces: Iterable[tuple[int, bytes]]
+    ) -> Iterator[tuple[int, bytes]]:
+        """The blocks whose SHA-256 is not that of the parent's, and those that an earlier attempt has put."""
+        from vmie_tui.jobs.store.block_journal import BlockJournal
+
+        context = self._context
+        parent = _Digests(context.content(disk.key).load())
+        put = _Digests(BlockJournal(context.store, context.job_id, disk.key).load())
+        for index, block in blocks_in(pieces):
+            digest = hashlib.sha256(block.ljust(BLOCK, b"\0")).digest()
+            if put.of(index) or digest != (parent.of(index) or ZERO_DIGEST):
+                yield index * BLOCK, block
+
+    @contextmanager
+    def _reader(self, disk: DiskRecord) -> Iterator[FolderReader]:
+        with open_frozen(self._context, disk) as reader:
+            with self._lock:
+                self._readers.add(reader)
+            try:
+                self.check()  # it may have been closed while the file was opened
+                yield reader
+            finally:
+                with self._lock:
+                    self._readers.discard(reader)
+
+    def sample(self, disk: DiskRecord, sampler: Sampler) -> None:
+        """What is put is sampled by its journal."""
+
+    def found(self, key: int) -> Received:
+        return Received()
+
+
+def find_way(context: ReplicationContext) -> None:
+    """See that each frozen disk can be read as a file. Where not even the machine's own host serves one, because of its
+    lock, a lease reads all of them: a full copy, and why is in the log. Other troubles are the transfer's own."""
+    from vmie_tui.services.vsphere.datastore.flat_file import LOCK_OWNER
+
+    for disk in context.store.disks(context.job_id):
+        try:
+            with open_frozen(context, disk) as reader:
+                if reader.at_host:
+                    context.say(
+                        f"{disk.label}: only the host {reader.at_host} can read its file, so it is asked itself"
+                    )
+        except ServiceError as error:
+            if error.problem.code != LOCK_OWNER:
+                return
+            why = f"its disk's file cannot be read: {error.problem.what}. All is read by an export lease"
+            context.say(f"{disk.label}: {why}", level="warning")
+            context.store.remember(context.job_id, locked=why)
+            return
+
+
+@contextmanager
+def open_frozen(context: ReplicationContext, disk: DiskRecord) -> Iterator[FolderReader]:
+    """The disk's content that this run's snapshot froze."""
+    from vmie_tui.services.vsphere.datastore.folder_reader import FolderReader
+
+    disk = context.store.disk_now(context.job_id, disk.key)
+    frozen, host = disk.ledger["frozen"], context.record.ledger["frozen"]["host"]
+    machine = machine_of(context)
+    with FolderReader(
+        context.vsphere,
+        machine.datacenter_id or machine.datacenter,
+        frozen["file"],
+        host=host,
+        by_host=True,
+        datastore=frozen.get("store", ""),
+        stop=context.control.check,
+    ) as reader:
+        if reader.size != disk.capacity:
+            raise ServiceError(
+                ErrorKind.CORRUPT,
+                f"the disk's file has {reader.size:,} bytes, the snapshot's disk {disk.capacity:,}",
+                subject=disk.label,
+                remedy="See in vCenter whether the disk was replaced or is being extended, then run again",
+            )
+        yield reader
+
+
+def _missing(areas: Areas, capacity: int, target: Put) -> Iterator[tuple[int, int]]:
+    """What of the areas the writer still wants."""
+    for offset, length in areas:
+        start = offset
+        for at in range(offset, offset + length, BLOCK):
+            if not target.wants(at // BLOCK):
+                if at > start:
+                    yield start, at - start
+                start = min(at + BLOCK, capacity)
+        if offset + length > start:
+            yield start, offset + length - start
+
+
+def blocks_in(pieces: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    """(index, bytes) of the blocks in (offset, bytes) pieces of whole blocks; the last of the disk may be short."""
+    for offset, data in pieces:
+        for at in range(0, len(data), BLOCK):
+            yield (offset + at) // BLOCK, data[at : at + BLOCK]
+
+
+class _Digests:
+    """(block index, digest) pairs that ascend, looked up by indexes that ascend too: only one is in memory."""
+
+    def __init__(self, pairs: Iterator[tuple[int, bytes]]) -> None:
+        self._pairs = pairs
+        self._at, self._digest = next(pairs, (-1, b""))
+
+    def of(self, index: int) -> bytes:
+        """The digest, b"" when there is none."""
+        while 0 <= self._at < index:
+            self._at, self._digest = next(self._pairs, (-1, b""))
+        return self._digest if self._at == index else b""

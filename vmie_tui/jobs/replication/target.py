@@ -1,0 +1,68 @@
+"""EBS snapshots as the target of a replication's run: each continues the one that the last run made of the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vmie_tui.jobs.replication.context import ReplicationContext
+from vmie_tui.jobs.replication.delta import delta_of
+from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.jobs.transfer.reporting import Meter
+from vmie_tui.jobs.transfer.target_ebs import EbsTarget
+from vmie_tui.model.formatting import size
+from vmie_tui.model.replication import Sync
+
+
+class ReplicaTarget(EbsTarget):
+    """Each disk a snapshot of its own, also where nothing changed: then one without a block, on its parent."""
+
+    context: ReplicationContext
+
+    def parent(self, disk: DiskRecord) -> str:
+        """Also decides what is moved of the disk: see `ReplicationContext.deltas`."""
+        context = self.context
+        if context.by_lease:
+            self._fits(disk, "")
+            why = context.lease_reason
+            context.store.remember_disk(context.job_id, disk.key, parent="", sync=Sync.FIRST.value, reason=why)
+            return ""
+        delta = delta_of(context, context.store.disk_now(context.job_id, disk.key))
+        if not self._fits(disk, delta.parent):
+            context.store.remember_disk(context.job_id, disk.key, begun=context.record.ledger["frozen"]["moid"])
+        context.store.remember_disk(
+            context.job_id,
+            disk.key,
+            parent=delta.parent,
+            sync=delta.sync.value,
+            reason=delta.reason,
+            changed=delta.changed,
+        )
+        context.deltas[disk.key] = delta
+        on = f" on {delta.parent}" if delta.parent else ""
+        why = f" ({delta.reason})" if delta.reason else ""
+        context.say(f"{disk.label}: {delta.sync.value}{why}{on}, {size(delta.changed)}", message=False)
+        return delta.parent
+
+    def _fits(self, disk: DiskRecord, parent: str) -> bool:
+        """Whether an earlier attempt has begun a snapshot on this parent; one on another is given up."""
+        from vmie_tui.services.aws.ec2.tagged import delete_snapshot
+
+        context, ledger = self.context, self.ledger(disk)
+        begun = {str(ledger.get(name) or "") for name in ("uploaded", "pending")} - {""}
+        if begun and ledger.get("parent", "") != parent:
+            self.begin_anew(disk)
+            for ident in begun - context.spared():
+                delete_snapshot(context.aws, context.plan.region, ident)
+            return False
+        return bool(begun)
+
+    def send(self, meter: Meter, disks: Sequence[DiskRecord]) -> None:
+        from vmie_tui.services.aws.ebs.start_snapshot import ParentRefused
+
+        try:
+            super().send(meter, disks)
+        except ParentRefused as error:
+            (disk,) = disks
+            refused = f"{error.problem.subject}: {error.problem.what}"
+            self.context.store.remember_disk(self.context.job_id, disk.key, refused=refused)
+            super().send(meter, disks)

@@ -1,0 +1,159 @@
+"""While the machine is still frozen: the copy is compared with it, and becomes what the next run goes on from."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from vmie_tui.jobs.engine.retry import again
+from vmie_tui.jobs.replication.context import ReplicationContext
+from vmie_tui.jobs.replication.cutover import still_off
+from vmie_tui.jobs.replication.delta import allocated
+from vmie_tui.jobs.replication.snapshot import still_frozen
+from vmie_tui.jobs.replication.source_changed_blocks import blocks_in, open_frozen
+from vmie_tui.jobs.store.block_journal import BlockJournal
+from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.jobs.transfer.sampling import seed_of
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.replication import KeptDisk, Verify
+from vmie_tui.services.disks.streams.sample import BLOCK
+
+if TYPE_CHECKING:
+    from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
+
+SAMPLES = 32  # ours: blocks of each disk, half of them anywhere, half of those this run has written
+
+
+def verify(context: ReplicationContext) -> dict[str, Any]:
+    """Read blocks of the new snapshots back, and compare them with the frozen disks. Returns ``{"verified": blocks}``.
+
+    Raises ServiceError CORRUPT for one that differs: no AMI is made then, and the next run copies all anew; CONFLICT
+    when the machine was moved meanwhile.
+    """
+    if not context.by_lease:
+        still_frozen(context)
+    compared = 0
+    if context.plan.verify is not Verify.NONE:
+        for disk in context.store.disks(context.job_id):
+            context.say(f"{disk.label}: comparing blocks of the copy with the machine")
+            compare = partial(_by_digest if context.by_lease else _compare, context, disk)
+            compared += again(compare, context.control, before=lambda _: context.reconnect())
+        context.say(f"{compared:,} blocks read back from EBS are equal to the machine's", message=False)
+    context.store.remember(context.job_id, verified=compared)
+    return {"verified": compared}
+
+
+def _compare(context: ReplicationContext, disk: DiskRecord) -> int:
+    """How many blocks are equal."""
+    from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
+
+    compared = 0
+    made = str(disk.ledger["uploaded"])
+    with (
+        SnapshotReader(context.aws, context.plan.region, made, disk.capacity) as copy,
+        open_frozen(context, disk) as frozen,
+    ):
+        for index, block in blocks_in(frozen.stream(_areas(context, disk, copy))):
+            if copy.read_at(index * BLOCK, len(block)) != block:
+                raise _differs(context, disk, index)
+            compared += 1
+    return compared
+
+
+def _areas(context: ReplicationContext, disk: DiskRecord, copy: SnapshotReader) -> list[tuple[int, int]]:
+    """What to compare: the sample, or all that has data here or there."""
+    from vmie_tui.services.vsphere.changed_blocks import joined
+
+    if context.plan.verify is Verify.ALL:
+        both = [*allocated(context, disk), *copy.extents()]
+        ends = ((at // BLOCK * BLOCK, -(-(at + length) // BLOCK) * BLOCK) for at, length in both)
+        return joined(ends, disk.capacity)
+    chosen = random.Random(seed_of(context.job_id, disk.key))  # noqa: S311 - a choice, not a secret
+    blocks = -(-disk.capacity // BLOCK)
+    picked = set(chosen.sample(range(blocks), min(blocks, SAMPLES // 2)))
+    written = (index for index, _ in BlockJournal(context.store, context.job_id, disk.key).load())
+    picked.update(_some(written, SAMPLES // 2, chosen))
+    return [(index * BLOCK, min(BLOCK, disk.capacity - index * BLOCK)) for index in sorted(picked)]
+
+
+def _some(indexes: Iterator[int], most: int, chosen: random.Random) -> list[int]:
+    """Up to ``most`` of them, each with the same chance, whatever their number."""
+    kept: list[int] = []
+    for number, index in enumerate(indexes):
+        if number < most:
+            kept.append(index)
+        elif (place := chosen.randrange(number + 1)) < most:
+            kept[place] = index
+    return kept
+
+
+def _by_digest(context: ReplicationContext, disk: DiskRecord) -> int:
+    """The same where the disk went by as a stream: with the digests of what passed."""
+    from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
+
+    wanted: Iterator[tuple[int, str]] = iter(disk.samples.items())
+    if context.plan.verify is Verify.ALL:
+        journal = BlockJournal(context.store, context.job_id, disk.key).load()
+        wanted = ((index, digest.hex()) for index, digest in journal)
+    compared = 0
+    with SnapshotReader(context.aws, context.plan.region, str(disk.ledger["uploaded"]), disk.capacity) as copy:
+        for index, digest in wanted:
+            context.control.check()
+            data = copy.read_at(index * BLOCK, BLOCK).ljust(BLOCK, b"\0")
+            if hashlib.sha256(data).hexdigest() != digest:
+                raise _differs(context, disk, index)
+            compared += 1
+    return compared
+
+
+def _differs(context: ReplicationContext, disk: DiskRecord, index: int) -> ServiceError:
+    """The error for it, once nothing of what the runs left is relied on any more."""
+    context.leave(context.spared())
+    context.replications.forget_kept(context.plan.replication)
+    for each in context.store.disks(context.job_id):
+        context.content(each.key).clear()
+    return ServiceError(
+        ErrorKind.CORRUPT,
+        f"block {index} of the copy is not the machine's: no AMI is made of it",
+        subject=disk.label,
+        remedy="Run again: all of the disk is copied anew",
+        detail=f"{disk.ledger['uploaded']}, byte {index * BLOCK}",
+    )
+
+
+def keep(context: ReplicationContext) -> dict[str, Any]:
+    """The copy is complete: the next run goes on from it, whatever AWS makes of it. Only now (trap 25)."""
+    from vmie_tui.jobs.replication.retention import note_figures
+    from vmie_tui.services.aws.ec2.images import describe_snapshots
+
+    still_off(context)
+    began = float(context.record.ledger.get("began", time.time()))
+    context.store.remember(context.job_id, kept_after=time.time() - began)
+    note_figures(context)
+    if context.by_lease:  # there is nothing to go on from
+        return {}
+    disks = context.store.disks(context.job_id)
+    made = [str(disk.ledger["uploaded"]) for disk in disks]
+    infos = again(lambda: describe_snapshots(context.aws, context.plan.region, made), context.control)
+    kept = [
+        KeptDisk(
+            disk.key,
+            disk.ledger["frozen"]["uuid"],
+            disk.capacity,
+            disk.ledger["frozen"]["change_id"],
+            info.id,
+            info.encrypted,
+        )
+        for disk, info in zip(disks, infos, strict=True)
+    ]
+    context.leave(context.spared() - set(made))
+    for disk in disks:
+        put = BlockJournal(context.store, context.job_id, disk.key).load()
+        context.content(disk.key).update(put, str(disk.ledger["uploaded"]), str(disk.ledger["parent"]))
+    context.replications.keep(context.plan.replication, kept)
+    context.store.remember(context.job_id, kept=True)
+    return {"kept": made}

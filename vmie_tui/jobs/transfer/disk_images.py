@@ -1,0 +1,157 @@
+"""The images of files, objects and snapshots: opened for a transfer, and told apart from what they were before."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vmie_tui.jobs.engine.import_context import ImportContext
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.plan import FileSource, ObjectSource, UploadFormat
+from vmie_tui.private_files import private_dir
+
+if TYPE_CHECKING:
+    from vmie_tui.services.describe import SourceDisk
+    from vmie_tui.services.disks.streams.source import ByteReader, DiskSource
+
+SCRATCH = "scratch"  # in the state folder: RAW copies of images that only qemu-img reads
+AS_IT_IS = {  # kinds of image, as `probe` calls them, that are what a format asks for
+    UploadFormat.VMDK: frozenset({"vmdk-stream streamOptimized"}),
+    UploadFormat.VHD: frozenset({"vhd fixed", "vhd dynamic"}),
+    UploadFormat.RAW: frozenset({"raw"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedDisk:
+    """One disk of the source. ``plain``: the image as it lies there, when the disk is all there is in it."""
+
+    disk: DiskSource
+    kind: str
+    plain: ByteReader | None
+
+    def as_it_is(self, wanted: UploadFormat) -> bool:
+        """Whether the image can be uploaded without being written anew."""
+        return self.plain is not None and self.kind in AS_IT_IS.get(wanted, ())
+
+
+def open_images(context: ImportContext, held: ExitStack) -> dict[int, OpenedDisk]:
+    """The source's disks by their keys in the job, open until ``held`` closes. Raises ServiceError."""
+    from vmie_tui.services.describe import open_source_disks
+
+    source, job, ledger = context.plan.source, context.job_id, context.record.ledger
+    scratch = private_dir(context.settings.state_dir / SCRATCH)
+    told = ""
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        context.control.check()
+        share = f"qemu-img reads the image: {100 * done // max(total, 1)} %"
+        words = share if done else "reading the image, to compare it with its manifest or for qemu-img"
+        if words != told:
+            context.store.update(job, message=words)
+            told = words
+
+    aws = None if isinstance(source, FileSource) else context.aws
+    moment = ledger.get("moment")
+    found = held.enter_context(
+        open_source_disks(
+            source,
+            aws,
+            context.plan.region,
+            scratch=scratch,
+            progress=progress,
+            proven=moment is not None and ledger.get("proven") == moment,
+        )
+    )
+    context.store.remember(job, proven=moment)  # an attempt after this one need not read all of it for the manifest
+    records = context.store.disks(job)
+    return {
+        record.key: OpenedDisk(one.source, _kind(one), _plain(context, number, one, held))
+        for number, (record, one) in enumerate(zip(records, found, strict=False))
+    }
+
+
+def clear_scratch(state_dir: Path) -> None:
+    """Remove what a killed worker left; for the one worker of the folder, before it begins."""
+    for left in (state_dir / SCRATCH).glob(".*.raw"):
+        left.unlink(missing_ok=True)
+
+
+def _kind(disk: SourceDisk) -> str:
+    return f"{disk.info.format} {disk.info.create_type}".strip()
+
+
+def _plain(context: ImportContext, number: int, disk: SourceDisk, held: ExitStack) -> ByteReader | None:
+    """The file itself, when it is one image of one disk and no archive or descriptor."""
+    from vmie_tui.services.disks.convert_source import probe_file
+    from vmie_tui.services.disks.formats.open_disk import open_file
+
+    source = context.plan.source
+    if not isinstance(source, FileSource) or number >= len(source.paths):
+        return None
+    path = Path(source.paths[number])
+    if path.name != disk.name or not (source.raw or probe_file(path).format == disk.info.format):
+        return None
+    return held.enter_context(open_file(path))
+
+
+def whole_archive(context: ImportContext, held: ExitStack) -> ByteReader | None:
+    """The OVA that the source is, as it lies there; None when it is none, or one that AWS may not understand."""
+    from vmie_tui.services.disks.convert_source import is_plain_archive
+    from vmie_tui.services.disks.formats.open_disk import open_file
+
+    source = context.plan.source
+    if not isinstance(source, FileSource) or source.raw or len(source.paths) != 1:
+        return None
+    path = Path(source.paths[0])
+    if path.suffix.lower() == ".ovf":
+        return None
+    return held.enter_context(open_file(path)) if is_plain_archive(path) else None
+
+
+def fingerprint(context: ImportContext) -> str:
+    """Tells one state of the source from the next: size and time of files, ETags of objects. Raises ServiceError."""
+    from vmie_tui.services.disks.convert_source import source_files
+
+    source = context.plan.source
+    seen: list[object] = [source.where]
+    if isinstance(source, FileSource):
+        for path in (part for each in source.paths for part in source_files(Path(each))):
+            try:
+                status = path.stat()
+            except OSError as error:
+                raise ServiceError(
+                    ErrorKind.NOT_FOUND,
+                    "the file cannot be looked at",
+                    subject=str(path),
+                    remedy="Put it back, then resume the job",
+                    detail=error.strerror or "",
+                ) from error
+            seen.append((path.name, status.st_size, status.st_mtime_ns))
+    elif isinstance(source, ObjectSource):
+        for key in source.keys:
+            found = context.objects.head(source.bucket, key)
+            if found is None:
+                raise ServiceError(
+                    ErrorKind.NOT_FOUND,
+                    "the object does not exist",
+                    subject=f"s3://{source.bucket}/{key}",
+                    remedy="Check its key",
+                )
+            seen.append((key, found.size, found.etag))
+    return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
+
+
+def refuse_changed(context: ImportContext) -> None:
+    """Raises ServiceError CONFLICT when the source is no longer what was checked."""
+    if fingerprint(context) != context.record.ledger.get("moment"):
+        raise ServiceError(
+            ErrorKind.CONFLICT,
+            "the source was changed while the job ran",
+            subject=context.plan.source.where,
+            remedy="Let nothing write to it, then resume the job: every disk is read again",
+        )

@@ -1,0 +1,132 @@
+"""Images that can be read at any place as the source of a job: files of this machine, objects in S3, EBS snapshots."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from vmie_tui.jobs.engine.import_context import ImportContext
+from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.jobs.transfer.disk_images import OpenedDisk, open_images, refuse_changed, whole_archive
+from vmie_tui.jobs.transfer.plain_feed import STEP, PlainFeed, WatchedFeed
+from vmie_tui.jobs.transfer.sampling import sample_disk, seed_of
+from vmie_tui.jobs.transfer.source import TRANSFERS, Put, Received, Watcher
+from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
+from vmie_tui.model.plan import UploadFormat
+
+if TYPE_CHECKING:
+    from vmie_tui.services.disks.streams.sample import Sampler
+    from vmie_tui.services.disks.streams.source import ByteReader
+    from vmie_tui.services.disks.streams.tee import Feed
+
+
+class OpenedOrigin:
+    """Images that are open for one transfer phase; there is nothing to lose, so an attempt is the origin itself."""
+
+    def __init__(self, context: ImportContext) -> None:
+        self._context = context
+        self._held = ExitStack()
+        self._closed = False
+        self._disks: dict[int, OpenedDisk] = {}
+        self._found: dict[int, Received] = {}
+        TRANSFERS.enter()
+
+    def open(self) -> None:
+        """Find and open the images. Raises ServiceError, also CONFLICT for files that are not those checked before."""
+        refuse_changed(self._context)
+        self._disks = open_images(self._context, self._held)
+
+    def whole(self) -> ByteReader | None:
+        """The OVA that the source is, as it lies there."""
+        return whole_archive(self._context, self._held)
+
+    def __getitem__(self, key: int) -> OpenedDisk:
+        try:
+            return self._disks[key]
+        except KeyError:
+            raise ServiceError(
+                ErrorKind.CONFLICT,
+                f"the source has {len(self._disks)} disk(s) now",
+                subject=self._context.plan.source.where,
+                remedy="It was changed after the job began: submit it again",
+            ) from None
+
+    # Origin
+
+    def begin(self) -> OpenedOrigin:
+        return self
+
+    def check(self) -> None:
+        self._context.control.check()
+        if self._closed:
+            raise Cancelled("stopped with the other disks")
+
+    def lost(self) -> bool:
+        return False
+
+    def drop(self, reason: str) -> None:
+        """Nothing is held that could be suspect."""
+
+    def close(self) -> None:
+        self._closed = True
+
+    def complete(self) -> None:
+        refuse_changed(self._context)
+
+    def forget(self) -> None:
+        self._held.close()
+        TRANSFERS.leave()
+
+    # Attempt
+
+    def stop(self) -> None:
+        self.check()
+
+    def tell(self, share: float) -> None:
+        """Nobody waits for it."""
+
+    def size_hint(self, disk: DiskRecord, wanted: UploadFormat) -> int:
+        opened = self[disk.key]
+        if opened.plain is not None and opened.as_it_is(wanted):
+            return opened.plain.size
+        from vmie_tui.services.disks.streams.feeds import stored_size
+
+        return stored_size(opened.disk, wanted)
+
+    def feed(self, disk: DiskRecord, wanted: UploadFormat, watcher: Watcher, sampler: Sampler) -> Feed:
+        from vmie_tui.services.disks.streams import feeds
+
+        opened = self[disk.key]
+        if opened.plain is not None and opened.as_it_is(wanted):
+            watcher.begin(opened.plain.size)
+            self.sample(disk, sampler)
+            self._context.say(f"{disk.label}: sent as it is, {opened.kind}", message=False)
+            return PlainFeed(opened.plain, watcher)
+        watcher.begin(0 if wanted is UploadFormat.VMDK else feeds.stored_size(opened.disk, wanted))
+
+        def on_data(offset: int, data: memoryview) -> None:
+            sampler.take(offset, data)
+            watcher.covered(offset + len(data))
+
+        self._context.say(f"{disk.label}: {opened.kind} written anew as {wanted.value} on the way", message=False)
+        return WatchedFeed(feeds.disk_feed(opened.disk, wanted, name=f"disk-{disk.key}", on_data=on_data), watcher)
+
+    def blocks(self, disk: DiskRecord, target: Put, watcher: Watcher, sampler: Sampler) -> None:
+        from vmie_tui.services.disks.streams import feeds
+
+        source = self[disk.key].disk
+        watcher.begin(sum(length for _, length in source.extents()))
+        at = 0
+
+        def on_offset(offset: int) -> None:
+            nonlocal at
+            watcher.received(min(offset - at, STEP))
+            at = offset
+
+        feeds.blocks_of(source, target.wants, target.put, check=watcher.stop, on_offset=on_offset)
+
+    def sample(self, disk: DiskRecord, sampler: Sampler) -> None:
+        sample_disk(self[disk.key].disk, sampler, seed_of(self._context.job_id, disk.key))
+
+    def found(self, key: int) -> Received:
+        return self._found.get(key, Received())

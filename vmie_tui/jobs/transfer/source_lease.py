@@ -1,0 +1,168 @@
+"""A machine in vCenter as the source of a job: each disk is a stream from the ESXi host, read front to back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmie_tui.jobs.engine.import_context import ImportContext
+from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.jobs.transfer.export_lease import LeaseHolder
+from vmie_tui.jobs.transfer.source import ROOM, TRANSFERS, Closing, Put, Received, Watcher
+from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
+from vmie_tui.model.plan import UploadFormat
+
+if TYPE_CHECKING:
+    from vmie_tui.services.disks.streams.sample import Sampler
+    from vmie_tui.services.disks.streams.tee import Feed
+    from vmie_tui.services.vsphere.nfc.disk_download import DiskStream
+    from vmie_tui.services.vsphere.nfc.export_lease import ExportLease, LeaseDisk
+
+
+class LeaseAttempt:
+    """The disks of a machine as its export lease offers them."""
+
+    def __init__(self, holder: LeaseHolder, lease: ExportLease) -> None:
+        self._holder, self.lease = holder, lease
+        self._found: dict[int, Received] = {}
+
+    def stop(self) -> None:
+        self._holder.check()
+        self.lease.check()
+
+    def tell(self, share: float) -> None:
+        self.lease.progress(share)
+
+    def lost(self) -> bool:
+        try:
+            self.lease.check()
+        except VmieError:
+            return True
+        return False
+
+    def drop(self, reason: str) -> None:
+        self._holder.drop(self.lease, reason)
+
+    def whole(self) -> None:
+        """A host hands out disks only."""
+
+    def size_hint(self, disk: DiskRecord, wanted: UploadFormat) -> int:
+        from vmie_tui.services.disks.streams.feeds import decoded_size
+
+        if wanted is not UploadFormat.VMDK:
+            return decoded_size(wanted, disk.capacity)
+        return self._of(disk).file_size or disk.capacity + disk.capacity // 50 + ROOM
+
+    def feed(self, disk: DiskRecord, wanted: UploadFormat, watcher: Watcher, sampler: Sampler) -> Feed:
+        from vmie_tui.services.disks.streams import feeds
+        from vmie_tui.services.disks.streams.tee import DiskFeed
+
+        stream, known = self._open(disk, watcher)
+
+        def at_end(sha256: str, size: int) -> None:
+            self._prove(disk, sha256)
+
+        covered = None if known else watcher.covered
+        try:
+            if wanted is UploadFormat.VMDK:
+                inner: Feed = DiskFeed(
+                    stream,
+                    check=watcher.stop,
+                    on_bytes=watcher.received,
+                    at_end=at_end,
+                    on_offset=covered,
+                    on_data=sampler.take,
+                )
+            else:
+                inner = feeds.decoded(
+                    stream,
+                    wanted,
+                    disk.capacity,
+                    check=watcher.stop,
+                    on_bytes=watcher.received,
+                    at_end=at_end,
+                    on_offset=covered,
+                    on_data=sampler.take,
+                )
+        except BaseException:
+            stream.close()
+            raise
+        return Closing(inner, stream.close)
+
+    def blocks(self, disk: DiskRecord, target: Put, watcher: Watcher, sampler: Sampler) -> None:
+        from vmie_tui.services.disks.streams import feeds
+
+        stream, known = self._open(disk, watcher)
+        with stream:
+            feeds.blocks(
+                stream,
+                disk.capacity,
+                target.put,
+                check=watcher.stop,
+                on_bytes=watcher.received,
+                at_end=lambda sha256, _size: self._prove(disk, sha256),
+                on_offset=None if known else watcher.covered,
+                on_data=sampler.take,
+            )
+
+    def sample(self, disk: DiskRecord, sampler: Sampler) -> None:
+        """A host's stream is sampled as it passes."""
+
+    def found(self, key: int) -> Received:
+        return self._found.get(key, Received())
+
+    def _of(self, disk: DiskRecord) -> LeaseDisk:
+        for candidate in self.lease.disks:
+            if candidate.device_key == disk.key:
+                return candidate
+        raise ServiceError(
+            ErrorKind.CONFLICT,
+            "the host does not offer this disk for export",
+            subject=disk.label,
+            remedy="An independent or raw disk is left out of a snapshot: power the VM off, or leave the disk out",
+        )
+
+    def _open(self, disk: DiskRecord, watcher: Watcher) -> tuple[DiskStream, bool]:
+        """The stream, and whether it is known how long it will be."""
+        source = self._of(disk)
+        stream = self.lease.open(source)
+        total = stream.content_length or source.file_size or 0
+        watcher.begin(total)
+        self._holder.context.say(f"{disk.label}: reading from {stream.host}", message=False)
+        return stream, bool(total)
+
+    def _prove(self, disk: DiskRecord, sha256: str) -> None:
+        """What came is what the host sent, if it says what that is (trap 7)."""
+        expected = self._holder.checksum(self.lease, self._of(disk).key)
+        if expected is not None and expected.lower() != sha256:
+            raise ServiceError(
+                ErrorKind.CORRUPT,
+                "the bytes received are not those the host sent: its SHA-256 differs",
+                subject=disk.label,
+                retry_safe=True,
+                detail=f"host {expected}, received {sha256}",
+            )
+        self._found[disk.key] = Received(sha256, (expected or "").lower())
+
+
+class LeaseOrigin:
+    """A machine, or a snapshot of one, by one export lease for all its disks."""
+
+    def __init__(self, context: ImportContext, moid: str, snapshot_moid: str | None) -> None:
+        self.holder = LeaseHolder(context, moid, snapshot_moid)
+        TRANSFERS.enter()
+
+    def begin(self) -> LeaseAttempt:
+        return LeaseAttempt(self.holder, self.holder.get())
+
+    def check(self) -> None:
+        self.holder.check()
+
+    def close(self) -> None:
+        self.holder.close()
+
+    def complete(self) -> None:
+        self.holder.complete()
+
+    def forget(self) -> None:
+        self.holder.forget()
+        TRANSFERS.leave()

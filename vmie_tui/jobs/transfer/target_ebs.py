@@ -1,0 +1,123 @@
+"""EBS snapshots as the target of a job: each disk's blocks straight into a snapshot, journaled in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from vmie_tui.jobs.engine.tags import MADE_BY, tags
+from vmie_tui.jobs.store.block_journal import BlockJournal
+from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.jobs.transfer.reporting import Meter
+from vmie_tui.jobs.transfer.sampling import sample_journal, sampler_for
+from vmie_tui.jobs.transfer.target import Target, said
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.plan import VmSource
+
+
+class EbsTarget(Target):
+    """Each disk a snapshot of its own."""
+
+    def there(self, disk: DiskRecord) -> bool:
+        from vmie_tui.services.aws.ec2.images import describe_snapshots
+
+        made = disk.ledger.get("uploaded", "")
+        if not made:
+            return False
+        try:
+            (found,) = describe_snapshots(self.context.aws, self.context.plan.region, [made])
+        except ServiceError as error:
+            if error.kind is not ErrorKind.NOT_FOUND:
+                raise
+            return False
+        return found.state == "completed"
+
+    def journal(self, disk: DiskRecord) -> BlockJournal:
+        return BlockJournal(self.context.store, self.context.job_id, disk.key)
+
+    def reset(self, disk: DiskRecord) -> None:
+        from vmie_tui.services.aws.ec2.tagged import delete_snapshot
+
+        made, pending = disk.ledger.get("uploaded", ""), disk.ledger.get("pending", "")
+        # A completed snapshot takes no more blocks, nor does one that is about to be. A pending one gets those that
+        # differ of a host's stream, which is read whole; of an image that is read at any place, what the journal has
+        # would not even be looked at.
+        if made or disk.ledger.get("completing") or not isinstance(self.context.plan.source, VmSource):
+            self.begin_anew(disk)
+            for ident in {made, pending} - {"", *self.context.spared()}:
+                delete_snapshot(self.context.aws, self.context.plan.region, ident)
+
+    def begin_anew(self, disk: DiskRecord) -> None:
+        """What was written of a disk is of no use any more."""
+        context, tried = self.context, int(self.ledger(disk).get("try", 1))
+        gone = {"uploaded": None, "pending": None, "completing": None}
+        context.store.remember_disk(context.job_id, disk.key, **gone, **{"try": tried + 1})
+        self.journal(disk).clear()
+
+    def ledger(self, disk: DiskRecord) -> dict[str, Any]:
+        """What is remembered of a disk now."""
+        return self.context.store.disk_now(self.context.job_id, disk.key).ledger
+
+    def parent(self, disk: DiskRecord) -> str:
+        """The completed snapshot that the disk's new one continues, "" when all of the disk is written."""
+        return ""
+
+    def send(self, meter: Meter, disks: Sequence[DiskRecord]) -> None:
+        from vmie_tui.services.aws.ebs.snapshot_writer import SnapshotLost, SnapshotTarget, SnapshotWriter
+
+        (disk,) = disks
+        context, plan, journal = self.context, self.context.plan, self.journal(disk)
+        parent = self.parent(disk)
+        ledger = self.ledger(disk)
+        pending = str(ledger.get("uploaded") or ledger.get("pending") or "")
+        if not pending:
+            journal.clear()
+        target = SnapshotTarget(
+            size=disk.capacity,
+            description=f"{plan.source.name[:100]} {disk.label[:100]}{MADE_BY}",
+            tags=tags(context),
+            encrypted=plan.encrypted,
+            kms_key_id=plan.kms_key_id,
+            parent=parent,
+            client_token=f"{context.record.ledger['client_token']}-{disk.key}-{ledger.get('try', 1)}{parent[-8:]}",
+        )
+        sampler = sampler_for(context.job_id, disk.key, disk.capacity)
+        context.store.remember(context.job_id, snapshots_asked=True)
+        writer = SnapshotWriter(context.aws, plan.region, target, journal=journal, snapshot_id=pending, control=meter)
+        try:
+            with writer:
+                if writer.snapshot_id != pending:
+                    context.store.remember_disk(context.job_id, disk.key, pending=writer.snapshot_id)
+                    context.say(f"{disk.label}: snapshot {writer.snapshot_id} begun", message=False)
+                meter.attempt.blocks(disk, writer, meter.watcher(disk.key), sampler)
+                asking = partial(context.store.remember_disk, context.job_id, disk.key, completing=True)
+                written = writer.complete(asking=asking)
+        except SnapshotLost:
+            writer.abandon()
+            self.begin_anew(disk)
+            raise
+        sample_journal(journal, sampler)
+        context.store.remember_disk(
+            context.job_id, disk.key, uploaded=written.snapshot_id, pending=None, completing=None
+        )
+        self.done(
+            meter,
+            disk,
+            written.sent + written.skipped,
+            checksum=written.checksum,
+            snapshot_id=written.snapshot_id,
+            samples=sampler.samples,
+        )
+        found = meter.attempt.found(disk.key)
+        what = f"{written.snapshot_id} has {written.blocks:,} blocks"
+        context.say(said(disk, what, written.skipped, found.sha256, verified=bool(found.host_sha256)), message=False)
+
+    def remove(self, disk: DiskRecord) -> None:
+        """What cancelling leaves of a disk's snapshot: nothing."""
+        from vmie_tui.services.aws.ec2.tagged import delete_snapshot
+
+        made = {disk.ledger.get("uploaded"), disk.ledger.get("pending")}
+        for ident in made - {None, "", *self.context.spared()}:
+            delete_snapshot(self.context.aws, self.context.plan.region, str(ident))
+        self.journal(disk).clear()

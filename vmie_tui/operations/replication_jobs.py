@@ -1,0 +1,364 @@
+"""What the screens and the command line may ask of replications. Cheap: the work is the worker's alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import sqlalchemy as sa
+
+from vmie_tui.clock import Clocks
+from vmie_tui.jobs.engine.process import ensure_worker
+from vmie_tui.jobs.store import schema
+from vmie_tui.jobs.store.catalogues import Catalogues, vm_key
+from vmie_tui.jobs.store.replication_records import ReplicationRecord, Wish, replication_record
+from vmie_tui.jobs.store.replication_views import read_replications
+from vmie_tui.jobs.store.replications import (
+    Replications,
+    add_replication,
+    at_work,
+    change,
+    counted,
+    find,
+    give_up,
+    of_vm,
+    open_runs,
+    replicated,
+    runs_of,
+    wants_worker,
+)
+from vmie_tui.jobs.store.store import Store
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.finding import Finding
+from vmie_tui.model.machine import Inventory, Machine
+from vmie_tui.model.plan import TestLaunch
+from vmie_tui.model.replication import (
+    Catalogue,
+    Replication,
+    ReplicationState,
+    ReplicationView,
+    RunState,
+    Sync,
+    Verify,
+)
+from vmie_tui.model.rules.override import not_overridden
+from vmie_tui.model.rules.replication import check_edit, check_replication, settled
+from vmie_tui.model.rules.replication_schedule import age
+from vmie_tui.operations.replication_asks import (
+    RUNNABLE,
+    alone_again,
+    ask,
+    back,
+    moment,
+    next_time,
+    refuse,
+    start_asked,
+    wrong_state,
+)
+from vmie_tui.services.read_only import Policy
+from vmie_tui.settings import Settings
+
+EXTEND_DAYS = 365  # ours: the most that one request may add
+
+
+class ReplicationClient:
+    """Create, read and steer replications. Every method blocks: call it in a thread. Raises ServiceError.
+
+    ``ident``: of a replication, or a prefix only it has.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._store = Store(settings.state_dir, settings.database_url)
+        self._replications = Replications(self._store)
+        self._catalogues = Catalogues(self._replications)
+        self._clocks = Clocks(settings.state_dir)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._store.close()
+
+    # ---- reading
+
+    def now(self, profile: str) -> float:
+        """What time it is for a profile's schedules."""
+        return self._clocks.now(profile)
+
+    def views(self, profile: str | None = None, *, deleted: bool = False) -> list[ReplicationView]:
+        """All replications, newest first; those that were ``deleted`` only when asked for."""
+        if not self._store.exists:
+            return []
+        with self._store.begin() as connection:
+            return read_replications(connection, self.now, profile=profile, deleted=deleted)
+
+    def view(self, ident: str) -> ReplicationView:
+        """One replication."""
+        ident = self._replications.resolve(ident)
+        with self._store.begin() as connection:
+            return read_replications(connection, self.now, replication_id=ident)[0]
+
+    def findings(
+        self, spec: Replication, machine: Machine, *, account: str = "", ident: str = ""
+    ) -> tuple[Finding, ...]:
+        """What there is to be said, worst first; ``ident``: the replication that ``spec`` is to be of, if there is one.
+
+        ``account``: of AWS; without it the one that the profile's replications went to.
+        """
+        if not self._store.exists:
+            return check_replication(spec, machine, now=self.now(spec.plan.profile))
+        with self._store.begin() as connection:
+            return self._findings(connection, spec, machine, account, ident)
+
+    # ---- the catalogue
+
+    def catalogue(self, profile: str) -> Catalogue:
+        """The servers of the profile's vCenter, each with its replication."""
+        return self._catalogues.read(profile, self._host(profile))
+
+    @contextmanager
+    def importing(self, profile: str) -> Iterator[None]:
+        """While inside, the catalogue is said to be IMPORTING; it is what it was when nothing was imported."""
+        self._catalogues.importing(profile, self._host(profile), self.now(profile))
+        try:
+            yield
+        finally:
+            self._catalogues.stop(profile)
+
+    def import_catalogue(self, profile: str, inventory: Inventory) -> Catalogue:
+        """Import, or re-import, the catalogue: servers known before keep their ids."""
+        self._catalogues.fill(profile, self._host(profile), inventory, self.now(profile))
+        return self.catalogue(profile)
+
+    def clear_catalogue(self, profile: str) -> Catalogue:
+        """Remove the list of servers; replications go on (F429)."""
+        self._catalogues.clear(profile, self._host(profile), self.now(profile))
+        return self.catalogue(profile)
+
+    # ---- replications
+
+    def create(self, spec: Replication, machine: Machine, *, account: str) -> str:
+        """Record a replication and see that a worker runs; its id.
+
+        Raises ServiceError CONFLICT when the VM is replicated already (``detail``: by which), REFUSED with the first
+        blocker's words otherwise.
+        """
+        name = spec.plan.profile
+        Policy(self._settings.profile(name).read_only).check_work("replicated", name)
+        now = self.now(name)
+        spec = replace(spec, plan=settled(spec.plan, machine), start=max(spec.start, now))
+        vm = _vm(spec, machine)
+        with self._replications.alone() as connection:
+            if other := of_vm(connection, vm):
+                raise ServiceError(
+                    ErrorKind.CONFLICT,
+                    f"it is replicated already, by {other}",
+                    subject=machine.name,
+                    remedy="Edit that replication, or delete it first",
+                    code="ReplicationJobAlreadyExists",
+                    detail=other,
+                )
+            refuse(not_overridden(self._findings(connection, spec, machine, account, ""), spec.plan.override))
+            ident = add_replication(connection, spec, vm, account, now)
+        self._ensure_worker()
+        return ident
+
+    def edit(self, ident: str, spec: Replication, *, next_run: float | None = None) -> None:
+        """Change what may be changed (F439). ``next_run``: when to run next; the interval counts from there then.
+
+        Raises ServiceError REFUSED with the first blocker's words, INVALID for a time behind us or too far ahead.
+        """
+        with self._steer(ident, "changed") as (connection, record, now):
+            if not (record.state in RUNNABLE or record.terminated):
+                raise wrong_state(record, "changed")
+            ever = bool(record.kept) or any(run.state is RunState.COMPLETED for run in runs_of(connection, record.id))
+            refuse(not_overridden(check_edit(record.spec, spec, replicated=ever), spec.plan.override))
+            if next_run is not None:
+                spec = replace(spec, start=moment(next_run, now))
+            elif record.state is not ReplicationState.PENDING:
+                spec = replace(spec, start=record.spec.start)
+            elif spec.start != record.spec.start:
+                spec = replace(spec, start=moment(spec.start, now))
+            goes_on = record.state.counts and not record.paused
+            scheduled = goes_on and (record.next_run is not None or next_run is not None)
+            at = next_time(record, spec, now, given=next_run) if scheduled else None
+            change(
+                connection,
+                record.id,
+                spec=spec.to_json(),
+                name=spec.plan.source.name,
+                next_run=None if record.state is ReplicationState.PAUSED_ON_FAILURE else at,
+            )
+        self._ensure_worker()
+
+    def pause(self, ident: str) -> None:
+        """Schedule nothing until `resume`; a run at work goes on."""
+        with self._steer(ident, "paused") as (connection, record, _):
+            if not record.state.counts or record.paused:
+                raise wrong_state(record, "paused")
+            change(connection, record.id, paused=True, next_run=None, message="paused by the user")
+
+    def resume(self, ident: str) -> None:
+        """Go on with one that was paused, by the user or by failures, at its next time; nothing is made up for."""
+        with self._steer(ident, "resumed") as (connection, record, now):
+            failed = record.state is ReplicationState.PAUSED_ON_FAILURE
+            if not (failed or (record.paused and record.state.counts)):
+                raise wrong_state(record, "resumed")
+            change(
+                connection,
+                record.id,
+                paused=False,
+                failures=0,
+                state=(ReplicationState.ACTIVE if failed else record.state).value,
+                next_run=next_time(record, record.spec, now),
+                message="",
+            )
+        self._ensure_worker()
+
+    def extend(self, ident: str, days: int) -> None:
+        """Give the VM more days than the documented number (F389); one whose days were over goes on."""
+        if not 1 <= days <= EXTEND_DAYS:
+            raise ServiceError(
+                ErrorKind.INVALID, f"{days} days cannot be added", remedy=f"1 to {EXTEND_DAYS} days at a time"
+            )
+        with self._steer(ident, "extended") as (connection, record, now):
+            if record.state in {ReplicationState.DELETING, ReplicationState.DELETED}:
+                raise wrong_state(record, "extended")
+            machines = schema.replicated
+            connection.execute(
+                machines.update()
+                .where(machines.c.vm == record.vm)
+                .values(extended_days=machines.c.extended_days + days)
+            )
+            first, extended = replicated(connection, record.vm)
+            if record.terminated and not age(first, extended, now).over:
+                alone_again(connection, record)
+                change(connection, record.id, terminated=False, failures=0, **back(connection, record, now))
+        self._ensure_worker()
+
+    def delete(self, ident: str) -> None:
+        """Stop it for good. The worker cancels a run at work and cleans up; AMIs made are kept (F440)."""
+        with self._steer(ident, "deleted") as (connection, record, _):
+            if record.state is ReplicationState.DELETED:
+                raise wrong_state(record, "deleted")
+            if record.state is not ReplicationState.DELETING:
+                change(
+                    connection,
+                    record.id,
+                    state=ReplicationState.DELETING.value,
+                    next_run=None,
+                    message="deleting: cleaning up, AMIs are kept",
+                )
+            give_up(connection, open_runs(connection, record.id), "the replication is deleted")
+        self._ensure_worker()
+
+    # ---- runs
+
+    def run_now(
+        self,
+        ident: str,
+        *,
+        resync: Sync | None = None,
+        verify: Verify | None = None,
+        cutover: TestLaunch | None = None,
+    ) -> str:
+        """Start an on-demand run, which leaves the schedule as it is; its id (F445 to F447).
+
+        ``cutover``: the final run; the machine is shut down, and this instance launched of the AMI. Raises ServiceError
+        CONFLICT while a run is at work, REFUSED for more than two within 24 hours.
+        """
+        if resync not in {None, Sync.FULL, Sync.CHECKSUM}:
+            raise ServiceError(ErrorKind.INVALID, f"{resync} cannot be asked for", remedy="A full or a checksum resync")
+        with self._steer(ident, "run") as (connection, record, now):
+            run_id = ask(connection, record, now, Wish(resync, verify, cutover), ())
+            start_asked(connection, {run_id: record}, {record.id: now})
+        self._ensure_worker()
+        return run_id
+
+    def start_group(self, profile: str, group: str, *, cutover: TestLaunch | None = None) -> list[str]:
+        """One on-demand run of each of the group's replications; their ids, those that start first in front.
+
+        Those of a higher order wait until all before them are completed. Nothing is started when one cannot be.
+        """
+        Policy(self._settings.profile(profile).read_only).check_work("run", profile)
+        now = self.now(profile)
+        asked: dict[str, ReplicationRecord] = {}
+        with self._replications.alone() as connection:
+            table = schema.replications
+            rows = connection.execute(sa.select(table).where(table.c.profile == profile).order_by(table.c.created))
+            records = [replication_record(row) for row in rows.mappings()]
+            members = [record for record in records if record.spec.group == group and record.state in RUNNABLE]
+            if not members or not group:
+                raise ServiceError(ErrorKind.NOT_FOUND, "no replication is in this group", subject=group)
+            for order in sorted({record.spec.order for record in members}):
+                before = tuple(asked)
+                for record in (one for one in members if one.spec.order == order):
+                    asked[ask(connection, record, now, Wish(cutover=cutover), before)] = record
+            start_asked(connection, asked, {record.id: now for record in members})
+        self._ensure_worker()
+        return list(asked)
+
+    # ---- the worker
+
+    def ensure_worker_for_schedules(self) -> bool:
+        """Start a worker where a schedule needs one; False when nothing is scheduled, or all is read-only."""
+        if self._settings.read_only or not self._store.exists:
+            return False
+        with self._store.begin() as connection:
+            if not wants_worker(connection):
+                return False
+        self._ensure_worker()
+        return True
+
+    def ensure_worker_for_jobs(self) -> bool:
+        """Start a worker where jobs are under way, as after a crash; False when none is, or all is read-only."""
+        if self._settings.read_only or not self._store.exists:
+            return False
+        counts = self._store.counts()
+        if not any(number for state, number in counts.items() if state.live):
+            return False
+        self._ensure_worker()
+        return True
+
+    def _ensure_worker(self) -> None:
+        ensure_worker(self._settings)
+
+    # ---- parts
+
+    @contextmanager
+    def _steer(self, ident: str, verb: str) -> Iterator[tuple[sa.Connection, ReplicationRecord, float]]:
+        """A replication that may be changed, and the time, in a transaction beside which nobody changes any."""
+        ident = self._replications.resolve(ident)
+        with self._replications.alone() as connection:
+            record = find(connection, ident)
+            Policy(self._settings.only_reads(record.profile)).check_work(verb, ident)
+            yield connection, record, self.now(record.profile)
+
+    def _host(self, profile: str) -> str:
+        vcenter = self._settings.profile(profile).vcenter
+        return vcenter.host if vcenter else ""
+
+    def _findings(
+        self, connection: sa.Connection, spec: Replication, machine: Machine, account: str, ident: str
+    ) -> tuple[Finding, ...]:
+        name, table = spec.plan.profile, schema.replications
+        now, vm = self.now(name), _vm(spec, machine)
+        if not account:
+            newest = sa.select(table.c.account).where(table.c.profile == name).order_by(table.c.created.desc()).limit(1)
+            account = connection.execute(newest).scalar() or ""
+        own = find(connection, self._replications.resolve(ident)) if ident else None
+        first, extended = replicated(connection, vm)
+        return check_replication(
+            spec,
+            machine,
+            now=now,
+            others=counted(connection, account) - (own is not None and own.state.counts),
+            age=age(first, extended, now),
+            existing="" if own is not None else of_vm(connection, vm),
+            begun=own is not None and own.state is not ReplicationState.PENDING,
+            at_work=own is not None and at_work(connection, own.id) is not None,
+        )
+
+
+def _vm(spec: Replication, machine: Machine) -> str:
+    return vm_key(spec.plan.vm.vcenter, machine.instance_uuid or machine.moid)

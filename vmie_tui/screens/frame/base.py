@@ -1,0 +1,103 @@
+"""What every screen of the frame shares: title, status, body, hints; and how an unexpected error is put in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.screen import Screen
+from textual.widget import Widget
+
+from vmie_tui.model.errors import ErrorKind, Problem, VmieError
+from vmie_tui.model.formatting import plain
+from vmie_tui.screens.frame.actions import APP, Action, hints
+from vmie_tui.widgets.frame import HintBar, StatusLine, TitleBar
+
+if TYPE_CHECKING:
+    from vmie_tui.app import VmieApp
+    from vmie_tui.operations.backend import Backend
+
+MODES = (
+    ("1", "inventory", "Inventory"),
+    ("2", "jobs", "Jobs"),
+    ("3", "tasks", "Tasks"),
+    ("4", "exports", "Exports"),
+    ("5", "replication", "Replication"),
+    ("6", "setup", "Setup"),
+)
+WIDE = 120
+MOST_TOLD = 600  # characters of a toast
+
+
+def problem_of(error: BaseException) -> Problem:
+    """Any error as a `Problem`; one that nobody foresaw says so, and asks to be reported."""
+    if isinstance(error, VmieError):
+        return error.problem
+    return Problem(
+        ErrorKind.BUG,
+        f"unexpected {type(error).__name__}: {error}",
+        remedy="This is a fault of vmie-tui: please report it",
+    )
+
+
+class FrameScreen(Screen[bool]):
+    """A screen inside the frame. Subclasses give ``MODE``, ``ACTIONS``, their ``BINDINGS`` and `compose_body`."""
+
+    MODE: ClassVar[str] = ""
+    ACTIONS: ClassVar[tuple[Action, ...]] = ()
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012 - Textual's own declaration
+
+    @property
+    def vmie(self) -> VmieApp:
+        return cast("VmieApp", self.app)
+
+    @property
+    def backend(self) -> Backend:
+        return self.vmie.backend
+
+    def compose(self) -> ComposeResult:
+        profile = self.backend.profile
+        badge = "READ-ONLY" if profile.read_only else "DEMO" if profile.demo else ""
+        yield TitleBar(MODES, self.MODE, "" if profile.demo else profile.name, badge)
+        yield StatusLine()
+        yield from self.compose_body()
+        yield HintBar()
+
+    def compose_body(self) -> Iterable[Widget]:
+        raise NotImplementedError
+
+    def on_mount(self) -> None:
+        self.show_hints()
+
+    def offered(self) -> tuple[Action, ...]:
+        """What the footer and the palette offer; the keys of the rest say why it cannot be done."""
+        return self.ACTIONS
+
+    def show_hints(self, extra: tuple[tuple[str, str], ...] = ()) -> None:
+        """The footer: ``extra`` first, then what the registry says of this screen and of the app."""
+        shown = (*extra, *hints(self.offered()), *hints(APP))
+        self.query_one(HintBar).set_hints(fitting(shown))
+
+    def tell(self, text: str, *, error: bool = False) -> None:
+        """A toast; the text is never markup, steers no terminal and covers no screen."""
+        shown = plain(text) if len(text) <= MOST_TOLD else f"{plain(text[:MOST_TOLD])}…"
+        self.notify(shown, severity="error" if error else "information", markup=False, timeout=8 if error else 4)
+
+
+def fitting(shown: tuple[tuple[str, str], ...], most: int = 7, cells: int = 80) -> tuple[tuple[str, str], ...]:
+    """The first hints that fit a line of 80; help is always the last of them."""
+    helping = tuple(hint for hint in shown if hint[1] == "help")
+    kept: list[tuple[str, str]] = []
+    used = sum(len(key) + len(word) + 3 for key, word in helping)
+    for key, word in shown:
+        used += len(key) + len(word) + 3
+        if (key, word) not in helping and len(kept) < most - len(helping) and used <= cells:
+            kept.append((key, word))
+    return (*kept, *helping)
+
+
+def style_sheet(module_file: str) -> str:
+    """The ``.tcss`` beside a screen's module."""
+    return str(Path(module_file).with_suffix(".tcss"))

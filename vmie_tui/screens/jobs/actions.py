@@ -1,0 +1,225 @@
+"""What can be done with a job: the same keys on the list of jobs and on one job's page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual import work
+
+from vmie_tui.model.job import JobView, Stage, StageState
+from vmie_tui.model.plan import ImportPlan
+from vmie_tui.model.task import JobState, may_become
+from vmie_tui.screens.frame.base import problem_of
+from vmie_tui.screens.frame.copying import Copying
+from vmie_tui.widgets.text import clean
+
+
+class AfterJob(Copying):
+    """A screen with a job in view, whose AMI and proof can be seen."""
+
+    def job_in_view(self) -> JobView | None:
+        raise NotImplementedError
+
+    def action_after(self) -> None:
+        """The AMI the job made: test launch, copies, names, and the way to be rid of it."""
+        job = self.job_in_view()
+        if job is None:
+            return
+        if not job.image_id:
+            self.tell(no_image(job))
+            return
+        self._open_after(job)
+
+    @work(thread=True, exclusive=True, group="after", exit_on_error=False)
+    def _open_after(self, job: JobView) -> None:
+        from vmie_tui.screens.jobs.image import AfterScreen, made_by
+
+        try:
+            plan = self.backend.plan(job.id)
+            machine = self.backend.machine_of(plan) if isinstance(plan, ImportPlan) else None
+        except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
+            self.app.call_from_thread(self.tell, str(problem_of(error)), error=True)
+            return
+        if isinstance(plan, ImportPlan):
+            self.app.call_from_thread(self.app.push_screen, AfterScreen(made_by(job, plan, machine)))
+        else:
+            self.app.call_from_thread(self.tell, f"{job.name} is no import: there is no AMI of its own.")
+
+    def action_proof(self) -> None:
+        """What the source sent, what arrived and what AWS holds, side by side."""
+        job = self.job_in_view()
+        if job is None:
+            return
+        why_not = no_proof(job)
+        if why_not:
+            self.tell(why_not)
+            return
+        from vmie_tui.screens.jobs.proof import ProofScreen
+
+        self.app.push_screen(ProofScreen(job.id, job.name))
+
+
+class JobActions(AfterJob):
+    """A screen with a job in view, that can be paused, resumed, cancelled."""
+
+    def show_hints(self, extra: tuple[tuple[str, str], ...] = ()) -> None:
+        """First what suits the job in view: what to do about a failure, or what comes after success."""
+        job = self.job_in_view()
+        suited: tuple[tuple[str, str], ...] = ()
+        if job is not None and job.state is JobState.DONE:
+            suited = (() if no_proof(job) else (("v", "proof"),)) + ((("a", "after import"),) if job.image_id else ())
+        elif job is not None and job.state is JobState.FAILED:
+            suited = (("e", "explain"), *(() if no_fallback(job) else (("b", "use what is there"),)))
+        super().show_hints((*extra, *suited))
+
+    def action_pause(self) -> None:
+        job = self._job_that("pause", JobState.PAUSED)
+        if job:
+            self._ask_client(job, "paused", self.backend.pause)
+
+    def action_resume(self) -> None:
+        job = self._job_that("resume", JobState.QUEUED)
+        if job:
+            self._ask_client(job, "resumed", self.backend.resume)
+
+    def action_cancel(self) -> None:
+        job = self._job_that("cancel", JobState.CANCELLING, JobState.CANCELLED)
+        if job is None:
+            return
+        from vmie_tui.screens.frame.confirm import ConfirmScreen
+
+        text = "The transfer stops, what was uploaded is deleted, and the AWS task is cancelled. It cannot be resumed."
+        if job.kind == "export":
+            text = "AWS stops the export and removes what it has written; a download stops. It cannot be resumed."
+        elif job.kind == "replicate":
+            text = "The copy stops, what it made in AWS is deleted. The next run goes on from the last complete one."
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._ask_client(job, "is being cancelled", self.backend.cancel)
+
+        question = ConfirmScreen(f"Cancel {job.words}?", text, yes="Cancel the job", no="Keep it")
+        self.app.push_screen(question, answered)
+
+    def action_explain(self) -> None:
+        """The problem of the job in view, in full."""
+        job = self.job_in_view()
+        if job is None:
+            return
+        if job.problem is None:
+            self.tell(f"{job.name} has no problem to explain.")
+            return
+        from vmie_tui.screens.frame.explain import ExplainScreen
+
+        self.app.push_screen(ExplainScreen(job.name, job.problem))
+
+    # -- after the job
+
+    def action_fallback(self) -> None:
+        """Make an AMI of the bytes that are in AWS, when the conversion refused them."""
+        job = self.job_in_view()
+        if job is None or not self._may_start():
+            return
+        why_not = no_fallback(job)
+        if why_not:
+            self.tell(why_not)
+            return
+        from vmie_tui.screens.frame.confirm import ConfirmScreen
+
+        said = clean(job.problem.detail or job.problem.what) if job.problem else "the conversion failed"
+        text = (
+            f"AWS said: {said}. Its disks are in AWS already. They become EBS snapshots and an AMI as they are, by a "
+            "job of its own: nothing is uploaded again. AWS adds no drivers then and checks nothing, so "
+            "whether it boots is up to the guest."
+        )
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._fall_back(job)
+
+        question = ConfirmScreen(f"Import {job.name} unmodified?", text, yes="Use what is in AWS", no="Leave it")
+        self.app.push_screen(question, answered)
+
+    @work(thread=True, exclusive=False, group="job-change", exit_on_error=False)
+    def _fall_back(self, job: JobView) -> None:
+        try:
+            started = self.backend.fallback(job.id)
+        except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
+            self.app.call_from_thread(self.tell, str(problem_of(error)), error=True)
+        else:
+            self.app.call_from_thread(self._fell_back, job.name, started)
+
+    def _fell_back(self, name: str, started: str) -> None:
+        self.tell(f"{name} is imported unmodified by job {started}.")
+        self.vmie.wanted_job = started
+        self.vmie.poll_now()
+        self.vmie.show_list("jobs")
+
+    def _may_start(self) -> bool:
+        if self.backend.profile.read_only:
+            self.tell("This profile is read-only: nothing can be started from it.", error=True)
+            return False
+        return True
+
+    def action_copy(self) -> None:
+        job = self.job_in_view()
+        if job is None:
+            return
+        made = job.target if job.kind == "export" and job.state is JobState.DONE else job.image_id
+        text = made or (str(job.problem) if job.problem else job.id)
+        self.copy(f"job-{job.id}.txt", text)
+
+    def _job_that(self, verb: str, *states: JobState) -> JobView | None:
+        """The job in view, or None, said in a toast, when its state forbids ``verb`` or the profile is read-only."""
+        job = self.job_in_view()
+        if job is None:
+            return None
+        if self.backend.profile.read_only:
+            self.tell("This profile is read-only: jobs cannot be changed from it.", error=True)
+            return None
+        if not any(may_become(job.state, state) and job.state is not state for state in states):
+            self.tell(f"{job.name} is {job.state.value}: it cannot be {verb}{'d' if verb[-1] == 'e' else 'led'}.")
+            return None
+        return job
+
+    @work(thread=True, exclusive=False, group="job-change", exit_on_error=False)
+    def _ask_client(self, job: JobView, done: str, change: Callable[[str], None]) -> None:
+        try:
+            change(job.id)
+        except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
+            self.app.call_from_thread(self.tell, str(problem_of(error)), error=True)
+        else:
+            self.app.call_from_thread(self.tell, f"{job.name} {done}.")
+            self.vmie.poll_now()
+
+
+def no_fallback(job: JobView) -> str:
+    """Why the bytes in AWS cannot be used instead of the conversion; "" when they can."""
+    if job.kind == "replicate":
+        return f"{job.name} is a run of a replication: the next run takes its place, or r tries it again."
+    if not job.inward:
+        return f"{job.name} is no import: there is nothing to fall back to."
+    if job.state is not JobState.FAILED:
+        return f"{job.name} is {job.state.value}: this is for imports that failed at the conversion."
+    if job.stage is not Stage.IMPORT:
+        where = job.stage.value if job.stage else "its start"
+        return f"{job.name} failed at {where}, not at the conversion: its bytes are not all in AWS."
+    return ""
+
+
+def no_proof(job: JobView) -> str:
+    """Why there is nothing to compare yet; "" when there is."""
+    if not job.inward:
+        return f"{job.name} is no import: there is nothing to prove."
+    if not any(disk.state is StageState.DONE or disk.snapshot_id for disk in job.disks):
+        return f"{job.name} is {job.state.value}, and none of its disks is in AWS yet: there is nothing to compare."
+    return ""
+
+
+def no_image(job: JobView) -> str:
+    """Why there is no AMI to go on with."""
+    if not job.inward:
+        return f"{job.name} is no import: what it made is {clean(job.message) or 'not there yet'}."
+    if job.state is JobState.DONE:
+        return f"{job.name} made no AMI ({clean(job.message) or 'its route ends without one'})."
+    return f"{job.name} has no AMI yet: it is {job.state.value}."

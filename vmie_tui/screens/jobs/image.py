@@ -1,0 +1,369 @@
+"""After an import: the AMI it made, a test instance of it, copies, names, and the way to be rid of it again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on, work
+from textual.binding import BindingType
+from textual.message import Message
+from textual.widget import Widget
+from textual.worker import get_current_worker
+
+from vmie_tui.model.errors import ErrorKind, Problem
+from vmie_tui.model.plan import ObjectSource
+from vmie_tui.operations.images import Launch
+from vmie_tui.screens.frame.actions import AFTER, bindings
+from vmie_tui.screens.frame.base import problem_of, style_sheet
+from vmie_tui.screens.frame.confirm import ConfirmScreen
+from vmie_tui.screens.frame.copying import Copying
+from vmie_tui.screens.jobs.image_forms import copy_form, launch_form, rename_form
+from vmie_tui.screens.jobs.image_view import Seen, after_lines, text_of
+from vmie_tui.widgets.lines import LinePane, OneLine
+from vmie_tui.widgets.problem import problem_lines
+from vmie_tui.widgets.text import Line, clean, plural
+
+if TYPE_CHECKING:
+    from vmie_tui.model.job import JobView
+    from vmie_tui.model.machine import Machine
+    from vmie_tui.model.plan import ImportPlan
+    from vmie_tui.services.aws.ec2.image_info import Image
+    from vmie_tui.services.aws.ec2.images import Deregistered
+    from vmie_tui.services.aws.ec2.launch import InstanceState
+
+KEEP = "Keep it"
+WATCH_SECONDS, CALM_SECONDS = 3.0, 20.0  # between looks at the instance, before and after its checks have a verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a job has made. ``keys``: its own objects in ``bucket``, which may be deleted now."""
+
+    name: str
+    region: str
+    image_id: str
+    machine: Machine | None = None
+    bucket: str = ""
+    keys: tuple[str, ...] = field(default=())
+
+
+def made_by(job: JobView, plan: ImportPlan, machine: Machine | None) -> Made:
+    """What a finished import has made; its objects are those it uploaded, never those it was given."""
+    keys = tuple(dict.fromkeys(disk.s3_key for disk in job.disks if disk.s3_key))
+    own = not isinstance(plan.source, ObjectSource) and not plan.clean_up
+    return Made(job.name, plan.region, job.image_id, machine, plan.bucket, keys if own else ())
+
+
+class AfterScreen(Copying):
+    MODE = "jobs"
+    ACTIONS = AFTER
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(AFTER)]
+    CSS_PATH = style_sheet(__file__)
+
+    class Done(Message):
+        """A call has ended: ``then`` takes its result."""
+
+        def __init__(self, then: Callable[[Any], None], result: object, problem: Problem | None) -> None:
+            super().__init__()
+            self.then, self.result, self.problem = then, result, problem
+
+    class Watched(Message):
+        def __init__(self, state: InstanceState | None, problem: Problem | None = None) -> None:
+            super().__init__()
+            self.state, self.problem = state, problem
+
+    def __init__(self, made: Made) -> None:
+        super().__init__()
+        self._made = made
+        self._seen = Seen(made.image_id, made.region)
+        self._busy = ""
+        self._problem: Problem | None = None
+        self._wake = threading.Event()
+
+    def compose_body(self) -> Iterable[Widget]:
+        yield OneLine(id="summary")
+        yield LinePane(id="after")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one("#after", LinePane).focus()
+        self.action_again()
+
+    def on_unmount(self) -> None:
+        self._wake.set()
+
+    # -- calls, one at a time, in a thread
+
+    def _do(self, words: str, call: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        if self._busy:
+            self.tell(f"Still busy: {self._busy}.")
+            return
+        self._busy, self._problem = words, None
+        self._draw()
+        self._call(call, then)
+
+    @work(thread=True, exclusive=False, group="after", exit_on_error=False)
+    def _call(self, call: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        try:
+            result, problem = call(), None
+        except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
+            result, problem = None, problem_of(error)
+        if not get_current_worker().is_cancelled:
+            self.post_message(self.Done(then, result, problem))
+
+    @on(Done)
+    def _done(self, event: Done) -> None:
+        self._busy, self._problem = "", event.problem
+        self.query_one("#after", LinePane).scroll_home(animate=False)
+        if event.problem is None:
+            event.then(event.result)
+        elif event.problem.kind is ErrorKind.LOGIN:
+            self.vmie.action_login()
+        self._draw()
+
+    def _may_change(self, verb: str) -> bool:
+        if self.backend.profile.read_only:
+            self.tell(f"This profile is read-only: nothing can be {verb} from it.", error=True)
+            return False
+        if self._seen.image is None:
+            self.tell("There is no AMI to work with." if self._seen.gone else "The AMI was not read yet: r reads it.")
+            return False
+        return True
+
+    @property
+    def _image(self) -> Image:
+        assert self._seen.image is not None
+        return self._seen.image
+
+    # -- the AMI and its instance
+
+    def action_again(self) -> None:
+        images, made = self.backend.images, self._made
+
+        def look() -> tuple[Image, tuple[str, ...]]:
+            return images.image(made.region, made.image_id), images.instances(made.region, made.image_id)
+
+        def known(found: tuple[Image, tuple[str, ...]]) -> None:
+            image, instances = found
+            self._seen = replace(self._seen, image=image)
+            if instances:
+                self._watch_it(instances[0])
+
+        self._do("reading the AMI", look, known)
+
+    def action_launch(self) -> None:
+        if not self._may_change("launched"):
+            return
+        if self._seen.alive:
+            self.tell(f"{self._seen.instance_id} is there already: t terminates it.")
+            return
+        images, made, image = self.backend.images, self._made, self._image
+        if image.state != "available":
+            self.tell(f"{image.id} is {image.state}: it can be launched once it is available. r looks again.")
+            return
+        machine = made.machine
+        self._do(
+            "choosing an instance type", lambda: images.suggest_type(made.region, image, machine), self._ask_launch
+        )
+
+    def _ask_launch(self, instance_type: str) -> None:
+        self.app.push_screen(launch_form(self._made.image_id, instance_type, self._made.machine), self._launch)
+
+    def _launch(self, answers: Mapping[str, str] | None) -> None:
+        if answers is None:
+            return
+        wanted = Launch(answers["type"], answers["subnet"], answers["key"], bool(answers["isolated"]))
+        images, made, image = self.backend.images, self._made, self._image
+        self._do(
+            f"launching a {wanted.instance_type}", lambda: images.launch(made.region, image, wanted), self._watch_it
+        )
+
+    def _watch_it(self, instance_id: str) -> None:
+        if instance_id != self._seen.instance_id:
+            self._seen = replace(self._seen, instance_id=instance_id, state=None, console="", picture="")
+        self._watch(instance_id)
+
+    @work(thread=True, exclusive=True, group="watch", exit_on_error=False)
+    def _watch(self, instance_id: str) -> None:
+        """Look at the instance until it is gone; `_wake` ends the wait between two looks."""
+        worker = get_current_worker()
+        while not worker.is_cancelled:
+            try:
+                state = self.backend.images.state(self._made.region, instance_id)
+            except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
+                self.post_message(self.Watched(None, problem_of(error)))
+                return
+            if worker.is_cancelled:
+                return
+            self.post_message(self.Watched(state))
+            if state.state == "terminated":
+                return
+            self._wake.wait(CALM_SECONDS if state.settled else WATCH_SECONDS)
+            self._wake.clear()
+
+    @on(Watched)
+    def _watched(self, event: Watched) -> None:
+        if event.problem is not None:
+            self._problem = event.problem
+        elif event.state is not None and event.state.id == self._seen.instance_id:
+            self._seen = replace(self._seen, state=event.state)
+        self._draw()
+
+    def _instance(self, verb: str) -> str:
+        """The test instance's id; "" after saying why there is none."""
+        if not self._seen.alive:
+            self.tell(f"There is no test instance to {verb}: l launches one.")
+            return ""
+        return self._seen.instance_id
+
+    def action_console(self) -> None:
+        ident = self._instance("read the console of")
+        if ident:
+            images, region = self.backend.images, self._made.region
+            self._do("reading the console", lambda: images.console(region, ident), self._show_console)
+
+    def _show_console(self, text: str) -> None:
+        self._seen = replace(self._seen, console=text or "AWS has no output of it yet: try again in a minute.")
+        self.call_after_refresh(self.query_one("#after", LinePane).scroll_end, animate=False)
+
+    def action_screenshot(self) -> None:
+        ident = self._instance("take a picture of")
+        if ident:
+            images, region = self.backend.images, self._made.region
+
+            def saved(path: str) -> None:
+                self._seen = replace(self._seen, picture=path)
+                self.tell(f"Saved to {path}")
+
+            self._do("taking a screenshot", lambda: images.screenshot(region, ident), saved)
+
+    def action_terminate(self) -> None:
+        if not self._may_change("terminated"):
+            return
+        ident = self._instance("terminate")
+        if not ident:
+            return
+        images, region = self.backend.images, self._made.region
+        call = partial(images.terminate, region, ident)
+
+        def gone(_: object) -> None:
+            self.tell(f"{ident} is terminated.")
+            self._wake.set()
+
+        text = f"The test instance {ident} and its volumes are deleted, its own security group too. The AMI stays."
+        question = ConfirmScreen(f"Terminate {ident}?", text, yes="Terminate it", no=KEEP)
+        self._confirm(question, f"terminating {ident}", call, gone)
+
+    def _confirm(
+        self, question: ConfirmScreen, words: str, call: Callable[[], Any], then: Callable[[Any], None]
+    ) -> None:
+        def answered(sure: bool | None) -> None:
+            if sure:
+                self._do(words, call, then)
+
+        self.app.push_screen(question, answered)
+
+    # -- copy, rename, deregister, delete
+
+    def action_copy_image(self) -> None:
+        if not self._may_change("copied"):
+            return
+        self.app.push_screen(copy_form(self._image, self._made.region), self._copy_image)
+
+    def _copy_image(self, answers: Mapping[str, str] | None) -> None:
+        if answers is None:
+            return
+        images, image, here = self.backend.images, self._image, self._made.region
+        to, name = answers["to"], answers["name"]
+
+        def started(copy: Image) -> None:
+            note = f"{copy.id} in {to} is {copy.state}"
+            self._seen = replace(self._seen, notes=(*self._seen.notes, note))
+            self.tell(f"The copy {copy.id} has begun in {to}.")
+
+        self._do(f"copying to {to}", lambda: images.copy(here, image, to, name), started)
+
+    def action_rename(self) -> None:
+        if not self._may_change("renamed"):
+            return
+        self.app.push_screen(rename_form(self._image), self._rename)
+
+    def _rename(self, answers: Mapping[str, str] | None) -> None:
+        if answers is None:
+            return
+        images, image, region, name = self.backend.images, self._image, self._made.region, answers["name"]
+
+        def renamed(_: object) -> None:
+            self._seen = replace(self._seen, image=replace(image, tags={**image.tags, "Name": name}))
+
+        self._do("renaming", lambda: images.rename(region, image.id, name), renamed)
+
+    def action_deregister(self) -> None:
+        if not self._may_change("deregistered"):
+            return
+        image, region, images = self._image, self._made.region, self.backend.images
+        name = image.tags.get("Name") or image.name
+        snapshots = ", ".join(image.snapshot_ids) or "none"
+        text = (
+            f"The AMI {clean(name)} is gone then. Its snapshots are deleted with it, unless another AMI uses them: "
+            f"{snapshots}. Instances that run from it go on running."
+        )
+
+        def gone(result: Deregistered) -> None:
+            kept = [f"kept {ident}: {why}" for ident, why in result.kept.items()]
+            notes = (f"{image.id} deregistered, {plural(len(result.deleted), 'snapshot')} deleted", *kept)
+            self._seen = replace(self._seen, image=None, gone=True, notes=(*self._seen.notes, *notes))
+
+        call = partial(images.deregister, region, image.id)
+        title = f"Deregister {image.id} {name}?"
+        question = ConfirmScreen(title, text, yes="Deregister and delete", no=KEEP)
+        self._confirm(question, f"deregistering {image.id}", call, gone)
+
+    def action_delete_objects(self) -> None:
+        made = self._made
+        if self.backend.profile.read_only:
+            self.tell("This profile is read-only: nothing can be deleted from it.", error=True)
+        elif not made.keys:
+            self.tell("This job left no object of its own in S3.")
+        else:
+            where = ", ".join(f"s3://{made.bucket}/{key}" for key in made.keys)
+            text = f"The disks as they were uploaded are deleted: {where}. The AMI does not need them any more."
+
+            def gone(_: object) -> None:
+                self._made = replace(made, keys=())
+                note = f"{plural(len(made.keys), 'object')} deleted from {made.bucket}"
+                self._seen = replace(self._seen, notes=(*self._seen.notes, note))
+
+            call = partial(self.backend.images.delete_objects, made.bucket, made.keys)
+            title = f"Delete {plural(len(made.keys), 'object')} of {made.name}?"
+            question = ConfirmScreen(title, text, yes="Delete them", no=KEEP)
+            self._confirm(question, "deleting the objects", call, gone)
+
+    # -- what is shown
+
+    def _draw(self) -> None:
+        pane = self.query_one("#after", LinePane)
+        cells = pane.text_width() if pane.size.width > 1 else self.app.size.width - 1
+        lines: list[Line] = []
+        if self._problem is not None:
+            lines += [*problem_lines(self._problem, cells, margin=" "), ()]
+        if self._busy:
+            lines += [((f" {clean(self._busy)}…", "busy"),), ()]
+        pane.set_lines([*lines, *after_lines(self._seen, cells)])
+        where = f"{self._made.image_id} in {self._made.region}"
+        self.query_one("#summary", OneLine).show(
+            (f" After import  {clean(self._made.name)}  ", "title"), (where, "dim")
+        )
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._draw)
+
+    def action_copy(self) -> None:
+        self.copy(f"{self._made.image_id}.txt", text_of(self._seen))
+
+    def action_back(self) -> None:
+        self.app.pop_screen()

@@ -1,0 +1,186 @@
+"""Sends 512 KiB blocks to EBS direct: their checksums, the pace AWS allows, what is tried again."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.services.aws.ebs.snapshot_reader import BLOCK
+from vmie_tui.services.aws.errors import error_code, translate
+from vmie_tui.services.aws.s3.buffer_budget import BufferBudget
+from vmie_tui.services.aws.s3.rate_cap import RateCap
+from vmie_tui.services.aws.s3.sender import ATTEMPTS, Sender
+from vmie_tui.services.aws.session import Aws
+
+PUTS_PER_SECOND = 1_000  # per account, and per snapshot (trap 18)
+SLOWEST = 4.0  # requests per second below which throttling does not push us
+EASE_SECONDS = 1.0  # throttled answers within this time are one sign, not many
+APPEARS_SECONDS = 120.0  # a new snapshot may be unknown to EBS direct for so long (trap 22)
+THROTTLED_ATTEMPTS = 3 * ATTEMPTS
+THROTTLES = frozenset({"RequestThrottledException", "RequestThrottled", "ThrottlingException", "TooManyRequests"})
+
+
+class SnapshotLost(ServiceError):
+    """The pending snapshot cannot be gone on with: begin anew, with an empty journal and a new client token."""
+
+
+def digest_text(digest: bytes) -> str:
+    """A SHA-256 as EBS direct writes it."""
+    return base64.b64encode(digest).decode("ascii")
+
+
+class Pace:
+    """Spaces requests of many threads: at most ``most`` a second, half of it after throttling, then slowly more."""
+
+    def __init__(self, most: float = PUTS_PER_SECOND) -> None:
+        self.most = self.rate = float(most)
+        self._lock = threading.Lock()
+        self._next = 0.0
+        self._eased = float("-inf")
+
+    def turn(self) -> float:
+        """Take the next place; seconds until it comes."""
+        with self._lock:
+            now = time.monotonic()
+            at = max(now, self._next)
+            self._next = at + 1.0 / self.rate
+            return at - now
+
+    def throttled(self) -> None:
+        with self._lock:
+            now = time.monotonic()
+            if now - self._eased >= EASE_SECONDS:
+                self._eased = now
+                self.rate = max(SLOWEST, self.rate / 2)
+
+    def went_well(self) -> None:
+        with self._lock:
+            self.rate = min(self.most, self.rate + self.most / (20 * self.rate))  # about 5 % of the most in a second
+
+
+_ACCOUNTS: dict[tuple[str, str, str], Pace] = {}
+_ACCOUNTS_LOCK = threading.Lock()
+
+
+def account_pace(aws: Aws, region: str) -> Pace:
+    """The one pace of all writers of this process in an account and Region."""
+    key = (aws.settings.profile or "", aws.settings.endpoint_url or "", region)
+    with _ACCOUNTS_LOCK:
+        return _ACCOUNTS.setdefault(key, Pace())
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingBlock:
+    """A block to send; ``digest`` is its SHA-256 where the owner knows it already."""
+
+    index: int
+    buffer: bytearray
+    digest: bytes = b""
+    length: int = BLOCK
+
+
+@dataclass(frozen=True, slots=True)
+class SentBlock:
+    index: int
+    digest: bytes
+
+
+class BlockSender(Sender[OutgoingBlock, SentBlock]):
+    """Up to ``parallel`` blocks of one snapshot under way at once. ``client`` must not retry by itself.
+
+    ``new``: the snapshot was started just now, so that "it does not exist" is believed only after two minutes.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        snapshot_id: str,
+        budget: BufferBudget,
+        parallel: int,
+        *,
+        account: Pace,
+        new: bool,
+        cap: RateCap | None = None,
+    ) -> None:
+        super().__init__(snapshot_id, budget, parallel, thread_name="ebs-block", cap=cap)
+        self._client, self._paces = client, (account, Pace())
+        self._appears_until = time.monotonic() + APPEARS_SECONDS if new else 0.0
+
+    def doing(self, item: OutgoingBlock) -> str:
+        return f"put block {item.index}"
+
+    def put(self, item: OutgoingBlock, view: memoryview) -> SentBlock:
+        digest = item.digest or hashlib.sha256(view).digest()
+        for pace in self._paces:
+            if (wait := pace.turn()) > 0:
+                self.pause(wait)
+        text = digest_text(digest)
+        answer = self._client.put_snapshot_block(
+            SnapshotId=self.subject,
+            BlockIndex=item.index,
+            BlockData=self.body(view),
+            DataLength=BLOCK,
+            Checksum=text,
+            ChecksumAlgorithm="SHA256",
+        )
+        stored = answer.get("Checksum") or "none"
+        if stored != text:
+            raise ServiceError(
+                ErrorKind.CORRUPT,
+                f"EBS does not say that it stored block {item.index} with the checksum it was sent with",
+                subject=self.subject,
+                remedy="Resume: the block is sent again",
+                retry_safe=True,
+                detail=f"{stored} instead of {text}",
+            )
+        for pace in self._paces:
+            pace.went_well()
+        return SentBlock(item.index, digest)
+
+    def worth_another(self, error: Exception, attempt: int) -> bool:
+        if isinstance(error, ClientError):
+            if _is_throttling(error):
+                for pace in self._paces:
+                    pace.throttled()
+                return attempt < THROTTLED_ATTEMPTS
+            if error_code(error) == "ResourceNotFoundException" and time.monotonic() < self._appears_until:
+                return True
+        return super().worth_another(error, attempt)
+
+    def failure(self, error: Exception, item: OutgoingBlock) -> ServiceError:
+        return lost(error, self.doing(item), self.subject) or super().failure(error, item)
+
+
+def _is_throttling(error: ClientError) -> bool:
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status in {429, 503} or error_code(error) in THROTTLES
+
+
+def lost(error: Exception, doing: str, snapshot_id: str) -> SnapshotLost | None:
+    """The `SnapshotLost` for an answer that says that a snapshot is gone or no longer pending; else None."""
+    if not isinstance(error, ClientError):
+        return None
+    gone = error_code(error) == "ResourceNotFoundException"
+    if not gone and error.response.get("Reason") not in {"INVALID_SNAPSHOT_ID", "SNAPSHOT_NOT_FOUND"}:
+        return None
+    told = translate(error, doing, snapshot_id).problem
+    return give_up(snapshot_id, f"cannot {doing}: the snapshot is no longer pending", told.code, told.detail)
+
+
+def give_up(snapshot_id: str, what: str, code: str = "", detail: str = "") -> SnapshotLost:
+    return SnapshotLost(
+        ErrorKind.CONFLICT,
+        what,
+        subject=snapshot_id,
+        remedy="Begin this disk anew: AWS drops a pending snapshot that nothing was written to for too long",
+        retry_safe=True,
+        code=code,
+        detail=detail,
+    )

@@ -1,0 +1,146 @@
+"""How a snapshot of EBS direct begins: encryption, parent, limits; and the state EC2 says it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from vmie_tui.model import facts
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.services.aws.ebs.block_sender import give_up
+from vmie_tui.services.aws.ec2.image_info import tag_list
+from vmie_tui.services.aws.errors import BOTO_ERRORS, aws_call, transient, translate
+from vmie_tui.services.aws.s3.sender import ATTEMPTS, backoff
+from vmie_tui.services.aws.session import BLOCKS, Aws
+from vmie_tui.services.aws.vmie.import_tasks import pause, short
+
+if TYPE_CHECKING:
+    from vmie_tui.services.aws.ebs.snapshot_writer import SnapshotTarget
+
+PARENT_CODES = frozenset({"ValidationException", "ResourceNotFoundException"})
+KEEP_MINUTES = 4_320  # the longest AWS keeps a pending snapshot that nothing is written to: a paused job may go on
+
+
+class ParentRefused(ServiceError):
+    """No snapshot can be made on this parent: the disk has to be written as a whole, on none."""
+
+
+def persist(
+    call: Callable[..., Any], arguments: dict[str, Any], doing: str, subject: str, stop: Callable[[], None]
+) -> dict[str, Any]:
+    """The answer of one call, tried again with growing pauses while that may help; ``stop`` is asked meanwhile."""
+    attempt = 0
+    while True:
+        stop()
+        try:
+            answer: dict[str, Any] = call(**arguments)
+        except BOTO_ERRORS as error:
+            attempt += 1
+            if attempt >= ATTEMPTS or not transient(error):
+                raise translate(error, doing, subject) from error
+        else:
+            return answer
+        pause(backoff(attempt), stop)
+
+
+def start(aws: Aws, region: str, target: SnapshotTarget, stop: Callable[[], None]) -> str:
+    """StartSnapshot; the id of the pending snapshot."""
+    arguments: dict[str, Any] = {"VolumeSize": target.size_gib, "Timeout": KEEP_MINUTES}
+    if target.description:
+        arguments["Description"] = short(target.description)
+    if target.tags:
+        arguments["Tags"] = tag_list(target.tags)
+    if target.client_token:
+        arguments["ClientToken"] = target.client_token
+    arguments |= _encryption(aws, region, target)
+    try:
+        answer = persist(
+            aws.client(BLOCKS, region).start_snapshot, arguments, "start the snapshot", target.description, stop
+        )
+    except ServiceError as error:
+        if target.parent and error.problem.code in PARENT_CODES:  # it was good a moment ago
+            raise ParentRefused.of(error.problem) from error
+        if error.problem.code != "ServiceQuotaExceededException":
+            raise
+        trap = facts.trap("T18")
+        raise ServiceError(
+            ErrorKind.REFUSED,
+            f"cannot start the snapshot: {trap['cause']}",
+            subject=target.description,
+            remedy=str(trap["remedy"]).capitalize(),
+            retry_safe=True,
+            code=error.problem.code,
+            detail=error.problem.detail,
+        ) from error
+    ident, state = str(answer["SnapshotId"]), str(answer.get("Status") or "pending")
+    if state != "pending":  # the client token found one of an earlier attempt
+        raise give_up(ident, f"the snapshot of the earlier attempt is {state}")
+    return ident
+
+
+def _encryption(aws: Aws, region: str, target: SnapshotTarget) -> dict[str, Any]:
+    """The arguments that decide on encryption. With a parent there are none: a snapshot is encrypted as its parent is.
+
+    Without ``Encrypted`` AWS follows the account's default, so an account that encrypts by default always does.
+    """
+    key = _key_arn(aws, region, target.kms_key_id) if target.kms_key_id else ""
+    if not target.parent:
+        return ({"Encrypted": True} if target.encrypted or key else {}) | ({"KmsKeyArn": key} if key else {})
+    parent = _described(aws, region, target.parent)
+    if not parent:
+        raise ParentRefused(
+            ErrorKind.NOT_FOUND, "the parent snapshot does not exist", subject=target.parent, remedy="Make a full copy"
+        )
+    if parent.get("State") != "completed":
+        raise ParentRefused(
+            ErrorKind.CONFLICT,
+            "the parent snapshot is not completed",
+            subject=target.parent,
+            remedy=str(facts.trap("T22")["remedy"]).capitalize(),
+            retry_safe=True,
+        )
+    encrypted = bool(parent.get("Encrypted"))
+    wanted = target.encrypted or bool(key)
+    if not encrypted and (wanted or _encrypts_by_default(aws, region)):
+        raise _parent_trouble(target.parent, "the parent snapshot is not encrypted, and the new one would have to be")
+    if key and parent.get("KmsKeyId") != key:
+        raise _parent_trouble(target.parent, "the parent snapshot is encrypted with another key")
+    return {"ParentSnapshotId": target.parent}
+
+
+def _parent_trouble(parent: str, what: str) -> ParentRefused:
+    trap = facts.trap("T21")
+    return ParentRefused(
+        ErrorKind.INVALID, what, subject=parent, remedy=str(trap["remedy"]).capitalize(), detail=str(trap["cause"])
+    )
+
+
+def _encrypts_by_default(aws: Aws, region: str) -> bool:
+    with aws_call("ask whether EBS encrypts by default", region):
+        return bool(aws.client("ec2", region).get_ebs_encryption_by_default().get("EbsEncryptionByDefault"))
+
+
+def _key_arn(aws: Aws, region: str, key: str) -> str:
+    """The ARN of a key, which is all StartSnapshot takes, from its id, alias or ARN."""
+    if key.startswith("arn:") and ":key/" in key:
+        return key
+    with aws_call("look up the KMS key (its ARN needs no looking up)", key):
+        return str(aws.client("kms", region).describe_key(KeyId=key)["KeyMetadata"]["Arn"])
+
+
+def state_of(aws: Aws, region: str, snapshot_id: str) -> tuple[str, int]:
+    """(state, GiB) of a snapshot as EC2 has it; ("", 0) for one it does not know."""
+    data = _described(aws, region, snapshot_id)
+    return str(data.get("State") or ""), int(data.get("VolumeSize") or 0)
+
+
+def _described(aws: Aws, region: str, snapshot_id: str) -> dict[str, Any]:
+    try:
+        with aws_call("look at the snapshot", snapshot_id):
+            found = aws.client("ec2", region).describe_snapshots(SnapshotIds=[snapshot_id]).get("Snapshots") or [{}]
+    except ServiceError as error:
+        if error.kind is ErrorKind.NOT_FOUND:
+            return {}
+        raise
+    described: dict[str, Any] = found[0]
+    return described

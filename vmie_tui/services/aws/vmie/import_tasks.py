@@ -1,0 +1,231 @@
+"""VM import in EC2: start, watch and cancel tasks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from vmie_tui.model import facts
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.formatting import printable
+from vmie_tui.model.task import Task, TaskKind
+from vmie_tui.services.aws.ec2.image_info import tag_list
+from vmie_tui.services.aws.errors import BOTO_ERRORS, aws_call, is_role_error, translate
+from vmie_tui.services.aws.session import Aws
+from vmie_tui.services.aws.vmie.task_parser import image_task, snapshot_task
+
+ROLE_SECONDS = 60.0  # IAM takes that long to show a new role everywhere (trap 31)
+ROLE_PAUSE = 5.0
+IMPORT_KINDS = (TaskKind.IMPORT_IMAGE, TaskKind.IMPORT_SNAPSHOT)
+_DRY_RUN_PASSED = "DryRunOperation"
+_IMAGE_TASK, _SNAPSHOT_TASK = "import-ami-", "import-snap-"
+
+
+class ImportDisk(NamedTuple):
+    """One disk container: an object in S3, or an EBS snapshot when ``snapshot_id`` is given."""
+
+    bucket: str = ""
+    key: str = ""
+    format: str = "VMDK"
+    description: str = ""
+    snapshot_id: str = ""
+
+    def to_api(self) -> dict[str, Any]:
+        container: dict[str, Any] = {"Description": short(self.description)} if self.description else {}
+        if self.snapshot_id:
+            return {**container, "SnapshotId": self.snapshot_id}
+        return {**container, "Format": self.format, "UserBucket": {"S3Bucket": self.bucket, "S3Key": self.key}}
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRequest:
+    """ImportImage. Values that are empty or None are left out, so that AWS decides. Plain tuples do for ``disks``."""
+
+    disks: tuple[ImportDisk | tuple[str, ...], ...]
+    description: str = ""
+    license_type: str | None = None
+    usage_operation: str | None = None
+    boot_mode: str | None = None
+    platform: str | None = None
+    architecture: str | None = None
+    encrypted: bool = False
+    kms_key_id: str | None = None
+    role_name: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    client_token: str | None = None
+
+    def to_api(self) -> dict[str, Any]:
+        return present(
+            DiskContainers=[ImportDisk(*disk).to_api() for disk in self.disks],
+            Description=short(self.description),
+            LicenseType=self.license_type,
+            UsageOperation=self.usage_operation,
+            BootMode=self.boot_mode,
+            Platform=self.platform,
+            Architecture=self.architecture,
+            Encrypted=self.encrypted,
+            KmsKeyId=self.kms_key_id,
+            RoleName=self.role_name,
+            TagSpecifications=tagged("ImportImage", self.tags),
+            ClientToken=self.client_token,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRequest:
+    """ImportSnapshot, as `ImageRequest`."""
+
+    disk: ImportDisk | tuple[str, ...]
+    description: str = ""
+    encrypted: bool = False
+    kms_key_id: str | None = None
+    role_name: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    client_token: str | None = None
+
+    def to_api(self) -> dict[str, Any]:
+        return present(
+            DiskContainer=ImportDisk(*self.disk).to_api(),
+            Description=short(self.description),
+            Encrypted=self.encrypted,
+            KmsKeyId=self.kms_key_id,
+            RoleName=self.role_name,
+            TagSpecifications=tagged("ImportSnapshot", self.tags),
+            ClientToken=self.client_token,
+        )
+
+
+class VmImport:
+    """The import tasks of one Region. The client underneath slows down when AWS throttles."""
+
+    def __init__(self, aws: Aws, region: str | None = None) -> None:
+        self._aws, self.region = aws, region or aws.region
+
+    @property
+    def _ec2(self) -> Any:
+        return self._aws.client("ec2", self.region)
+
+    def import_image(
+        self, request: ImageRequest, *, role_is_new: bool = False, stop: Callable[[], None] = lambda: None
+    ) -> Task:
+        """Start making an AMI of disks in S3. ``role_is_new``: the role was made just now, so wait until it is seen."""
+        arguments = request.to_api()
+        return image_task(
+            self._start(self._ec2.import_image, arguments, "import the image", role_is_new, stop), self.region
+        )
+
+    def import_snapshot(
+        self, request: SnapshotRequest, *, role_is_new: bool = False, stop: Callable[[], None] = lambda: None
+    ) -> Task:
+        """Start making an EBS snapshot of one disk in S3."""
+        arguments = request.to_api()
+        answer = self._start(self._ec2.import_snapshot, arguments, "import the snapshot", role_is_new, stop)
+        return snapshot_task(answer, self.region)
+
+    def dry_run(self, request: ImageRequest | SnapshotRequest) -> None:
+        """Whether AWS would take the call: nothing is imported. Raises ServiceError with what it says else."""
+        call = self._ec2.import_image if isinstance(request, ImageRequest) else self._ec2.import_snapshot
+        try:
+            with aws_call("import, as a dry run"):
+                call(**request.to_api(), DryRun=True)
+        except ServiceError as error:
+            if error.problem.code != _DRY_RUN_PASSED:
+                raise
+
+    def _start(
+        self,
+        call: Callable[..., Any],
+        arguments: dict[str, Any],
+        doing: str,
+        role_is_new: bool,
+        stop: Callable[[], None],
+    ) -> dict[str, Any]:
+        deadline = time.monotonic() + (ROLE_SECONDS if role_is_new else 0.0)
+        subject = arguments.get("RoleName", "") or arguments.get("Description", "")
+        while True:
+            stop()
+            try:
+                answer: dict[str, Any] = call(**arguments)
+            except BOTO_ERRORS as error:
+                if not is_role_error(error) or time.monotonic() >= deadline:
+                    raise translate(error, doing, subject) from error
+            else:
+                return answer
+            pause(min(ROLE_PAUSE, max(0.0, deadline - time.monotonic())), stop)
+
+    def task(self, task_id: str) -> Task:
+        """The task as it is now. NOT_FOUND for an unknown id, or one AWS has forgotten (about 7 days, trap 33)."""
+        kind = kind_of(task_id)
+        found = list(self._read(kind, ImportTaskIds=[task_id]))
+        if not found:
+            raise ServiceError(
+                ErrorKind.NOT_FOUND,
+                "AWS knows no such task",
+                subject=task_id,
+                remedy="Check the id and the Region; AWS forgets tasks after about 7 days",
+            )
+        return found[0]
+
+    def tasks(self, kinds: Iterable[TaskKind] = IMPORT_KINDS) -> Iterator[Task]:
+        """All import tasks of the Region, page by page, of these kinds (`IMPORT_KINDS`)."""
+        for kind in kinds:
+            yield from self._read(kind)
+
+    def _read(self, kind: TaskKind, **arguments: Any) -> Iterator[Task]:
+        if kind is TaskKind.IMPORT_IMAGE:
+            operation, member, parse = "describe_import_image_tasks", "ImportImageTasks", image_task
+        elif kind is TaskKind.IMPORT_SNAPSHOT:
+            operation, member, parse = "describe_import_snapshot_tasks", "ImportSnapshotTasks", snapshot_task
+        else:
+            raise ValueError(f"{kind.value} is no kind of import task")
+        with aws_call("read import tasks", ", ".join(arguments.get("ImportTaskIds", ())) or self.region):
+            for page in self._ec2.get_paginator(operation).paginate(**arguments):
+                for item in page.get(member, ()):
+                    yield parse(item, self.region)
+
+    def cancel(self, task_id: str, reason: str = "") -> None:
+        """Ask AWS to cancel a task; one that is over already raises CONFLICT or NOT_FOUND."""
+        with aws_call("cancel the task", task_id):
+            self._ec2.cancel_import_task(**present(ImportTaskId=task_id, CancelReason=reason))
+
+
+def kind_of(task_id: str) -> TaskKind:
+    """The kind of import task an id names; ServiceError INVALID when none."""
+    if task_id.startswith(_IMAGE_TASK):
+        return TaskKind.IMPORT_IMAGE
+    if task_id.startswith(_SNAPSHOT_TASK):
+        return TaskKind.IMPORT_SNAPSHOT
+    raise ServiceError(
+        ErrorKind.INVALID,
+        "this is not the id of an import task",
+        subject=task_id,
+        remedy=f"Ids begin with {_IMAGE_TASK} or {_SNAPSHOT_TASK}",
+    )
+
+
+def pause(seconds: float, stop: Callable[[], None]) -> None:
+    """Wait, asking ``stop`` often enough that a cancel takes effect within 2 s."""
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        stop()
+        time.sleep(min(0.5, left))
+
+
+def present(**values: Any) -> dict[str, Any]:
+    """Arguments of a call without those that are empty, so that AWS decides."""
+    return {name: value for name, value in values.items() if value}
+
+
+def short(description: str) -> str:
+    """Descriptions are printable and end at the documented length; AWS would refuse the whole request otherwise."""
+    return printable(description)[: int(facts.limit("export", "description_max_chars")["value"])]
+
+
+def tagged(operation: str, tags: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The TagSpecifications of an operation that makes a task."""
+    if not tags:
+        return []
+    kind = facts.load("api")["api_model"][operation]["tag_resource_type"]
+    return [{"ResourceType": kind, "Tags": tag_list(tags)}]

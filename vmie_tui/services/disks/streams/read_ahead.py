@@ -1,0 +1,66 @@
+"""Reads a slow source, such as an object in S3, in pieces and ahead of whoever reads it from front to back."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from vmie_tui.services.disks.errors import truncated
+from vmie_tui.services.disks.streams.pieces_ahead import PiecesAhead
+from vmie_tui.services.disks.streams.source import ByteReader
+
+PIECE = 1 << 20
+AHEAD = 6  # pieces asked for at once
+KEPT = 8  # pieces in memory: 8 MiB, for four disks at once must fit into the worker's bound
+
+
+class ReadAhead:
+    """A `ByteReader` over another one; use as a context manager. Any thread may read.
+
+    Raises what the source raises, and ``DiskFormatError`` (CORRUPT) when it gives less than its size promises.
+    """
+
+    def __init__(self, source: ByteReader, *, piece: int = PIECE) -> None:
+        self._source, self._piece, self._size = source, piece, source.size
+        self._pieces = PiecesAhead(self._fetch, parallel=AHEAD, kept=KEPT, name="read-ahead")
+        self._last = -2
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """``length`` bytes from ``offset``, fewer only at the end."""
+        end = min(offset + length, self._size)
+        found = []
+        while offset < end:
+            number, skip = divmod(offset, self._piece)
+            step = min(self._piece - skip, end - offset)
+            found.append(memoryview(self._get(number))[skip : skip + step])
+            offset += step
+        return b"".join(found)
+
+    def _get(self, number: int) -> bytes:
+        going_on = number in {self._last, self._last + 1}  # where it was: more will be wanted
+        self._last = number
+        past = -(-self._size // self._piece)
+        return self._pieces.get(number, range(number + 1, min(number + AHEAD, past)) if going_on else ())
+
+    def _fetch(self, number: int) -> bytes:
+        at = number * self._piece
+        wanted = min(self._piece, self._size - at)
+        data = self._source.read_at(at, wanted)
+        if len(data) != wanted:
+            raise truncated(f"{len(data)} bytes of {wanted} could be read at byte {at}", received=True)
+        return data
+
+    def close(self) -> None:
+        self._pieces.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
