@@ -18,6 +18,7 @@ from tests.tui.fake import FakeBackend, company
 from tests.tui.fake_replicas import DAY, HOUR, NOW, FakeReplicas, catalogue_of, replica, run_of, some_replicas
 from vmie_tui.commands.import_.command import tags_of
 from vmie_tui.commands.replicate.create import changed, create, edit, make_spec
+from vmie_tui.model.choice import Option
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Inventory, Machine, VCenterInfo
@@ -33,7 +34,7 @@ from vmie_tui.screens.replication.form import ReplicationForm
 from vmie_tui.screens.replication.form_fields import command
 from vmie_tui.screens.replication.run_now import RunNow
 from vmie_tui.settings import AwsSettings, Profile, VCenterSettings
-from vmie_tui.widgets.choice import ChoiceList, Option
+from vmie_tui.widgets.choice import ChoiceList
 from vmie_tui.widgets.lines import LinePane, OneLine
 
 MACHINES = {machine.name: machine for machine in company()}

@@ -44,3 +44,7 @@ def plain(text: str) -> str:
 def printable(text: str) -> str:
     """``text`` as a service takes it in XML: names of machines and files may hold what no XML can."""
     return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
+
+
+def plural(count: int, word: str) -> str:
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"

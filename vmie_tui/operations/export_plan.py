@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vmie_tui.model.choice import Option
 from vmie_tui.model.export import (
     CONVERT_TO,
     INSTANCE_ID,
@@ -16,7 +17,6 @@ from vmie_tui.model.export import (
     TargetEnvironment,
 )
 from vmie_tui.model.rules.exports import instance_formats
-from vmie_tui.widgets.choice import Option
 
 if TYPE_CHECKING:
     from vmie_tui.screens.exports.deploy_places import DeployChoice

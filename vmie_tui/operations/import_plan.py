@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from vmie_tui.model import naming
+from vmie_tui.model.choice import Option
 from vmie_tui.model.machine import Firmware, Machine, OsFamily, Power
 from vmie_tui.model.plan import (
     BootMode,
@@ -33,7 +34,6 @@ from vmie_tui.model.rules.routes import format_options, recommended, route_optio
 from vmie_tui.model.rules.systems import system_of
 from vmie_tui.operations.questions import questions
 from vmie_tui.screens.wizard.licences import USAGE, families_of
-from vmie_tui.widgets.choice import Option
 
 if TYPE_CHECKING:
     from vmie_tui.operations.backend import ProfileInfo

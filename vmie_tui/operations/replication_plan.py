@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vmie_tui.model import facts, naming
+from vmie_tui.model.choice import Option
 from vmie_tui.model.errors import Problem, ServiceError
 from vmie_tui.model.finding import Finding
+from vmie_tui.model.formatting import plural
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan, LicenseType, Route, Via, VmSource
 from vmie_tui.model.replication import Replication, ReplicationView, RunState, Verify
@@ -20,8 +22,6 @@ from vmie_tui.model.rules.replication_schedule import parse_start
 from vmie_tui.model.rules.routes import needs_role, route_options
 from vmie_tui.operations.import_plan import REGION, VM, tag_table
 from vmie_tui.screens.wizard.licences import licence_options
-from vmie_tui.widgets.choice import Option
-from vmie_tui.widgets.text import plural
 
 if TYPE_CHECKING:
     from vmie_tui.operations.backend import ProfileInfo

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import events
@@ -15,20 +14,11 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input
 
+from vmie_tui.model.choice import Option
 from vmie_tui.widgets.lines import LineView, OneLine
 from vmie_tui.widgets.text import Cell, Line, clean, fit, paragraph, width
 
 LABEL_CELLS = 19
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """``refused`` says why it cannot be chosen."""
-
-    value: str
-    label: str
-    note: str = ""
-    refused: str = ""
 
 
 class ChoiceList(LineView):

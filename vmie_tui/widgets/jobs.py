@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
+from vmie_tui.model.formatting import plural
 from vmie_tui.model.job import DiskProgress, JobView, LogLine, Stage, StageState
 from vmie_tui.model.task import JobState
 from vmie_tui.widgets.explained import brief_lines
@@ -23,7 +24,6 @@ from vmie_tui.widgets.text import (
     line_width,
     paragraph,
     percent,
-    plural,
     rate,
     remaining,
     size,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from vmie_tui.model.finding import Finding, Severity
+from vmie_tui.model.formatting import plural
 from vmie_tui.model.machine import Backing, Disk, Machine
 from vmie_tui.model.verdict import Look
 from vmie_tui.widgets.machines import STYLES, MachineRow
-from vmie_tui.widgets.text import Cell, Line, clean, fit, join, paragraph, plural, size, width
+from vmie_tui.widgets.text import Cell, Line, clean, fit, join, paragraph, size, width
 
 CLEAR, CONFIGURED = "Nothing found that stands in the way of the import.", "Nothing found in its configuration."
 LOOKS = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from vmie_tui.model.formatting import minutes
+from vmie_tui.model.formatting import minutes, plural
 from vmie_tui.model.job import JobView
 from vmie_tui.model.replication import ReplicationState, ReplicationView, Run, RunState, Sync
 from vmie_tui.model.replication_words import (
@@ -27,7 +27,7 @@ from vmie_tui.widgets.machine_detail import heading, indented
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.replications import SYNCS, nearly_over, run_glyph, run_words
 from vmie_tui.widgets.table import Column, LineTable
-from vmie_tui.widgets.text import Cell, Line, fit, join, paragraph, percent, plural, rate, remaining, size
+from vmie_tui.widgets.text import Cell, Line, fit, join, paragraph, percent, rate, remaining, size
 
 LABEL_CELLS = 10
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from vmie_tui.model.formatting import plural
 from vmie_tui.model.job import JobView
 from vmie_tui.model.replication import (
     Catalogue,
@@ -29,7 +30,7 @@ from vmie_tui.model.replication_words import (
 from vmie_tui.model.task import JobState
 from vmie_tui.widgets.jobs import STATES
 from vmie_tui.widgets.table import Column, LineTable
-from vmie_tui.widgets.text import Cell, clean, has_words, join, percent, plural, size
+from vmie_tui.widgets.text import Cell, clean, has_words, join, percent, size
 
 SYNCS = {Sync.FIRST: "first", Sync.CHANGED: "delta", Sync.FULL: "resync", Sync.CHECKSUM: "checksum"}
 RUNS: dict[RunState, tuple[str, str]] = {

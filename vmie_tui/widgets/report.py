@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vmie_tui.model.formatting import plural
 from vmie_tui.model.preflight import Preflight, clear_words, cost_words, guest_rows
 from vmie_tui.model.preparation import Item, Tick
 from vmie_tui.widgets.machine_detail import finding_lines, heading
 from vmie_tui.widgets.machines import STYLES
-from vmie_tui.widgets.text import Line, fit, paragraph, plural
+from vmie_tui.widgets.text import Line, fit, paragraph
 
 TICKS = {Tick.DONE: ("✔", "ok"), Tick.OPEN: ("✖", "warn"), Tick.UNSEEN: ("?", "dim")}
 TITLES = {"general": "any system", "linux": "Linux", "windows": "Windows"}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from vmie_tui.model.formatting import plural
 from vmie_tui.model.replication import Catalogue, CatalogueStatus, Server
 from vmie_tui.model.replication_words import stamp, until
 from vmie_tui.widgets.table import Column, LineTable
-from vmie_tui.widgets.text import Cell, clean, has_words, join, plural
+from vmie_tui.widgets.text import Cell, clean, has_words, join
 
 STATUS: dict[CatalogueStatus, Cell] = {
     CatalogueStatus.NOT_IMPORTED: ("○ not imported", "dim"),

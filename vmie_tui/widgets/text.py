@@ -113,10 +113,6 @@ def clock(moment: datetime | None) -> str:
     return moment.astimezone().strftime("%H:%M:%S") if moment else ""
 
 
-def plural(count: int, word: str) -> str:
-    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
-
-
 def join(parts: Sequence[str], separator: str = " · ") -> str:
     return separator.join(part for part in parts if part)
 

@@ -14,21 +14,23 @@ from textual.widget import Widget
 from textual.widgets import Button, Input
 from textual.worker import get_current_worker
 
+from vmie_tui.model.choice import Option
 from vmie_tui.model.errors import Problem
 from vmie_tui.model.export import CONVERT_TO, ExportPlan
 from vmie_tui.model.exportable import Exportable
 from vmie_tui.model.finding import Finding, Severity
+from vmie_tui.model.formatting import plural
 from vmie_tui.operations.export_plan import ExportDraft, format_choices, target_choices
 from vmie_tui.screens.exports.cli_equivalent import export_command
 from vmie_tui.screens.frame.actions import EXPORT_FORM, bindings
 from vmie_tui.screens.frame.base import problem_of, style_sheet
 from vmie_tui.screens.frame.copying import Copying
-from vmie_tui.widgets.choice import ChoiceList, Field, Option
+from vmie_tui.widgets.choice import ChoiceList, Field
 from vmie_tui.widgets.exports import SourceRow
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.machine_detail import finding_lines
 from vmie_tui.widgets.problem import problem_lines
-from vmie_tui.widgets.text import Line, clean, paragraph, plural
+from vmie_tui.widgets.text import Line, clean, paragraph
 
 if TYPE_CHECKING:
     from vmie_tui.services.aws.s3.export_bucket import BucketReport

@@ -8,7 +8,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from textual.widget import Widget
 
-from vmie_tui.widgets.choice import LABEL_CELLS, ChoiceList, Field, Option
+from vmie_tui.model.choice import Option
+from vmie_tui.widgets.choice import LABEL_CELLS, ChoiceList, Field
 from vmie_tui.widgets.fold import Fold
 from vmie_tui.widgets.lines import OneLine
 from vmie_tui.widgets.text import clean, fit

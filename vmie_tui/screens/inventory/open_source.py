@@ -13,21 +13,23 @@ from textual.widget import Widget
 from textual.widgets import Input
 from textual.worker import get_current_worker
 
+from vmie_tui.model.choice import Option
 from vmie_tui.model.errors import ErrorKind, Problem
+from vmie_tui.model.formatting import plural
 from vmie_tui.model.preflight import markdown
 from vmie_tui.model.verdict import Look, judge
 from vmie_tui.screens.frame.actions import OPEN, bindings
 from vmie_tui.screens.frame.base import problem_of, style_sheet
 from vmie_tui.screens.frame.copying import Copying
 from vmie_tui.screens.inventory.complete_path import S3, SNAPSHOT, Completion
-from vmie_tui.widgets.choice import ChoiceList, Option
+from vmie_tui.widgets.choice import ChoiceList
 from vmie_tui.widgets.frame import HintBar
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.machine_detail import heading
 from vmie_tui.widgets.machines import short_os, verdict_cell
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.report import report_lines
-from vmie_tui.widgets.text import Line, clean, fit, paragraph, plural, size
+from vmie_tui.widgets.text import Line, clean, fit, paragraph, size
 
 if TYPE_CHECKING:
     from vmie_tui.operations.import_plan import Draft

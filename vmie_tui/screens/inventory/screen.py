@@ -12,6 +12,7 @@ from textual.containers import Container
 from textual.widget import Widget
 
 from vmie_tui.model.errors import ErrorKind, Problem
+from vmie_tui.model.formatting import plural
 from vmie_tui.screens.frame.actions import INVENTORY, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.filter import Sorting
@@ -21,7 +22,7 @@ from vmie_tui.widgets.machine_detail import machine_lines
 from vmie_tui.widgets.machines import SORT_KEYS, MachineRow, MachineTable, select
 from vmie_tui.widgets.problem import age, nothing_configured, problem_lines
 from vmie_tui.widgets.table import LineTable
-from vmie_tui.widgets.text import Cell, Line, clean, fit, line_width, paragraph, plural, width
+from vmie_tui.widgets.text import Cell, Line, clean, fit, line_width, paragraph, width
 
 if TYPE_CHECKING:
     from vmie_tui.screens.inventory.folders import Scope

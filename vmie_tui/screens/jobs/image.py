@@ -15,6 +15,7 @@ from textual.widget import Widget
 from textual.worker import get_current_worker
 
 from vmie_tui.model.errors import ErrorKind, Problem
+from vmie_tui.model.formatting import plural
 from vmie_tui.model.plan import ObjectSource
 from vmie_tui.operations.images import Launch
 from vmie_tui.screens.frame.actions import AFTER, bindings
@@ -25,7 +26,7 @@ from vmie_tui.screens.jobs.image_forms import copy_form, launch_form, rename_for
 from vmie_tui.screens.jobs.image_view import Seen, after_lines, text_of
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.problem import problem_lines
-from vmie_tui.widgets.text import Line, clean, plural
+from vmie_tui.widgets.text import Line, clean
 
 if TYPE_CHECKING:
     from vmie_tui.model.job import JobView

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vmie_tui.model.choice import Option
+from vmie_tui.model.formatting import plural
 from vmie_tui.operations.import_plan import REGION, SUBNET_ID
 from vmie_tui.screens.frame.form import Answers, Ask, FormScreen
-from vmie_tui.widgets.choice import Option
-from vmie_tui.widgets.text import plural, size
+from vmie_tui.widgets.text import size
 
 if TYPE_CHECKING:
     from vmie_tui.model.machine import Machine

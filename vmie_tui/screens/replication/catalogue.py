@@ -11,6 +11,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from vmie_tui.model.errors import Problem
+from vmie_tui.model.formatting import plural
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.replication import Catalogue, CatalogueStatus, Server
 from vmie_tui.screens.frame.actions import CATALOGUE, bindings
@@ -22,7 +23,7 @@ from vmie_tui.widgets.lines import OneLine
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.servers import EMPTY, ServerTable, as_text, select, status_cells
 from vmie_tui.widgets.table import LineTable
-from vmie_tui.widgets.text import Cell, Line, clean, fit, line_width, paragraph, plural
+from vmie_tui.widgets.text import Cell, Line, clean, fit, line_width, paragraph
 
 
 class CatalogueScreen(Filtering, Copying):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from vmie_tui.model.choice import Option
 from vmie_tui.model.replication import ReplicationView, Verify
 from vmie_tui.screens.frame.confirm import ConfirmScreen
 from vmie_tui.screens.frame.form import Answers, Ask, FormScreen
 from vmie_tui.screens.jobs.image_forms import launch_asks, launch_mistakes
-from vmie_tui.widgets.choice import Option
 
 
 def cutover_form(view: ReplicationView, members: Sequence[ReplicationView], given: Mapping[str, str]) -> FormScreen:

@@ -16,6 +16,7 @@ from textual.worker import get_current_worker
 
 from vmie_tui.model.errors import Problem
 from vmie_tui.model.finding import Finding
+from vmie_tui.model.formatting import plural
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.replication import ReplicationView
 from vmie_tui.operations.replication_plan import NOW, ReplicationDraft, edit_draft, new_draft
@@ -28,7 +29,7 @@ from vmie_tui.screens.replication.form_fields import Found, blockers, command, f
 from vmie_tui.widgets.choice import ChoiceList, Field
 from vmie_tui.widgets.fold import Fold
 from vmie_tui.widgets.lines import LinePane, OneLine
-from vmie_tui.widgets.text import Cell, clean, fit, line_width, plural
+from vmie_tui.widgets.text import Cell, clean, fit, line_width
 
 
 class ReplicationForm(Copying):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from vmie_tui.model.choice import Option
 from vmie_tui.model.errors import Problem
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Machine
@@ -17,7 +18,6 @@ from vmie_tui.model.verdict import Look, judge
 from vmie_tui.operations.import_plan import VM
 from vmie_tui.operations.replication_plan import KINDS, NOW, ONCE, ReplicationDraft, edit_draft, schedule_words
 from vmie_tui.screens.frame.sections import YES_NO, Group, Question, same
-from vmie_tui.widgets.choice import Option
 from vmie_tui.widgets.machine_detail import finding_lines, heading
 from vmie_tui.widgets.machines import verdict_cell
 from vmie_tui.widgets.problem import problem_lines

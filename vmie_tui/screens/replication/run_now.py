@@ -13,12 +13,13 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from vmie_tui.model import facts
+from vmie_tui.model.choice import Option
 from vmie_tui.model.errors import Problem
 from vmie_tui.model.replication import ReplicationView, Run, RunType, Sync, Verify
 from vmie_tui.model.replication_words import next_words
 from vmie_tui.model.rules.replication_schedule import DAY, refuse_on_demand
 from vmie_tui.screens.frame.base import problem_of, style_sheet
-from vmie_tui.widgets.choice import ChoiceList, Option
+from vmie_tui.widgets.choice import ChoiceList
 from vmie_tui.widgets.lines import LinePane
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.text import Line, clean, paragraph

@@ -10,13 +10,14 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input
 
+from vmie_tui.model.choice import Option
 from vmie_tui.model.errors import ErrorKind, Problem
 from vmie_tui.operations.first_profile import ASK, CA, KEYRING, PIN, SYSTEM, Guide, Guiding
 from vmie_tui.screens.frame.themed import Themed
 from vmie_tui.screens.setup.first_start_page import GuideField, GuideStep
 from vmie_tui.settings import host_trouble
 from vmie_tui.widgets.checks import text_lines
-from vmie_tui.widgets.choice import ChoiceList, Field, Option
+from vmie_tui.widgets.choice import ChoiceList, Field
 from vmie_tui.widgets.text import Line, clean, paragraph
 
 if TYPE_CHECKING:

@@ -268,9 +268,9 @@ class SetupScreen(Copying):
 
     def action_policy(self) -> None:
         """Which policy, for which features; then its text to read and copy."""
+        from vmie_tui.model.choice import Option
         from vmie_tui.operations.doctor import ROLE, TRUST, USER, VCENTER
         from vmie_tui.screens.frame.form import Ask, FormScreen
-        from vmie_tui.widgets.choice import Option
 
         which = (Option(USER, "user"), Option(ROLE, "role"), Option(TRUST, "role's trust"), Option(VCENTER, "vCenter"))
         answer = (Option(YES, "yes"), Option(NO, "no"))

@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from vmie_tui.model.errors import Problem, VmieError
+from vmie_tui.model.formatting import plural
 from vmie_tui.model.task import TaskKind
 from vmie_tui.model.task_filter import parse_filter
 from vmie_tui.model.task_history import SortBy, TaskQuery, TaskRecord
@@ -28,7 +29,7 @@ from vmie_tui.widgets.lines import ArrowPane, LinePane, OneLine
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.table import LineTable
 from vmie_tui.widgets.tasks import SORTS, TaskTable, count_words, task_lines
-from vmie_tui.widgets.text import Cell, Line, clean, fit, line_width, paragraph, plural
+from vmie_tui.widgets.text import Cell, Line, clean, fit, line_width, paragraph
 
 MOST_TROUBLES = 3  # lines of them above the table
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from vmie_tui.model import facts
+from vmie_tui.model.choice import Option
 from vmie_tui.model.machine import Machine, OsFamily
 from vmie_tui.model.plan import LicenseType
 from vmie_tui.model.rules.licensing import usage_operations
-from vmie_tui.widgets.choice import Option
 
 USAGE = "usage"  # the third choice: a usage operation instead of a licence type
 FAMILIES = {

@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.widgets import Button
 
 from vmie_tui.model.finding import Severity
+from vmie_tui.model.formatting import plural
 from vmie_tui.model.job import JobView
 from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.rules.override import Blocked
@@ -21,7 +22,7 @@ from vmie_tui.screens.wizard.pages import FOUND, Step
 from vmie_tui.widgets.lines import LinePane
 from vmie_tui.widgets.machine_detail import finding_lines
 from vmie_tui.widgets.machines import verdict_cell
-from vmie_tui.widgets.text import Line, clean, fit, join, paragraph, plural
+from vmie_tui.widgets.text import Line, clean, fit, join, paragraph
 
 
 class ReviewStep(Step):
