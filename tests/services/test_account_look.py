@@ -14,11 +14,10 @@ from botocore.exceptions import ClientError
 
 from tests.services.aws_world import BUCKET, REGION
 from tests.services.doctor_kit import PREFIX, ROLE, Clinic, clinic
-from vmie_tui.model.account import Account
 from vmie_tui.model.doctor import USUAL_FEATURES, Feature
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import ImportPlan, ObjectSource, Route, SnapshotSource, Via, VmSource
-from vmie_tui.model.rules.account import check_account
+from vmie_tui.model.rules.account import Account, check_account
 from vmie_tui.services.aws.account import look_at_account
 from vmie_tui.services.aws.s3.bucket_policy import upload_refusal
 from vmie_tui.services.aws.s3.export_bucket import ExportBuckets, canonical_id

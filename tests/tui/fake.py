@@ -12,7 +12,6 @@ from tests.tui.fake_doctor import FakeDoctor
 from tests.tui.fake_images import FakeImages
 from tests.tui.fake_outward import FakeOutward
 from tests.tui.fake_replicas import FakeReplicas
-from vmie_tui.model.account import Account
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
 from vmie_tui.model.export import ExportPlan
 from vmie_tui.model.finding import Finding, Severity
@@ -33,6 +32,7 @@ from vmie_tui.model.plan import ImportPlan, Source, VmSource
 from vmie_tui.model.preflight import DiskLook, Preflight, join_findings, prepared
 from vmie_tui.model.preparation import modifications
 from vmie_tui.model.proof import BlockProof, DiskProof, Proof
+from vmie_tui.model.rules.account import Account
 from vmie_tui.model.rules.licensing import check_licence
 from vmie_tui.model.task import JobState
 from vmie_tui.operations.backend import AwsStatus, OnPage, ProfileInfo

@@ -8,8 +8,7 @@ from textual.widgets import Button
 
 from tests.tui.driving import press, running, screen_text, settle, toasts, until
 from tests.tui.fake import FakeBackend
-from vmie_tui.model.doctor import USUAL_FEATURES, Feature
-from vmie_tui.model.doctor_report import markdown
+from vmie_tui.model.doctor import USUAL_FEATURES, Feature, markdown
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.screens.frame.form import FormScreen
 from vmie_tui.screens.frame.page import PageScreen

@@ -13,9 +13,9 @@ from textual.widgets import Button, Input
 
 from tests.tui.driving import press, running, screen_text, settle, until
 from tests.tui.fake import FSTAB, FakeBackend, company, preflight_of, some_jobs
-from vmie_tui.model.account import Account
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import BootMode, LicenseType, Route
+from vmie_tui.model.rules.account import Account
 from vmie_tui.screens.inventory.screen import InventoryScreen
 from vmie_tui.screens.jobs.screen import JobsScreen
 from vmie_tui.screens.wizard import screen as wizard

@@ -20,10 +20,10 @@ from vmie_tui import known_secrets as remembered
 from vmie_tui.jobs.store.store import Store
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
+from vmie_tui.model.formatting import duration, one_line
 from vmie_tui.model.plan import ImportPlan, VmSource
 from vmie_tui.model.rules.secrets import redacted
 from vmie_tui.model.task import JobState, Task, TaskDisk, TaskKind
-from vmie_tui.model.task_report import duration, one_line
 from vmie_tui.operations.bundle import known_secrets, tail, versions, write_bundle
 from vmie_tui.services.task_history import History
 from vmie_tui.settings import load

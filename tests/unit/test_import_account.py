@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from vmie_tui.commands.import_ import output
-from vmie_tui.model.account import Account
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import ImportPlan, VmSource
+from vmie_tui.model.rules.account import Account
 from vmie_tui.services.aws import account, session
 from vmie_tui.settings import AwsSettings, Profile
 

@@ -11,8 +11,15 @@ from hypothesis import strategies as st
 
 from vmie_tui.model.guest import GuestFacts, LinuxFacts, NicConfig, Presence, Volume, WindowsFacts
 from vmie_tui.model.machine import Disk, Firmware, GuestDisk, Machine, Nic, Power
-from vmie_tui.model.preparation import Tick, after_import, checklist, modifications, to_markdown, unattend_xml
-from vmie_tui.model.preparation_seen import seen_on_disk
+from vmie_tui.model.preparation import (
+    Tick,
+    after_import,
+    checklist,
+    modifications,
+    seen_on_disk,
+    to_markdown,
+    unattend_xml,
+)
 
 LINUX = Machine(
     "vm-1",

@@ -9,12 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmie_tui.model import facts
-from vmie_tui.model.account import Account
 from vmie_tui.model.errors import ErrorKind, Problem
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Disk, Firmware, GuestDisk, Machine, Nic, OsFamily, Power
 from vmie_tui.model.plan import BootMode, ImportPlan, LegacyInstance, LicenseType, Route, UploadFormat, VmSource
-from vmie_tui.model.rules.account import account_key, check_account, forceable
+from vmie_tui.model.rules.account import Account, account_key, check_account, forceable
 from vmie_tui.model.rules.boot import advise_boot, becomes_mbr
 from vmie_tui.model.rules.formats import check_format, formats_of
 from vmie_tui.model.rules.licensing import licence_when_omitted, usage_operations

@@ -12,10 +12,9 @@ import click
 
 from vmie_tui.commands.session import Session
 from vmie_tui.model.finding import Finding
-from vmie_tui.model.formatting import minutes, plain, rate
+from vmie_tui.model.formatting import minutes, one_line, plain, rate
 from vmie_tui.model.job import JobView
 from vmie_tui.model.task import JobState
-from vmie_tui.model.task_report import one_line
 
 if TYPE_CHECKING:
     from vmie_tui.services.aws.session import Aws

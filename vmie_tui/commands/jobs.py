@@ -26,10 +26,9 @@ from vmie_tui.commands.common import (
 from vmie_tui.commands.session import Session
 from vmie_tui.commands.wait import exit_code_of, wait_for
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_OK, ErrorKind, ServiceError
-from vmie_tui.model.formatting import rate, size
+from vmie_tui.model.formatting import one_line, rate, size
 from vmie_tui.model.job import DiskProgress, JobView, WorkerStatus
 from vmie_tui.model.replication import ReplicationPlan
-from vmie_tui.model.task_report import one_line
 from vmie_tui.settings import Settings
 
 if TYPE_CHECKING:

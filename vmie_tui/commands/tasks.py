@@ -17,19 +17,11 @@ from vmie_tui import __version__
 from vmie_tui.commands.common import json_option, out, out_json, pass_session, say, table
 from vmie_tui.commands.session import Session
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_LOGIN, EXIT_OK, ErrorKind, ServiceError
+from vmie_tui.model.formatting import duration, one_line
 from vmie_tui.model.task import TaskKind
 from vmie_tui.model.task_filter import KINDS, parse_age, states_in_words
 from vmie_tui.model.task_history import Outcome, SortBy, TaskQuery, TaskRecord, phases
-from vmie_tui.model.task_report import (
-    duration,
-    explanation_of,
-    facts_of,
-    markdown,
-    one_line,
-    phase_words,
-    plain_line,
-    subject_of,
-)
+from vmie_tui.model.task_report import explanation_of, facts_of, markdown, phase_words, plain_line, subject_of
 
 if TYPE_CHECKING:
     from vmie_tui.operations.tasks import Opened

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from vmie_tui.model.formatting import plain
+
 Json = dict[str, Any]
 CONTEXT_LINES = 2
 
@@ -200,3 +202,43 @@ class DoctorReport:
             "worst": self.worst.value,
             "checks": [check.to_json() for check in self.checks],
         }
+
+
+# -- as Markdown, for a ticket or for an administrator
+
+
+def counted(checks: tuple[Check, ...]) -> str:
+    """``✖ 2  ▲ 1  ✔ 20  – 3``, the worst first; states that none has are left out."""
+    order = (CheckState.FAILED, CheckState.WARNING, CheckState.OK, CheckState.SKIPPED)
+    counts = [(state.glyph, sum(check.state is state for check in checks)) for state in order]
+    return "  ".join(f"{glyph} {count}" for glyph, count in counts if count)
+
+
+def markdown(report: DoctorReport) -> str:
+    """All checks by group, with the remedy and the exact changes of what is wrong."""
+    lines = [f"# Setup of {plain(report.profile)}", "", counted(report.checks), ""]
+    for group in Group:
+        checks = [check for check in report.checks if check.group is group]
+        if checks:
+            lines += [f"## {group.label}", ""]
+            for check in checks:
+                lines += _check_lines(check)
+            lines.append("")
+    return "\n".join(lines)
+
+
+def _check_lines(check: Check) -> list[str]:
+    lines = [f"- {check.state.glyph} **{_one_line(check.title)}** {_one_line(check.reason)}".rstrip()]
+    if check.remedy and check.state is not CheckState.OK:
+        lines.append(f"  Remedy: {_one_line(check.remedy)}")
+    if check.fix is not None:
+        lines.append(f"  Fix: {_one_line(check.fix.words)}")
+        for change in check.fix.changes:
+            lines += ["", f"  {change.operation} {_one_line(change.target)}", "", "  ```diff"]
+            lines += [f"  {plain(line)}" for line in change.diff]
+            lines += ["  ```", ""]
+    return lines
+
+
+def _one_line(text: str) -> str:
+    return plain(" ".join(text.split()))

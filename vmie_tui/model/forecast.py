@@ -11,10 +11,9 @@ from statistics import median
 from typing import Any
 
 from vmie_tui.model import facts
+from vmie_tui.model.formatting import duration, size
 from vmie_tui.model.formatting import rate as rate_words
-from vmie_tui.model.formatting import size
 from vmie_tui.model.replication import ReplicationView, RunFigures, RunState, Sync, Verify
-from vmie_tui.model.task_report import duration
 
 RECENT = 8  # runs that count: what the guest does changes in the course of months
 BOOT_SECONDS = 180.0  # ours, for what nobody has measured: the shutdown of the guest, and the first boot on EC2

@@ -29,6 +29,19 @@ def minutes(seconds: float) -> str:
     return f"{hours}:{whole:02}:{rest:02}" if hours else f"{whole}:{rest:02}"
 
 
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3 h 20 min``, ``2 d 4 h``."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, hours, days = whole // 60, whole // 3600, whole // 86_400
+    if minutes < 60:
+        return f"{minutes} min"
+    if hours < 48:
+        return f"{hours} h {minutes % 60} min" if minutes % 60 else f"{hours} h"
+    return f"{days} d {hours % 24} h" if hours % 24 else f"{days} d"
+
+
 def one_line(text: str) -> str:
     """A text of somebody else's on one line, without control sequences."""
     return _CONTROL.sub(" ", text).strip()

@@ -11,8 +11,7 @@ from vmie_tui.model.formatting import size
 from vmie_tui.model.guest import TITLES, DiskFacts, GuestFacts, Kernel, LinuxFacts, NotInspected, Presence, WindowsFacts
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import Route
-from vmie_tui.model.preparation import Item, Tick, checklist, modifications, to_markdown
-from vmie_tui.model.preparation_seen import seen_on_disk
+from vmie_tui.model.preparation import Item, Tick, checklist, modifications, seen_on_disk, to_markdown
 from vmie_tui.model.verdict import Look, State, Verdict, judge
 
 NOT_INSPECTED = "not-inspected"

@@ -5,9 +5,11 @@ Service for it (F386 to F449). Times are seconds since the epoch; a job's clock 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from vmie_tui.model.formatting import duration, minutes, one_line, size
 from vmie_tui.model.plan import ImportPlan
 
 TAG_REPLICATION, TAG_RUN = "vmie-tui:replication", "vmie-tui:run"  # on all that a run makes, beside the import's tags
@@ -297,3 +299,99 @@ class Catalogue:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+# -- in words, the same in the command line and on the screens; nothing of it is taken as markup
+
+NOTHING = "–"
+
+
+def stamp(at: float) -> str:
+    """A moment in the user's zone, with its offset: ``2026-11-21 18:10 +0100``; a dash for what is beyond a date."""
+    try:
+        return f"{datetime.fromtimestamp(at, UTC).astimezone():%Y-%m-%d %H:%M %z}"
+    except (OverflowError, OSError, ValueError):
+        return NOTHING
+
+
+def until(at: float, now: float) -> str:
+    """``in 3 h 10 min``, ``now``, ``20 min ago``."""
+    if abs(at - now) < 1:
+        return "now"
+    return f"in {duration(at - now)}" if at > now else f"{duration(now - at)} ago"
+
+
+def every_words(spec: Replication) -> str:
+    """``12 h`` or ``once``."""
+    return "once" if spec.once else f"{spec.every_hours} h"
+
+
+def state_words(view: ReplicationView) -> str:
+    """The job's state in the service's word, and what the user or the days made of it."""
+    parts = [view.state.value.lower().replace("_", " ")]
+    if view.terminated:
+        parts.append("days over")
+    if view.paused and view.state in {ReplicationState.PENDING, ReplicationState.ACTIVE}:
+        parts.append("paused")
+    return ", ".join(parts)
+
+
+def next_words(view: ReplicationView) -> str:
+    """When its next run starts: ``in 3 h 10 min``, ``due``; a dash when nothing is scheduled, or it is paused."""
+    if view.next_run is None or view.paused or not view.state.counts:
+        return NOTHING
+    return until(view.next_run, view.now) if view.next_run > view.now else "due"
+
+
+def moved_words(run: Run) -> str:
+    """What a run moved: ``41 MiB in 0:52``; "" before it is known."""
+    figures = run.figures
+    if figures is None:
+        return ""
+    took = figures.seconds + figures.overhead
+    return f"{size(figures.moved)} in {minutes(took)}" if took >= 1 else size(figures.moved)
+
+
+def changed_words(run: Run) -> str:
+    """``changed 1.2 GiB of 200 GiB``, and how it was found out where that was not by the tracking."""
+    figures = run.figures
+    if figures is None or not figures.total:
+        return ""
+    return f"changed {size(figures.changed)} of {size(figures.total)}"
+
+
+def type_words(run: Run) -> str:
+    """``automatic``, ``on demand``, ``cutover``."""
+    return "cutover" if run.cutover else run.type.value.lower().replace("_", " ")
+
+
+def outcome_words(run: Run) -> str:
+    """How a run stands, in a few words: what it moved, how far it is, why it did not start."""
+    if run.state is RunState.COMPLETED:
+        return moved_words(run) or "completed"
+    if run.state is RunState.ACTIVE:
+        parts = (run.state.value.lower(), "" if run.fraction is None else f"{int(run.fraction * 100)}%")
+        return " ".join(part for part in parts if part)
+    return run.state.value.lower()
+
+
+def last_words(view: ReplicationView) -> str:
+    """The run at work, or else the last one that is over; a dash before the first."""
+    run = view.current or view.last
+    return outcome_words(run) if run is not None else NOTHING
+
+
+def kept_words(view: ReplicationView) -> str:
+    """``3 of 5`` AMIs; without a limit their number alone."""
+    there = len(view.images)
+    return f"{there} of {view.spec.keep}" if view.spec.keep else str(there)
+
+
+def day_words(view: ReplicationView) -> str:
+    """``12/90``; a dash before the VM's first run, for its days begin with it."""
+    return NOTHING if view.first is None else f"{view.day}/{view.days}"
+
+
+def message_of(run: Run) -> str:
+    """What the run says, on one line."""
+    return one_line(run.message)

@@ -7,24 +7,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from vmie_tui.model.explain import Explanation, explain
-from vmie_tui.model.formatting import one_line as one_line  # noqa: PLC0414 - offered here too
+from vmie_tui.model.formatting import duration, one_line
 from vmie_tui.model.task import Task, TaskKind
 from vmie_tui.model.task_history import PhaseTime, TaskRecord
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|#~])")
-
-
-def duration(seconds: float) -> str:
-    """``45 s``, ``12 min``, ``3 h 20 min``, ``2 d 4 h``."""
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, hours, days = whole // 60, whole // 3600, whole // 86_400
-    if minutes < 60:
-        return f"{minutes} min"
-    if hours < 48:
-        return f"{hours} h {minutes % 60} min" if minutes % 60 else f"{hours} h"
-    return f"{days} d {hours % 24} h" if hours % 24 else f"{days} d"
 
 
 def subject_of(task: Task) -> str:

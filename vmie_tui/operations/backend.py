@@ -17,7 +17,6 @@ from vmie_tui.model.plan import VmSource
 from vmie_tui.services.vsphere.refused_logins import REFUSED
 
 if TYPE_CHECKING:
-    from vmie_tui.model.account import Account
     from vmie_tui.model.export import ExportPlan
     from vmie_tui.model.finding import Finding
     from vmie_tui.model.job import JobView, LogLine, WorkerStatus
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from vmie_tui.model.plan import ImportPlan
     from vmie_tui.model.preflight import Preflight
     from vmie_tui.model.proof import Proof
+    from vmie_tui.model.rules.account import Account
     from vmie_tui.operations.desk import Desk
     from vmie_tui.operations.doctor import Doctor, LiveDoctor
     from vmie_tui.operations.exports import Outward

@@ -15,8 +15,7 @@ from vmie_tui.jobs.store.replications import add_run, at_work, counted, of_vm, r
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding
-from vmie_tui.model.replication import Replication, ReplicationState, RunState, RunType
-from vmie_tui.model.replication_words import stamp
+from vmie_tui.model.replication import Replication, ReplicationState, RunState, RunType, stamp
 from vmie_tui.model.rules.replication_schedule import DAY, age, latest_start, next_after, refuse_on_demand
 
 RUNNABLE = frozenset(

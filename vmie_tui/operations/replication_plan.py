@@ -13,8 +13,7 @@ from vmie_tui.model.finding import Finding
 from vmie_tui.model.formatting import plural
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan, LicenseType, Route, Via, VmSource
-from vmie_tui.model.replication import Replication, ReplicationView, RunState, Verify
-from vmie_tui.model.replication_words import stamp, until
+from vmie_tui.model.replication import Replication, ReplicationView, RunState, Verify, stamp, until
 from vmie_tui.model.rules.defaults import default_architecture
 from vmie_tui.model.rules.disks import one_time_stores
 from vmie_tui.model.rules.replication import auto_license, check_edit

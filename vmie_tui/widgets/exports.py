@@ -8,10 +8,9 @@ from typing import ClassVar
 
 from vmie_tui.model.exportable import Exportable, ExportDisk
 from vmie_tui.model.finding import Finding, Severity
-from vmie_tui.model.formatting import plural
+from vmie_tui.model.formatting import one_line, plural
 from vmie_tui.model.job import JobView
 from vmie_tui.model.task import Task
-from vmie_tui.model.task_report import one_line
 from vmie_tui.widgets.jobs import STATES
 from vmie_tui.widgets.machine_detail import finding_lines, heading, indented
 from vmie_tui.widgets.table import Column, LineTable

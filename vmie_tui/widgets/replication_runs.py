@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from vmie_tui.model.formatting import minutes, plural
+from vmie_tui.model.formatting import minutes, one_line, plural
 from vmie_tui.model.job import JobView
-from vmie_tui.model.replication import ReplicationState, ReplicationView, Run, RunState, Sync
-from vmie_tui.model.replication_words import (
+from vmie_tui.model.replication import (
+    ReplicationState,
+    ReplicationView,
+    Run,
+    RunState,
+    Sync,
     changed_words,
     day_words,
     every_words,
@@ -22,7 +26,6 @@ from vmie_tui.model.replication_words import (
     type_words,
     until,
 )
-from vmie_tui.model.task_report import one_line
 from vmie_tui.widgets.machine_detail import heading, indented
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.replications import SYNCS, nearly_over, run_glyph, run_words

@@ -17,8 +17,6 @@ from vmie_tui.model.replication import (
     RunFigures,
     RunState,
     Sync,
-)
-from vmie_tui.model.replication_words import (
     day_words,
     every_words,
     kept_words,

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from vmie_tui.model.formatting import plural
-from vmie_tui.model.replication import Catalogue, CatalogueStatus, Server
-from vmie_tui.model.replication_words import stamp, until
+from vmie_tui.model.replication import Catalogue, CatalogueStatus, Server, stamp, until
 from vmie_tui.widgets.table import Column, LineTable
 from vmie_tui.widgets.text import Cell, clean, has_words, join
 

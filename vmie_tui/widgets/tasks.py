@@ -10,9 +10,9 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from vmie_tui.model.explain import Explanation
-from vmie_tui.model.formatting import plural
+from vmie_tui.model.formatting import duration, one_line, plural
 from vmie_tui.model.task_history import Change, Outcome, PhaseTime, SortBy, TaskRecord
-from vmie_tui.model.task_report import duration, facts_of, one_line, phase_words, subject_of
+from vmie_tui.model.task_report import facts_of, phase_words, subject_of
 from vmie_tui.widgets.explained import brief_explanation, full_explanation
 from vmie_tui.widgets.machine_detail import heading, indented
 from vmie_tui.widgets.table import Column, LineTable

@@ -24,8 +24,8 @@ from vmie_tui.model.export import (
     TargetEnvironment,
 )
 from vmie_tui.model.finding import Finding, Severity
+from vmie_tui.model.formatting import one_line
 from vmie_tui.model.rules.exports import check_export
-from vmie_tui.model.task_report import one_line
 
 if TYPE_CHECKING:
     from vmie_tui.model.exportable import Exportable

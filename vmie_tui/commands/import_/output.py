@@ -13,8 +13,8 @@ from vmie_tui.model.rules.account import account_key, check_account
 
 if TYPE_CHECKING:
     from vmie_tui.commands.import_.command import Judged
-    from vmie_tui.model.account import Account
     from vmie_tui.model.plan import ImportPlan
+    from vmie_tui.model.rules.account import Account
     from vmie_tui.settings import Profile
 
 PATIENCE = 30.0  # seconds; the job retries for longer, and says so in its log

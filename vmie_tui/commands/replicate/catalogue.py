@@ -10,9 +10,8 @@ from vmie_tui.commands import inventory as inventory_command
 from vmie_tui.commands.common import json_option, out, out_json, pass_session, say, sure, table, yes_option
 from vmie_tui.commands.replicate.common import client_of, page, page_options, say_rest
 from vmie_tui.commands.session import Session
-from vmie_tui.model.replication import Catalogue, CatalogueStatus
-from vmie_tui.model.replication_words import stamp
-from vmie_tui.model.task_report import one_line
+from vmie_tui.model.formatting import one_line
+from vmie_tui.model.replication import Catalogue, CatalogueStatus, stamp
 
 
 @click.group("catalogue")

@@ -14,10 +14,9 @@ from vmie_tui.commands.common import say
 from vmie_tui.commands.session import Session
 from vmie_tui.model import facts
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_OK, ErrorKind, ServiceError
-from vmie_tui.model.replication import JOB_PREFIX, ReplicationState, ReplicationView, Run, RunState
-from vmie_tui.model.replication_words import message_of
+from vmie_tui.model.formatting import one_line
+from vmie_tui.model.replication import JOB_PREFIX, ReplicationState, ReplicationView, Run, RunState, message_of
 from vmie_tui.model.task import JobState
-from vmie_tui.model.task_report import one_line
 
 if TYPE_CHECKING:
     from vmie_tui.operations.jobs import JobClient

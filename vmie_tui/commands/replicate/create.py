@@ -17,13 +17,12 @@ from vmie_tui.commands.replicate.common import client_of, find, follow, ids_argu
 from vmie_tui.commands.session import Session
 from vmie_tui.model.errors import EXIT_OK, EXIT_REFUSED
 from vmie_tui.model.finding import Finding, Severity
+from vmie_tui.model.formatting import one_line
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import LicenseType, Route, Via
-from vmie_tui.model.replication import Replication, Verify
-from vmie_tui.model.replication_words import every_words, stamp, until
+from vmie_tui.model.replication import Replication, Verify, every_words, stamp, until
 from vmie_tui.model.rules.replication import overridable, settled
 from vmie_tui.model.rules.replication_schedule import parse_start
-from vmie_tui.model.task_report import one_line
 
 if TYPE_CHECKING:
     from vmie_tui.operations.replication_jobs import ReplicationClient

@@ -14,10 +14,9 @@ from vmie_tui.commands.replicate.common import client_of, find, follow, ids_argu
 from vmie_tui.commands.session import Session
 from vmie_tui.model.errors import EXIT_OK, ErrorKind, ServiceError
 from vmie_tui.model.forecast import forecast
+from vmie_tui.model.formatting import one_line
 from vmie_tui.model.plan import TestLaunch
-from vmie_tui.model.replication import ReplicationView, Verify
-from vmie_tui.model.replication_words import stamp, until
-from vmie_tui.model.task_report import one_line
+from vmie_tui.model.replication import ReplicationView, Verify, stamp, until
 from vmie_tui.services.read_only import Policy
 
 if TYPE_CHECKING:

@@ -13,9 +13,12 @@ from vmie_tui.commands.common import json_option, left_text, out, out_json, pass
 from vmie_tui.commands.replicate.common import client_of, find, ids_argument, name_of, page, page_options, say_rest
 from vmie_tui.commands.session import Session
 from vmie_tui.commands.tasks import CLEAR
-from vmie_tui.model.formatting import rate
-from vmie_tui.model.replication import ReplicationView, Run, RunState, Sync
-from vmie_tui.model.replication_words import (
+from vmie_tui.model.formatting import one_line, rate
+from vmie_tui.model.replication import (
+    ReplicationView,
+    Run,
+    RunState,
+    Sync,
     changed_words,
     day_words,
     every_words,
@@ -30,7 +33,6 @@ from vmie_tui.model.replication_words import (
     type_words,
     until,
 )
-from vmie_tui.model.task_report import one_line
 
 WATCH_SECONDS = 2.0
 SHOWN = 5  # runs that `show` lists

@@ -13,9 +13,8 @@ from vmie_tui.commands.replicate.common import client_of, find_all, follow, ids_
 from vmie_tui.commands.session import Session
 from vmie_tui.commands.tasks import AgeType
 from vmie_tui.model.errors import EXIT_OK, ErrorKind, ServiceError
-from vmie_tui.model.replication import ReplicationView, Run, Sync, Verify
-from vmie_tui.model.replication_words import stamp, until
-from vmie_tui.model.task_report import duration
+from vmie_tui.model.formatting import duration
+from vmie_tui.model.replication import ReplicationView, Run, Sync, Verify, stamp, until
 
 if TYPE_CHECKING:
     from vmie_tui.operations.replication_jobs import ReplicationClient

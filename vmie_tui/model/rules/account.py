@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from vmie_tui.model import facts
-from vmie_tui.model.account import Account
+from vmie_tui.model.errors import Problem
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.rules.routes import bucket_of, needs_role
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
 BY_THE_JOB = "checked-by-the-job"  # `Finding.rule` of what a job looks at too, and will not start with
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What is known of the AWS account that an import goes to; None for what was not, or may not be, looked at."""
+
+    root: bool | None = None
+    region_enabled: bool | None = None
+    bucket_region: str | None = None  # where the bucket is; "" when there is none of its name
+    bucket_key: str | None = None  # its default KMS key; "" for none
+    upload_refused: tuple[str, str] | None = None  # what the bucket's policy does not let us upload, and what to do
+    ebs_encryption: bool | None = None  # every new volume is encrypted, with `ebs_key`
+    ebs_key: str | None = None
+    key_state: str | None = None  # DescribeKey's word for the key that the plan names
+    role_problems: tuple[Problem, ...] | None = None  # what keeps VM Import from using the service role
+    role_kms: bool | None = None  # the role may do what the KMS statement says with the result's key
+    role_decrypts: bool | None = None  # the role may read with the bucket's key
+    active_tasks: int | None = None  # tasks that run in the Region
+    skew: float | None = None  # seconds by which this machine's clock is ahead
 
 
 def account_key(plan: ImportPlan) -> tuple[object, ...]:

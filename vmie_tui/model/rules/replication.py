@@ -9,11 +9,10 @@ from typing import Any
 
 from vmie_tui.model import facts, naming
 from vmie_tui.model.finding import Finding, Severity
-from vmie_tui.model.formatting import size
+from vmie_tui.model.formatting import duration, size
 from vmie_tui.model.machine import Machine, OsFamily
 from vmie_tui.model.plan import ImportPlan, LicenseType, Route, VmSource
-from vmie_tui.model.replication import KeptDisk, Replication, Sync
-from vmie_tui.model.replication_words import stamp
+from vmie_tui.model.replication import KeptDisk, Replication, Sync, stamp
 from vmie_tui.model.rules.defaults import with_defaults
 from vmie_tui.model.rules.disks import BY_IMAGE, check_disks, one_time_stores
 from vmie_tui.model.rules.licensing import licence_when_omitted
@@ -21,7 +20,6 @@ from vmie_tui.model.rules.machine import check_machine
 from vmie_tui.model.rules.plan import check_plan
 from vmie_tui.model.rules.replication_machine import check_source, no
 from vmie_tui.model.rules.replication_schedule import DAY, Age, latest_start
-from vmie_tui.model.task_report import duration
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
 NEAR_END = 7 * DAY  # ours: from when on the end of a VM's days is a warning

@@ -14,8 +14,7 @@ from typing import TypeVar
 
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
-from vmie_tui.model.replication import Replication, Run, RunType
-from vmie_tui.model.replication_words import stamp, until
+from vmie_tui.model.replication import Replication, Run, RunType, stamp, until
 
 T = TypeVar("T")
 HOUR, DAY = 3_600.0, 86_400.0

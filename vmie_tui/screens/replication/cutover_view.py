@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vmie_tui.model.replication import ReplicationView, Run, RunState
-from vmie_tui.model.replication_words import stamp, until
-from vmie_tui.model.task_report import duration, one_line
+from vmie_tui.model.formatting import duration, one_line
+from vmie_tui.model.replication import ReplicationView, Run, RunState, stamp, until
 from vmie_tui.screens.replication.run_now import refused
 from vmie_tui.widgets.jobs import stage_lines
 from vmie_tui.widgets.machine_detail import heading

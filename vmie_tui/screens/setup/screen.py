@@ -262,7 +262,7 @@ class SetupScreen(Copying):
         if self._report is None:
             self.tell("Wait until it has looked.", error=True)
             return
-        from vmie_tui.model.doctor_report import markdown
+        from vmie_tui.model.doctor import markdown
 
         self.copy("setup.md", markdown(self._report))
 

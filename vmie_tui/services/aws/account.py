@@ -10,10 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from vmie_tui.model import facts
-from vmie_tui.model.account import Account
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import ImportPlan, Route
-from vmie_tui.model.rules.account import aws_managed, result_key
+from vmie_tui.model.rules.account import Account, aws_managed, result_key
 from vmie_tui.model.rules.routes import bucket_of, needs_bucket, needs_role
 from vmie_tui.model.task import TaskKind
 from vmie_tui.services.aws.iam import kms_keys
