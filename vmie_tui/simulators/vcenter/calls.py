@@ -1,12 +1,24 @@
-"""One SOAP call, as the methods see it."""
+"""One SOAP call, as the methods see it, and the login it comes from."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import Any
 
-if TYPE_CHECKING:
-    from vmie_tui.simulators.vcenter.sessions import Session
+
+@dataclass(slots=True)
+class Session:
+    """One login. ``key`` names it, ``cookie`` is its secret."""
+
+    key: str
+    cookie: str
+    user: str
+    login: float
+    last: float
+    address: str
+    agent: str
+    calls: int = 0
+    pages: dict[str, Any] = field(default_factory=dict)  # paging tokens
 
 
 @dataclass(slots=True)

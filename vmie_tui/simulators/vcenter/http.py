@@ -24,8 +24,9 @@ from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.dispatch import Dispatcher, DroppedError
 from vmie_tui.simulators.vcenter.folder import Folders, Found, RefusedError, byte_range
 from vmie_tui.simulators.vcenter.imports import ImportLease, Receiver, RejectedError
-from vmie_tui.simulators.vcenter.leases import Device, Lease, Leases
+from vmie_tui.simulators.vcenter.leases import Leases
 from vmie_tui.simulators.vcenter.listener import Listener
+from vmie_tui.simulators.vcenter.machine import Device, Lease
 from vmie_tui.simulators.vcenter.nfc import PIECE, Pace, Stream, StreamEndedError
 from vmie_tui.simulators.vcenter.registry import Managed
 from vmie_tui.simulators.vcenter.sessions import Session, Sessions, TooManySessionsError

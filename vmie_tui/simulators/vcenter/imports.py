@@ -19,8 +19,8 @@ from vmie_tui.simulators.vcenter.builder import Builder
 from vmie_tui.simulators.vcenter.calls import Call
 from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.hardware import CONTROLLERS, lease_name, place
-from vmie_tui.simulators.vcenter.leases import Device, Lease, Leases
-from vmie_tui.simulators.vcenter.machine import Machine
+from vmie_tui.simulators.vcenter.leases import Leases
+from vmie_tui.simulators.vcenter.machine import Device, Lease, Machine
 from vmie_tui.simulators.vcenter.power import Power
 from vmie_tui.simulators.vcenter.registry import Managed
 

@@ -7,16 +7,16 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pyVmomi import vim
 
+from vmie_tui.services.disks.streams.source import RawFile
 from vmie_tui.simulators.spec import DiskSpec, VmSpec
 from vmie_tui.simulators.vcenter.content import DiskContent
 from vmie_tui.simulators.vcenter.registry import Managed
-
-if TYPE_CHECKING:
-    from vmie_tui.simulators.vcenter.leases import Lease
+from vmie_tui.simulators.vcenter.tasks import Task
+from vmie_tui.simulators.vcenter.values import data
 
 SPACE = uuid.UUID("6b2f0e7c-6c3d-4d5e-9c2b-0d3a5c1f7e11")  # names of this simulator's own UUIDs
 GRAIN = 65536  # the least that change tracking tells apart
@@ -144,6 +144,67 @@ class SnapshotNode(Managed):
         """Permissions on a snapshot are those on its machine."""
         yield self
         yield from self.machine.up()
+
+
+@dataclass(slots=True)
+class Device:
+    """One file of a lease; ``disk`` None for a file that is not a disk."""
+
+    key: str
+    file: str
+    import_key: str
+    disk: VmDisk | None
+    generation: int  # the held content
+    digest: str = "sha1"  # what the manifest is to say: sha1 | sha256
+    sent: tuple[int, str, str, int] | None = None  # (bytes, SHA-1, digest, populated bytes) once sent whole
+
+    def open(self) -> RawFile | None:
+        """The disk's content, None for a file that is no disk; raises what the content's maker raises."""
+        if self.disk is None:
+            return None
+        with self.disk.content.held(self.generation) as path:
+            return RawFile(path)
+
+
+class Lease(Managed):
+    """One HttpNfcLease. ``ticket`` is its part of the data URLs, ``heard`` when it was last told of progress."""
+
+    __slots__ = ("devices", "heard", "machine", "task", "ticket")
+    exports = True  # its files are read, not written
+
+    def __init__(self, moid: str, machine: Machine, devices: list[Device], heard: float) -> None:
+        super().__init__(vim.HttpNfcLease, moid)
+        self.machine, self.devices, self.heard = machine, devices, heard
+        self.ticket = str(uuid.uuid4())
+        self.task: Task | None = None
+        capabilities = data(vim.HttpNfcLease.Capabilities, pullModeSupported=False, corsSupported=False)
+        self.props.update(
+            initializeProgress=0, transferProgress=0, mode="pushOrGet", capabilities=capabilities, state="initializing"
+        )
+
+    @property
+    def name(self) -> str:
+        return self.machine.name
+
+    @property
+    def subject(self) -> str:
+        return f"{self.moid} {self.machine.subject}"
+
+    @property
+    def state(self) -> str:
+        return str(self.props["state"])
+
+    def device(self, file: str) -> Device | None:
+        return next((device for device in self.devices if device.file == file), None)
+
+    def check_whole(self) -> None:
+        """Raise InvalidState when the lease cannot be completed yet."""
+
+    def released(self, fault: Any) -> None:
+        """The lease has ended, in an error when there is a fault: give back what it holds."""
+        for device in self.devices:
+            if device.disk is not None:
+                device.disk.content.release(device.generation)
 
 
 class Machine(Managed):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from pyVmomi import vim, vmodl
 
-from vmie_tui.simulators.vcenter.calls import Call
+from vmie_tui.simulators.vcenter.calls import Call, Session
 from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.registry import Managed
 from vmie_tui.simulators.vcenter.values import data, moment
@@ -22,21 +21,6 @@ WRONG = "Cannot complete login due to an incorrect user name or password."
 
 class TooManySessionsError(Exception):
     """Answered with HTTP 503, as vCenter does."""
-
-
-@dataclass(slots=True)
-class Session:
-    """One login. ``key`` names it, ``cookie`` is its secret."""
-
-    key: str
-    cookie: str
-    user: str
-    login: float
-    last: float
-    address: str
-    agent: str
-    calls: int = 0
-    pages: dict[str, Any] = field(default_factory=dict)  # paging tokens
 
 
 class Sessions:
