@@ -17,19 +17,22 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vmie_tui.clock import CLOCK_FILE, Clock
 from vmie_tui.pidlock import PidLock
 from vmie_tui.private_files import private_dir
 from vmie_tui.settings import DEMO
+from vmie_tui.simulators.aws.account import add_role, let_decrypt
+from vmie_tui.simulators.aws.estate import EXPORT_BUCKET, furnish
+from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import TOKEN_HEADER, Gate, SimClock, make_tls
+from vmie_tui.simulators.fleet.company import company
+from vmie_tui.simulators.fleet.odd import odd
+from vmie_tui.simulators.fleet.tiny import tiny
 from vmie_tui.simulators.launch import LOCK_FILE, PROFILE_FILE, TOKEN_FILE
 from vmie_tui.simulators.spec import FleetSpec
-
-if TYPE_CHECKING:
-    from vmie_tui.simulators.aws.server import AwsSimulator
-    from vmie_tui.simulators.vcenter.server import VCenterSimulator
+from vmie_tui.simulators.vcenter.server import VCenterSimulator
 
 BUCKET, REGION, PREFIX = "vmie-demo-import", "eu-west-1", "vmie/"
 DESK = f"{DEMO}-desk"  # the profile of the second account: one that only looks after other people's tasks
@@ -60,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stack.enter_context(vcenter)
         stack.enter_context(aws)
         aws.seed(bucket=BUCKET)
-        _let_decrypt(aws.account)
+        let_decrypt(aws.account)  # the role may read what is encrypted with KMS: `encryption` is to be tried here too
         if options.history:
             _furnish(aws, options.history)
         stack.callback(_remove_profile, root)
@@ -87,23 +90,15 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _fleet(name: str, scale: int) -> FleetSpec:
-    if name == "odd":
-        from vmie_tui.simulators.fleet.odd import odd
-
-        return odd()
-    if name == "tiny":
-        from vmie_tui.simulators.fleet.tiny import tiny
-
-        return tiny()
-    from vmie_tui.simulators.fleet.company import company
-
+    match name:
+        case "odd":
+            return odd()
+        case "tiny":
+            return tiny()
     return company(scale=scale or None)
 
 
 def _make(options: argparse.Namespace, root: Path, tls: Any) -> tuple[VCenterSimulator, AwsSimulator]:
-    from vmie_tui.simulators.aws.server import AwsSimulator
-    from vmie_tui.simulators.vcenter.server import VCenterSimulator
-
     token = Gate().token  # one for both
     # Two clocks: a fast one would let leases time out between two reports of an honest client.
     vcenter = VCenterSimulator(
@@ -121,9 +116,6 @@ def _make(options: argparse.Namespace, root: Path, tls: Any) -> tuple[VCenterSim
 
 def _furnish(aws: AwsSimulator, tasks: int) -> None:
     """Instances and images to export, a second account, and a past of so many tasks, a third of it there."""
-    from vmie_tui.simulators.aws.account import add_role
-    from vmie_tui.simulators.aws.estate import EXPORT_BUCKET, furnish
-
     desk = aws.add_account(DESK_ACCOUNT, DESK_KEY, region=DESK_REGION)
     desk.seed(bucket=DESK_BUCKET)
     furnish(aws, DESK_ACCOUNT)
@@ -209,13 +201,6 @@ def _as_text(description: dict[str, Any]) -> str:
         "controls": f"{control['path']} of both, with the header {control['header']}: {control['token']}",
     }
     return "".join(f"{name + ':':18} {value}\n" for name, value in lines.items())
-
-
-def _let_decrypt(account: str) -> None:
-    """The role may read what is encrypted with KMS: ``encryption`` of a profile is to be tried here too."""
-    from vmie_tui.simulators.aws.account import let_decrypt
-
-    let_decrypt(account)
 
 
 def _wait(ended: threading.Event, vcenter: VCenterSimulator, aws: AwsSimulator, idle_seconds: float) -> None:

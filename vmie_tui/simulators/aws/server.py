@@ -21,6 +21,7 @@ from vmie_tui.simulators.aws import (
 )
 from vmie_tui.simulators.aws.auth import Keys
 from vmie_tui.simulators.aws.front import Server
+from vmie_tui.simulators.aws.history_seed import past_tasks
 from vmie_tui.simulators.aws.wire import Request
 from vmie_tui.simulators.aws.world import Account
 from vmie_tui.simulators.control import Faults, Gate, SimClock, Stats, TlsFiles
@@ -120,8 +121,6 @@ class AwsSimulator(Account):
 
     def seed_history(self, tasks: int, regions: int, account: str = "") -> list[str]:
         """Give an account a past of so many tasks over so many Regions, ours the first of them; those Regions."""
-        from vmie_tui.simulators.aws.history_seed import past_tasks
-
         by_region = facts.load("access")["export_bucket"]["canonical_account_ids"]["by_region"]
         more = [item["region"] for item in by_region if not item["region"].startswith(("cn-", "us-gov-"))]
         places = list(

@@ -7,16 +7,15 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vmie_tui.simulators.control import admin
 from vmie_tui.simulators.fleet.content import seeded
 from vmie_tui.simulators.vcenter.activity import Burst
 from vmie_tui.simulators.vcenter.center import Options
 from vmie_tui.simulators.vcenter.machine import Machine
-
-if TYPE_CHECKING:
-    from vmie_tui.simulators.vcenter.server import VCenterSimulator
+from vmie_tui.simulators.vcenter.trouble import Trouble
+from vmie_tui.simulators.vcenter.world import World
 
 Given = dict[str, Any]
 
@@ -39,94 +38,94 @@ class Controls:
     label, capacity and the raw file's path of each disk. Everything else goes to `control.admin`.
     """
 
-    def __init__(self, simulator: VCenterSimulator) -> None:
-        self._sim = simulator
+    def __init__(self, world: World, trouble: Trouble) -> None:
+        self._world = world
         self._actions: dict[tuple[str, str], Callable[[Given], Given | None]] = {
             ("POST", "rate"): self._rate,
             ("POST", "options"): self._options,
             ("POST", "privileges"): self._privileges,
-            ("POST", "sessions"): lambda given: simulator.expire_sessions(),
-            ("POST", "power"): lambda given: simulator.set_power(given["vm"], given["state"]),
-            ("POST", "remove"): lambda given: simulator.remove_machine(given["vm"]),
+            ("POST", "sessions"): lambda given: world.expire_sessions(),
+            ("POST", "power"): lambda given: world.set_power(given["vm"], given["state"]),
+            ("POST", "remove"): lambda given: world.remove_machine(given["vm"]),
             ("POST", "write"): self._write,
             ("POST", "writer"): self._writer,
-            ("GET", "writer"): lambda given: {"writers": simulator.activity.writers()},
+            ("GET", "writer"): lambda given: {"writers": world.activity.writers()},
             ("DELETE", "writer"): self._no_writer,
             ("POST", "witness"): self._watch,
             ("GET", "witness"): self._witnessed,
             ("DELETE", "witness"): self._forget,
-            ("POST", "trouble"): simulator.trouble.make,
+            ("POST", "trouble"): trouble.make,
             ("GET", "disks"): self._disks,
         }
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, Given]:
         """(HTTP status, JSON object)."""
-        sim = self._sim
+        world = self._world
         action = self._actions.get((method, path.removeprefix("/_sim/")))
         if action is None:
-            return admin(method, path, body, clock=sim.clock, faults=sim.faults, stats=sim.stats)
+            return admin(method, path, body, clock=world.clock, faults=world.faults, stats=world.stats)
         try:
             return 200, action({**query, **json.loads(body or b"{}")}) or {"ok": True}
         except (KeyError, TypeError, ValueError) as error:
             return 400, {"error": str(error)}
 
     def _rate(self, given: Given) -> None:
-        self._sim.options.nfc_rate = given["nfc"]
+        self._world.options.nfc_rate = given["nfc"]
 
     def _options(self, given: Given) -> None:
         unknown = set(given) - {field.name for field in fields(Options)}
         if unknown:
             raise KeyError(f"no such option: {', '.join(sorted(unknown))}")
         for name, value in given.items():
-            setattr(self._sim.options, name, value)
+            setattr(self._world.options, name, value)
 
     def _privileges(self, given: Given) -> None:
         if "revoke" in given:
-            self._sim.revoke(given["revoke"], given.get("entity"))
+            self._world.revoke(given["revoke"], given.get("entity"))
         if "grant" in given:
-            self._sim.grant(given["grant"], given.get("entity"))
+            self._world.grant(given["grant"], given.get("entity"))
 
     def _write(self, given: Given) -> Given:
-        machine = self._sim.machine(given["vm"])
+        machine = self._world.machine(given["vm"])
         if "data" in given:
             content = base64.b64decode(given["data"])
-            self._sim.write_disk(machine.moid, given["key"], given["offset"], content)
+            self._world.write_disk(machine.moid, given["key"], given["offset"], content)
             return {"areas": [{"key": given["key"], "offset": given["offset"], "length": len(content)}]}
         rng = seeded(str(given["seed"])) if "seed" in given else random.Random()  # noqa: S311 - made-up content
-        return {"areas": [asdict(area) for area in self._sim.activity.write(machine, _burst(given), rng)]}
+        return {"areas": [asdict(area) for area in self._world.activity.write(machine, _burst(given), rng)]}
 
     def _writer(self, given: Given) -> None:
-        machine = self._sim.machine(given["vm"])
+        machine = self._world.machine(given["vm"])
         if "per_hour" in given:
             machine.writes = int(given["per_hour"])
             return
-        self._sim.activity.start(machine, float(given["every"]), _burst(given), str(given.get("seed", machine.moid)))
+        self._world.activity.start(machine, float(given["every"]), _burst(given), str(given.get("seed", machine.moid)))
 
     def _no_writer(self, given: Given) -> None:
-        self._sim.activity.end(self._machine(given))
+        self._world.activity.end(self._machine(given))
 
     def _machine(self, given: Given) -> Machine | None:
-        return self._sim.machine(given["vm"]) if given.get("vm") else None
+        return self._world.machine(given["vm"]) if given.get("vm") else None
 
     def _watch(self, given: Given) -> None:
-        with self._sim.center.registry.lock:
-            self._sim.witness.watch(self._machine(given), bool(given["on"]))
+        with self._world.center.registry.lock:
+            self._world.witness.watch(self._machine(given), bool(given["on"]))
 
     def _witnessed(self, given: Given) -> Given:
-        with self._sim.center.registry.lock:
-            machine = self._sim.machine(given["vm"])
+        with self._world.center.registry.lock:
+            machine = self._world.machine(given["vm"])
             if "snapshot" not in given:
-                return {"snapshots": [kept.name for kept in self._sim.witness.snapshots(machine)]}
+                return {"snapshots": [kept.name for kept in self._world.witness.snapshots(machine)]}
             wanted = given["snapshot"]
-            kept = self._sim.witness.find(machine, "" if wanted == "last" else wanted)
+            kept = self._world.witness.find(machine, "" if wanted == "last" else wanted)
             return {"name": kept.name, "snapshot": kept.moid, "disks": [frozen.told() for frozen in kept.disks]}
 
     def _forget(self, given: Given) -> None:
-        with self._sim.center.registry.lock:
-            self._sim.witness.drop(self._machine(given))
+        with self._world.center.registry.lock:
+            self._world.witness.drop(self._machine(given))
 
     def _disks(self, given: Given) -> Given:
-        disks = self._sim.machine(given["vm"]).disks
+        disks = self._world.machine(given["vm"]).disks
         return {
             "disks": [
                 {"key": disk.key, "label": disk.label, "capacity": disk.capacity, "path": str(disk.content.path())}

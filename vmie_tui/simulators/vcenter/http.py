@@ -20,6 +20,7 @@ from pyVmomi import vim, vmodl
 from vmie_tui.services.disks.streams.source import RawFile
 from vmie_tui.simulators.control import Fault, Gate
 from vmie_tui.simulators.fleet.content import LARGEST
+from vmie_tui.simulators.vcenter.calls import Session
 from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.dispatch import Dispatcher, DroppedError
 from vmie_tui.simulators.vcenter.folder import Folders, Found, RefusedError, byte_range
@@ -29,7 +30,7 @@ from vmie_tui.simulators.vcenter.listener import Listener
 from vmie_tui.simulators.vcenter.machine import Device, Lease
 from vmie_tui.simulators.vcenter.nfc import PIECE, Pace, Stream, StreamEndedError
 from vmie_tui.simulators.vcenter.registry import Managed
-from vmie_tui.simulators.vcenter.sessions import Session, Sessions, TooManySessionsError
+from vmie_tui.simulators.vcenter.sessions import Sessions, TooManySessionsError
 from vmie_tui.simulators.vcenter.values import VERSION_ID, known_versions
 
 log = logging.getLogger(__name__)

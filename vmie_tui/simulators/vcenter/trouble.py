@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vmie_tui.simulators.vcenter.describe import TOOLS_VERSION
 from vmie_tui.simulators.vcenter.machine import Machine, SnapshotNode
 from vmie_tui.simulators.vcenter.power import refuse_while_leased
-
-if TYPE_CHECKING:
-    from vmie_tui.simulators.vcenter.server import VCenterSimulator
+from vmie_tui.simulators.vcenter.world import World
 
 Given = dict[str, Any]
 SOMEBODY = "somebody else's"  # the description of snapshots made here
@@ -37,10 +35,10 @@ class Trouble:
     - ``power`` ``state``.
     """
 
-    def __init__(self, simulator: VCenterSimulator) -> None:
-        self._sim = simulator
+    def __init__(self, world: World) -> None:
+        self._world = world
         self._kinds: dict[str, Callable[[Machine, Given], None]] = {
-            "epoch": lambda machine, given: simulator.changed.reset(machine),
+            "epoch": lambda machine, given: world.changed.reset(machine),
             "grow": self._grow,
             "revert": lambda machine, given: self._revert(machine, given, anew=True),
             "revert-same-epoch": lambda machine, given: self._revert(machine, given, anew=False),
@@ -55,17 +53,17 @@ class Trouble:
             "unhang": lambda machine, given: self._hangs(machine, False),
             "lock-owner": lambda machine, given: self._lock_owner(machine, True),
             "no-lock-owner": lambda machine, given: self._lock_owner(machine, False),
-            "power": lambda machine, given: simulator.set_power(machine.moid, given["state"]),
+            "power": lambda machine, given: world.set_power(machine.moid, given["state"]),
         }
 
     def make(self, given: Given) -> Given:
         """Raises KeyError or ValueError for what is not there or cannot be now."""
-        machine, kind = self._sim.machine(given["vm"]), self._kinds.get(given["kind"])
+        machine, kind = self._world.machine(given["vm"]), self._kinds.get(given["kind"])
         if kind is None:
             raise ValueError(f"no trouble of the kind {given['kind']}; there are {', '.join(self._kinds)}")
-        with self._sim.center.registry.lock:
+        with self._world.center.registry.lock:
             kind(machine, given)
-            self._sim.center.registry.touch(machine)
+            self._world.center.registry.touch(machine)
         return {
             "host": machine.spec.host,
             "power": machine.power,
@@ -74,8 +72,8 @@ class Trouble:
 
     def _grow(self, machine: Machine, given: Given) -> None:
         key = int(given.get("key") or machine.disks[0].key)
-        disk = self._sim.disk(machine.moid, key)
-        self._sim.grow_disk(machine.moid, key, int(given.get("bytes") or disk.capacity + (1 << 20)))
+        disk = self._world.disk(machine.moid, key)
+        self._world.grow_disk(machine.moid, key, int(given.get("bytes") or disk.capacity + (1 << 20)))
 
     def _trackable(self, machine: Machine, yes: bool) -> None:
         machine.trackable = yes
@@ -100,14 +98,14 @@ class Trouble:
         if node is not None:
             then = {key: held.sequence for key, held in node.held.items()}
             power = machine.power
-            self._sim.snapshots.revert(node)
+            self._world.snapshots.revert(node)
             machine.power = power
         else:
-            kept = self._sim.witness.find(machine, name)
+            kept = self._world.witness.find(machine, name)
             then = {frozen.key: frozen.sequence for frozen in kept.disks}
             for frozen in kept.disks:
-                self._sim.disk(machine.moid, frozen.key).content.become(frozen.path)
-            self._sim.changed.reset(machine)
+                self._world.disk(machine.moid, frozen.key).content.become(frozen.path)
+            self._world.changed.reset(machine)
         if not anew:
             for disk in machine.disks:
                 tracker = trackers[disk.key]
@@ -116,21 +114,21 @@ class Trouble:
                     tracker.writes = [write for write in tracker.writes if write[0] < tracker.sequence]
                     disk.tracker = tracker
         if node is not None and given.get("remove"):
-            self._sim.snapshots.remove([node])
+            self._world.snapshots.remove([node])
 
     def _migrate(self, machine: Machine, given: Given) -> None:
         refuse_while_leased(machine)
-        self._sim.builder.move_machine(machine)
+        self._world.builder.move_machine(machine)
         machine.stun()
 
     def _relocate(self, machine: Machine, given: Given) -> None:
         refuse_while_leased(machine)
-        self._sim.builder.relocate(machine, str(given.get("datastore") or ""))
-        self._sim.changed.reset(machine)
+        self._world.builder.relocate(machine, str(given.get("datastore") or ""))
+        self._world.changed.reset(machine)
         machine.stun()
 
     def _snapshot(self, machine: Machine, given: Given) -> None:
-        self._sim.snapshots.create(machine, str(given.get("name") or "before an update"), SOMEBODY, quiesce=False)
+        self._world.snapshots.create(machine, str(given.get("name") or "before an update"), SOMEBODY, quiesce=False)
 
     def _unsnapshot(self, machine: Machine, given: Given) -> None:
         name = given.get("name")
@@ -139,4 +137,4 @@ class Trouble:
         ]
         if not found:
             raise ValueError(f"{machine.name} has no such snapshot")
-        self._sim.snapshots.remove(found)
+        self._world.snapshots.remove(found)
