@@ -21,14 +21,14 @@ from textual.screen import Screen
 from textual.worker import get_current_worker
 
 from vmie_tui.gc_pause import calm_collector
-from vmie_tui.model.errors import EXIT_OK, ErrorKind, Problem
+from vmie_tui.model.errors import EXIT_OK, ErrorKind, Problem, problem_of
 from vmie_tui.model.formatting import plain
 from vmie_tui.model.job import JobView, WorkerStatus
 from vmie_tui.operations.backend import AwsStatus, Backend, LiveBackend
 from vmie_tui.screens import modes
 from vmie_tui.screens.frame.actions import APP, bindings
 from vmie_tui.screens.frame.asking import Asking
-from vmie_tui.screens.frame.base import FrameScreen, problem_of
+from vmie_tui.screens.frame.base import FrameScreen
 from vmie_tui.screens.frame.palette import ActionProvider
 from vmie_tui.widgets.frame import Health, Part, Status, TitleBar
 

@@ -128,6 +128,17 @@ class Cancelled(VmieError):
         return error
 
 
+def problem_of(error: BaseException) -> Problem:
+    """Any error as a `Problem`; an unforeseen one says so and asks to be reported."""
+    if isinstance(error, VmieError):
+        return error.problem
+    return Problem(
+        ErrorKind.BUG,
+        f"unexpected {type(error).__name__}: {error}",
+        remedy="This is a fault of vmie-tui: please report it",
+    )
+
+
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_REFUSED, EXIT_LOGIN, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 

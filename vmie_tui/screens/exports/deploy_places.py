@@ -16,10 +16,9 @@ from textual.widgets import Button, Input, Static
 from textual.worker import get_current_worker
 
 from vmie_tui.model.choice import Option
-from vmie_tui.model.errors import Problem, ServiceError
+from vmie_tui.model.errors import Problem, ServiceError, problem_of
 from vmie_tui.model.export import DeployTarget
 from vmie_tui.model.formatting import size
-from vmie_tui.screens.frame.base import problem_of
 from vmie_tui.widgets.choice import ChoiceList, Field
 from vmie_tui.widgets.lines import LinePane
 from vmie_tui.widgets.problem import problem_lines

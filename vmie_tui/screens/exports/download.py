@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from textual import on, work
 from textual.message import Message
 
-from vmie_tui.model.errors import Problem
+from vmie_tui.model.errors import Problem, problem_of
 from vmie_tui.operations.exports import DownloadStopped, Fetch
-from vmie_tui.screens.frame.base import FrameScreen, problem_of
+from vmie_tui.screens.frame.base import FrameScreen
 from vmie_tui.widgets.exports import ExportRow
 from vmie_tui.widgets.text import size
 

@@ -15,7 +15,7 @@ from textual.widgets import Button, Input
 from textual.worker import get_current_worker
 
 from vmie_tui.model.choice import Option
-from vmie_tui.model.errors import Problem
+from vmie_tui.model.errors import Problem, problem_of
 from vmie_tui.model.export import CONVERT_TO, ExportPlan
 from vmie_tui.model.exportable import Exportable
 from vmie_tui.model.finding import Finding, Severity
@@ -23,7 +23,7 @@ from vmie_tui.model.formatting import plural
 from vmie_tui.operations.export_plan import ExportDraft, format_choices, target_choices
 from vmie_tui.screens.exports.cli_equivalent import export_command
 from vmie_tui.screens.frame.actions import EXPORT_FORM, bindings
-from vmie_tui.screens.frame.base import problem_of, style_sheet
+from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.copying import Copying
 from vmie_tui.widgets.choice import ChoiceList, Field
 from vmie_tui.widgets.exports import SourceRow

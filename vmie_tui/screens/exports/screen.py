@@ -13,13 +13,13 @@ from textual.widget import Widget
 from textual.widgets import ContentSwitcher
 from textual.worker import get_current_worker
 
-from vmie_tui.model.errors import Problem
+from vmie_tui.model.errors import Problem, problem_of
 from vmie_tui.model.exportable import Exportable
 from vmie_tui.model.task import Task
 from vmie_tui.operations.import_plan import REGION
 from vmie_tui.screens.exports.download import Downloads
 from vmie_tui.screens.frame.actions import EXPORTS, bindings
-from vmie_tui.screens.frame.base import problem_of, style_sheet
+from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.copying import Copying
 from vmie_tui.screens.frame.filter import Filtering
 from vmie_tui.widgets.exports import (

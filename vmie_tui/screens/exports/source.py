@@ -10,9 +10,9 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.widget import Widget
 
-from vmie_tui.model.errors import Problem
+from vmie_tui.model.errors import Problem, problem_of
 from vmie_tui.screens.frame.actions import EXPORT_SOURCE, bindings
-from vmie_tui.screens.frame.base import FrameScreen, problem_of, style_sheet
+from vmie_tui.screens.frame.base import FrameScreen, style_sheet
 from vmie_tui.widgets.exports import SourceRow, source_lines, verdict
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.problem import problem_lines

@@ -1,4 +1,4 @@
-"""What every screen of the frame shares: title, status, body, hints; and how an unexpected error is put in words."""
+"""What every screen of a mode shares: title bar, status line, body, key hints."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widget import Widget
 
-from vmie_tui.model.errors import ErrorKind, Problem, VmieError
 from vmie_tui.model.formatting import plain
 from vmie_tui.screens.frame.actions import APP, Action, hints
 from vmie_tui.widgets.frame import HintBar, StatusLine, TitleBar
@@ -29,17 +28,6 @@ MODES = (
 )
 WIDE = 120
 MOST_TOLD = 600  # characters of a toast
-
-
-def problem_of(error: BaseException) -> Problem:
-    """Any error as a `Problem`; one that nobody foresaw says so, and asks to be reported."""
-    if isinstance(error, VmieError):
-        return error.problem
-    return Problem(
-        ErrorKind.BUG,
-        f"unexpected {type(error).__name__}: {error}",
-        remedy="This is a fault of vmie-tui: please report it",
-    )
 
 
 class FrameScreen(Screen[bool]):

@@ -14,12 +14,12 @@ from textual.widgets import Input
 from textual.worker import get_current_worker
 
 from vmie_tui.model.choice import Option
-from vmie_tui.model.errors import ErrorKind, Problem
+from vmie_tui.model.errors import ErrorKind, Problem, problem_of
 from vmie_tui.model.formatting import plural
 from vmie_tui.model.preflight import markdown
 from vmie_tui.model.verdict import Look, judge
 from vmie_tui.screens.frame.actions import OPEN, bindings
-from vmie_tui.screens.frame.base import problem_of, style_sheet
+from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.copying import Copying
 from vmie_tui.screens.inventory.complete_path import S3, SNAPSHOT, Completion
 from vmie_tui.widgets.choice import ChoiceList

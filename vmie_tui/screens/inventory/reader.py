@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 from textual.worker import get_current_worker
 
-from vmie_tui.model.errors import ErrorKind, Problem
-from vmie_tui.screens.frame.base import problem_of
+from vmie_tui.model.errors import ErrorKind, Problem, problem_of
 from vmie_tui.widgets.machines import MachineRow, by_name, machine_row
 
 if TYPE_CHECKING:

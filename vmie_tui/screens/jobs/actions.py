@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from textual import work
 
+from vmie_tui.model.errors import problem_of
 from vmie_tui.model.job import JobView, Stage, StageState
 from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.task import JobState, may_become
-from vmie_tui.screens.frame.base import problem_of
 from vmie_tui.screens.frame.copying import Copying
 from vmie_tui.widgets.text import clean
 

@@ -14,12 +14,12 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.worker import get_current_worker
 
-from vmie_tui.model.errors import ErrorKind, Problem
+from vmie_tui.model.errors import ErrorKind, Problem, problem_of
 from vmie_tui.model.formatting import plural
 from vmie_tui.model.plan import ObjectSource
 from vmie_tui.operations.images import Launch
 from vmie_tui.screens.frame.actions import AFTER, bindings
-from vmie_tui.screens.frame.base import problem_of, style_sheet
+from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.confirm import ConfirmScreen
 from vmie_tui.screens.frame.copying import Copying
 from vmie_tui.screens.jobs.image_forms import copy_form, launch_form, rename_form

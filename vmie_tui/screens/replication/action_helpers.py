@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from textual import work
 
+from vmie_tui.model.errors import problem_of
 from vmie_tui.model.replication import ReplicationState, ReplicationView, Run, state_words
-from vmie_tui.screens.frame.base import problem_of
 from vmie_tui.screens.jobs.actions import AfterJob
 from vmie_tui.widgets.text import clean
 

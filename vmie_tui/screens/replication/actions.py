@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from textual import work
 
-from vmie_tui.model.errors import ServiceError
+from vmie_tui.model.errors import ServiceError, problem_of
 from vmie_tui.model.formatting import plural
 from vmie_tui.model.replication import ReplicationState, ReplicationView, Run, message_of, stamp, type_words
-from vmie_tui.screens.frame.base import problem_of
 from vmie_tui.screens.replication.action_helpers import GONE, MOST_NAMES, ReplicationAsking, names_of
 from vmie_tui.widgets.text import clean
 

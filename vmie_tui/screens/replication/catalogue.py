@@ -10,12 +10,12 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.widget import Widget
 
-from vmie_tui.model.errors import Problem
+from vmie_tui.model.errors import Problem, problem_of
 from vmie_tui.model.formatting import plural
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.replication import Catalogue, CatalogueStatus, Server
 from vmie_tui.screens.frame.actions import CATALOGUE, bindings
-from vmie_tui.screens.frame.base import problem_of, style_sheet
+from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.confirm import ConfirmScreen
 from vmie_tui.screens.frame.copying import Copying
 from vmie_tui.screens.frame.filter import Filtering

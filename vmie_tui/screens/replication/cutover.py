@@ -18,13 +18,13 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.worker import get_current_worker
 
-from vmie_tui.model.errors import Problem
+from vmie_tui.model.errors import Problem, problem_of
 from vmie_tui.model.forecast import forecast
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import TestLaunch
 from vmie_tui.model.replication import ReplicationView, Verify
 from vmie_tui.screens.frame.actions import CUTOVER, bindings
-from vmie_tui.screens.frame.base import problem_of, style_sheet
+from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.copying import Copying
 from vmie_tui.screens.jobs.image import AfterScreen, Made
 from vmie_tui.screens.replication.cutover_forms import cutover_form, roll_back_question

@@ -14,14 +14,14 @@ from textual.widget import Widget
 from textual.widgets import Button, Input
 from textual.worker import get_current_worker
 
-from vmie_tui.model.errors import Problem
+from vmie_tui.model.errors import Problem, problem_of
 from vmie_tui.model.finding import Finding
 from vmie_tui.model.formatting import plural
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.replication import ReplicationView
 from vmie_tui.operations.replication_plan import NOW, ReplicationDraft, edit_draft, new_draft
 from vmie_tui.screens.frame.actions import REPLICATION_FORM, bindings
-from vmie_tui.screens.frame.base import problem_of, style_sheet
+from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.confirm import ConfirmScreen
 from vmie_tui.screens.frame.copying import Copying
 from vmie_tui.screens.frame.sections import group_widgets, show_groups, take

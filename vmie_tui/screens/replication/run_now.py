@@ -14,10 +14,10 @@ from textual.widgets import Button, Static
 
 from vmie_tui.model import facts
 from vmie_tui.model.choice import Option
-from vmie_tui.model.errors import Problem
+from vmie_tui.model.errors import Problem, problem_of
 from vmie_tui.model.replication import ReplicationView, Run, RunType, Sync, Verify, next_words
 from vmie_tui.model.rules.replication_schedule import DAY, refuse_on_demand
-from vmie_tui.screens.frame.base import problem_of, style_sheet
+from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.widgets.choice import ChoiceList
 from vmie_tui.widgets.lines import LinePane
 from vmie_tui.widgets.problem import problem_lines

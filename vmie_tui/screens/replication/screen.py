@@ -14,12 +14,12 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.worker import get_current_worker
 
-from vmie_tui.model.errors import Problem
+from vmie_tui.model.errors import Problem, problem_of
 from vmie_tui.model.forecast import forecast
 from vmie_tui.model.job import JobView
 from vmie_tui.model.replication import Catalogue, ReplicationView, Run, stamp
 from vmie_tui.screens.frame.actions import REPLICATION, Action, bindings
-from vmie_tui.screens.frame.base import problem_of, style_sheet
+from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.filter import Sorting
 from vmie_tui.screens.replication.actions import ReplicationActions
 from vmie_tui.widgets.lines import LinePane, OneLine

@@ -13,9 +13,9 @@ from textual.widget import Widget
 from textual.worker import get_current_worker
 
 from vmie_tui.model.doctor import USUAL_FEATURES, Check, CheckState, DoctorReport, Feature
-from vmie_tui.model.errors import ErrorKind, Problem
+from vmie_tui.model.errors import ErrorKind, Problem, problem_of
 from vmie_tui.screens.frame.actions import SETUP, bindings
-from vmie_tui.screens.frame.base import problem_of, style_sheet
+from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.copying import Copying, copy_in_thread
 from vmie_tui.widgets.checks import STYLE, CheckTable, check_lines, fix_lines, rows_of, text_lines
 from vmie_tui.widgets.lines import LinePane, OneLine

@@ -6,9 +6,10 @@ import json
 
 from textual import work
 
+from vmie_tui.model.errors import problem_of
 from vmie_tui.model.task_history import TaskRecord
 from vmie_tui.operations.desk import Study
-from vmie_tui.screens.frame.base import FrameScreen, problem_of
+from vmie_tui.screens.frame.base import FrameScreen
 from vmie_tui.screens.frame.copying import copy_in_thread
 
 

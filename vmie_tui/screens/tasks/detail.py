@@ -10,10 +10,11 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.widget import Widget
 
+from vmie_tui.model.errors import problem_of
 from vmie_tui.model.task_history import TaskRecord
 from vmie_tui.operations.desk import Study
 from vmie_tui.screens.frame.actions import TASK, bindings
-from vmie_tui.screens.frame.base import problem_of, style_sheet
+from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.tasks.actions import TaskActions
 from vmie_tui.widgets.lines import ArrowPane, LinePane, OneLine
 from vmie_tui.widgets.tasks import OUTCOMES, task_lines

@@ -7,10 +7,9 @@ from collections.abc import Callable
 
 from textual.message import Message
 
-from vmie_tui.model.errors import Problem
+from vmie_tui.model.errors import Problem, problem_of
 from vmie_tui.model.task_history import TaskRecord
 from vmie_tui.operations.desk import Desk, Explores, Places
-from vmie_tui.screens.frame.base import problem_of
 
 SHOW_SECONDS = 0.25  # at most so often is a growing list shown again
 LEAST_SECONDS = 1.0  # between two looks

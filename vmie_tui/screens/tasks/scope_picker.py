@@ -14,9 +14,9 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from vmie_tui.model.errors import Problem
+from vmie_tui.model.errors import Problem, problem_of
 from vmie_tui.operations.desk import Desk, Places
-from vmie_tui.screens.frame.base import problem_of, style_sheet
+from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.widgets.table import Column, LineTable
 from vmie_tui.widgets.text import Cell, clean
 

@@ -11,11 +11,11 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.widget import Widget
 
-from vmie_tui.model.errors import Problem
+from vmie_tui.model.errors import Problem, problem_of
 from vmie_tui.model.formatting import one_line
 from vmie_tui.model.task_history import TaskRecord
 from vmie_tui.screens.frame.actions import WATCH, bindings
-from vmie_tui.screens.frame.base import problem_of, style_sheet
+from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.copying import Copying
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.tasks import OUTCOMES, change_line

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vmie_tui.model.errors import Problem
+from vmie_tui.model.errors import Problem, problem_of
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.verdict import Look, judge
-from vmie_tui.screens.frame.base import problem_of
 from vmie_tui.widgets.machine_detail import finding_lines
 from vmie_tui.widgets.machines import verdict_cell
 from vmie_tui.widgets.text import Line, paragraph

@@ -14,12 +14,13 @@ from textual.widget import Widget
 from textual.widgets import Button, ContentSwitcher
 from textual.worker import get_current_worker
 
+from vmie_tui.model.errors import problem_of
 from vmie_tui.model.finding import Finding
 from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.rules.override import Blocked, blocked
 from vmie_tui.operations.import_plan import Candidate, Draft
 from vmie_tui.screens.frame.actions import WIZARD, bindings
-from vmie_tui.screens.frame.base import problem_of, style_sheet
+from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.copying import Copying
 from vmie_tui.screens.wizard.account_check import PATIENCE, AccountSeen, look
 from vmie_tui.screens.wizard.cli_equivalent import aws_commands
