@@ -28,7 +28,7 @@ from vmie_tui.model.rules.replication import settled
 from vmie_tui.model.rules.replication_schedule import parse_start
 from vmie_tui.operations.replication_plan import ONCE, REPEAT, ReplicationDraft, edit_draft, new_draft
 from vmie_tui.screens.frame.confirm import ConfirmScreen
-from vmie_tui.screens.frame.themed import Themed
+from vmie_tui.screens.frame.theme import ThemedApp
 from vmie_tui.screens.replication.catalogue import CatalogueScreen
 from vmie_tui.screens.replication.form import ReplicationForm
 from vmie_tui.screens.replication.form_fields import command
@@ -552,7 +552,7 @@ def test_a_draft_asks_only_what_matters() -> None:
     assert not draft.mistakes()  # what is not asked cannot be wrong
 
 
-class Choices(Themed):
+class Choices(ThemedApp):
     def compose(self) -> Iterable[Widget]:
         options = (Option("a", "A"), Option("b", "B", refused="not today"), Option("c", "C"))
         yield ChoiceList("Letter", options, "a", inline=True, id="letter")

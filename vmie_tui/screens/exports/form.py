@@ -24,8 +24,8 @@ from vmie_tui.operations.export_plan import ExportDraft, format_choices, target_
 from vmie_tui.screens.exports.cli_equivalent import export_command
 from vmie_tui.screens.frame.actions import EXPORT_FORM, bindings
 from vmie_tui.screens.frame.base import style_sheet
-from vmie_tui.screens.frame.copying import Copying
-from vmie_tui.widgets.choice import ChoiceList, Field
+from vmie_tui.screens.frame.clipboard import Copying
+from vmie_tui.widgets.choice import ChoiceList, Field, Option
 from vmie_tui.widgets.exports import SourceRow
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.machine_detail import finding_lines
@@ -332,8 +332,8 @@ class ExportFormScreen(Copying):
             self.tell(f"{self.draft.name} was not started. {event.problem}", error=True)
             self._draw()
             return
-        self.vmie.wanted_job = event.job_id
-        self.vmie.poll_now()
+        self.host.wanted_job = event.job_id
+        self.host.poll_now()
         self.dismiss(True)
 
     def action_back(self) -> None:

@@ -20,7 +20,7 @@ from vmie_tui.operations.import_plan import REGION
 from vmie_tui.screens.exports.download import Downloads
 from vmie_tui.screens.frame.actions import EXPORTS, bindings
 from vmie_tui.screens.frame.base import style_sheet
-from vmie_tui.screens.frame.copying import Copying
+from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.screens.frame.filter import Filtering
 from vmie_tui.widgets.exports import (
     ExportRow,
@@ -185,7 +185,7 @@ class ExportsScreen(Filtering, Copying, Downloads):
 
     def _show_exports(self) -> None:
         """AWS's list and our jobs as one: a job beside its task, the newest first, jobs without a task on top."""
-        mine = [job for job in self.vmie.jobs or () if job.kind == "export"]
+        mine = [job for job in self.host.jobs or () if job.kind == "export"]
         by_task = {job.task_id: job for job in mine if job.task_id}
         listed = {task.id for task in self._tasks}
         rows = [ExportRow(None, job) for job in mine if job.task_id not in listed]
@@ -333,4 +333,4 @@ class ExportsScreen(Filtering, Copying, Downloads):
 
     def _form_closed(self, started: bool | None) -> None:
         if started:
-            self.vmie.show_list("jobs")
+            self.host.show_list("jobs")

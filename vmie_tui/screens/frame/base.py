@@ -43,7 +43,7 @@ class FrameScreen(Screen[bool]):
 
     @property
     def backend(self) -> Backend:
-        return self.vmie.backend
+        return self.host.backend
 
     def compose(self) -> ComposeResult:
         profile = self.backend.profile

@@ -7,6 +7,10 @@ import shutil
 import subprocess
 from collections.abc import Callable
 
+from textual import work
+
+from vmie_tui.screens.frame.base import FrameScreen
+
 OSC52_MOST = 74_994  # bytes of base64 that terminals take
 TMUX_SECONDS = 2
 
@@ -44,3 +48,27 @@ def _tmux(text: str) -> bool:
     except (OSError, subprocess.SubprocessError):
         return False
     return True
+
+
+def copy_in_thread(screen: FrameScreen, name: str, text: str) -> None:
+    """To the clipboard or tmux, and to a file named ``name``; blocks, so call it in a thread."""
+    app = screen.app
+    try:
+        said = copy_text(
+            text,
+            osc52=lambda value: app.call_from_thread(app.copy_to_clipboard, value),
+            save=lambda value: screen.backend.save_text(name, value),
+        )
+    except OSError as error:
+        app.call_from_thread(screen.tell, f"Could not copy: {error.strerror}", error=True)
+    else:
+        app.call_from_thread(screen.tell, said)
+
+
+class Copying(FrameScreen):
+    """A screen that copies text."""
+
+    @work(thread=True, exclusive=True, group="copy", exit_on_error=False)
+    def copy(self, name: str, text: str) -> None:
+        """Copy ``text``; the toast says where it went."""
+        copy_in_thread(self, name, text)

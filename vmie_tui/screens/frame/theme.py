@@ -1,8 +1,14 @@
-"""The theme, and the variables style sheets use besides Textual's own."""
+"""The theme, the variables style sheets use besides Textual's own, and the app that wears it."""
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 from textual.theme import Theme
+
+from vmie_tui.hangup import watch_terminal
+from vmie_tui.screens.frame.terminal import TerminalApp
 
 # Colours are members of the 256 colour cube, so they look the same without truecolor.
 THEME = Theme(
@@ -27,3 +33,25 @@ ANSI_VARIABLES = {
     "cursor": "ansi_blue",
     "cursor-blurred": "ansi_black",
 }
+
+
+class ThemedApp(TerminalApp):
+    """Every app of this program: our theme, no animation, no colour under NO_COLOR."""
+
+    TITLE = "vmie-tui"
+    CSS = "Toast { max-width: 70; } Screen { background: $background; }"
+
+    def __init__(self) -> None:
+        plain = "NO_COLOR" in os.environ
+        super().__init__(ansi_color=True if plain else None)
+        self.animation_level = "none"
+        self.register_theme(THEME)
+        self.theme = "ansi-dark" if plain else "vmie"
+
+    def run(self, **options: Any) -> Any:
+        """As Textual's, but ends when the terminal is closed."""
+        watch_terminal()
+        return super().run(**options)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return ANSI_VARIABLES if self.current_theme.ansi else VARIABLES

@@ -20,7 +20,7 @@ from vmie_tui.model.preflight import markdown
 from vmie_tui.model.verdict import Look, judge
 from vmie_tui.screens.frame.actions import OPEN, bindings
 from vmie_tui.screens.frame.base import style_sheet
-from vmie_tui.screens.frame.copying import Copying
+from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.screens.inventory.complete_path import S3, SNAPSHOT, Completion
 from vmie_tui.widgets.choice import ChoiceList
 from vmie_tui.widgets.frame import HintBar
@@ -196,7 +196,7 @@ class OpenScreen(Copying):
             self.action_to_found()
         self._draw(top=True)
         if event.problem is not None and event.problem.kind is ErrorKind.LOGIN:
-            self.vmie.action_login()
+            self.host.action_login()
 
     # -- what is shown
 

@@ -16,7 +16,7 @@ from vmie_tui.model.machine import Machine, Power
 from vmie_tui.model.preflight import Preflight, machine_key, markdown
 from vmie_tui.screens.frame.actions import REPORT, bindings
 from vmie_tui.screens.frame.base import style_sheet
-from vmie_tui.screens.frame.copying import Copying
+from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.machines import POWER, short_os, verdict_cell
 from vmie_tui.widgets.problem import problem_lines
@@ -62,7 +62,7 @@ class ReportScreen(Copying):
     @property
     def result(self) -> Preflight | None:
         key = machine_key(self.machine)
-        return self.vmie.preflights.get(key) or self._plain.get(key)
+        return self.host.preflights.get(key) or self._plain.get(key)
 
     def compose_body(self) -> Iterable[Widget]:
         yield OneLine(id="summary")
@@ -149,7 +149,7 @@ class ReportScreen(Copying):
     @on(Looked)
     def _has_looked(self, event: Looked) -> None:
         if event.result is not None and event.result.guest is not None:
-            self.vmie.preflights[event.key] = event.result
+            self.host.preflights[event.key] = event.result
             self._looked = True
         elif event.result is not None:
             self._plain[event.key] = event.result
@@ -157,8 +157,8 @@ class ReportScreen(Copying):
             self._step, self._problem = "", event.problem
             self._draw(top=True)
         if event.problem is not None and event.problem.kind is ErrorKind.LOGIN:
-            self.vmie.vcenter_bad(event.problem)
-            self.vmie.ask_password()
+            self.host.vcenter_bad(event.problem)
+            self.host.ask_password()
 
     # -- what is shown
 

@@ -82,14 +82,14 @@ class InventoryScreen(Sorting):
             self._reading = ""
         else:
             self._reading = "reading vCenter"
-            self.vmie.vcenter_busy()
+            self.host.vcenter_busy()
             self._read()
         self._show_empty()
         self._show_scope()
 
     @work(thread=True, exclusive=True, group="inventory", exit_on_error=False)
     def _read(self) -> None:
-        Reader(self.backend, self.post_message, self.vmie.preflights).read(cached_first=not self._rows)
+        Reader(self.backend, self.post_message, self.host.preflights).read(cached_first=not self._rows)
 
     @on(RowsRead)
     def _rows_read(self, event: RowsRead) -> None:
@@ -99,7 +99,7 @@ class InventoryScreen(Sorting):
             self._reading = f"reading {len(event.rows):,}{of}"
         elif not event.cached:
             self._reading, self._problem = "", None
-            self.vmie.vcenter_ok()
+            self.host.vcenter_ok()
         if not partial or not (self._cached or self._taken_at):
             if not partial:
                 self._let_go(list(self._rows))
@@ -120,11 +120,11 @@ class InventoryScreen(Sorting):
     @on(ReadFailed)
     def _read_failed(self, event: ReadFailed) -> None:
         self._reading, self._problem = "", event.problem
-        self.vmie.vcenter_bad(event.problem)
+        self.host.vcenter_bad(event.problem)
         self._show_empty()
         self._show_scope()
         if event.problem.kind is ErrorKind.LOGIN:
-            self.vmie.ask_password(event.problem.what)
+            self.host.ask_password(event.problem.what)
 
     # -- what is shown of it
 
@@ -151,7 +151,7 @@ class InventoryScreen(Sorting):
         if self._reading:
             right.append((f"  {self._reading}", "busy"))
         elif self._cached and self._taken_at:
-            right.append((f"  as of {age(self._taken_at, self.vmie.now())}", "warn"))
+            right.append((f"  as of {age(self._taken_at, self.host.now())}", "warn"))
         line = self.query_one("#scope", OneLine)
         room = (line.size.width or self.app.size.width) - line_width(right) - 1
         title, style = left[1]
@@ -269,7 +269,7 @@ class InventoryScreen(Sorting):
         """Show what this session has found on disks since the rows were made."""
         from vmie_tui.model.preflight import machine_key
 
-        known = self.vmie.preflights
+        known = self.host.preflights
         if not known:
             return
         self._rows = [
@@ -283,7 +283,7 @@ class InventoryScreen(Sorting):
 
         def closed(started: bool | None) -> None:
             if started:
-                self.vmie.show_list("jobs")
+                self.host.show_list("jobs")
 
         self.app.push_screen(OpenScreen(), closed)
 
@@ -312,7 +312,7 @@ class InventoryScreen(Sorting):
         def closed(started: bool | None) -> None:
             if started:
                 self._unmark()
-                self.vmie.show_list("replication")
+                self.host.show_list("replication")
 
         self.app.push_screen(ReplicationForm([row.machine for row in rows]), closed)
 
@@ -331,6 +331,6 @@ class InventoryScreen(Sorting):
             self.judge_again()  # the wizard may have looked into disks
             if started:
                 self._unmark()
-                self.vmie.show_list("jobs")
+                self.host.show_list("jobs")
 
         self.app.push_screen(WizardScreen(draft), closed)

@@ -10,7 +10,7 @@ from vmie_tui.model.errors import problem_of
 from vmie_tui.model.job import JobView, Stage, StageState
 from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.task import JobState, may_become
-from vmie_tui.screens.frame.copying import Copying
+from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.widgets.text import clean
 
 
@@ -151,9 +151,9 @@ class JobActions(AfterJob):
 
     def _fell_back(self, name: str, started: str) -> None:
         self.tell(f"{name} is imported unmodified by job {started}.")
-        self.vmie.wanted_job = started
-        self.vmie.poll_now()
-        self.vmie.show_list("jobs")
+        self.host.wanted_job = started
+        self.host.poll_now()
+        self.host.show_list("jobs")
 
     def _may_start(self) -> bool:
         if self.backend.profile.read_only:
@@ -190,7 +190,7 @@ class JobActions(AfterJob):
             self.app.call_from_thread(self.tell, str(problem_of(error)), error=True)
         else:
             self.app.call_from_thread(self.tell, f"{job.name} {done}.")
-            self.vmie.poll_now()
+            self.host.poll_now()
 
 
 def no_fallback(job: JobView) -> str:

@@ -48,7 +48,7 @@ class JobScreen(JobActions):
         self.watch(self.app, "jobs", self._show)
 
     def job_in_view(self) -> JobView | None:
-        return next((job for job in self.vmie.jobs or () if job.id == self._job_id), None)
+        return next((job for job in self.host.jobs or () if job.id == self._job_id), None)
 
     def _show(self) -> None:
         self._draw()

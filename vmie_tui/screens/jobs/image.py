@@ -20,8 +20,8 @@ from vmie_tui.model.plan import ObjectSource
 from vmie_tui.operations.images import Launch
 from vmie_tui.screens.frame.actions import AFTER, bindings
 from vmie_tui.screens.frame.base import style_sheet
+from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.screens.frame.confirm import ConfirmScreen
-from vmie_tui.screens.frame.copying import Copying
 from vmie_tui.screens.jobs.image_forms import copy_form, launch_form, rename_form
 from vmie_tui.screens.jobs.image_view import Seen, after_lines, text_of
 from vmie_tui.widgets.lines import LinePane, OneLine
@@ -123,7 +123,7 @@ class AfterScreen(Copying):
         if event.problem is None:
             event.then(event.result)
         elif event.problem.kind is ErrorKind.LOGIN:
-            self.vmie.action_login()
+            self.host.action_login()
         self._draw()
 
     def _may_change(self, verb: str) -> bool:

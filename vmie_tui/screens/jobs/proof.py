@@ -14,7 +14,7 @@ from textual.worker import get_current_worker
 from vmie_tui.model.errors import ErrorKind, Problem, problem_of
 from vmie_tui.screens.frame.actions import PROOF, bindings
 from vmie_tui.screens.frame.base import style_sheet
-from vmie_tui.screens.frame.copying import Copying
+from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.proof import VERDICTS, markdown, proof_lines
@@ -94,7 +94,7 @@ class ProofScreen(Copying):
         self._proof = event.proof or self._proof
         self._draw(top=True)
         if event.problem is not None and event.problem.kind is ErrorKind.LOGIN:
-            self.vmie.action_login()
+            self.host.action_login()
 
     def _draw(self, *, top: bool = False) -> None:
         pane = self.query_one("#proof", LinePane)

@@ -67,7 +67,7 @@ class JobsScreen(JobActions):
         return self.table.current
 
     def _show_jobs(self) -> None:
-        jobs = self.vmie.jobs
+        jobs = self.host.jobs
         self.table.set_rows(jobs or ())
         self._go_to_wanted()
         if not jobs:
@@ -76,7 +76,7 @@ class JobsScreen(JobActions):
 
     def _show_empty(self) -> None:
         """What the table says when it has no row: why, and what to do."""
-        jobs, problem = self.vmie.jobs, self.vmie.jobs_problem
+        jobs, problem = self.host.jobs, self.host.jobs_problem
         table, cells = self.table, max(20, self.table.text_width() - 2)
         empty: list[Line] = [()]
         if problem:
@@ -91,10 +91,10 @@ class JobsScreen(JobActions):
 
     def _go_to_wanted(self) -> None:
         """Put the cursor on the job that was just started, once it is known: it may have been read already."""
-        jobs, wanted = self.vmie.jobs or (), self.vmie.wanted_job
+        jobs, wanted = self.host.jobs or (), self.host.wanted_job
         row = next((row for row, job in enumerate(jobs) if job.id == wanted), None)
         if row is not None:
-            self.vmie.wanted_job = ""
+            self.host.wanted_job = ""
             self.table.move_to(row)
 
     @on(LineTable.Moved)
@@ -115,7 +115,7 @@ class JobsScreen(JobActions):
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._show_detail)
-        if not self.vmie.jobs:  # its words were broken for another width, or before there was one
+        if not self.host.jobs:  # its words were broken for another width, or before there was one
             self.call_after_refresh(self._show_empty)
 
     @work(thread=True, exclusive=True, group="log", exit_on_error=False)

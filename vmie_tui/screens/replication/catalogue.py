@@ -16,8 +16,8 @@ from vmie_tui.model.machine import Machine
 from vmie_tui.model.replication import Catalogue, CatalogueStatus, Server
 from vmie_tui.screens.frame.actions import CATALOGUE, bindings
 from vmie_tui.screens.frame.base import style_sheet
+from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.screens.frame.confirm import ConfirmScreen
-from vmie_tui.screens.frame.copying import Copying
 from vmie_tui.screens.frame.filter import Filtering
 from vmie_tui.widgets.lines import OneLine
 from vmie_tui.widgets.problem import problem_lines

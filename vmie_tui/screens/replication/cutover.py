@@ -25,7 +25,7 @@ from vmie_tui.model.plan import TestLaunch
 from vmie_tui.model.replication import ReplicationView, Verify
 from vmie_tui.screens.frame.actions import CUTOVER, bindings
 from vmie_tui.screens.frame.base import style_sheet
-from vmie_tui.screens.frame.copying import Copying
+from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.screens.jobs.image import AfterScreen, Made
 from vmie_tui.screens.replication.cutover_forms import cutover_form, roll_back_question
 from vmie_tui.screens.replication.cutover_view import (
@@ -199,7 +199,7 @@ class CutoverScreen(Copying):
 
     def _show(self) -> None:
         run = final_run(self._seen.view)
-        job = next((job for job in self.vmie.jobs or () if run is not None and job.id == run.job_id), None)
+        job = next((job for job in self.host.jobs or () if run is not None and job.id == run.job_id), None)
         state = self._seen.state
         state = state if state is not None and run is not None and state.id == run.instance_id else None
         self._seen = replace(self._seen, job=job, state=state)
@@ -245,7 +245,7 @@ class CutoverScreen(Copying):
         else:
             self.query_one("#cutover", LinePane).scroll_home(animate=False)
         self._wake.set()
-        self.vmie.poll_now()
+        self.host.poll_now()
         self._show()
 
     def _may(self, verb: str) -> bool:
@@ -348,7 +348,7 @@ class CutoverScreen(Copying):
     def action_again(self) -> None:
         self._problem, self._looked = None, 0.0
         self._wake.set()
-        self.vmie.poll_now()
+        self.host.poll_now()
         self._look_for_test()
         self._show()
 

@@ -22,8 +22,8 @@ from vmie_tui.model.replication import ReplicationView
 from vmie_tui.operations.replication_plan import NOW, ReplicationDraft, edit_draft, new_draft
 from vmie_tui.screens.frame.actions import REPLICATION_FORM, bindings
 from vmie_tui.screens.frame.base import style_sheet
+from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.screens.frame.confirm import ConfirmScreen
-from vmie_tui.screens.frame.copying import Copying
 from vmie_tui.screens.frame.sections import group_widgets, show_groups, take
 from vmie_tui.screens.replication.form_fields import Found, blockers, command, form_lines, groups
 from vmie_tui.widgets.choice import ChoiceList, Field
@@ -72,7 +72,7 @@ class ReplicationForm(Copying):
         if self._edit is not None:
             self.draft = edit_draft(profile.vcenter, self._machines, self._edit)
         else:
-            self.draft = new_draft(profile, self._machines, self.vmie.now().timestamp())
+            self.draft = new_draft(profile, self._machines, self.host.now().timestamp())
         yield OneLine(id="summary")
         with Vertical(id="fields"):
             yield from group_widgets(groups(self.draft), self.draft, self.draft.fixed)
@@ -149,7 +149,7 @@ class ReplicationForm(Copying):
     def _draw(self) -> None:
         pane, draft = self.query_one("#found", LinePane), self.draft
         cells = pane.text_width() if pane.size.width > 1 else self.app.size.width - 1
-        seen = self.vmie.preflights
+        seen = self.host.preflights
         pane.set_lines(form_lines(draft, self._found, self._problem, self._refused, cells, seen=seen))
         self._draw_button()
         blocked = len(self._blocked()) or len(blockers(self._found.get("", ())))
@@ -287,7 +287,7 @@ class ReplicationForm(Copying):
     def _was_submitted(self, event: Submitted) -> None:
         """All well: away. Else those that are started leave the form, and the others say why not."""
         self._busy, self._refused = "", event.refused
-        self.vmie.poll_now()
+        self.host.poll_now()
         if not event.refused:
             self.dismiss(True)
             return

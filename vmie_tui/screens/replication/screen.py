@@ -168,7 +168,7 @@ class ReplicationScreen(Sorting, ReplicationActions):
 
     def look_now(self) -> None:
         self._wake.set()
-        self.vmie.poll_now()
+        self.host.poll_now()
 
     @work(thread=True, exclusive=True, group="replications", exit_on_error=False)
     def _follow(self) -> None:
@@ -209,7 +209,7 @@ class ReplicationScreen(Sorting, ReplicationActions):
 
     def _apply(self) -> None:
         """Filter and sort again; what looks the same is not painted again."""
-        self._rows = replica_rows(self._views or (), self.vmie.jobs or ())
+        self._rows = replica_rows(self._views or (), self.host.jobs or ())
         sort, reverse = self.table.sorted_by
         self.table.hide(() if any(row.view.spec.group for row in self._rows) else ("group",))
         self.table.set_rows(select(self._rows, words=self._words, sort=sort, reverse=reverse))
@@ -271,7 +271,7 @@ class ReplicationScreen(Sorting, ReplicationActions):
         newest = runs.cursor == 0
         other = (view.id if view else "") != self._of
         self._of = view.id if view else ""
-        runs.set_rows(run_rows(view, self.vmie.jobs or ()) if view else ())
+        runs.set_rows(run_rows(view, self.host.jobs or ()) if view else ())
         if other or newest:
             runs.move_to(0)
         cells = self.query_one("#of", OneLine).size.width or self.app.size.width

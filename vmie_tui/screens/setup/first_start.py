@@ -13,7 +13,7 @@ from textual.widgets import Input
 from vmie_tui.model.choice import Option
 from vmie_tui.model.errors import ErrorKind, Problem
 from vmie_tui.operations.first_profile import ASK, CA, KEYRING, PIN, SYSTEM, Guide, Guiding
-from vmie_tui.screens.frame.themed import Themed
+from vmie_tui.screens.frame.theme import ThemedApp
 from vmie_tui.screens.setup.first_start_page import GuideField, GuideStep
 from vmie_tui.settings import host_trouble
 from vmie_tui.widgets.checks import text_lines
@@ -212,7 +212,7 @@ class WriteStep(GuideStep):
         self.guide_app.finish(SAVED)
 
 
-class GuideApp(Themed):
+class GuideApp(ThemedApp):
     """Asks, tries, writes; `outcome` says what is wanted afterwards."""
 
     ENABLE_COMMAND_PALETTE = False

@@ -16,7 +16,7 @@ from vmie_tui.model.doctor import USUAL_FEATURES, Check, CheckState, DoctorRepor
 from vmie_tui.model.errors import ErrorKind, Problem, problem_of
 from vmie_tui.screens.frame.actions import SETUP, bindings
 from vmie_tui.screens.frame.base import style_sheet
-from vmie_tui.screens.frame.copying import Copying, copy_in_thread
+from vmie_tui.screens.frame.clipboard import Copying, copy_in_thread
 from vmie_tui.widgets.checks import STYLE, CheckTable, check_lines, fix_lines, rows_of, text_lines
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.problem import problem_lines

@@ -16,7 +16,7 @@ from textual.widgets import Static
 from vmie_tui.model.errors import Problem, problem_of
 from vmie_tui.screens import modes
 from vmie_tui.screens.frame.base import style_sheet
-from vmie_tui.screens.frame.themed import Themed
+from vmie_tui.screens.frame.theme import ThemedApp
 from vmie_tui.widgets.table import Column, LineTable
 from vmie_tui.widgets.text import Cell, clean, join
 
@@ -79,7 +79,7 @@ class ProfileScreen(ModalScreen[str | None]):
         self.dismiss(row.name if row is not None and row.name != self._used else None)
 
 
-class Switching(Themed):
+class Switching(ThemedApp):
     """An app whose profile can be changed; subclasses say what they know of the old one in `forget_profile`."""
 
     backend: Backend

@@ -10,7 +10,7 @@ from vmie_tui.model.errors import problem_of
 from vmie_tui.model.task_history import TaskRecord
 from vmie_tui.operations.desk import Study
 from vmie_tui.screens.frame.base import FrameScreen
-from vmie_tui.screens.frame.copying import copy_in_thread
+from vmie_tui.screens.frame.clipboard import copy_in_thread
 
 
 class TaskActions(FrameScreen):
@@ -54,7 +54,7 @@ class TaskActions(FrameScreen):
         from vmie_tui.model.task_report import markdown
 
         try:
-            now = self.vmie.now()
+            now = self.host.now()
             phases = self.backend.desk.study(record, now).phases
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             self.app.call_from_thread(self.tell, str(problem_of(error)), error=True)
@@ -70,7 +70,7 @@ class TaskActions(FrameScreen):
     @work(thread=True, exclusive=True, group="bundle", exit_on_error=False)
     def _bundle(self, record: TaskRecord) -> None:
         try:
-            path = self.backend.desk.bundle(record, self.vmie.now())
+            path = self.backend.desk.bundle(record, self.host.now())
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             self.app.call_from_thread(self.tell, str(problem_of(error)), error=True)
         else:

@@ -173,7 +173,7 @@ class TasksScreen(Sorting, TaskActions):
     # -- what is shown of it
 
     def _apply(self) -> None:
-        now, at_top = self.vmie.now(), self.table.cursor == 0
+        now, at_top = self.host.now(), self.table.cursor == 0
         self.table.now = now
         self.table.set_rows(self._query.apply(self._records, now))
         if at_top and (self._seen is None or self._seen.reading):
@@ -217,7 +217,7 @@ class TasksScreen(Sorting, TaskActions):
         cells = self.app.size.width - 2
         lines: list[Line] = []
         for words, retry in troubles[:MOST_TROUBLES]:
-            at = self.vmie.now() + timedelta(seconds=retry)
+            at = self.host.now() + timedelta(seconds=retry)
             again = f" · again at {at.astimezone():%H:%M:%S}" if retry else ""
             lines.append(((" ▲ ", "warn"), (fit(clean(words), max(20, cells - 3 - len(again))), ""), (again, "dim")))
         if len(troubles) > MOST_TROUBLES:
@@ -269,7 +269,7 @@ class TasksScreen(Sorting, TaskActions):
     @work(thread=True, exclusive=True, group="study", exit_on_error=False)
     def _look_up(self, record: TaskRecord) -> None:
         try:
-            self.post_message(self.Studied(self.backend.desk.study(record, self.vmie.now())))
+            self.post_message(self.Studied(self.backend.desk.study(record, self.host.now())))
         except VmieError:
             self.post_message(self.Studied(Study(record.key)))  # the history cannot be read: the task is still shown
 

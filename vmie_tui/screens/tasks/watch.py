@@ -16,7 +16,7 @@ from vmie_tui.model.formatting import one_line
 from vmie_tui.model.task_history import TaskRecord
 from vmie_tui.screens.frame.actions import WATCH, bindings
 from vmie_tui.screens.frame.base import style_sheet
-from vmie_tui.screens.frame.copying import Copying
+from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.tasks import OUTCOMES, change_line
 from vmie_tui.widgets.text import Line, clean, clock, paragraph
@@ -83,7 +83,7 @@ class WatchScreen(Copying):
             self._told = event.problem
             again = " It is tried again." if event.problem.retry_safe else ""
             self._add(
-                paragraph(f"{event.problem}.{again}", self._cells(), "bad", ((f" {clock(self.vmie.now())}  ", "dim"),))
+                paragraph(f"{event.problem}.{again}", self._cells(), "bad", ((f" {clock(self.host.now())}  ", "dim"),))
             )
 
     def _tell(self, record: TaskRecord) -> None:

@@ -21,7 +21,7 @@ from vmie_tui.model.rules.override import Blocked, blocked
 from vmie_tui.operations.import_plan import Candidate, Draft
 from vmie_tui.screens.frame.actions import WIZARD, bindings
 from vmie_tui.screens.frame.base import style_sheet
-from vmie_tui.screens.frame.copying import Copying
+from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.screens.wizard.account_check import PATIENCE, AccountSeen, look
 from vmie_tui.screens.wizard.cli_equivalent import aws_commands
 from vmie_tui.screens.wizard.pages import FOUND, LicenceStep, RouteStep, SourceStep, Step
@@ -200,7 +200,7 @@ class WizardScreen(Copying):
 
     def _preflight(self, candidate: Candidate) -> Preflight | None:
         """What a look into the candidate's disks has found, in this session or when it was opened."""
-        return candidate.preflight or self.vmie.preflights.get(candidate.key)
+        return candidate.preflight or self.host.preflights.get(candidate.key)
 
     def _content(self, candidate: Candidate) -> tuple[Finding, ...]:
         known = self._preflight(candidate)
@@ -216,7 +216,7 @@ class WizardScreen(Copying):
         looks = {key: preflight.look for key, preflight in known if preflight is not None}
         self.query_one(SourceStep).show_findings(self._sources, looks)
         self.query_one(ReviewStep).show_findings(
-            self._found, self._blocked(), self.draft.mistakes(), looks, self.vmie.jobs or (), account=self._account
+            self._found, self._blocked(), self.draft.mistakes(), looks, self.host.jobs or (), account=self._account
         )
         if self._at == REVIEW and not self._starting:
             self._focus_first()  # the start button may be free only now
@@ -292,8 +292,8 @@ class WizardScreen(Copying):
         for name, reason in event.refused.items():
             self.tell(f"{name} was not started. {reason}", error=True)
         if event.newest:
-            self.vmie.wanted_job = event.newest
-            self.vmie.poll_now()
+            self.host.wanted_job = event.newest
+            self.host.poll_now()
             self.dismiss(True)
         else:
             self.query_one("#start", Button).disabled = False
