@@ -25,26 +25,27 @@ from vmie_tui.model.errors import EXIT_OK, ErrorKind, Problem, problem_of
 from vmie_tui.model.formatting import plain
 from vmie_tui.model.job import JobView, WorkerStatus
 from vmie_tui.operations.backend import AwsStatus, Backend, LiveBackend
-from vmie_tui.screens import modes
 from vmie_tui.screens.frame.actions import APP, bindings
-from vmie_tui.screens.frame.asking import Asking
 from vmie_tui.screens.frame.base import FrameScreen
 from vmie_tui.screens.frame.palette import ActionProvider
+from vmie_tui.screens.frame.theme import ThemedApp
+from vmie_tui.screens.registry import MODES, help_screen, password_screen, profile_picker
 from vmie_tui.widgets.frame import Health, Part, Status, TitleBar
 
 if TYPE_CHECKING:
     from vmie_tui.model.preflight import Preflight
     from vmie_tui.settings import Settings
 
+PASSING = "passing"  # the mode while the others are made anew
 POLL_SECONDS = 0.5  # the worker writes progress twice a second
 MFA_NEEDED = "MfaCodeNeeded"  # as services.aws.sign_in says, which is not imported before the first paint
 QUIET_POLL_SECONDS = 2.0  # on other screens, for the worker's count in the status line
 
 
-class VmieApp(Asking):
+class VmieApp(ThemedApp):
     """Give it any `Backend`; ``now`` is the clock (aware times)."""
 
-    MODES: ClassVar[dict[str, str | Callable[[], Screen[bool]]]] = modes.MODES
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[bool]]]] = MODES
     DEFAULT_MODE = "inventory"
     COMMANDS = {ActionProvider}  # noqa: RUF012 - Textual's own type
     COMMAND_PALETTE_BINDING = "ctrl+p"
@@ -69,6 +70,13 @@ class VmieApp(Asking):
         def __init__(self, problem: Problem) -> None:
             super().__init__()
             self.problem = problem
+
+    class Switched(Message):
+        """The backend works with the profile ``name`` now, unless there is a problem."""
+
+        def __init__(self, name: str, problem: Problem | None = None) -> None:
+            super().__init__()
+            self.name, self.problem = name, problem
 
     class AwsKnown(Message):
         def __init__(self, status: AwsStatus | None, problem: Problem | None = None) -> None:
@@ -228,13 +236,78 @@ class VmieApp(Asking):
     def action_login(self) -> None:
         """AWS is asked again, with an MFA code if it wants one; the vCenter password when vCenter is what is wrong."""
         if self._aws_problem is not None and self._aws_problem.code == MFA_NEEDED:
-            self.ask_mfa_code(self._aws_problem)
+            self._ask_mfa_code(self._aws_problem)
             return
         self.check_aws()
         if self.status.vcenter.health is Health.BAD or not self.backend.profile.vcenter:
             self.ask_password(self.status.vcenter.text.removesuffix(": press L").removesuffix(": press r"))
 
-    def forget_profile(self) -> None:
+    @work(thread=False, exclusive=True, group="password", exit_on_error=False)
+    async def _ask_mfa_code(self, problem: Problem) -> None:
+        profile = self.backend.profile.aws_profile or "default"
+        reason = f"{problem.what} {problem.subject}".strip()
+        code = await self.push_screen_wait(password_screen("AWS", profile, reason, asked="MFA code"))
+        self.check_aws((code or "").strip())  # without one, too: it may have been typed in another terminal
+
+    @work(thread=False, exclusive=True, group="password", exit_on_error=False)
+    async def ask_password(self, reason: str = "") -> None:
+        profile = self.backend.profile
+        if not profile.vcenter:
+            return
+        password = await self.push_screen_wait(password_screen(profile.vcenter, profile.vcenter_user, reason))
+        if password is not None:
+            self.backend.set_password(password)
+            for screen in self.screen_stack:
+                if isinstance(screen, FrameScreen):
+                    screen.vcenter_login()
+
+    # -- another profile
+
+    def action_profiles(self) -> None:
+        profiles = self.backend.profiles()
+        if len(profiles) < 2:
+            name = self.backend.profile.config_file
+            self._say(f"There is one profile only; {name} may have more, as [profiles.NAME.aws].")
+        elif any(len(stack) > 1 for stack in self._screen_stacks.values()):
+            self._say("A page is open that belongs to this profile: close it first (esc).")
+        else:
+            self.push_screen(profile_picker(profiles, self.backend.profile.name), self._picked)
+
+    def _say(self, text: str, *, error: bool = False) -> None:
+        self.notify(text, severity="error" if error else "information", markup=False)
+
+    def _picked(self, name: str | None) -> None:
+        if name is not None:
+            self._switch(name)
+
+    @work(thread=True, exclusive=True, group="switch", exit_on_error=False)
+    def _switch(self, name: str) -> None:
+        try:
+            self.backend.switch(name)
+        except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
+            self.post_message(self.Switched(name, problem_of(error)))
+        else:
+            self.post_message(self.Switched(name))
+
+    @on(Switched)
+    async def _switched(self, event: Switched) -> None:
+        """All screens are made anew: what the old ones show, and are reading now, belongs to the other profile."""
+        if event.problem is not None:
+            self._say(f"{event.name}: {event.problem.what}", error=True)
+            return
+        mode = self.current_mode
+        self.add_mode(PASSING, Screen)
+        await self.switch_mode(PASSING)
+        for name, make in MODES.items():
+            await self.remove_mode(name)
+            self.add_mode(name, make)
+        self._forget_profile()
+        await self.switch_mode(mode)
+        await self.remove_mode(PASSING)
+        self._say(f"Profile {event.name}")
+
+    def _forget_profile(self) -> None:
+        """The backend is the new profile's, and no screen of the old one is left."""
         self.preflights = {}
         self.status = replace(self._first_status(), worker=self.status.worker)
         self.check_aws()
@@ -259,12 +332,10 @@ class VmieApp(Asking):
                 page.dismiss(None)
 
     def action_help(self) -> None:
-        from vmie_tui.screens.frame.help import HelpScreen
-
         screen = self.screen
         if isinstance(screen, FrameScreen):
             title = type(screen).__name__.removesuffix("Screen")
-            self.push_screen(HelpScreen(title, screen.ACTIONS, verdicts=screen.MODE == "inventory"))
+            self.push_screen(help_screen(title, screen.ACTIONS, verdicts=screen.MODE == "inventory"))
 
 
 def run(settings: Settings, *, profile: str | None = None, mouse: bool | None = None, password: str = "") -> int:

@@ -10,7 +10,7 @@ from vmie_tui.operations.backend import ProfileInfo
 from vmie_tui.screens.frame.help import HelpScreen
 from vmie_tui.screens.inventory.screen import InventoryScreen
 from vmie_tui.screens.jobs.screen import JobsScreen
-from vmie_tui.screens.setup.switching import ProfileScreen, ProfileTable
+from vmie_tui.screens.setup.profile_picker import ProfileScreen, ProfileTable
 
 LAB = ProfileInfo(
     "lab", vcenter="lab-vc.corp", vcenter_user="lab@vsphere.local", aws_profile="sand", region="us-east-1"

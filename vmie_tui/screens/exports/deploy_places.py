@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -19,13 +19,13 @@ from vmie_tui.model.choice import Option
 from vmie_tui.model.errors import Problem, ServiceError, problem_of
 from vmie_tui.model.export import DeployTarget
 from vmie_tui.model.formatting import size
+from vmie_tui.screens.frame.host import host_of
 from vmie_tui.widgets.choice import ChoiceList, Field
 from vmie_tui.widgets.lines import LinePane
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.text import Line, clean, paragraph
 
 if TYPE_CHECKING:
-    from vmie_tui.app import VmieApp
     from vmie_tui.services.vsphere.deploy_places import DeployNames, DeployPlace, DeployPlaces
 
 LABEL_CELLS = 11
@@ -105,7 +105,7 @@ class DeployScreen(ModalScreen["DeployChoice | str | None"]):
     @work(thread=True, exclusive=True, group="look", exit_on_error=False)
     def _read(self) -> None:
         try:
-            places = cast("VmieApp", self.app).backend.deploy_places()
+            places = host_of(self).backend.deploy_places()
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             message = self.Read(None, problem_of(error))
         else:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widget import Widget
 
 from vmie_tui.model.formatting import plain
+from vmie_tui.operations.backend import Backend
 from vmie_tui.screens.frame.actions import APP, Action, hints
+from vmie_tui.screens.frame.host import Host, host_of
 from vmie_tui.widgets.frame import HintBar, StatusLine, TitleBar
-
-if TYPE_CHECKING:
-    from vmie_tui.app import VmieApp
-    from vmie_tui.operations.backend import Backend
 
 MODES = (
     ("1", "inventory", "Inventory"),
@@ -38,8 +36,8 @@ class FrameScreen(Screen[bool]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012 - Textual's own declaration
 
     @property
-    def vmie(self) -> VmieApp:
-        return cast("VmieApp", self.app)
+    def host(self) -> Host:
+        return host_of(self)
 
     @property
     def backend(self) -> Backend:
@@ -67,6 +65,9 @@ class FrameScreen(Screen[bool]):
         """The footer: ``extra`` first, then what the registry says of this screen and of the app."""
         shown = (*extra, *hints(self.offered()), *hints(APP))
         self.query_one(HintBar).set_hints(fitting(shown))
+
+    def vcenter_login(self) -> None:
+        """The vCenter password was typed: a screen that waits for it reads again."""
 
     def tell(self, text: str, *, error: bool = False) -> None:
         """A toast; the text is never markup, steers no terminal and covers no screen."""

@@ -87,6 +87,9 @@ class InventoryScreen(Sorting):
         self._show_empty()
         self._show_scope()
 
+    def vcenter_login(self) -> None:
+        self.action_refresh_inventory()
+
     @work(thread=True, exclusive=True, group="inventory", exit_on_error=False)
     def _read(self) -> None:
         Reader(self.backend, self.post_message, self.host.preflights).read(cached_first=not self._rows)

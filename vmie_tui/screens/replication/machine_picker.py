@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -16,14 +16,12 @@ from vmie_tui.model.errors import Problem
 from vmie_tui.model.machine import Machine
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.filter import FilterInput
+from vmie_tui.screens.frame.host import host_of
 from vmie_tui.screens.inventory.reader import Reader, ReadFailed, RowsRead
 from vmie_tui.widgets.machines import MachineRow, MachineTable, select
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.table import LineTable
 from vmie_tui.widgets.text import Line, paragraph
-
-if TYPE_CHECKING:
-    from vmie_tui.app import VmieApp
 
 
 class PickScreen(ModalScreen[list[Machine] | None]):
@@ -61,7 +59,7 @@ class PickScreen(ModalScreen[list[Machine] | None]):
 
     @work(thread=True, exclusive=True, group="inventory", exit_on_error=False)
     def _read(self) -> None:
-        app = cast("VmieApp", self.app)
+        app = host_of(self)
         Reader(app.backend, self.post_message, app.preflights).read(cached_first=True)
 
     @on(RowsRead)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -18,13 +18,11 @@ from vmie_tui.model.errors import Problem, problem_of
 from vmie_tui.model.replication import ReplicationView, Run, RunType, Sync, Verify, next_words
 from vmie_tui.model.rules.replication_schedule import DAY, refuse_on_demand
 from vmie_tui.screens.frame.base import style_sheet
+from vmie_tui.screens.frame.host import host_of
 from vmie_tui.widgets.choice import ChoiceList
 from vmie_tui.widgets.lines import LinePane
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.text import Line, clean, paragraph
-
-if TYPE_CHECKING:
-    from vmie_tui.app import VmieApp
 
 LABEL_CELLS = 8
 
@@ -96,7 +94,7 @@ class RunNow(ModalScreen[bool]):
 
     @work(thread=True, exclusive=True, group="submit", exit_on_error=False)
     def _run(self, resync: Sync | None, verify: Verify | None) -> None:
-        replicas = cast("VmieApp", self.app).backend.replicas
+        replicas = host_of(self).backend.replicas
         try:
             run_id = replicas.run_now(self._view.id, resync=resync, verify=verify, cutover=None)
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
