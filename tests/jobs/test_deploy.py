@@ -15,6 +15,7 @@ import pytest
 from tests.helpers import wait_until
 from tests.jobs.conftest import REGION, World
 from vmie_tui.cli import main
+from vmie_tui.model.deploy_places import DeployNames, choose_place
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_REFUSED
 from vmie_tui.model.export import DeployTarget, ExportPlan
 from vmie_tui.model.job import Stage, StageState
@@ -23,7 +24,7 @@ from vmie_tui.model.task import JobState
 from vmie_tui.services.disks import convert
 from vmie_tui.services.disks.formats.ovf import parse_ovf
 from vmie_tui.services.disks.streams.source import RawFile, sha256_of
-from vmie_tui.services.vsphere.deploy_places import DeployNames, read_deploy_places, resolve
+from vmie_tui.services.vsphere.deploy_places import read_deploy_places
 from vmie_tui.services.vsphere.session import VSphere, connect
 from vmie_tui.settings import password_for
 from vmie_tui.simulators.fleet.tiny import DATASTORE, make_data
@@ -57,7 +58,8 @@ def vcenter(world: World) -> Iterator[VSphere]:
 
 @pytest.fixture
 def target(vcenter: VSphere) -> DeployTarget:
-    return resolve(read_deploy_places(vcenter), NAME, DeployNames("Compute", DATASTORE, "Test", "VM Network"))
+    names = DeployNames("Compute", DATASTORE, "Test", "VM Network")
+    return choose_place(read_deploy_places(vcenter), NAME, names).target
 
 
 def plan(world: World, source: str, target: DeployTarget, **values: Any) -> ExportPlan:

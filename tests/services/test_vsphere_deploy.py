@@ -19,6 +19,7 @@ from pyVmomi import vim
 from tests.helpers import wait_until
 from tests.services.vcenter_sim_kit import tls_context
 from tests.services.vsphere_helpers import log_in, settings_for
+from vmie_tui.model.deploy_places import DeployNames, choose_place
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.export import DeployTarget
 from vmie_tui.model.machine import Firmware
@@ -37,7 +38,7 @@ from vmie_tui.services.vsphere.deploy import (
     look_at_target,
     settle_earlier,
 )
-from vmie_tui.services.vsphere.deploy_places import DeployNames, read_deploy_places, resolve
+from vmie_tui.services.vsphere.deploy_places import read_deploy_places
 from vmie_tui.services.vsphere.inventory import read_machine
 from vmie_tui.services.vsphere.nfc.disk_upload import STREAM_VMDK
 from vmie_tui.services.vsphere.nfc.export_lease import ExportLease
@@ -91,7 +92,7 @@ class Control:
 @pytest.fixture
 def target(vsphere: VSphere) -> DeployTarget:
     names = DeployNames("Compute", DATASTORE, "Test/Web", "VM Network")
-    return resolve(read_deploy_places(vsphere), "new-01", names)
+    return choose_place(read_deploy_places(vsphere), "new-01", names).target
 
 
 @pytest.fixture
@@ -308,10 +309,8 @@ def test_read_only_refuses_before_anything_is_sent(vcenter: VCenterSimulator, ta
 
 def test_too_little_room_is_told_beforehand(vcenter: VCenterSimulator, vsphere: VSphere, target: DeployTarget) -> None:
     with pytest.raises(ServiceError, match="GiB free, the disks may need") as caught:
-        resolve(read_deploy_places(vsphere), "new-01", DeployNames("Compute", DATASTORE), needs=9 << 40)
-    assert caught.value.kind is ErrorKind.REFUSED
-    with pytest.raises(ServiceError, match="GiB free"):
         put(vsphere, target, _Huge())
+    assert caught.value.kind is ErrorKind.REFUSED
     assert not vcenter.stats["ImportVApp"]
 
 
@@ -487,7 +486,7 @@ def test_names_that_lead_nowhere_say_what_there_is(
     vsphere: VSphere, names: DeployNames, kind: ErrorKind, words: str
 ) -> None:
     with pytest.raises(ServiceError, match=words) as caught:
-        resolve(read_deploy_places(vsphere), "new-01", names)
+        choose_place(read_deploy_places(vsphere), "new-01", names)
     assert caught.value.kind is kind
     assert "DC1" in caught.value.problem.remedy
 
@@ -497,5 +496,6 @@ def test_a_name_of_several_places_wants_a_path(vsphere: VSphere) -> None:
     [web] = [place for place in places.folders if place.path == "DC1/Test/Web"]
     twice = replace(places, folders=(*places.folders, replace(web, moid="group-v999", path="DC1/Prod/Web")))
     with pytest.raises(ServiceError, match="2 places have this name: DC1/Test/Web, DC1/Prod/Web"):
-        resolve(twice, "new-01", DeployNames("Compute", DATASTORE, "Web"))
-    assert resolve(twice, "new-01", DeployNames("Compute", DATASTORE, "Prod/Web")).folder == "group-v999"
+        choose_place(twice, "new-01", DeployNames("Compute", DATASTORE, "Web"))
+    chosen = choose_place(twice, "new-01", DeployNames("Compute", DATASTORE, "Prod/Web"))
+    assert (chosen.target.folder, chosen.names.folder) == ("group-v999", "DC1/Prod/Web")

@@ -12,6 +12,7 @@ from tests.tui.fake_doctor import FakeDoctor
 from tests.tui.fake_images import FakeImages
 from tests.tui.fake_outward import FakeOutward
 from tests.tui.fake_replicas import FakeReplicas
+from vmie_tui.model.deploy_places import DeployPlace, DeployPlaces
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
 from vmie_tui.model.export import ExportPlan
 from vmie_tui.model.finding import Finding, Severity
@@ -37,7 +38,6 @@ from vmie_tui.model.rules.licensing import check_licence
 from vmie_tui.model.task import JobState
 from vmie_tui.operations.backend import AwsStatus, OnPage, ProfileInfo
 from vmie_tui.services.describe import Described
-from vmie_tui.services.vsphere.deploy_places import DeployPlace, DeployPlaces
 
 NOW = datetime(2026, 3, 4, 10, 41, 7, tzinfo=UTC)
 GIB = 1 << 30

@@ -10,14 +10,13 @@ import pytest
 from vmie_tui.commands.export.command import export_command as cli_command
 from vmie_tui.commands.export.command import make_plan
 from vmie_tui.model import facts
+from vmie_tui.model.deploy_places import DeployChoice, DeployNames
 from vmie_tui.model.export import Container, DeployTarget, ExportFormat, ExportPlan, TargetEnvironment
 from vmie_tui.model.exportable import Exportable, ExportDisk
 from vmie_tui.model.finding import Severity
 from vmie_tui.model.rules.deploying import NAME_MAX, check_deploy
 from vmie_tui.operations.export_plan import ExportDraft
 from vmie_tui.screens.exports.cli_equivalent import export_command
-from vmie_tui.screens.exports.deploy_places import DeployChoice
-from vmie_tui.services.vsphere.deploy_places import DeployNames
 from vmie_tui.settings import AwsSettings, Profile
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741

@@ -17,6 +17,7 @@ from vmie_tui.model.plan import VmSource
 from vmie_tui.services.vsphere.refused_logins import REFUSED
 
 if TYPE_CHECKING:
+    from vmie_tui.model.deploy_places import DeployPlaces
     from vmie_tui.model.export import ExportPlan
     from vmie_tui.model.finding import Finding
     from vmie_tui.model.job import JobView, LogLine, WorkerStatus
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from vmie_tui.operations.replications import LiveReplicas, Replicas
     from vmie_tui.services.aws.session import Aws
     from vmie_tui.services.describe import Described
-    from vmie_tui.services.vsphere.deploy_places import DeployPlaces
     from vmie_tui.services.vsphere.session import VSphere
     from vmie_tui.settings import Profile, Settings, VCenterSettings
 

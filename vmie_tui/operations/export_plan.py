@@ -1,14 +1,16 @@
-"""What the form of an export has been told so far: pure values, turned into an `ExportPlan`."""
+"""The plan of an export: what a profile presets, what follows from what was chosen, and what is said of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmie_tui.model.choice import Option
+from vmie_tui.model.deploy_places import DeployChoice
 from vmie_tui.model.export import (
     CONVERT_TO,
+    IMAGE_ID,
     INSTANCE_ID,
     Container,
     DeployTarget,
@@ -16,15 +18,24 @@ from vmie_tui.model.export import (
     ExportPlan,
     TargetEnvironment,
 )
-from vmie_tui.model.rules.exports import instance_formats
+from vmie_tui.model.exportable import Exportable, ExportBucket
+from vmie_tui.model.finding import Finding
+from vmie_tui.model.formatting import one_line
+from vmie_tui.model.rules.deploying import check_deploy
+from vmie_tui.model.rules.exports import check_export, instance_formats
 
 if TYPE_CHECKING:
-    from vmie_tui.screens.exports.deploy_places import DeployChoice
+    from vmie_tui.operations.backend import ProfileInfo
+
+WRITTEN_FOR = {  # where an instance runs whose format alone was chosen
+    ExportFormat.VMDK: TargetEnvironment.VMWARE,
+    ExportFormat.VHD: TargetEnvironment.MICROSOFT,
+}
 
 
 @dataclass(slots=True)
 class ExportDraft:
-    """Texts are as typed. ``form``: for an instance ``format/container``, for an image the format alone."""
+    """What was answered so far; texts are as typed."""
 
     source_id: str
     name: str
@@ -34,7 +45,9 @@ class ExportDraft:
     prefix: str = ""
     role_name: str = ""
     target: str = TargetEnvironment.VMWARE.value
-    form: str = ""
+    form: str = ""  # of an instance ``format/container``, of an image the format alone
+    description: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
     download_to: str = ""
     convert_to: str = ""
     clean_up: bool = False
@@ -57,11 +70,26 @@ class ExportDraft:
         if self.form not in allowed:
             self.form = allowed[0]
 
+    def choose(self, target: str | None, form: str | None, container: str | None) -> None:
+        """What was said of target, format and container, and what follows from it; the rules judge the rest."""
+        if self.is_instance:
+            written_for = WRITTEN_FOR.get(ExportFormat(form), TargetEnvironment.VMWARE) if form else None
+            self.choose_target(target or (written_for.value if written_for else self.target))
+            usual_form, _, usual_container = self.form.partition("/")
+            packed = container or (Container.NONE if form else usual_container)
+            self.form = f"{form or usual_form}/{'' if packed == 'none' else packed}"
+        elif form or container == Container.OVA:
+            self.form = f"{form or self.form}/{Container.OVA}" if container == Container.OVA else str(form)
+
+    def take(self, thing: Exportable) -> None:
+        """Note what AWS says of the source."""
+        self.name = one_line(thing.name) or self.source_id
+        self.cpus, self.memory_mib = thing.cpus, thing.memory_mib
+
     def mistakes(self) -> dict[str, str]:
         """What is wrong with the answers by field, as far as it is this machine's matter; the rules see the rest."""
         found = {}
-        folder = Path(self.download_to).expanduser()
-        if self.download_to and not folder.is_dir():
+        if self.download_to and not self._folder.is_dir():
             found["download_to"] = "there is no such folder"
         if self.convert_to and self.convert_to.lower() not in CONVERT_TO:
             found["convert_to"] = f"one of {', '.join(CONVERT_TO)}"
@@ -71,9 +99,12 @@ class ExportDraft:
             found["download_to"] = "needed: the object is deleted"
         return found
 
+    @property
+    def _folder(self) -> Path:
+        return Path(self.download_to).expanduser()
+
     def plan(self) -> ExportPlan:
         form, _, container = self.form.partition("/")
-        folder = str(Path(self.download_to).expanduser().resolve()) if self.download_to else ""
         return ExportPlan(
             self.profile,
             self.source_id,
@@ -85,17 +116,47 @@ class ExportDraft:
             Container(container),
             TargetEnvironment(self.target) if self.is_instance else TargetEnvironment.NONE,
             self.role_name,
-            download_to=folder,
+            self.description,
+            self.tags,
+            download_to=str(self._folder.resolve()) if self.download_to else "",
             convert_to=self.convert_to.lower() if self.convert_to.lower() in CONVERT_TO else "",
             deploy=self._target(packed=bool(container)),
             clean_up=self.clean_up,
         )
 
     def _target(self, *, packed: bool) -> DeployTarget | None:
-        """Where in vCenter it goes; with the instance's hardware, where no descriptor beside the disk tells it."""
-        if self.deploy is None or packed:
-            return self.deploy.target if self.deploy is not None else None
-        return replace(self.deploy.target, cpus=self.cpus, memory_mib=self.memory_mib)
+        """Where in vCenter it goes; with the instance's hardware, where neither a descriptor nor the user says it."""
+        if self.deploy is None:
+            return None
+        target = self.deploy.target
+        if packed:
+            return target
+        return replace(target, cpus=target.cpus or self.cpus, memory_mib=target.memory_mib or self.memory_mib)
+
+    def findings(self, thing: Exportable, bucket: ExportBucket | None) -> tuple[Finding, ...]:
+        """What the rules say of the plan, of its source and bucket as far as they are known, and of the new machine."""
+        plan, thing = self.plan(), replace(thing, bucket=bucket)
+        free = self.deploy.free if self.deploy is not None else None
+        return (*check_export(plan, thing), *check_deploy(plan, thing, free))
+
+
+def new_draft(profile: ProfileInfo, source_id: str, region: str = "") -> ExportDraft:
+    """With what the profile presets. Its bucket lies in its own Region, and AWS exports to no other.
+
+    Raises ValueError for an id that is neither an instance's nor an image's.
+    """
+    if not source_id.startswith((INSTANCE_ID, IMAGE_ID)):
+        raise ValueError(f"{source_id!r} is neither an instance (i-…) nor an image (ami-…)")
+    region = region or profile.region
+    return ExportDraft(
+        source_id,
+        source_id,
+        region,
+        profile.name,
+        profile.bucket if region == profile.region else "",
+        profile.prefix,
+        profile.role_name,
+    )
 
 
 def target_choices() -> tuple[Option, ...]:

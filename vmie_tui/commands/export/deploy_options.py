@@ -13,6 +13,7 @@ from vmie_tui.commands.common import aws_session, json_option, out, out_json, pa
 from vmie_tui.commands.convert import Meter, terminated_is_interrupted
 from vmie_tui.commands.inventory import open_vcenter
 from vmie_tui.commands.session import Session
+from vmie_tui.model.deploy_places import DeployNames, choose_place
 from vmie_tui.model.errors import EXIT_OK, ErrorKind, ServiceError
 from vmie_tui.model.export import DeployTarget
 from vmie_tui.model.plan import FileSource, ObjectSource
@@ -47,13 +48,13 @@ def resolve_target(profile: Profile, name: str, **chosen: Any) -> DeployTarget:
     """The options as a target, its places looked up in vCenter. Raises ServiceError, click.UsageError."""
     from dataclasses import replace
 
-    from vmie_tui.services.vsphere.deploy_places import DeployNames, read_deploy_places, resolve
+    from vmie_tui.services.vsphere.deploy_places import read_deploy_places
 
     if not chosen["pool"]:
         raise click.UsageError("a new VM wants --pool: the cluster or resource pool it is to be in")
     wanted = DeployNames(*((chosen[key] or "") for key in ("pool", "datastore", "folder", "network", "host")))
     with open_vcenter(profile) as vsphere:
-        found = resolve(read_deploy_places(vsphere), name, wanted)
+        found = choose_place(read_deploy_places(vsphere), name, wanted).target
     return replace(
         found,
         cpus=chosen["cpus"] or 0,

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from vmie_tui.model.deploy_places import DeployChoice, DeployNames
 from vmie_tui.model.export import DeployTarget, ExportPlan
-
-if TYPE_CHECKING:
-    from vmie_tui.screens.exports.deploy_places import DeployChoice
-    from vmie_tui.services.vsphere.deploy_places import DeployNames
 
 
 def export_command(plan: ExportPlan, deploy: DeployChoice | None) -> str:

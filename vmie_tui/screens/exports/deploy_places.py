@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -16,8 +15,8 @@ from textual.widgets import Button, Input, Static
 from textual.worker import get_current_worker
 
 from vmie_tui.model.choice import Option
+from vmie_tui.model.deploy_places import DeployChoice, DeployNames, DeployPlace, DeployPlaces, choose_place
 from vmie_tui.model.errors import Problem, ServiceError, problem_of
-from vmie_tui.model.export import DeployTarget
 from vmie_tui.model.formatting import size
 from vmie_tui.screens.frame.host import host_of
 from vmie_tui.widgets.choice import ChoiceList, Field
@@ -25,30 +24,11 @@ from vmie_tui.widgets.lines import LinePane
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.text import Line, clean, paragraph
 
-if TYPE_CHECKING:
-    from vmie_tui.services.vsphere.deploy_places import DeployNames, DeployPlace, DeployPlaces
-
 LABEL_CELLS = 11
 NOWHERE = Option("", "")
 
 
-@dataclass(frozen=True, slots=True)
-class DeployChoice:
-    """``target`` has the places' ids, ``names`` their paths; ``free`` bytes of the datastore."""
-
-    target: DeployTarget
-    names: DeployNames
-    free: int | None = None
-
-    @property
-    def where(self) -> str:
-        """In words, as ``web-01 in DC1/Compute on vmfs-01``."""
-        network = f", network {self.names.network}" if self.names.network else ", no network"
-        folder = f", folder {self.names.folder}" if self.names.folder else ""
-        return f"{self.target.name} in {self.names.pool} on {self.names.datastore}{folder}{network}"
-
-
-class DeployScreen(ModalScreen["DeployChoice | str | None"]):
+class DeployScreen(ModalScreen[DeployChoice | str | None]):
     """Dismisses with the choice, "" for not into vCenter, None when nothing is to change."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -169,20 +149,8 @@ class DeployScreen(ModalScreen["DeployChoice | str | None"]):
 
     def _choice(self) -> DeployChoice:
         """Raises ServiceError for a place that cannot be used."""
-        from vmie_tui.services.vsphere.deploy_places import DeployNames, resolve
-
         assert self._places is not None
-        target = resolve(self._places, self._called, DeployNames(**self._wanted))
-        lists = {
-            "pool": self._places.pools,
-            "datastore": self._places.datastores,
-            "folder": self._places.folders,
-            "network": self._places.networks,
-        }
-        found = {key: next((one for one in lists[key] if one.moid == moid), None) for key, moid in self._wanted.items()}
-        names = DeployNames(**{key: one.path if one is not None else "" for key, one in found.items()})
-        store = found["datastore"]
-        return DeployChoice(target, names, store.free if store is not None else None)
+        return choose_place(self._places, self._called, DeployNames(**self._wanted))
 
     def _draw(self) -> None:
         pane = self.query_one("#said", LinePane)

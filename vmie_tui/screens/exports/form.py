@@ -15,12 +15,13 @@ from textual.widgets import Button, Input
 from textual.worker import get_current_worker
 
 from vmie_tui.model.choice import Option
+from vmie_tui.model.deploy_places import DeployChoice
 from vmie_tui.model.errors import Problem, problem_of
 from vmie_tui.model.export import CONVERT_TO, ExportPlan
-from vmie_tui.model.exportable import Exportable
+from vmie_tui.model.exportable import Exportable, ExportBucket
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.formatting import plural
-from vmie_tui.operations.export_plan import ExportDraft, format_choices, target_choices
+from vmie_tui.operations.export_plan import ExportDraft, format_choices, new_draft, target_choices
 from vmie_tui.screens.exports.cli_equivalent import export_command
 from vmie_tui.screens.frame.actions import EXPORT_FORM, bindings
 from vmie_tui.screens.frame.base import style_sheet
@@ -70,12 +71,11 @@ class ExportFormScreen(Copying):
         self._problem: Problem | None = None
         self._busy = ""
         self._found: tuple[Finding, ...] = ()
-        self.draft = ExportDraft(row.thing.id, clean(row.thing.name) or row.thing.id, region)
+        self.draft: ExportDraft
 
     def compose_body(self) -> Iterable[Widget]:
-        draft, profile = self.draft, self.backend.profile
-        draft.profile, draft.role_name, draft.prefix = profile.name, profile.role_name, profile.prefix
-        draft.bucket = profile.bucket if self._region == profile.region else ""
+        draft = self.draft = new_draft(self.backend.profile, self._thing.id, self._region)
+        draft.take(self._thing)
         yield OneLine(id="summary")
         with Vertical(id="fields"):
             if draft.is_instance:
@@ -129,22 +129,17 @@ class ExportFormScreen(Copying):
     def _has_looked(self, event: Looked) -> None:
         self._busy, self._problem = "", event.problem
         self._thing, self._report = event.thing or self._thing, event.report
-        self.draft.cpus, self.draft.memory_mib = self._thing.cpus, self._thing.memory_mib
+        self.draft.take(self._thing)
         self._judge()
 
     def _judge(self) -> None:
-        bucket = self._report.bucket if self._report is not None else None
-        free = self.draft.deploy.free if self.draft.deploy is not None else None
-        self._check(self.draft.plan(), replace(self._thing, bucket=bucket), free)
+        self._check(replace(self.draft), self._thing, self._report.bucket if self._report is not None else None)
 
     @work(thread=True, exclusive=True, group="judge", exit_on_error=False)
-    def _check(self, plan: ExportPlan, thing: Exportable, free: int | None) -> None:
-        from vmie_tui.model.rules.deploying import check_deploy
-        from vmie_tui.model.rules.exports import check_export
-
-        found = (*check_export(plan, thing), *check_deploy(plan, thing, free))
+    def _check(self, draft: ExportDraft, thing: Exportable, bucket: ExportBucket | None) -> None:
+        found = draft.findings(thing, bucket)
         if not get_current_worker().is_cancelled:
-            self.post_message(self.Judged(plan, found))
+            self.post_message(self.Judged(draft.plan(), found))
 
     @on(Judged)
     def _was_judged(self, event: Judged) -> None:
@@ -181,8 +176,7 @@ class ExportFormScreen(Copying):
         if plan.bucket and not mistakes:
             lines += paragraph(clean(export_command(plan, self.draft.deploy)), cells, "info", ((" By hand  ", "dim"),))
         pane.set_lines(lines)
-        changes = self._grants()
-        self.set_class(bool(changes), "-grantable")
+        self.set_class(self._report is not None and bool(self._report.grant), "-grantable")
         self.query_one("#start", Button).disabled = bool(self._busy or mistakes)
         blockers = len(self._blockers())
         words = (f"  ✖ {plural(blockers, 'blocker')}", "bad") if blockers else ("", "")
@@ -235,7 +229,7 @@ class ExportFormScreen(Copying):
     @on(Button.Pressed, "#deploy")
     def action_deploy(self) -> None:
         """Choose where in vCenter a machine is to be made of it; nothing is made before the export is started."""
-        from vmie_tui.screens.exports.deploy_places import DeployChoice, DeployScreen
+        from vmie_tui.screens.exports.deploy_places import DeployScreen
 
         def answered(chosen: DeployChoice | str | None) -> None:
             if chosen is None:
@@ -255,18 +249,11 @@ class ExportFormScreen(Copying):
 
     # -- the bucket's grant
 
-    def _grants(self) -> tuple[object, ...]:
-        from vmie_tui.services.aws.s3.export_bucket import ChangeKind
-
-        report = self._report
-        kinds = {ChangeKind.OWNERSHIP, ChangeKind.ACL}
-        return tuple(change for change in report.changes if change.kind in kinds) if report is not None else ()
-
     @on(Button.Pressed, "#grant")
     def action_grant(self) -> None:
         """Show the exact change; it is made only when that is confirmed."""
         report = self._report
-        if report is None or not self._grants():
+        if report is None or not report.grant:
             self.tell("The bucket needs no change." if report is not None else "The bucket was not looked at yet.")
             return
         from vmie_tui.screens.exports.grant_diff import DiffScreen

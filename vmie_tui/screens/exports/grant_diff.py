@@ -49,15 +49,11 @@ class DiffScreen(ModalScreen[bool]):
         self.call_after_refresh(self._draw)
 
     def _draw(self) -> None:
-        from vmie_tui.services.aws.s3.export_bucket import ChangeKind
-
         pane = self.query_one("#diff", LinePane)
         pane.can_focus = False
         cells = max(20, pane.text_width())
         lines: list[Line] = []
-        for change in self._report.changes:
-            if change.kind is ChangeKind.ENCRYPTION:
-                continue
+        for change in self._report.grant:
             lines += paragraph(change.operation, cells, "title")
             lines += paragraph(f"{change.why}.", cells, "dim")
             lines += [((clean(line), _STYLES.get(line[:1], "dim")),) for line in change.diff]

@@ -1,4 +1,4 @@
-"""Where a new machine can be put, for choosing by name: resource pools, datastores, folders, networks, hosts."""
+"""Reads where a new machine can be put in a vCenter: resource pools, datastores, folders, networks, hosts."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from urllib.parse import unquote
 
 from pyVmomi import vim
 
-from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.export import DeployTarget
-from vmie_tui.services.vsphere.deploy import check_room
+from vmie_tui.model.deploy_places import DeployPlace, DeployPlaces
 from vmie_tui.services.vsphere.places import destroy
 from vmie_tui.services.vsphere.property_collector import Record, retrieve, view_specification
 from vmie_tui.services.vsphere.session import VSphere
@@ -25,45 +23,6 @@ _PATHS = {
     vim.Datastore: ("name", "parent", "summary.accessible", "summary.maintenanceMode", "summary.freeSpace"),
     vim.Network: ("name", "parent"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class DeployPlace:
-    """One place. ``path`` is what tells it from others of its name; ``free`` bytes, of datastores only.
-
-    ``why_not``: a reason for which nothing can be put there now. ``near``: the ids of the clusters (or hosts outside
-    one) that can use it; a folder is for all of its datacenter.
-    """
-
-    moid: str
-    name: str
-    path: str
-    free: int | None = None
-    why_not: str = ""
-    near: frozenset[str] = frozenset()
-    datacenter: str = ""  # its id
-
-
-@dataclass(frozen=True, slots=True)
-class DeployPlaces:
-    """All of a vCenter. A cluster's own pool has the cluster's name, a datacenter's own folder the datacenter's."""
-
-    pools: tuple[DeployPlace, ...] = ()
-    datastores: tuple[DeployPlace, ...] = ()
-    folders: tuple[DeployPlace, ...] = ()
-    networks: tuple[DeployPlace, ...] = ()
-    hosts: tuple[DeployPlace, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class DeployNames:
-    """What a user says: names, paths or ids; "" leaves it open. A datastore is needed where there are several."""
-
-    pool: str
-    datastore: str = ""
-    folder: str = ""
-    network: str = ""
-    host: str = ""
 
 
 def read_deploy_places(vsphere: VSphere) -> DeployPlaces:
@@ -208,94 +167,3 @@ class _Tree:
 
 def _sorted(found: Iterable[DeployPlace]) -> tuple[DeployPlace, ...]:
     return tuple(sorted(found, key=lambda place: (place.path.casefold(), place.moid)))
-
-
-def resolve(places: DeployPlaces, name: str, wanted: DeployNames, *, needs: int = 0) -> DeployTarget:
-    """The target for a machine ``name``, its places by id. ``needs``: bytes that the datastore must have free.
-
-    Raises ServiceError: NOT_FOUND for a name that is not there (naming those that are), CONFLICT for one that is
-    several places', REFUSED for a place that can take nothing now, that the pool cannot use, or without room.
-    """
-    pool = _pick(places.pools, wanted.pool, "resource pool or cluster")
-    usable = [one for one in places.datastores if one.near & pool.near]
-    if wanted.datastore:
-        store = _pick(places.datastores, wanted.datastore, "datastore", pool=pool, among=usable)
-    else:
-        store = _only([one for one in usable if not one.why_not], "datastore", pool)
-    check_room(store.name, store.free or 0, needs)
-    network = host = folder = ""
-    if wanted.network:
-        among = [one for one in places.networks if one.near & pool.near]
-        network = _pick(places.networks, wanted.network, "network", pool=pool, among=among).moid
-    if wanted.host:
-        among = [one for one in places.hosts if one.near & pool.near]
-        host = _pick(places.hosts, wanted.host, "host", pool=pool, among=among).moid
-    if wanted.folder:
-        among = [one for one in places.folders if one.datacenter == pool.datacenter]
-        folder = _pick(places.folders, wanted.folder, "folder", pool=pool, among=among).moid
-    return DeployTarget(name, pool.moid, store.moid, folder, network, host)
-
-
-def _matches(place: DeployPlace, text: str) -> bool:
-    """By id, name, path, or the end of a path."""
-    wanted = text.strip("/")
-    return wanted in {place.moid, place.name, place.path} or place.path.endswith(f"/{wanted}")
-
-
-def _pick(
-    places: Sequence[DeployPlace],
-    text: str,
-    what: str,
-    *,
-    pool: DeployPlace | None = None,
-    among: Sequence[DeployPlace] | None = None,
-) -> DeployPlace:
-    usable = places if among is None else among
-    found = [place for place in usable if _matches(place, text)]
-    exact = [place for place in found if text.strip("/") in {place.moid, place.path}]
-    found = exact or found
-    if len(found) == 1:
-        if found[0].why_not:
-            raise ServiceError(
-                ErrorKind.REFUSED,
-                f"the {what} cannot be used: {found[0].why_not}",
-                subject=found[0].path,
-                remedy=f"Choose another {what}",
-            )
-        return found[0]
-    if found:
-        raise ServiceError(
-            ErrorKind.CONFLICT,
-            f"{len(found)} places have this name: {_few(found)}",
-            subject=f"{what} {text}",
-            remedy="Say which by its path",
-        )
-    if pool is not None and any(_matches(place, text) for place in places):
-        raise ServiceError(
-            ErrorKind.REFUSED,
-            f"the {what} cannot be used from {pool.path}",
-            subject=text,
-            remedy=f"Choose one of {_few(usable)}" if usable else "Choose another pool",
-        )
-    raise ServiceError(
-        ErrorKind.NOT_FOUND,
-        f"there is no such {what}",
-        subject=text,
-        remedy=f"There are {_few(usable)}" if usable else f"vCenter shows no {what} to this user",
-    )
-
-
-def _only(usable: Sequence[DeployPlace], what: str, pool: DeployPlace) -> DeployPlace:
-    if len(usable) == 1:
-        return usable[0]
-    raise ServiceError(
-        ErrorKind.INVALID if usable else ErrorKind.NOT_FOUND,
-        f"no {what} was chosen, and there are {len(usable)}" if usable else f"no {what} can be used",
-        subject=pool.path,
-        remedy=f"Choose one of {_few(usable)}" if usable else "Choose another pool",
-    )
-
-
-def _few(places: Sequence[DeployPlace]) -> str:
-    names = [place.path for place in places[:6]]
-    return ", ".join(names) + (", …" if len(places) > len(names) else "")

@@ -77,12 +77,15 @@ class BucketChange:
 
 @dataclass(frozen=True, slots=True)
 class BucketReport:
-    """``bucket`` is for the rules; ``changes`` would put right what can be; ``notes`` say what was not looked at."""
-
-    bucket: ExportBucket
-    changes: tuple[BucketChange, ...] = ()
-    notes: tuple[str, ...] = ()
+    bucket: ExportBucket  # for the rules
+    changes: tuple[BucketChange, ...] = ()  # would put right what can be
+    notes: tuple[str, ...] = ()  # what was not looked at
     grantee: str = ""
+
+    @property
+    def grant(self) -> tuple[BucketChange, ...]:
+        """The changes that let the export service write to it; its encryption is for its owner to change."""
+        return tuple(change for change in self.changes if change.kind is not ChangeKind.ENCRYPTION)
 
 
 _WRITES = {
