@@ -1,0 +1,1 @@
+"""Widgets and lines that show model values. They know the model only."""

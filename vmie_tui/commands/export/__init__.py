@@ -1,0 +1,1 @@
+"""`vmie-tui export` and `vmie-tui deploy`."""

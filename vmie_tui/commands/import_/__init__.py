@@ -1,0 +1,1 @@
+"""`vmie-tui import` and `vmie-tui preflight`."""

@@ -1,0 +1,1 @@
+"""`vmie-tui replicate ...`, a file for each group of subcommands."""

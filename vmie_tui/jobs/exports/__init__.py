@@ -1,0 +1,1 @@
+"""An export, step by step: task, download, conversion, deployment into vCenter; `flow.py` has the order."""

@@ -1,0 +1,1 @@
+"""A replication: the scheduler, one run step by step, retention, cutover and removal."""

@@ -1,0 +1,1 @@
+"""Moving disks: sources (export lease, disk image), targets (S3, OVA, EBS, part objects), progress, samples."""

@@ -1,0 +1,1 @@
+"""Mode 3: conversion, import and export tasks of the account, over Regions and profiles."""

@@ -1,0 +1,1 @@
+"""The import wizard: source, route, licence, target, account check, review."""

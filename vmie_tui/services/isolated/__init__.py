@@ -1,0 +1,1 @@
+"""Work on strangers' bytes in a child process with limits on time, memory and files."""

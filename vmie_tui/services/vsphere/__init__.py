@@ -1,0 +1,1 @@
+"""vSphere by pyVmomi: sessions, TLS, inventory, machines, snapshots, changed blocks, deployment."""

@@ -1,0 +1,1 @@
+"""The machines and guests that the simulated vCenter starts with."""

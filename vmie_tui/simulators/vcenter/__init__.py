@@ -1,0 +1,1 @@
+"""The simulated vCenter: SOAP, leases, datastore files, snapshots, changed blocks."""

@@ -1,0 +1,1 @@
+"""EBS direct: snapshots read and written block by block."""

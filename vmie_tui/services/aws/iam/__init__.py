@@ -1,0 +1,1 @@
+"""IAM and KMS: the service role and its probes, policy documents, keys."""

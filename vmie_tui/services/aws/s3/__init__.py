@@ -1,0 +1,1 @@
+"""S3: objects, multipart uploads, downloads, part objects with a manifest, the export bucket."""

@@ -1,0 +1,1 @@
+"""What is on a disk: partition tables, volumes, file systems, boot loaders, networks."""

@@ -1,0 +1,1 @@
+"""Bytes on their way: sources, ranges, pieces, feeds, tee, read-ahead, samples, output."""

@@ -1,0 +1,1 @@
+"""Files of a datastore by HTTP ranges: flat disks and folders."""

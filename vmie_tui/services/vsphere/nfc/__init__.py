@@ -1,0 +1,1 @@
+"""NFC: export and import leases, their keepalive, disk download and upload."""
