@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import sqlalchemy as sa
 
 from vmie_tui.clock import Clocks
 from vmie_tui.jobs.engine.process import ensure_worker
+from vmie_tui.jobs.replication.end_run import DONE_ONCE
+from vmie_tui.jobs.replication.start_run import start, waiting
 from vmie_tui.jobs.store import schema
 from vmie_tui.jobs.store.catalogues import Catalogues, vm_key
 from vmie_tui.jobs.store.replication_records import ReplicationRecord, Wish, replication_record
@@ -17,6 +20,7 @@ from vmie_tui.jobs.store.replication_views import read_replications
 from vmie_tui.jobs.store.replications import (
     Replications,
     add_replication,
+    add_run,
     at_work,
     change,
     counted,
@@ -29,6 +33,7 @@ from vmie_tui.jobs.store.replications import (
     wants_worker,
 )
 from vmie_tui.jobs.store.store import Store
+from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding
 from vmie_tui.model.machine import Inventory, Machine
@@ -39,26 +44,25 @@ from vmie_tui.model.replication import (
     ReplicationState,
     ReplicationView,
     RunState,
+    RunType,
     Sync,
     Verify,
+    stamp,
 )
 from vmie_tui.model.rules.override import not_overridden
 from vmie_tui.model.rules.replication import check_edit, check_replication, settled
-from vmie_tui.model.rules.replication_schedule import age
-from vmie_tui.operations.replication_asks import (
-    RUNNABLE,
-    alone_again,
-    ask,
-    back,
-    moment,
-    next_time,
-    refuse,
-    start_asked,
-    wrong_state,
-)
+from vmie_tui.model.rules.replication_schedule import DAY, age, latest_start, next_after, refuse_on_demand
 from vmie_tui.services.read_only import Policy
 from vmie_tui.settings import Settings
 
+RUNNABLE = frozenset(
+    {
+        ReplicationState.PENDING,
+        ReplicationState.ACTIVE,
+        ReplicationState.PAUSED_ON_FAILURE,
+        ReplicationState.FAILED,
+    }
+)
 EXTEND_DAYS = 365  # ours: the most that one request may add
 
 
@@ -158,7 +162,7 @@ class ReplicationClient:
                     code="ReplicationJobAlreadyExists",
                     detail=other,
                 )
-            refuse(not_overridden(self._findings(connection, spec, machine, account, ""), spec.plan.override))
+            _refuse(not_overridden(self._findings(connection, spec, machine, account, ""), spec.plan.override))
             ident = add_replication(connection, spec, vm, account, now)
         self._ensure_worker()
         return ident
@@ -170,18 +174,18 @@ class ReplicationClient:
         """
         with self._steer(ident, "changed") as (connection, record, now):
             if not (record.state in RUNNABLE or record.terminated):
-                raise wrong_state(record, "changed")
+                raise _wrong_state(record, "changed")
             ever = bool(record.kept) or any(run.state is RunState.COMPLETED for run in runs_of(connection, record.id))
-            refuse(not_overridden(check_edit(record.spec, spec, replicated=ever), spec.plan.override))
+            _refuse(not_overridden(check_edit(record.spec, spec, replicated=ever), spec.plan.override))
             if next_run is not None:
-                spec = replace(spec, start=moment(next_run, now))
+                spec = replace(spec, start=_checked_start(next_run, now))
             elif record.state is not ReplicationState.PENDING:
                 spec = replace(spec, start=record.spec.start)
             elif spec.start != record.spec.start:
-                spec = replace(spec, start=moment(spec.start, now))
+                spec = replace(spec, start=_checked_start(spec.start, now))
             goes_on = record.state.counts and not record.paused
             scheduled = goes_on and (record.next_run is not None or next_run is not None)
-            at = next_time(record, spec, now, given=next_run) if scheduled else None
+            at = _next_run(record, spec, now, given=next_run) if scheduled else None
             change(
                 connection,
                 record.id,
@@ -195,7 +199,7 @@ class ReplicationClient:
         """Schedule nothing until `resume`; a run at work goes on."""
         with self._steer(ident, "paused") as (connection, record, _):
             if not record.state.counts or record.paused:
-                raise wrong_state(record, "paused")
+                raise _wrong_state(record, "paused")
             change(connection, record.id, paused=True, next_run=None, message="paused by the user")
 
     def resume(self, ident: str) -> None:
@@ -203,14 +207,14 @@ class ReplicationClient:
         with self._steer(ident, "resumed") as (connection, record, now):
             failed = record.state is ReplicationState.PAUSED_ON_FAILURE
             if not (failed or (record.paused and record.state.counts)):
-                raise wrong_state(record, "resumed")
+                raise _wrong_state(record, "resumed")
             change(
                 connection,
                 record.id,
                 paused=False,
                 failures=0,
                 state=(ReplicationState.ACTIVE if failed else record.state).value,
-                next_run=next_time(record, record.spec, now),
+                next_run=_next_run(record, record.spec, now),
                 message="",
             )
         self._ensure_worker()
@@ -223,7 +227,7 @@ class ReplicationClient:
             )
         with self._steer(ident, "extended") as (connection, record, now):
             if record.state in {ReplicationState.DELETING, ReplicationState.DELETED}:
-                raise wrong_state(record, "extended")
+                raise _wrong_state(record, "extended")
             machines = schema.replicated
             connection.execute(
                 machines.update()
@@ -232,15 +236,15 @@ class ReplicationClient:
             )
             first, extended = replicated(connection, record.vm)
             if record.terminated and not age(first, extended, now).over:
-                alone_again(connection, record)
-                change(connection, record.id, terminated=False, failures=0, **back(connection, record, now))
+                _check_room_for_vm(connection, record)
+                change(connection, record.id, terminated=False, failures=0, **_reopened(connection, record, now))
         self._ensure_worker()
 
     def delete(self, ident: str) -> None:
         """Stop it for good. The worker cancels a run at work and cleans up; AMIs made are kept (F440)."""
         with self._steer(ident, "deleted") as (connection, record, _):
             if record.state is ReplicationState.DELETED:
-                raise wrong_state(record, "deleted")
+                raise _wrong_state(record, "deleted")
             if record.state is not ReplicationState.DELETING:
                 change(
                     connection,
@@ -270,8 +274,8 @@ class ReplicationClient:
         if resync not in {None, Sync.FULL, Sync.CHECKSUM}:
             raise ServiceError(ErrorKind.INVALID, f"{resync} cannot be asked for", remedy="A full or a checksum resync")
         with self._steer(ident, "run") as (connection, record, now):
-            run_id = ask(connection, record, now, Wish(resync, verify, cutover), ())
-            start_asked(connection, {run_id: record}, {record.id: now})
+            run_id = _record_run(connection, record, now, Wish(resync, verify, cutover), ())
+            _start_runs(connection, {run_id: record}, {record.id: now})
         self._ensure_worker()
         return run_id
 
@@ -293,8 +297,8 @@ class ReplicationClient:
             for order in sorted({record.spec.order for record in members}):
                 before = tuple(asked)
                 for record in (one for one in members if one.spec.order == order):
-                    asked[ask(connection, record, now, Wish(cutover=cutover), before)] = record
-            start_asked(connection, asked, {record.id: now for record in members})
+                    asked[_record_run(connection, record, now, Wish(cutover=cutover), before)] = record
+            _start_runs(connection, asked, {record.id: now for record in members})
         self._ensure_worker()
         return list(asked)
 
@@ -362,3 +366,105 @@ class ReplicationClient:
 
 def _vm(spec: Replication, machine: Machine) -> str:
     return vm_key(spec.plan.vm.vcenter, machine.instance_uuid or machine.moid)
+
+
+# -- parts of the transactions: what may be asked of a replication, and what is said when it may not
+
+
+def _refuse(blockers: tuple[Finding, ...]) -> None:
+    """Raise the first."""
+    if blockers:
+        raise blockers[0].refusal(blockers[0].why)
+
+
+def _wrong_state(record: ReplicationRecord, verb: str) -> ServiceError:
+    state = "paused" if record.paused and record.state.counts else record.state.value
+    return ServiceError(ErrorKind.CONFLICT, f"a replication that is {state} cannot be {verb}", subject=record.id)
+
+
+def _checked_start(at: float, now: float) -> float:
+    """A next run's time that the user gave: now at the earliest. Raises ServiceError INVALID."""
+    if now - DAY < at <= latest_start(now):
+        return max(at, now)
+    raise ServiceError(
+        ErrorKind.INVALID,
+        "the next run cannot be then",
+        subject=stamp(at),
+        remedy=f"Any time from now, {stamp(now)}, to {stamp(latest_start(now))}",
+        code="F433",
+    )
+
+
+def _next_run(record: ReplicationRecord, spec: Replication, now: float, *, given: float | None = None) -> float | None:
+    """When it runs next; a one-time migration that was not started yet runs at its start, or now."""
+    if given is not None or record.state is ReplicationState.PENDING or spec.once:
+        begun = record.state is not ReplicationState.PENDING and record.next_run is None
+        return None if spec.once and begun and given is None else max(spec.start, now)
+    return next_after(spec.start, spec.every_hours, now)
+
+
+def _reopened(connection: sa.Connection, record: ReplicationRecord, now: float) -> dict[str, Any]:
+    """Columns of one whose days were over, and have become more: it goes on, but for a one-time one that was done."""
+    runs, spec = runs_of(connection, record.id), record.spec
+    if spec.once and any(run.state is RunState.COMPLETED for run in runs):
+        return {"state": ReplicationState.COMPLETED.value, "message": DONE_ONCE}
+    pending = not any(run.job_id for run in runs)
+    state = ReplicationState.PENDING if pending else ReplicationState.ACTIVE
+    following = max(spec.start, now) if pending or spec.once else next_after(spec.start, spec.every_hours, now)
+    paused = {"next_run": None, "message": "paused by the user"}
+    return {"state": state.value, **(paused if record.paused else {"next_run": following, "message": ""})}
+
+
+def _record_run(
+    connection: sa.Connection, record: ReplicationRecord, now: float, wish: Wish, before: tuple[str, ...]
+) -> str:
+    """Record an on-demand run. Raises ServiceError with the rule's words."""
+    if record.state not in RUNNABLE:
+        raise _wrong_state(record, "run")
+    first, extended = replicated(connection, record.vm)
+    if age(first, extended, now).over:
+        raise ServiceError(
+            ErrorKind.REFUSED,
+            "the days of its VM are over",
+            subject=record.id,
+            remedy="Ask for more days (replicate extend)",
+            code="F389",
+        )
+    if not record.state.counts:
+        _check_room_for_vm(connection, record)
+    # The service knew no cutover: its last run is held up by one at work, and by no other limit than the VM's days.
+    mine = [run for run in runs_of(connection, record.id) if run.type is RunType.ON_DEMAND and run.wish.cutover is None]
+    asked = [] if wish.cutover is not None else [run.asked for run in mine]
+    problem = refuse_on_demand(asked, now, at_work(connection, record.id))
+    if problem is not None:
+        raise ServiceError.of(replace(problem, subject=problem.subject or record.spec.plan.source.name))
+    return add_run(connection, record.id, RunType.ON_DEMAND, now, now, wish=wish, after=before)
+
+
+def _start_runs(connection: sa.Connection, asked: Mapping[str, ReplicationRecord], times: Mapping[str, float]) -> None:
+    """Make the jobs of runs just asked for, where nothing is in the way; the others are the worker's to start."""
+    for run in waiting(connection):
+        record = asked.get(run.id)
+        if record is not None:
+            start(connection, record, run, times[record.id])
+
+
+def _check_room_for_vm(connection: sa.Connection, record: ReplicationRecord) -> None:
+    """One that was over counts again: its VM must have no other, its account room (F388). CONFLICT or REFUSED."""
+    if other := of_vm(connection, record.vm, besides=record.id):
+        raise ServiceError(
+            ErrorKind.CONFLICT,
+            f"its VM is replicated by {other} now",
+            subject=record.id,
+            code="ReplicationJobAlreadyExists",
+            detail=other,
+        )
+    most = int(facts.limit("sms", "concurrent_vm_migrations_per_account")["value"])
+    if counted(connection, record.account) >= most:
+        raise ServiceError(
+            ErrorKind.REFUSED,
+            f"{most} VMs are replicated already, the most at once",
+            subject=record.id,
+            remedy="Delete a replication that is done",
+            code="F388",
+        )
