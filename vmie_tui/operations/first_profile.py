@@ -83,7 +83,7 @@ class LiveGuiding:
 
     def aws_profiles(self) -> tuple[tuple[str, str], ...]:
         """(name, Region) of the profiles in ~/.aws; Region empty where none is set there."""
-        from vmie_tui.services.aws.profiles import known_profiles
+        from vmie_tui.services.aws.session import known_profiles
 
         return known_profiles()
 

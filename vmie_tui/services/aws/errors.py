@@ -7,19 +7,16 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
-
-from botocore import exceptions as boto
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError  # no BotoCoreError
 
 from vmie_tui.known_secrets import hidden
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.services.aws.sdk import botocore
 
 K = ErrorKind
-BOTO_ERRORS = (BotoCoreError, ClientError, ResponseParserError, OSError)  # all that a call to AWS may raise
 SIGN_IN = "Sign in again ('aws sso login', or new keys in the AWS credentials file), then resume"
 NO_REGION = "Set region in the profile's [aws] section, in the environment (AWS_REGION) or in the AWS profile"
 MOST_CONFIG = 1 << 20
@@ -197,69 +194,82 @@ _BY_CODE: dict[str, Verdict] = {
     **dict.fromkeys(("RequestTimeTooSkewed", "RequestInTheFuture"), _CLOCK),
 }
 
-# Ordered: the first class that fits decides.
-_BY_CLASS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, Verdict], ...] = (
-    (
-        boto.NoCredentialsError,
-        "there are no AWS credentials",
-        Verdict(K.LOGIN, "Sign in ('aws configure' or 'aws sso login'), or name a profile in the settings"),
-    ),
-    (boto.PartialCredentialsError, "the AWS credentials are incomplete", _KEYS),
-    (
+
+@cache
+def boto_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
+    """All that a call to AWS may raise, for an ``except``; and ``more``."""
+    boto = botocore.exceptions
+    return boto.BotoCoreError, boto.ClientError, botocore.parsers.ResponseParserError, OSError, *more
+
+
+@cache
+def _by_class() -> tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, Verdict], ...]:
+    """What botocore's own exceptions mean; the first class that fits decides."""
+    boto = botocore.exceptions
+    return (
         (
-            boto.TokenRetrievalError,
-            boto.UnauthorizedSSOTokenError,
-            boto.SSOError,
-            boto.LoginError,
-            boto.NoAuthTokenError,
-            boto.CredentialRetrievalError,
-            boto.RefreshWithMFAUnsupportedError,
-            boto.MetadataRetrievalError,
+            boto.NoCredentialsError,
+            "there are no AWS credentials",
+            Verdict(K.LOGIN, "Sign in ('aws configure' or 'aws sso login'), or name a profile in the settings"),
         ),
-        "the AWS sign-in has expired or cannot be read",
-        _LOGIN,
-    ),
-    (
-        boto.ProfileNotFound,
-        "the AWS profile does not exist",
-        Verdict(K.LOGIN, "Name a profile that 'aws configure list-profiles' shows"),
-    ),
-    (
-        boto.SSLError,
-        "the TLS certificate of the endpoint is not trusted",
-        Verdict(K.TLS, "Set ca_bundle to the authority that signed it (a proxy's, or the simulator's)"),
-    ),
-    (boto.EndpointConnectionError, "the endpoint cannot be reached", _NETWORK),
-    (boto.ProxyConnectionError, "the proxy cannot be reached", _NETWORK),
-    ((boto.ConnectTimeoutError, boto.ReadTimeoutError), "the service did not answer in time", _NETWORK),
-    (
-        (boto.ConnectionClosedError, boto.ResponseStreamingError, boto.IncompleteReadError),
-        "the connection broke",
-        _NETWORK,
-    ),
-    ((boto.FlexibleChecksumError, boto.ChecksumError), "the answer's checksum is wrong", _DAMAGED),
-    (
-        ResponseParserError,
-        "the answer is not one of AWS",
-        Verdict(K.NETWORK, "Check the endpoint and any proxy in between, then try again", retry_safe=True),
-    ),
-    ((boto.HTTPClientError, boto.ConnectionError), "the request did not get through", _NETWORK),
-    (
-        boto.NoRegionError,
-        "no AWS Region is set",
-        Verdict(K.INVALID, NO_REGION),
-    ),
-    (boto.ParamValidationError, "the request is not valid", _INVALID),
-    (
-        (boto.ConfigParseError, boto.InvalidConfigError, boto.ConfigNotFound),
-        "the AWS configuration cannot be used",
-        Verdict(K.INVALID, "Correct the AWS configuration file"),
-    ),
-)
+        (boto.PartialCredentialsError, "the AWS credentials are incomplete", _KEYS),
+        (
+            (
+                boto.TokenRetrievalError,
+                boto.UnauthorizedSSOTokenError,
+                boto.SSOError,
+                boto.LoginError,
+                boto.NoAuthTokenError,
+                boto.CredentialRetrievalError,
+                boto.RefreshWithMFAUnsupportedError,
+                boto.MetadataRetrievalError,
+            ),
+            "the AWS sign-in has expired or cannot be read",
+            _LOGIN,
+        ),
+        (
+            boto.ProfileNotFound,
+            "the AWS profile does not exist",
+            Verdict(K.LOGIN, "Name a profile that 'aws configure list-profiles' shows"),
+        ),
+        (
+            boto.SSLError,
+            "the TLS certificate of the endpoint is not trusted",
+            Verdict(K.TLS, "Set ca_bundle to the authority that signed it (a proxy's, or the simulator's)"),
+        ),
+        (boto.EndpointConnectionError, "the endpoint cannot be reached", _NETWORK),
+        (boto.ProxyConnectionError, "the proxy cannot be reached", _NETWORK),
+        ((boto.ConnectTimeoutError, boto.ReadTimeoutError), "the service did not answer in time", _NETWORK),
+        (
+            (boto.ConnectionClosedError, boto.ResponseStreamingError, boto.IncompleteReadError),
+            "the connection broke",
+            _NETWORK,
+        ),
+        ((boto.FlexibleChecksumError, boto.ChecksumError), "the answer's checksum is wrong", _DAMAGED),
+        (
+            botocore.parsers.ResponseParserError,
+            "the answer is not one of AWS",
+            Verdict(K.NETWORK, "Check the endpoint and any proxy in between, then try again", retry_safe=True),
+        ),
+        ((boto.HTTPClientError, boto.ConnectionError), "the request did not get through", _NETWORK),
+        (
+            boto.NoRegionError,
+            "no AWS Region is set",
+            Verdict(K.INVALID, NO_REGION),
+        ),
+        (boto.ParamValidationError, "the request is not valid", _INVALID),
+        (
+            (boto.ConfigParseError, boto.InvalidConfigError, boto.ConfigNotFound),
+            "the AWS configuration cannot be used",
+            Verdict(K.INVALID, "Correct the AWS configuration file"),
+        ),
+    )
 
 
-def error_code(error: ClientError) -> str:
-    """The service's own code, with the HTTP status where it sent none (HEAD answers have no body)."""
+def error_code(error: Exception) -> str:
+    """The code in a service's answer, "" when there was none; the HTTP status where it has no code, as after HEAD."""
+    if not isinstance(error, botocore.exceptions.ClientError):
+        return ""
     code = str(error.response.get("Error", {}).get("Code", ""))
     return code or str(http_status(error.response))
 
@@ -278,9 +288,9 @@ def translate(error: Exception, doing: str, subject: str = "") -> ServiceError:
     """The `ServiceError` for a botocore error raised while ``doing`` (such as "upload part 3") to ``subject``."""
     if isinstance(error, ServiceError):
         return error.about(subject)
-    if isinstance(error, ClientError):
+    if isinstance(error, botocore.exceptions.ClientError):
         return _from_service(error, doing, subject)
-    for classes, words, verdict in _BY_CLASS:
+    for classes, words, verdict in _by_class():
         if isinstance(error, classes):
             detail = _saved_wrong(error) or str(error)
             return _make(verdict, f"cannot {doing}: {words}", subject, type(error).__name__, detail)
@@ -294,7 +304,7 @@ def translate(error: Exception, doing: str, subject: str = "") -> ServiceError:
 
 def _saved_wrong(error: Exception) -> str:
     """What is wrong with how an AWS file was saved, as editors of Windows do it; "" where that is not the reason."""
-    if not isinstance(error, boto.ConfigParseError):
+    if not isinstance(error, botocore.exceptions.ConfigParseError):
         return ""
     path = Path(str(error.kwargs.get("path", "")))
     try:
@@ -313,7 +323,7 @@ def _saved_wrong(error: Exception) -> str:
     return ""
 
 
-def _from_service(error: ClientError, doing: str, subject: str) -> ServiceError:
+def _from_service(error: botocore.exceptions.ClientError, doing: str, subject: str) -> ServiceError:
     code, text = error_code(error), str(error.response.get("Error", {}).get("Message", ""))
     if is_role_error(error):
         fact = facts.error(ROLE_ERROR)
@@ -360,14 +370,14 @@ def _make(verdict: Verdict, what: str, subject: str, code: str, detail: str) -> 
 
 def transient(error: Exception) -> bool:
     """Whether the same request may well work a moment later, without anybody doing anything."""
-    if isinstance(error, ClientError):
+    if isinstance(error, botocore.exceptions.ClientError):
         return _verdict(error_code(error), http_status(error.response)) in (_SLOW, _AWS_SIDE, _DAMAGED, _NETWORK)
-    if isinstance(error, boto.SSLError):
+    if isinstance(error, botocore.exceptions.SSLError):
         # botocore says SSLError for a link cut in the middle of TLS too; only an untrusted certificate is final
         return "CERTIFICATE_VERIFY_FAILED" not in str(error)
     if isinstance(error, OSError) and error.filename:
         return False  # a file of this machine
-    return isinstance(error, (boto.HTTPClientError, boto.ConnectionError, OSError))
+    return isinstance(error, (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError, OSError))
 
 
 @contextmanager
@@ -375,5 +385,5 @@ def aws_call(doing: str, subject: str = "") -> Iterator[None]:
     """Turn whatever botocore raises inside into a `ServiceError` that names ``subject``."""
     try:
         yield
-    except BOTO_ERRORS as error:
+    except boto_errors() as error:
         raise translate(error, doing, subject) from error

@@ -14,18 +14,12 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
-import botocore.session
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.loaders import create_loader
-from botocore.utils import get_environ_proxies
-
 from vmie_tui import __version__
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.private_files import trusted_file
 from vmie_tui.proxy import ENCODE, check_address
 from vmie_tui.services.aws.errors import NO_REGION, SIGN_IN, aws_call
+from vmie_tui.services.aws.sdk import boto3, botocore
 from vmie_tui.services.aws.sign_in import MfaCode, load
 from vmie_tui.services.read_only import Policy
 from vmie_tui.settings import AwsSettings
@@ -193,7 +187,7 @@ def _only_tls(core: botocore.session.Session, settings: AwsSettings) -> None:
         try:
             client = make(service_name, *args, **options)
         except ValueError as error:
-            if isinstance(error, BotoCoreError):  # a Region that is none, and the like
+            if isinstance(error, botocore.exceptions.BotoCoreError):  # a Region that is none, and the like
                 raise
             raise _bad_endpoint(service_name, settings, "it is not a URL that begins with https://") from None
         if urlsplit(client.meta.endpoint_url).scheme != "https":
@@ -201,7 +195,7 @@ def _only_tls(core: botocore.session.Session, settings: AwsSettings) -> None:
             raise _bad_endpoint(service_name, settings, "keys and disks would be sent without TLS")
         if client.meta.config.proxies is None:  # then botocore takes what the environment says
             try:
-                check_address(get_environ_proxies(client.meta.endpoint_url).get("https", ""))
+                check_address(botocore.utils.get_environ_proxies(client.meta.endpoint_url).get("https", ""))
             except ValueError as error:
                 client.close()
                 raise _bad_proxy(str(error)) from None
@@ -258,10 +252,10 @@ def _ahead_of(answer: Mapping[str, Any]) -> float:
 def skew_of(error: ServiceError) -> float:
     """By how many seconds this machine's clock was ahead of an AWS that refused a request; 0 when it did not answer."""
     cause = error.__cause__
-    return _ahead_of(cause.response) if isinstance(cause, ClientError) else 0.0
+    return _ahead_of(cause.response) if isinstance(cause, botocore.exceptions.ClientError) else 0.0
 
 
-def client_config(service: str, endpoint_url: str | None) -> Config:
+def client_config(service: str, endpoint_url: str | None) -> botocore.config.Config:
     """Retries in one layer only, timeouts per read, a pool for parallel parts, bodies signed by their checksum."""
     attempts, mode = (1, "standard") if service in _NO_RETRIES else (ATTEMPTS, "standard")
     if service in {"ec2", "ebs"}:
@@ -285,7 +279,7 @@ def client_config(service: str, endpoint_url: str | None) -> Config:
         options["signature_version"] = "s3v4"  # botocore would presign with SigV2, which most Regions refuse
     if endpoint_url and _host_of(endpoint_url) in _LOOPBACK:
         options["proxies"] = {}  # HTTPS_PROXY is not meant for this machine
-    return Config(**options)
+    return botocore.config.Config(**options)
 
 
 def _host_of(url: str) -> str:
@@ -318,10 +312,23 @@ def open_session(settings: AwsSettings, *, read_only: bool = False, mfa_code: Mf
     return Aws(session, settings, read_only=read_only)
 
 
+def known_profiles() -> tuple[tuple[str, str], ...]:
+    """(name, Region) of each profile in the user's AWS files; Region empty where they set none.
+
+    None at all while the files cannot be read.
+    """
+    session = botocore.session.Session()
+    try:
+        known = session.full_config.get("profiles", {})
+        return tuple((name, str(known.get(name, {}).get("region", ""))) for name in session.available_profiles)
+    except (botocore.exceptions.BotoCoreError, OSError):
+        return ()
+
+
 @cache
 def _models() -> Any:
     """The descriptions of the services, read once for all sessions: those of EC2 take half a second and 20 MB."""
-    return create_loader(os.environ.get("AWS_DATA_PATH"))
+    return botocore.loaders.create_loader(os.environ.get("AWS_DATA_PATH"))
 
 
 def _configured(settings: AwsSettings) -> botocore.session.Session:

@@ -12,16 +12,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import botocore.session
-from botocore import exceptions as boto
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.utils import JSONFileCache, SSOTokenLoader
-from dateutil.parser import parse as parse_date
-
 from vmie_tui.known_secrets import hidden, remember
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.rules.secrets import redacted
-from vmie_tui.services.aws.errors import translate
+from vmie_tui.services.aws.errors import boto_errors, translate
+from vmie_tui.services.aws.sdk import botocore, dateutil
 
 MfaCode = Callable[[str], str | None]  # the device's serial number or ARN -> the code it shows; None: not known
 MFA_NEEDED = "MfaCodeNeeded"  # the code of a Problem that a code would solve
@@ -44,12 +39,7 @@ _WAYS = {
     "container-role": "the container's credentials",
     "iam-role": "the role of this EC2 instance",
 }
-_ENDED: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
-    ((boto.SSOError, boto.TokenRetrievalError, boto.NoAuthTokenError), "the SSO sign-in has ended", "aws sso login"),
-    ((boto.LoginError,), "the console sign-in has ended", "aws login"),
-)
 _NO_KEYS = (ValueError, KeyError, AttributeError, TypeError)  # what botocore meets in an answer of another shape
-TROUBLE = (BotoCoreError, ClientError, OSError, *_NO_KEYS)
 
 
 def load(core: botocore.session.Session, mfa_code: MfaCode | None = None) -> Watched | None:
@@ -60,7 +50,7 @@ def load(core: botocore.session.Session, mfa_code: MfaCode | None = None) -> Wat
     profile = str(core.get_config_variable("profile") or "")
     try:
         resolver = _no_terminal(core, profile, mfa_code)
-    except TROUBLE as error:
+    except boto_errors(*_NO_KEYS) as error:
         raise _refusal(error, profile) from _harmless(error)
     found = _first_found(resolver, profile)
     if found is None:
@@ -76,7 +66,7 @@ def _first_found(resolver: Any, profile: str) -> Any:
     for provider in resolver.providers:
         try:
             found = provider.load()
-        except TROUBLE as error:
+        except boto_errors(*_NO_KEYS) as error:
             raise _refusal(error, profile, str(provider.METHOD)) from _harmless(error)
         if found is not None:
             return found
@@ -92,7 +82,7 @@ class Watched:
     def get_frozen_credentials(self) -> Any:
         try:
             frozen = self._inner.get_frozen_credentials()
-        except TROUBLE as error:
+        except boto_errors(*_NO_KEYS) as error:
             raise _refusal(error, self._profile, str(self._inner.method)) from _harmless(error)
         if frozen.secret_key != self._seen:
             self._seen = frozen.secret_key
@@ -124,7 +114,7 @@ def _no_terminal(core: botocore.session.Session, profile: str, mfa_code: MfaCode
     _without_terminal(process)
     tokens = sso._token_provider
     tokens._cache = sso._token_cache = _SoundCache(SSO_CACHE, _is_token, dumps_func=tokens._cache._dumps)
-    tokens._token_loader = SSOTokenLoader(cache=tokens._cache)
+    tokens._token_loader = botocore.utils.SSOTokenLoader(cache=tokens._cache)
     builder = roles._profile_provider_builder  # of the providers of source profiles
     builder._sso_token_cache = tokens._cache
     make = builder._create_process_provider
@@ -143,9 +133,9 @@ def _without_terminal(provider: Any) -> Any:
             if not all(isinstance(keys[name], str) and keys[name] for name in ("access_key", "secret_key")):
                 raise ValueError(NO_CREDENTIALS)
             if keys["expiry_time"] is not None:
-                parse_date(keys["expiry_time"])
+                dateutil.parser.parse(keys["expiry_time"])
         except _NO_KEYS:
-            raise boto.CredentialRetrievalError(provider=_PROCESS, error_msg=NO_CREDENTIALS) from None
+            raise botocore.exceptions.CredentialRetrievalError(provider=_PROCESS, error_msg=NO_CREDENTIALS) from None
         return keys
 
     provider._retrieve_credentials_using = checked
@@ -155,30 +145,39 @@ def _without_terminal(provider: Any) -> Any:
 def _is_role(entry: Mapping[str, Any]) -> bool:
     """Whether a file of the AWS CLI's cache holds a role's credentials."""
     keys = entry["Credentials"]
-    parse_date(keys["Expiration"])
+    dateutil.parser.parse(keys["Expiration"])
     return all(isinstance(keys[name], str) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken"))
 
 
 def _is_token(entry: Mapping[str, Any]) -> bool:
     """Whether a file of the SSO cache holds a token."""
-    parse_date(entry["expiresAt"])
+    dateutil.parser.parse(entry["expiresAt"])
     if "registrationExpiresAt" in entry:
-        parse_date(entry["registrationExpiresAt"])
+        dateutil.parser.parse(entry["registrationExpiresAt"])
     return isinstance(entry["accessToken"], str)
 
 
-class _SoundCache(JSONFileCache):  # type: ignore[misc]
-    """Files that another tool wrote: one that is damaged (cut, empty, of another shape) counts as not there."""
+class _SoundCache:
+    """A folder of files that another tool wrote too: one that is cut, empty or of another shape counts as not there."""
 
     def __init__(self, folder: str, is_sound: Callable[[Mapping[str, Any]], bool], **options: Any) -> None:
-        super().__init__(working_dir=str(Path(folder).expanduser()), **options)
+        self._files = botocore.utils.JSONFileCache(working_dir=str(Path(folder).expanduser()), **options)
         self._is_sound = is_sound
 
     def __contains__(self, key: str) -> bool:
         try:
-            return self._is_sound(super().__getitem__(key))
+            return self._is_sound(self._files[key])
         except (*_NO_KEYS, OverflowError):  # what dateutil, too, makes of a date that is none
             return False
+
+    def __getitem__(self, key: str) -> Any:
+        return self._files[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._files[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self._files[key]
 
 
 class _RoleCache(_SoundCache):
@@ -196,8 +195,7 @@ class _RoleCache(_SoundCache):
         return self._own[key] if key in self._own else super().__getitem__(key)
 
     def __setitem__(self, key: str, value: Any) -> None:
-        damaged = Path(self._convert_cache_key(key)).is_file() and not super().__contains__(key)
-        if self.keep or damaged:
+        if self.keep or (key in self._files and not super().__contains__(key)):
             super().__setitem__(key, value)
         else:
             self._own[key] = value
@@ -211,7 +209,7 @@ class _Process(subprocess.Popen[bytes]):
             super().__init__(words, stdin=subprocess.DEVNULL, start_new_session=True, **options)
         except OSError as error:
             words_of = f"{words[0] if words else 'the command'}: {error.strerror}"
-            raise boto.CredentialRetrievalError(provider=_PROCESS, error_msg=words_of) from None
+            raise botocore.exceptions.CredentialRetrievalError(provider=_PROCESS, error_msg=words_of) from None
 
     def communicate(self, input: bytes | None = None, timeout: float | None = None) -> Any:
         try:
@@ -220,7 +218,7 @@ class _Process(subprocess.Popen[bytes]):
             self.kill()
             super().communicate()
             words = f"it did not end within {PROCESS_SECONDS} s"
-            raise boto.CredentialRetrievalError(provider=_PROCESS, error_msg=words) from None
+            raise botocore.exceptions.CredentialRetrievalError(provider=_PROCESS, error_msg=words) from None
 
 
 def _option(profile: str) -> str:
@@ -240,14 +238,15 @@ def _code_needed(profile: str, serial: str = "") -> ServiceError:
 
 def _harmless(error: Exception) -> Exception | None:
     """The cause to keep for a traceback; None where it holds what a program printed, credentials perhaps."""
-    return None if isinstance(error, (boto.CredentialRetrievalError, *_NO_KEYS)) else error
+    return None if isinstance(error, (botocore.exceptions.CredentialRetrievalError, *_NO_KEYS)) else error
 
 
 def _refusal(error: Exception, profile: str, way: str = "") -> ServiceError:
     """What to do about credentials that cannot be had; ``way``: the provider that was asked, in botocore's words."""
+    boto = botocore.exceptions
     if isinstance(error, boto.RefreshWithMFAUnsupportedError):
         return _code_needed(profile)
-    if isinstance(error, ClientError) and "MultiFactorAuthentication" in str(error):
+    if isinstance(error, boto.ClientError) and "MultiFactorAuthentication" in str(error):
         return ServiceError(
             ErrorKind.LOGIN,
             "cannot sign in to AWS: the MFA code was refused",
@@ -261,12 +260,16 @@ def _refusal(error: Exception, profile: str, way: str = "") -> ServiceError:
         return _process_failed(profile, words or "it said nothing")
     if isinstance(error, _NO_KEYS) or (isinstance(error, OSError) and error.filename):
         return _unusable(error, profile, _WAYS.get(way, "the credentials"))
-    for kinds, what, command in _ENDED:
+    ended = (
+        ((boto.SSOError, boto.TokenRetrievalError, boto.NoAuthTokenError), "the SSO sign-in", "aws sso login"),
+        ((boto.LoginError,), "the console sign-in", "aws login"),
+    )
+    for kinds, what, command in ended:
         if isinstance(error, kinds):
             remedy = f"Run: {command}{_option(profile)}, then resume"
             code = type(error).__name__
             return ServiceError(
-                ErrorKind.LOGIN, f"cannot sign in to AWS: {what}", subject=profile, remedy=remedy, code=code
+                ErrorKind.LOGIN, f"cannot sign in to AWS: {what} has ended", subject=profile, remedy=remedy, code=code
             )
     return translate(error, "sign in to AWS", profile)
 

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pyVmomi import vim
-
 from vmie_tui.proxy import Proxy, open_socket
 from vmie_tui.services.vsphere.places import read_places
+from vmie_tui.services.vsphere.sdk import vim
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.services.vsphere.tls import proxy_trouble, thumbprint_of, unreachable
 

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from pyVmomi import vim
-
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.vsphere.property_collector import properties
+from vmie_tui.services.vsphere.sdk import vim
 from vmie_tui.services.vsphere.session import VSphere
 
-device = vim.vm.device
 CPUS, MEMORY_MIB = 2, 4096  # where neither the user nor an OVF says anything
 GUEST_ID = "otherGuest64"
 UNITS = tuple(unit for unit in range(16) if unit != 7)  # of one SCSI controller; 7 is its own
@@ -30,9 +28,9 @@ class Controller(StrEnum):
 
 
 _CLASSES = {
-    Controller.PVSCSI: device.ParaVirtualSCSIController,
-    Controller.LSI_SAS: device.VirtualLsiLogicSASController,
-    Controller.LSI: device.VirtualLsiLogicController,
+    Controller.PVSCSI: "ParaVirtualSCSIController",
+    Controller.LSI_SAS: "VirtualLsiLogicSASController",
+    Controller.LSI: "VirtualLsiLogicController",
 }
 _OLD_WINDOWS = ("winxp", "win2000", "winnet")  # before Vista: no driver for SAS in the box
 
@@ -74,7 +72,8 @@ def config_spec(
         raise ServiceError(
             ErrorKind.INVALID, f"{len(capacities)} disks are more than one machine can have", subject=name
         )
-    kind = _CLASSES[hardware.controller or controller_for(hardware.guest_id)]
+    device = vim.vm.device
+    kind = getattr(device, _CLASSES[hardware.controller or controller_for(hardware.guest_id)])
     changes: list[Any] = []
     for number, capacity in enumerate(capacities):
         bus, index = divmod(number, len(UNITS))
@@ -125,7 +124,7 @@ def network_backing(vsphere: VSphere, moid: str) -> Any:
         switch = found["config.distributedVirtualSwitch"]
         ident = vsphere.call(lambda: properties(vsphere, switch, "uuid"), subject=moid, doing=doing)["uuid"]
         port = vim.dvs.PortConnection(switchUuid=ident, portgroupKey=found["key"])
-        return device.VirtualEthernetCard.DistributedVirtualPortBackingInfo(port=port)
+        return vim.vm.device.VirtualEthernetCard.DistributedVirtualPortBackingInfo(port=port)
     if not moid.startswith("network-"):
         raise ServiceError(
             ErrorKind.REFUSED,
@@ -135,4 +134,4 @@ def network_backing(vsphere: VSphere, moid: str) -> Any:
         )
     network = vsphere.object(vim.Network, moid)
     name = vsphere.call(lambda: properties(vsphere, network, "name"), subject=moid, doing=doing)["name"]
-    return device.VirtualEthernetCard.NetworkBackingInfo(deviceName=name)
+    return vim.vm.device.VirtualEthernetCard.NetworkBackingInfo(deviceName=name)

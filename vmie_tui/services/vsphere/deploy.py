@@ -11,8 +11,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from pyVmomi import vim
-
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.export import DeployTarget
 from vmie_tui.model.machine import Firmware
@@ -26,6 +24,7 @@ from vmie_tui.services.vsphere.nfc.import_lease import ImportLease
 from vmie_tui.services.vsphere.nfc.orphaned_leases import end_own_imports
 from vmie_tui.services.vsphere.places import escaped
 from vmie_tui.services.vsphere.property_collector import properties
+from vmie_tui.services.vsphere.sdk import vim
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.services.vsphere.tasks import wait_task
 

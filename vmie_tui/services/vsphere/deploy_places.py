@@ -6,37 +6,28 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from pyVmomi import vim
-
 from vmie_tui.model.deploy_places import DeployPlace, DeployPlaces
-from vmie_tui.services.vsphere.places import destroy
-from vmie_tui.services.vsphere.property_collector import Record, retrieve, view_specification
+from vmie_tui.services.vsphere.property_collector import Record, retrieve, view_of_all, view_specification
 from vmie_tui.services.vsphere.session import VSphere
 
 _DEPTH = 64
 _PATHS = {
-    vim.Datacenter: ("name", "parent", "vmFolder"),
-    vim.Folder: ("name", "parent", "childType"),
-    vim.ComputeResource: ("name", "parent", "resourcePool", "datastore", "network"),
-    vim.ResourcePool: ("name", "parent", "owner"),
-    vim.HostSystem: ("name", "parent", "runtime.connectionState", "runtime.inMaintenanceMode"),
-    vim.Datastore: ("name", "parent", "summary.accessible", "summary.maintenanceMode", "summary.freeSpace"),
-    vim.Network: ("name", "parent"),
+    "Datacenter": ("name", "parent", "vmFolder"),
+    "Folder": ("name", "parent", "childType"),
+    "ComputeResource": ("name", "parent", "resourcePool", "datastore", "network"),
+    "ResourcePool": ("name", "parent", "owner"),
+    "HostSystem": ("name", "parent", "runtime.connectionState", "runtime.inMaintenanceMode"),
+    "Datastore": ("name", "parent", "summary.accessible", "summary.maintenanceMode", "summary.freeSpace"),
+    "Network": ("name", "parent"),
 }
 
 
 def read_deploy_places(vsphere: VSphere) -> DeployPlaces:
     """One read of a few properties of everything that is no machine. Raises ServiceError."""
-    content, tree = vsphere.content, _Tree()
-    view = vsphere.call(
-        lambda: content.viewManager.CreateContainerView(content.rootFolder, list(_PATHS), True),
-        doing="reading where machines can be put",
-    )
-    try:
-        for record in retrieve(vsphere, view_specification(view, dict(_PATHS))):
+    tree = _Tree()
+    with view_of_all(vsphere, _PATHS, doing="reading where machines can be put") as view:
+        for record in retrieve(vsphere, view_specification(view, _PATHS)):
             tree.add(record)
-    finally:
-        destroy(vsphere, view)
     return tree.places()
 
 

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from xml.parsers.expat import ExpatError
 
-from pyVmomi import vmodl
-
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.services.vsphere.sdk import vmodl
 from vmie_tui.services.vsphere.tls import NotVCenterError, unreachable
 
 

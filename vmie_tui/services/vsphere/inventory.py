@@ -9,24 +9,24 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
-from pyVmomi import vim
-
 from vmie_tui.gc_pause import calm_collector
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.machine import Firmware, Inventory, Machine, Power
 from vmie_tui.model.plan import VmSource
 from vmie_tui.services.vsphere.errors import from_fault_name
 from vmie_tui.services.vsphere.hardware import read_guest_disks, read_hardware
-from vmie_tui.services.vsphere.places import Places, destroy, read_places
+from vmie_tui.services.vsphere.places import Places, read_places
 from vmie_tui.services.vsphere.property_collector import (
     PAGE_SIZE,
     Record,
     local,
     object_specification,
     retrieve,
+    view_of_all,
     view_specification,
     without_unknown,
 )
+from vmie_tui.services.vsphere.sdk import vim
 from vmie_tui.services.vsphere.session import VSphere
 
 PATHS = (
@@ -73,19 +73,13 @@ def read_inventory(
 
     Raises ServiceError, and Cancelled when ``cancelled()`` turned true between two pages.
     """
-    content = vsphere.content
     places = read_places(vsphere, fresh=True)
-    view = vsphere.call(
-        lambda: content.viewManager.CreateContainerView(content.rootFolder, [vim.VirtualMachine], True), doing=_DOING
-    )
-    try:
+    with view_of_all(vsphere, ["VirtualMachine"], doing=_DOING) as view:
         total = _count(vsphere, view)
         reading = _Reading(vsphere, view, places, total, on_page, cancelled, page_size)
         with calm_collector():
             inventory: Inventory = without_unknown(reading.run, PATHS)
         return inventory
-    finally:
-        destroy(vsphere, view)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +108,7 @@ class _Reading:
 
         records = retrieve(
             self.vsphere,
-            view_specification(self.view, {vim.VirtualMachine: paths}),
+            view_specification(self.view, {"VirtualMachine": paths}),
             page_size=self.page_size,
             cancelled=self.cancelled,
             on_page_end=page_end,

@@ -5,21 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from pyVmomi import vim
-
 from vmie_tui.services.vsphere.hardware import Names
-from vmie_tui.services.vsphere.property_collector import retrieve, view_specification
+from vmie_tui.services.vsphere.property_collector import retrieve, view_of_all, view_specification
 from vmie_tui.services.vsphere.session import VSphere
 
 _DEPTH = 64  # a vCenter allows far fewer nested folders; guards against a loop in odd data
 _PATHS = {
-    vim.Folder: ("name", "parent"),
-    vim.Datacenter: ("name", "parent"),
-    vim.ComputeResource: ("name",),
-    vim.HostSystem: ("name", "parent"),
-    vim.Datastore: ("name", "summary.type"),
-    vim.Network: ("name",),
-    vim.VirtualApp: ("name", "parentFolder"),
+    "Folder": ("name", "parent"),
+    "Datacenter": ("name", "parent"),
+    "ComputeResource": ("name",),
+    "HostSystem": ("name", "parent"),
+    "Datastore": ("name", "summary.type"),
+    "Network": ("name",),
+    "VirtualApp": ("name", "parentFolder"),
 }
 
 
@@ -109,14 +107,9 @@ def read_places(vsphere: VSphere, *, fresh: bool = False) -> Places:
     if isinstance(vsphere.places, Places) and not fresh:
         return vsphere.places
     places = Places()
-    content = vsphere.content
-    view = vsphere.call(
-        lambda: content.viewManager.CreateContainerView(content.rootFolder, list(_PATHS), True),
-        doing="reading the inventory",
-    )
     networks: dict[str, str] = {}
-    try:
-        for record in retrieve(vsphere, view_specification(view, dict(_PATHS))):
+    with view_of_all(vsphere, _PATHS, doing="reading the inventory") as view:
+        for record in retrieve(vsphere, view_specification(view, _PATHS)):
             name = unquote(record.text("name"))
             places.kinds[record.moid], places.names[record.moid] = record.kind, name
             parent = record.text("parent") or record.text("parentFolder")
@@ -126,17 +119,7 @@ def read_places(vsphere: VSphere, *, fresh: bool = False) -> Places:
                 places.datastore_types[record.moid] = record.text("summary.type")
             elif record.kind in ("Network", "DistributedVirtualPortgroup", "OpaqueNetwork"):
                 networks[record.moid] = name
-    finally:
-        destroy(vsphere, view)
     datastores = {moid: (places.names[moid], kind) for moid, kind in places.datastore_types.items()}
     places.devices = Names(datastores, networks)
     vsphere.places = places
     return places
-
-
-def destroy(vsphere: VSphere, view: object) -> None:
-    """Give a view back; vCenter drops it with the session anyway, so trouble here hides none that came before."""
-    from contextlib import suppress
-
-    with suppress(Exception):
-        view.DestroyView()  # type: ignore[attr-defined]

@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pyVmomi import vim
-
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Power
 from vmie_tui.services.vsphere.property_collector import properties
+from vmie_tui.services.vsphere.sdk import vim
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.services.vsphere.tasks import FIRST_PAUSE, LONGEST_PAUSE, wait_task
 

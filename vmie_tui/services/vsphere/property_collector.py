@@ -6,22 +6,20 @@ that return thousands of objects only the few elements wanted are looked at, abo
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.client
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from pyVmomi import vim, vmodl
-from pyVmomi.SoapAdapter import SoapResponseDeserializer
-
 from vmie_tui.model.errors import ServiceError
 from vmie_tui.services.vsphere.errors import from_fault_name
+from vmie_tui.services.vsphere.sdk import PC, pyVmomi, vim, vmodl
 from vmie_tui.services.vsphere.session import VSphere
 
-PC: Any = vmodl.query.PropertyCollector
 XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
 PAGE_SIZE = 500
 UNKNOWN_PATHS = 6  # how many properties an old vCenter may not know before the read gives up
@@ -191,7 +189,7 @@ def _post(stub: Any, request: bytes) -> tuple[Any, Any]:
         return connection, stream
     try:
         if response.status == 500:
-            raise SoapResponseDeserializer(stub).Deserialize(stream, object)
+            raise pyVmomi.SoapAdapter.SoapResponseDeserializer(stub).Deserialize(stream, object)
         raise http.client.HTTPException(f"{response.status} {response.reason}")
     finally:
         connection.close()
@@ -206,7 +204,7 @@ def properties(vsphere: VSphere, target: Any, *paths: str) -> dict[str, Any]:
         objectSet=[PC.ObjectSpec(obj=target)],
         propSet=[PC.PropertySpec(type=type(target), pathSet=list(paths))],
     )
-    collector = PC(vsphere.content.propertyCollector._moId, target._stub)
+    collector = vmodl.query.PropertyCollector(vsphere.content.propertyCollector._moId, target._stub)
     result = collector.RetrievePropertiesEx([specification], PC.RetrieveOptions())
     found: dict[str, Any] = {}
     for content in result.objects if result else ():
@@ -216,12 +214,24 @@ def properties(vsphere: VSphere, target: Any, *paths: str) -> dict[str, Any]:
     return found
 
 
-def view_specification(view: Any, paths: dict[Any, Sequence[str]]) -> Any:
-    """A filter over a ContainerView: ``paths`` per managed type."""
+@contextlib.contextmanager
+def view_of_all(vsphere: VSphere, kinds: Iterable[str], *, doing: str) -> Iterator[Any]:
+    """A ContainerView of all objects of these kinds (``VirtualMachine``), destroyed at the end. Raises ServiceError."""
+    content, types = vsphere.content, [getattr(vim, kind) for kind in kinds]
+    view = vsphere.call(lambda: content.viewManager.CreateContainerView(content.rootFolder, types, True), doing=doing)
+    try:
+        yield view
+    finally:
+        with contextlib.suppress(Exception):  # vCenter drops it with the session anyway
+            view.DestroyView()
+
+
+def view_specification(view: Any, paths: Mapping[str, Sequence[str]]) -> Any:
+    """A filter over a ContainerView: ``paths`` for each kind of object."""
     traversal = PC.TraversalSpec(name="view", type=vim.view.ContainerView, path="view", skip=False)
     return PC.FilterSpec(
         objectSet=[PC.ObjectSpec(obj=view, skip=True, selectSet=[traversal])],
-        propSet=[PC.PropertySpec(type=kind, pathSet=list(wanted)) for kind, wanted in paths.items()],
+        propSet=[PC.PropertySpec(type=getattr(vim, kind), pathSet=list(wanted)) for kind, wanted in paths.items()],
     )
 
 

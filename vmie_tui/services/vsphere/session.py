@@ -6,12 +6,10 @@ import contextlib
 import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from functools import cache
 from http.client import HTTPException
 from types import TracebackType
 from typing import Any, Self, TypeVar
-
-from pyVmomi import SoapStubAdapter, vim
-from pyVmomi.VmomiSupport import GetServiceVersions, versionIdMap
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import VCenterInfo
@@ -20,6 +18,7 @@ from vmie_tui.services.read_only import Policy
 from vmie_tui.services.vsphere.cookies import Cookies
 from vmie_tui.services.vsphere.errors import calling
 from vmie_tui.services.vsphere.refused_logins import REFUSED
+from vmie_tui.services.vsphere.sdk import pyVmomi, vim
 from vmie_tui.services.vsphere.tls import NotVCenterError, Trust, VerifiedConnection, make_context
 from vmie_tui.settings import VCenterSettings
 
@@ -31,26 +30,30 @@ VERSIONS_LIMIT = 1 << 20
 T = TypeVar("T")
 
 
-class PolicedStub(SoapStubAdapter):  # type: ignore[misc]  # pyVmomi has no types
-    """A stub that asks the policy before a request is made; every call, also those of soap.py, passes here."""
+@cache
+def _policed_stub() -> Any:
+    """The class of stubs that ask the policy before a request is made: every call passes there."""
 
-    def __init__(self, policy: Policy, cookies: Cookies, **options: Any) -> None:
-        self.cookies = cookies
-        super().__init__(**options)
-        self._policy = policy
+    class PolicedStub(pyVmomi.SoapStubAdapter):  # type: ignore[misc]  # pyVmomi has no types
+        def __init__(self, policy: Policy, cookies: Cookies, **options: Any) -> None:
+            self.cookies = cookies
+            super().__init__(**options)
+            self._policy = policy
 
-    @property
-    def cookie(self) -> str:
-        """The Cookie header of each request: all that was set so far, by name."""
-        return str(self.cookies)
+        @property
+        def cookie(self) -> str:
+            """The Cookie header of each request: all that was set so far, by name."""
+            return str(self.cookies)
 
-    @cookie.setter
-    def cookie(self, header: str) -> None:
-        """pyVmomi would keep the last answer's Set-Cookie headers as one text; the connections keep them by name."""
+        @cookie.setter
+        def cookie(self, header: str) -> None:
+            """pyVmomi would keep the last answer's Set-Cookie headers as one; the connections keep them by name."""
 
-    def SerializeRequest(self, mo: Any, info: Any, args: Any) -> Any:  # noqa: N802 - pyVmomi's name
-        self._policy.check_vsphere(info.wsdlName)
-        return super().SerializeRequest(mo, info, args)
+        def SerializeRequest(self, mo: Any, info: Any, args: Any) -> Any:  # noqa: N802 - pyVmomi's name
+            self._policy.check_vsphere(info.wsdlName)
+            return super().SerializeRequest(mo, info, args)
+
+    return PolicedStub
 
 
 class VSphere:
@@ -118,8 +121,8 @@ class VSphere:
             if namespace.findtext("name") == "urn:vim25"
             for element in namespace.iter("version")
         }
-        for version in GetServiceVersions("vim25"):
-            if versionIdMap[version] in offered:
+        for version in pyVmomi.VmomiSupport.GetServiceVersions("vim25"):
+            if pyVmomi.VmomiSupport.versionIdMap[version] in offered:
                 return str(version)
         raise ServiceError(
             ErrorKind.REMOTE,
@@ -129,7 +132,7 @@ class VSphere:
         )
 
     def _make_stub(self, version: str, cookies: Cookies, *, timeout: float = READ_SECONDS) -> Any:
-        stub = PolicedStub(
+        stub = _policed_stub()(
             self.policy,
             cookies,
             host=self.settings.host,

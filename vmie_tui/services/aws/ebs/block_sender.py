@@ -9,14 +9,13 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws.ebs.snapshot_reader import BLOCK
 from vmie_tui.services.aws.errors import error_code, translate
 from vmie_tui.services.aws.s3.buffer_budget import BufferBudget
 from vmie_tui.services.aws.s3.rate_cap import RateCap
 from vmie_tui.services.aws.s3.sender import ATTEMPTS, Sender
+from vmie_tui.services.aws.sdk import botocore
 from vmie_tui.services.aws.session import Aws
 
 PUTS_PER_SECOND = 1_000  # per account, and per snapshot (trap 18)
@@ -145,7 +144,7 @@ class BlockSender(Sender[OutgoingBlock, SentBlock]):
         return SentBlock(item.index, digest)
 
     def worth_another(self, error: Exception, attempt: int) -> bool:
-        if isinstance(error, ClientError):
+        if isinstance(error, botocore.exceptions.ClientError):
             if _is_throttling(error):
                 for pace in self._paces:
                     pace.throttled()
@@ -158,14 +157,14 @@ class BlockSender(Sender[OutgoingBlock, SentBlock]):
         return lost(error, self.doing(item), self.subject) or super().failure(error, item)
 
 
-def _is_throttling(error: ClientError) -> bool:
+def _is_throttling(error: botocore.exceptions.ClientError) -> bool:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     return status in {429, 503} or error_code(error) in THROTTLES
 
 
 def lost(error: Exception, doing: str, snapshot_id: str) -> SnapshotLost | None:
     """The `SnapshotLost` for an answer that says that a snapshot is gone or no longer pending; else None."""
-    if not isinstance(error, ClientError):
+    if not isinstance(error, botocore.exceptions.ClientError):
         return None
     gone = error_code(error) == "ResourceNotFoundException"
     if not gone and error.response.get("Reason") not in {"INVALID_SNAPSHOT_ID", "SNAPSHOT_NOT_FOUND"}:

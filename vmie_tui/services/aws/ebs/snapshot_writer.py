@@ -23,7 +23,7 @@ from vmie_tui.services.aws.ebs.block_sender import (
 )
 from vmie_tui.services.aws.ebs.snapshot_reader import BLOCK, GIB
 from vmie_tui.services.aws.ebs.start_snapshot import persist, start, state_of
-from vmie_tui.services.aws.errors import BOTO_ERRORS
+from vmie_tui.services.aws.errors import boto_errors
 from vmie_tui.services.aws.s3 import buffer_budget
 from vmie_tui.services.aws.s3.buffer_budget import BufferBudget, Share
 from vmie_tui.services.aws.s3.rate_cap import cap_of
@@ -236,7 +236,7 @@ class SnapshotWriter:
         if self.snapshot_id:
             try:
                 self._aws.client("ec2", self._region).delete_snapshot(SnapshotId=self.snapshot_id)
-            except (*BOTO_ERRORS, ServiceError):
+            except boto_errors(ServiceError):
                 return  # AWS drops a pending snapshot by itself after a while
 
     # one block

@@ -9,7 +9,7 @@ from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws.ebs.block_sender import give_up
 from vmie_tui.services.aws.ec2.image_info import tag_list
-from vmie_tui.services.aws.errors import BOTO_ERRORS, aws_call, transient, translate
+from vmie_tui.services.aws.errors import aws_call, boto_errors, transient, translate
 from vmie_tui.services.aws.s3.sender import ATTEMPTS, backoff
 from vmie_tui.services.aws.session import BLOCKS, Aws
 from vmie_tui.services.aws.vmie.import_tasks import pause, short
@@ -34,7 +34,7 @@ def persist(
         stop()
         try:
             answer: dict[str, Any] = call(**arguments)
-        except BOTO_ERRORS as error:
+        except boto_errors() as error:
             attempt += 1
             if attempt >= ATTEMPTS or not transient(error):
                 raise translate(error, doing, subject) from error

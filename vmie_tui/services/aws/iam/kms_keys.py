@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.aws.iam import policy_documents as iam
+from vmie_tui.services.aws.sdk import botocore
 from vmie_tui.services.aws.session import Aws
 
 _NO_ENCRYPTION = "ServerSideEncryptionConfigurationNotFoundError"
@@ -57,7 +56,7 @@ def look_at_key(aws: Aws, key: str, region: str) -> tuple[str, str]:
     except ServiceError as error:
         if error.kind is ErrorKind.NOT_FOUND:
             return "not there", ""
-        if isinstance(error.__cause__, ClientError):
+        if isinstance(error.__cause__, botocore.exceptions.ClientError):
             return "", ""
         raise
     return str(found["KeyState"]), str(found.get("Arn", ""))

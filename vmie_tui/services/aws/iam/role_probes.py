@@ -7,16 +7,15 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.explain import Probe, role_probes
 from vmie_tui.model.rules.account import aws_managed
-from vmie_tui.services.aws.errors import aws_call, error_code, translate
+from vmie_tui.services.aws.errors import aws_call, boto_errors, error_code, translate
 from vmie_tui.services.aws.iam import policy_documents as iam
 from vmie_tui.services.aws.iam.kms_keys import bucket_key, ebs_default, ebs_key, look_at_key, missing_actions
 from vmie_tui.services.aws.iam.roles import permission_problems, role_policies, trust_problems
 from vmie_tui.services.aws.regions import REGION_OFF
+from vmie_tui.services.aws.sdk import botocore
 from vmie_tui.services.aws.session import Aws
 
 _SERVICE = "vmie.amazonaws.com"
@@ -81,7 +80,7 @@ def probe_role_error(aws: Aws, case: RoleCase) -> tuple[ProbeResult, ...]:
 def _run(probe: Probe, look: Callable[[Aws, RoleCase], _Seen], aws: Aws, case: RoleCase) -> ProbeResult:
     try:
         outcome, detail = look(aws, case)
-    except (BotoCoreError, ClientError, OSError, ServiceError) as error:
+    except boto_errors(ServiceError) as error:
         known = error if isinstance(error, ServiceError) else translate(error, probe.check, case.role_name)
         if known.kind in {ErrorKind.LOGIN, ErrorKind.NETWORK, ErrorKind.TLS}:
             raise known from error
@@ -142,7 +141,7 @@ def _role(client: Any, case: RoleCase) -> dict[str, Any] | None:
     """The role, None when there is none; raises ServiceError when it may not be looked at."""
     try:
         found: dict[str, Any] = client.get_role(RoleName=case.role_name)["Role"]
-    except ClientError as error:
+    except botocore.exceptions.ClientError as error:
         if error_code(error) == "NoSuchEntity":
             return None
         raise translate(error, "look at the role", case.role_name) from error
@@ -195,7 +194,7 @@ def keys_in_use(aws: Aws, case: RoleCase) -> tuple[dict[str, bool], str]:
     for name, look in (("the bucket's encryption", _source_key), ("EBS encryption", _result_key)):
         try:
             key, reads = look(aws, case)
-        except (BotoCoreError, ClientError, OSError, ServiceError) as error:
+        except boto_errors(ServiceError) as error:
             known = error if isinstance(error, ServiceError) else translate(error, name, case.bucket)
             if known.kind in {ErrorKind.LOGIN, ErrorKind.NETWORK, ErrorKind.TLS}:
                 raise known from error
@@ -212,7 +211,7 @@ def _source_key(aws: Aws, case: RoleCase) -> tuple[str, bool]:
     if case.key:
         try:
             head = client.head_object(Bucket=case.bucket, Key=case.key)
-        except ClientError as error:
+        except boto_errors() as error:
             if error_code(error) not in _ABSENT:
                 raise
         else:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
-from vmie_tui.services.aws.errors import aws_call, error_code, translate
+from vmie_tui.services.aws.errors import aws_call, boto_errors, error_code, translate
 from vmie_tui.services.aws.iam import policy_documents as iam
 from vmie_tui.services.aws.session import Aws
 
@@ -49,8 +47,8 @@ def inspect_role(aws: Aws, role_name: str, bucket: str, *, exports: bool = False
     client = aws.client("iam")
     try:
         role = client.get_role(RoleName=role_name)["Role"]
-    except (BotoCoreError, ClientError, OSError) as error:
-        if isinstance(error, ClientError) and error_code(error) == "NoSuchEntity":
+    except boto_errors() as error:
+        if error_code(error) == "NoSuchEntity":
             return RoleReport(role_name, True, (_missing(role_name),))
         denied = translate(error, "look at the role", role_name)
         if denied.kind is ErrorKind.PERMISSION:

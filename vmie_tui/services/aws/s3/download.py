@@ -13,11 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.private_files import private_dir, write_private
-from vmie_tui.services.aws.errors import aws_call, error_code, transient, translate
+from vmie_tui.services.aws.errors import aws_call, boto_errors, error_code, transient, translate
 from vmie_tui.services.aws.s3.multipart import RunningCrc, crc_of
 from vmie_tui.services.aws.session import PARTS, Aws
 from vmie_tui.services.aws.vmie.import_tasks import pause
@@ -147,9 +145,9 @@ class Download:
                 for data in self._range(run.source, run.at, min(run.at + RANGE_BYTES, run.source.size)):
                     run.write(data)
                     run.control.stop()
-            except (BotoCoreError, ClientError, OSError) as error:
+            except boto_errors() as error:
                 failures = 0 if run.at > begun else failures + 1
-                if isinstance(error, ClientError) and error_code(error) in _CHANGED:
+                if error_code(error) in _CHANGED:
                     raise _replaced(run.source) from error
                 if not transient(error) or failures >= ATTEMPTS:
                     raise translate(error, "download the object", run.source.url) from error

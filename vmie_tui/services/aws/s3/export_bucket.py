@@ -10,12 +10,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.exportable import ExportBucket
-from vmie_tui.services.aws.errors import aws_call, error_code, translate
+from vmie_tui.services.aws.errors import aws_call, boto_errors, error_code, translate
 from vmie_tui.services.aws.iam import policy_documents as iam
 from vmie_tui.services.aws.regions import partition_of
 from vmie_tui.services.aws.s3.bucket_policy import read_policy
@@ -196,16 +194,14 @@ class ExportBuckets:
         account = self._aws.identity().account
         try:
             self._s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=account)
-        except ClientError as error:
+        except boto_errors() as error:
             if error_code(error) not in {"AccessDenied", "403"}:
                 raise translate(error, "look at the bucket's owner", bucket) from error
-        except (BotoCoreError, OSError) as error:
-            raise translate(error, "look at the bucket's owner", bucket) from error
         else:
             return True
         try:
             self._s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=ANY_OWNER)
-        except (BotoCoreError, ClientError, OSError):
+        except boto_errors():
             return None  # denied either way: it says nothing about the owner
         return False
 
@@ -213,8 +209,8 @@ class ExportBuckets:
         """A part of the configuration; {} when there is none, None (and a note) when it may not be read."""
         try:
             answer: Json = getattr(self._s3, method)(Bucket=bucket)
-        except (BotoCoreError, ClientError, OSError) as error:
-            if isinstance(error, ClientError) and error_code(error) in _ABSENT:
+        except boto_errors() as error:
+            if error_code(error) in _ABSENT:
                 return {}
             what = method.removeprefix("get_bucket_").replace("_", " ")
             trouble = translate(error, f"read the bucket's {what}", bucket)

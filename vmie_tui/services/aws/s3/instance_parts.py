@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.aws.errors import aws_call, error_code
+from vmie_tui.services.aws.errors import aws_call, boto_errors, error_code
 from vmie_tui.services.aws.s3 import buffer_budget
 from vmie_tui.services.aws.s3.manifest import ManifestPart, manifest_key, manifest_pieces, part_key
 from vmie_tui.services.aws.s3.multipart import MIB, SMALLEST_PART, RunningCrc, crc_of, crc_text
@@ -339,7 +337,7 @@ class _ObjectSender(Sender[OutgoingPart, int]):
             return False
         try:
             answer = self._client.head_object(Bucket=self._request.bucket, Key=key, ChecksumMode="ENABLED")
-        except ClientError as error:
+        except boto_errors() as error:
             if error_code(error) not in _ABSENT:
                 raise
             self._absent += 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from awscrt import checksums as crt
+from vmie_tui.services.aws.sdk import checksums
 
 MIB = 1 << 20
 MIN_PART = 16 * MIB
@@ -27,7 +27,7 @@ def part_size_for(size_hint: int) -> int:
 
 def crc_of(data: bytes | bytearray | memoryview) -> int:
     """CRC-64/NVME of some bytes."""
-    return int(crt.crc64nvme(data))
+    return int(checksums.crc64nvme(data))
 
 
 def crc_text(value: int) -> str:
@@ -43,7 +43,7 @@ class RunningCrc:
         self.size = 0
 
     def add(self, crc: int, length: int) -> None:
-        self.value = int(crt.combine_crc64nvme(self.value, crc, length)) if self.size else crc
+        self.value = int(checksums.combine_crc64nvme(self.value, crc, length)) if self.size else crc
         self.size += length
 
     @property

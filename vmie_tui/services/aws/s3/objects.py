@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.aws.errors import BOTO_ERRORS, aws_call, error_code, translate
+from vmie_tui.services.aws.errors import aws_call, boto_errors, error_code, translate
 from vmie_tui.services.aws.s3 import buffer_budget
 from vmie_tui.services.aws.s3.multipart import FoundPart, Upload, part_size_for
 from vmie_tui.services.aws.s3.parts import PartSender
@@ -95,7 +93,7 @@ class ObjectStore:
             answer = self._s3.head_bucket(Bucket=bucket)
             if answer.get("BucketRegion"):
                 return str(answer["BucketRegion"])
-        except ClientError as error:
+        except boto_errors() as error:
             code = error_code(error)
             if code in _GONE or code == "NoSuchBucket":
                 raise ServiceError(
@@ -108,8 +106,6 @@ class ObjectStore:
             if code not in _DENIED:
                 raise translate(error, doing, bucket) from error
             # The guides' policy grants GetBucketLocation but not ListBucket, which HeadBucket wants.
-        except (BotoCoreError, OSError) as error:
-            raise translate(error, doing, bucket) from error
         try:
             with aws_call(doing, bucket):
                 location = self._s3.get_bucket_location(Bucket=bucket).get("LocationConstraint")
@@ -139,7 +135,7 @@ class ObjectStore:
         """Whether S3 answers about the bucket as soon as nobody says whose it must be."""
         try:
             self._s3.get_bucket_location(Bucket=bucket, ExpectedBucketOwner=ANY_OWNER)
-        except BOTO_ERRORS:
+        except boto_errors():
             return False
         return True
 
@@ -150,8 +146,8 @@ class ObjectStore:
         options: dict[str, Any] = {"CreateBucketConfiguration": where} if where else {}
         try:
             self._aws.client("s3", region).create_bucket(Bucket=bucket, **options)
-        except BOTO_ERRORS as error:
-            if not (isinstance(error, ClientError) and error_code(error) == "BucketAlreadyOwnedByYou"):
+        except boto_errors() as error:
+            if error_code(error) != "BucketAlreadyOwnedByYou":
                 raise translate(error, "create the bucket", bucket) from error
         return BucketInfo(bucket, region)
 
@@ -209,8 +205,8 @@ class ObjectStore:
         arguments = uploader.completion()
         try:
             answer = self._s3.complete_multipart_upload(**arguments)
-        except BOTO_ERRORS as error:
-            if isinstance(error, ClientError) and error_code(error) == "NoSuchUpload":
+        except boto_errors() as error:
+            if error_code(error) == "NoSuchUpload":
                 # A first Complete may have worked and only its answer been lost.
                 stored = self.head(request.bucket, request.key)
                 if stored and (stored.size, stored.checksum) == (
@@ -275,16 +271,16 @@ class ObjectStore:
     def _abort(self, upload: Upload) -> None:
         try:
             self._s3.abort_multipart_upload(Bucket=upload.bucket, Key=upload.key, UploadId=upload.upload_id)
-        except BOTO_ERRORS as error:
-            if not (isinstance(error, ClientError) and error_code(error) in _GONE):
+        except boto_errors() as error:
+            if error_code(error) not in _GONE:
                 raise translate(error, "abort the upload", f"s3://{upload.bucket}/{upload.key}") from error
 
     def head(self, bucket: str, key: str) -> ObjectInfo | None:
         """The object as it is, None when there is none."""
         try:
             answer = self._s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
-        except BOTO_ERRORS as error:
-            if isinstance(error, ClientError) and error_code(error) in _GONE:
+        except boto_errors() as error:
+            if error_code(error) in _GONE:
                 return None
             raise translate(error, "look at the object", f"s3://{bucket}/{key}") from error
         return ObjectInfo(
@@ -316,8 +312,8 @@ class ObjectStore:
         """The id of an object's newest version; "" without versioning, or where it may not be looked at."""
         try:
             return str(self._s3.head_object(Bucket=bucket, Key=key).get("VersionId", ""))
-        except BOTO_ERRORS as error:
-            if isinstance(error, ClientError) and error_code(error) in _GONE | _DENIED:
+        except boto_errors() as error:
+            if error_code(error) in _GONE | _DENIED:
                 return ""
             raise translate(error, "look at the object", f"s3://{bucket}/{key}") from error
 

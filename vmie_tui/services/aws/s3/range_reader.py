@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.aws.errors import BOTO_ERRORS, aws_call, error_code, translate
+from vmie_tui.services.aws.errors import aws_call, boto_errors, error_code, translate
 from vmie_tui.services.aws.session import Aws
 
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
@@ -42,8 +40,8 @@ class S3Object:
         try:
             answer = self._client.get_object(**self._place, Range=f"bytes={offset}-{end - 1}", IfMatch=self._etag)
             data: bytes = answer["Body"].read()
-        except BOTO_ERRORS as error:
-            if isinstance(error, ClientError) and error_code(error) in _CHANGED:
+        except boto_errors() as error:
+            if error_code(error) in _CHANGED:
                 raise ServiceError(
                     ErrorKind.CONFLICT,
                     "the object was replaced while it was being read",

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
-from vmie_tui.services.aws.errors import BOTO_ERRORS, transient, translate
+from vmie_tui.services.aws.errors import boto_errors, transient, translate
 from vmie_tui.services.aws.s3.buffer_budget import BufferBudget
 from vmie_tui.services.aws.s3.rate_cap import RateCap
 
@@ -211,7 +211,7 @@ class Sender(ABC, Generic[Item, Done]):
             while not self._ending.is_set():
                 try:
                     return self.put(item, view)
-                except BOTO_ERRORS as error:
+                except boto_errors() as error:
                     attempt += 1
                     if not self._ending.is_set() and not self.worth_another(error, attempt):
                         raise self.failure(error, item) from error

@@ -12,7 +12,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.formatting import printable
 from vmie_tui.model.task import Task, TaskKind
 from vmie_tui.services.aws.ec2.image_info import tag_list
-from vmie_tui.services.aws.errors import BOTO_ERRORS, aws_call, is_role_error, translate
+from vmie_tui.services.aws.errors import aws_call, boto_errors, is_role_error, translate
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.aws.vmie.task_parser import image_task, snapshot_task
 
@@ -148,7 +148,7 @@ class VmImport:
             stop()
             try:
                 answer: dict[str, Any] = call(**arguments)
-            except BOTO_ERRORS as error:
+            except boto_errors() as error:
                 if not is_role_error(error) or time.monotonic() >= deadline:
                     raise translate(error, doing, subject) from error
             else:

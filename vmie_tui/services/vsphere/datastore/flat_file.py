@@ -19,11 +19,10 @@ import socket
 from dataclasses import dataclass
 from urllib.parse import quote, unquote_plus, urlencode
 
-from pyVmomi import vim
-
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.vsphere.nfc.nfc_lease import thumbprint_at
 from vmie_tui.services.vsphere.places import Places, read_places
+from vmie_tui.services.vsphere.sdk import vim
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.services.vsphere.tls import Trust, VerifiedConnection, unreachable
 

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from pyVmomi import vim
-
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Disk
 from vmie_tui.services.vsphere.hardware import Attachment, Hardware, Names, read_hardware
 from vmie_tui.services.vsphere.nfc.disk_download import READ_SECONDS, DiskStream
 from vmie_tui.services.vsphere.nfc.nfc_lease import READY_SECONDS, ManifestEntry, NfcLease, is_disk, thumbprint_at
 from vmie_tui.services.vsphere.property_collector import object_specification, retrieve
+from vmie_tui.services.vsphere.sdk import vim
 from vmie_tui.services.vsphere.session import VSphere
 
 __all__ = ["ExportLease", "LeaseDisk", "ManifestEntry"]

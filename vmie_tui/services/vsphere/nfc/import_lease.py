@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from pyVmomi import vim
-
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.export import DeployTarget
 from vmie_tui.services.disks.streams.tee import Feed
 from vmie_tui.services.vsphere.nfc.disk_upload import DiskUpload
 from vmie_tui.services.vsphere.nfc.nfc_lease import READY_SECONDS, NfcLease, is_disk, thumbprint_at
+from vmie_tui.services.vsphere.sdk import vim
 from vmie_tui.services.vsphere.session import VSphere
 
 IMPORT = "import"

@@ -13,13 +13,12 @@ from types import TracebackType
 from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
-from pyVmomi import vim, vmodl
-
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.proxy import Proxy
 from vmie_tui.services.vsphere.errors import from_fault
 from vmie_tui.services.vsphere.nfc.keepalive import EXPORT, KeepAlive, lost_lease
 from vmie_tui.services.vsphere.property_collector import properties
+from vmie_tui.services.vsphere.sdk import vim, vmodl
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.services.vsphere.tls import Trust, thumbprint_of
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pyVmomi import vim
-
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.vsphere.property_collector import properties
+from vmie_tui.services.vsphere.sdk import vim
 from vmie_tui.services.vsphere.session import VSphere
 
 EXPORTS = ("exportvm", "exportsnapshot")  # how the ids of export tasks end, in lower case
