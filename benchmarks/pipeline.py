@@ -126,7 +126,7 @@ class Bench:
         return self.store.upload(UploadRequest(BUCKET, "sink", size), fill, control=Quiet()).size
 
     def product(self, disks: int) -> int:
-        from vmie_tui.services.disks.streams.tee import DiskFeed
+        from vmie_tui.services.disks.feeds.disk_feed import DiskFeed
 
         def move(number: int) -> int:
             disk = lease.disks[number]

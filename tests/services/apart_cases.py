@@ -1,4 +1,4 @@
-"""What children of `apart` do in the tests: everything that hostile bytes might make a reader do."""
+"""What sandboxed children do in the tests: everything that hostile bytes might make a reader do."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from vmie_tui.model.plan import Route
 from vmie_tui.services import describe
 from vmie_tui.services.describe import Described
 from vmie_tui.services.disks.errors import DiskFormatError
+from vmie_tui.services.disks.sandbox.calls import Limits, in_child
+from vmie_tui.services.disks.sandbox.wire import ANSWER, Wire
 from vmie_tui.services.disks.streams.source import ByteReader
-from vmie_tui.services.isolated.calls import Limits, in_child
-from vmie_tui.services.isolated.wire import ANSWER, Wire
 
 
 @in_child(Limits(cpu=1))

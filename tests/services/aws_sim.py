@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.helpers import wait_until
-from vmie_tui.services.disks.formats.vmdk import encode
+from vmie_tui.services.disks.formats.vmdk_write import encode
 from vmie_tui.services.disks.streams.source import RawFile
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import TOKEN_HEADER, TlsFiles

@@ -23,10 +23,10 @@ from vmie_tui.services import describe, preflight
 from vmie_tui.services.disks import convert_source
 from vmie_tui.services.disks.convert import Format, Request, convert
 from vmie_tui.services.disks.errors import DiskFormatError
+from vmie_tui.services.disks.sandbox import calls
+from vmie_tui.services.disks.sandbox.calls import UnfinishedError
+from vmie_tui.services.disks.sandbox.plain_data import UnfitError, decode, encode
 from vmie_tui.services.disks.streams.ranges import BudgetExceededError, Metered
-from vmie_tui.services.isolated import calls
-from vmie_tui.services.isolated.calls import UnfinishedError
-from vmie_tui.services.isolated.plain_data import UnfitError, decode, encode
 
 
 class Bytes:

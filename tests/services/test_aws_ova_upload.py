@@ -31,8 +31,8 @@ from vmie_tui.services.aws.s3.ova_upload import OvaDisk, OvaRequest, OvaUpload
 from vmie_tui.services.aws.s3.uploader import UploadRequest
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.aws.vmie.import_tasks import ImageRequest, VmImport
+from vmie_tui.services.disks.feeds import disk_feed as feeds
 from vmie_tui.services.disks.formats.open_disk import open_disks
-from vmie_tui.services.disks.streams import feeds
 from vmie_tui.services.disks.streams.source import sha256_of
 from vmie_tui.simulators.control import Fault
 from vmie_tui.simulators.fleet import guests

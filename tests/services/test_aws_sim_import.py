@@ -17,7 +17,7 @@ from botocore.config import Config
 
 from tests.services.aws_sim import BUCKET, MIB, Kit, linux_disk, refused, running, sha256
 from vmie_tui.model import facts
-from vmie_tui.services.disks.formats.vmdk import encode
+from vmie_tui.services.disks.formats.vmdk_write import encode
 from vmie_tui.services.disks.streams.source import RawFile
 from vmie_tui.simulators.control import TlsFiles
 from vmie_tui.simulators.fleet.tiny import WINDOWS, make_boot

@@ -11,7 +11,7 @@ import pytest
 from tests.services.aws_sim import Kit, running
 from vmie_tui.model.finding import Severity
 from vmie_tui.services.describe import describe_file
-from vmie_tui.services.disks.formats.vmdk import encode
+from vmie_tui.services.disks.formats.vmdk_write import encode
 from vmie_tui.services.disks.streams.source import RawFile
 from vmie_tui.simulators.control import TlsFiles
 from vmie_tui.simulators.fleet import guests

@@ -13,7 +13,7 @@ from vmie_tui.model.finding import Severity
 from vmie_tui.services.aws.s3.range_reader import S3Object
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.disks.formats.open_disk import open_disk
-from vmie_tui.services.disks.formats.vmdk import encode
+from vmie_tui.services.disks.formats.vmdk_write import encode
 from vmie_tui.services.disks.guest.inspect import inspect
 from vmie_tui.services.disks.streams.source import RawFile
 from vmie_tui.simulators.aws.server import AwsSimulator

@@ -23,10 +23,10 @@ from vmie_tui.model.deploy_places import DeployNames, choose_place
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.export import DeployTarget
 from vmie_tui.model.machine import Firmware
+from vmie_tui.services.disks.feeds.disk_feed import PieceFeed
 from vmie_tui.services.disks.formats.open_disk import open_disks
 from vmie_tui.services.disks.formats.ovf import Ovf
-from vmie_tui.services.disks.formats.vmdk import encode
-from vmie_tui.services.disks.streams.feeds import PieceFeed
+from vmie_tui.services.disks.formats.vmdk_write import encode
 from vmie_tui.services.disks.streams.source import DiskSource, RawFile
 from vmie_tui.services.vsphere.config_spec import Controller, NewHardware, config_spec, controller_for
 from vmie_tui.services.vsphere.deploy import (

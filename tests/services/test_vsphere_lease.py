@@ -10,7 +10,7 @@ import pytest
 from tests.helpers import wait_until
 from tests.services.vsphere_helpers import log_in, named, settings_for
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.disks.formats.vmdk import StreamDecoder
+from vmie_tui.services.disks.formats.vmdk_stream import StreamDecoder
 from vmie_tui.services.vsphere.nfc.export_lease import ExportLease, LeaseDisk
 from vmie_tui.services.vsphere.nfc.orphaned_leases import end_own_export
 from vmie_tui.services.vsphere.session import VSphere, connect

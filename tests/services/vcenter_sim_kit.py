@@ -12,7 +12,7 @@ from pyVim.connect import SmartConnect
 from pyVmomi import vim, vmodl
 
 from tests.helpers import wait_until
-from vmie_tui.services.disks.formats.vmdk import StreamDecoder
+from vmie_tui.services.disks.formats.vmdk_stream import StreamDecoder
 from vmie_tui.simulators.vcenter.server import VCenterSimulator
 
 PC = vmodl.query.PropertyCollector

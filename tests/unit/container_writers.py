@@ -9,8 +9,8 @@ import uuid
 from collections.abc import Iterator
 
 from vmie_tui.services.disks.formats.vhdx_read import crc32c
-from vmie_tui.services.disks.formats.vmdk import encode
 from vmie_tui.services.disks.formats.vmdk_layout import ENTRIES, GRAIN, SECTOR, SparseHeader, make_descriptor, sectors
+from vmie_tui.services.disks.formats.vmdk_write import encode
 from vmie_tui.services.disks.streams.source import DiskSource
 
 VHD_BLOCK, VHDX_BLOCK, MIB = 2 << 20, 1 << 20, 1 << 20

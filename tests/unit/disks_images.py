@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 import pytest
 from hypothesis import strategies as st
 
-from vmie_tui.services.disks.formats.vmdk import StreamDecoder, encode
 from vmie_tui.services.disks.formats.vmdk_layout import (
     ENTRIES,
     GRAIN,
@@ -23,6 +22,8 @@ from vmie_tui.services.disks.formats.vmdk_layout import (
     make_descriptor,
     sectors,
 )
+from vmie_tui.services.disks.formats.vmdk_stream import StreamDecoder
+from vmie_tui.services.disks.formats.vmdk_write import encode
 
 needs_qemu = pytest.mark.skipif(not shutil.which("qemu-img"), reason="qemu-img is not installed")
 

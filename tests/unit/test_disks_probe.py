@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.disks_images import Sparse, content, patched, stream_of
+from vmie_tui.services.disks.errors import DiskFormatError
 from vmie_tui.services.disks.formats.ova import OvaMember, list_members
-from vmie_tui.services.disks.formats.probe import DiskInfo
-from vmie_tui.services.disks.formats.vmdk import DiskFormatError, probe
+from vmie_tui.services.disks.formats.probe import DiskInfo, probe
 from vmie_tui.services.disks.formats.vmdk_layout import SECTOR, SparseHeader, make_descriptor
 
 STREAM = stream_of(Sparse(1 << 20, {0: content(1, 65536)}))

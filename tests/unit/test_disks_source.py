@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.disks_images import Sparse, content
 from vmie_tui.model.errors import ErrorKind
-from vmie_tui.services.disks.formats.vmdk import DiskFormatError
+from vmie_tui.services.disks.errors import DiskFormatError
 from vmie_tui.services.disks.streams import source as source_module
 from vmie_tui.services.disks.streams.source import DiskSource, RawFile, sha256_of
 

@@ -18,9 +18,9 @@ from tests.unit.disks_images import Sparse, content, disks, front_layout, stream
 from tests.unit.test_containers import Memory, plenty
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.plan import UploadFormat
+from vmie_tui.services.disks.feeds import disk_feed as feeds
+from vmie_tui.services.disks.feeds.grain_stream import ReceivedGrains
 from vmie_tui.services.disks.formats.open_disk import open_disk
-from vmie_tui.services.disks.streams import feeds
-from vmie_tui.services.disks.streams.grain_stream import ReceivedGrains
 from vmie_tui.services.disks.streams.sample import BLOCK, Sampler
 from vmie_tui.services.disks.streams.source import sha256_of
 

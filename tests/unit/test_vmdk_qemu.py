@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.unit.disks_images import content, decoded, needs_qemu
-from vmie_tui.services.disks.formats.vmdk import VmdkReader, encode, probe
+from vmie_tui.services.disks.formats.probe import probe
 from vmie_tui.services.disks.formats.vmdk_layout import SECTOR
+from vmie_tui.services.disks.formats.vmdk_read import VmdkReader
+from vmie_tui.services.disks.formats.vmdk_write import encode
 from vmie_tui.services.disks.streams.source import RawFile, sha256_of
 
 pytestmark = needs_qemu

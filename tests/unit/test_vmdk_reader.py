@@ -12,8 +12,9 @@ import pytest
 
 from tests.unit.disks_images import Sparse, content, find, front_layout, patched, stream_of
 from vmie_tui.model.errors import ErrorKind
-from vmie_tui.services.disks.formats.vmdk import DiskFormatError, VmdkReader
+from vmie_tui.services.disks.errors import DiskFormatError
 from vmie_tui.services.disks.formats.vmdk_layout import ENTRIES, GRAIN, SECTOR, SparseHeader, make_descriptor
+from vmie_tui.services.disks.formats.vmdk_read import VmdkReader
 
 DISK = Sparse(2 * ENTRIES * GRAIN + 5 * SECTOR, {0: content(1, 3 * GRAIN), 2 * ENTRIES * GRAIN: content(2, 5 * SECTOR)})
 STREAM, FRONT = stream_of(DISK), front_layout(DISK)

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from tests.unit.disks_images import Sparse, content, decoded, find, front_layout, patched, records, stream_of
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind
+from vmie_tui.services.disks.errors import DiskFormatError
 from vmie_tui.services.disks.formats import vmdk_tables
-from vmie_tui.services.disks.formats.vmdk import DiskFormatError, StreamDecoder
 from vmie_tui.services.disks.formats.vmdk_layout import ENTRIES, GRAIN, SECTOR
+from vmie_tui.services.disks.formats.vmdk_stream import StreamDecoder
 
 DISK = Sparse(
     ENTRIES * GRAIN + 3 * GRAIN + 7 * SECTOR,

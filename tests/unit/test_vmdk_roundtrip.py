@@ -11,9 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.disks_images import Sparse, content, decoded, disks, front_layout, records, stream_of
+from vmie_tui.services.disks.errors import DiskFormatError
 from vmie_tui.services.disks.formats import vmdk_write
-from vmie_tui.services.disks.formats.vmdk import DiskFormatError, Encoded, StreamDecoder, VmdkReader, encode, probe
+from vmie_tui.services.disks.formats.probe import probe
 from vmie_tui.services.disks.formats.vmdk_layout import ENTRIES, GRAIN, SECTOR, SparseHeader
+from vmie_tui.services.disks.formats.vmdk_read import VmdkReader
+from vmie_tui.services.disks.formats.vmdk_stream import StreamDecoder
+from vmie_tui.services.disks.formats.vmdk_write import Encoded, encode
 from vmie_tui.services.disks.streams.source import sha256_of
 
 PIECES = st.lists(st.sampled_from([1, 11, 511, 512, 513, 4096, 65536, 1 << 20]), min_size=1, max_size=8)

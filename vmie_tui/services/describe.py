@@ -26,11 +26,11 @@ from vmie_tui.services.disks.formats.open_disk import OpenDisk, open_disks, open
 from vmie_tui.services.disks.formats.ovf import HEAD, Ovf, is_ovf
 from vmie_tui.services.disks.formats.ovf_package import MAX_DISKS, Package, PackagedDisk, open_archive, open_folder
 from vmie_tui.services.disks.formats.probe import DiskInfo, probe
+from vmie_tui.services.disks.sandbox.calls import OPENING, UnfinishedError, in_child, tried
 from vmie_tui.services.disks.streams.pieces import Progress
 from vmie_tui.services.disks.streams.ranges import BlockReader, Metered
 from vmie_tui.services.disks.streams.read_ahead import ReadAhead
 from vmie_tui.services.disks.streams.source import ByteReader, DiskSource
-from vmie_tui.services.isolated.calls import OPENING, UnfinishedError, in_child, tried
 from vmie_tui.services.preflight import CONTENT, look_into
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from vmie_tui.model.replication import Sync
 from vmie_tui.services.disks.streams.sample import BLOCK
 
 if TYPE_CHECKING:
+    from vmie_tui.services.disks.feeds.disk_feed import Feed
     from vmie_tui.services.disks.streams.sample import Sampler
-    from vmie_tui.services.disks.streams.tee import Feed
     from vmie_tui.services.vsphere.datastore.folder_reader import FolderReader
 
 ZERO_DIGEST = hashlib.sha256(bytes(BLOCK)).digest()

@@ -10,8 +10,8 @@ from vmie_tui.jobs.transfer.source import Watcher
 from vmie_tui.model.errors import ErrorKind, ServiceError
 
 if TYPE_CHECKING:
+    from vmie_tui.services.disks.feeds.disk_feed import Feed
     from vmie_tui.services.disks.streams.source import ByteReader
-    from vmie_tui.services.disks.streams.tee import Feed
 
 STEP = 1 << 20
 

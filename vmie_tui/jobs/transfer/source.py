@@ -12,9 +12,9 @@ from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.model.plan import UploadFormat
 
 if TYPE_CHECKING:
+    from vmie_tui.services.disks.feeds.disk_feed import Feed
     from vmie_tui.services.disks.streams.sample import Sampler
     from vmie_tui.services.disks.streams.source import ByteReader
-    from vmie_tui.services.disks.streams.tee import Feed
 
 ROOM = 1 << 20  # a stream of incompressible data is a little larger than the disk
 

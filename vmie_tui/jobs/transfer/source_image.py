@@ -15,9 +15,9 @@ from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.plan import UploadFormat
 
 if TYPE_CHECKING:
+    from vmie_tui.services.disks.feeds.disk_feed import Feed
     from vmie_tui.services.disks.streams.sample import Sampler
     from vmie_tui.services.disks.streams.source import ByteReader
-    from vmie_tui.services.disks.streams.tee import Feed
 
 
 class OpenedOrigin:
@@ -89,12 +89,12 @@ class OpenedOrigin:
         opened = self[disk.key]
         if opened.plain is not None and opened.as_it_is(wanted):
             return opened.plain.size
-        from vmie_tui.services.disks.streams.feeds import stored_size
+        from vmie_tui.services.disks.feeds.disk_feed import stored_size
 
         return stored_size(opened.disk, wanted)
 
     def feed(self, disk: DiskRecord, wanted: UploadFormat, watcher: Watcher, sampler: Sampler) -> Feed:
-        from vmie_tui.services.disks.streams import feeds
+        from vmie_tui.services.disks.feeds import disk_feed as feeds
 
         opened = self[disk.key]
         if opened.plain is not None and opened.as_it_is(wanted):
@@ -112,7 +112,7 @@ class OpenedOrigin:
         return WatchedFeed(feeds.disk_feed(opened.disk, wanted, name=f"disk-{disk.key}", on_data=on_data), watcher)
 
     def blocks(self, disk: DiskRecord, target: Put, watcher: Watcher, sampler: Sampler) -> None:
-        from vmie_tui.services.disks.streams import feeds
+        from vmie_tui.services.disks.feeds import disk_feed as feeds
 
         source = self[disk.key].disk
         watcher.begin(sum(length for _, length in source.extents()))

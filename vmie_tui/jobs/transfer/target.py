@@ -19,8 +19,8 @@ from vmie_tui.model.plan import ImportPlan, Route, UploadFormat
 
 if TYPE_CHECKING:
     from vmie_tui.services.aws.s3.uploader import Uploaded
+    from vmie_tui.services.disks.feeds.disk_feed import Feed
     from vmie_tui.services.disks.streams.source import ByteReader
-    from vmie_tui.services.disks.streams.tee import Feed
 
 CONTENT_TYPES = {
     UploadFormat.VMDK: "application/x-vmdk",

@@ -1,1 +1,1 @@
-"""Disk images, as streams and by ranges: formats, the streams between them, the guests on them."""
+"""Disk images: their formats, reading and writing them, feeding uploads, and the guests on them."""

@@ -19,8 +19,7 @@ from vmie_tui.services.disks.formats.vhd_write import write_vhd_dynamic, write_v
 from vmie_tui.services.disks.formats.vmdk_layout import GRAIN, SECTOR
 from vmie_tui.services.disks.formats.vmdk_write import Mode, encode
 from vmie_tui.services.disks.streams.output import Output, check_free
-from vmie_tui.services.disks.streams.pieces import Content, Progress, Watched, content_sha256, slowest
-from vmie_tui.services.disks.streams.raw_write import write_raw
+from vmie_tui.services.disks.streams.pieces import Content, Progress, Watched, content_sha256, slowest, write_raw
 from vmie_tui.services.disks.streams.source import DiskSource, RawFile, sha256_of
 
 

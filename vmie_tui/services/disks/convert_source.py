@@ -22,11 +22,11 @@ from vmie_tui.services.disks.formats.probe import DiskInfo, probe
 from vmie_tui.services.disks.formats.vhd_read import VhdReader
 from vmie_tui.services.disks.formats.vhdx_read import VhdxReader
 from vmie_tui.services.disks.formats.vmdk_read import VmdkReader
+from vmie_tui.services.disks.sandbox.calls import OPENING, in_child, tried
 from vmie_tui.services.disks.streams.output import part_name
 from vmie_tui.services.disks.streams.pieces import Progress
 from vmie_tui.services.disks.streams.ranges import Budget
 from vmie_tui.services.disks.streams.source import ByteReader, DiskSource, RawFile
-from vmie_tui.services.isolated.calls import OPENING, in_child, tried
 
 _AS_RAW = "take them as RAW, whatever they look like (in a command --raw-source)"
 QEMU_READS = {"qcow2": "qcow2", "vdi": "vdi"}

@@ -29,7 +29,7 @@ from vmie_tui.model.explain import role_probes
 from vmie_tui.model.formatting import size
 from vmie_tui.model.machine import Machine, Power
 from vmie_tui.model.rules.secrets import redacted
-from vmie_tui.services.disks.formats.vmdk import StreamDecoder
+from vmie_tui.services.disks.formats.vmdk_stream import StreamDecoder
 from vmie_tui.services.doctor.patient import Patient, Skip
 from vmie_tui.settings import AwsSettings, Profile
 

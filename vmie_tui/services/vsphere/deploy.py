@@ -15,9 +15,9 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.export import DeployTarget
 from vmie_tui.model.machine import Firmware
 from vmie_tui.model.plan import UploadFormat
+from vmie_tui.services.disks.feeds import disk_feed as feeds
 from vmie_tui.services.disks.formats.ovf import Ovf
-from vmie_tui.services.disks.formats.vmdk import encode
-from vmie_tui.services.disks.streams import feeds
+from vmie_tui.services.disks.formats.vmdk_write import encode
 from vmie_tui.services.disks.streams.source import DiskSource
 from vmie_tui.services.vsphere.config_spec import CPUS, GUEST_ID, MEMORY_MIB, NewHardware, config_spec, network_backing
 from vmie_tui.services.vsphere.nfc.import_lease import ImportLease

@@ -14,7 +14,7 @@ from vmie_tui.model import facts
 from vmie_tui.services.disks.errors import DiskFormatError
 from vmie_tui.services.disks.formats.probe import DiskInfo, probe
 from vmie_tui.services.disks.formats.vhdx_read import VhdxReader
-from vmie_tui.services.disks.formats.vmdk import StreamDecoder
+from vmie_tui.services.disks.formats.vmdk_stream import StreamDecoder
 
 SECTOR = 512
 ZERO_STEP = 1 << 16

@@ -10,10 +10,9 @@ from pathlib import Path
 from vmie_tui.services.disks.formats.ova_write import write_ova
 from vmie_tui.services.disks.formats.ovf_write import Hardware
 from vmie_tui.services.disks.formats.vhd_write import write_vhd_dynamic
-from vmie_tui.services.disks.formats.vmdk import encode
+from vmie_tui.services.disks.formats.vmdk_write import encode
 from vmie_tui.services.disks.streams.output import Output
-from vmie_tui.services.disks.streams.pieces import Content
-from vmie_tui.services.disks.streams.raw_write import write_raw
+from vmie_tui.services.disks.streams.pieces import Content, write_raw
 from vmie_tui.simulators.aws import s3_checksums
 from vmie_tui.simulators.aws.s3_store import Part, Store, Stored, Upload
 from vmie_tui.simulators.aws.stored_disk import StoredDisk

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from pyVmomi import vmodl
 
-from vmie_tui.services.disks.formats.vmdk import encode
+from vmie_tui.services.disks.formats.vmdk_write import encode
 from vmie_tui.services.disks.streams.source import RawFile
 from vmie_tui.simulators.control import Fault
 from vmie_tui.simulators.vcenter.center import Center

@@ -11,7 +11,7 @@ from typing import Self
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.disks.streams.pieces_ahead import PiecesAhead
+from vmie_tui.services.disks.streams.read_ahead import PiecesAhead
 
 BLOCK = 512 << 10
 GIB = 1 << 30

@@ -11,9 +11,8 @@ from collections.abc import Iterator
 
 from vmie_tui.model.errors import ErrorKind
 from vmie_tui.services.disks.errors import DiskFormatError
-from vmie_tui.services.disks.formats.vmdk_stream import OnGrain
 from vmie_tui.services.disks.streams.output import Output
-from vmie_tui.services.disks.streams.pieces import Content, runs, runs_of, zeros
+from vmie_tui.services.disks.streams.pieces import Content, OnData, runs, runs_of, zeros
 from vmie_tui.services.disks.streams.source import DiskSource
 
 SECTOR = 512
@@ -163,7 +162,7 @@ def _table_of(source: DiskSource) -> tuple[array[int], int]:
     return table, position
 
 
-def dynamic_pieces(source: DiskSource, name: str, on_data: OnGrain | None = None) -> Iterator[bytes | memoryview]:
+def dynamic_pieces(source: DiskSource, name: str, on_data: OnData | None = None) -> Iterator[bytes | memoryview]:
     """A dynamic VHD front to back, the same bytes for the same disk: blocks for all that lies within the extents.
 
     A piece is only good until the next one is asked for. Raises ``DiskFormatError`` (CORRUPT) when the extents

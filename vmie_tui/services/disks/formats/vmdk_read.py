@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Generic, Self, TypeVar
 
 from vmie_tui.services.disks.errors import corrupt, difference, one_of_many, truncated
-from vmie_tui.services.disks.formats.grain import inflate
 from vmie_tui.services.disks.formats.places import Places
 from vmie_tui.services.disks.formats.vmdk_layout import (
     AT_END,
@@ -29,6 +28,7 @@ from vmie_tui.services.disks.formats.vmdk_layout import (
     listed,
     parse_descriptor,
 )
+from vmie_tui.services.disks.formats.vmdk_tables import inflate
 from vmie_tui.services.disks.streams.source import ByteReader, RawFile, read_into
 
 V = TypeVar("V")

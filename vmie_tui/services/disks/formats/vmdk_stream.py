@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vmie_tui.services.disks.errors import corrupt, truncated
-from vmie_tui.services.disks.formats.grain import inflate
 from vmie_tui.services.disks.formats.vmdk_layout import (
     MARKER,
     MARKER_SIZE,
@@ -22,9 +21,8 @@ from vmie_tui.services.disks.formats.vmdk_layout import (
     SparseHeader,
     parse_descriptor,
 )
-from vmie_tui.services.disks.formats.vmdk_tables import FooterTables, FrontTables, Tables
-
-OnGrain = Callable[[int, memoryview], None]
+from vmie_tui.services.disks.formats.vmdk_tables import FooterTables, FrontTables, Tables, inflate
+from vmie_tui.services.disks.streams.pieces import OnData
 
 _PIECE = 65536
 _ZEROS = bytes(_PIECE)
@@ -42,7 +40,7 @@ class StreamDecoder:
     ``complete``. Raises ``DiskFormatError``; after that only a new decoder helps.
     """
 
-    def __init__(self, on_grain: OnGrain | None = None, *, inflate: bool = True) -> None:
+    def __init__(self, on_grain: OnData | None = None, *, inflate: bool = True) -> None:
         self.capacity: int | None = None
         self.grains = 0
         self.data_bytes = 0

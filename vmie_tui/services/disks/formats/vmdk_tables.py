@@ -1,6 +1,7 @@
-"""Checks a stream's grain tables against the grains that were seen, without keeping either of them whole.
+"""A VMDK's grains and their tables: inflates one grain, and checks a stream's tables against the grains seen.
 
-Every grain must stand in one table, at the sector where it was met, and no table may list a grain that never came.
+Every grain must stand in one table, at the sector where it was met, and no table may list a grain that never came;
+neither the tables nor the grains are kept whole for that.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import struct
 from itertools import islice
 from typing import Protocol
+
+import deflate
 
 from vmie_tui.services.disks.errors import DiskFormatError, corrupt
 from vmie_tui.services.disks.formats.places import Bits
@@ -173,3 +176,24 @@ class FrontTables:
 
     def missing(self) -> str:
         return f", grains missing: {self._owed}" if self._owed else ""
+
+
+def inflate(data: bytes | memoryview, full: int, length: int, lba: int) -> memoryview:
+    """The ``length`` bytes of a grain: inflated it may have ``full`` bytes, or only those within the capacity.
+
+    Never allocates more than ``full``. What lies behind the capacity must be zeros: else the disk is larger than its
+    header says. Raises ``DiskFormatError`` (CORRUPT, documented error E10).
+    """
+    try:
+        plain: bytearray = deflate.zlib_decompress(data, full)
+    except deflate.DeflateError as error:
+        raise _bad_grain(lba, "its compressed data is damaged or too long") from error
+    if len(plain) < length:
+        raise _bad_grain(lba, f"it holds {len(plain)} bytes of {length}")
+    if plain.count(0, length) != len(plain) - length:
+        raise _bad_grain(lba, "it holds data behind the end of the disk")
+    return memoryview(plain)[:length]
+
+
+def _bad_grain(lba: int, why: str) -> DiskFormatError:
+    return corrupt(f"the grain for sector {lba} is damaged: {why}", fact="E10")

@@ -29,8 +29,7 @@ from vmie_tui.services.disks.formats.vmdk_layout import (
     meta_marker,
     sectors,
 )
-from vmie_tui.services.disks.formats.vmdk_stream import OnGrain
-from vmie_tui.services.disks.streams.pieces import runs_of
+from vmie_tui.services.disks.streams.pieces import OnData, runs_of
 from vmie_tui.services.disks.streams.source import DiskSource, read_exactly
 
 Mode = Literal["fast", "small"]
@@ -77,7 +76,7 @@ def encoded_pieces(
     mode: Mode = "fast",
     threads: int = 2,
     name: str = "disk.vmdk",
-    on_data: OnGrain | None = None,
+    on_data: OnData | None = None,
 ) -> Generator[bytes | memoryview, None, Encoded]:
     """``source`` as a streamOptimized VMDK, piece by piece; each is only good until the next one is asked for.
 

@@ -1,1 +1,1 @@
-"""Bytes on their way: sources, ranges, pieces, feeds, tee, read-ahead, samples, output."""
+"""Bytes of a disk: sources, byte ranges, read-ahead, runs of data, samples, sparse output."""

@@ -6,12 +6,14 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator
 
+from vmie_tui.services.disks.streams.output import Output
 from vmie_tui.services.disks.streams.source import PIECE, DiskSource, read_exactly, read_into
 
 STEP = 64 << 10  # zeros are left out in runs of this size, at multiples of it
 _ZEROS = bytes(PIECE)
 _ZERO_STEP = bytes(STEP)
 
+OnData = Callable[[int, memoryview], None]  # (byte of the disk, its data, good during the call alone)
 Progress = Callable[[int, int], object]  # (bytes of the disk done, bytes in all); what it raises ends the work
 
 
@@ -150,3 +152,28 @@ def _filled(buffer: bytearray, at: int, length: int) -> Iterator[tuple[int, int]
         here = end
     if first >= 0:
         yield first, length
+
+
+# -- a RAW disk: its bytes and nothing else
+
+
+def write_raw(source: DiskSource, out: Output, content: Content) -> None:
+    """Fill ``out`` with the disk, holes where it is zeros; exactly ``source.size`` bytes."""
+    for offset, data in runs(source, content):
+        out.write_at(offset, data)
+    out.resize(source.size)
+
+
+def raw_pieces(source: DiskSource, on_data: OnData | None = None) -> Iterator[memoryview]:
+    """All bytes of the disk front to back; a piece is only good until the next one is asked for.
+
+    ``on_data`` hears the byte of the disk and the data of what is not zeros.
+    """
+    at = 0
+    for offset, data in runs(source, Content(wanted=False)):
+        if on_data is not None:
+            on_data(offset, data)
+        yield from zeros(offset - at)
+        yield data
+        at = offset + len(data)
+    yield from zeros(source.size - at)

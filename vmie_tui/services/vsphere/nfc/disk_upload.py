@@ -13,7 +13,8 @@ import socket
 from collections.abc import Callable
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.disks.streams.tee import CHUNK, Feed
+from vmie_tui.services.disks.feeds.disk_feed import Feed
+from vmie_tui.services.disks.feeds.tee import CHUNK
 from vmie_tui.services.vsphere.nfc.nfc_lease import DataPlace
 from vmie_tui.services.vsphere.tls import VerifiedConnection
 

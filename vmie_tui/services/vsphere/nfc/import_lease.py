@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.export import DeployTarget
-from vmie_tui.services.disks.streams.tee import Feed
+from vmie_tui.services.disks.feeds.disk_feed import Feed
 from vmie_tui.services.vsphere.nfc.disk_upload import DiskUpload
 from vmie_tui.services.vsphere.nfc.nfc_lease import READY_SECONDS, NfcLease, is_disk, thumbprint_at
 from vmie_tui.services.vsphere.sdk import vim

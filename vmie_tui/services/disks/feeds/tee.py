@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import queue
 import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Protocol, Self
-
-from vmie_tui.services.disks.formats.vmdk_stream import OnGrain, StreamDecoder
+from typing import Protocol
 
 CHUNK = 1 << 20
 AHEAD = 2  # pieces that may wait for a consumer: bounds the memory to a few MiB per disk
@@ -21,28 +17,6 @@ class Readable(Protocol):
     """Where the bytes come from: ``readinto`` blocks; 0 is the end."""
 
     def readinto(self, buffer: memoryview, /) -> int: ...
-
-
-class Feed(Protocol):
-    """Bytes for an upload, pulled. A context manager: leaving it ends its threads.
-
-    ``sha256`` (hex) and ``size`` are those of all bytes given; they hold once `fill` has returned 0.
-    """
-
-    sha256: str
-    size: int
-
-    def fill(self, view: memoryview) -> int:
-        """Bytes written into ``view``, 0 at the end; blocks, raises what the source raises."""
-
-    def close(self) -> None:
-        """End the threads, whether all was read or not; from the thread that calls `fill`, as often as one likes."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None: ...
 
 
 class Consumer:
@@ -115,63 +89,3 @@ class Tee:
             self._closed = True
             for consumer in self._consumers:
                 consumer.close()
-
-
-class DiskFeed:
-    """Fills upload buffers from a disk's stream while its SHA-256 is taken and its VMDK structure is proven.
-
-    ``check`` is called before each read and may raise, ``on_bytes`` after it. ``at_end`` is called once with the
-    SHA-256 and the size of all bytes, before the end is reported: what it raises keeps the upload from being
-    completed. In a consumer's thread ``on_offset`` hears up to which byte of the disk the stream has come, and
-    ``on_data`` what it holds (byte of the disk, data, only good during the call).
-    """
-
-    def __init__(
-        self,
-        stream: Readable,
-        *,
-        check: Callable[[], None],
-        on_bytes: Callable[[int], None],
-        at_end: Callable[[str, int], None],
-        on_offset: Callable[[int], None] | None = None,
-        on_data: OnGrain | None = None,
-    ) -> None:
-        self.sha256, self.size = "", 0
-        self._stream, self._check, self._on_bytes = stream, check, on_bytes
-        self._at_end, self._on_offset, self._on_data = at_end, on_offset, on_data
-        self._hash = hashlib.sha256()
-        self._decoder = StreamDecoder(self._grain if on_offset or on_data else None, inflate=True)
-        self._tee = Tee(sha256=self._hash.update, vmdk=self._decoder.feed)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._tee.close()
-
-    def _grain(self, offset: int, data: memoryview) -> None:
-        if self._on_data is not None:
-            self._on_data(offset, data)
-        if self._on_offset is not None:
-            self._on_offset(offset + len(data))
-
-    def fill(self, view: memoryview) -> int:
-        """Bytes written into ``view``; 0 at the end, then everything is proven. Raises ServiceError."""
-        if self.sha256:
-            return 0
-        self._check()
-        count = self._stream.readinto(view[:CHUNK])
-        if count == 0:
-            self._tee.drain()
-            self._decoder.finish()
-            sha256 = self._hash.hexdigest()
-            self._at_end(sha256, self.size)
-            self.sha256 = sha256
-            return 0
-        self._tee.put(view[:count])
-        self.size += count
-        self._on_bytes(count)
-        return count

@@ -11,10 +11,10 @@ from typing import Self
 
 from vmie_tui.model.errors import ErrorKind
 from vmie_tui.services.disks.errors import DiskFormatError, corrupt
+from vmie_tui.services.disks.feeds.tee import AHEAD, CHUNK, Readable, Tee
 from vmie_tui.services.disks.formats.vmdk_layout import SECTOR
 from vmie_tui.services.disks.formats.vmdk_stream import StreamDecoder
 from vmie_tui.services.disks.streams.pieces import Stopped
-from vmie_tui.services.disks.streams.tee import AHEAD, CHUNK, Readable, Tee
 
 _WAITING = 4 << 20  # bytes of decoded data that may wait: one piece of the stream can hold a hundred times its size
 _STRIDE = 128  # grains between two looks at the caller's `check`

@@ -1,10 +1,11 @@
-"""The helper of `apart`, and the children it forks: imports everything once, has one thread, holds no secret."""
+"""The sandbox's helper process, and the children it forks: imports once, has one thread, holds no secret."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import gc
+import importlib
 import json
 import os
 import resource
@@ -12,18 +13,21 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
-from vmie_tui.services import describe  # noqa: F401 - imported before the fork, so that no child has to
-from vmie_tui.services.isolated import calls
-from vmie_tui.services.isolated.wire import Wire
+from vmie_tui.services.disks.sandbox import calls
+from vmie_tui.services.disks.sandbox.wire import Wire
 
 IDLE_SECONDS = 300.0  # without a request the helper leaves; the next look starts another
 _NEW_NETWORK, _NEW_USER = 0x40000000, 0x10000000  # of Linux' unshare
 
 
-def main(control: int) -> NoReturn:
-    """Fork a child for each request, until the other end of the socket ``control`` closes."""
+def main(control: int, modules: Sequence[str]) -> NoReturn:
+    """Import ``modules``; then fork a child for each request, until the other end of the socket ``control`` closes."""
+    for module in modules:
+        with contextlib.suppress(ImportError):  # a child that needs it says so
+            importlib.import_module(module)
     os.umask(0o077)
     _limit(resource.RLIMIT_CORE, 0)
     _without_network()

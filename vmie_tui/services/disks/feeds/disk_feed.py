@@ -13,35 +13,102 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from vmie_tui.model.plan import UploadFormat
+from vmie_tui.services.disks.feeds.grain_stream import ReceivedGrains
+from vmie_tui.services.disks.feeds.tee import CHUNK, Readable, Tee
 from vmie_tui.services.disks.formats.vhd_write import SECTOR, dynamic_pieces, dynamic_size, fixed_footer, whole_sectors
-from vmie_tui.services.disks.formats.vmdk_stream import OnGrain
+from vmie_tui.services.disks.formats.vmdk_stream import StreamDecoder
 from vmie_tui.services.disks.formats.vmdk_write import Mode, encoded_pieces, most_bytes
-from vmie_tui.services.disks.streams.grain_stream import ReceivedGrains
-from vmie_tui.services.disks.streams.pieces import runs_of, zeros
-from vmie_tui.services.disks.streams.raw_write import raw_pieces
-from vmie_tui.services.disks.streams.sample import BLOCK, Sampler
+from vmie_tui.services.disks.streams.pieces import OnData, raw_pieces, runs_of, zeros
+from vmie_tui.services.disks.streams.sample import BLOCK
 from vmie_tui.services.disks.streams.source import DiskSource, read_exactly
-from vmie_tui.services.disks.streams.tee import CHUNK, DiskFeed, Feed, Readable, Tee
-
-__all__ = [
-    "DiskFeed",
-    "Feed",
-    "PieceFeed",
-    "Readable",
-    "Sampler",
-    "blocks",
-    "blocks_of",
-    "decoded",
-    "decoded_size",
-    "disk_feed",
-    "stored_size",
-]
 
 Piece = bytes | memoryview
 Put = Callable[[int, memoryview], object]
+
+
+class Feed(Protocol):
+    """Bytes for an upload, pulled. A context manager: leaving it ends its threads.
+
+    ``sha256`` (hex) and ``size`` are those of all bytes given; they hold once `fill` has returned 0.
+    """
+
+    sha256: str
+    size: int
+
+    def fill(self, view: memoryview) -> int:
+        """Bytes written into ``view``, 0 at the end; blocks, raises what the source raises."""
+
+    def close(self) -> None:
+        """End the threads, whether all was read or not; from the thread that calls `fill`, as often as one likes."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None: ...
+
+
+class DiskFeed:
+    """Fills upload buffers from a disk's stream while its SHA-256 is taken and its VMDK structure is proven.
+
+    ``check`` is called before each read and may raise, ``on_bytes`` after it. ``at_end`` is called once with the
+    SHA-256 and the size of all bytes, before the end is reported: what it raises keeps the upload from being
+    completed. In a consumer's thread ``on_offset`` hears up to which byte of the disk the stream has come, and
+    ``on_data`` what it holds (byte of the disk, data, only good during the call).
+    """
+
+    def __init__(
+        self,
+        stream: Readable,
+        *,
+        check: Callable[[], None],
+        on_bytes: Callable[[int], None],
+        at_end: Callable[[str, int], None],
+        on_offset: Callable[[int], None] | None = None,
+        on_data: OnData | None = None,
+    ) -> None:
+        self.sha256, self.size = "", 0
+        self._stream, self._check, self._on_bytes = stream, check, on_bytes
+        self._at_end, self._on_offset, self._on_data = at_end, on_offset, on_data
+        self._hash = hashlib.sha256()
+        self._decoder = StreamDecoder(self._grain if on_offset or on_data else None, inflate=True)
+        self._tee = Tee(sha256=self._hash.update, vmdk=self._decoder.feed)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._tee.close()
+
+    def _grain(self, offset: int, data: memoryview) -> None:
+        if self._on_data is not None:
+            self._on_data(offset, data)
+        if self._on_offset is not None:
+            self._on_offset(offset + len(data))
+
+    def fill(self, view: memoryview) -> int:
+        """Bytes written into ``view``; 0 at the end, then everything is proven. Raises ServiceError."""
+        if self.sha256:
+            return 0
+        self._check()
+        count = self._stream.readinto(view[:CHUNK])
+        if count == 0:
+            self._tee.drain()
+            self._decoder.finish()
+            sha256 = self._hash.hexdigest()
+            self._at_end(sha256, self.size)
+            self.sha256 = sha256
+            return 0
+        self._tee.put(view[:count])
+        self.size += count
+        self._on_bytes(count)
+        return count
 
 
 class PieceFeed:
@@ -99,7 +166,7 @@ def disk_feed(
     *,
     mode: Mode = "fast",
     name: str = "disk",
-    on_data: OnGrain | None = None,
+    on_data: OnData | None = None,
 ) -> PieceFeed:
     """``source`` as streamOptimized VMDK, RAW, or dynamic VHD (blocks for what lies within its extents).
 
@@ -136,7 +203,7 @@ def decoded(
     on_bytes: Callable[[int], None],
     at_end: Callable[[str, int], None],
     on_offset: Callable[[int], None] | None = None,
-    on_data: OnGrain | None = None,
+    on_data: OnData | None = None,
     name: str = "disk",
 ) -> PieceFeed:
     """A host's VMDK stream as RAW (``capacity`` bytes) or fixed VHD (whole sectors and a footer).
@@ -184,7 +251,7 @@ def blocks(
     on_bytes: Callable[[int], None],
     at_end: Callable[[str, int], None],
     on_offset: Callable[[int], None] | None = None,
-    on_data: OnGrain | None = None,
+    on_data: OnData | None = None,
 ) -> None:
     """Give the data of a host's VMDK stream to ``put(byte of the disk, data)``, ascending, each grain once.
 
@@ -207,7 +274,7 @@ def blocks_of(
     *,
     check: Callable[[], None] = lambda: None,
     on_offset: Callable[[int], None] | None = None,
-    on_data: OnGrain | None = None,
+    on_data: OnData | None = None,
 ) -> None:
     """Give the blocks of 512 KiB in which ``source`` may have data to ``put(byte of the disk, data)``, ascending.
 

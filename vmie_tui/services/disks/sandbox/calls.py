@@ -1,10 +1,10 @@
-"""Work on strangers' bytes in a process of its own, with limits: what they do to it they do to nothing else.
+"""Calls functions in a sandboxed child process: foreign bytes that break a parser there break nothing else.
 
-A function marked with `in_child` runs in a child that may use so much processor time, memory and so many files, has no
-secrets in its environment and, where the system allows it, no network. It is given plain data and gives plain data
-back; a `ByteReader` among its arguments stays with the caller, who is asked for byte ranges. Children are forked from
-a helper process that has one thread and has imported everything, so that one costs some milliseconds; the helper is
-started when first needed, and ends with this process.
+A function marked with `in_child` runs in a child with limits on processor time, memory and open files, without secrets
+in its environment and, where the system allows it, without a network. Its arguments and its result are plain data; a
+`ByteReader` among the arguments stays with the caller, whom the child asks for byte ranges. Children are forked from
+a helper process with a single thread that has imported the functions' modules, so that a child costs some milliseconds;
+the helper is started when it is first needed, and ends with this process.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+import vmie_tui
 from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
 from vmie_tui.services.disks.errors import DiskFormatError
-from vmie_tui.services.disks.streams.source import ByteReader
-from vmie_tui.services.isolated.plain_data import UnfitError, decode, encode
-from vmie_tui.services.isolated.wire import (
+from vmie_tui.services.disks.sandbox.plain_data import UnfitError, decode, encode
+from vmie_tui.services.disks.sandbox.wire import (
     ANSWER,
     BYTES,
     FAILED,
@@ -46,26 +46,28 @@ from vmie_tui.services.isolated.wire import (
     pack_error,
     unpack_error,
 )
+from vmie_tui.services.disks.streams.source import ByteReader
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_log = logging.getLogger("vmie_tui.apart")
+_log = logging.getLogger("vmie_tui.sandbox")
 _INSIDE = False  # whether this process is such a child itself
 _PROGRAM = (  # with our own paths, whatever way this process was started
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
-    "from vmie_tui.services.isolated.child import main; main(int(sys.argv[1]))"
+    "from vmie_tui.services.disks.sandbox.helper import main; main(int(sys.argv[1]), json.loads(sys.argv[3]))"
 )
+_MODULES: set[str] = set()  # that have functions for children: the helper imports them once, so that no child has to
 KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ")
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """``cpu`` and ``wall`` in seconds, ``memory`` in bytes of address space. Reads by the caller are not counted."""
+    """What a child may use; the caller's reads on its behalf do not count."""
 
-    cpu: int = 5
-    memory: int = 1 << 29
-    wall: float = 60.0
-    files: int = 256
+    cpu: int = 5  # seconds of processor time
+    memory: int = 1 << 29  # bytes of address space
+    wall: float = 60.0  # seconds
+    files: int = 256  # open at once
 
 
 OPENING = Limits(cpu=20, memory=1 << 30)  # for all of an image, whose tables may be large
@@ -83,6 +85,8 @@ def in_child(limits: Limits = Limits()) -> Callable[[Callable[P, R]], Callable[P
     """
 
     def mark(function: Callable[P, R]) -> Callable[P, R]:
+        _MODULES.add(function.__module__)
+
         @functools.wraps(function)
         def wrapper(*args: P.args, **named: P.kwargs) -> R:
             if _INSIDE:
@@ -316,12 +320,13 @@ class _Helper:
             return self._control
         self._end()
         ours, theirs = socket.socketpair()
-        root = str(Path(__file__).resolve().parents[2])
-        path = [root, *(entry for entry in sys.path if entry and Path(entry).is_absolute())]
+        root = str(Path(vmie_tui.__file__).resolve().parents[1])
+        path = json.dumps([root, *(entry for entry in sys.path if entry and Path(entry).is_absolute())])
+        modules = json.dumps(sorted(_MODULES.copy()))
         try:
             with theirs:
                 self._process = subprocess.Popen(  # noqa: S603 - this very program
-                    [sys.executable, "-I", "-S", "-c", _PROGRAM, str(theirs.fileno()), json.dumps(path)],
+                    [sys.executable, "-I", "-S", "-c", _PROGRAM, str(theirs.fileno()), path, modules],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,

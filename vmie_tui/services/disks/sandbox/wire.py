@@ -1,4 +1,4 @@
-"""What the caller and a child of `apart` say to each other: frames of a kind, a length and bytes; never objects."""
+"""What the caller and a sandboxed child tell each other: frames of a kind, a length and bytes; never objects."""
 
 from __future__ import annotations
 

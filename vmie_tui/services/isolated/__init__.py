@@ -1,1 +1,0 @@
-"""Work on strangers' bytes in a child process with limits on time, memory and files."""
