@@ -58,7 +58,7 @@ class LiveImages:
 
     def instances(self, region: str, image_id: str) -> tuple[str, ...]:
         """Ids of the AMI's instances that are not terminated, the newest first."""
-        from vmie_tui.services.aws.ec2.image_instances import instances_of
+        from vmie_tui.services.aws.ec2.image_info import instances_of
 
         return instances_of(self._session(), region, image_id)
 

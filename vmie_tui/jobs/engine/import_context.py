@@ -108,7 +108,7 @@ class ImportContext(JobContext):
 
     def undo(self) -> Iterator[Undo]:
         from vmie_tui.jobs.imports import finish, import_image, import_instance, import_snapshots, register_image
-        from vmie_tui.jobs.transfer.target import target_of
+        from vmie_tui.jobs.transfer.target_s3 import target_of
 
         if self.plan.route is Route.UNMODIFIED:
             yield "an AMI that nobody noted", partial(register_image.find_registered, self)

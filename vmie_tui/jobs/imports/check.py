@@ -10,7 +10,7 @@ from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.imports.inspect_guest import judge_content
 from vmie_tui.jobs.transfer.disk_images import fingerprint
-from vmie_tui.jobs.transfer.target import key_of
+from vmie_tui.jobs.transfer.target_s3 import key_of
 from vmie_tui.jobs.transfer.transfer import forget_arrived
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding

@@ -9,7 +9,7 @@ from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.engine.tags import tags
 from vmie_tui.jobs.imports.register_image import ami_name
 from vmie_tui.jobs.imports.uploaded import machine_of
-from vmie_tui.jobs.transfer.target import remove_object, target_of
+from vmie_tui.jobs.transfer.target_s3 import remove_object, target_of
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import Stage, StageState
 from vmie_tui.model.plan import ImportPlan, ObjectSource, Route

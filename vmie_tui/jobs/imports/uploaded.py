@@ -9,7 +9,7 @@ from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.polling import intervals
 from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.transfer.progress import import_fraction
-from vmie_tui.jobs.transfer.target import target_of
+from vmie_tui.jobs.transfer.target_s3 import target_of
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ObjectSource

@@ -6,17 +6,21 @@ import hashlib
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 from vmie_tui.jobs.engine.import_context import ImportContext
+from vmie_tui.jobs.transfer.source import Watcher
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import FileSource, ObjectSource, UploadFormat
 from vmie_tui.private_files import private_dir
 
 if TYPE_CHECKING:
     from vmie_tui.services.describe import SourceDisk
+    from vmie_tui.services.disks.feeds.disk_feed import Feed
     from vmie_tui.services.disks.streams.source import ByteReader, DiskSource
 
+STEP = 1 << 20  # bytes read from an image at once
 SCRATCH = "scratch"  # in the state folder: RAW copies of images that only qemu-img reads
 AS_IT_IS = {  # kinds of image, as `probe` calls them, that are what a format asks for
     UploadFormat.VMDK: frozenset({"vmdk-stream streamOptimized"}),
@@ -155,3 +159,63 @@ def refuse_changed(context: ImportContext) -> None:
             subject=context.plan.source.where,
             remedy="Let nothing write to it, then resume the job: every disk is read again",
         )
+
+
+class PlainFeed:
+    """The bytes of an image as they are."""
+
+    def __init__(self, reader: ByteReader, watcher: Watcher) -> None:
+        self.sha256, self.size = "", 0
+        self._reader, self._watcher, self._hash = reader, watcher, hashlib.sha256()
+
+    def fill(self, view: memoryview) -> int:
+        """Bytes written into ``view``, 0 at the end."""
+        from vmie_tui.services.disks.streams.source import read_into
+
+        self._watcher.stop()
+        if self.size >= self._reader.size:
+            self.sha256 = self._hash.hexdigest()
+            return 0
+        count = read_into(self._reader, self.size, view[:STEP])
+        if not count:
+            raise ServiceError(ErrorKind.CORRUPT, "the image ends before its end", retry_safe=True)
+        self._hash.update(view[:count])
+        self.size += count
+        self._watcher.received(count)
+        return count
+
+    def close(self) -> None:
+        """Nothing of its own is open."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+class WatchedFeed:
+    """A feed that tells how much it gave."""
+
+    def __init__(self, inner: Feed, watcher: Watcher) -> None:
+        self._inner, self._watcher = inner, watcher
+        self.sha256, self.size = "", 0
+
+    def fill(self, view: memoryview) -> int:
+        self._watcher.stop()
+        count = self._inner.fill(view)
+        if count:
+            self._watcher.received(count)
+        else:
+            self.sha256 = self._inner.sha256
+        self.size += count
+        return count
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()

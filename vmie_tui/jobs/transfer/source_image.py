@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.store.store import DiskRecord
-from vmie_tui.jobs.transfer.disk_images import OpenedDisk, open_images, refuse_changed, whole_archive
-from vmie_tui.jobs.transfer.plain_feed import STEP, PlainFeed, WatchedFeed
+from vmie_tui.jobs.transfer.disk_images import (
+    STEP,
+    OpenedDisk,
+    PlainFeed,
+    WatchedFeed,
+    open_images,
+    refuse_changed,
+    whole_archive,
+)
 from vmie_tui.jobs.transfer.sampling import sample_disk, seed_of
 from vmie_tui.jobs.transfer.source import TRANSFERS, Put, Received, Watcher
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError

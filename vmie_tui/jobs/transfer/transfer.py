@@ -18,7 +18,7 @@ from vmie_tui.jobs.transfer.progress import UPLOAD_TO, UploadProgress
 from vmie_tui.jobs.transfer.reporting import Meter
 from vmie_tui.jobs.transfer.source import Attempt
 from vmie_tui.jobs.transfer.source_image import OpenedOrigin
-from vmie_tui.jobs.transfer.target import target_of
+from vmie_tui.jobs.transfer.target_s3 import target_of
 from vmie_tui.model.errors import Cancelled, ErrorKind, VmieError
 from vmie_tui.model.job import Stage, StageState
 from vmie_tui.model.plan import SnapshotSource

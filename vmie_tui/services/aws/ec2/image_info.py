@@ -12,6 +12,8 @@ from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.aws.vmie.task_parser import tags_of
 
+ALIVE = ("pending", "running", "stopping", "stopped")  # states of an instance that is not terminated
+
 
 @dataclass(frozen=True, slots=True)
 class ImageDisk:
@@ -162,3 +164,13 @@ def describe_instance(aws: Aws, region: str | None, instance_id: str) -> dict[st
             ErrorKind.NOT_FOUND, "the instance does not exist", subject=instance_id, remedy="Check the Region"
         )
     return found[0]
+
+
+def instances_of(aws: Aws, region: str | None, image_id: str) -> tuple[str, ...]:
+    """Ids of the AMI's instances that are not terminated, the newest first."""
+    filters = [{"Name": "image-id", "Values": [image_id]}, {"Name": "instance-state-name", "Values": list(ALIVE)}]
+    with aws_call("look for instances of the image", image_id):
+        pages = aws.client("ec2", region).get_paginator("describe_instances").paginate(Filters=filters)
+        found = [item for page in pages for group in page["Reservations"] for item in group["Instances"]]
+    found.sort(key=lambda item: item["LaunchTime"], reverse=True)
+    return tuple(str(item["InstanceId"]) for item in found)

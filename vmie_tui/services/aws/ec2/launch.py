@@ -1,4 +1,4 @@
-"""A test instance of an AMI: launched alone in its own security group, watched, looked at, and cleared away."""
+"""Instances: a test one launched from an AMI in its own security group, watched and terminated; any one stopped."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ __all__ = [
 
 GROUP = "vmie-tui-test-"  # names of the security groups made here begin so; the instance's client token follows
 FIRST_LOOK, LONGEST_LOOK = 0.5, 10.0
+STOP_SECONDS = 900.0  # ours: a guest that does not end by itself is powered off by EC2 before
 PASSED = "ok"
 WAITING = frozenset({"", "initializing", "insufficient-data", "not-applicable"})
 GONE = frozenset({"shutting-down", "terminated"})
@@ -347,3 +348,38 @@ def terminate(aws: Aws, region: str | None, instance_id: str, *, stop: Callable[
         pace.wait()
     for group in _groups(aws, region, GROUP + token) if token else ():
         _delete_group(aws, region, str(group["GroupId"]))
+
+
+def stop_instance(
+    aws: Aws,
+    region: str | None,
+    instance_id: str,
+    *,
+    stop: Callable[[], None] = lambda: None,
+    seconds: float = STOP_SECONDS,
+) -> str:
+    """Stop it and wait until it is: ``stopped``, or ``terminated`` when it is gone already. Safe to repeat.
+
+    Raises ServiceError: NOT_FOUND, CONFLICT when it still runs after ``seconds``, and what ``stop`` raises.
+    """
+    pace, asked = Pace(stop, first=FIRST_LOOK, longest=LONGEST_LOOK), False
+    while True:
+        now = str(describe_instance(aws, region, instance_id)["State"]["Name"])
+        if now == "stopped":
+            return now
+        if now in GONE:
+            return "terminated"
+        if now == "running" and not asked:  # one that still starts cannot be stopped yet
+            with aws_call("stop the instance", instance_id):
+                aws.client("ec2", region).stop_instances(InstanceIds=[instance_id])
+            asked = True
+            continue
+        if pace.waited >= seconds:
+            raise ServiceError(
+                ErrorKind.CONFLICT,
+                f"the instance is still {now} after {seconds / 60:.0f} minutes",
+                subject=instance_id,
+                remedy="See what its guest is doing, stop it in the EC2 console with force, then try again",
+                retry_safe=True,
+            )
+        pace.wait()

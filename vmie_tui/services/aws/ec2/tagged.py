@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.services.aws.ec2.image_info import ALIVE
 from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.aws.session import Aws
 
@@ -43,8 +44,7 @@ def delete_snapshot(aws: Aws, region: str | None, snapshot_id: str) -> None:
 
 def tagged_instances(aws: Aws, region: str | None, key: str, value: str) -> Iterator[str]:
     """Ids of the instances with this tag that are not terminated."""
-    alive = ["pending", "running", "stopping", "stopped"]
-    wanted = [{"Name": f"tag:{key}", "Values": [value]}, {"Name": "instance-state-name", "Values": alive}]
+    wanted = [{"Name": f"tag:{key}", "Values": [value]}, {"Name": "instance-state-name", "Values": list(ALIVE)}]
     with aws_call("list the instances", f"{key}={value}"):
         for page in aws.client("ec2", region).get_paginator("describe_instances").paginate(Filters=wanted):
             for group in page.get("Reservations", ()):
