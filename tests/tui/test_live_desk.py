@@ -34,6 +34,7 @@ from vmie_tui.screens.exports.form import ExportFormScreen
 from vmie_tui.screens.exports.source import ExportSourceScreen
 from vmie_tui.screens.frame.actions import APP
 from vmie_tui.screens.frame.base import FrameScreen
+from vmie_tui.screens.frame.confirm_by_name import ForceScreen
 from vmie_tui.screens.inventory.open_source import OpenScreen
 from vmie_tui.screens.inventory.preflight_report import ReportScreen
 from vmie_tui.screens.jobs.detail import JobScreen
@@ -46,7 +47,6 @@ from vmie_tui.screens.tasks.detail import TaskScreen
 from vmie_tui.screens.tasks.raw import RawScreen
 from vmie_tui.screens.tasks.screen import TasksScreen
 from vmie_tui.screens.tasks.watch import WatchScreen
-from vmie_tui.screens.wizard.confirm_by_name import ForceScreen
 from vmie_tui.screens.wizard.screen import WizardScreen
 from vmie_tui.services.aws.vmie.explorer import Explorer
 from vmie_tui.services.read_only import VSPHERE_READS, reads_aws

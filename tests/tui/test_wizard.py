@@ -16,10 +16,10 @@ from tests.tui.fake import FSTAB, FakeBackend, company, preflight_of, some_jobs
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import BootMode, LicenseType, Route
 from vmie_tui.model.rules.account import Account
+from vmie_tui.screens.frame.confirm_by_name import ForceScreen
 from vmie_tui.screens.inventory.screen import InventoryScreen
 from vmie_tui.screens.jobs.screen import JobsScreen
 from vmie_tui.screens.wizard import screen as wizard
-from vmie_tui.screens.wizard.confirm_by_name import ForceScreen
 from vmie_tui.screens.wizard.licences import licence_options
 from vmie_tui.screens.wizard.screen import WizardScreen
 from vmie_tui.widgets.choice import ChoiceList

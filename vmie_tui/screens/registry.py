@@ -11,12 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
-from typing import Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar
 
 from textual.screen import Screen
 
 from vmie_tui.operations.backend import ProfileInfo
 from vmie_tui.screens.frame.actions import Action
+
+if TYPE_CHECKING:  # of signatures; to import them takes longer than the first paint may wait
+    from vmie_tui.model.machine import Machine
+    from vmie_tui.model.replication import ReplicationView
+    from vmie_tui.operations.import_plan import Draft
+    from vmie_tui.widgets.machines import Scope
 
 P = ParamSpec("P")
 S = TypeVar("S")
@@ -91,3 +97,34 @@ def password_screen(host: str, user: str, reason: str = "", *, asked: str = "pas
 
 @_at("setup.profile_picker:ProfileScreen")
 def profile_picker(profiles: Sequence[ProfileInfo], used: str) -> Screen[str | None]: ...
+
+
+# -- what other screens open
+
+
+@_at("inventory.folders:FolderScreen")
+def folder_picker(machines: Sequence[Machine]) -> Screen[Scope | None]: ...
+
+
+@_at("inventory.open_source:OpenScreen")
+def open_source() -> Screen[bool]: ...
+
+
+@_at("inventory.preflight_report:ReportScreen")
+def preflight_report(machines: Sequence[Machine]) -> Screen[bool]: ...
+
+
+@_at("wizard.screen:import_machines")
+def import_machines(profile: ProfileInfo, machines: Sequence[Machine]) -> Screen[bool]: ...
+
+
+@_at("wizard.screen:WizardScreen")
+def import_draft(draft: Draft) -> Screen[bool]: ...
+
+
+@_at("replication.form:ReplicationForm")
+def replication_form(machines: Sequence[Machine], *, edit: ReplicationView | None = None) -> Screen[bool]: ...
+
+
+@_at("jobs.detail:JobScreen")
+def job_detail(job_id: str) -> Screen[bool]: ...

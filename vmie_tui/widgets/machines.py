@@ -53,6 +53,26 @@ def machine_row(machine: Machine, findings: tuple[Finding, ...], look: Look = Lo
     return MachineRow(machine, findings, name, system, size(machine.size), cell, judged, seen, name.casefold(), look)
 
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A branch: a datacenter with a folder path below it, or one of its clusters. Empty: everything."""
+
+    datacenter: str = ""
+    folder: tuple[str, ...] = ()
+    cluster: str = ""
+
+    @property
+    def title(self) -> str:
+        return " › ".join(part for part in (self.datacenter, *self.folder, self.cluster) if part)
+
+    def holds(self, machine: Machine) -> bool:
+        if self.datacenter and machine.datacenter != self.datacenter:
+            return False
+        if self.cluster:
+            return machine.cluster == self.cluster
+        return machine.folder[: len(self.folder)] == self.folder
+
+
 def by_name(rows: Iterable[MachineRow]) -> list[MachineRow]:
     """The rows in the order of their names. Done where they are read: sorting sorted rows costs the screen nothing."""
     return sorted(rows, key=SORT_KEYS["name"])

@@ -12,6 +12,7 @@ from textual.message import Message
 from vmie_tui.model.errors import Problem, problem_of
 from vmie_tui.operations.exports import DownloadStopped, Fetch
 from vmie_tui.screens.frame.base import FrameScreen
+from vmie_tui.screens.frame.form import Answers, Ask, FormScreen
 from vmie_tui.widgets.exports import ExportRow
 from vmie_tui.widgets.text import size
 
@@ -74,7 +75,6 @@ class Downloads(FrameScreen):
         if self.download:
             self.tell(f"Still busy: {self.download}. esc stops it.")
             return
-        from vmie_tui.screens.frame.form import Answers, Ask, FormScreen
 
         def wrong(answers: Answers) -> dict[str, str]:
             folder = Path(answers["folder"]).expanduser()

@@ -23,9 +23,12 @@ from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.formatting import plural
 from vmie_tui.operations.export_plan import ExportDraft, format_choices, new_draft, target_choices
 from vmie_tui.screens.exports.cli_equivalent import export_command
+from vmie_tui.screens.exports.deploy_places import DeployScreen
+from vmie_tui.screens.exports.grant_diff import DiffScreen
 from vmie_tui.screens.frame.actions import EXPORT_FORM, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying
+from vmie_tui.screens.frame.confirm_by_name import ForceScreen
 from vmie_tui.widgets.choice import ChoiceList, Field
 from vmie_tui.widgets.exports import SourceRow
 from vmie_tui.widgets.lines import LinePane, OneLine
@@ -229,7 +232,6 @@ class ExportFormScreen(Copying):
     @on(Button.Pressed, "#deploy")
     def action_deploy(self) -> None:
         """Choose where in vCenter a machine is to be made of it; nothing is made before the export is started."""
-        from vmie_tui.screens.exports.deploy_places import DeployScreen
 
         def answered(chosen: DeployChoice | str | None) -> None:
             if chosen is None:
@@ -256,7 +258,6 @@ class ExportFormScreen(Copying):
         if report is None or not report.grant:
             self.tell("The bucket needs no change." if report is not None else "The bucket was not looked at yet.")
             return
-        from vmie_tui.screens.exports.grant_diff import DiffScreen
 
         def answered(yes: bool | None) -> None:
             if yes:
@@ -288,7 +289,6 @@ class ExportFormScreen(Copying):
         if not blockers:
             self._start(())
             return
-        from vmie_tui.screens.wizard.confirm_by_name import ForceScreen
 
         def answered(yes: bool | None) -> None:
             if yes:

@@ -15,13 +15,18 @@ from textual.worker import get_current_worker
 
 from vmie_tui.model.errors import Problem, problem_of
 from vmie_tui.model.exportable import Exportable
+from vmie_tui.model.rules.exports import check_exportable
 from vmie_tui.model.task import Task
 from vmie_tui.operations.import_plan import REGION
+from vmie_tui.screens import registry
 from vmie_tui.screens.exports.download import Downloads
+from vmie_tui.screens.exports.form import ExportFormScreen
+from vmie_tui.screens.exports.source import ExportSourceScreen
 from vmie_tui.screens.frame.actions import EXPORTS, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.screens.frame.filter import Filtering
+from vmie_tui.screens.frame.form import Answers, Ask, FormScreen
 from vmie_tui.widgets.exports import (
     ExportRow,
     ExportTable,
@@ -128,8 +133,6 @@ class ExportsScreen(Filtering, Copying, Downloads):
 
     @work(thread=True, exclusive=True, group="sources", exit_on_error=False)
     def _read_sources(self, region: str) -> None:
-        from vmie_tui.model.rules.exports import check_exportable
-
         worker = get_current_worker()
         rows: list[SourceRow] = []
 
@@ -278,8 +281,6 @@ class ExportsScreen(Filtering, Copying, Downloads):
             self.stop_download()
 
     def action_region(self) -> None:
-        from vmie_tui.screens.frame.form import Answers, Ask, FormScreen
-
         def wrong(answers: Answers) -> dict[str, str]:
             fits = REGION.fullmatch(answers["region"])
             return {} if fits else {"region": "such as eu-west-1"}
@@ -310,13 +311,9 @@ class ExportsScreen(Filtering, Copying, Downloads):
         """All findings of an instance or image; the task of an export."""
         source, export = self.source_in_view, self.export_in_view
         if source is not None:
-            from vmie_tui.screens.exports.source import ExportSourceScreen
-
             self.app.push_screen(ExportSourceScreen(source, self._region), self._form_closed)
         elif export is not None and export.job is not None:
-            from vmie_tui.screens.jobs.detail import JobScreen
-
-            self.app.push_screen(JobScreen(export.job.id))
+            self.app.push_screen(registry.job_detail(export.job.id))
         elif export is not None:
             self.action_download()
 
@@ -327,8 +324,6 @@ class ExportsScreen(Filtering, Copying, Downloads):
         elif self.backend.profile.read_only:
             self.tell("This profile is read-only: nothing can be started from it.", error=True)
         else:
-            from vmie_tui.screens.exports.form import ExportFormScreen
-
             self.app.push_screen(ExportFormScreen(source, self._region), self._form_closed)
 
     def _form_closed(self, started: bool | None) -> None:

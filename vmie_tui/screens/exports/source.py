@@ -11,6 +11,8 @@ from textual.message import Message
 from textual.widget import Widget
 
 from vmie_tui.model.errors import Problem, problem_of
+from vmie_tui.model.rules.exports import check_exportable
+from vmie_tui.screens.exports.form import ExportFormScreen
 from vmie_tui.screens.frame.actions import EXPORT_SOURCE, bindings
 from vmie_tui.screens.frame.base import FrameScreen, style_sheet
 from vmie_tui.widgets.exports import SourceRow, source_lines, verdict
@@ -54,8 +56,6 @@ class ExportSourceScreen(FrameScreen):
 
     @work(thread=True, exclusive=True, group="look", exit_on_error=False)
     def _look(self) -> None:
-        from vmie_tui.model.rules.exports import check_exportable
-
         try:
             thing = self.backend.outward.look(self._region, self._row.thing.id)
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
@@ -85,7 +85,6 @@ class ExportSourceScreen(FrameScreen):
         if self.backend.profile.read_only:
             self.tell("This profile is read-only: nothing can be started from it.", error=True)
             return
-        from vmie_tui.screens.exports.form import ExportFormScreen
 
         def closed(started: bool | None) -> None:
             if started:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.text import Text
@@ -17,27 +16,8 @@ from textual.widgets.tree import TreeNode
 
 from vmie_tui.model.machine import Machine
 from vmie_tui.screens.frame.base import style_sheet
+from vmie_tui.widgets.machines import Scope
 from vmie_tui.widgets.text import clean
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """A branch: a datacenter with a folder path below it, or one of its clusters. Empty: everything."""
-
-    datacenter: str = ""
-    folder: tuple[str, ...] = ()
-    cluster: str = ""
-
-    @property
-    def title(self) -> str:
-        return " › ".join(part for part in (self.datacenter, *self.folder, self.cluster) if part)
-
-    def holds(self, machine: Machine) -> bool:
-        if self.datacenter and machine.datacenter != self.datacenter:
-            return False
-        if self.cluster:
-            return machine.cluster == self.cluster
-        return machine.folder[: len(self.folder)] == self.folder
 
 
 def branches(machines: Iterable[Machine]) -> Counter[Scope]:

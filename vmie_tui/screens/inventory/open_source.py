@@ -18,10 +18,12 @@ from vmie_tui.model.errors import ErrorKind, Problem, problem_of
 from vmie_tui.model.formatting import plural
 from vmie_tui.model.preflight import markdown
 from vmie_tui.model.verdict import Look, judge
+from vmie_tui.operations.import_plan import Candidate, Draft, draft_of
+from vmie_tui.screens import registry
 from vmie_tui.screens.frame.actions import OPEN, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying
-from vmie_tui.screens.inventory.complete_path import S3, SNAPSHOT, Completion
+from vmie_tui.screens.inventory.complete_path import S3, SNAPSHOT, Completion, complete
 from vmie_tui.widgets.choice import ChoiceList
 from vmie_tui.widgets.frame import HintBar
 from vmie_tui.widgets.lines import LinePane, OneLine
@@ -32,7 +34,6 @@ from vmie_tui.widgets.report import report_lines
 from vmie_tui.widgets.text import Line, clean, fit, paragraph, size
 
 if TYPE_CHECKING:
-    from vmie_tui.operations.import_plan import Draft
     from vmie_tui.services.describe import Described
 
 EXAMPLES = (
@@ -123,8 +124,6 @@ class OpenScreen(Copying):
 
     @work(thread=True, exclusive=True, group="complete", exit_on_error=False)
     def _complete(self, typed: str) -> None:
-        from vmie_tui.screens.inventory.complete_path import complete
-
         completion = complete(typed) if typed.strip() else Completion("")
         if not get_current_worker().is_cancelled:
             self.post_message(self.Names(typed, completion))
@@ -269,8 +268,6 @@ class OpenScreen(Copying):
     # -- other keys
 
     def _draft(self) -> Draft:
-        from vmie_tui.operations.import_plan import Candidate, draft_of
-
         assert self._found is not None
         profile, found = self.backend.profile, self._found
         return draft_of(profile, (Candidate(found.source, found.machine, found.preflight),))
@@ -281,9 +278,7 @@ class OpenScreen(Copying):
         elif self.backend.profile.read_only:
             self.tell("This profile is read-only: nothing can be started from it.", error=True)
         else:
-            from vmie_tui.screens.wizard.screen import WizardScreen
-
-            self.app.push_screen(WizardScreen(self._draft()), self._wizard_closed)
+            self.app.push_screen(registry.import_draft(self._draft()), self._wizard_closed)
 
     def _wizard_closed(self, started: bool | None) -> None:
         if started:

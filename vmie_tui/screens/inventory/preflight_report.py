@@ -14,9 +14,11 @@ from textual.worker import get_current_worker
 from vmie_tui.model.errors import ErrorKind, Problem, problem_of
 from vmie_tui.model.machine import Machine, Power
 from vmie_tui.model.preflight import Preflight, machine_key, markdown
+from vmie_tui.model.preparation import unattend_xml
 from vmie_tui.screens.frame.actions import REPORT, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying
+from vmie_tui.screens.frame.confirm import ConfirmScreen
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.machines import POWER, short_os, verdict_cell
 from vmie_tui.widgets.problem import problem_lines
@@ -103,8 +105,6 @@ class ReportScreen(Copying):
             self._ask(machine)
 
     def _ask(self, machine: Machine) -> None:
-        from vmie_tui.screens.frame.confirm import ConfirmScreen
-
         name = clean(machine.name)
         text = (
             f"{name} is running, and its host locks the files of its disks. The snapshot {SNAPSHOT_NAME!r} is made, "
@@ -220,8 +220,6 @@ class ReportScreen(Copying):
 
     @work(thread=True, exclusive=True, group="copy", exit_on_error=False)
     def _save_unattend(self) -> None:
-        from vmie_tui.model.preparation import unattend_xml
-
         try:
             path = self.backend.save_text("unattend.xml", unattend_xml())
         except OSError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on, work
 from textual.binding import BindingType
@@ -13,20 +13,17 @@ from textual.widget import Widget
 
 from vmie_tui.model.errors import ErrorKind, Problem
 from vmie_tui.model.formatting import plural
+from vmie_tui.screens import registry
 from vmie_tui.screens.frame.actions import INVENTORY, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.filter import Sorting
 from vmie_tui.screens.inventory.reader import Reader, ReadFailed, RowsRead, judged
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.machine_detail import machine_lines
-from vmie_tui.widgets.machines import SORT_KEYS, MachineRow, MachineTable, select
+from vmie_tui.widgets.machines import SORT_KEYS, MachineRow, MachineTable, Scope, select
 from vmie_tui.widgets.problem import age, nothing_configured, problem_lines
 from vmie_tui.widgets.table import LineTable
 from vmie_tui.widgets.text import Cell, Line, clean, fit, line_width, paragraph, width
-
-if TYPE_CHECKING:
-    from vmie_tui.screens.inventory.folders import Scope
-
 
 PIECE = 200  # rows freed at a time
 
@@ -216,15 +213,13 @@ class InventoryScreen(Sorting):
         self._apply()
 
     def action_tree(self) -> None:
-        from vmie_tui.screens.inventory.folders import FolderScreen
-
         def chosen(scope: Scope | None) -> None:
             if scope is not None:
                 self._scope = scope if scope.title else None
                 self._apply()
                 self._show_empty()
 
-        self.app.push_screen(FolderScreen([row.machine for row in self._rows]), chosen)
+        self.app.push_screen(registry.folder_picker([row.machine for row in self._rows]), chosen)
 
     def action_detail(self) -> None:
         self.toggle_class("-no-detail")
@@ -260,13 +255,12 @@ class InventoryScreen(Sorting):
         if not rows:
             self.tell("There is no VM to look into.", error=True)
             return
-        from vmie_tui.screens.inventory.preflight_report import ReportScreen
 
         def closed(looked: bool | None) -> None:
             if looked:
                 self.judge_again()
 
-        self.app.push_screen(ReportScreen([row.machine for row in rows]), closed)
+        self.app.push_screen(registry.preflight_report([row.machine for row in rows]), closed)
 
     def judge_again(self) -> None:
         """Show what this session has found on disks since the rows were made."""
@@ -282,13 +276,11 @@ class InventoryScreen(Sorting):
         self._show_detail()
 
     def action_open_source(self) -> None:
-        from vmie_tui.screens.inventory.open_source import OpenScreen
-
         def closed(started: bool | None) -> None:
             if started:
                 self.host.show_list("jobs")
 
-        self.app.push_screen(OpenScreen(), closed)
+        self.app.push_screen(registry.open_source(), closed)
 
     def _to_start(self, verb: str) -> list[MachineRow]:
         """The VMs that something is to be started with; none, with the reason said, where it may not or cannot."""
@@ -310,25 +302,19 @@ class InventoryScreen(Sorting):
         rows = self._to_start("replicate")
         if not rows:
             return
-        from vmie_tui.screens.replication.form import ReplicationForm
 
         def closed(started: bool | None) -> None:
             if started:
                 self._unmark()
                 self.host.show_list("replication")
 
-        self.app.push_screen(ReplicationForm([row.machine for row in rows]), closed)
+        self.app.push_screen(registry.replication_form([row.machine for row in rows]), closed)
 
     def action_import_marked(self) -> None:
         """The wizard for the marked VMs, or for the one under the cursor when none is marked."""
         rows = self._to_start("import")
         if not rows:
             return
-        from vmie_tui.operations.import_plan import draft_of, of_machines
-        from vmie_tui.screens.wizard.screen import WizardScreen
-
-        profile = self.backend.profile
-        draft = draft_of(profile, of_machines([row.machine for row in rows], profile.vcenter))
 
         def closed(started: bool | None) -> None:
             self.judge_again()  # the wizard may have looked into disks
@@ -336,4 +322,5 @@ class InventoryScreen(Sorting):
                 self._unmark()
                 self.host.show_list("jobs")
 
-        self.app.push_screen(WizardScreen(draft), closed)
+        machines = [row.machine for row in rows]
+        self.app.push_screen(registry.import_machines(self.backend.profile, machines), closed)

@@ -11,6 +11,10 @@ from vmie_tui.model.job import JobView, Stage, StageState
 from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.task import JobState, may_become
 from vmie_tui.screens.frame.clipboard import Copying
+from vmie_tui.screens.frame.confirm import ConfirmScreen
+from vmie_tui.screens.frame.explain import ExplainScreen
+from vmie_tui.screens.jobs.image import AfterScreen, made_by
+from vmie_tui.screens.jobs.proof import ProofScreen
 from vmie_tui.widgets.text import clean
 
 
@@ -32,8 +36,6 @@ class AfterJob(Copying):
 
     @work(thread=True, exclusive=True, group="after", exit_on_error=False)
     def _open_after(self, job: JobView) -> None:
-        from vmie_tui.screens.jobs.image import AfterScreen, made_by
-
         try:
             plan = self.backend.plan(job.id)
             machine = self.backend.machine_of(plan) if isinstance(plan, ImportPlan) else None
@@ -54,7 +56,6 @@ class AfterJob(Copying):
         if why_not:
             self.tell(why_not)
             return
-        from vmie_tui.screens.jobs.proof import ProofScreen
 
         self.app.push_screen(ProofScreen(job.id, job.name))
 
@@ -86,7 +87,6 @@ class JobActions(AfterJob):
         job = self._job_that("cancel", JobState.CANCELLING, JobState.CANCELLED)
         if job is None:
             return
-        from vmie_tui.screens.frame.confirm import ConfirmScreen
 
         text = "The transfer stops, what was uploaded is deleted, and the AWS task is cancelled. It cannot be resumed."
         if job.kind == "export":
@@ -109,7 +109,6 @@ class JobActions(AfterJob):
         if job.problem is None:
             self.tell(f"{job.name} has no problem to explain.")
             return
-        from vmie_tui.screens.frame.explain import ExplainScreen
 
         self.app.push_screen(ExplainScreen(job.name, job.problem))
 
@@ -124,7 +123,6 @@ class JobActions(AfterJob):
         if why_not:
             self.tell(why_not)
             return
-        from vmie_tui.screens.frame.confirm import ConfirmScreen
 
         said = clean(job.problem.detail or job.problem.what) if job.problem else "the conversion failed"
         text = (

@@ -16,7 +16,9 @@ from textual.worker import get_current_worker
 
 from vmie_tui.model.errors import ErrorKind, Problem, problem_of
 from vmie_tui.model.formatting import plural
-from vmie_tui.model.plan import ObjectSource
+from vmie_tui.model.job import JobView
+from vmie_tui.model.machine import Machine
+from vmie_tui.model.plan import ImportPlan, ObjectSource
 from vmie_tui.operations.images import Launch
 from vmie_tui.screens.frame.actions import AFTER, bindings
 from vmie_tui.screens.frame.base import style_sheet
@@ -29,9 +31,6 @@ from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.text import Line, clean
 
 if TYPE_CHECKING:
-    from vmie_tui.model.job import JobView
-    from vmie_tui.model.machine import Machine
-    from vmie_tui.model.plan import ImportPlan
     from vmie_tui.services.aws.ec2.image_info import Image
     from vmie_tui.services.aws.ec2.images import Deregistered
     from vmie_tui.services.aws.ec2.launch import InstanceState

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on, work
 from textual.binding import BindingType
@@ -12,6 +12,7 @@ from textual.widget import Widget
 from textual.worker import get_current_worker
 
 from vmie_tui.model.errors import ErrorKind, Problem, problem_of
+from vmie_tui.model.proof import Proof
 from vmie_tui.screens.frame.actions import PROOF, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying
@@ -19,9 +20,6 @@ from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.proof import VERDICTS, markdown, proof_lines
 from vmie_tui.widgets.text import Line, clean
-
-if TYPE_CHECKING:
-    from vmie_tui.model.proof import Proof
 
 
 class ProofScreen(Copying):

@@ -16,6 +16,7 @@ from vmie_tui.model.job import JobView, LogLine
 from vmie_tui.screens.frame.actions import JOBS, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.jobs.actions import JobActions
+from vmie_tui.screens.jobs.detail import JobScreen
 from vmie_tui.widgets.jobs import JobTable, counts, job_lines
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.problem import problem_lines
@@ -138,6 +139,4 @@ class JobsScreen(JobActions):
     def action_open(self) -> None:
         job = self.table.current
         if job:
-            from vmie_tui.screens.jobs.detail import JobScreen
-
             self.app.push_screen(JobScreen(job.id))

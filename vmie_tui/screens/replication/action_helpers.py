@@ -8,6 +8,7 @@ from textual import work
 
 from vmie_tui.model.errors import problem_of
 from vmie_tui.model.replication import ReplicationState, ReplicationView, Run, state_words
+from vmie_tui.screens.frame.confirm import ConfirmScreen
 from vmie_tui.screens.jobs.actions import AfterJob
 from vmie_tui.widgets.text import clean
 
@@ -71,7 +72,6 @@ class ReplicationAsking(AfterJob):
 
     def confirm(self, title: str, text: str, yes: str, agreed: Callable[[], object]) -> None:
         """Ask first; ``agreed`` is called when the answer is ``yes``."""
-        from vmie_tui.screens.frame.confirm import ConfirmScreen
 
         def answered(answer: bool | None) -> None:
             if answer:

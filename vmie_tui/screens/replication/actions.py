@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from textual import work
 
 from vmie_tui.model.errors import ServiceError, problem_of
 from vmie_tui.model.formatting import plural
+from vmie_tui.model.job import JobView
+from vmie_tui.model.machine import Machine
 from vmie_tui.model.replication import ReplicationState, ReplicationView, Run, message_of, stamp, type_words
+from vmie_tui.model.rules.replication_schedule import parse_start
+from vmie_tui.screens import registry
+from vmie_tui.screens.frame.form import Answers, Ask, FormScreen
 from vmie_tui.screens.replication.action_helpers import GONE, MOST_NAMES, ReplicationAsking, names_of
+from vmie_tui.screens.replication.catalogue import CatalogueScreen
+from vmie_tui.screens.replication.cutover import CutoverScreen
+from vmie_tui.screens.replication.cutover_forms import roll_back_question
+from vmie_tui.screens.replication.form import ReplicationForm
+from vmie_tui.screens.replication.machine_picker import PickScreen
+from vmie_tui.screens.replication.run_now import RunNow
 from vmie_tui.widgets.text import clean
-
-if TYPE_CHECKING:
-    from vmie_tui.model.job import JobView
-    from vmie_tui.model.machine import Machine
 
 
 class ReplicationActions(ReplicationAsking):
@@ -26,14 +32,10 @@ class ReplicationActions(ReplicationAsking):
 
     def action_new(self) -> None:
         if self.may("started"):
-            from vmie_tui.screens.replication.machine_picker import PickScreen
-
             self.app.push_screen(PickScreen(), self._picked)
 
     def _picked(self, machines: list[Machine] | None) -> None:
         if machines:
-            from vmie_tui.screens.replication.form import ReplicationForm
-
             self.app.push_screen(ReplicationForm(machines), self.closed)
 
     def action_edit(self) -> None:
@@ -52,15 +54,11 @@ class ReplicationActions(ReplicationAsking):
             self.app.call_from_thread(self._open_form, view, machine)
 
     def _open_form(self, view: ReplicationView, machine: Machine | None) -> None:
-        from vmie_tui.screens.replication.form import ReplicationForm
-
         self.app.push_screen(ReplicationForm([machine] if machine is not None else [], edit=view), self.closed)
 
     def action_run_now(self) -> None:
         views = self.several("run")
         if len(views) == 1:
-            from vmie_tui.screens.replication.run_now import RunNow
-
             self.app.push_screen(RunNow(views[0]), self.closed)
         elif views:
             start = partial(self.backend.replicas.run_now, resync=None, verify=None, cutover=None)
@@ -81,7 +79,6 @@ class ReplicationActions(ReplicationAsking):
         views = self.several("extended", ended=True)
         if not views:
             return
-        from vmie_tui.screens.frame.form import Answers, Ask, FormScreen
 
         def wrong(answers: Answers) -> dict[str, str]:
             fits = answers["days"].isdecimal() and int(answers["days"])
@@ -128,8 +125,6 @@ class ReplicationActions(ReplicationAsking):
     def action_cutover(self) -> None:
         view = self.one("cut over")
         if view is not None:
-            from vmie_tui.screens.replication.cutover import CutoverScreen
-
             self.app.push_screen(CutoverScreen(view), self.closed)
 
     def action_roll_back(self) -> None:
@@ -142,7 +137,6 @@ class ReplicationActions(ReplicationAsking):
         if view.current is not None and view.current.cutover:
             self.tell(f"{view.current.id}, a cutover, is at work: wait until it is over, or cancel it.")
             return
-        from vmie_tui.screens.replication.cutover_forms import roll_back_question
 
         def went_back() -> str:
             self.app.call_from_thread(self.tell, f"Going back from the cutover of {view.name}…")
@@ -157,8 +151,6 @@ class ReplicationActions(ReplicationAsking):
     # -- looking
 
     def action_catalogue(self) -> None:
-        from vmie_tui.screens.replication.catalogue import CatalogueScreen
-
         self.app.push_screen(CatalogueScreen())
 
     def action_open(self) -> None:
@@ -169,9 +161,7 @@ class ReplicationActions(ReplicationAsking):
         elif not run.job_id:
             self.tell(f"There is no log of this run: {message_of(run) or run.state.value.lower()}.")
         else:
-            from vmie_tui.screens.jobs.detail import JobScreen
-
-            self.app.push_screen(JobScreen(run.job_id))
+            self.app.push_screen(registry.job_detail(run.job_id))
 
     def action_after(self) -> None:
         if self._has_job("AMI"):
@@ -200,7 +190,6 @@ class ReplicationActions(ReplicationAsking):
         if not self.backend.profile.demo:
             self.tell("The clock of this profile is the real one: only a demo's can be set forward.")
             return
-        from vmie_tui.screens.frame.form import Answers, Ask, FormScreen
 
         def wrong(answers: Answers) -> dict[str, str]:
             return {} if seconds_of(answers["by"]) else {"by": "such as 30m, 12h or 7d, at most 30d"}
@@ -219,8 +208,6 @@ class ReplicationActions(ReplicationAsking):
 
 def seconds_of(text: str) -> float:
     """``12h`` as seconds; 0 for what is no such time."""
-    from vmie_tui.model.rules.replication_schedule import parse_start
-
     try:
         return parse_start(f"+{text.removeprefix('+')}", 0.0)
     except ServiceError:

@@ -19,6 +19,7 @@ from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.screens.frame.confirm import ConfirmScreen
 from vmie_tui.screens.frame.filter import Filtering
+from vmie_tui.screens.replication.form import ReplicationForm
 from vmie_tui.widgets.lines import OneLine
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.servers import EMPTY, ServerTable, as_text, select, status_cells
@@ -217,7 +218,6 @@ class CatalogueScreen(Filtering, Copying):
             self.tell(str(event.problem) if event.problem is not None else why, error=True)
         if not event.machines:
             return
-        from vmie_tui.screens.replication.form import ReplicationForm
 
         def closed(started: bool | None) -> None:
             if started:

@@ -23,6 +23,7 @@ from vmie_tui.model.forecast import forecast
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import TestLaunch
 from vmie_tui.model.replication import ReplicationView, Verify
+from vmie_tui.screens import registry
 from vmie_tui.screens.frame.actions import CUTOVER, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying
@@ -308,9 +309,8 @@ class CutoverScreen(Copying):
         if run is None or not run.job_id:
             self.tell("There is no final run to look at yet." if run is None else "It waits for its turn: no job yet.")
             return
-        from vmie_tui.screens.jobs.detail import JobScreen
 
-        self.app.push_screen(JobScreen(run.job_id))
+        self.app.push_screen(registry.job_detail(run.job_id))
 
     def action_roll_back(self) -> None:
         view = self._seen.view

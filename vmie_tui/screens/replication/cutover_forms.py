@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from vmie_tui.model.choice import Option
 from vmie_tui.model.replication import ReplicationView, Verify
+from vmie_tui.operations.roll_back import last_cutover
 from vmie_tui.screens.frame.confirm import ConfirmScreen
 from vmie_tui.screens.frame.form import Answers, Ask, FormScreen
 from vmie_tui.screens.jobs.image_forms import launch_asks, launch_mistakes
@@ -43,8 +44,6 @@ def cutover_form(view: ReplicationView, members: Sequence[ReplicationView], give
 
 def roll_back_question(view: ReplicationView) -> ConfirmScreen:
     """What going back from its cutover means. Raises ServiceError when there was none."""
-    from vmie_tui.operations.roll_back import last_cutover
-
     run = last_cutover(view)
     stops = f"The instance {run.instance_id} is stopped, then " if run.instance_id else "No instance was launched; "
     text = (

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vmie_tui.model.formatting import duration, one_line
+from vmie_tui.model.job import JobView
 from vmie_tui.model.replication import ReplicationView, Run, RunState, stamp, until
 from vmie_tui.screens.replication.run_now import refused
 from vmie_tui.widgets.jobs import stage_lines
@@ -17,7 +18,6 @@ from vmie_tui.widgets.replications import run_glyph, run_words
 from vmie_tui.widgets.text import Cell, Line, bar, clean, fit, join, paragraph, percent
 
 if TYPE_CHECKING:
-    from vmie_tui.model.job import JobView
     from vmie_tui.services.aws.ec2.launch import InstanceState
 
 DAY = 86_400.0

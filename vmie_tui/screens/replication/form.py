@@ -19,6 +19,7 @@ from vmie_tui.model.finding import Finding
 from vmie_tui.model.formatting import plural
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.replication import ReplicationView
+from vmie_tui.model.rules.replication import settled
 from vmie_tui.operations.replication_plan import NOW, ReplicationDraft, edit_draft, new_draft
 from vmie_tui.screens.frame.actions import REPLICATION_FORM, bindings
 from vmie_tui.screens.frame.base import style_sheet
@@ -269,8 +270,6 @@ class ReplicationForm(Copying):
 
     @work(thread=True, exclusive=True, group="submit", exit_on_error=False)
     def _change(self, draft: ReplicationDraft) -> None:
-        from vmie_tui.model.rules.replication import settled
-
         assert draft.edit is not None
         spec, refused = draft.spec_for(None), dict[str, Problem]()
         try:

@@ -12,11 +12,15 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.worker import get_current_worker
 
-from vmie_tui.model.doctor import USUAL_FEATURES, Check, CheckState, DoctorReport, Feature
+from vmie_tui.model.choice import Option
+from vmie_tui.model.doctor import USUAL_FEATURES, Check, CheckState, DoctorReport, Feature, markdown
 from vmie_tui.model.errors import ErrorKind, Problem, problem_of
+from vmie_tui.operations.doctor import ROLE, TRUST, USER, VCENTER
 from vmie_tui.screens.frame.actions import SETUP, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying, copy_in_thread
+from vmie_tui.screens.frame.form import Ask, FormScreen
+from vmie_tui.screens.frame.page import PageScreen
 from vmie_tui.widgets.checks import STYLE, CheckTable, check_lines, fix_lines, rows_of, text_lines
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.problem import problem_lines
@@ -190,7 +194,6 @@ class SetupScreen(Copying):
         check = self.current
         if check is None:
             return
-        from vmie_tui.screens.frame.page import PageScreen
 
         def draw(cells: int) -> list[tuple[Cell, ...]]:
             lines = check_lines(check, cells)
@@ -218,8 +221,6 @@ class SetupScreen(Copying):
         return f"{clean(check.title)} cannot be fixed from here; its remedy says who can.{elsewhere}"
 
     def _ask(self, check: Check) -> None:
-        from vmie_tui.screens.frame.page import PageScreen
-
         fix = check.fix
         assert fix is not None
 
@@ -262,16 +263,11 @@ class SetupScreen(Copying):
         if self._report is None:
             self.tell("Wait until it has looked.", error=True)
             return
-        from vmie_tui.model.doctor import markdown
 
         self.copy("setup.md", markdown(self._report))
 
     def action_policy(self) -> None:
         """Which policy, for which features; then its text to read and copy."""
-        from vmie_tui.model.choice import Option
-        from vmie_tui.operations.doctor import ROLE, TRUST, USER, VCENTER
-        from vmie_tui.screens.frame.form import Ask, FormScreen
-
         which = (Option(USER, "user"), Option(ROLE, "role"), Option(TRUST, "role's trust"), Option(VCENTER, "vCenter"))
         answer = (Option(YES, "yes"), Option(NO, "no"))
         asks = [Ask(WHICH, "Policy of the", USER, options=which)]
@@ -300,7 +296,6 @@ class SetupScreen(Copying):
         if event.problem is not None:
             self.tell(event.problem.what, error=True)
             return
-        from vmie_tui.screens.frame.page import PageScreen
 
         def copy() -> None:
             copy_in_thread(self, f"policy-{event.which}.json", f"{event.text}\n")

@@ -6,11 +6,16 @@ import json
 
 from textual import work
 
+from vmie_tui import __version__
 from vmie_tui.model.errors import problem_of
 from vmie_tui.model.task_history import TaskRecord
+from vmie_tui.model.task_report import markdown
 from vmie_tui.operations.desk import Study
 from vmie_tui.screens.frame.base import FrameScreen
 from vmie_tui.screens.frame.clipboard import copy_in_thread
+from vmie_tui.screens.frame.confirm import ConfirmScreen
+from vmie_tui.screens.tasks.raw import RawScreen
+from vmie_tui.screens.tasks.watch import WatchScreen
 
 
 class TaskActions(FrameScreen):
@@ -30,16 +35,12 @@ class TaskActions(FrameScreen):
     def action_raw(self) -> None:
         record = self.task_in_view()
         if record is not None:
-            from vmie_tui.screens.tasks.raw import RawScreen
-
             raw = json.dumps(record.task.raw, indent=2, ensure_ascii=False, default=str, sort_keys=True)
             self.app.push_screen(RawScreen(record.task.id, raw))
 
     def action_watch(self) -> None:
         record = self.task_in_view()
         if record is not None:
-            from vmie_tui.screens.tasks.watch import WatchScreen
-
             self.app.push_screen(WatchScreen(record))
 
     def action_copy(self) -> None:
@@ -50,9 +51,6 @@ class TaskActions(FrameScreen):
 
     @work(thread=True, exclusive=True, group="copy", exit_on_error=False)
     def _copy_report(self, record: TaskRecord) -> None:
-        from vmie_tui import __version__
-        from vmie_tui.model.task_report import markdown
-
         try:
             now = self.host.now()
             phases = self.backend.desk.study(record, now).phases
@@ -86,7 +84,6 @@ class TaskActions(FrameScreen):
         if why:
             self.tell(f"{task.id} cannot be cancelled: {why}.", error="read-only" in why)
             return
-        from vmie_tui.screens.frame.confirm import ConfirmScreen
 
         percent = f" at {task.progress}%" if task.progress is not None else ""
         text = (

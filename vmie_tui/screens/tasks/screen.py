@@ -25,6 +25,7 @@ from vmie_tui.screens.frame.filter import Sorting
 from vmie_tui.screens.tasks.actions import TaskActions
 from vmie_tui.screens.tasks.detail import TaskScreen
 from vmie_tui.screens.tasks.explorer import Following, TasksSeen, TasksUnread
+from vmie_tui.screens.tasks.scope_picker import PlacesScreen
 from vmie_tui.widgets.lines import ArrowPane, LinePane, OneLine
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.table import LineTable
@@ -305,8 +306,6 @@ class TasksScreen(Sorting, TaskActions):
         super().sort_by(column, reverse=reverse)
 
     def action_places(self) -> None:
-        from vmie_tui.screens.tasks.scope_picker import PlacesScreen
-
         def chosen(places: Places | None) -> None:
             if places is not None and places != self._places:
                 self._places = places

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from vmie_tui.model.errors import Problem, problem_of
 from vmie_tui.model.finding import Finding, Severity
+from vmie_tui.model.plan import ImportPlan
+from vmie_tui.model.rules.account import account_key, check_account
 from vmie_tui.model.verdict import Look, judge
+from vmie_tui.operations.backend import Backend
+from vmie_tui.operations.import_plan import Candidate
 from vmie_tui.widgets.machine_detail import finding_lines
 from vmie_tui.widgets.machines import verdict_cell
 from vmie_tui.widgets.text import Line, paragraph
-
-if TYPE_CHECKING:
-    from vmie_tui.model.plan import ImportPlan
-    from vmie_tui.operations.backend import Backend
-    from vmie_tui.operations.import_plan import Candidate
 
 PATIENCE = 5.0  # seconds the start waits for AWS; the job looks at what matters most by itself
 
@@ -46,8 +44,6 @@ class AccountSeen:
 
 def look(backend: Backend, pairs: Sequence[tuple[Candidate, ImportPlan]]) -> AccountSeen:
     """Ask AWS about the plans' targets, once for all with the same. Blocks: call it in a thread."""
-    from vmie_tui.model.rules.account import account_key, check_account
-
     accounts, found = {}, {}
     try:
         for one, plan in pairs:

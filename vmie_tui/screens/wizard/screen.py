@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on, work
 from textual.binding import BindingType
@@ -16,12 +16,18 @@ from textual.worker import get_current_worker
 
 from vmie_tui.model.errors import problem_of
 from vmie_tui.model.finding import Finding
+from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan
+from vmie_tui.model.preflight import Preflight, for_route, join_findings
+from vmie_tui.model.rules.account import forceable
 from vmie_tui.model.rules.override import Blocked, blocked
-from vmie_tui.operations.import_plan import Candidate, Draft
+from vmie_tui.operations.backend import ProfileInfo
+from vmie_tui.operations.import_plan import Candidate, Draft, draft_of, of_machines
+from vmie_tui.screens import registry
 from vmie_tui.screens.frame.actions import WIZARD, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying
+from vmie_tui.screens.frame.confirm_by_name import ForceScreen
 from vmie_tui.screens.wizard.account_check import PATIENCE, AccountSeen, look
 from vmie_tui.screens.wizard.cli_equivalent import aws_commands
 from vmie_tui.screens.wizard.pages import FOUND, LicenceStep, RouteStep, SourceStep, Step
@@ -29,9 +35,6 @@ from vmie_tui.screens.wizard.review_page import ReviewStep
 from vmie_tui.screens.wizard.target_page import TargetStep
 from vmie_tui.widgets.lines import OneLine
 from vmie_tui.widgets.text import Cell, clean, fit, line_width
-
-if TYPE_CHECKING:
-    from vmie_tui.model.preflight import Preflight
 
 STEPS = (
     ("step-source", "Source", SourceStep),
@@ -153,8 +156,6 @@ class WizardScreen(Copying):
 
     @work(thread=True, exclusive=True, group="judge", exit_on_error=False)
     def _check(self, pairs: list[tuple[Candidate, ImportPlan]]) -> None:
-        from vmie_tui.model.preflight import for_route, join_findings
-
         looks = [self._content(candidate) for candidate, _ in pairs]
         sources = tuple(
             (one, join_findings(self.backend.check_machine(one.machine), content))
@@ -223,8 +224,6 @@ class WizardScreen(Copying):
 
     def _blocked(self) -> dict[str, Blocked]:
         """The blockers of each candidate, by its key, as far as the rules have looked."""
-        from vmie_tui.model.rules.account import forceable
-
         about = {one.key: findings for one, findings in self._sources}
         target = self._account.found
         return {
@@ -247,8 +246,6 @@ class WizardScreen(Copying):
 
     @work(thread=False, exclusive=True, group="asking", exit_on_error=False)
     async def _force(self, candidates: list[tuple[Candidate, tuple[Finding, ...]]]) -> None:
-        from vmie_tui.screens.wizard.confirm_by_name import ForceScreen
-
         override: dict[str, tuple[str, ...]] = {}
         for number, (one, blockers) in enumerate(candidates, 1):
             place = f"{number} of {len(candidates)}" if len(candidates) > 1 else ""
@@ -267,13 +264,12 @@ class WizardScreen(Copying):
         if not machines:
             self.tell("It was looked into when it was opened: esc goes back to its report.")
             return
-        from vmie_tui.screens.inventory.preflight_report import ReportScreen
 
         def closed(looked: bool | None) -> None:
             if looked:
                 self._judge()
 
-        self.app.push_screen(ReportScreen(machines), closed)
+        self.app.push_screen(registry.preflight_report(machines), closed)
 
     @work(thread=True, exclusive=True, group="submit", exit_on_error=False)
     def _submit(self, plans: list[ImportPlan]) -> None:
@@ -310,3 +306,8 @@ class WizardScreen(Copying):
         else:
             name = f"aws-import-{self.draft.route.value}.sh"
             self.copy(name, aws_commands(self.draft.plans(), self.draft.candidates))
+
+
+def import_machines(profile: ProfileInfo, machines: Sequence[Machine]) -> WizardScreen:
+    """The wizard for machines of the profile's vCenter."""
+    return WizardScreen(draft_of(profile, of_machines(machines, profile.vcenter)))
