@@ -20,7 +20,7 @@ from textual.reactive import var
 from textual.screen import Screen
 from textual.worker import get_current_worker
 
-from vmie_tui.gc_pause import calm_collector
+from vmie_tui.gc_pause import collector_paused
 from vmie_tui.model.errors import EXIT_OK, ErrorKind, Problem, problem_of
 from vmie_tui.model.formatting import plain
 from vmie_tui.model.job import JobView, WorkerStatus
@@ -123,7 +123,7 @@ class VmieApp(ThemedApp):
         worker, last = get_current_worker(), None
         while not (worker.is_cancelled or self._closing):
             try:
-                with calm_collector() if last is None else nullcontext():  # the first one imports the job store
+                with collector_paused() if last is None else nullcontext():  # the first one imports the job store
                     seen = tuple(self.backend.jobs()), self.backend.worker()
             except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
                 self.post_message(self.JobsUnread(problem_of(error)))
@@ -215,7 +215,7 @@ class VmieApp(ThemedApp):
     def check_aws(self, mfa_code: str = "") -> None:
         worker = get_current_worker()
         try:
-            with calm_collector():  # boto3 is imported
+            with collector_paused():  # boto3 is imported
                 known = self.AwsKnown(self.backend.aws_status(mfa_code))
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             known = self.AwsKnown(None, problem_of(error))

@@ -17,7 +17,7 @@ _was_enabled = True
 
 
 @contextmanager
-def calm_collector() -> Iterator[None]:
+def collector_paused() -> Iterator[None]:
     """No collection inside the block; afterwards what exists is set aside (`gc.freeze`), never to be looked through.
 
     Objects set aside are still freed when their last reference goes. May be nested and used by several threads.

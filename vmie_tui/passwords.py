@@ -6,14 +6,11 @@ import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vmie_tui import known_secrets
 from vmie_tui.model.errors import ErrorKind, SettingsError
 from vmie_tui.private_files import check_trusted
-
-if TYPE_CHECKING:
-    from vmie_tui.settings import Profile, VCenterSettings
+from vmie_tui.settings import Profile, VCenterSettings
 
 KEYRING_SERVICE = "vmie-tui"
 PASSWORD_VARIABLE = "VMIE_VCENTER_PASSWORD"  # noqa: S105 - the name of a variable

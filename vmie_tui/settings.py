@@ -34,8 +34,6 @@ from platformdirs import PlatformDirs
 
 from vmie_tui.model import naming
 from vmie_tui.model.errors import ErrorKind, SettingsError
-from vmie_tui.passwords import PASSWORD_VARIABLE as PASSWORD_VARIABLE  # noqa: PLC0414 - offered here too
-from vmie_tui.passwords import password_for as password_for  # noqa: PLC0414
 from vmie_tui.private_files import check_trusted
 from vmie_tui.proxy import Proxy
 

@@ -21,12 +21,12 @@ from vmie_tui.model.export import DeployTarget, ExportPlan
 from vmie_tui.model.job import Stage, StageState
 from vmie_tui.model.machine import Firmware
 from vmie_tui.model.task import JobState
+from vmie_tui.passwords import password_for
 from vmie_tui.services.disks import convert
 from vmie_tui.services.disks.formats.ovf import parse_ovf
 from vmie_tui.services.disks.streams.source import RawFile, sha256_of
 from vmie_tui.services.vsphere.deploy_places import read_deploy_places
 from vmie_tui.services.vsphere.session import VSphere, connect
-from vmie_tui.settings import password_for
 from vmie_tui.simulators.fleet.tiny import DATASTORE, make_data
 
 pytestmark = pytest.mark.worker("shared")

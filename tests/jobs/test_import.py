@@ -44,9 +44,9 @@ def test_tags_say_where_the_image_comes_from(world: World) -> None:
 
 
 def test_running_machine_goes_through_a_snapshot_that_is_removed(world: World) -> None:
+    from vmie_tui.passwords import password_for
     from vmie_tui.services.vsphere.session import connect
     from vmie_tui.services.vsphere.snapshot import find_snapshot
-    from vmie_tui.settings import password_for
 
     view = world.wait(world.submit("app-01"))
     world.assert_equal("app-01", view)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vmie_tui.gc_pause import calm_collector
+from vmie_tui.gc_pause import collector_paused
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Backing, Disk, Firmware, Inventory, Machine, Nic, Power, VCenterInfo
 from vmie_tui.services.vsphere.cache import BATCH, cache_file, load_cached, save_cached
@@ -99,8 +99,8 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_the_collector_rests_while_values_are_built_and_works_again(tmp_path: Path) -> None:
     save_cached(tmp_path, SETTINGS, INVENTORY)
-    with calm_collector():
-        with pytest.raises(ZeroDivisionError), calm_collector():
+    with collector_paused():
+        with pytest.raises(ZeroDivisionError), collector_paused():
             raise ZeroDivisionError
         assert load_cached(tmp_path, SETTINGS) == INVENTORY
         assert not gc.isenabled()

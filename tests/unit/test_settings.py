@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from vmie_tui.model.errors import SettingsError
-from vmie_tui.settings import load, password_for
+from vmie_tui.passwords import password_for
+from vmie_tui.settings import load
 
 GOOD = """
 default_profile = "prod"

@@ -170,8 +170,8 @@ def _show_step(report: StepReport) -> None:
 
 
 def _patient(session: Session, profile: Profile, features: frozenset[Feature]) -> Patient:
+    from vmie_tui.passwords import password_for
     from vmie_tui.services.doctor.patient import Patient
-    from vmie_tui.settings import password_for
 
     return Patient(
         profile,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vmie_tui import settings as settings_module
+from vmie_tui import passwords
 from vmie_tui.commands.common import json_option, out, out_json, pass_session, say, table
 from vmie_tui.commands.session import Session
 from vmie_tui.model.errors import ErrorKind, ServiceError
@@ -99,13 +99,13 @@ def open_vcenter(used: Profile) -> VSphere:
 
     if used.vcenter is None:
         raise ServiceError(ErrorKind.INVALID, "the profile names no vCenter", subject=used.name)
-    password = settings_module.password_for(used)
+    password = passwords.password_for(used)
     if password is None:
         raise ServiceError(
             ErrorKind.LOGIN,
             "there is no password for this vCenter",
             subject=f"{used.vcenter.user}@{used.vcenter.host}",
-            remedy=f"Set {settings_module.PASSWORD_VARIABLE}, name a password_file, or store it in the keyring",
+            remedy=f"Set {passwords.PASSWORD_VARIABLE}, name a password_file, or store it in the keyring",
         )
     return connect(used.vcenter, password, read_only=used.read_only)
 

@@ -168,7 +168,7 @@ class LiveBackend:
 
     def has_password(self) -> bool:
         if self._password is None and self._profile.vcenter is not None:
-            from vmie_tui.settings import password_for
+            from vmie_tui.passwords import password_for
 
             self._password = password_for(self._profile)
         return bool(self._password)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vmie_tui import settings as settings_module
+from vmie_tui import passwords
 from vmie_tui.commands import inventory as inventory_command
 from vmie_tui.commands.common import aws_session, json_option, out, out_json, pass_session, say
 from vmie_tui.commands.session import Session
@@ -172,7 +172,7 @@ class _Looker:
 
             profile = self._profile
             assert profile.vcenter is not None  # the inventory was read from it
-            password = settings_module.password_for(profile) or ""
+            password = passwords.password_for(profile) or ""
             self._vsphere = self._held.enter_context(connect(profile.vcenter, password, read_only=profile.read_only))
         return self._vsphere
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from vmie_tui import passwords
 from vmie_tui import settings as settings_module
 from vmie_tui.jobs.engine.control import Controls, JobControl
 from vmie_tui.jobs.engine.takeovers import Takeovers
@@ -120,7 +121,7 @@ class JobContext(ABC):
             if self._vsphere is None:
                 if self.profile.vcenter is None:
                     raise ServiceError(ErrorKind.INVALID, "the profile names no vCenter", subject=self.profile.name)
-                password = settings_module.password_for(self.profile)
+                password = passwords.password_for(self.profile)
                 if password is None:
                     raise ServiceError(
                         ErrorKind.LOGIN,

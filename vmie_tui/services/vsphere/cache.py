@@ -16,7 +16,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from vmie_tui.gc_pause import calm_collector
+from vmie_tui.gc_pause import collector_paused
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Backing, Disk, Firmware, GuestDisk, Inventory, Machine, Nic, Power, VCenterInfo
 from vmie_tui.private_files import private_dir
@@ -84,7 +84,7 @@ def save_cached(cache_dir: Path, settings: VCenterSettings, inventory: Inventory
 def load_cached(cache_dir: Path, settings: VCenterSettings) -> Inventory | None:
     """The inventory kept last; None when there is none, or it is damaged or of another version."""
     try:
-        with cache_file(cache_dir, settings).open(encoding="utf-8") as file, calm_collector():
+        with cache_file(cache_dir, settings).open(encoding="utf-8") as file, collector_paused():
             head = json.loads(file.readline())
             if head["format"] != FORMAT or head["layout"] != _LAYOUT:
                 return None

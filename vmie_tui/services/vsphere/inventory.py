@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
-from vmie_tui.gc_pause import calm_collector
+from vmie_tui.gc_pause import collector_paused
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.machine import Firmware, Inventory, Machine, Power
 from vmie_tui.model.plan import VmSource
@@ -77,7 +77,7 @@ def read_inventory(
     with view_of_all(vsphere, ["VirtualMachine"], doing=_DOING) as view:
         total = _count(vsphere, view)
         reading = _Reading(vsphere, view, places, total, on_page, cancelled, page_size)
-        with calm_collector():
+        with collector_paused():
             inventory: Inventory = without_unknown(reading.run, PATHS)
         return inventory
 
