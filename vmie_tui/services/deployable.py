@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vmie_tui.model.export import ExportFormat
 from vmie_tui.model.plan import FileSource, ObjectSource
+from vmie_tui.services.aws.s3.range_reader import S3Object
+from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.describe import open_source_disks
 from vmie_tui.services.disks.convert_source import no_limit
 from vmie_tui.services.disks.formats.open_disk import open_file, open_raw
@@ -20,9 +21,6 @@ from vmie_tui.services.disks.sandbox.calls import UnfinishedError, in_child
 from vmie_tui.services.disks.streams.ranges import BlockReader
 from vmie_tui.services.disks.streams.read_ahead import ReadAhead
 from vmie_tui.services.disks.streams.source import ByteReader, DiskSource
-
-if TYPE_CHECKING:
-    from vmie_tui.services.aws.session import Aws
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +50,6 @@ def open_deployable(
 
 
 def _raw(aws: Aws, region: str | None, bucket: str, key: str, held: ExitStack) -> DiskSource:
-    from vmie_tui.services.aws.s3.range_reader import S3Object
-
     reader = held.enter_context(ReadAhead(S3Object(aws, bucket, key, region=region)))
     return held.enter_context(open_raw(reader, no_limit(), name=key))
 
@@ -65,8 +61,6 @@ def _ovf(source: FileSource | ObjectSource, aws: Aws | None, region: str | None,
             return None
         reader: ByteReader = held.enter_context(open_file(Path(source.paths[0])))
     else:
-        from vmie_tui.services.aws.s3.range_reader import S3Object
-
         assert aws is not None
         if len(source.keys) > 1:
             return None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.guest import GuestFacts, NotInspected
@@ -20,6 +20,11 @@ from vmie_tui.model.machine import Disk, Firmware, Machine
 from vmie_tui.model.plan import FileSource, ObjectSource, Route, SnapshotSource, Source
 from vmie_tui.model.preflight import Preflight, guest_names
 from vmie_tui.model.rules.routes import image_format
+from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
+from vmie_tui.services.aws.ec2.images import describe_snapshots as read_snapshots
+from vmie_tui.services.aws.errors import aws_call
+from vmie_tui.services.aws.s3.range_reader import S3Object
+from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.disks.convert_source import QEMU_READS, no_limit, open_every, probe_file
 from vmie_tui.services.disks.formats import qemu
 from vmie_tui.services.disks.formats.open_disk import OpenDisk, open_disks, open_file, open_raw
@@ -32,9 +37,6 @@ from vmie_tui.services.disks.streams.ranges import BlockReader, Metered
 from vmie_tui.services.disks.streams.read_ahead import ReadAhead
 from vmie_tui.services.disks.streams.source import ByteReader, DiskSource
 from vmie_tui.services.preflight import CONTENT, look_into
-
-if TYPE_CHECKING:
-    from vmie_tui.services.aws.session import Aws
 
 S3 = "s3://"
 SUFFIXES = frozenset({".vmdk", ".vhd", ".vhdx", ".raw", ".img", ".ova", ".ovf", ".qcow2", ".vdi"})
@@ -222,8 +224,6 @@ def describe_object(
     Raises ServiceError: NOT_FOUND, PERMISSION, LOGIN, NETWORK, and as `describe_file`; INVALID also for objects of
     different formats, which ImportImage could take but one plan cannot name.
     """
-    from vmie_tui.services.aws.s3.range_reader import S3Object
-
     names = _under(aws, bucket, keys, region) if isinstance(keys, str) else list(keys)
     if not names:
         where = keys if isinstance(keys, str) else ""
@@ -277,8 +277,6 @@ def _describe_objects(
 
 
 def _under(aws: Aws, bucket: str, prefix: str, region: str | None) -> list[str]:
-    from vmie_tui.services.aws.errors import aws_call
-
     with aws_call("list the objects", f"{S3}{bucket}/{prefix}"):
         pages = aws.client("s3", region).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         keys = [str(item["Key"]) for page in pages for item in page.get("Contents", ())]
@@ -296,9 +294,6 @@ def describe_snapshots(
     Raises ServiceError: NOT_FOUND, PERMISSION, LOGIN, NETWORK; CONFLICT for a snapshot that is not completed. One whose
     blocks may not be read is described without its content.
     """
-    from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
-    from vmie_tui.services.aws.ec2.images import describe_snapshots as read_snapshots
-
     found = read_snapshots(aws, region, ids)
     for snapshot in found:
         if snapshot.state != "completed":
@@ -456,8 +451,6 @@ def open_source_disks(
 
 
 def _object(aws: Aws, bucket: str, key: str, region: str | None) -> ReadAhead:
-    from vmie_tui.services.aws.s3.range_reader import S3Object
-
     return ReadAhead(S3Object(aws, bucket, key, region=region))
 
 
@@ -492,7 +485,5 @@ def _try_to_open(reader: ByteReader, name: str) -> None:
 
 
 def _open_snapshot(aws: Aws, region: str | None, ident: str, held: ExitStack) -> SourceDisk:
-    from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
-
     reader = held.enter_context(SnapshotReader(aws, region, ident))
     return SourceDisk(ident, reader, DiskInfo("raw", reader.size))

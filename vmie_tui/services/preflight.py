@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding
@@ -30,9 +29,10 @@ from vmie_tui.services.disks.formats.open_disk import OpenDisk, open_raw
 from vmie_tui.services.disks.guest.inspect import GuestReport, inspect
 from vmie_tui.services.disks.sandbox.calls import in_child
 from vmie_tui.services.disks.streams.source import ByteReader
-
-if TYPE_CHECKING:
-    from vmie_tui.services.vsphere.session import VSphere
+from vmie_tui.services.vsphere.datastore.range_reader import open_datastore_disk, why_unreadable
+from vmie_tui.services.vsphere.inventory import read_machine
+from vmie_tui.services.vsphere.session import VSphere
+from vmie_tui.services.vsphere.snapshot import create_snapshot, find_snapshot, remove_snapshot
 
 SNAPSHOT = "vmie-tui preflight"
 SNAPSHOT_NOTE = "Made by vmie-tui to look into the disks of a running machine; removed again at once"
@@ -59,8 +59,6 @@ def preflight_machine(
     disks are not inspected otherwise. Raises ServiceError: NOT_FOUND when the machine is gone, REFUSED for a snapshot
     in a ``read_only`` profile, and LOGIN, NETWORK and TLS; what else cannot be read is in ``not_inspected``.
     """
-    from vmie_tui.services.vsphere.inventory import read_machine
-
     machine = read_machine(vsphere, machine.moid, name=machine.name)
     if not content:
         return _configured(machine, (NotInspected(CONTENT, NOT_WANTED, disk=True),))
@@ -120,9 +118,6 @@ def _configured(machine: Machine, missed: tuple[NotInspected, ...]) -> Preflight
 
 def _look_frozen(vsphere: VSphere, machine: Machine, on_step: Callable[[str], None]) -> Preflight:
     """Through a snapshot, unless none of the disks could be read with it either."""
-    from vmie_tui.services.vsphere.inventory import read_machine
-    from vmie_tui.services.vsphere.snapshot import create_snapshot, find_snapshot, remove_snapshot
-
     left = find_snapshot(vsphere, machine.moid, SNAPSHOT)
     if left is not None:  # an earlier look was killed: its disks are not those of now
         on_step("removing the snapshot an earlier look has left")
@@ -188,8 +183,6 @@ def _inspected(disks: Sequence[ByteReader], firmware: Firmware, must_boot: bool)
 
 @contextmanager
 def _open(vsphere: VSphere, machine: Machine, disk: Disk) -> Iterator[OpenDisk]:
-    from vmie_tui.services.vsphere.datastore.range_reader import open_datastore_disk
-
     if _DIFFERENCE.search(disk.file_name):
         raise ServiceError(ErrorKind.REFUSED, "its file holds only what changed since a snapshot", subject=disk.label)
     with (
@@ -202,8 +195,6 @@ def _open(vsphere: VSphere, machine: Machine, disk: Disk) -> Iterator[OpenDisk]:
 
 def _why_not(disk: Disk) -> str:
     """Why a disk cannot be read with a snapshot either."""
-    from vmie_tui.services.vsphere.datastore.range_reader import why_unreadable
-
     return "a difference" if _DIFFERENCE.search(disk.file_name) else why_unreadable(disk)
 
 

@@ -13,6 +13,7 @@ from vmie_tui.model.rules.disks import BY_IMAGE, check_disk_size
 from vmie_tui.model.rules.formats import check_format
 from vmie_tui.model.rules.listed import check_system
 from vmie_tui.model.rules.override import impossible
+from vmie_tui.model.rules.route_needs import check_needs
 from vmie_tui.model.rules.systems import system_of
 
 EITHER_WAY = frozenset({Route.UNMODIFIED, Route.SNAPSHOT})  # by S3 or by EBS direct
@@ -197,8 +198,6 @@ def check_route(plan: ImportPlan, machine: Machine) -> Iterator[Finding]:
 
     What the guest or its sizes have against a route is `check_machine`'s to say.
     """
-    from vmie_tui.model.rules.route_needs import check_needs
-
     found = tuple(_against(plan.source, machine, plan.route, plan.via, plan.region))
     yield from found
     if not found:

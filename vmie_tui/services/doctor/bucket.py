@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vmie_tui.model.doctor import Change, Check, Feature, Fix, Group
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.services.aws.errors import aws_call
+from vmie_tui.services.aws.s3.bucket_policy import read_policy, upload_refusal
+from vmie_tui.services.aws.s3.export_bucket import BucketChange, BucketReport, ChangeKind, ExportBuckets
+from vmie_tui.services.aws.s3.objects import BAD_OWNER
 from vmie_tui.services.doctor.patient import Look, Patient, Skip
-
-if TYPE_CHECKING:
-    from vmie_tui.services.aws.s3.export_bucket import BucketChange, BucketReport
 
 Json = dict[str, Any]
 OLD_DEFAULT_REGION = "us-east-1"  # S3 wants no location for it
@@ -33,7 +34,6 @@ def _exists(patient: Patient, look: Look) -> Check:
         )
     bucket = _name(patient)
     patient.in_region()
-    from vmie_tui.services.aws.s3.objects import BAD_OWNER
 
     try:
         report = _report(patient)
@@ -56,8 +56,6 @@ def _exists(patient: Patient, look: Look) -> Check:
 
 def _report(patient: Patient) -> BucketReport:
     """The bucket as the exports see it; raises ServiceError NOT_FOUND."""
-    from vmie_tui.services.aws.s3.export_bucket import ExportBuckets
-
     wanted = Feature.EXPORT_INSTANCE in patient.features
     buckets = ExportBuckets(patient.in_region(), patient.region)
     return patient.once("bucket", lambda: buckets.look(_name(patient), instance=wanted))
@@ -104,8 +102,6 @@ def _of_grants(change: BucketChange) -> Change:
 
 
 def _encryption(patient: Patient, look: Look) -> Check:
-    from vmie_tui.services.aws.s3.export_bucket import ChangeKind
-
     report = _there(patient)
     algorithm = report.bucket.encryption
     if algorithm is None:
@@ -122,8 +118,6 @@ def _encryption(patient: Patient, look: Look) -> Check:
 
 def _policy(patient: Patient, look: Look) -> Check:
     """Whether the bucket's own policy denies our uploads, or the headers they lack."""
-    from vmie_tui.services.aws.s3.bucket_policy import read_policy, upload_refusal
-
     _there(patient)
     bucket, asked = _name(patient), patient.profile.aws
     policy = read_policy(patient.aws(), bucket, patient.region)
@@ -136,8 +130,6 @@ def _policy(patient: Patient, look: Look) -> Check:
 
 
 def _public(patient: Patient, look: Look) -> Check:
-    from vmie_tui.services.aws.errors import aws_call
-
     _there(patient)
     bucket, before = _name(patient), Json()
     try:
@@ -156,8 +148,6 @@ def _public(patient: Patient, look: Look) -> Check:
 
 
 def _lifecycle(patient: Patient, look: Look) -> Check:
-    from vmie_tui.services.aws.errors import aws_call
-
     _there(patient)
     bucket, rules, extra = _name(patient), [], Json()
     try:
@@ -192,8 +182,6 @@ def _lifecycle(patient: Patient, look: Look) -> Check:
 
 def _versioning(patient: Patient, look: Look) -> Check:
     """With versions, an upload that was cleaned up may go on to cost."""
-    from vmie_tui.services.aws.errors import aws_call
-
     _there(patient)
     bucket = _name(patient)
     with aws_call("look at the bucket's versioning", bucket):
@@ -216,8 +204,6 @@ def _covers(rule: Json, prefix: str) -> bool:
 
 def _export(patient: Patient, look: Look) -> Check:
     """What exports of instances need: access control lists, and the grant for the Region's export service."""
-    from vmie_tui.services.aws.s3.export_bucket import ChangeKind
-
     if Feature.EXPORT_INSTANCE not in patient.features:
         raise Skip("exports of instances were not asked about")
     report = _there(patient)

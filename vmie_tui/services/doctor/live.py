@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from http.client import HTTPException
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from vmie_tui import __version__, known_secrets
@@ -29,17 +29,36 @@ from vmie_tui.model.explain import role_probes
 from vmie_tui.model.formatting import size
 from vmie_tui.model.machine import Machine, Power
 from vmie_tui.model.rules.secrets import redacted
+from vmie_tui.services.aws.ebs.block_ledger import MemoryJournal
+from vmie_tui.services.aws.ebs.snapshot_reader import BLOCK, SnapshotReader
+from vmie_tui.services.aws.ebs.snapshot_writer import SnapshotTarget, SnapshotWriter
+from vmie_tui.services.aws.ebs.start_snapshot import state_of
+from vmie_tui.services.aws.ec2.tagged import delete_snapshot, tagged_snapshots
+from vmie_tui.services.aws.iam.role_probes import Outcome as Looked
+from vmie_tui.services.aws.iam.role_probes import RoleCase, probe_role_error
+from vmie_tui.services.aws.s3.multipart import SMALLEST_PART
+from vmie_tui.services.aws.s3.objects import ObjectStore
+from vmie_tui.services.aws.s3.range_reader import S3Object
+from vmie_tui.services.aws.s3.uploader import UploadRequest
+from vmie_tui.services.aws.session import BLOCKS, PARTS, Aws
+from vmie_tui.services.aws.vmie.import_tasks import ImageRequest, ImportDisk, SnapshotRequest, VmImport
 from vmie_tui.services.disks.formats.vmdk_stream import StreamDecoder
 from vmie_tui.services.doctor.patient import Patient, Skip
+from vmie_tui.services.vsphere.changed_blocks import (
+    ALLOCATED,
+    SnapshotDisk,
+    changed_areas,
+    disable_tracking,
+    enable_tracking,
+    snapshot_disks,
+)
+from vmie_tui.services.vsphere.datastore.flat_file import FlatConnection, FlatFile
+from vmie_tui.services.vsphere.datastore.folder_reader import FolderReader
+from vmie_tui.services.vsphere.inventory import read_machine
+from vmie_tui.services.vsphere.nfc.export_lease import ExportLease, LeaseDisk
+from vmie_tui.services.vsphere.session import VSphere
+from vmie_tui.services.vsphere.snapshot import Snapshot, create_snapshot, find_snapshot, remove_snapshot
 from vmie_tui.settings import AwsSettings, Profile
-
-if TYPE_CHECKING:
-    from vmie_tui.services.aws.session import Aws
-    from vmie_tui.services.vsphere.changed_blocks import SnapshotDisk
-    from vmie_tui.services.vsphere.datastore.folder_reader import FolderReader
-    from vmie_tui.services.vsphere.nfc.export_lease import ExportLease, LeaseDisk
-    from vmie_tui.services.vsphere.session import VSphere
-    from vmie_tui.services.vsphere.snapshot import Snapshot
 
 MEGABYTE = 1 << 20
 RANGE = 64 << 10  # bytes of a range in the middle and at the end of a disk
@@ -518,7 +537,6 @@ class Live:
 
     def _count_repeats(self) -> None:
         """Know of each answer that AWS's clients ride out by asking again."""
-        from vmie_tui.services.aws.session import BLOCKS, PARTS
 
         def count(response: Any = None, caught_exception: Exception | None = None, **_: Any) -> None:
             if caught_exception is not None:
@@ -583,8 +601,6 @@ def _restore(kept: dict[signal.Signals, Any]) -> None:
 
 def _take_snapshot(run: Run) -> Snapshot:
     """A snapshot of our own, taken away at the step's end by its name, which nobody else uses."""
-    from vmie_tui.services.vsphere.snapshot import create_snapshot, find_snapshot, remove_snapshot
-
     vsphere, moid = run.vsphere, run.machine.moid
     name = f"vmie-tui doctor {run.live.token}"
     unsure = True  # vCenter was asked, and has not answered
@@ -627,8 +643,6 @@ def _take_snapshot(run: Run) -> Snapshot:
 
 
 def _see_consolidation(run: Run, seconds: float) -> None:
-    from vmie_tui.services.vsphere.inventory import read_machine
-
     with run.proving("snapshot.removed", fatal=False):
         needed = read_machine(run.vsphere, run.machine.moid).consolidation_needed
         words = f"in {seconds:.1f} s"
@@ -636,8 +650,6 @@ def _see_consolidation(run: Run, seconds: float) -> None:
 
 
 def _lease(run: Run) -> None:
-    from vmie_tui.services.vsphere.nfc.export_lease import ExportLease
-
     machine = run.machine
     snapshot = _take_snapshot(run) if machine.power is not Power.OFF else None
     lease = ExportLease(run.vsphere, machine.moid, snapshot_moid=snapshot.moid if snapshot else None)
@@ -701,9 +713,6 @@ def _whole(stream: bytes | bytearray) -> bool:
 
 def _tracking(run: Run) -> None:
     """Switch change tracking on, see what the first snapshot says, and switch it off again."""
-    from vmie_tui.services.vsphere.changed_blocks import disable_tracking, enable_tracking, snapshot_disks
-    from vmie_tui.services.vsphere.inventory import read_machine
-
     vsphere, moid = run.vsphere, run.machine.moid
     now = read_machine(vsphere, moid)
     if now.cbt:
@@ -728,8 +737,6 @@ def _tracking(run: Run) -> None:
 
 
 def _snapshot(run: Run) -> None:
-    from vmie_tui.services.vsphere.changed_blocks import snapshot_disks
-
     snapshot = _take_snapshot(run)
     with run.proving("folder.read"):
         disks = snapshot_disks(run.vsphere, snapshot.moid)
@@ -742,8 +749,6 @@ def _snapshot(run: Run) -> None:
 
 
 def _see_changes(run: Run, snapshot: Snapshot, disks: tuple[SnapshotDisk, ...], *, tracked: bool) -> None:
-    from vmie_tui.services.vsphere.changed_blocks import ALLOCATED, changed_areas
-
     disk = disks[0]
     ids = sum(bool(one.change_id) for one in disks)
     words = f"tracking is {'on' if tracked else 'off'}, {ids} of {len(disks)} disks have a change id"
@@ -773,8 +778,6 @@ def _see_changes(run: Run, snapshot: Snapshot, disks: tuple[SnapshotDisk, ...], 
 
 def _see_base(run: Run) -> None:
     """Of a VM that is off the file itself can be read: nothing needs to be frozen, so nothing is changed."""
-    from vmie_tui.services.vsphere.changed_blocks import SnapshotDisk
-
     run.noted("read-only: no snapshot is made; the files of the VM, which is off, are read as they are")
     found = next((disk for disk in run.machine.disks if disk.file_name), None)
     if found is None:
@@ -783,8 +786,6 @@ def _see_base(run: Run) -> None:
 
 
 def _see_folder(run: Run, disk: SnapshotDisk) -> None:
-    from vmie_tui.services.vsphere.datastore.folder_reader import FolderReader
-
     machine, vsphere = run.machine, run.vsphere
     place = machine.datacenter_id or machine.datacenter
     run.live.names.learn("disk file", disk.file_name)
@@ -895,8 +896,6 @@ def _status(run: Run, path: str, headers: dict[str, str] | None = None) -> int:
 
 def _see_host(run: Run, disk: SnapshotDisk, place: str) -> None:
     """The way of a file that vCenter cannot serve, whether or not this one needs it."""
-    from vmie_tui.services.vsphere.datastore.flat_file import FlatConnection, FlatFile
-
     machine, vsphere = run.machine, run.vsphere
     if vsphere.standalone or not machine.host:
         run.unseen("host.ticket", "this is the host itself" if vsphere.standalone else "the VM has no host")
@@ -958,12 +957,6 @@ def _content(length: int) -> bytes:
 
 
 def _object(run: Run) -> None:
-    from vmie_tui.services.aws.s3.multipart import SMALLEST_PART
-    from vmie_tui.services.aws.s3.objects import ObjectStore
-    from vmie_tui.services.aws.s3.range_reader import S3Object
-    from vmie_tui.services.aws.s3.uploader import UploadRequest
-    from vmie_tui.services.aws.session import PARTS
-
     aws, settings = run.aws, run.live.profile.aws
     bucket, key = settings.bucket, f"{settings.prefix}doctor-live-{run.live.token}"
     run.live.names.learn("object", key)
@@ -1024,13 +1017,6 @@ def _see_echo(run: Run, ident: str, answers: list[dict[str, Any]], name: str) ->
 
 
 def _block(run: Run) -> None:
-    from vmie_tui.services.aws.ebs.block_ledger import MemoryJournal
-    from vmie_tui.services.aws.ebs.snapshot_reader import BLOCK, SnapshotReader
-    from vmie_tui.services.aws.ebs.snapshot_writer import SnapshotTarget, SnapshotWriter
-    from vmie_tui.services.aws.ebs.start_snapshot import state_of
-    from vmie_tui.services.aws.ec2.tagged import delete_snapshot, tagged_snapshots
-    from vmie_tui.services.aws.session import BLOCKS
-
     aws, token, words = run.aws, run.live.token, "made by vmie-tui doctor --live"
     tags = {MARK: token}
     target = SnapshotTarget(BLOCK, words, tags, client_token=f"{MARK}-{token}")
@@ -1074,8 +1060,6 @@ def _imports(run: Run) -> None:
 
 def _dry_run(run: Run, ident: str, *, snapshot_id: str = "", snapshot: bool = False) -> None:
     """Whether AWS would take the call. It looks at our rights first: the role and the object may not be looked at."""
-    from vmie_tui.services.aws.vmie.import_tasks import ImageRequest, ImportDisk, SnapshotRequest, VmImport
-
     settings = run.live.profile.aws
     disk = (
         ImportDisk(snapshot_id=snapshot_id)
@@ -1090,9 +1074,6 @@ def _dry_run(run: Run, ident: str, *, snapshot_id: str = "", snapshot: bool = Fa
 
 
 def _role(run: Run) -> None:
-    from vmie_tui.services.aws.iam.role_probes import Outcome as Looked
-    from vmie_tui.services.aws.iam.role_probes import RoleCase, probe_role_error
-
     aws, settings = run.aws, run.live.profile.aws
     found = probe_role_error(aws, RoleCase(settings.role_name, settings.bucket, aws.region))
     for probe in sorted(found, key=lambda probe: probe.id):

@@ -9,16 +9,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from vmie_tui.model.doctor import USUAL_FEATURES, Check, CheckState, Feature, Fix, Group
 from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
 from vmie_tui.model.job import WorkerStatus
+from vmie_tui.services.aws.iam.role_probes import principal
+from vmie_tui.services.aws.regions import anywhere, sign_in
+from vmie_tui.services.aws.session import Aws, Identity, open_session
+from vmie_tui.services.vsphere.session import VSphere, connect
 from vmie_tui.settings import Profile
-
-if TYPE_CHECKING:
-    from vmie_tui.services.aws.session import Aws, Identity
-    from vmie_tui.services.vsphere.session import VSphere
 
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 T = TypeVar("T")
@@ -77,14 +77,10 @@ class Patient:
 
     def aws(self) -> Aws:
         """The profile's AWS. Raises ServiceError when there are no credentials."""
-        from vmie_tui.services.aws.session import open_session
-
         return self.once("aws", lambda: open_session(self.profile.aws, read_only=self.profile.read_only))
 
     def identity(self) -> Identity:
         """Who AWS says we are; raises ServiceError."""
-        from vmie_tui.services.aws.regions import sign_in
-
         return self.once("identity", lambda: sign_in(self.aws(), self.region))
 
     def regional(self) -> None:
@@ -135,15 +131,11 @@ class Patient:
     @property
     def holder(self) -> str:
         """The ARN of the user or role whose policies decide what this profile may do."""
-        from vmie_tui.services.aws.iam.role_probes import principal
-
         return self.once("holder", lambda: principal(self.aws(), self.identity().arn))
 
     @property
     def anywhere(self) -> str:
         """A Region that is enabled, for what belongs to none."""
-        from vmie_tui.services.aws.regions import anywhere
-
         return anywhere(self.region)
 
     @property
@@ -159,8 +151,6 @@ class Patient:
 
     def open_vsphere(self, *, read_only: bool) -> VSphere:
         """A session of its own with the profile's vCenter, which the caller closes. Raises as `vsphere`."""
-        from vmie_tui.services.vsphere.session import connect
-
         settings = self.profile.vcenter
         if settings is None:
             raise Skip("the profile has no vCenter")

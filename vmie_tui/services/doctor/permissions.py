@@ -8,6 +8,7 @@ from typing import Any
 
 from vmie_tui.model.doctor import Check, Feature, Group
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.doctor import documents
 from vmie_tui.services.doctor.needs import NEEDS, Need, On, needs_of, places
 from vmie_tui.services.doctor.patient import Look, Patient, method_name
@@ -71,8 +72,6 @@ def _ask(patient: Patient) -> Answers:
 
 
 def _simulate(patient: Patient, needs: Iterable[Need]) -> Answers:
-    from vmie_tui.services.aws.errors import aws_call
-
     who = patient.holder
     client = patient.aws().client("iam", patient.region)
     where = _places(patient, who)
@@ -176,8 +175,6 @@ def _probe(patient: Patient, needs: Iterable[Need]) -> Answers:
 
 def _try(patient: Patient, need: Need) -> bool | None:
     """Whether the action is allowed, as a call shows that changes nothing; None when there is no such call."""
-    from vmie_tui.services.aws.errors import aws_call
-
     call = _call(patient, need)
     if call is None:
         return None

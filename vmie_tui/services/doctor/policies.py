@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vmie_tui.model import facts
 from vmie_tui.model.doctor import Feature
 from vmie_tui.model.errors import VmieError
 from vmie_tui.services.doctor import documents
 from vmie_tui.services.doctor.needs import On, needs_of, places
-
-if TYPE_CHECKING:
-    from vmie_tui.services.doctor.patient import Patient
+from vmie_tui.services.doctor.patient import Patient
 
 Json = dict[str, Any]
 ACCOUNT = "123456789012"  # AWS's own placeholder, where nobody is signed in

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from vmie_tui.model import facts
 from vmie_tui.model.doctor import Check, Group
+from vmie_tui.model.task import TaskKind
+from vmie_tui.services.aws.errors import aws_call
+from vmie_tui.services.aws.iam.kms_keys import ebs_default
+from vmie_tui.services.aws.regions import NOT_OPTED_IN, opt_in_status
+from vmie_tui.services.aws.vmie.task_parser import TASK_APIS, count_live
 from vmie_tui.services.doctor.patient import Look, Patient
 
 
 def _enabled(patient: Patient, look: Look) -> Check:
-    from vmie_tui.services.aws.regions import NOT_OPTED_IN, opt_in_status
-
     aws, region = patient.signed_in(), patient.region
     status = opt_in_status(aws, region)
     if status == NOT_OPTED_IN:
@@ -25,8 +28,6 @@ def _sts(patient: Patient, look: Look) -> Check:
 
 
 def _encryption(patient: Patient, look: Look) -> Check:
-    from vmie_tui.services.aws.iam.kms_keys import ebs_default
-
     encrypted, key = ebs_default(patient.in_region(), patient.region)
     if not encrypted:
         return look.ok("off: what is imported is encrypted only when the import asks for it")
@@ -34,9 +35,6 @@ def _encryption(patient: Patient, look: Look) -> Check:
 
 
 def _tasks(patient: Patient, look: Look) -> Check:
-    from vmie_tui.model.task import TaskKind
-    from vmie_tui.services.aws.vmie.task_parser import TASK_APIS, count_live
-
     live, unread = count_live(patient.in_region().client("ec2", patient.region), patient.region, tuple(TaskKind))
     if live is None:
         return look.skipped("this profile may not list tasks")
@@ -49,8 +47,6 @@ def _tasks(patient: Patient, look: Look) -> Check:
 
 
 def _snapshots(patient: Patient, look: Look) -> Check:
-    from vmie_tui.services.aws.errors import aws_call
-
     ec2, trap = patient.in_region().client("ec2", patient.region), facts.trap("T18")
     waiting = [{"Name": "status", "Values": ["pending"]}]
     with aws_call("count the pending snapshots", patient.region):

@@ -6,8 +6,14 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from vmie_tui.model import facts
 from vmie_tui.model.doctor import Change, Check, Feature, Fix, Group
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.services.aws.errors import aws_call
+from vmie_tui.services.aws.iam import policy_documents as iam
+from vmie_tui.services.aws.iam.kms_keys import missing_actions
+from vmie_tui.services.aws.iam.role_probes import RoleCase, keys_in_use
+from vmie_tui.services.aws.iam.roles import permission_problems, role_policies, trust_problems
 from vmie_tui.services.doctor import documents
 from vmie_tui.services.doctor.patient import Look, Patient, Skip
 
@@ -28,10 +34,6 @@ class RoleSeen:
 
 def _seen(patient: Patient) -> RoleSeen | None:
     """The role, None when there is none. Raises ServiceError PERMISSION when it may not be read."""
-    from vmie_tui.services.aws.errors import aws_call
-    from vmie_tui.services.aws.iam import policy_documents as iam
-    from vmie_tui.services.aws.iam.roles import role_policies
-
     name = patient.profile.aws.role_name
     client = patient.signed_in().client("iam", patient.anywhere)
 
@@ -59,8 +61,6 @@ def _seen(patient: Patient) -> RoleSeen | None:
 
 
 def _facts_policy_name() -> str:
-    from vmie_tui.model import facts
-
     return str(facts.load("access")["iam"]["vmimport_role"]["policy_name"])
 
 
@@ -103,8 +103,6 @@ def _exists(patient: Patient, look: Look) -> Check:
 
 
 def _trust(patient: Patient, look: Look) -> Check:
-    from vmie_tui.services.aws.iam.roles import trust_problems
-
     role = _role(patient)
     problems = trust_problems(role.name, role.trust, patient.identity().account)
     if not problems:
@@ -114,8 +112,6 @@ def _trust(patient: Patient, look: Look) -> Check:
 
 def _deputy(patient: Patient, look: Look) -> Check:
     """Recommended and never demanded: without it another account's import could use the role."""
-    from vmie_tui.services.aws.iam import policy_documents as iam
-
     role = _role(patient)
     ours = [statement for statement in iam.statements(role.trust) if _trusts_import(statement)]
     if not ours:
@@ -137,8 +133,6 @@ def _trusts_import(statement: Any) -> bool:
 
 def _retrust(patient: Patient, role: RoleSeen, ident: str) -> Fix:
     """The documented statement instead of those that trust VM import; others stay."""
-    from vmie_tui.services.aws.iam import policy_documents as iam
-
     wanted = documents.trust(patient.identity().account, patient.partition)
     others = [dict(one) for one in iam.statements(role.trust) if not _trusts_import(one)]
     after = {**wanted, "Statement": [*others, *wanted["Statement"]]}
@@ -158,8 +152,6 @@ def _exports(patient: Patient, look: Look) -> Check:
 
 
 def _permissions(patient: Patient, look: Look, *, exports: bool) -> Check:
-    from vmie_tui.services.aws.iam.roles import permission_problems
-
     role, bucket, prefix = _role(patient), _bucket(patient), patient.profile.aws.prefix
     partition = patient.partition
 
@@ -178,9 +170,6 @@ def _permissions(patient: Patient, look: Look, *, exports: bool) -> Check:
 
 
 def _keys(patient: Patient, look: Look) -> Check:
-    from vmie_tui.services.aws.iam.kms_keys import missing_actions
-    from vmie_tui.services.aws.iam.role_probes import RoleCase, keys_in_use
-
     role = _role(patient)
     aws = patient.in_region()
     case = RoleCase(role.name, _bucket(patient), patient.region)
@@ -196,8 +185,6 @@ def _keys(patient: Patient, look: Look) -> Check:
 
 
 def _licences(patient: Patient, look: Look) -> Check:
-    from vmie_tui.services.aws.iam import policy_documents as iam
-
     if Feature.LICENCES not in patient.features:
         raise Skip("licence configurations were not asked about")
     role, statement = _role(patient), documents.licences()
@@ -210,8 +197,6 @@ def _licences(patient: Patient, look: Look) -> Check:
 
 def _add(role: RoleSeen, ident: str, words: str, statements: list[Json]) -> Fix:
     """Our inline policy of the role with these statements more; what is in it stays."""
-    from vmie_tui.services.aws.iam import policy_documents as iam
-
     kept = [dict(one) for one in iam.statements(role.inline)]
     new = [one for one in statements if one not in kept]
     after = {"Version": documents.VERSION, **role.inline, "Statement": [*kept, *new]}

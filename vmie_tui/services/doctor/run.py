@@ -8,6 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from vmie_tui.model.doctor import Change, Check, DoctorReport, Fix, Group
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError, VmieError
+from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.doctor import aws_sign_in, bucket, local, permissions, region, role, vcenter
 from vmie_tui.services.doctor.patient import Look, Patient, Skip, method_name
 
@@ -103,8 +104,6 @@ def _send_on(patient: Patient, change: Change, stop: Callable[[], None], *, fres
 
 def send(patient: Patient, change: Change) -> None:
     """Send one change. Raises ServiceError."""
-    from vmie_tui.services.aws.errors import aws_call
-
     service, _, operation = change.operation.partition(":")
     with aws_call(f"make the change {change.operation}", change.target):
         getattr(patient.aws().client(service, patient.region), method_name(operation))(**change.request)

@@ -11,6 +11,7 @@ from vmie_tui.model.doctor import Check, Group
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.doctor.patient import Look, Patient
 from vmie_tui.services.doctor.policies import LOOK_INSIDE, REPLICATING, vcenter_privileges
+from vmie_tui.services.vsphere import access
 
 SOON = timedelta(days=30)
 PORT = 443  # disk data of exports comes from the hosts over HTTPS; VMware's own NFC port 902 is not used
@@ -28,9 +29,7 @@ def _session(patient: Patient, look: Look) -> Check:
 
 
 def _certificate(patient: Patient, look: Look) -> Check:
-    from vmie_tui.services.vsphere.access import certificate
-
-    found = certificate(patient.logged_in())
+    found = access.certificate(patient.logged_in())
     how = "pinned" if found.pinned else "signed by a trusted authority"
     words = f"{how}, SHA-256 {found.thumbprint}"
     if found.expires is None:
@@ -42,9 +41,7 @@ def _certificate(patient: Patient, look: Look) -> Check:
 
 
 def _time(patient: Patient, look: Look) -> Check:
-    from vmie_tui.services.vsphere.access import ahead_of
-
-    ahead, most = ahead_of(patient.logged_in()), int(facts.trap("T32")["skew_max_seconds"]) / 3
+    ahead, most = access.ahead_of(patient.logged_in()), int(facts.trap("T32")["skew_max_seconds"]) / 3
     words = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} vCenter"
     if abs(ahead) > most:
         return look.warning(f"this machine is {words}", "Set both clocks by NTP: times of events and logs differ")
@@ -52,12 +49,10 @@ def _time(patient: Patient, look: Look) -> Check:
 
 
 def _privileges(patient: Patient, look: Look) -> Iterator[Check]:
-    from vmie_tui.services.vsphere.access import missing_privileges
-
     vsphere = patient.logged_in()
     wanted = dict(vcenter_privileges(patient.features))
     try:
-        found = missing_privileges(vsphere, tuple(wanted))
+        found = access.missing_privileges(vsphere, tuple(wanted))
     except ServiceError as error:
         if error.kind is not ErrorKind.PERMISSION:
             raise
@@ -78,8 +73,6 @@ def _privileges(patient: Patient, look: Look) -> Iterator[Check]:
 
 
 def _hosts(patient: Patient, look: Look) -> Iterator[Check]:
-    from vmie_tui.services.vsphere import access
-
     vsphere = patient.logged_in()
     if vsphere.standalone:
         yield look.ok("this is the host itself: disks are read from the address used")
