@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.message import Message
@@ -13,11 +12,9 @@ from vmie_tui.model.errors import Problem, problem_of
 from vmie_tui.operations.exports import DownloadStopped, Fetch
 from vmie_tui.screens.frame.base import FrameScreen
 from vmie_tui.screens.frame.form import Answers, Ask, FormScreen
+from vmie_tui.services.aws.s3.download import Downloaded
 from vmie_tui.widgets.exports import ExportRow
 from vmie_tui.widgets.text import size
-
-if TYPE_CHECKING:
-    from vmie_tui.services.aws.s3.download import Downloaded
 
 
 class Downloads(FrameScreen):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on, work
 from textual.binding import BindingType
@@ -29,15 +29,13 @@ from vmie_tui.screens.frame.actions import EXPORT_FORM, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.screens.frame.confirm_by_name import ForceScreen
+from vmie_tui.services.aws.s3.export_bucket import BucketReport
 from vmie_tui.widgets.choice import ChoiceList, Field
 from vmie_tui.widgets.exports import SourceRow
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.machine_detail import finding_lines
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.text import Line, clean, paragraph
-
-if TYPE_CHECKING:
-    from vmie_tui.services.aws.s3.export_bucket import BucketReport
 
 YES_NO = (Option("", "no"), Option("yes", "yes"))
 

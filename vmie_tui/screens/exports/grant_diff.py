@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -11,11 +11,9 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
+from vmie_tui.services.aws.s3.export_bucket import BucketReport
 from vmie_tui.widgets.lines import LinePane
 from vmie_tui.widgets.text import Line, clean, paragraph
-
-if TYPE_CHECKING:
-    from vmie_tui.services.aws.s3.export_bucket import BucketReport
 
 _STYLES = {"+": "ok", "-": "bad"}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on, work
 from textual.binding import Binding, BindingType
@@ -24,6 +24,7 @@ from vmie_tui.screens.frame.actions import OPEN, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.screens.inventory.complete_path import S3, SNAPSHOT, Completion, complete
+from vmie_tui.services.describe import Described
 from vmie_tui.widgets.choice import ChoiceList
 from vmie_tui.widgets.frame import HintBar
 from vmie_tui.widgets.lines import LinePane, OneLine
@@ -32,9 +33,6 @@ from vmie_tui.widgets.machines import short_os, verdict_cell
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.report import report_lines
 from vmie_tui.widgets.text import Line, clean, fit, paragraph, size
-
-if TYPE_CHECKING:
-    from vmie_tui.services.describe import Described
 
 EXAMPLES = (
     ("a file", "/exports/web-01.ova, disk.vmdk, disk.vhd, disk.raw; tab completes"),

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from textual import on, work
 from textual.binding import BindingType
@@ -26,14 +26,12 @@ from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.screens.frame.confirm import ConfirmScreen
 from vmie_tui.screens.jobs.image_forms import copy_form, launch_form, rename_form
 from vmie_tui.screens.jobs.image_view import Seen, after_lines, text_of
+from vmie_tui.services.aws.ec2.image_info import Image
+from vmie_tui.services.aws.ec2.images import Deregistered
+from vmie_tui.services.aws.ec2.launch import InstanceState
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.text import Line, clean
-
-if TYPE_CHECKING:
-    from vmie_tui.services.aws.ec2.image_info import Image
-    from vmie_tui.services.aws.ec2.images import Deregistered
-    from vmie_tui.services.aws.ec2.launch import InstanceState
 
 KEEP = "Keep it"
 WATCH_SECONDS, CALM_SECONDS = 3.0, 20.0  # between looks at the instance, before and after its checks have a verdict

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vmie_tui.model.choice import Option
 from vmie_tui.model.formatting import plural
 from vmie_tui.model.machine import Machine
 from vmie_tui.operations.import_plan import REGION, SUBNET_ID
 from vmie_tui.screens.frame.form import Answers, Ask, FormScreen
+from vmie_tui.services.aws.ec2.image_info import Image
 from vmie_tui.widgets.text import size
-
-if TYPE_CHECKING:
-    from vmie_tui.services.aws.ec2.image_info import Image
 
 NO_TYPE = {"type": "Name one, such as t3.medium"}
 

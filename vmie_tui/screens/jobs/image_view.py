@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from vmie_tui.services.aws.ec2.image_info import Image
+from vmie_tui.services.aws.ec2.launch import InstanceState
 from vmie_tui.widgets.machine_detail import heading
 from vmie_tui.widgets.text import Line, clean, fit, join, paragraph
-
-if TYPE_CHECKING:
-    from vmie_tui.services.aws.ec2.image_info import Image
-    from vmie_tui.services.aws.ec2.launch import InstanceState
 
 CONSOLE_LINES = 500
 LABEL_CELLS = 10

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from vmie_tui.model.formatting import duration, one_line
 from vmie_tui.model.job import JobView
 from vmie_tui.model.replication import ReplicationView, Run, RunState, stamp, until
 from vmie_tui.screens.replication.run_now import refused
+from vmie_tui.services.aws.ec2.launch import InstanceState
 from vmie_tui.widgets.jobs import stage_lines
 from vmie_tui.widgets.machine_detail import heading
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.replication_runs import active_words
 from vmie_tui.widgets.replications import run_glyph, run_words
 from vmie_tui.widgets.text import Cell, Line, bar, clean, fit, join, paragraph, percent
-
-if TYPE_CHECKING:
-    from vmie_tui.services.aws.ec2.launch import InstanceState
 
 DAY = 86_400.0
 DONE, HERE, LATER, BAD = ("✔", "ok"), ("◐", "mark"), ("○", "dim"), ("✖", "bad")
