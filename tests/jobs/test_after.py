@@ -10,6 +10,7 @@ import pytest
 
 from tests.helpers import wait_until
 from tests.jobs.conftest import World
+from vmie_tui.jobs.store.ledger import DiskLedger
 from vmie_tui.jobs.store.store import Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import Route, TestLaunch, UploadFormat, Via
@@ -119,7 +120,7 @@ def test_proof_finds_a_byte_that_is_not_what_was_sent(world: World) -> None:
     assert whole.equal is True
     assert whole.disks[0].blocks[0].whole
     store.disk(first, good.disks[0].key, snapshot_id=wrong.disks[0].snapshot_id)
-    store.remember_disk(first, good.disks[0].key, uploaded=wrong.disks[0].snapshot_id)
+    store.remember_disk(first, good.disks[0].key, DiskLedger, uploaded_snapshot=wrong.disks[0].snapshot_id)
     for all_blocks in (False, True):
         proof = world.client.proof(first, all_blocks=all_blocks)
         assert proof.equal is False

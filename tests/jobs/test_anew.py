@@ -8,6 +8,7 @@ import pytest
 
 from tests.helpers import wait_until
 from tests.jobs.conftest import ZONE, World
+from vmie_tui.jobs.store.ledger import DiskLedger, ImportLedger
 from vmie_tui.jobs.store.store import Store
 from vmie_tui.model.plan import LegacyInstance, Route, Via, Volumes
 from vmie_tui.model.task import JobState
@@ -53,8 +54,8 @@ def test_signed_urls_that_are_old_are_written_anew_and_no_part_is_sent_again(wor
     world.wait(job_id, JobState.FAILED)
     world.admin("aws", "DELETE", "faults")
     store = Store(world.settings.state_dir)
-    store.remember(job_id, signed=1.0)
-    store.remember_disk(job_id, store.disks(job_id)[0].key, written=1.0)
+    store.remember(job_id, ImportLedger, urls_signed=1.0)
+    store.remember_disk(job_id, store.disks(job_id)[0].key, DiskLedger, manifest_written=1.0)
     store.close()
     sent = world.requests("aws", "s3:PutObject")
     world.client.resume(job_id)

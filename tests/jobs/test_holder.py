@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from vmie_tui.jobs.engine.control import JobControl
+from vmie_tui.jobs.store.ledger import ImportLedger
 from vmie_tui.jobs.store.store import Store
 from vmie_tui.jobs.transfer.export_lease import LeaseHolder
 from vmie_tui.model.errors import Cancelled
@@ -21,7 +23,12 @@ def context(tmp_path: Path) -> Any:
     store = Store(tmp_path / "state")
     job_id = store.create(ImportPlan("demo", VmSource("vc", "vm-1", "web-01", "uuid"), "eu-west-1", "bucket"))
     return SimpleNamespace(
-        store=store, job_id=job_id, control=JobControl(), say=lambda *_, **__: None, record=store.record(job_id)
+        store=store,
+        job_id=job_id,
+        control=JobControl(),
+        say=lambda *_, **__: None,
+        ledger=store.record(job_id).ledger,
+        remember=partial(store.remember, job_id, ImportLedger),
     )
 
 
@@ -37,18 +44,21 @@ def test_a_lease_that_comes_after_the_close_is_given_back(context: Any, monkeypa
     with pytest.raises(Cancelled):
         holder.get()
     assert reasons == ["the transfer was stopped"]
-    assert "lease" not in context.store.record(context.job_id).ledger
+    assert not context.store.record(context.job_id).ledger.lease_open
 
 
 def test_the_ledger_forgets_nothing_that_threads_write_at_once(context: Any) -> None:
-    def note(number: int) -> None:
-        for turn in range(20):
-            context.store.remember(context.job_id, **{f"fact-{number}-{turn}": True})
+    lost: list[str] = []
 
-    threads = [threading.Thread(target=note, args=(number,)) for number in range(4)]
+    def note(name: str) -> None:
+        for turn in map(str, range(20)):
+            context.store.remember(context.job_id, ImportLedger, **{name: turn})
+            if getattr(context.store.record(context.job_id).ledger, name) != turn:
+                lost.append(f"{name} {turn}")
+
+    threads = [threading.Thread(target=note, args=(name,)) for name in ("moid", "host", "path", "made")]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    ledger = context.store.record(context.job_id).ledger
-    assert sum(key.startswith("fact-") for key in ledger) == 80
+    assert not lost

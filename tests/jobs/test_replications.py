@@ -26,6 +26,7 @@ from vmie_tui.jobs.replication.target import ReplicaTarget
 from vmie_tui.jobs.store import catalogues
 from vmie_tui.jobs.store.block_journal import BlockJournal
 from vmie_tui.jobs.store.catalogues import vm_key
+from vmie_tui.jobs.store.ledger import RunLedger
 from vmie_tui.jobs.store.replications import add_missed, add_replication, change
 from vmie_tui.known_secrets import HIDDEN, remember
 from vmie_tui.model import facts
@@ -551,16 +552,16 @@ def test_what_a_run_could_not_delete_is_passed_on_past_one_that_never_began(rig:
     ident = rig.create(12)
     rig.tick()
     ((first, _),) = rig.begin()
-    rig.store.remember(first, leftover=["snap-9"])
+    rig.store.remember(first, RunLedger, leftovers=("snap-9",))
     rig.end(first)
     rig.tick(12 * HOUR)
     ((second, _),) = rig.jobs()
     rig.end(second, JobState.CANCELLED)
     rig.tick(12 * HOUR)
     ((third, _),) = rig.begin()
-    assert rig.book.leftovers(ident, besides=third) == ["snap-9"]
-    rig.store.remember(third, leftover=[])
-    assert rig.book.leftovers(ident) == []
+    assert rig.book.leftovers(ident, besides=third) == ("snap-9",)
+    rig.store.remember(third, RunLedger, leftovers=())
+    assert rig.book.leftovers(ident) == ()
 
 
 def test_a_snapshot_that_could_not_be_removed_is_named_when_no_run_does_it_any_more(
@@ -570,7 +571,7 @@ def test_a_snapshot_that_could_not_be_removed_is_named_when_no_run_does_it_any_m
     ident = rig.create(12)
     rig.tick()
     ((job_id, _),) = rig.begin()
-    rig.store.remember(job_id, snapshot="snapshot-7")  # as a cancelled run has it that did not reach vCenter
+    rig.store.remember(job_id, RunLedger, snapshot="snapshot-7")  # as a cancelled run has it that did not reach vCenter
     rig.client.delete(ident)
     rig.cleaned()
     wait_until(lambda: deleted(rig, ident), 5)
@@ -632,7 +633,7 @@ def test_a_disk_that_came_after_the_check_is_not_left_out(
     assert error.kind is ErrorKind.CONFLICT and "got another disk" in str(error) and "disk-2001" in str(error)
     disks.pop()
     note(context, made_at, machine())
-    assert context.store.disks(context.job_id)[0].ledger["frozen"]["change_id"] == "52 de/2000"
+    assert context.store.disks(context.job_id)[0].ledger.at_snapshot.change_id == "52 de/2000"
 
 
 def test_an_instance_that_a_killed_worker_asked_for_is_not_launched_again(
@@ -640,10 +641,10 @@ def test_an_instance_that_a_killed_worker_asked_for_is_not_launched_again(
 ) -> None:
     """However long nobody was at work: EC2 forgets the token of a launch, and the tag stays."""
     context.plan = replace(context.plan, test_launch=TestLaunch(instance_type="m5.large"), shut_down=True)
-    context.store.remember(context.job_id, launch_asked=True)
+    context.remember(launch_asked=True)
     monkeypatch.setattr(tagged, "tagged_instances", lambda *_: iter(["i-7"]))
     assert launch_test(context) == {"instance": "i-7"}
-    assert context.record.ledger["instance"] == "i-7"
+    assert context.ledger.instance == "i-7"
     assert context.store.views(job_id=context.job_id)[0].results == {"instance of the cutover": "i-7"}
 
 
@@ -669,7 +670,7 @@ def test_a_machine_is_not_cut_over_twice(
         rig.client.run_now(ident, cutover=TestLaunch(isolated=isolated))
         ((job_id, _),) = rig.begin()
         jobs.append(job_id)
-        rig.store.remember(job_id, moid="vm-1", instance=f"i-{len(jobs)}")
+        rig.store.remember(job_id, RunLedger, moid="vm-1", instance=f"i-{len(jobs)}")
         rig.end(job_id) if len(jobs) == 1 else None
 
     def state(_aws: object, _region: str, instance: str) -> SimpleNamespace:
@@ -699,12 +700,12 @@ def test_a_lease_writes_on_no_parent(context: ReplicationContext, monkeypatch: p
     removed: list[str] = []
     monkeypatch.setattr(tagged, "delete_snapshot", lambda _aws, _region, ident: removed.append(ident))
     context.store.set_disks(context.job_id, [DiskProgress(2000, "Hard disk 1", 1 << 30)])
-    context.store.remember_disk(context.job_id, 2000, pending="snap-2", parent=parent)
+    context.remember_disk(2000, pending_snapshot="snap-2", parent_snapshot=parent)
     (disk,) = context.store.disks(context.job_id)
     target = ReplicaTarget(context)
     assert target.parent(disk) == ""
     assert removed == (["snap-2"] if parent else [])
-    assert target.ledger(disk).get("pending", "") == ("" if parent else "snap-2")
+    assert target.ledger(disk).pending_snapshot == ("" if parent else "snap-2")
 
 
 # ---- at the same time

@@ -14,6 +14,7 @@ from tests.jobs.schedule_rig import DAY, HOUR, Rig
 from vmie_tui.jobs.engine.context import AwsSessions
 from vmie_tui.jobs.replication.end_run import FAILURES
 from vmie_tui.jobs.replication.scheduler import Scheduler
+from vmie_tui.jobs.store.ledger import RunLedger
 from vmie_tui.jobs.store.replications import change
 from vmie_tui.jobs.store.store import Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
@@ -308,7 +309,7 @@ def test_a_cutover_pauses_it(rig: Rig) -> None:
     ((job_id, plan),) = rig.begin()
     assert plan.shut_down
     assert plan.test_launch == TestLaunch(instance_type="m5.large")
-    rig.store.remember(job_id, instance="i-1")
+    rig.store.remember(job_id, RunLedger, instance="i-1")
     rig.end(job_id)
     view = rig.view(ident)
     assert (view.paused, view.next_run, view.state) == (True, None, ReplicationState.ACTIVE)

@@ -14,6 +14,7 @@ from vmie_tui.jobs.engine.control import Controls, JobControl
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.outcome import END, cancel, outcome_of, settle
 from vmie_tui.jobs.imports import snapshot
+from vmie_tui.jobs.store.ledger import ImportLedger
 from vmie_tui.jobs.store.store import CANCEL, Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import DiskProgress
@@ -48,7 +49,7 @@ def test_a_job_is_cancelled_though_cleaning_up_has_a_bug(tmp_path: Path, monkeyp
 def test_a_failure_names_the_machine_and_not_its_id(tmp_path: Path, subject: str, said: str) -> None:
     store = Store(tmp_path / "state")
     job_id = store.create(ImportPlan("demo", VmSource("vc", "vm-1", "web-01", "uuid"), "eu-west-1", "bucket"))
-    store.remember(job_id, moid="vm-1")
+    store.remember(job_id, ImportLedger, moid="vm-1")
     runtime = Runtime(
         Settings(tmp_path, tmp_path, tmp_path / "c", {}, ""), store, Controls(), AwsSessions(), threading.Event()
     )
@@ -65,7 +66,7 @@ def test_a_job_that_waits_says_that_its_snapshot_stays(tmp_path: Path, frozen: b
     store = Store(tmp_path / "state")
     job_id = store.create(ImportPlan("demo", VmSource("vc", "vm-1", "web-01", "uuid"), "eu-west-1", "bucket"))
     store.become(job_id, JobState.RUNNING)
-    store.remember(job_id, snapshot="snapshot-7" if frozen else None)
+    store.remember(job_id, ImportLedger, snapshot="snapshot-7" if frozen else "")
     runtime = Runtime(
         Settings(tmp_path, tmp_path, tmp_path / "c", {}, ""), store, Controls(), AwsSessions(), threading.Event()
     )

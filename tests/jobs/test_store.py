@@ -13,6 +13,7 @@ from vmie_tui.jobs import worker
 from vmie_tui.jobs.engine.control import Controls, JobControl, Paused
 from vmie_tui.jobs.engine.retry import Backoff, again
 from vmie_tui.jobs.store import schema
+from vmie_tui.jobs.store.ledger import DiskLedger, ImportLedger
 from vmie_tui.jobs.store.store import CANCEL, PAUSE, Store
 from vmie_tui.jobs.transfer.progress import Rate, UploadProgress
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
@@ -162,12 +163,11 @@ def test_disks_known_already_keep_what_they_have(store: Store) -> None:
 
 def test_ledger_keeps_facts_until_they_are_taken_out(store: Store) -> None:
     job_id = store.create(plan())
-    store.remember(job_id, snapshot="snapshot-1", host="esx")
-    store.remember(job_id, snapshot=None)
-    ledger = store.record(job_id).ledger
-    assert ledger["host"] == "esx"
-    assert "snapshot" not in ledger
-    assert ledger["client_token"]
+    store.remember(job_id, ImportLedger, snapshot="snapshot-1", host="esx")
+    store.remember(job_id, ImportLedger, snapshot="")
+    ledger = store.record(job_id).ledger_as(ImportLedger)
+    assert (ledger.host, ledger.snapshot) == ("esx", "")
+    assert ledger.client_token
 
 
 def test_unknown_columns_are_refused(store: Store) -> None:
@@ -330,4 +330,4 @@ def test_a_database_of_an_earlier_version_gets_the_new_columns(store: Store, tmp
     again = Store(tmp_path / "state")
     again.disk(job_id, 2000, samples={3: "ff"})
     (disk,) = again.disks(job_id)
-    assert (disk.samples, disk.ledger, disk.host_sha256) == ({3: "ff"}, {}, "")
+    assert (disk.samples, disk.ledger, disk.host_sha256) == ({3: "ff"}, DiskLedger(), "")

@@ -18,6 +18,7 @@ from vmie_tui.commands.jobs import stop_worker
 from vmie_tui.jobs.engine.process import worker_pid
 from vmie_tui.jobs.engine.takeovers import ALONE_SECONDS, HEALTHY_SECONDS, MOST_DEATHS, TRIED_ALONE, Takeovers
 from vmie_tui.jobs.store import schema
+from vmie_tui.jobs.store.ledger import DiskLedger, ImportLedger
 from vmie_tui.jobs.store.store import Store
 from vmie_tui.model.job import DiskProgress, Stage, StageState
 from vmie_tui.model.plan import ImportPlan, LicenseType, VmSource
@@ -98,8 +99,8 @@ def test_a_job_that_gets_further_each_time_killed_nobody(store: Store) -> None:
     job_id = store.create(PLAN)
     store.set_disks(job_id, [DiskProgress(2000, "Hard disk 1", 1 << 30)])
     steps: list[Callable[[], object]] = [
-        lambda: store.remember(job_id, snapshot="snapshot-1"),
-        lambda: store.remember_disk(job_id, 2000, pending="snap-1"),
+        lambda: store.remember(job_id, ImportLedger, snapshot="snapshot-1"),
+        lambda: store.remember_disk(job_id, 2000, DiskLedger, pending_snapshot="snap-1"),
         lambda: store.disk(job_id, 2000, done=1 << 20),
         lambda: store.stage(job_id, Stage.CHECK, StageState.DONE),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from vmie_tui.jobs.engine.control import JobControl
 from vmie_tui.jobs.exports import steps
+from vmie_tui.jobs.store.ledger import ExportLedger
 
 KEY, DATA = "exports/export-ami-1.vmdk", b"disk" * 100
 
@@ -20,12 +22,11 @@ class Killed(BaseException):
 
 def job(folder: Path) -> Any:
     """A context whose worker is killed between the file's appearing and the job's knowing of it."""
-    ledger: dict[str, Any] = {}
 
-    def remember(_job: str, **values: Any) -> None:
-        if "files" in values:
+    def remember(**fields: Any) -> None:
+        if "files" in fields:
             raise Killed
-        ledger.update(values)
+        context.ledger = replace(context.ledger, **fields)
 
     def fetch(_bucket: str, _key: str, target: Path, **_: Any) -> Any:
         target.write_bytes(DATA)
@@ -33,16 +34,18 @@ def job(folder: Path) -> Any:
 
     def nothing(*_: Any, **__: Any) -> None: ...
 
-    return SimpleNamespace(
+    context = SimpleNamespace(
         job_id="1",
         plan=SimpleNamespace(bucket="b"),
-        record=SimpleNamespace(ledger=ledger),
-        store=SimpleNamespace(remember=remember, disk=nothing),
+        ledger=ExportLedger(),
+        remember=remember,
+        store=SimpleNamespace(disk=nothing),
         download=SimpleNamespace(fetch=fetch),
         control=JobControl(),
         say=nothing,
         destination=lambda key: folder / key.rpartition("/")[2],
     )
+    return context
 
 
 def fetch_and_die(context: Any) -> None:
@@ -69,12 +72,11 @@ def test_a_file_that_was_there_before_is_never_taken_for_the_download(tmp_path: 
 def test_a_conversion_that_ended_just_before_the_kill_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from vmie_tui.services.disks import convert
 
-    ledger: dict[str, Any] = {}
     context: Any = SimpleNamespace(
         job_id="1",
         plan=SimpleNamespace(convert_to="raw", format="VMDK"),
-        record=SimpleNamespace(ledger=ledger),
-        store=SimpleNamespace(remember=lambda _job, **values: ledger.update(values)),
+        ledger=ExportLedger(),
+        remember=lambda **fields: setattr(context, "ledger", replace(context.ledger, **fields)),
         control=JobControl(),
         say=lambda *_, **__: None,
     )
@@ -89,7 +91,7 @@ def test_a_conversion_that_ended_just_before_the_kill_is_kept(tmp_path: Path, mo
         steps._convert(context, source)
     assert steps._convert(context, source) == str(made), "else the next attempt refuses its own file as taken"
 
-    ledger.clear()
+    context.ledger = ExportLedger()
     with pytest.raises(Killed):  # the user's own file of that name is not taken for it: `convert` refuses to replace it
         steps._convert(context, source)
-    assert not ledger
+    assert context.ledger == ExportLedger()

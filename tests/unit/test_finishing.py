@@ -9,6 +9,7 @@ import pytest
 
 from vmie_tui.jobs.engine.control import JobControl
 from vmie_tui.jobs.imports.finish import tag_made
+from vmie_tui.jobs.store.ledger import ImportLedger
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws.ec2 import images
 
@@ -24,7 +25,8 @@ def context() -> Any:
     plan = SimpleNamespace(region="eu-west-1", ami_name="web", tags={}, source=SimpleNamespace(name="web"))
     return SimpleNamespace(
         store=Store(),
-        record=SimpleNamespace(image_id="ami-1", ledger={}),
+        record=SimpleNamespace(image_id="ami-1"),
+        ledger=ImportLedger(),
         plan=plan,
         job_id="j",
         aws=None,

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from vmie_tui.jobs.engine.process import announced, ensure_worker, executor_id, is_starting, start_failure, worker_pid
 from vmie_tui.jobs.imports.fallback_unmodified import fallback_plan
 from vmie_tui.jobs.store.kinds import JobPlan
+from vmie_tui.jobs.store.ledger import ImportLedger
 from vmie_tui.jobs.store.store import CANCEL, PAUSE, Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import JobView, LogLine, WorkerStatus
@@ -125,12 +126,12 @@ class JobClient:
         job_id = self._may_steer(job_id, "fallen back from")
         record = self._store.record(job_id)
         plan = fallback_plan(record, self._store.disks(job_id))
-        before = str(record.ledger.get("fallback", ""))
+        before = record.ledger_as(ImportLedger).fallback_job
         if before and self._store.record(before).state not in {JobState.CANCELLED, JobState.FAILED}:
             raise ServiceError(ErrorKind.CONFLICT, "the job has fallen back already", subject=job_id, detail=before)
         with announced(self._settings):
-            new = self._store.create(plan, from_job=job_id)
-            self._store.remember(job_id, fallback=new)
+            new = self._store.create(plan, ImportLedger(from_job=job_id))
+            self._store.remember(job_id, ImportLedger, fallback_job=new)
             self._store.log(job_id, f"job {new} goes on with what was uploaded, unmodified")
             self.ensure_worker()
         return new

@@ -7,13 +7,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, Self
 
 from vmie_tui import passwords
 from vmie_tui import settings as settings_module
 from vmie_tui.jobs.engine.control import Controls, JobControl
 from vmie_tui.jobs.engine.takeovers import Takeovers
 from vmie_tui.jobs.store.kinds import JobPlan
+from vmie_tui.jobs.store.ledger import DiskLedger, JobLedger
 from vmie_tui.jobs.store.store import JobRecord, Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.settings import AwsSettings, Profile, Settings
@@ -21,6 +22,9 @@ from vmie_tui.settings import AwsSettings, Profile, Settings
 if TYPE_CHECKING:
     from vmie_tui.services.aws.session import Aws
     from vmie_tui.services.vsphere.session import VSphere
+
+
+P = ParamSpec("P")
 
 
 class AwsSessions:
@@ -67,10 +71,37 @@ VERSION_STAYS = (
 )
 
 
+class Remember(Generic[P]):
+    """A method that writes fields of the job's ledger, with the parameters of the ledger's class: `Store.remember`."""
+
+    def __init__(self, ledger: Callable[P, JobLedger]) -> None:
+        self._ledger = ledger
+
+    def __get__(self, context: JobContext, owner: type[JobContext]) -> Callable[P, None]:
+        def remember(*_: P.args, **fields: P.kwargs) -> None:
+            context.store.remember(context.job_id, self._ledger, *_, **fields)
+
+        return remember
+
+
+class RememberDisk(Generic[P]):
+    """The same for the ledger of one of the job's disks, which is named by its key: `Store.remember_disk`."""
+
+    def __init__(self, ledger: Callable[P, DiskLedger]) -> None:
+        self._ledger = ledger
+
+    def __get__(self, context: JobContext, owner: type[JobContext]) -> Callable[Concatenate[int, P], None]:
+        def remember(key: int, /, *_: P.args, **fields: P.kwargs) -> None:
+            context.store.remember_disk(context.job_id, key, self._ledger, *_, **fields)
+
+        return remember
+
+
 class JobContext(ABC):
     """One job in one phase; each kind has its own. Use as a context manager: at the end vCenter is logged out of."""
 
     plan: JobPlan
+    remember_disk = RememberDisk(DiskLedger)
 
     def __init__(self, runtime: Runtime, job_id: str, control: JobControl) -> None:
         self.job_id, self.control = job_id, control

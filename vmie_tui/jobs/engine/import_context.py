@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vmie_tui.jobs.engine.context import JobContext, Undo
+from vmie_tui.jobs.engine.context import JobContext, Remember, Undo
 from vmie_tui.jobs.engine.control import JobControl
 from vmie_tui.jobs.engine.retry import again
+from vmie_tui.jobs.store.ledger import ImportLedger
 from vmie_tui.model.errors import ServiceError
 from vmie_tui.model.finding import Finding
 from vmie_tui.model.machine import Machine, Power
@@ -30,6 +31,12 @@ class ImportContext(JobContext):
     """One import job in one phase. What a replication's run does in its own way is a method here."""
 
     plan: ImportPlan
+    remember = Remember(ImportLedger)
+
+    @property
+    def ledger(self) -> ImportLedger:
+        """What is remembered of the job now."""
+        return self.record.ledger_as(ImportLedger)
 
     @property
     def objects(self) -> ObjectStore:
@@ -80,7 +87,7 @@ class ImportContext(JobContext):
         from vmie_tui.jobs.transfer.source_lease import LeaseOrigin
 
         if isinstance(self.plan.source, VmSource):
-            return LeaseOrigin(self, self.record.ledger["moid"], snapshot_moid)
+            return LeaseOrigin(self, self.ledger.moid, snapshot_moid)
         return OpenedOrigin(self)
 
     def blocks_target(self) -> Target:
@@ -146,15 +153,14 @@ class ImportContext(JobContext):
 
     def _copies(self) -> list[str]:
         """Copies of the AMI, with their Regions."""
-        copies: dict[str, str] = self.record.ledger.get("copies", {})
-        return [f"{image_id} in {region}" for region, image_id in copies.items()]
+        return [f"{image_id} in {region}" for region, image_id in self.ledger.copies.items()]
 
     def _remove_unseen(self, *, in_use: bool) -> None:
         """Snapshots a killed worker began and nobody noted; those of an AMI stay."""
         from vmie_tui.jobs.engine.tags import MADE_BY, TAG_JOB
         from vmie_tui.services.aws.ec2.tagged import delete_snapshot, tagged_snapshots
 
-        if self.record.ledger.get("snapshots_asked") and not in_use:
+        if self.ledger.ebs_snapshots_asked and not in_use:
             spared = self.spared()
             found = tagged_snapshots(self.aws, self.plan.region, TAG_JOB, self.job_id, described=MADE_BY)
             for snapshot_id in found:
@@ -163,7 +169,7 @@ class ImportContext(JobContext):
 
     def _user_of_bytes(self) -> str:
         """The job that fell back to this one's bytes, while it needs them; "" when there is none."""
-        user = str(self.record.ledger.get("fallback", ""))
+        user = self.ledger.fallback_job
         if not user:
             return ""
         try:

@@ -11,6 +11,7 @@ from typing import Any
 
 from vmie_tui.jobs.engine.context import JobContext
 from vmie_tui.jobs.engine.control import Paused
+from vmie_tui.jobs.store.ledger import ImportLedger
 from vmie_tui.jobs.store.store import Store
 from vmie_tui.known_secrets import hidden_value, trace
 from vmie_tui.model.errors import Cancelled, ErrorKind, Problem, VmieError
@@ -49,7 +50,7 @@ def _named(context: JobContext, problem: Problem) -> Problem:
     """With the machine's name where vCenter's id of it stands: that says nothing to a user."""
     with contextlib.suppress(VmieError):  # the database may be what fails
         record = context.record
-        if problem.subject and problem.subject == record.ledger.get("moid"):
+        if problem.subject and isinstance(record.ledger, ImportLedger) and problem.subject == record.ledger.moid:
             return replace(problem, subject=record.name)
     return problem
 
@@ -81,7 +82,8 @@ def settle(context: JobContext, outcome: Outcome) -> None:
 
 def _rest(context: JobContext, state: JobState, message: str, **values: Any) -> None:
     context.store.log(context.job_id, message)
-    if context.record.ledger.get("snapshot"):  # with it the copy goes on where it stopped
+    ledger = context.record.ledger
+    if isinstance(ledger, ImportLedger) and ledger.snapshot:  # with it the copy goes on where it stopped
         stays = "our snapshot stays on the machine meanwhile, and grows as it writes: resume the job soon, or cancel it"
         context.store.log(context.job_id, stays, "warning")
     context.store.close_stages(context.job_id, StageState.PENDING)

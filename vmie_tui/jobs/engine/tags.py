@@ -13,6 +13,6 @@ def tags(context: ImportContext) -> dict[str, str]:
     """The user's tags and ours."""
     plan = context.plan
     name = plan.ami_name or plan.source.name
-    path = str(context.record.ledger.get("path", plan.source.name))[-256:]
+    path = (context.ledger.path or plan.source.name)[-256:]
     ours = {TAG_SOURCE: path, TAG_JOB: context.job_id, TAG_VERSION: __version__}
     return {"Name": name[:256], **plan.tags, **ours, **context.own_tags}

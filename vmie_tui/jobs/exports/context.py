@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmie_tui.jobs.engine.context import JobContext, Undo
+from vmie_tui.jobs.engine.context import JobContext, Remember, Undo
+from vmie_tui.jobs.store.ledger import ExportLedger
 from vmie_tui.model.export import ExportPlan
 
 if TYPE_CHECKING:
@@ -19,6 +20,12 @@ class ExportContext(JobContext):
     """One export job in one phase."""
 
     plan: ExportPlan
+    remember = Remember(ExportLedger)
+
+    @property
+    def ledger(self) -> ExportLedger:
+        """What is remembered of the job now."""
+        return self.record.ledger_as(ExportLedger)
 
     @property
     def exports(self) -> Exports:
@@ -41,12 +48,12 @@ class ExportContext(JobContext):
     @property
     def key(self) -> str:
         """Of the object AWS has written, "" until it is known."""
-        return str(self.record.ledger.get("key", ""))
+        return self.ledger.object_key
 
     @property
-    def objects_written(self) -> list[tuple[str, int]]:
+    def objects_written(self) -> tuple[tuple[str, int], ...]:
         """(key, bytes) of every object of the export: one for each disk of an image."""
-        return [(str(key), int(size)) for key, size in self.record.ledger.get("objects", ())]
+        return self.ledger.objects
 
     def destination(self, key: str) -> Path:
         """The file an object is downloaded to."""

@@ -85,14 +85,14 @@ def deploy_machine(context: ExportContext) -> dict[str, Any]:
 
     target = _target(context)
     context.store.stage(context.job_id, Stage.DEPLOY, StageState.RUNNING)
-    moid = str(context.record.ledger.get("machine", ""))
+    moid = context.ledger.machine_moid
     if not moid:
-        context.store.remember(context.job_id, deploying=True)  # from here on there may be one to be removed
+        context.remember(machine_asked=True)  # from here on there may be one to be removed
         context.say(f"sending {target.name} to vCenter")
         done = again(lambda: _deploy(context), context.control, before=lambda _: context.reconnect())
         moid = done.moid
         _tell(context, done)
-        context.store.remember(context.job_id, machine=moid)
+        context.remember(machine_moid=moid)
     if target.power_on:
         again(
             lambda: power_on(context.vsphere, moid, target.name), context.control, before=lambda _: context.reconnect()
@@ -123,11 +123,11 @@ def _as_in_aws(context: ExportContext, hardware: NewHardware) -> NewHardware:
     """A disk says nothing of the hardware: firmware and kind of guest are taken over from what was exported."""
     from dataclasses import replace
 
-    ledger = context.record.ledger
+    ledger = context.ledger
     guest = hardware.guest_id
-    if not _target(context).guest_id and ledger.get("windows"):
+    if not _target(context).guest_id and ledger.windows:
         guest = WINDOWS_GUEST
-    return replace(hardware, uefi=hardware.uefi or bool(ledger.get("uefi")), guest_id=guest)
+    return replace(hardware, uefi=hardware.uefi or ledger.uefi, guest_id=guest)
 
 
 def _tell(context: ExportContext, done: Deployed) -> None:
@@ -151,7 +151,7 @@ def remove_machine(context: ExportContext) -> None:
     """Take away the machine that this job made, whole or not; never one that it did not make, or that runs."""
     from vmie_tui.services.vsphere.deploy import default_folder, find_marked, remove
 
-    if not context.record.ledger.get("deploying"):
+    if not context.ledger.machine_asked:
         return
     target, vsphere = _target(context), context.vsphere
     folder = target.folder or default_folder(vsphere, target.resource_pool)

@@ -16,6 +16,7 @@ from vmie_tui.jobs.exports import deploy
 from vmie_tui.jobs.exports import steps as export
 from vmie_tui.jobs.exports.context import ExportContext
 from vmie_tui.jobs.store.kinds import KIND_EXPORT
+from vmie_tui.jobs.store.ledger import ExportLedger
 from vmie_tui.jobs.store.store import JobRecord
 
 HERE = "local"  # the partition of transfers that no ESXi host limits
@@ -23,7 +24,7 @@ HERE = "local"  # the partition of transfers that no ESXi host limits
 
 def dispatch(record: JobRecord) -> None:
     """A job whose object is written goes on with it; one whose task AWS has taken up waits for that task."""
-    if record.ledger.get("key"):
+    if record.ledger_as(ExportLedger).object_key:
         enqueue(TRANSFER, bring_phase, record.id, record.attempt, HERE)
     elif record.task_id:
         enqueue(CONVERT, write_phase, record.id, record.attempt, record.plan.region)

@@ -67,7 +67,7 @@ def check(context: ExportContext) -> dict[str, Any]:
         from vmie_tui.jobs.exports.deploy import check_target
 
         check_target(context)
-        context.store.remember(context.job_id, uefi=thing.boot_mode.startswith("uefi"), windows=thing.windows)
+        context.remember(uefi=thing.boot_mode.startswith("uefi"), windows=thing.windows)
     context.store.update(context.job_id, source=f"{thing.name or plan.source_id} ({plan.where})")
     context.store.stage(context.job_id, Stage.CHECK, StageState.DONE)
     return {"size": thing.size_gib}
@@ -78,14 +78,14 @@ def own_task(context: ExportContext) -> Task | None:
     record = context.record
     if record.task_id:
         return context.exports.task(record.task_id)
-    if not record.ledger.get("asked"):
+    if not context.ledger.task_asked:
         return None
     return context.exports.started(context.plan.source_id, TAG_JOB, _attempt_tag(context))
 
 
 def _attempt_tag(context: ExportContext) -> str:
     """Tells the exports of one job apart: after one that failed the next is another."""
-    return f"{context.job_id}-{context.record.ledger.get('export_try', 1)}"
+    return f"{context.job_id}-{context.ledger.export_try}"
 
 
 def start(context: ExportContext) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def start(context: ExportContext) -> dict[str, Any]:
 
     def ask() -> Task:
         found = own_task(context)
-        context.store.remember(context.job_id, asked=True)
+        context.remember(task_asked=True)
         return found or context.exports.start(plan, client_token=f"vmie-{tag}", tags=tags)
 
     task = again(ask, context.control)
@@ -124,8 +124,8 @@ def watch(context: ExportContext, task_id: str) -> dict[str, Any]:
 
     task = watch_task(context, context.exports.task, task_id, show)
     if not task.completed:
-        tries = context.record.ledger.get("export_try", 1) + 1
-        context.store.remember(context.job_id, export_try=tries, asked=None)
+        tries = context.ledger.export_try + 1
+        context.remember(export_try=tries, task_asked=False)
         context.store.update(context.job_id, task_id="")
         raise ServiceError(
             ErrorKind.REMOTE,
@@ -136,7 +136,7 @@ def watch(context: ExportContext, task_id: str) -> dict[str, Any]:
         )
     found = again(lambda: context.exports.find_objects(task, plan), context.control)
     first = found[0]
-    context.store.remember(context.job_id, key=first.key, objects=[(one.key, one.size) for one in found])
+    context.remember(object_key=first.key, objects=tuple((one.key, one.size) for one in found))
     disks = [
         DiskProgress(OBJECT + number, one.key.rpartition("/")[2], one.size, s3_key=one.key)
         for number, one in enumerate(found)
@@ -180,7 +180,7 @@ def download(context: ExportContext) -> dict[str, Any]:
         if not _have(context, key, size):
             _fetch(context, progress, number, key, size)
     files = [str(context.destination(key)) for key, _ in context.objects_written]
-    context.store.remember(context.job_id, file=files[0])
+    context.remember(file=files[0])
     return {"files": files}
 
 
@@ -188,12 +188,10 @@ def _have(context: ExportContext, key: str, size: int) -> bool:
     """Whether the object is here. A worker may be killed after the file got its name and before the job knew: a file
     that was not there when we began, and which appears only when it is whole and proven, is ours.
     """
-    target, ledger = context.destination(key), context.record.ledger
+    target, ledger = context.destination(key), context.ledger
     if not target.is_file():
         return False
-    return str(target) in ledger.get("files", ()) or (
-        str(target) in ledger.get("fetching", ()) and target.stat().st_size == size
-    )
+    return str(target) in ledger.files or (str(target) in ledger.fetching and target.stat().st_size == size)
 
 
 def _fetch(context: ExportContext, progress: UploadProgress, number: int, key: str, size: int) -> None:
@@ -202,18 +200,18 @@ def _fetch(context: ExportContext, progress: UploadProgress, number: int, key: s
     context.store.disk(context.job_id, number, state=StageState.RUNNING.value)
     meter = _Meter(context, progress, number, size)
     if not target.exists():  # what is there before is the user's, and stays
-        context.store.remember(context.job_id, fetching=[*context.record.ledger.get("fetching", ()), str(target)])
+        context.remember(fetching=(*context.ledger.fetching, str(target)))
     done = again(lambda: context.download.fetch(context.plan.bucket, key, target, control=meter), context.control)
     progress.finish(number, done.size)
     context.store.disk(context.job_id, number, state=StageState.DONE.value, checksum=done.checksum)
-    context.store.remember(context.job_id, files=[*context.record.ledger.get("files", ()), str(target)])
+    context.remember(files=(*context.ledger.files, str(target)))
     context.say(f"{done.size:,} bytes in {target}, equal to the object by its {done.proven}", message=False)
 
 
 def convert(context: ExportContext, files: list[str]) -> dict[str, Any]:
     """The downloaded files in the format the user wants, beside them; the downloads themselves stay."""
     made = [_convert(context, Path(file)) for file in files]
-    context.store.remember(context.job_id, converted=made[0])
+    context.remember(converted=made[0])
     return {"files": made}
 
 
@@ -238,11 +236,11 @@ def _convert(context: ExportContext, source: Path) -> str:
     destination = source.with_suffix(disks.extension(wanted))
     if destination == source:
         destination = source.with_name(f"{source.stem}-{wanted.value}{source.suffix}")
-    known = context.record.ledger.get("conversions", ())
+    known = context.ledger.conversions
     if destination.is_file() and str(destination) in known:
         return str(destination)
     if not destination.exists():  # it appears whole, perhaps just before the worker is killed: then it is ours
-        context.store.remember(context.job_id, conversions=[*known, str(destination)])
+        context.remember(conversions=(*known, str(destination)))
     context.say(f"converting to {destination}")
     request = disks.Request(source, destination, wanted, raw=context.plan.format == "RAW")
     done = disks.convert(request, lambda _done, _total: context.control.check())
@@ -258,12 +256,12 @@ def downloaded(context: ExportContext) -> dict[str, Any]:
 def finish(context: ExportContext) -> dict[str, Any]:
     """Delete the object in S3 when the user wants that and a proven copy is here."""
     context.store.stage(context.job_id, Stage.FINISH, StageState.RUNNING)
-    if context.plan.clean_up and context.record.ledger.get("file"):
+    if context.plan.clean_up and context.ledger.file:
         for key, _ in context.objects_written:
             again(partial(context.remove_object, key), context.control)
         context.say("what was exported to S3 is deleted", message=False)
     context.store.stage(context.job_id, Stage.FINISH, StageState.DONE)
-    ledger = context.record.ledger
-    where = ledger.get("converted") or ledger.get("file") or f"s3://{context.plan.bucket}/{context.key}"
+    ledger = context.ledger
+    where = ledger.converted or ledger.file or f"s3://{context.plan.bucket}/{context.key}"
     machine = f", and the virtual machine {context.plan.deploy.name}" if context.plan.deploy is not None else ""
     return {"where": f"{where}{machine}"}

@@ -81,7 +81,7 @@ def _look(context: ImportContext) -> Described:
 
 def _record(context: ImportContext, machine: Machine) -> None:
     """The disks and what later phases must know of the source."""
-    plan, source, ledger = context.plan, context.plan.source, context.record.ledger
+    plan, source, ledger = context.plan, context.plan.source, context.ledger
     folder = f"{plan.prefix}{_safe(machine.name)}-{context.job_id}"
     sizes = {disk.key: disk.capacity for disk in context.store.disks(context.job_id)}
     resized = any(sizes.get(disk.key, disk.capacity) != disk.capacity for disk in machine.disks)
@@ -98,21 +98,20 @@ def _record(context: ImportContext, machine: Machine) -> None:
             for number, disk in enumerate(machine.disks, 1)
         ],
     )
-    if ledger.get("from_job"):
-        _inherit(context, str(ledger["from_job"]))
-    known = {"machine": machine.to_json(), "path": machine.path}
+    if ledger.from_job:
+        _inherit(context, ledger.from_job)
     if isinstance(source, VmSource):
-        context.store.remember(context.job_id, host=machine.host, moid=machine.moid, **known)
+        context.remember(machine=machine, path=machine.path, host=machine.host, moid=machine.moid)
         context.store.update(context.job_id, source=machine.path)
         if resized:
             forget_arrived(context)
             context.say("a disk has another size than in the last attempt: every disk is read again", level="warning")
         return
     moment = fingerprint(context)
-    if resized or ledger.get("moment") not in {None, moment}:
+    if resized or ledger.source_state not in {"", moment}:
         forget_arrived(context)
         context.say("the source changed since the last attempt: every disk is read again", level="warning")
-    context.store.remember(context.job_id, moment=moment, **known | {"path": source.where})
+    context.remember(machine=machine, path=source.where, source_state=moment)
 
 
 def _inherit(context: ImportContext, before: str) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
+from vmie_tui.jobs.store.ledger import ImportLedger
 from vmie_tui.jobs.store.records import DiskRecord, JobRecord
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.machine import Firmware, Machine
+from vmie_tui.model.machine import Firmware
 from vmie_tui.model.plan import (
     BootMode,
     ImportPlan,
@@ -53,7 +54,7 @@ def fallback_plan(record: JobRecord, disks: Sequence[DiskRecord]) -> ImportPlan:
     source, via = _source(record, disks)
     plan = record.plan
     assert isinstance(plan, ImportPlan)
-    machine = Machine.from_json(record.ledger["machine"])
+    machine = record.ledger_as(ImportLedger).machine
     system = system_of(machine)
     uefi = machine.firmware is Firmware.UEFI or system.arm
     fallback = replace(
@@ -88,7 +89,7 @@ def _source(record: JobRecord, disks: Sequence[DiskRecord]) -> tuple[Source, Via
         raise _refused(record, "not all of its disks are in AWS", "Resume the job: it goes on with the upload")
     name = plan.source.name
     if plan.route is Route.IMAGE_DIRECT:
-        made = tuple(str(disk.ledger.get("uploaded") or disk.snapshot_id) for disk in disks)
+        made = tuple(disk.ledger.uploaded_snapshot or disk.snapshot_id for disk in disks)
         if not all(made):
             raise _refused(record, "its snapshots are not known", "Resume the job")
         return SnapshotSource(name, made), Via.EBS
@@ -96,7 +97,7 @@ def _source(record: JobRecord, disks: Sequence[DiskRecord]) -> tuple[Source, Via
     bucket = given.bucket if given else plan.bucket
     kind = plan.upload_format.value
     if given:
-        machine = Machine.from_json(record.ledger["machine"])
+        machine = record.ledger_as(ImportLedger).machine
         kind = given.format or image_format(machine.disks[0].image)
     keys = tuple(dict.fromkeys(disk.s3_key for disk in disks))
     # ImportSnapshot reads no OVA and no VHDX: then this machine reads the objects by ranges and writes the blocks.

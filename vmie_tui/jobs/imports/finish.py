@@ -23,13 +23,13 @@ def launch_test(context: ImportContext) -> dict[str, Any]:
     from vmie_tui.services.aws.ec2.images import describe_image
     from vmie_tui.services.aws.ec2.launch import LaunchRequest, launch, pick_instance_type
 
-    plan, record, wanted = context.plan, context.record, context.plan.test_launch
+    plan, record, ledger, wanted = context.plan, context.record, context.ledger, context.plan.test_launch
     if wanted is None:
         return {}
     context.store.stage(context.job_id, Stage.LAUNCH, StageState.RUNNING)
-    if record.ledger.get("instance"):
-        return {"instance": record.ledger["instance"]}
-    if record.ledger.get("launch_asked") and (found := next(iter(_launched(context)), "")):
+    if ledger.instance:
+        return {"instance": ledger.instance}
+    if ledger.launch_asked and (found := next(iter(_launched(context)), "")):
         return _noted(context, found)  # a killed worker has asked for it; EC2 knows the token for a day or so only
     context.before_launch()
     image = again(lambda: describe_image(context.aws, plan.region, record.image_id), context.control)
@@ -52,13 +52,13 @@ def launch_test(context: ImportContext) -> dict[str, Any]:
     request = LaunchRequest(
         record.image_id,
         kind,
-        client_token=f"{record.ledger['client_token']}-test",
+        client_token=f"{ledger.client_token}-test",
         subnet_id=wanted.subnet_id,
         key_name=wanted.key_name,
         isolated=wanted.isolated,
         tags=tags(context),
     )
-    context.store.remember(context.job_id, launch_asked=True)
+    context.remember(launch_asked=True)
     launched = again(lambda: launch(context.aws, plan.region, request), context.control)
     return _noted(context, launched.id)
 
@@ -74,7 +74,7 @@ def _launched(context: ImportContext) -> list[str]:
 
 
 def _noted(context: ImportContext, instance_id: str) -> dict[str, Any]:
-    context.store.remember(context.job_id, instance=instance_id)
+    context.remember(instance=instance_id)
     context.store.result(context.job_id, context.launches, instance_id)
     return {"instance": instance_id}
 
@@ -83,7 +83,7 @@ def watch_test(context: ImportContext) -> dict[str, Any]:
     """Wait for the status checks, for a while; what they say goes to the log and never fails the job."""
     from vmie_tui.services.aws.ec2.launch import InstanceState, console_output, wait_for_checks
 
-    region, instance_id = context.plan.region, str(context.record.ledger.get("instance", ""))
+    region, instance_id = context.plan.region, context.ledger.instance
     if not instance_id:
         return {}
     said: list[str] = []
@@ -124,7 +124,7 @@ def terminate_test(context: ImportContext) -> None:
     from vmie_tui.services.aws.ec2.launch import terminate
     from vmie_tui.services.aws.ec2.tagged import tagged_instances
 
-    if not context.record.ledger.get("launch_asked"):
+    if not context.ledger.launch_asked:
         return
     for instance_id in tagged_instances(context.aws, context.plan.region, TAG_JOB, context.job_id):
         terminate(context.aws, context.plan.region, instance_id)
@@ -138,7 +138,7 @@ def tag_made(context: ImportContext) -> dict[str, Any]:
     context.say("tagging what was made")
     record = context.record
     snapshots = [disk.snapshot_id for disk in context.store.disks(context.job_id)]
-    made = [ident for ident in dict.fromkeys([record.image_id, *snapshots, *record.ledger.get("to_tag", [])]) if ident]
+    made = [ident for ident in dict.fromkeys([record.image_id, *snapshots, *context.ledger.to_tag]) if ident]
     try:
         again(lambda: tag(context.aws, context.plan.region, made, tags(context)), context.control)
     except ServiceError as error:
@@ -163,7 +163,7 @@ def copy_images(context: ImportContext) -> dict[str, Any]:
     for region in context.plan.copy_to:
         image_id = again(lambda region=region: _copy(context, region), context.control)  # type: ignore[misc]
         copies[region] = image_id
-        context.store.remember(context.job_id, copies=copies)
+        context.remember(copies=copies)
         context.store.result(context.job_id, f"AMI in {region}", image_id)
     for region, image_id in copies.items():
         context.say(f"AWS copies the AMI to {region}: {image_id}")
@@ -180,8 +180,8 @@ def _await_copy(context: ImportContext, region: str, image_id: str) -> None:
     except ServiceError as error:
         if error.kind not in {ErrorKind.REMOTE, ErrorKind.NOT_FOUND}:
             raise
-        tries = context.record.ledger.get("copy_tries", {})
-        context.store.remember(context.job_id, copy_tries={**tries, region: tries.get(region, 1) + 1})
+        tries = context.ledger.copy_tries
+        context.remember(copy_tries={**tries, region: tries.get(region, 1) + 1})
         raise ServiceError(
             error.kind,
             f"AWS could not copy the AMI to {region}",
@@ -195,16 +195,16 @@ def _await_copy(context: ImportContext, region: str, image_id: str) -> None:
 def _copy(context: ImportContext, region: str) -> str:
     from vmie_tui.services.aws.ec2.images import CopyRequest, copy_image
 
-    plan, record = context.plan, context.record
-    number = record.ledger.get("copy_tries", {}).get(region, 1)
+    plan, ledger = context.plan, context.ledger
+    number = ledger.copy_tries.get(region, 1)
     once_more = f"-{number}" if number > 1 else ""  # what failed keeps its name and its token
     request = CopyRequest(
-        record.image_id,
+        context.record.image_id,
         plan.region,
         ami_name(f"{(plan.ami_name or plan.source.name)[:100]} {context.job_id}{once_more}"),
         description=plan.description or f"{plan.source.name} copied by vmie-tui",
         encrypted=plan.encrypted,
-        client_token=f"{record.ledger['client_token']}-copy-{region}{once_more}",
+        client_token=f"{ledger.client_token}-copy-{region}{once_more}",
         tags=tags(context),
     )
     return copy_image(context.aws, region, request).id
@@ -212,7 +212,7 @@ def _copy(context: ImportContext, region: str) -> str:
 
 def _uploaded_before(context: ImportContext) -> bool:
     """Whether the job this one fell back from has uploaded the source, which else is the user's."""
-    before = str(context.record.ledger.get("from_job", ""))
+    before = context.ledger.from_job
     if not before:
         return False
     plan = context.store.record(before).plan
@@ -229,8 +229,8 @@ def clean_up(context: ImportContext) -> dict[str, Any]:
         for disk in context.store.disks(context.job_id):
             if plan.moves_bytes and not plan.direct:
                 target_of(context).remove(disk)
-            elif plan.route is Route.IMAGE_DIRECT and disk.ledger.get("uploaded"):
-                delete_snapshot(context.aws, plan.region, str(disk.ledger["uploaded"]))
+            elif plan.route is Route.IMAGE_DIRECT and disk.ledger.uploaded_snapshot:
+                delete_snapshot(context.aws, plan.region, disk.ledger.uploaded_snapshot)
         if isinstance(plan.source, ObjectSource) and _uploaded_before(context):
             for key in plan.source.keys:
                 remove_object(context, key, plan.source.bucket)

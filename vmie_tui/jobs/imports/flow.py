@@ -23,6 +23,7 @@ from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.imports import check, finish, import_image, import_instance, register_image, snapshot
 from vmie_tui.jobs.imports.import_snapshots import import_snapshots
 from vmie_tui.jobs.store.kinds import KIND_IMPORT
+from vmie_tui.jobs.store.ledger import ImportLedger
 from vmie_tui.jobs.store.store import JobRecord
 from vmie_tui.jobs.transfer.target_s3_parts import is_stale
 from vmie_tui.jobs.transfer.transfer import Transfer
@@ -42,9 +43,8 @@ def dispatch(record: JobRecord) -> None:
 
 def _arrived(plan: ImportPlan, record: JobRecord) -> bool:
     """Whether all disks are in AWS, in a shape that it will still read: signed URLs of parts end."""
-    if not record.ledger.get("transferred"):
-        return False
-    return plan.route is not Route.INSTANCE or not is_stale(record.ledger.get("signed", 0.0))
+    ledger = record.ledger_as(ImportLedger)
+    return ledger.transferred and (plan.route is not Route.INSTANCE or not is_stale(ledger.urls_signed))
 
 
 def _last_phase(plan: ImportPlan, job_id: str, attempt: int) -> None:
@@ -125,7 +125,7 @@ def _release(context: ImportContext, transfer: Transfer) -> Outcome:
     if isinstance(context.plan.source, VmSource):
         # Failing here would throw away the whole upload of a machine that runs: its next snapshot is of another moment.
         again(lambda: snapshot.remove_snapshot(context), context.control, before=lambda _: context.reconnect())
-    context.store.remember(context.job_id, transferred=True)
+    context.remember(transferred=True)
     return {}
 
 
@@ -162,12 +162,11 @@ def _last_steps(plan: ImportPlan) -> list[tuple[str, Work]]:
 
 def _made(context: ImportContext) -> str:
     """What the job made, in a word."""
-    record = context.record
-    if record.image_id:
-        return record.image_id
-    volumes = [str(disk.ledger["volume"]) for disk in context.store.disks(context.job_id) if disk.ledger.get("volume")]
+    if image_id := context.record.image_id:
+        return image_id
+    volumes = [disk.ledger.volume for disk in context.store.disks(context.job_id) if disk.ledger.volume]
     snapshots = [disk.snapshot_id for disk in context.store.disks(context.job_id)]
-    return str(record.ledger.get("made") or ", ".join(volumes or snapshots))
+    return context.ledger.made or ", ".join(volumes or snapshots)
 
 
 phases.add_flow(KIND_IMPORT, phases.Flow(ImportContext, dispatch))

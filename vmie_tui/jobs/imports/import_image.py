@@ -25,7 +25,7 @@ def start_image(context: ImportContext) -> dict[str, Any]:
     """Ask AWS for the conversion; asking twice gives the same task. Returns ``{"task": id}``."""
     from vmie_tui.services.aws.vmie.import_tasks import ImageRequest
 
-    plan, record = context.plan, context.record
+    plan, record, ledger = context.plan, context.record, context.ledger
     context.store.stage(context.job_id, Stage.IMPORT, StageState.RUNNING)
     if record.task_id or record.image_id:
         return {"task": record.task_id}
@@ -41,9 +41,9 @@ def start_image(context: ImportContext) -> dict[str, Any]:
         kms_key_id=plan.kms_key_id,
         role_name=plan.role_name,
         tags=tags(context),
-        client_token=f"{record.ledger['client_token']}-{record.ledger.get('import_try', 1)}",
+        client_token=f"{ledger.client_token}-{ledger.import_try}",
     )
-    context.store.remember(context.job_id, asked=True)
+    context.remember(task_asked=True)
     try:
         task = again(partial(when_free, context, partial(context.vm_import.import_image, request)), context.control)
     except ServiceError as error:
@@ -58,7 +58,7 @@ def _containers(context: ImportContext) -> list[ImportDisk]:
 
     disks = context.store.disks(context.job_id)
     if context.plan.route is Route.IMAGE_DIRECT:
-        snapshots = [str(disk.ledger.get("uploaded") or disk.snapshot_id) for disk in disks]
+        snapshots = [disk.ledger.uploaded_snapshot or disk.snapshot_id for disk in disks]
         return [
             ImportDisk(description=disk.label, snapshot_id=made) for disk, made in zip(disks, snapshots, strict=True)
         ]
@@ -75,9 +75,7 @@ def watch_image(context: ImportContext) -> dict[str, Any]:
         return {"image": image_id}
     (task,) = watch_tasks(context, context.vm_import.task, [task_id], lambda found: show_tasks(context, found))
     if not task.completed:
-        context.store.remember(
-            context.job_id, import_try=context.record.ledger.get("import_try", 1) + 1, transferred=None
-        )
+        context.remember(import_try=context.ledger.import_try + 1, transferred=False)
         context.store.update(context.job_id, task_id="")
         raise ServiceError(
             ErrorKind.REMOTE,
@@ -102,7 +100,7 @@ def cancel_image(context: ImportContext) -> None:
 
 def _going_on(context: ImportContext) -> str:
     record = context.record
-    if record.image_id or record.task_id or not record.ledger.get("asked"):
+    if record.image_id or record.task_id or not context.ledger.task_asked:
         return "" if record.image_id else record.task_id
     tasks: list[Task] = list(context.vm_import.tasks((TaskKind.IMPORT_IMAGE,)))
     return next((task.id for task in tasks if task.tags.get(TAG_JOB) == context.job_id and not task.terminal), "")

@@ -23,9 +23,9 @@ def start_conversion(context: ImportContext) -> dict[str, Any]:
     refuse_vanished(context)
     (disk,) = context.store.disks(context.job_id)
     found: Task | None = None
-    if context.record.ledger.get("asked"):
+    if context.ledger.task_asked:
         found = again(lambda: _find(context), context.control)
-    context.store.remember(context.job_id, asked=True)
+    context.remember(task_asked=True)
     # Not tried again by itself: an answer that was lost may have started one, which only `_find` sees.
     task = found or when_free(context, lambda: _start(context))
     context.store.update(context.job_id, task_id=task.id)
@@ -37,7 +37,7 @@ def _find(context: ImportContext) -> Task | None:
     from vmie_tui.services.aws.vmie.conversion_tasks import Conversions
 
     (disk,) = context.store.disks(context.job_id)
-    return Conversions(context.aws, context.plan.region).find(context.plan.bucket, str(disk.ledger["manifest"]))
+    return Conversions(context.aws, context.plan.region).find(context.plan.bucket, disk.ledger.manifest_key)
 
 
 def _start(context: ImportContext) -> Task:
@@ -46,8 +46,8 @@ def _start(context: ImportContext) -> Task:
 
     plan, legacy = context.plan, context.plan.legacy or LegacyInstance()
     (disk,) = context.store.disks(context.job_id)
-    url = PartObjects(context.aws, plan.region).manifest_url(plan.bucket, str(disk.ledger["manifest"]))
-    image = DiskImage(url, int(disk.ledger["bytes"]), plan.upload_format.value, int(disk.ledger["volume_gib"]))
+    url = PartObjects(context.aws, plan.region).manifest_url(plan.bucket, disk.ledger.manifest_key)
+    image = DiskImage(url, disk.ledger.image_bytes, plan.upload_format.value, disk.ledger.volume_gib)
     description = plan.description or f"{plan.source.name} imported by vmie-tui"
     api = Conversions(context.aws, plan.region)
     if legacy.volume_only:
@@ -69,12 +69,12 @@ def watch_conversion(context: ImportContext) -> dict[str, Any]:
     """Wait for the task's end. Returns ``{"made": id of the instance or volume}``; raises ServiceError REMOTE."""
     from vmie_tui.services.aws.vmie.conversion_tasks import Conversions
 
-    if context.record.ledger.get("made"):
-        return {"made": context.record.ledger["made"]}
+    if context.ledger.made:
+        return {"made": context.ledger.made}
     api, task_id = Conversions(context.aws, context.plan.region), context.record.task_id
     (task,) = watch_tasks(context, api.task, [task_id], lambda found: show_tasks(context, found))
     if not task.completed:
-        context.store.remember(context.job_id, transferred=None, asked=None)
+        context.remember(transferred=False, task_asked=False)
         context.store.update(context.job_id, task_id="")
         raise ServiceError(
             ErrorKind.REMOTE,
@@ -91,7 +91,7 @@ def watch_conversion(context: ImportContext) -> dict[str, Any]:
     context.store.stage(context.job_id, Stage.IMPORT, StageState.DONE)
     made = task.instance_id or next(iter(task.volume_ids), "")
     ids = [ident for ident in (task.instance_id, *task.volume_ids) if ident]
-    context.store.remember(context.job_id, made=made, to_tag=ids)
+    context.remember(made=made, to_tag=tuple(ids))
     return {"made": made}
 
 
@@ -99,9 +99,9 @@ def cancel_conversion(context: ImportContext) -> None:
     """Cancel the task, which removes its instance or volume; one that was never seen is known by its manifest."""
     from vmie_tui.services.aws.vmie.conversion_tasks import Conversions
 
-    if not context.record.ledger.get("asked"):
+    if not context.ledger.task_asked:
         return
     (disk,) = context.store.disks(context.job_id)
-    found = _find(context) if disk.ledger.get("manifest") else None
+    found = _find(context) if disk.ledger.manifest_key else None
     if found is not None and not found.completed:
         Conversions(context.aws, context.plan.region).cancel(found.id)

@@ -29,7 +29,7 @@ def import_snapshots(context: ImportContext) -> dict[str, Any]:
         refuse_vanished(context)
     while True:
         full = _ask(context)
-        asked = [disk for disk in context.store.disks(context.job_id) if disk.ledger.get("task")]
+        asked = [disk for disk in context.store.disks(context.job_id) if disk.ledger.import_task]
         if asked:
             _watch(context, asked)
         if not full:
@@ -42,16 +42,16 @@ def import_snapshots(context: ImportContext) -> dict[str, Any]:
 def _ask(context: ImportContext) -> bool:
     """Start the tasks that are missing; True when the Region takes no more of them now."""
     for disk in context.store.disks(context.job_id):
-        if disk.snapshot_id or disk.ledger.get("task"):
+        if disk.snapshot_id or disk.ledger.import_task:
             continue
-        first = not any(one.ledger.get("task") for one in context.store.disks(context.job_id))
+        first = not any(one.ledger.import_task for one in context.store.disks(context.job_id))
         try:
             task = again(partial(_start, context, disk, wait=first), context.control)
         except _Full:
             return True  # the tasks of this job's other disks are waited for, then there is room
         except ServiceError as error:
             raise with_causes(context, error) from error
-        context.store.remember_disk(context.job_id, disk.key, task=task.id)
+        context.remember_disk(disk.key, import_task=task.id)
         context.store.update(context.job_id, task_id=task.id)
         context.say(f"{disk.label}: AWS reads it, {task.id}")
     return False
@@ -64,8 +64,8 @@ class _Full(Exception):
 def _start(context: ImportContext, disk: DiskRecord, *, wait: bool) -> Task:
     from vmie_tui.services.aws.vmie.import_tasks import ImportDisk, SnapshotRequest
 
-    plan, record = context.plan, context.record
-    context.store.remember(context.job_id, asked=True)
+    plan = context.plan
+    context.remember(task_asked=True)
     request = SnapshotRequest(
         disk=ImportDisk(bucket_of(context), disk.s3_key, format_of(context), disk.label),
         description=plan.description or f"{plan.source.name} {disk.label} imported by vmie-tui",
@@ -73,7 +73,7 @@ def _start(context: ImportContext, disk: DiskRecord, *, wait: bool) -> Task:
         kms_key_id=plan.kms_key_id,
         role_name=plan.role_name,
         tags=tags(context),
-        client_token=f"{record.ledger['client_token']}-{disk.key}-{disk.ledger.get('import_try', 1)}",
+        client_token=f"{context.ledger.client_token}-{disk.key}-{disk.ledger.import_try}",
     )
     start = partial(context.vm_import.import_snapshot, request)
     if wait:
@@ -87,20 +87,20 @@ def _start(context: ImportContext, disk: DiskRecord, *, wait: bool) -> Task:
 
 
 def _watch(context: ImportContext, disks: list[DiskRecord]) -> None:
-    tasks = {str(disk.ledger["task"]): disk for disk in disks}
+    tasks = {disk.ledger.import_task: disk for disk in disks}
     ended = watch_tasks(context, context.vm_import.task, list(tasks), lambda found: show_tasks(context, found))
     failed: list[tuple[DiskRecord, Task]] = []
     for task in ended:
         disk = tasks[task.id]
-        context.store.remember_disk(context.job_id, disk.key, task=None)
+        context.remember_disk(disk.key, import_task="")
         if task.completed and task.disks and task.disks[0].snapshot_id:
             context.store.disk(context.job_id, disk.key, snapshot_id=task.disks[0].snapshot_id)
         else:
-            tried = int(disk.ledger.get("import_try", 1))
-            context.store.remember_disk(context.job_id, disk.key, import_try=tried + 1)
+            tried = disk.ledger.import_try
+            context.remember_disk(disk.key, import_try=tried + 1)
             failed.append((disk, task))
     if failed:
-        context.store.remember(context.job_id, transferred=None)
+        context.remember(transferred=False)
         context.store.update(context.job_id, task_id="")
         disk, task = failed[0]
         raise ServiceError(
@@ -125,7 +125,7 @@ def cancel_snapshots(context: ImportContext) -> None:
 
 
 def _own_tasks(context: ImportContext) -> Iterator[Task]:
-    if context.record.ledger.get("asked"):
+    if context.ledger.task_asked:
         for task in context.vm_import.tasks((TaskKind.IMPORT_SNAPSHOT,)):
             if task.tags.get(TAG_JOB) == context.job_id:
                 yield task

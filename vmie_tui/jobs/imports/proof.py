@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from vmie_tui.jobs.store.block_digests import ContentLedger
 from vmie_tui.jobs.store.block_journal import BlockJournal
+from vmie_tui.jobs.store.ledger import ImportLedger
 from vmie_tui.jobs.store.records import DiskRecord, JobRecord
 from vmie_tui.jobs.store.store import Store
 from vmie_tui.jobs.transfer.sampling import sample_disk, sample_journal, sampler_for, seed_of
@@ -54,7 +55,7 @@ class Prover:
 
     def _needs_original(self, disks: list[DiskRecord]) -> bool:
         """Whether something must be compared with what lies in S3 or in a file: no samples, or more than samples."""
-        return any(not disk.samples or (self._all and not disk.ledger.get("uploaded")) for disk in disks)
+        return any(not disk.samples or (self._all and not disk.ledger.uploaded_snapshot) for disk in disks)
 
     # what was sent
 
@@ -118,14 +119,14 @@ class Prover:
 
     def _snapshots(self, record: JobRecord, plan: ImportPlan, disk: DiskRecord) -> Iterator[tuple[str, bool]]:
         """Ids to read, snapshots or the volume of the instance route, and whether they must be equal."""
-        uploaded = str(disk.ledger.get("uploaded", ""))
+        uploaded = disk.ledger.uploaded_snapshot
         if uploaded and uploaded != disk.snapshot_id:
             yield uploaded, True
         if disk.snapshot_id:
             yield disk.snapshot_id, plan.route not in CONVERTED or disk.snapshot_id == uploaded
         elif plan.route is Route.INSTANCE:
-            made = [ident for ident in record.ledger.get("to_tag", ()) if str(ident).startswith("vol-")]
-            yield from ((str(ident), False) for ident in made)
+            made = [ident for ident in record.ledger_as(ImportLedger).to_tag if ident.startswith("vol-")]
+            yield from ((ident, False) for ident in made)
 
     @contextmanager
     def _readable(self, record: JobRecord, ident: str) -> Iterator[SnapshotReader]:
@@ -157,11 +158,11 @@ class Prover:
         from vmie_tui.services.disks.streams.sample import BLOCK, Sampler
 
         against, wanted, whole = SAMPLES, iter(self._samples(record, disk).items()), False
-        if self._all and disk.ledger.get("uploaded"):
+        if self._all and disk.ledger.uploaded_snapshot:
             content = self._content(record, disk)
             journal = (content or BlockJournal(self._store, record.id, disk.key)).load()
             against, wanted = JOURNAL, ((index, digest.hex()) for index, digest in journal)
-            whole = content is not None or not disk.ledger.get("parent")
+            whole = content is not None or not disk.ledger.parent_snapshot
         elif given is not None:
             against, source = given
             if self._all:
@@ -200,7 +201,7 @@ class Prover:
         if not isinstance(record.plan, ReplicationPlan):
             return None
         content = ContentLedger(self._store, record.plan.replication, disk.key)
-        return content if content.is_of(str(disk.ledger.get("uploaded"))) else None
+        return content if content.is_of(disk.ledger.uploaded_snapshot) else None
 
 
 def _still_there(plan: ImportPlan, disks: list[DiskRecord]) -> Source | None:

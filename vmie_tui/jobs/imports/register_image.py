@@ -34,7 +34,7 @@ def _registered(context: ImportContext) -> str:
 
     plan = context.plan
     context.say("registering the AMI")
-    context.store.remember(context.job_id, register_asked=True)
+    context.remember(register_asked=True)
     name = ami_name(plan.ami_name or plan.source.name)
     try:
         image = again(lambda: register_image(context.aws, plan.region, _request(context, name)), context.control)
@@ -51,7 +51,7 @@ def find_registered(context: ImportContext) -> None:
     """Before a job is undone: the AMI that a killed worker asked for and never saw, known by its tag."""
     from vmie_tui.services.aws.ec2.images import own_images
 
-    if context.record.image_id or not context.record.ledger.get("register_asked"):
+    if context.record.image_id or not context.ledger.register_asked:
         return
     found = next(own_images(context.aws, context.plan.region, **{f"tag:{TAG_JOB}": context.job_id}), None)
     if found is not None:
@@ -116,7 +116,7 @@ def _volume(context: ImportContext, disk: DiskRecord, zone: str) -> str:
 
     try:
         volume_id = again(lambda: _asked_volume(context, disk, zone), context.control)
-        context.store.remember_disk(context.job_id, disk.key, volume=volume_id)
+        context.remember_disk(disk.key, volume=volume_id)
         context.store.result(context.job_id, f"volume of {disk.label}", volume_id)
         again(
             lambda: wait_for_volume(context.aws, context.plan.region, volume_id, stop=context.control.check),
@@ -124,8 +124,8 @@ def _volume(context: ImportContext, disk: DiskRecord, zone: str) -> str:
         )
     except ServiceError as error:
         if error.kind in {ErrorKind.REMOTE, ErrorKind.NOT_FOUND}:  # AWS soon deletes a volume that failed
-            tried = int(disk.ledger.get("volume_try", 1))
-            context.store.remember_disk(context.job_id, disk.key, volume=None, volume_try=tried + 1)
+            tried = disk.ledger.volume_try
+            context.remember_disk(disk.key, volume="", volume_try=tried + 1)
         raise
     return volume_id
 
@@ -134,17 +134,17 @@ def _asked_volume(context: ImportContext, disk: DiskRecord, zone: str) -> str:
     from vmie_tui.services.aws.ec2.volumes import VolumeRequest, create_volume
 
     plan, wanted = context.plan, context.plan.volumes
-    number = int(disk.ledger.get("volume_try", 1))
+    number = disk.ledger.volume_try
     request = VolumeRequest(
         disk.snapshot_id,
         zone,
         wanted.volume_type if wanted else "gp3",
         encrypted=plan.encrypted,
         kms_key_id=plan.kms_key_id,
-        client_token=f"{context.record.ledger['client_token']}-volume-{disk.key}{f'-{number}' if number > 1 else ''}",
+        client_token=f"{context.ledger.client_token}-volume-{disk.key}{f'-{number}' if number > 1 else ''}",
         tags=tags(context),
     )
-    context.store.remember(context.job_id, volumes_asked=True)
+    context.remember(volumes_asked=True)
     return create_volume(context.aws, plan.region, request).id
 
 
@@ -154,7 +154,7 @@ def remove_volumes(context: ImportContext) -> None:
     from vmie_tui.services.aws.ec2.tagged import tagged_volumes
     from vmie_tui.services.aws.ec2.volumes import delete_volume, describe_volume
 
-    if not context.record.ledger.get("volumes_asked"):
+    if not context.ledger.volumes_asked:
         return
     for volume_id in tagged_volumes(context.aws, context.plan.region, TAG_JOB, context.job_id):
         found = describe_volume(context.aws, context.plan.region, volume_id)

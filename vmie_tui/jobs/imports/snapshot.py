@@ -22,10 +22,10 @@ def snapshot(context: ImportContext) -> dict[str, Any]:
     """Freeze a running machine. Returns ``{"snapshot": moid or None}`` and forgets disks of another moment."""
     from vmie_tui.services.vsphere.inventory import read_machine
 
-    ledger = context.record.ledger
+    ledger = context.ledger
     context.before_freeze()
     machine = again(
-        lambda: read_machine(context.vsphere, ledger["moid"]), context.control, before=lambda _: context.reconnect()
+        lambda: read_machine(context.vsphere, ledger.moid), context.control, before=lambda _: context.reconnect()
     )
     found: str | None
     if not context.freezes(machine):
@@ -37,10 +37,10 @@ def snapshot(context: ImportContext) -> dict[str, Any]:
         context.frozen(made, machine)
         found = moment = made.moid
         context.store.stage(context.job_id, Stage.SNAPSHOT, StageState.DONE)
-    if ledger.get("moment") not in {None, moment}:
+    if ledger.source_state not in {"", moment}:
         forget_arrived(context)
         context.say("the machine ran since the last attempt: every disk is read again", message=False, level="warning")
-    context.store.remember(context.job_id, moment=moment, snapshot=found, taking=None)
+    context.remember(source_state=moment, snapshot=found or "", snapshot_asked=False)
     if context.looks_inside():
         look_inside(context, machine)
     return {"snapshot": found}
@@ -53,7 +53,7 @@ def _own_snapshot(context: ImportContext, machine: Machine) -> Snapshot:
     found = find_snapshot(context.vsphere, machine.moid, name)
     if found is None:
         context.say("making a snapshot of the machine")
-        context.store.remember(context.job_id, taking=True)  # a worker killed from here on leaves one to be removed
+        context.remember(snapshot_asked=True)  # a worker killed from here on leaves one to be removed
         quiesce = context.plan.quiesce and runs
         found = create_snapshot(context.vsphere, machine.moid, name, SNAPSHOT_NOTE, quiesce=quiesce)
         kind = "quiesced" if found.quiesced else "crash-consistent" if runs else "the machine is off"
@@ -69,13 +69,13 @@ def snapshot_name(job_id: str) -> str:
 
 def remove_snapshot(context: ImportContext) -> bool:
     """Remove this job's own snapshot, never its children; False when there was none."""
-    ledger = context.record.ledger
-    if not (ledger.get("snapshot") or ledger.get("taking")) or not ledger.get("moid"):
+    ledger = context.ledger
+    if not (ledger.snapshot or ledger.snapshot_asked) or not ledger.moid:
         return False
-    if remove_named(context, ledger["moid"]):
+    if remove_named(context, ledger.moid):
         context.say("snapshot removed", message=False)
-        context.store.remember(context.job_id, taking=None)
-    context.store.remember(context.job_id, snapshot=None)
+        context.remember(snapshot_asked=False)
+    context.remember(snapshot="")
     return True
 
 

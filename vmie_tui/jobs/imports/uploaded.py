@@ -37,7 +37,7 @@ def format_of(context: ImportContext) -> str:
 
 def machine_of(context: ImportContext) -> Machine:
     """The machine as it was when the job checked it."""
-    return Machine.from_json(context.record.ledger["machine"])
+    return context.ledger.machine
 
 
 def when_free(context: ImportContext, start: Callable[[], T]) -> T:
@@ -60,7 +60,7 @@ def refuse_vanished(context: ImportContext) -> None:
     target = target_of(context)
     for disk in context.store.disks(context.job_id):
         if not again(lambda disk=disk: target.there(disk), context.control):  # type: ignore[misc]
-            context.store.remember(context.job_id, transferred=None)
+            context.remember(transferred=False)
             raise ServiceError(
                 ErrorKind.CONFLICT,
                 "what was uploaded of this disk is not in AWS any more, or too old for AWS to read",

@@ -9,11 +9,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vmie_tui.clock import Clock, clock_of
-from vmie_tui.jobs.engine.context import Runtime, Undo
+from vmie_tui.jobs.engine.context import Remember, Runtime, Undo
 from vmie_tui.jobs.engine.control import JobControl
 from vmie_tui.jobs.engine.import_context import ImportContext, Steps
 from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.store.block_digests import ContentLedger
+from vmie_tui.jobs.store.ledger import RunLedger
 from vmie_tui.jobs.store.replications import Replications, runs_of
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding
@@ -33,6 +34,7 @@ class ReplicationContext(ImportContext):
     """One run in one phase. ``deltas``: what is moved of each disk, by its key, once that was decided."""
 
     plan: ReplicationPlan
+    remember = Remember(RunLedger)
 
     def __init__(self, runtime: Runtime, job_id: str, control: JobControl) -> None:
         super().__init__(runtime, job_id, control)
@@ -40,6 +42,10 @@ class ReplicationContext(ImportContext):
         self.deltas: dict[int, Delta] = {}
 
     # what the run is of
+
+    @property
+    def ledger(self) -> RunLedger:
+        return self.record.ledger_as(RunLedger)
 
     @property
     def clock(self) -> Clock:
@@ -67,7 +73,7 @@ class ReplicationContext(ImportContext):
 
         if one_time_stores(machine_of(self)):
             return "its datastore shows no files: all is read by an export lease"
-        return str(self.record.ledger.get("locked", ""))
+        return self.ledger.lease_reason
 
     def content(self, key: int) -> ContentLedger:
         """The digests of what the last run left of a disk."""
@@ -84,8 +90,8 @@ class ReplicationContext(ImportContext):
 
     def leave(self, snapshots: Iterable[str]) -> None:
         """Nothing goes on from these snapshots any more: the retention deletes those that no AMI uses."""
-        before = self.record.ledger.get("leftover", [])
-        self.store.remember(self.job_id, leftover=list(dict.fromkeys([*before, *sorted(snapshots)])))
+        before = self.ledger.leftovers or ()
+        self.remember(leftovers=tuple(dict.fromkeys([*before, *sorted(snapshots)])))
 
     # an import's hooks
 
@@ -101,10 +107,10 @@ class ReplicationContext(ImportContext):
         """Also takes over what earlier runs could not delete. Raises ServiceError."""
         self._same_account()
         self.replications.begin(self.plan.run, self.clock.now())
-        self.store.remember(self.job_id, began=time.time(), copied=None, kept_after=None)
-        if "leftover" not in self.record.ledger:
+        self.remember(began=time.time(), copy_seconds=0.0, kept_after=None)
+        if self.ledger.leftovers is None:
             before = self.replications.leftovers(self.plan.replication, besides=self.job_id)
-            self.store.remember(self.job_id, leftover=before)
+            self.remember(leftovers=before)
 
     def _same_account(self) -> None:
         """What runs left in another account is not gone, and is not to be made anew in this one. Raises REFUSED."""

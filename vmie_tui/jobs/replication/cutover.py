@@ -6,6 +6,7 @@ from functools import partial
 
 from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.replication.context import ReplicationContext
+from vmie_tui.jobs.store.ledger import RunLedger
 from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
 from vmie_tui.model.machine import Power
 from vmie_tui.model.task import JobState
@@ -19,10 +20,10 @@ def shut_down(context: ReplicationContext) -> None:
 
     _not_twice(context)
     context.say("cutover: shutting the guest down")
-    context.store.remember(context.job_id, shut_down=True, ran_again=None)
+    context.remember(shut_down=True, ran_again=False)
     ask(
         context.vsphere,
-        context.record.ledger["moid"],
+        context.ledger.moid,
         seconds=SHUT_DOWN_SECONDS,
         on_state=lambda power: context.say(f"the machine is {power.value}", message=False),
         on_wait=context.control.check,
@@ -40,7 +41,7 @@ def _not_twice(context: ReplicationContext) -> None:
     for job_id, wish in context.replications.wishes(context.plan.replication):
         if job_id == context.job_id or wish.cutover is None or wish.cutover.isolated:
             continue
-        instance = str(context.store.record(job_id).ledger.get("instance", ""))
+        instance = context.store.record(job_id).ledger_as(RunLedger).instance
         if not instance:
             continue
         try:
@@ -65,14 +66,14 @@ def ran_again(context: ReplicationContext) -> bool:
     """
     from vmie_tui.services.vsphere.power import power_state
 
-    ledger = context.record.ledger
-    if ledger.get("ran_again"):
+    ledger = context.ledger
+    if ledger.ran_again:
         return True
     state = again(
-        lambda: power_state(context.vsphere, ledger["moid"]), context.control, before=lambda _: context.reconnect()
+        lambda: power_state(context.vsphere, ledger.moid), context.control, before=lambda _: context.reconnect()
     )
     if state is not Power.OFF:
-        context.store.remember(context.job_id, ran_again=True)
+        context.remember(ran_again=True)
     return state is not Power.OFF
 
 
@@ -91,12 +92,12 @@ def say_where_it_is(context: ReplicationContext) -> None:
     """After a cutover that came to nothing: that the machine is off, where it is."""
     from vmie_tui.services.vsphere.power import power_state
 
-    record = context.record
-    replaced = bool(record.ledger.get("instance")) and record.state is not JobState.CANCELLING
-    if replaced or not record.ledger.get("shut_down"):
+    ledger = context.ledger
+    replaced = bool(ledger.instance) and context.record.state is not JobState.CANCELLING
+    if replaced or not ledger.shut_down:
         return
     try:
-        off = power_state(context.vsphere, record.ledger["moid"]) is Power.OFF
+        off = power_state(context.vsphere, ledger.moid) is Power.OFF
     except VmieError as error:
         words = f"the machine was to be shut down for the cutover; vCenter does not say whether it is off: {error}"
         context.say(words, message=False, level="warning")

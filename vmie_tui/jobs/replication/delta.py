@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.replication.context import ReplicationContext
 from vmie_tui.jobs.store.block_journal import BlockJournal
+from vmie_tui.jobs.store.ledger import RunLedger
 from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.model.replication import KeptDisk, Sync
 from vmie_tui.model.rules.replication import DiskNow, choose_sync
@@ -46,7 +47,7 @@ def delta_of(context: ReplicationContext, disk: DiskRecord) -> Delta:
     wanted = [(offset, offset + length) for offset, length in areas]
     if sync is Sync.CHECKSUM:  # data of the parent that was given up since has to become zeros
         wanted += _bytes(context.content(disk.key).load())
-    if disk.ledger.get("pending"):  # what an earlier attempt has put must be put as it is now (trap 19)
+    if disk.ledger.pending_snapshot:  # what an earlier attempt has put must be put as it is now (trap 19)
         wanted += _bytes(BlockJournal(context.store, context.job_id, disk.key).load())
     whole = joined(((start // BLOCK * BLOCK, -(-end // BLOCK) * BLOCK) for start, end in wanted), now.capacity)
     parent = kept.snapshot_id if kept is not None and sync in {Sync.CHANGED, Sync.CHECKSUM} else ""
@@ -54,8 +55,8 @@ def delta_of(context: ReplicationContext, disk: DiskRecord) -> Delta:
 
 
 def _now(disk: DiskRecord) -> DiskNow:
-    seen = disk.ledger["frozen"]
-    return DiskNow(disk.key, seen["uuid"], seen["capacity"], seen["change_id"], disk.label)
+    seen = disk.ledger.at_snapshot
+    return DiskNow(disk.key, seen.uuid, seen.capacity, seen.change_id, disk.label)
 
 
 def _choice(context: ReplicationContext, disk: DiskRecord, now: DiskNow, kept: KeptDisk | None) -> tuple[Sync, str]:
@@ -63,10 +64,10 @@ def _choice(context: ReplicationContext, disk: DiskRecord, now: DiskNow, kept: K
     asked, tracked = context.plan.resync, bool(now.change_id)
     sync, reason = choose_sync(kept, now, asked=asked, tracked=tracked)
     if kept is None:
-        ran = (context.store.record(job_id).ledger.get("kept") for job_id in context.earlier_jobs())
+        ran = (context.store.record(job_id).ledger_as(RunLedger).kept for job_id in context.earlier_jobs())
         given_up = not context.kept and any(ran)
         return (Sync.FULL, "what the last run left cannot be relied on") if given_up else (sync, reason)
-    if refused := disk.ledger.get("refused", ""):
+    if refused := disk.ledger.parent_refused:
         return Sync.FULL, refused
     comparable = (kept.uuid, kept.capacity) == (now.uuid, now.capacity)
     without_ids = not tracked or not kept.change_id
@@ -96,12 +97,12 @@ def allocated(context: ReplicationContext, disk: DiskRecord) -> Areas:
 def _asked(context: ReplicationContext, now: DiskNow, change_id: str) -> Areas:
     from vmie_tui.services.vsphere.changed_blocks import changed_areas
 
-    ledger = context.record.ledger
+    ledger = context.ledger
     return again(
         lambda: changed_areas(
             context.vsphere,
-            ledger["moid"],
-            ledger["frozen"]["moid"],
+            ledger.moid,
+            ledger.at_snapshot.moid,
             now.key,
             change_id,
             now.capacity,

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from vmie_tui.jobs.engine.context import AwsSessions
 from vmie_tui.jobs.store import schema
 from vmie_tui.jobs.store.block_journal import BlockJournal
+from vmie_tui.jobs.store.ledger import RunLedger
 from vmie_tui.jobs.store.replication_records import ReplicationRecord
 from vmie_tui.jobs.store.replications import Replications, change, find, give_up, open_runs, runs_of
 from vmie_tui.model.errors import ErrorKind, ServiceError, SettingsError, VmieError
@@ -103,8 +104,8 @@ class Removal:
         store = self._replications.store
         with store.begin() as connection:
             last = next((run.job_id for run in runs_of(connection, record.id) if run.job_id), "")
-        ledger = store.record(last).ledger if last else {}
-        if not (ledger.get("snapshot") or ledger.get("taking")):
+        ledger = store.record(last).ledger_as(RunLedger) if last else RunLedger()
+        if not (ledger.snapshot or ledger.snapshot_asked):
             return ""
         name = record.spec.plan.source.name
         return f"; remove the snapshot {snapshot_name(last)!r} of {name} in vCenter, if it is there"

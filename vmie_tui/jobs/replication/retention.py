@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +9,7 @@ from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.imports.snapshot import remove_named
 from vmie_tui.jobs.replication.context import ReplicationContext
 from vmie_tui.jobs.store.block_journal import BlockJournal
+from vmie_tui.jobs.store.ledger import RunLedger
 from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import Stage, StageState
@@ -34,14 +33,14 @@ def retain(context: ReplicationContext) -> dict[str, Any]:
         if _removed(context, image_id):
             replications.image_gone(run_id)
             _forget_blocks(context, run_id)
-    for snapshot_id in context.record.ledger.get("leftover", []):
+    for snapshot_id in context.ledger.leftovers or ():
         _sweep(context, snapshot_id)
     return {}
 
 
 def _leave_kept(context: ReplicationContext) -> None:
     disks = context.store.disks(context.job_id)
-    context.leave({*context.spared(), *(str(disk.ledger["uploaded"]) for disk in disks)})
+    context.leave({*context.spared(), *(disk.ledger.uploaded_snapshot for disk in disks)})
     context.replications.forget_kept(context.plan.replication)
     for disk in disks:
         context.content(disk.key).clear()
@@ -92,54 +91,51 @@ def _sweep(context: ReplicationContext, snapshot_id: str) -> None:
                 raise
             context.say(f"{snapshot_id} could not be deleted, the next run tries again: {error}", level="warning")
             return
-    left = [other for other in context.record.ledger.get("leftover", []) if other != snapshot_id]
-    context.store.remember(context.job_id, leftover=left)
+    left = tuple(other for other in context.ledger.leftovers or () if other != snapshot_id)
+    context.remember(leftovers=left)
 
 
 def note_figures(context: ReplicationContext) -> RunFigures:
     """What the run has moved, and how long it took so far."""
-    record, disks = context.record, context.store.disks(context.job_id)
-    ledger, frozen = record.ledger, record.ledger.get("frozen", {})
+    ledger, disks = context.ledger, context.store.disks(context.job_id)
     most = max(disks, key=lambda disk: (disk.total, disk.capacity))
-    sync = Sync(most.ledger.get("sync", Sync.FIRST))
-    copied = float(ledger.get("copied", 0.0))
     figures = RunFigures(
-        sync=sync,
-        reason=str(most.ledger.get("reason", "")),
+        sync=most.ledger.sync,
+        reason=most.ledger.reason,
         changed=sum(_changed(disk) for disk in disks),
         moved=sum(disk.total for disk in disks),
         total=sum(disk.capacity for disk in disks),
-        seconds=copied,
-        overhead=_overhead(context, ledger, copied),
-        quiesced=frozen.get("quiesced"),
-        verified=int(ledger.get("verified", 0)),
-        frozen=float(frozen.get("at", 0.0)),
+        seconds=ledger.copy_seconds,
+        overhead=_overhead(context, ledger),
+        quiesced=ledger.at_snapshot.quiesced,
+        verified=ledger.blocks_verified,
+        frozen=ledger.at_snapshot.at,
     )
     context.replications.figures(context.plan.run, figures)
     return figures
 
 
-def _overhead(context: ReplicationContext, ledger: Mapping[str, Any], copied: float) -> float:
+def _overhead(context: ReplicationContext, ledger: RunLedger) -> float:
     """Seconds that the run took besides copying: those of the attempt that copied, and of the stages after it."""
-    kept_after = ledger.get("kept_after")  # how long the copying took is known a little later, at its release
-    if kept_after is None:
-        return max(time.time() - float(ledger.get("began", time.time())) - copied, 0.0)
+    if ledger.kept_after is None:  # how long the copying took is known a little later, at its release
+        return max(ledger.elapsed - ledger.copy_seconds, 0.0)
     (view,) = context.store.views(job_id=context.job_id)
     now = datetime.now(UTC)
     later = [(stage.started, stage.ended or now) for stage in view.stages if stage.stage in _AFTER_THE_COPY]
-    return max(float(kept_after) - copied, 0.0) + sum((end - start).total_seconds() for start, end in later if start)
+    copying = max(ledger.kept_after - ledger.copy_seconds, 0.0)
+    return copying + sum((end - start).total_seconds() for start, end in later if start)
 
 
 def _changed(disk: DiskRecord) -> int:
     """Bytes: a resync by checksums finds out itself which blocks changed."""
-    by_itself = disk.ledger.get("sync") == Sync.CHECKSUM
-    return disk.total if by_itself else int(disk.ledger.get("changed", disk.total))
+    changed = disk.ledger.changed
+    return disk.total if changed is None or disk.ledger.sync is Sync.CHECKSUM else changed
 
 
 def _look_again(context: ReplicationContext) -> None:
     """Whether a snapshot has appeared that a killed worker had asked for: then it is late, and goes too."""
     try:
-        if remove_named(context, context.record.ledger["moid"]):
+        if remove_named(context, context.ledger.moid):
             context.say("a snapshot that a killed worker had asked for appeared late, and is removed", message=False)
     except ServiceError as error:  # all that matters is done; the next run looks again
         context.say(f"vCenter could not be asked whether a snapshot is left: {error}", message=False, level="warning")

@@ -7,6 +7,7 @@ from typing import Any
 from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.imports.snapshot import snapshot_name
 from vmie_tui.jobs.replication.context import ReplicationContext
+from vmie_tui.jobs.store.ledger import DiskAtSnapshot, MachineAtSnapshot, RunLedger
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Machine, Power
 
@@ -24,7 +25,7 @@ def settle_snapshots(context: ReplicationContext, machine: Machine) -> tuple[Mac
 
     earlier = context.earlier_jobs()
     if earlier:
-        before = context.store.record(earlier[0]).ledger.get("host", machine.host)
+        before = context.store.record(earlier[0]).ledger_as(RunLedger).host or machine.host
         if before != machine.host:
             context.say(f"the machine was on {before} at the last run, and is on {machine.host} now", message=False)
     if not machine.snapshots:
@@ -49,7 +50,7 @@ def prepare(context: ReplicationContext) -> None:
     from vmie_tui.jobs.replication import cutover
     from vmie_tui.services.vsphere.snapshot import find_snapshot, remove_snapshot
 
-    moid = context.record.ledger["moid"]
+    moid = context.ledger.moid
     there = again(
         lambda: find_snapshot(context.vsphere, moid, snapshot_name(context.job_id)),
         context.control,
@@ -114,25 +115,25 @@ def note(context: ReplicationContext, snapshot: Any, machine: Machine) -> None:
                 remedy="Independent and raw disks are left out of snapshots: run again once that is changed",
                 code="trap 29",
             )
-        values = {
-            "uuid": seen.uuid,
-            "capacity": seen.capacity,
-            "change_id": seen.change_id,
-            "file": seen.file_name,
-            "store": seen.datastore,
-        }
-        context.store.remember_disk(context.job_id, disk.key, frozen=values)
+        at_snapshot = DiskAtSnapshot(
+            uuid=seen.uuid,
+            capacity=seen.capacity,
+            change_id=seen.change_id,
+            file=seen.file_name,
+            datastore=seen.datastore,
+        )
+        context.remember_disk(disk.key, at_snapshot=at_snapshot)
         if seen.capacity != disk.capacity:  # it grew since the check
             context.store.disk(context.job_id, disk.key, capacity=seen.capacity)
-    if context.record.ledger.get("frozen", {}).get("moid") != snapshot.moid:
-        context.store.remember(
-            context.job_id,
-            frozen={
-                "moid": snapshot.moid,
-                "at": context.clock.now(),
-                "quiesced": snapshot.quiesced if machine.power is not Power.OFF else None,
-                "host": machine.host,
-            },
+    if context.ledger.at_snapshot.moid != snapshot.moid:
+        quiesced = snapshot.quiesced if machine.power is not Power.OFF else None
+        context.remember(
+            at_snapshot=MachineAtSnapshot(
+                moid=snapshot.moid,
+                at=context.clock.now(),
+                quiesced=quiesced,
+                host=machine.host,
+            ),
         )
 
 
@@ -158,17 +159,16 @@ def _what_changed(context: ReplicationContext) -> str:
     from vmie_tui.services.vsphere.inventory import read_machine
     from vmie_tui.services.vsphere.snapshot import find_snapshot
 
-    ledger = context.record.ledger
-    frozen = ledger["frozen"]
-    found = find_snapshot(context.vsphere, ledger["moid"], snapshot_name(context.job_id))
-    if found is None or found.moid != frozen["moid"]:
+    ledger = context.ledger
+    found = find_snapshot(context.vsphere, ledger.moid, snapshot_name(context.job_id))
+    if found is None or found.moid != ledger.at_snapshot.moid:
         return "the run's snapshot was removed while its disks were copied"
-    host = read_machine(context.vsphere, ledger["moid"]).host
-    if host != frozen["host"]:
-        return f"the machine was moved from {frozen['host']} to {host} while it was copied"
+    host = read_machine(context.vsphere, ledger.moid).host
+    if host != ledger.at_snapshot.host:
+        return f"the machine was moved from {ledger.at_snapshot.host} to {host} while it was copied"
     files = {disk.key: disk.file_name for disk in snapshot_disks(context.vsphere, found.moid)}
     for disk in context.store.disks(context.job_id):
-        before = disk.ledger["frozen"]["file"]
+        before = disk.ledger.at_snapshot.file
         if files.get(disk.key) != before:
             return f"{disk.label} was moved from {before} to {files.get(disk.key, 'nowhere')} while it was copied"
     return ""

@@ -69,8 +69,8 @@ class ChangedOrigin:
         since, self._since = self._since, None
         if since is not None:
             context = self._context
-            before = float(context.record.ledger.get("copied", 0.0))
-            context.store.remember(context.job_id, copied=before + time.monotonic() - since)
+            before = context.ledger.copy_seconds
+            context.remember(copy_seconds=before + time.monotonic() - since)
 
     # Attempt
 
@@ -100,7 +100,7 @@ class ChangedOrigin:
         context, delta = self._context, self._context.deltas[disk.key]
         # Blocks that were put when the machine was frozen as it is now are not read again.
         ledger = context.store.disk_now(context.job_id, disk.key).ledger
-        same = ledger.get("begun") == context.record.ledger["frozen"]["moid"]
+        same = ledger.begun_at == context.ledger.at_snapshot.moid
         areas = list(_missing(delta.areas, disk.capacity, target)) if same else delta.areas
         watcher.begin(sum(length for _, length in areas))
         if not areas:
@@ -169,7 +169,7 @@ def find_way(context: ReplicationContext) -> None:
                 return
             why = f"its disk's file cannot be read: {error.problem.what}. All is read by an export lease"
             context.say(f"{disk.label}: {why}", level="warning")
-            context.store.remember(context.job_id, locked=why)
+            context.remember(lease_reason=why)
             return
 
 
@@ -179,15 +179,15 @@ def open_frozen(context: ReplicationContext, disk: DiskRecord) -> Iterator[Folde
     from vmie_tui.services.vsphere.datastore.folder_reader import FolderReader
 
     disk = context.store.disk_now(context.job_id, disk.key)
-    frozen, host = disk.ledger["frozen"], context.record.ledger["frozen"]["host"]
+    frozen, host = disk.ledger.at_snapshot, context.ledger.at_snapshot.host
     machine = machine_of(context)
     with FolderReader(
         context.vsphere,
         machine.datacenter_id or machine.datacenter,
-        frozen["file"],
+        frozen.file,
         host=host,
         by_host=True,
-        datastore=frozen.get("store", ""),
+        datastore=frozen.datastore,
         stop=context.control.check,
     ) as reader:
         if reader.size != disk.capacity:

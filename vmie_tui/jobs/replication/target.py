@@ -24,16 +24,15 @@ class ReplicaTarget(EbsTarget):
         if context.by_lease:
             self._fits(disk, "")
             why = context.lease_reason
-            context.store.remember_disk(context.job_id, disk.key, parent="", sync=Sync.FIRST.value, reason=why)
+            context.remember_disk(disk.key, parent_snapshot="", sync=Sync.FIRST, reason=why)
             return ""
         delta = delta_of(context, context.store.disk_now(context.job_id, disk.key))
         if not self._fits(disk, delta.parent):
-            context.store.remember_disk(context.job_id, disk.key, begun=context.record.ledger["frozen"]["moid"])
-        context.store.remember_disk(
-            context.job_id,
+            context.remember_disk(disk.key, begun_at=context.ledger.at_snapshot.moid)
+        context.remember_disk(
             disk.key,
-            parent=delta.parent,
-            sync=delta.sync.value,
+            parent_snapshot=delta.parent,
+            sync=delta.sync,
             reason=delta.reason,
             changed=delta.changed,
         )
@@ -48,8 +47,8 @@ class ReplicaTarget(EbsTarget):
         from vmie_tui.services.aws.ec2.tagged import delete_snapshot
 
         context, ledger = self.context, self.ledger(disk)
-        begun = {str(ledger.get(name) or "") for name in ("uploaded", "pending")} - {""}
-        if begun and ledger.get("parent", "") != parent:
+        begun = {ledger.uploaded_snapshot, ledger.pending_snapshot} - {""}
+        if begun and ledger.parent_snapshot != parent:
             self.begin_anew(disk)
             for ident in begun - context.spared():
                 delete_snapshot(context.aws, context.plan.region, ident)
@@ -64,5 +63,5 @@ class ReplicaTarget(EbsTarget):
         except ParentRefused as error:
             (disk,) = disks
             refused = f"{error.problem.subject}: {error.problem.what}"
-            self.context.store.remember_disk(self.context.job_id, disk.key, refused=refused)
+            self.context.remember_disk(disk.key, parent_refused=refused)
             super().send(meter, disks)

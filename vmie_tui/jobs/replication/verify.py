@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-import time
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -43,7 +42,7 @@ def verify(context: ReplicationContext) -> dict[str, Any]:
             compare = partial(_by_digest if context.by_lease else _compare, context, disk)
             compared += again(compare, context.control, before=lambda _: context.reconnect())
         context.say(f"{compared:,} blocks read back from EBS are equal to the machine's", message=False)
-    context.store.remember(context.job_id, verified=compared)
+    context.remember(blocks_verified=compared)
     return {"verified": compared}
 
 
@@ -52,7 +51,7 @@ def _compare(context: ReplicationContext, disk: DiskRecord) -> int:
     from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
 
     compared = 0
-    made = str(disk.ledger["uploaded"])
+    made = disk.ledger.uploaded_snapshot
     with (
         SnapshotReader(context.aws, context.plan.region, made, disk.capacity) as copy,
         open_frozen(context, disk) as frozen,
@@ -100,7 +99,7 @@ def _by_digest(context: ReplicationContext, disk: DiskRecord) -> int:
         journal = BlockJournal(context.store, context.job_id, disk.key).load()
         wanted = ((index, digest.hex()) for index, digest in journal)
     compared = 0
-    with SnapshotReader(context.aws, context.plan.region, str(disk.ledger["uploaded"]), disk.capacity) as copy:
+    with SnapshotReader(context.aws, context.plan.region, disk.ledger.uploaded_snapshot, disk.capacity) as copy:
         for index, digest in wanted:
             context.control.check()
             data = copy.read_at(index * BLOCK, BLOCK).ljust(BLOCK, b"\0")
@@ -121,7 +120,7 @@ def _differs(context: ReplicationContext, disk: DiskRecord, index: int) -> Servi
         f"block {index} of the copy is not the machine's: no AMI is made of it",
         subject=disk.label,
         remedy="Run again: all of the disk is copied anew",
-        detail=f"{disk.ledger['uploaded']}, byte {index * BLOCK}",
+        detail=f"{disk.ledger.uploaded_snapshot}, byte {index * BLOCK}",
     )
 
 
@@ -131,20 +130,19 @@ def keep(context: ReplicationContext) -> dict[str, Any]:
     from vmie_tui.services.aws.ec2.images import describe_snapshots
 
     still_off(context)
-    began = float(context.record.ledger.get("began", time.time()))
-    context.store.remember(context.job_id, kept_after=time.time() - began)
+    context.remember(kept_after=context.ledger.elapsed)
     note_figures(context)
     if context.by_lease:  # there is nothing to go on from
         return {}
     disks = context.store.disks(context.job_id)
-    made = [str(disk.ledger["uploaded"]) for disk in disks]
+    made = [disk.ledger.uploaded_snapshot for disk in disks]
     infos = again(lambda: describe_snapshots(context.aws, context.plan.region, made), context.control)
     kept = [
         KeptDisk(
             disk.key,
-            disk.ledger["frozen"]["uuid"],
+            disk.ledger.at_snapshot.uuid,
             disk.capacity,
-            disk.ledger["frozen"]["change_id"],
+            disk.ledger.at_snapshot.change_id,
             info.id,
             info.encrypted,
         )
@@ -153,7 +151,7 @@ def keep(context: ReplicationContext) -> dict[str, Any]:
     context.leave(context.spared() - set(made))
     for disk in disks:
         put = BlockJournal(context.store, context.job_id, disk.key).load()
-        context.content(disk.key).update(put, str(disk.ledger["uploaded"]), str(disk.ledger["parent"]))
+        context.content(disk.key).update(put, disk.ledger.uploaded_snapshot, disk.ledger.parent_snapshot)
     context.replications.keep(context.plan.replication, kept)
-    context.store.remember(context.job_id, kept=True)
+    context.remember(kept=True)
     return {"kept": made}

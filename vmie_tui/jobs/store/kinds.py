@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from vmie_tui.jobs.store.ledger import ExportLedger, ImportLedger, JobLedger, RunLedger
 from vmie_tui.model.export import ExportPlan, export_stages
 from vmie_tui.model.job import Stage, import_stages
 from vmie_tui.model.plan import ImportPlan, Route, SnapshotSource
@@ -36,6 +37,7 @@ class Kind:
 
     name: str
     plan: type
+    ledger: type[JobLedger]
     load: Callable[[dict[str, Any]], JobPlan]
     stages: Callable[[Any], tuple[Stage, ...]]
     title: Callable[[Any], str]
@@ -55,6 +57,7 @@ KINDS: Mapping[str, Kind] = {
         Kind(
             KIND_IMPORT,
             ImportPlan,
+            ImportLedger,
             ImportPlan.from_json,
             import_stages,
             lambda plan: str(plan.source.name),
@@ -64,6 +67,7 @@ KINDS: Mapping[str, Kind] = {
         Kind(
             KIND_EXPORT,
             ExportPlan,
+            ExportLedger,
             ExportPlan.from_json,
             export_stages,
             lambda plan: str(plan.name or plan.source_id),
@@ -73,6 +77,7 @@ KINDS: Mapping[str, Kind] = {
         Kind(
             KIND_REPLICATION,
             ReplicationPlan,
+            RunLedger,
             ReplicationPlan.from_json,
             import_stages,
             lambda plan: str(plan.source.name),

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeVar
 
 import sqlalchemy as sa
 
 from vmie_tui.jobs.store import schema
 from vmie_tui.jobs.store.kinds import KINDS, JobPlan
+from vmie_tui.jobs.store.ledger import DiskLedger, JobLedger
 from vmie_tui.jobs.store.rows import typed
 from vmie_tui.model.job import StageState
 from vmie_tui.model.task import JobState
 
+L = TypeVar("L", bound=JobLedger)
+
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """A job as the worker needs it; ``ledger`` holds what a later attempt must know."""
+    """A job as the worker needs it."""
 
     id: str
     kind: str
@@ -26,18 +29,21 @@ class JobRecord:
     attempt: int
     dispatched: int
     plan: JobPlan
-    ledger: dict[str, Any]
+    ledger: JobLedger  # of its kind, see `ledger_as`
     task_id: str
     image_id: str
     deaths: int = 0
 
+    def ledger_as(self, kind: type[L]) -> L:
+        """The ledger as one of this class. Raises TypeError for a job of another kind."""
+        if not isinstance(self.ledger, kind):
+            raise TypeError(f"job {self.id} has a {type(self.ledger).__name__}")
+        return self.ledger
+
 
 @dataclass(frozen=True, slots=True)
 class DiskRecord:
-    """One disk's transfer as it was last recorded; ``total`` is the object's size once ``done``.
-
-    ``ledger`` is as a job's; ``samples``: SHA-256 (hex) of some of the disk's blocks by their index.
-    """
+    """One disk's transfer as it was last recorded; ``total`` is the object's size once ``done``."""
 
     key: int
     label: str
@@ -50,8 +56,8 @@ class DiskRecord:
     snapshot_id: str = ""
     host_sha256: str = ""
     verified: bool | None = None
-    samples: dict[int, str] = field(default_factory=dict)
-    ledger: dict[str, Any] = field(default_factory=dict)
+    samples: dict[int, str] = field(default_factory=dict)  # SHA-256 (hex) of some of its blocks, by their index
+    ledger: DiskLedger = field(default_factory=DiskLedger)
 
     @property
     def done(self) -> bool:
@@ -61,6 +67,7 @@ class DiskRecord:
 def job_record(row: sa.RowMapping) -> JobRecord:
     """Raises one of `rows.UNREADABLE` for a row that this version did not write."""
     typed(schema.jobs, row)
+    kind = KINDS[row["kind"]]
     return JobRecord(
         row["id"],
         row["kind"],
@@ -69,8 +76,8 @@ def job_record(row: sa.RowMapping) -> JobRecord:
         row["control"],
         row["attempt"],
         row["dispatched"],
-        KINDS[row["kind"]].load(row["plan"]),
-        dict(row["ledger"]),
+        kind.load(row["plan"]),
+        kind.ledger.from_json(row["ledger"]),
         row["task_id"],
         row["image_id"],
         row["deaths"] or 0,
@@ -93,5 +100,5 @@ def disk_record(row: sa.RowMapping) -> DiskRecord:
         row["host_sha256"] or "",
         row["verified"],
         {int(index): digest for index, digest in (row["samples"] or {}).items()},
-        dict(row["ledger"] or {}),
+        DiskLedger.from_json(row["ledger"] or {}),
     )

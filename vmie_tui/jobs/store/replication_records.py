@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from vmie_tui.jobs.store import schema
+from vmie_tui.jobs.store.ledger import RunLedger
 from vmie_tui.jobs.store.rows import typed
 from vmie_tui.model.plan import TestLaunch
 from vmie_tui.model.replication import (
@@ -177,7 +178,7 @@ def run_view(row: sa.RowMapping) -> Run:
     typed(schema.runs, row)
     job = JobState(row["job_state"]) if row["job_state"] else None
     state = run_state(row["missed"], row["job_id"], job, row["settled"])
-    at_work, ledger = state is RunState.ACTIVE, row["job_ledger"] or {}
+    at_work = state is RunState.ACTIVE
     cutover = row["wish"].get("cutover") is not None
     return Run(
         id=row["id"],
@@ -195,7 +196,7 @@ def run_view(row: sa.RowMapping) -> Run:
         rate=(row["job_rate"] or 0.0) if at_work else 0.0,
         eta_seconds=row["job_eta"] if at_work else None,
         cutover=cutover,
-        instance_id=str(ledger.get("instance", "")) if cutover else "",
+        instance_id=RunLedger.from_json(row["job_ledger"] or {}).instance if cutover else "",
         figures=RunFigures.from_json(row["figures"]) if row["figures"] else None,
     )
 

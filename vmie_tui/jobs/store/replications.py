@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from vmie_tui.jobs.store import schema
+from vmie_tui.jobs.store.ledger import RunLedger
 from vmie_tui.jobs.store.replication_records import (
     OVER,
     ReplicationRecord,
@@ -104,12 +105,12 @@ class Replications:
         """The retention has removed a run's AMI."""
         self._set_run(run_id, image_gone=True)
 
-    def leftovers(self, replication_id: str, *, besides: str = "") -> list[str]:
+    def leftovers(self, replication_id: str, *, besides: str = "") -> tuple[str, ...]:
         """EBS snapshots that the last run which began, other than the job ``besides``, could not delete."""
         with self.store.begin() as connection:
             jobs = [run.job_id for run in runs_of(connection, replication_id) if run.job_id not in {"", besides}]
-        ledgers = (self.store.record(job_id).ledger for job_id in jobs)
-        return next((list(ledger["leftover"]) for ledger in ledgers if "leftover" in ledger), [])
+        found = (self.store.record(job_id).ledger_as(RunLedger).leftovers for job_id in jobs)
+        return next((leftovers for leftovers in found if leftovers is not None), ())
 
     def wishes(self, replication_id: str) -> list[tuple[str, Wish]]:
         """(job id, what was asked for) of the runs that have a job, newest first."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import secrets
-import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ParamSpec
 
 import sqlalchemy as sa
 
 from vmie_tui.jobs.store import schema, views
 from vmie_tui.jobs.store.database import Database
 from vmie_tui.jobs.store.kinds import KIND_IMPORT, JobPlan, kind_of
+from vmie_tui.jobs.store.ledger import DiskLedger, JobLedger
 from vmie_tui.jobs.store.records import DiskRecord, JobRecord, disk_record, job_record
 from vmie_tui.jobs.store.rows import UNREADABLE, one, readable, typed
 from vmie_tui.known_secrets import hidden
@@ -23,6 +23,7 @@ from vmie_tui.model.task import JobState, may_become
 
 __all__ = ["CANCEL", "KIND_IMPORT", "PAUSE", "DiskRecord", "JobRecord", "Store"]
 
+P = ParamSpec("P")
 CANCEL, PAUSE = "cancel", "pause"
 WAITING, NO_WORKER = "waiting for the worker", "no worker: "  # messages of jobs that nobody has taken up
 SKEW_SECONDS = 60.0  # by which the clocks of hosts that share a database may differ
@@ -33,19 +34,15 @@ JOB_FIELDS = frozenset(schema.jobs.c.keys()) - {"id", "state", "created", "updat
 class Store(Database):
     """Reads and writes of jobs. Safe to share between threads."""
 
-    def __init__(self, state_dir: Path, url: str | None = None) -> None:
-        super().__init__(state_dir, url)
-        self._ledger = threading.Lock()
-
     # ---- jobs
 
-    def create(self, plan: JobPlan, **ledger: Any) -> str:
+    def create(self, plan: JobPlan, ledger: JobLedger | None = None) -> str:
         """Record a new job, QUEUED, with the stages of its kind; returns its id. ``ledger``: what it must know."""
         with self.begin() as connection:
-            return self.add(connection, plan, **ledger)
+            return self.add(connection, plan, ledger)
 
     @staticmethod
-    def add(connection: sa.Connection, plan: JobPlan, **ledger: Any) -> str:
+    def add(connection: sa.Connection, plan: JobPlan, ledger: JobLedger | None = None) -> str:
         """The same as `create`, as part of a transaction of the caller's."""
         job_id, now, kind = secrets.token_hex(5), time.time(), kind_of(plan)
         row = {
@@ -60,7 +57,7 @@ class Store(Database):
             "source": kind.source(plan),
             "target": kind.target(plan),
             "plan": plan.to_json(),
-            "ledger": {"client_token": secrets.token_hex(16), **ledger},
+            "ledger": replace(ledger or kind.ledger(), client_token=secrets.token_hex(16)).to_json(),
         }
         pending = [
             {"job_id": job_id, "stage": stage.value, "ordinal": number, "state": StageState.PENDING.value}
@@ -94,28 +91,30 @@ class Store(Database):
                 schema.jobs.update().where(schema.jobs.c.id == job_id).values(updated=time.time(), **_checked(values))
             )
 
-    def remember(self, job_id: str, **facts: Any) -> None:
-        """Put facts into the job's ledger; None takes one out."""
-        self._remember(schema.jobs, schema.jobs.c.id == job_id, facts)
+    def remember(self, job_id: str, ledger: Callable[P, JobLedger], *_: P.args, **fields: P.kwargs) -> None:
+        """Write fields of a job's ledger, which is of the class ``ledger``; all else in it stays as it is."""
+        self._merge(schema.jobs.c.ledger, schema.jobs.c.id == job_id, ledger(*_, **fields).changes(fields))
+
+    def remember_disk(
+        self, job_id: str, key: int, ledger: Callable[P, DiskLedger], *_: P.args, **fields: P.kwargs
+    ) -> None:
+        """The same for the ledger of one disk."""
+        which = (schema.disks.c.job_id == job_id) & (schema.disks.c.key == key)
+        self._merge(schema.disks.c.ledger, which, ledger(*_, **fields).changes(fields))
 
     def result(self, job_id: str, label: str, value: str) -> None:
         """Something the job made, for the screens: "test instance", "AMI in us-east-1", ..."""
-        which = schema.jobs.c.id == job_id
-        with self._ledger, self.begin() as connection:
-            found = connection.execute(sa.select(schema.jobs.c.results).where(which).with_for_update()).scalar_one()
-            connection.execute(schema.jobs.update().where(which).values(results={**(found or {}), label: value}))
+        self._merge(schema.jobs.c.results, schema.jobs.c.id == job_id, {label: value})
 
-    def remember_disk(self, job_id: str, key: int, **facts: Any) -> None:
-        """The same for the ledger of one disk."""
-        table = schema.disks
-        self._remember(table, (table.c.job_id == job_id) & (table.c.key == key), facts)
-
-    def _remember(self, table: sa.Table, which: sa.ColumnElement[bool], facts: Mapping[str, Any]) -> None:
-        with self._ledger, self.begin() as connection:  # SQLite would let another thread write between the two
-            found = connection.execute(sa.select(table.c.ledger).where(which).with_for_update()).scalar_one()
-            ledger = {**(found or {}), **facts}
-            kept = {key: value for key, value in ledger.items() if value is not None}
-            connection.execute(table.update().where(which).values(ledger=kept))
+    def _merge(self, column: sa.Column[Any], which: sa.ColumnElement[bool], changes: Mapping[str, Any]) -> None:
+        """Change keys of a JSON object; None takes one out."""
+        with self.begin() as connection:
+            update = column.table.update().where(which)
+            connection.execute(update.values({column: column}))  # from its first write on nobody else writes the row
+            found = connection.execute(sa.select(column).where(which)).scalar_one()
+            merged = {**(found or {}), **changes}
+            kept = {key: value for key, value in merged.items() if value is not None}
+            connection.execute(update.values({column: kept}))
 
     def requeue(self, job_id: str) -> bool:
         """A new attempt for a job that was paused, waits for a login or failed."""

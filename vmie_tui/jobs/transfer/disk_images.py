@@ -46,7 +46,7 @@ def open_images(context: ImportContext, held: ExitStack) -> dict[int, OpenedDisk
     """The source's disks by their keys in the job, open until ``held`` closes. Raises ServiceError."""
     from vmie_tui.services.describe import open_source_disks
 
-    source, job, ledger = context.plan.source, context.job_id, context.record.ledger
+    source, job, ledger = context.plan.source, context.job_id, context.ledger
     scratch = private_dir(context.settings.state_dir / SCRATCH)
     told = ""
 
@@ -60,7 +60,7 @@ def open_images(context: ImportContext, held: ExitStack) -> dict[int, OpenedDisk
             told = words
 
     aws = None if isinstance(source, FileSource) else context.aws
-    moment = ledger.get("moment")
+    moment = ledger.source_state
     found = held.enter_context(
         open_source_disks(
             source,
@@ -68,10 +68,10 @@ def open_images(context: ImportContext, held: ExitStack) -> dict[int, OpenedDisk
             context.plan.region,
             scratch=scratch,
             progress=progress,
-            proven=moment is not None and ledger.get("proven") == moment,
+            proven=bool(moment) and ledger.proven_state == moment,
         )
     )
-    context.store.remember(job, proven=moment)  # an attempt after this one need not read all of it for the manifest
+    context.remember(proven_state=moment)  # an attempt after this one need not read all of it for the manifest
     records = context.store.disks(job)
     return {
         record.key: OpenedDisk(one.source, _kind(one), _plain(context, number, one, held))
@@ -152,7 +152,7 @@ def fingerprint(context: ImportContext) -> str:
 
 def refuse_changed(context: ImportContext) -> None:
     """Raises ServiceError CONFLICT when the source is no longer what was checked."""
-    if fingerprint(context) != context.record.ledger.get("moment"):
+    if fingerprint(context) != context.ledger.source_state:
         raise ServiceError(
             ErrorKind.CONFLICT,
             "the source was changed while the job ran",

@@ -59,7 +59,7 @@ class LeaseHolder:
         """A machine that is off may have run since another of its disks was read; under a lease it cannot start."""
         context = self.context
         moment = off_moment(lease.content_ids)
-        if self._snapshot or context.record.ledger.get("moment") == moment:
+        if self._snapshot or context.ledger.source_state == moment:
             return
         if any(disk.state is StageState.DONE for disk in context.store.disks(context.job_id)):
             self._give_up(lease, "the machine ran meanwhile")
@@ -69,13 +69,13 @@ class LeaseHolder:
                 subject=context.plan.source.name,
                 remedy="Power it off and resume the job: every disk is read again",
             )
-        context.store.remember(context.job_id, moment=moment)
+        context.remember(source_state=moment)
 
     def _open(self) -> ExportLease:
         """A new lease; one that a killed worker of ours left on the machine is ended first."""
         context = self.context
-        left_behind = bool(context.record.ledger.get("lease"))
-        context.store.remember(context.job_id, lease=True)
+        left_behind = context.ledger.lease_open
+        context.remember(lease_open=True)
         deadline, logins = time.monotonic() + LEFT_BEHIND_SECONDS, 0
         while True:
             try:
@@ -100,7 +100,7 @@ class LeaseHolder:
             self.context.control.wait(LOOK_SECONDS)
 
     def _ended(self) -> None:
-        self.context.store.remember(self.context.job_id, lease=None)
+        self.context.remember(lease_open=False)
 
     def _enter(self) -> ExportLease:
         from vmie_tui.services.vsphere.nfc.export_lease import ExportLease
@@ -174,7 +174,7 @@ def end_left_behind(context: ImportContext, moid: str) -> bool:
 
 def give_back(context: ImportContext) -> None:
     """End the lease that the ledger says was never given back, if there is one. Raises ServiceError."""
-    ledger = context.record.ledger
-    if ledger.get("lease"):
-        end_left_behind(context, ledger["moid"])
-        context.store.remember(context.job_id, lease=None)
+    ledger = context.ledger
+    if ledger.lease_open:
+        end_left_behind(context, ledger.moid)
+        context.remember(lease_open=False)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from vmie_tui.jobs.engine.tags import MADE_BY, tags
 from vmie_tui.jobs.store.block_journal import BlockJournal
+from vmie_tui.jobs.store.ledger import DiskLedger
 from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.jobs.transfer.reporting import Meter
 from vmie_tui.jobs.transfer.sampling import sample_journal, sampler_for
@@ -22,7 +22,7 @@ class EbsTarget(Target):
     def there(self, disk: DiskRecord) -> bool:
         from vmie_tui.services.aws.ec2.images import describe_snapshots
 
-        made = disk.ledger.get("uploaded", "")
+        made = disk.ledger.uploaded_snapshot
         if not made:
             return False
         try:
@@ -39,23 +39,24 @@ class EbsTarget(Target):
     def reset(self, disk: DiskRecord) -> None:
         from vmie_tui.services.aws.ec2.tagged import delete_snapshot
 
-        made, pending = disk.ledger.get("uploaded", ""), disk.ledger.get("pending", "")
+        made, pending = disk.ledger.uploaded_snapshot, disk.ledger.pending_snapshot
         # A completed snapshot takes no more blocks, nor does one that is about to be. A pending one gets those that
         # differ of a host's stream, which is read whole; of an image that is read at any place, what the journal has
         # would not even be looked at.
-        if made or disk.ledger.get("completing") or not isinstance(self.context.plan.source, VmSource):
+        if made or disk.ledger.completing or not isinstance(self.context.plan.source, VmSource):
             self.begin_anew(disk)
             for ident in {made, pending} - {"", *self.context.spared()}:
                 delete_snapshot(self.context.aws, self.context.plan.region, ident)
 
     def begin_anew(self, disk: DiskRecord) -> None:
         """What was written of a disk is of no use any more."""
-        context, tried = self.context, int(self.ledger(disk).get("try", 1))
-        gone = {"uploaded": None, "pending": None, "completing": None}
-        context.store.remember_disk(context.job_id, disk.key, **gone, **{"try": tried + 1})
+        context, tried = self.context, self.ledger(disk).snapshot_try
+        context.remember_disk(
+            disk.key, uploaded_snapshot="", pending_snapshot="", completing=False, snapshot_try=tried + 1
+        )
         self.journal(disk).clear()
 
-    def ledger(self, disk: DiskRecord) -> dict[str, Any]:
+    def ledger(self, disk: DiskRecord) -> DiskLedger:
         """What is remembered of a disk now."""
         return self.context.store.disk_now(self.context.job_id, disk.key).ledger
 
@@ -70,7 +71,7 @@ class EbsTarget(Target):
         context, plan, journal = self.context, self.context.plan, self.journal(disk)
         parent = self.parent(disk)
         ledger = self.ledger(disk)
-        pending = str(ledger.get("uploaded") or ledger.get("pending") or "")
+        pending = ledger.uploaded_snapshot or ledger.pending_snapshot
         if not pending:
             journal.clear()
         target = SnapshotTarget(
@@ -80,27 +81,25 @@ class EbsTarget(Target):
             encrypted=plan.encrypted,
             kms_key_id=plan.kms_key_id,
             parent=parent,
-            client_token=f"{context.record.ledger['client_token']}-{disk.key}-{ledger.get('try', 1)}{parent[-8:]}",
+            client_token=f"{context.ledger.client_token}-{disk.key}-{ledger.snapshot_try}{parent[-8:]}",
         )
         sampler = sampler_for(context.job_id, disk.key, disk.capacity)
-        context.store.remember(context.job_id, snapshots_asked=True)
+        context.remember(ebs_snapshots_asked=True)
         writer = SnapshotWriter(context.aws, plan.region, target, journal=journal, snapshot_id=pending, control=meter)
         try:
             with writer:
                 if writer.snapshot_id != pending:
-                    context.store.remember_disk(context.job_id, disk.key, pending=writer.snapshot_id)
+                    context.remember_disk(disk.key, pending_snapshot=writer.snapshot_id)
                     context.say(f"{disk.label}: snapshot {writer.snapshot_id} begun", message=False)
                 meter.attempt.blocks(disk, writer, meter.watcher(disk.key), sampler)
-                asking = partial(context.store.remember_disk, context.job_id, disk.key, completing=True)
+                asking = partial(context.remember_disk, disk.key, completing=True)
                 written = writer.complete(asking=asking)
         except SnapshotLost:
             writer.abandon()
             self.begin_anew(disk)
             raise
         sample_journal(journal, sampler)
-        context.store.remember_disk(
-            context.job_id, disk.key, uploaded=written.snapshot_id, pending=None, completing=None
-        )
+        context.remember_disk(disk.key, uploaded_snapshot=written.snapshot_id, pending_snapshot="", completing=False)
         self.done(
             meter,
             disk,
@@ -117,7 +116,7 @@ class EbsTarget(Target):
         """What cancelling leaves of a disk's snapshot: nothing."""
         from vmie_tui.services.aws.ec2.tagged import delete_snapshot
 
-        made = {disk.ledger.get("uploaded"), disk.ledger.get("pending")}
-        for ident in made - {None, "", *self.context.spared()}:
-            delete_snapshot(self.context.aws, self.context.plan.region, str(ident))
+        made = {disk.ledger.uploaded_snapshot, disk.ledger.pending_snapshot}
+        for ident in made - {"", *self.context.spared()}:
+            delete_snapshot(self.context.aws, self.context.plan.region, ident)
         self.journal(disk).clear()

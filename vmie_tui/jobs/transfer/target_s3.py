@@ -103,10 +103,9 @@ class OvaTarget(Target):
 
     def there(self, disk: DiskRecord) -> bool:
         found = self.context.objects.head(self.context.plan.bucket, disk.s3_key)
-        return found is not None and (found.size, found.checksum) == (disk.ledger.get("object_size"), disk.checksum)
+        return found is not None and (found.size, found.checksum) == (disk.ledger.object_size, disk.checksum)
 
     def send(self, meter: Meter, disks: Sequence[DiskRecord]) -> None:
-        from vmie_tui.model.machine import Machine
         from vmie_tui.services.aws.s3.ova_upload import OvaDisk, OvaRequest, OvaUpload
 
         context = self.context
@@ -131,12 +130,12 @@ class OvaTarget(Target):
             )
             for number, disk in enumerate(disks, 1)
         ]
-        machine = Machine.from_json(context.record.ledger["machine"])
+        machine = context.ledger.machine
         request = OvaRequest(context.plan.bucket, disks[0].s3_key, machine, members)
         uploaded = OvaUpload(context.objects).upload(request, control=meter)
         say_unproven(context, uploaded)
         for disk in disks:
-            context.store.remember_disk(context.job_id, disk.key, object_size=uploaded.size)
+            context.remember_disk(disk.key, object_size=uploaded.size)
             self.done(
                 meter,
                 disk,
@@ -172,7 +171,7 @@ class OvaTarget(Target):
         for disk in disks:
             sampler = sampler_for(context.job_id, disk.key, disk.capacity)
             meter.attempt.sample(disk, sampler)
-            context.store.remember_disk(context.job_id, disk.key, object_size=uploaded.size)
+            context.remember_disk(disk.key, object_size=uploaded.size)
             self.done(
                 meter,
                 disk,

@@ -24,9 +24,9 @@ class PartsTarget(Target):
     """The one disk as parts; ``s3_key`` of its record is the image's name, which all keys begin with."""
 
     def there(self, disk: DiskRecord) -> bool:
-        if is_stale(float(disk.ledger.get("written", 0))):
+        if is_stale(disk.ledger.manifest_written):
             return False
-        return self.context.objects.head(self.context.plan.bucket, str(disk.ledger.get("manifest", ""))) is not None
+        return self.context.objects.head(self.context.plan.bucket, disk.ledger.manifest_key) is not None
 
     def send(self, meter: Meter, disks: Sequence[DiskRecord]) -> None:
         from vmie_tui.services.aws.s3.instance_parts import PartObjects, PartsRequest
@@ -47,14 +47,13 @@ class PartsTarget(Target):
             )
             uploaded = PartObjects(context.aws, plan.region).upload(request, feed.fill, control=meter)
         now = time.time()
-        context.store.remember(context.job_id, signed=now)
-        context.store.remember_disk(
-            context.job_id,
+        context.remember(urls_signed=now)
+        context.remember_disk(
             disk.key,
-            manifest=uploaded.manifest_key,
-            bytes=uploaded.bytes,
+            manifest_key=uploaded.manifest_key,
+            image_bytes=uploaded.bytes,
             volume_gib=uploaded.volume_gib,
-            written=now,
+            manifest_written=now,
         )
         self.done(
             meter,
