@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, Self
+from typing import Concatenate, Generic, ParamSpec, Self
 
 from vmie_tui import passwords
 from vmie_tui import settings as settings_module
@@ -17,12 +17,9 @@ from vmie_tui.jobs.store.kinds import JobPlan
 from vmie_tui.jobs.store.ledger import DiskLedger, JobLedger
 from vmie_tui.jobs.store.store import JobRecord, Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.services.aws.session import Aws, open_session
+from vmie_tui.services.vsphere.session import VSphere, connect
 from vmie_tui.settings import AwsSettings, Profile, Settings
-
-if TYPE_CHECKING:
-    from vmie_tui.services.aws.session import Aws
-    from vmie_tui.services.vsphere.session import VSphere
-
 
 P = ParamSpec("P")
 
@@ -36,8 +33,6 @@ class AwsSessions:
 
     def of(self, settings: AwsSettings, *, read_only: bool) -> Aws:
         """The session for these settings. Raises ServiceError LOGIN."""
-        from vmie_tui.services.aws.session import open_session
-
         with self._lock:
             if (settings, read_only) not in self._sessions:
                 self._sessions[settings, read_only] = open_session(settings, read_only=read_only)
@@ -146,8 +141,6 @@ class JobContext(ABC):
 
     @property
     def vsphere(self) -> VSphere:
-        from vmie_tui.services.vsphere.session import connect
-
         with self._lock:
             if self._vsphere is None:
                 if self.profile.vcenter is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.exports.context import ExportContext
@@ -13,10 +13,18 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.export import DeployTarget
 from vmie_tui.model.job import Stage, StageState
 from vmie_tui.model.plan import ObjectSource
-
-if TYPE_CHECKING:
-    from vmie_tui.services.vsphere.config_spec import NewHardware
-    from vmie_tui.services.vsphere.deploy import Deployed
+from vmie_tui.services.deployable import open_deployable
+from vmie_tui.services.vsphere.config_spec import NewHardware
+from vmie_tui.services.vsphere.deploy import (
+    Deployed,
+    default_folder,
+    deploy,
+    find_marked,
+    hardware_of,
+    look_at_target,
+    remove,
+)
+from vmie_tui.services.vsphere.power import power_on
 
 DEPLOYED_TO = 0.97  # share of the whole job
 WINDOWS_GUEST = "windows2019srv_64Guest"
@@ -34,8 +42,6 @@ def mark_of(job_id: str) -> str:
 
 def check_target(context: ExportContext) -> None:
     """Refuse early what would fail after hours: a name that is taken, places that are gone. Raises ServiceError."""
-    from vmie_tui.services.vsphere.deploy import look_at_target
-
     target = _target(context)
     context.say(f"looking where {target.name} is to go in vCenter")
     again(
@@ -81,8 +87,6 @@ class _Meter:
 
 def deploy_machine(context: ExportContext) -> dict[str, Any]:
     """Make the virtual machine; one that an earlier attempt finished is kept. Returns ``{"machine": moid}``."""
-    from vmie_tui.services.vsphere.power import power_on
-
     target = _target(context)
     context.store.stage(context.job_id, Stage.DEPLOY, StageState.RUNNING)
     moid = context.ledger.machine_moid
@@ -103,9 +107,6 @@ def deploy_machine(context: ExportContext) -> dict[str, Any]:
 
 
 def _deploy(context: ExportContext) -> Deployed:
-    from vmie_tui.services.deployable import open_deployable
-    from vmie_tui.services.vsphere.deploy import deploy, hardware_of
-
     plan = context.plan
     keys = tuple(key for key, _ in context.objects_written)
     source = ObjectSource(plan.name, plan.bucket, keys, plan.format.value if not plan.container else "")
@@ -149,8 +150,6 @@ def _tell(context: ExportContext, done: Deployed) -> None:
 
 def remove_machine(context: ExportContext) -> None:
     """Take away the machine that this job made, whole or not; never one that it did not make, or that runs."""
-    from vmie_tui.services.vsphere.deploy import default_folder, find_marked, remove
-
     if not context.ledger.machine_asked:
         return
     target, vsphere = _target(context), context.vsphere

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vmie_tui import __version__
 from vmie_tui.jobs.engine.polling import watch_task
 from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.engine.tags import TAG_JOB, TAG_VERSION
 from vmie_tui.jobs.exports.context import ExportContext
+from vmie_tui.jobs.exports.deploy import check_target
 from vmie_tui.jobs.transfer.progress import DOWNLOAD_TO, EXPORT_TO, UploadProgress, export_fraction
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Severity
@@ -18,20 +19,18 @@ from vmie_tui.model.job import DiskProgress, Stage, StageState
 from vmie_tui.model.rules.exports import check_export
 from vmie_tui.model.rules.override import not_overridden
 from vmie_tui.model.task import Task
-
-if TYPE_CHECKING:
-    from vmie_tui.services.disks.convert import Format
+from vmie_tui.services.aws.ec2.exportable import Candidates, with_bucket
+from vmie_tui.services.aws.iam.roles import check_role
+from vmie_tui.services.aws.s3.export_bucket import ExportBuckets
+from vmie_tui.services.disks.convert import Format, Request, extension
+from vmie_tui.services.disks.convert import convert as convert_disk
+from vmie_tui.services.disks.streams.output import check_folder
 
 OBJECT = 1  # the key of the first object among the job's disks
 
 
 def check(context: ExportContext) -> dict[str, Any]:
     """Everything the guides say would be refused, before AWS is asked. Raises ServiceError REFUSED."""
-    from vmie_tui.services.aws.ec2.exportable import Candidates, with_bucket
-    from vmie_tui.services.aws.iam.roles import check_role
-    from vmie_tui.services.aws.s3.export_bucket import ExportBuckets
-    from vmie_tui.services.disks.streams.output import check_folder
-
     plan = context.plan
     context.store.stage(context.job_id, Stage.CHECK, StageState.RUNNING)
     if plan.downloads:  # an export takes hours: a folder that cannot be written is told before it
@@ -64,8 +63,6 @@ def check(context: ExportContext) -> dict[str, Any]:
     if plan.convert_to:
         _format(plan.convert_to)
     if plan.deploy is not None:
-        from vmie_tui.jobs.exports.deploy import check_target
-
         check_target(context)
         context.remember(uefi=thing.boot_mode.startswith("uefi"), windows=thing.windows)
     context.store.update(context.job_id, source=f"{thing.name or plan.source_id} ({plan.where})")
@@ -216,8 +213,6 @@ def convert(context: ExportContext, files: list[str]) -> dict[str, Any]:
 
 
 def _format(name: str) -> Format:
-    from vmie_tui.services.disks.convert import Format
-
     try:
         return Format.VHD_DYNAMIC if name == "vhd" else Format(name)
     except ValueError:
@@ -230,10 +225,8 @@ def _format(name: str) -> Format:
 
 
 def _convert(context: ExportContext, source: Path) -> str:
-    from vmie_tui.services.disks import convert as disks
-
     wanted = _format(context.plan.convert_to)
-    destination = source.with_suffix(disks.extension(wanted))
+    destination = source.with_suffix(extension(wanted))
     if destination == source:
         destination = source.with_name(f"{source.stem}-{wanted.value}{source.suffix}")
     known = context.ledger.conversions
@@ -242,8 +235,8 @@ def _convert(context: ExportContext, source: Path) -> str:
     if not destination.exists():  # it appears whole, perhaps just before the worker is killed: then it is ours
         context.remember(conversions=(*known, str(destination)))
     context.say(f"converting to {destination}")
-    request = disks.Request(source, destination, wanted, raw=context.plan.format == "RAW")
-    done = disks.convert(request, lambda _done, _total: context.control.check())
+    request = Request(source, destination, wanted, raw=context.plan.format == "RAW")
+    done = convert_disk(request, lambda _done, _total: context.control.check())
     context.say(f"{done.size:,} bytes in {destination}; the disk's sha256 is {done.disk_sha256}", message=False)
     return str(destination)
 

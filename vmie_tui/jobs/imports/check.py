@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.retry import again
@@ -19,9 +19,10 @@ from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import FileSource, ImportPlan, ObjectSource, SnapshotSource, VmSource
 from vmie_tui.model.rules.override import CONTENT, impossible, not_overridden
 from vmie_tui.model.rules.routes import bucket_of, needs_role
-
-if TYPE_CHECKING:
-    from vmie_tui.services.describe import Described
+from vmie_tui.services import describe
+from vmie_tui.services.aws.iam.roles import check_role
+from vmie_tui.services.describe import Described
+from vmie_tui.services.vsphere.inventory import find_machine
 
 HERE = "local"  # the partition of all transfers that read no ESXi host
 
@@ -50,8 +51,6 @@ def _described(context: ImportContext) -> Machine:
     """The machine, or what stands for one; what the disks of the latter hold is judged at once."""
     source = context.plan.source
     if isinstance(source, VmSource):
-        from vmie_tui.services.vsphere.inventory import find_machine
-
         return again(
             lambda: find_machine(context.vsphere, context.plan.vm),
             context.control,
@@ -64,8 +63,6 @@ def _described(context: ImportContext) -> Machine:
 
 
 def _look(context: ImportContext) -> Described:
-    from vmie_tui.services import describe
-
     plan, source = context.plan, context.plan.source
     look = CONTENT not in plan.override
     if isinstance(source, FileSource):
@@ -136,8 +133,6 @@ def _lies_at(plan: ImportPlan, number: int) -> str:
 
 
 def _check_aws(context: ImportContext) -> None:
-    from vmie_tui.services.aws.iam.roles import check_role
-
     plan = context.plan
     bucket = bucket_of(plan)
     if bucket:

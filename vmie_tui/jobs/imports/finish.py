@@ -6,13 +6,24 @@ from typing import Any
 
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.retry import again
-from vmie_tui.jobs.engine.tags import tags
+from vmie_tui.jobs.engine.tags import TAG_JOB, tags
 from vmie_tui.jobs.imports.register_image import ami_name
 from vmie_tui.jobs.imports.uploaded import machine_of
 from vmie_tui.jobs.transfer.target_s3 import remove_object, target_of
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import Stage, StageState
 from vmie_tui.model.plan import ImportPlan, ObjectSource, Route
+from vmie_tui.services.aws.ec2.images import CopyRequest, copy_image, describe_image, tag, wait_for_image
+from vmie_tui.services.aws.ec2.launch import (
+    InstanceState,
+    LaunchRequest,
+    console_output,
+    launch,
+    pick_instance_type,
+    terminate,
+    wait_for_checks,
+)
+from vmie_tui.services.aws.ec2.tagged import delete_snapshot, tagged_instances
 
 CHECK_SECONDS = 900.0  # how long a test instance's status checks are waited for
 CONSOLE_LINES = 15  # of the test instance's console, for the log
@@ -20,9 +31,6 @@ CONSOLE_LINES = 15  # of the test instance's console, for the log
 
 def launch_test(context: ImportContext) -> dict[str, Any]:
     """Start the test instance, once. Returns ``{"instance": id}``."""
-    from vmie_tui.services.aws.ec2.images import describe_image
-    from vmie_tui.services.aws.ec2.launch import LaunchRequest, launch, pick_instance_type
-
     plan, record, ledger, wanted = context.plan, context.record, context.ledger, context.plan.test_launch
     if wanted is None:
         return {}
@@ -65,9 +73,6 @@ def launch_test(context: ImportContext) -> dict[str, Any]:
 
 def _launched(context: ImportContext) -> list[str]:
     """Instances of the job that are not terminated."""
-    from vmie_tui.jobs.engine.tags import TAG_JOB
-    from vmie_tui.services.aws.ec2.tagged import tagged_instances
-
     return again(
         lambda: list(tagged_instances(context.aws, context.plan.region, TAG_JOB, context.job_id)), context.control
     )
@@ -81,8 +86,6 @@ def _noted(context: ImportContext, instance_id: str) -> dict[str, Any]:
 
 def watch_test(context: ImportContext) -> dict[str, Any]:
     """Wait for the status checks, for a while; what they say goes to the log and never fails the job."""
-    from vmie_tui.services.aws.ec2.launch import InstanceState, console_output, wait_for_checks
-
     region, instance_id = context.plan.region, context.ledger.instance
     if not instance_id:
         return {}
@@ -120,10 +123,6 @@ def watch_test(context: ImportContext) -> dict[str, Any]:
 
 def terminate_test(context: ImportContext) -> None:
     """A cancelled job leaves no test instance behind; one that a killed worker never saw goes by its tag."""
-    from vmie_tui.jobs.engine.tags import TAG_JOB
-    from vmie_tui.services.aws.ec2.launch import terminate
-    from vmie_tui.services.aws.ec2.tagged import tagged_instances
-
     if not context.ledger.launch_asked:
         return
     for instance_id in tagged_instances(context.aws, context.plan.region, TAG_JOB, context.job_id):
@@ -132,8 +131,6 @@ def terminate_test(context: ImportContext) -> None:
 
 def tag_made(context: ImportContext) -> dict[str, Any]:
     """Name what the job made by tags."""
-    from vmie_tui.services.aws.ec2.images import tag
-
     context.store.stage(context.job_id, Stage.FINISH, StageState.RUNNING)
     context.say("tagging what was made")
     record = context.record
@@ -173,8 +170,6 @@ def copy_images(context: ImportContext) -> dict[str, Any]:
 
 def _await_copy(context: ImportContext, region: str, image_id: str) -> None:
     """Until the copy is available; one that failed is not asked for again by a resume, which makes another."""
-    from vmie_tui.services.aws.ec2.images import wait_for_image
-
     try:
         again(lambda: wait_for_image(context.aws, region, image_id, stop=context.control.check), context.control)
     except ServiceError as error:
@@ -193,8 +188,6 @@ def _await_copy(context: ImportContext, region: str, image_id: str) -> None:
 
 
 def _copy(context: ImportContext, region: str) -> str:
-    from vmie_tui.services.aws.ec2.images import CopyRequest, copy_image
-
     plan, ledger = context.plan, context.ledger
     number = ledger.copy_tries.get(region, 1)
     once_more = f"-{number}" if number > 1 else ""  # what failed keeps its name and its token
@@ -221,8 +214,6 @@ def _uploaded_before(context: ImportContext) -> bool:
 
 def clean_up(context: ImportContext) -> dict[str, Any]:
     """Delete what was only on the way: objects, parts and intermediate snapshots of our own. Ends the job's stages."""
-    from vmie_tui.services.aws.ec2.tagged import delete_snapshot
-
     plan = context.plan
     if plan.clean_up:
         context.say("removing what was only on the way")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.polling import watch_tasks
@@ -16,15 +16,11 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import Stage, StageState
 from vmie_tui.model.plan import Route
 from vmie_tui.model.task import Task, TaskKind
-
-if TYPE_CHECKING:
-    from vmie_tui.services.aws.vmie.import_tasks import ImportDisk
+from vmie_tui.services.aws.vmie.import_tasks import ImageRequest, ImportDisk
 
 
 def start_image(context: ImportContext) -> dict[str, Any]:
     """Ask AWS for the conversion; asking twice gives the same task. Returns ``{"task": id}``."""
-    from vmie_tui.services.aws.vmie.import_tasks import ImageRequest
-
     plan, record, ledger = context.plan, context.record, context.ledger
     context.store.stage(context.job_id, Stage.IMPORT, StageState.RUNNING)
     if record.task_id or record.image_id:
@@ -54,8 +50,6 @@ def start_image(context: ImportContext) -> dict[str, Any]:
 
 
 def _containers(context: ImportContext) -> list[ImportDisk]:
-    from vmie_tui.services.aws.vmie.import_tasks import ImportDisk
-
     disks = context.store.disks(context.job_id)
     if context.plan.route is Route.IMAGE_DIRECT:
         snapshots = [disk.ledger.uploaded_snapshot or disk.snapshot_id for disk in disks]

@@ -13,6 +13,8 @@ from vmie_tui.model.job import Stage, StageState
 from vmie_tui.model.plan import LegacyInstance
 from vmie_tui.model.rules.legacy import platform_of
 from vmie_tui.model.task import Task
+from vmie_tui.services.aws.s3.instance_parts import PartObjects
+from vmie_tui.services.aws.vmie.conversion_tasks import Conversions, DiskImage, InstanceRequest, VolumeRequest
 
 
 def start_conversion(context: ImportContext) -> dict[str, Any]:
@@ -34,16 +36,11 @@ def start_conversion(context: ImportContext) -> dict[str, Any]:
 
 
 def _find(context: ImportContext) -> Task | None:
-    from vmie_tui.services.aws.vmie.conversion_tasks import Conversions
-
     (disk,) = context.store.disks(context.job_id)
     return Conversions(context.aws, context.plan.region).find(context.plan.bucket, disk.ledger.manifest_key)
 
 
 def _start(context: ImportContext) -> Task:
-    from vmie_tui.services.aws.s3.instance_parts import PartObjects
-    from vmie_tui.services.aws.vmie.conversion_tasks import Conversions, DiskImage, InstanceRequest, VolumeRequest
-
     plan, legacy = context.plan, context.plan.legacy or LegacyInstance()
     (disk,) = context.store.disks(context.job_id)
     url = PartObjects(context.aws, plan.region).manifest_url(plan.bucket, disk.ledger.manifest_key)
@@ -67,8 +64,6 @@ def _start(context: ImportContext) -> Task:
 
 def watch_conversion(context: ImportContext) -> dict[str, Any]:
     """Wait for the task's end. Returns ``{"made": id of the instance or volume}``; raises ServiceError REMOTE."""
-    from vmie_tui.services.aws.vmie.conversion_tasks import Conversions
-
     if context.ledger.made:
         return {"made": context.ledger.made}
     api, task_id = Conversions(context.aws, context.plan.region), context.record.task_id
@@ -97,8 +92,6 @@ def watch_conversion(context: ImportContext) -> dict[str, Any]:
 
 def cancel_conversion(context: ImportContext) -> None:
     """Cancel the task, which removes its instance or volume; one that was never seen is known by its manifest."""
-    from vmie_tui.services.aws.vmie.conversion_tasks import Conversions
-
     if not context.ledger.task_asked:
         return
     (disk,) = context.store.disks(context.job_id)

@@ -16,6 +16,8 @@ from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import Stage, StageState
 from vmie_tui.model.task import Task, TaskKind
+from vmie_tui.services.aws.ec2.tagged import delete_snapshot
+from vmie_tui.services.aws.vmie.import_tasks import ImportDisk, SnapshotRequest
 
 
 def import_snapshots(context: ImportContext) -> dict[str, Any]:
@@ -62,8 +64,6 @@ class _Full(Exception):
 
 
 def _start(context: ImportContext, disk: DiskRecord, *, wait: bool) -> Task:
-    from vmie_tui.services.aws.vmie.import_tasks import ImportDisk, SnapshotRequest
-
     plan = context.plan
     context.remember(task_asked=True)
     request = SnapshotRequest(
@@ -114,8 +114,6 @@ def _watch(context: ImportContext, disks: list[DiskRecord]) -> None:
 
 def cancel_snapshots(context: ImportContext) -> None:
     """Cancel the tasks that may still go on, and delete the snapshots that others have made."""
-    from vmie_tui.services.aws.ec2.tagged import delete_snapshot
-
     for task in _own_tasks(context):
         if not task.terminal:
             context.vm_import.cancel(task.id)

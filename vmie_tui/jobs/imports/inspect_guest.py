@@ -13,6 +13,7 @@ from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.preflight import for_route
 from vmie_tui.model.replication import ReplicationPlan
 from vmie_tui.model.rules.override import CONTENT, not_overridden
+from vmie_tui.services.preflight import preflight_frozen
 
 
 def look_inside(context: ImportContext, machine: Machine) -> None:
@@ -22,8 +23,6 @@ def look_inside(context: ImportContext, machine: Machine) -> None:
     documented to refuse and the user has not overridden; anything else that was found, or that could not be looked
     at, goes to the job's log.
     """
-    from vmie_tui.services.preflight import preflight_frozen
-
     if CONTENT in context.plan.override:
         return
     context.say("looking into the disks")

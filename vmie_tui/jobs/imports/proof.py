@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
 
 from vmie_tui.jobs.store.block_digests import ContentLedger
 from vmie_tui.jobs.store.block_journal import BlockJournal
@@ -21,11 +20,14 @@ from vmie_tui.model.plan import FileSource, ImportPlan, ObjectSource, Route, Sna
 from vmie_tui.model.proof import BlockProof, DiskProof, Proof
 from vmie_tui.model.replication import ReplicationPlan
 from vmie_tui.model.rules.plan import CONVERTED
-
-if TYPE_CHECKING:
-    from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
-    from vmie_tui.services.aws.session import Aws
-    from vmie_tui.services.disks.streams.source import DiskSource
+from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
+from vmie_tui.services.aws.ec2.tagged import delete_snapshot, snapshot_of
+from vmie_tui.services.aws.s3.objects import ObjectStore
+from vmie_tui.services.aws.session import Aws
+from vmie_tui.services.describe import open_source_disks
+from vmie_tui.services.disks.streams.pieces import runs_of
+from vmie_tui.services.disks.streams.sample import BLOCK, Sampler
+from vmie_tui.services.disks.streams.source import DiskSource
 
 OnStep = Callable[[str], None]
 JOURNAL, SAMPLES = "what was put into EBS", "what passed on its way"
@@ -63,8 +65,6 @@ class Prover:
         self, record: JobRecord, plan: ImportPlan, disks: list[DiskRecord], held: ExitStack
     ) -> dict[int, tuple[str, DiskSource]]:
         """The disks as they can still be read: from the objects in S3, the source snapshots, or the files."""
-        from vmie_tui.services.describe import open_source_disks
-
         source = _still_there(plan, disks)
         if source is None:
             return {}
@@ -112,8 +112,6 @@ class Prover:
         )
 
     def _checksum_now(self, plan: ImportPlan, disk: DiskRecord) -> str:
-        from vmie_tui.services.aws.s3.objects import ObjectStore
-
         found = ObjectStore(self._aws, plan.region).head(plan.bucket, disk.s3_key)
         return found.checksum if found else ""
 
@@ -131,9 +129,6 @@ class Prover:
     @contextmanager
     def _readable(self, record: JobRecord, ident: str) -> Iterator[SnapshotReader]:
         """The snapshot; of a volume one that is deleted again."""
-        from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
-        from vmie_tui.services.aws.ec2.tagged import delete_snapshot, snapshot_of
-
         region = record.plan.region
         if ident.startswith("vol-"):
             made = snapshot_of(self._aws, region, ident, f"vmie-tui proof of {record.id}")
@@ -155,8 +150,6 @@ class Prover:
         *,
         exact: bool,
     ) -> BlockProof:
-        from vmie_tui.services.disks.streams.sample import BLOCK, Sampler
-
         against, wanted, whole = SAMPLES, iter(self._samples(record, disk).items()), False
         if self._all and disk.ledger.uploaded_snapshot:
             content = self._content(record, disk)
@@ -216,9 +209,6 @@ def _still_there(plan: ImportPlan, disks: list[DiskRecord]) -> Source | None:
 
 def _blocks_of(source: DiskSource) -> Iterator[tuple[int, str]]:
     """(index, SHA-256) of every block of a disk that has data."""
-    from vmie_tui.services.disks.streams.pieces import runs_of
-    from vmie_tui.services.disks.streams.sample import BLOCK
-
     for first, last in runs_of(source, BLOCK):
         for index in range(first, last):
             data = source.read_at(index * BLOCK, BLOCK)

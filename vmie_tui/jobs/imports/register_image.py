@@ -10,14 +10,31 @@ from vmie_tui.jobs.engine.tags import TAG_JOB, tags
 from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import Stage, StageState
+from vmie_tui.services.aws.ec2.images import (
+    NAME_BOUNDS,
+    NAME_REFUSED,
+    RegisterDisk,
+    RegisterRequest,
+    own_images,
+    register_image,
+    wait_for_image,
+)
+from vmie_tui.services.aws.ec2.tagged import tagged_volumes
+from vmie_tui.services.aws.ec2.volumes import (
+    VolumeRequest,
+    attach_volume,
+    create_volume,
+    delete_volume,
+    describe_volume,
+    instance_zone,
+    wait_for_volume,
+)
 
 NAME_TAKEN = "InvalidAMIName.Duplicate"
 
 
 def register(context: ImportContext) -> dict[str, Any]:
     """An AMI of the disks' snapshots, nothing in them changed. Returns ``{"image": id}``; again the same one."""
-    from vmie_tui.services.aws.ec2.images import wait_for_image
-
     plan, made = context.plan, context.record.image_id
     context.store.stage(context.job_id, Stage.REGISTER, StageState.RUNNING)
     if not made:
@@ -30,8 +47,6 @@ def register(context: ImportContext) -> dict[str, Any]:
 
 def _registered(context: ImportContext) -> str:
     """The id of the AMI: by the plan's name, with the job's id behind it where another AMI has that name."""
-    from vmie_tui.services.aws.ec2.images import register_image
-
     plan = context.plan
     context.say("registering the AMI")
     context.remember(register_asked=True)
@@ -49,8 +64,6 @@ def _registered(context: ImportContext) -> str:
 
 def find_registered(context: ImportContext) -> None:
     """Before a job is undone: the AMI that a killed worker asked for and never saw, known by its tag."""
-    from vmie_tui.services.aws.ec2.images import own_images
-
     if context.record.image_id or not context.ledger.register_asked:
         return
     found = next(own_images(context.aws, context.plan.region, **{f"tag:{TAG_JOB}": context.job_id}), None)
@@ -59,8 +72,6 @@ def find_registered(context: ImportContext) -> None:
 
 
 def _request(context: ImportContext, name: str) -> Any:
-    from vmie_tui.services.aws.ec2.images import RegisterDisk, RegisterRequest
-
     plan = context.plan
     return RegisterRequest(
         name,
@@ -76,16 +87,12 @@ def _request(context: ImportContext, name: str) -> Any:
 
 def ami_name(text: str) -> str:
     """A name RegisterImage takes: 3 to 128 characters of those it knows."""
-    from vmie_tui.services.aws.ec2.images import NAME_BOUNDS, NAME_REFUSED
-
     low, high = NAME_BOUNDS
     return NAME_REFUSED.sub("-", text)[:high].strip().ljust(low, "-")
 
 
 def make_volumes(context: ImportContext) -> dict[str, Any]:
     """A volume of each snapshot, attached where an instance is named. Returns ``{"volumes": [ids]}``."""
-    from vmie_tui.services.aws.ec2.volumes import attach_volume, instance_zone
-
     plan, wanted = context.plan, context.plan.volumes
     if wanted is None:
         return {"volumes": []}
@@ -112,8 +119,6 @@ def make_volumes(context: ImportContext) -> dict[str, Any]:
 
 def _volume(context: ImportContext, disk: DiskRecord, zone: str) -> str:
     """The id of a volume that is available; one that failed is not asked for again by a resume, which makes another."""
-    from vmie_tui.services.aws.ec2.volumes import wait_for_volume
-
     try:
         volume_id = again(lambda: _asked_volume(context, disk, zone), context.control)
         context.remember_disk(disk.key, volume=volume_id)
@@ -131,8 +136,6 @@ def _volume(context: ImportContext, disk: DiskRecord, zone: str) -> str:
 
 
 def _asked_volume(context: ImportContext, disk: DiskRecord, zone: str) -> str:
-    from vmie_tui.services.aws.ec2.volumes import VolumeRequest, create_volume
-
     plan, wanted = context.plan, context.plan.volumes
     number = disk.ledger.volume_try
     request = VolumeRequest(
@@ -150,10 +153,6 @@ def _asked_volume(context: ImportContext, disk: DiskRecord, zone: str) -> str:
 
 def remove_volumes(context: ImportContext) -> None:
     """Delete the volumes of a job that was cancelled before it was done, but for those that are attached."""
-    from vmie_tui.jobs.engine.tags import TAG_JOB
-    from vmie_tui.services.aws.ec2.tagged import tagged_volumes
-    from vmie_tui.services.aws.ec2.volumes import delete_volume, describe_volume
-
     if not context.ledger.volumes_asked:
         return
     for volume_id in tagged_volumes(context.aws, context.plan.region, TAG_JOB, context.job_id):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.model.errors import ServiceError, VmieError
+from vmie_tui.services.aws.errors import ROLE_ERROR, is_role_error
+from vmie_tui.services.aws.iam.role_probes import Outcome, RoleCase, probe_role_error
 
 
 def with_causes(context: ImportContext, error: ServiceError) -> ServiceError:
@@ -11,9 +13,6 @@ def with_causes(context: ImportContext, error: ServiceError) -> ServiceError:
 
     What was seen of each cause goes to the job's log. Only reads.
     """
-    from vmie_tui.services.aws.errors import ROLE_ERROR, is_role_error
-    from vmie_tui.services.aws.iam.role_probes import Outcome, RoleCase, probe_role_error
-
     if not is_role_error(error):
         return error
     plan = context.plan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.retry import again
@@ -11,17 +11,15 @@ from vmie_tui.jobs.transfer.export_lease import off_moment
 from vmie_tui.jobs.transfer.transfer import forget_arrived
 from vmie_tui.model.job import Stage, StageState
 from vmie_tui.model.machine import Machine, Power
-
-if TYPE_CHECKING:
-    from vmie_tui.services.vsphere.snapshot import Snapshot
+from vmie_tui.services.vsphere.inventory import read_machine
+from vmie_tui.services.vsphere.snapshot import Snapshot, create_snapshot, find_snapshot, list_snapshots
+from vmie_tui.services.vsphere.snapshot import remove_snapshot as remove
 
 SNAPSHOT_NOTE = "Made by vmie-tui to copy the machine's disks; removed when they are copied"
 
 
 def snapshot(context: ImportContext) -> dict[str, Any]:
     """Freeze a running machine. Returns ``{"snapshot": moid or None}`` and forgets disks of another moment."""
-    from vmie_tui.services.vsphere.inventory import read_machine
-
     ledger = context.ledger
     context.before_freeze()
     machine = again(
@@ -47,8 +45,6 @@ def snapshot(context: ImportContext) -> dict[str, Any]:
 
 
 def _own_snapshot(context: ImportContext, machine: Machine) -> Snapshot:
-    from vmie_tui.services.vsphere.snapshot import create_snapshot, find_snapshot
-
     name, runs = snapshot_name(context.job_id), machine.power is not Power.OFF
     found = find_snapshot(context.vsphere, machine.moid, name)
     if found is None:
@@ -84,9 +80,6 @@ def remove_named(context: ImportContext, moid: str) -> int:
 
     There are two when the request of a killed worker arrived only after its successor had looked for what it made.
     """
-    from vmie_tui.services.vsphere.snapshot import list_snapshots
-    from vmie_tui.services.vsphere.snapshot import remove_snapshot as remove
-
     name = snapshot_name(context.job_id)
     found = [snapshot for snapshot in list_snapshots(context.vsphere, moid) if snapshot.name == name]
     for snapshot in found:

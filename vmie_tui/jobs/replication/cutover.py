@@ -10,14 +10,15 @@ from vmie_tui.jobs.store.ledger import RunLedger
 from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
 from vmie_tui.model.machine import Power
 from vmie_tui.model.task import JobState
+from vmie_tui.services.aws.ec2.launch import state
+from vmie_tui.services.vsphere.power import power_state
+from vmie_tui.services.vsphere.power import shut_down as ask
 
 SHUT_DOWN_SECONDS = 900.0  # ours: how long a guest may take, updates that are installed on the way down included
 
 
 def shut_down(context: ReplicationContext) -> None:
     """Ask the guest to shut down, and wait until the machine is off. Raises ServiceError."""
-    from vmie_tui.services.vsphere.power import shut_down as ask
-
     _not_twice(context)
     context.say("cutover: shutting the guest down")
     context.remember(shut_down=True, ran_again=False)
@@ -36,8 +37,6 @@ def _not_twice(context: ReplicationContext) -> None:
 
     A group is cut over as a whole, also where one of its machines was before.
     """
-    from vmie_tui.services.aws.ec2.launch import state
-
     for job_id, wish in context.replications.wishes(context.plan.replication):
         if job_id == context.job_id or wish.cutover is None or wish.cutover.isolated:
             continue
@@ -64,8 +63,6 @@ def ran_again(context: ReplicationContext) -> bool:
 
     What it has written then is in no copy of this run, also when it is off once more.
     """
-    from vmie_tui.services.vsphere.power import power_state
-
     ledger = context.ledger
     if ledger.ran_again:
         return True
@@ -90,8 +87,6 @@ def still_off(context: ReplicationContext) -> None:
 
 def say_where_it_is(context: ReplicationContext) -> None:
     """After a cutover that came to nothing: that the machine is off, where it is."""
-    from vmie_tui.services.vsphere.power import power_state
-
     ledger = context.ledger
     replaced = bool(ledger.instance) and context.record.state is not JobState.CANCELLING
     if replaced or not ledger.shut_down:

@@ -13,6 +13,7 @@ from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.model.replication import KeptDisk, Sync
 from vmie_tui.model.rules.replication import DiskNow, choose_sync
 from vmie_tui.services.disks.streams.sample import BLOCK
+from vmie_tui.services.vsphere.changed_blocks import ALLOCATED, TrackingLost, changed_areas, joined
 
 Areas = list[tuple[int, int]]  # (offset, length), ascending
 
@@ -31,8 +32,6 @@ class Delta:
 
 def delta_of(context: ReplicationContext, disk: DiskRecord) -> Delta:
     """The delta between what the last run left of a disk and what this run's snapshot froze. Raises ServiceError."""
-    from vmie_tui.services.vsphere.changed_blocks import TrackingLost, joined
-
     now, kept = _now(disk), context.kept.get(disk.key)
     sync, reason = _choice(context, disk, now, kept)
     areas: Areas = []
@@ -84,8 +83,6 @@ def _choice(context: ReplicationContext, disk: DiskRecord, now: DiskNow, kept: K
 
 def allocated(context: ReplicationContext, disk: DiskRecord) -> Areas:
     """What was ever written of the frozen disk, as far as vCenter tells; else all of it (trap 26)."""
-    from vmie_tui.services.vsphere.changed_blocks import ALLOCATED, TrackingLost
-
     now = _now(disk)
     try:
         return _asked(context, now, ALLOCATED)
@@ -95,8 +92,6 @@ def allocated(context: ReplicationContext, disk: DiskRecord) -> Areas:
 
 
 def _asked(context: ReplicationContext, now: DiskNow, change_id: str) -> Areas:
-    from vmie_tui.services.vsphere.changed_blocks import changed_areas
-
     ledger = context.ledger
     return again(
         lambda: changed_areas(

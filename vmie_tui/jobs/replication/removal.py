@@ -10,6 +10,8 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from vmie_tui.jobs.engine.context import AwsSessions
+from vmie_tui.jobs.engine.tags import MADE_BY
+from vmie_tui.jobs.imports.snapshot import snapshot_name
 from vmie_tui.jobs.store import schema
 from vmie_tui.jobs.store.block_journal import BlockJournal
 from vmie_tui.jobs.store.ledger import RunLedger
@@ -18,6 +20,7 @@ from vmie_tui.jobs.store.replications import Replications, change, find, give_up
 from vmie_tui.model.errors import ErrorKind, ServiceError, SettingsError, VmieError
 from vmie_tui.model.replication import TAG_REPLICATION, ReplicationState
 from vmie_tui.model.task import JobState
+from vmie_tui.services.aws.ec2.tagged import delete_snapshot, tagged_snapshots
 from vmie_tui.settings import Profile
 
 _log = logging.getLogger("vmie_tui.schedule")
@@ -69,9 +72,6 @@ class Removal:
 
     def _snapshots(self, record: ReplicationRecord) -> str:
         """Delete EBS snapshots that no AMI uses; what there is to be said. Raises ServiceError."""
-        from vmie_tui.jobs.engine.tags import MADE_BY
-        from vmie_tui.services.aws.ec2.tagged import delete_snapshot, tagged_snapshots
-
         region, kept = record.spec.plan.region, [disk.snapshot_id for disk in record.kept if disk.snapshot_id]
         kept += self._replications.leftovers(record.id)
         try:
@@ -99,8 +99,6 @@ class Removal:
 
     def _left(self, record: ReplicationRecord) -> str:
         """What to say of the machine: its last run's snapshot could not be removed, and no run does it any more."""
-        from vmie_tui.jobs.imports.snapshot import snapshot_name
-
         store = self._replications.store
         with store.begin() as connection:
             last = next((run.job_id for run in runs_of(connection, record.id) if run.job_id), "")

@@ -15,6 +15,8 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import Stage, StageState
 from vmie_tui.model.replication import RunFigures, Sync
 from vmie_tui.model.rules.replication_schedule import to_remove
+from vmie_tui.services.aws.ec2.images import deregister_image, describe_image, users_of
+from vmie_tui.services.aws.ec2.tagged import delete_snapshot
 
 _AFTER_THE_COPY = frozenset({Stage.IMPORT, Stage.REGISTER, Stage.LAUNCH, Stage.FINISH})
 
@@ -56,8 +58,6 @@ def _forget_blocks(context: ReplicationContext, run_id: str) -> None:
 
 def _removed(context: ReplicationContext, image_id: str) -> bool:
     """Whether the AMI is gone; its snapshots are left to `_sweep`, which a killed worker's successor repeats."""
-    from vmie_tui.services.aws.ec2.images import deregister_image, describe_image
-
     region = context.plan.region
     context.say(f"removing the old AMI {image_id}")
     try:
@@ -77,9 +77,6 @@ def _removed(context: ReplicationContext, image_id: str) -> bool:
 
 def _sweep(context: ReplicationContext, snapshot_id: str) -> None:
     """Delete a snapshot unless something goes on from it or an AMI uses it; then it is no leftover."""
-    from vmie_tui.services.aws.ec2.images import users_of
-    from vmie_tui.services.aws.ec2.tagged import delete_snapshot
-
     region = context.plan.region
     if snapshot_id not in context.spared():
         try:

@@ -6,10 +6,14 @@ from typing import Any
 
 from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.imports.snapshot import snapshot_name
+from vmie_tui.jobs.replication import cutover
 from vmie_tui.jobs.replication.context import ReplicationContext
 from vmie_tui.jobs.store.ledger import DiskAtSnapshot, MachineAtSnapshot, RunLedger
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Machine, Power
+from vmie_tui.services.vsphere.changed_blocks import enable_tracking, snapshot_disks
+from vmie_tui.services.vsphere.inventory import read_machine
+from vmie_tui.services.vsphere.snapshot import find_snapshot, list_snapshots, remove_snapshot
 
 # Change tracking that cannot be had for these reasons is done without; any other error stops the run.
 _DO_WITHOUT = frozenset({ErrorKind.PERMISSION, ErrorKind.CONFLICT, ErrorKind.REFUSED})
@@ -20,9 +24,6 @@ def settle_snapshots(context: ReplicationContext, machine: Machine) -> tuple[Mac
 
     Says when it runs on another host than at the last run, which is allowed (F422).
     """
-    from vmie_tui.services.vsphere.inventory import read_machine
-    from vmie_tui.services.vsphere.snapshot import list_snapshots, remove_snapshot
-
     earlier = context.earlier_jobs()
     if earlier:
         before = context.store.record(earlier[0]).ledger_as(RunLedger).host or machine.host
@@ -47,9 +48,6 @@ def settle_snapshots(context: ReplicationContext, machine: Machine) -> tuple[Mac
 
 def prepare(context: ReplicationContext) -> None:
     """Shut the guest down for a cutover, and see that changes are tracked: before our snapshot, or not at all."""
-    from vmie_tui.jobs.replication import cutover
-    from vmie_tui.services.vsphere.snapshot import find_snapshot, remove_snapshot
-
     moid = context.ledger.moid
     there = again(
         lambda: find_snapshot(context.vsphere, moid, snapshot_name(context.job_id)),
@@ -68,8 +66,6 @@ def prepare(context: ReplicationContext) -> None:
 
 
 def _track(context: ReplicationContext, moid: str) -> None:
-    from vmie_tui.services.vsphere.changed_blocks import enable_tracking
-
     try:
         again(
             lambda: enable_tracking(context.vsphere, moid, on_wait=context.control.check),
@@ -84,9 +80,6 @@ def _track(context: ReplicationContext, moid: str) -> None:
 
 def note(context: ReplicationContext, snapshot: Any, machine: Machine) -> None:
     """What the snapshot says of each disk, for this and later attempts: change ids are of this moment (trap 25)."""
-    from vmie_tui.services.vsphere.changed_blocks import snapshot_disks
-    from vmie_tui.services.vsphere.snapshot import list_snapshots
-
     first = list_snapshots(context.vsphere, machine.moid)[0]
     if first.moid != snapshot.moid:
         raise ServiceError(
@@ -155,10 +148,6 @@ def still_frozen(context: ReplicationContext) -> None:
 
 
 def _what_changed(context: ReplicationContext) -> str:
-    from vmie_tui.services.vsphere.changed_blocks import snapshot_disks
-    from vmie_tui.services.vsphere.inventory import read_machine
-    from vmie_tui.services.vsphere.snapshot import find_snapshot
-
     ledger = context.ledger
     found = find_snapshot(context.vsphere, ledger.moid, snapshot_name(context.job_id))
     if found is None or found.moid != ledger.at_snapshot.moid:

@@ -7,23 +7,21 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from vmie_tui.jobs.imports.uploaded import machine_of
 from vmie_tui.jobs.replication.context import ReplicationContext
 from vmie_tui.jobs.replication.delta import Areas, Delta
 from vmie_tui.jobs.replication.snapshot import still_frozen
+from vmie_tui.jobs.store.block_journal import BlockJournal
 from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.jobs.transfer.source import TRANSFERS, Put, Received, Watcher
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.plan import UploadFormat
 from vmie_tui.model.replication import Sync
-from vmie_tui.services.disks.streams.sample import BLOCK
-
-if TYPE_CHECKING:
-    from vmie_tui.services.disks.feeds.disk_feed import Feed
-    from vmie_tui.services.disks.streams.sample import Sampler
-    from vmie_tui.services.vsphere.datastore.folder_reader import FolderReader
+from vmie_tui.services.disks.feeds.disk_feed import Feed
+from vmie_tui.services.disks.streams.sample import BLOCK, Sampler
+from vmie_tui.services.vsphere.datastore.flat_file import LOCK_OWNER
+from vmie_tui.services.vsphere.datastore.folder_reader import FolderReader
 
 ZERO_DIGEST = hashlib.sha256(bytes(BLOCK)).digest()
 
@@ -123,8 +121,6 @@ class ChangedOrigin:
         self, disk: DiskRecord, delta: Delta, pieces: Iterable[tuple[int, bytes]]
     ) -> Iterator[tuple[int, bytes]]:
         """The blocks whose SHA-256 is not that of the parent's, and those that an earlier attempt has put."""
-        from vmie_tui.jobs.store.block_journal import BlockJournal
-
         context = self._context
         parent = _Digests(context.content(disk.key).load())
         put = _Digests(BlockJournal(context.store, context.job_id, disk.key).load())
@@ -155,8 +151,6 @@ class ChangedOrigin:
 def find_way(context: ReplicationContext) -> None:
     """See that each frozen disk can be read as a file. Where not even the machine's own host serves one, because of its
     lock, a lease reads all of them: a full copy, and why is in the log. Other troubles are the transfer's own."""
-    from vmie_tui.services.vsphere.datastore.flat_file import LOCK_OWNER
-
     for disk in context.store.disks(context.job_id):
         try:
             with open_frozen(context, disk) as reader:
@@ -176,8 +170,6 @@ def find_way(context: ReplicationContext) -> None:
 @contextmanager
 def open_frozen(context: ReplicationContext, disk: DiskRecord) -> Iterator[FolderReader]:
     """The disk's content that this run's snapshot froze."""
-    from vmie_tui.services.vsphere.datastore.folder_reader import FolderReader
-
     disk = context.store.disk_now(context.job_id, disk.key)
     frozen, host = disk.ledger.at_snapshot, context.ledger.at_snapshot.host
     machine = machine_of(context)

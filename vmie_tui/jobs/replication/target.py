@@ -11,6 +11,8 @@ from vmie_tui.jobs.transfer.reporting import Meter
 from vmie_tui.jobs.transfer.target_ebs import EbsTarget
 from vmie_tui.model.formatting import size
 from vmie_tui.model.replication import Sync
+from vmie_tui.services.aws.ebs.start_snapshot import ParentRefused
+from vmie_tui.services.aws.ec2.tagged import delete_snapshot
 
 
 class ReplicaTarget(EbsTarget):
@@ -44,8 +46,6 @@ class ReplicaTarget(EbsTarget):
 
     def _fits(self, disk: DiskRecord, parent: str) -> bool:
         """Whether an earlier attempt has begun a snapshot on this parent; one on another is given up."""
-        from vmie_tui.services.aws.ec2.tagged import delete_snapshot
-
         context, ledger = self.context, self.ledger(disk)
         begun = {ledger.uploaded_snapshot, ledger.pending_snapshot} - {""}
         if begun and ledger.parent_snapshot != parent:
@@ -56,8 +56,6 @@ class ReplicaTarget(EbsTarget):
         return bool(begun)
 
     def send(self, meter: Meter, disks: Sequence[DiskRecord]) -> None:
-        from vmie_tui.services.aws.ebs.start_snapshot import ParentRefused
-
         try:
             super().send(meter, disks)
         except ParentRefused as error:

@@ -6,12 +6,13 @@ import hashlib
 import random
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.replication.context import ReplicationContext
 from vmie_tui.jobs.replication.cutover import still_off
 from vmie_tui.jobs.replication.delta import allocated
+from vmie_tui.jobs.replication.retention import note_figures
 from vmie_tui.jobs.replication.snapshot import still_frozen
 from vmie_tui.jobs.replication.source_changed_blocks import blocks_in, open_frozen
 from vmie_tui.jobs.store.block_journal import BlockJournal
@@ -19,10 +20,10 @@ from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.jobs.transfer.sampling import seed_of
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.replication import KeptDisk, Verify
+from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
+from vmie_tui.services.aws.ec2.images import describe_snapshots
 from vmie_tui.services.disks.streams.sample import BLOCK
-
-if TYPE_CHECKING:
-    from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
+from vmie_tui.services.vsphere.changed_blocks import joined
 
 SAMPLES = 32  # ours: blocks of each disk, half of them anywhere, half of those this run has written
 
@@ -48,8 +49,6 @@ def verify(context: ReplicationContext) -> dict[str, Any]:
 
 def _compare(context: ReplicationContext, disk: DiskRecord) -> int:
     """How many blocks are equal."""
-    from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
-
     compared = 0
     made = disk.ledger.uploaded_snapshot
     with (
@@ -65,8 +64,6 @@ def _compare(context: ReplicationContext, disk: DiskRecord) -> int:
 
 def _areas(context: ReplicationContext, disk: DiskRecord, copy: SnapshotReader) -> list[tuple[int, int]]:
     """What to compare: the sample, or all that has data here or there."""
-    from vmie_tui.services.vsphere.changed_blocks import joined
-
     if context.plan.verify is Verify.ALL:
         both = [*allocated(context, disk), *copy.extents()]
         ends = ((at // BLOCK * BLOCK, -(-(at + length) // BLOCK) * BLOCK) for at, length in both)
@@ -92,8 +89,6 @@ def _some(indexes: Iterator[int], most: int, chosen: random.Random) -> list[int]
 
 def _by_digest(context: ReplicationContext, disk: DiskRecord) -> int:
     """The same where the disk went by as a stream: with the digests of what passed."""
-    from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
-
     wanted: Iterator[tuple[int, str]] = iter(disk.samples.items())
     if context.plan.verify is Verify.ALL:
         journal = BlockJournal(context.store, context.job_id, disk.key).load()
@@ -126,9 +121,6 @@ def _differs(context: ReplicationContext, disk: DiskRecord, index: int) -> Servi
 
 def keep(context: ReplicationContext) -> dict[str, Any]:
     """The copy is complete: the next run goes on from it, whatever AWS makes of it. Only now (trap 25)."""
-    from vmie_tui.jobs.replication.retention import note_figures
-    from vmie_tui.services.aws.ec2.images import describe_snapshots
-
     still_off(context)
     context.remember(kept_after=context.ledger.elapsed)
     note_figures(context)

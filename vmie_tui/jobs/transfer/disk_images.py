@@ -7,18 +7,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.transfer.source import Watcher
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import FileSource, ObjectSource, UploadFormat
 from vmie_tui.private_files import private_dir
-
-if TYPE_CHECKING:
-    from vmie_tui.services.describe import SourceDisk
-    from vmie_tui.services.disks.feeds.disk_feed import Feed
-    from vmie_tui.services.disks.streams.source import ByteReader, DiskSource
+from vmie_tui.services.describe import SourceDisk, open_source_disks
+from vmie_tui.services.disks.convert_source import is_plain_archive, probe_file, source_files
+from vmie_tui.services.disks.feeds.disk_feed import Feed
+from vmie_tui.services.disks.formats.open_disk import open_file
+from vmie_tui.services.disks.streams.source import ByteReader, DiskSource, read_into
 
 STEP = 1 << 20  # bytes read from an image at once
 SCRATCH = "scratch"  # in the state folder: RAW copies of images that only qemu-img reads
@@ -44,8 +44,6 @@ class OpenedDisk:
 
 def open_images(context: ImportContext, held: ExitStack) -> dict[int, OpenedDisk]:
     """The source's disks by their keys in the job, open until ``held`` closes. Raises ServiceError."""
-    from vmie_tui.services.describe import open_source_disks
-
     source, job, ledger = context.plan.source, context.job_id, context.ledger
     scratch = private_dir(context.settings.state_dir / SCRATCH)
     told = ""
@@ -91,9 +89,6 @@ def _kind(disk: SourceDisk) -> str:
 
 def _plain(context: ImportContext, number: int, disk: SourceDisk, held: ExitStack) -> ByteReader | None:
     """The file itself, when it is one image of one disk and no archive or descriptor."""
-    from vmie_tui.services.disks.convert_source import probe_file
-    from vmie_tui.services.disks.formats.open_disk import open_file
-
     source = context.plan.source
     if not isinstance(source, FileSource) or number >= len(source.paths):
         return None
@@ -105,9 +100,6 @@ def _plain(context: ImportContext, number: int, disk: SourceDisk, held: ExitStac
 
 def whole_archive(context: ImportContext, held: ExitStack) -> ByteReader | None:
     """The OVA that the source is, as it lies there; None when it is none, or one that AWS may not understand."""
-    from vmie_tui.services.disks.convert_source import is_plain_archive
-    from vmie_tui.services.disks.formats.open_disk import open_file
-
     source = context.plan.source
     if not isinstance(source, FileSource) or source.raw or len(source.paths) != 1:
         return None
@@ -119,8 +111,6 @@ def whole_archive(context: ImportContext, held: ExitStack) -> ByteReader | None:
 
 def fingerprint(context: ImportContext) -> str:
     """Tells one state of the source from the next: size and time of files, ETags of objects. Raises ServiceError."""
-    from vmie_tui.services.disks.convert_source import source_files
-
     source = context.plan.source
     seen: list[object] = [source.where]
     if isinstance(source, FileSource):
@@ -170,8 +160,6 @@ class PlainFeed:
 
     def fill(self, view: memoryview) -> int:
         """Bytes written into ``view``, 0 at the end."""
-        from vmie_tui.services.disks.streams.source import read_into
-
         self._watcher.stop()
         if self.size >= self._reader.size:
             self.sha256 = self._hash.hexdigest()

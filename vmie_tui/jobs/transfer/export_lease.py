@@ -7,14 +7,12 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError, VmieError
 from vmie_tui.model.job import StageState
-
-if TYPE_CHECKING:
-    from vmie_tui.services.vsphere.nfc.export_lease import ExportLease
+from vmie_tui.services.vsphere.nfc.export_lease import ExportLease
+from vmie_tui.services.vsphere.nfc.orphaned_leases import end_own_export
 
 BUSY = "TaskInProgress"
 LEFT_BEHIND_SECONDS, LOOK_SECONDS = 330.0, 5.0  # vCenter ends a silent lease after five minutes
@@ -103,8 +101,6 @@ class LeaseHolder:
         self.context.remember(lease_open=False)
 
     def _enter(self) -> ExportLease:
-        from vmie_tui.services.vsphere.nfc.export_lease import ExportLease
-
         lease = ExportLease(self.context.vsphere, self._moid, snapshot_moid=self._snapshot)
         return lease.__enter__()
 
@@ -164,8 +160,6 @@ def off_moment(content_ids: Iterable[tuple[int, str]]) -> str:
 
 def end_left_behind(context: ImportContext, moid: str) -> bool:
     """End an export of this machine that a killed worker of ours holds; False when there is none."""
-    from vmie_tui.services.vsphere.nfc.orphaned_leases import end_own_export
-
     ended = end_own_export(context.vsphere, moid)
     if ended:
         context.say("ended the export that the killed worker left behind", message=False)

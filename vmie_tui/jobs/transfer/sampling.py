@@ -5,14 +5,11 @@ from __future__ import annotations
 import hashlib
 import random
 import zlib
-from typing import TYPE_CHECKING
 
 from vmie_tui.jobs.store.block_digests import ContentLedger
 from vmie_tui.jobs.store.block_journal import BlockJournal
-
-if TYPE_CHECKING:
-    from vmie_tui.services.disks.streams.sample import Sampler
-    from vmie_tui.services.disks.streams.source import DiskSource
+from vmie_tui.services.disks.streams.sample import BLOCK, MOST, Sampler
+from vmie_tui.services.disks.streams.source import DiskSource
 
 LOOKS = 4  # blocks looked at for each one wanted: many are zeros
 
@@ -23,15 +20,11 @@ def seed_of(job_id: str, key: int) -> int:
 
 
 def sampler_for(job_id: str, key: int, capacity: int) -> Sampler:
-    from vmie_tui.services.disks.streams.sample import Sampler
-
     return Sampler(seed_of(job_id, key), capacity)
 
 
 def sample_disk(source: DiskSource, sampler: Sampler, seed: int) -> None:
     """Samples of a disk that can be read anywhere, when its bytes do not pass by."""
-    from vmie_tui.services.disks.streams.sample import BLOCK, MOST
-
     areas = [(start // BLOCK, -(-(start + length) // BLOCK)) for start, length in source.extents() if length]
     chosen = random.Random(seed)  # noqa: S311 - a choice, not a secret
     total = sum(last - first for first, last in areas)
@@ -53,8 +46,6 @@ def sample_disk(source: DiskSource, sampler: Sampler, seed: int) -> None:
 
 def sample_journal(journal: BlockJournal | ContentLedger, sampler: Sampler) -> None:
     """Samples of what was put into a snapshot, by whichever attempt."""
-    from vmie_tui.services.disks.streams.sample import BLOCK
-
     zeros = hashlib.sha256(bytes(BLOCK)).digest()
     for index, digest in journal.load():
         if digest != zeros:

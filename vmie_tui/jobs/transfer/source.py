@@ -6,15 +6,15 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import Protocol, Self
 
+from vmie_tui.jobs.engine.process import give_memory_back
 from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.model.plan import UploadFormat
-
-if TYPE_CHECKING:
-    from vmie_tui.services.disks.feeds.disk_feed import Feed
-    from vmie_tui.services.disks.streams.sample import Sampler
-    from vmie_tui.services.disks.streams.source import ByteReader
+from vmie_tui.services.aws.s3.buffer_budget import SHARED
+from vmie_tui.services.disks.feeds.disk_feed import Feed
+from vmie_tui.services.disks.streams.sample import Sampler
+from vmie_tui.services.disks.streams.source import ByteReader
 
 ROOM = 1 << 20  # a stream of incompressible data is a little larger than the disk
 
@@ -144,9 +144,6 @@ class Idle:
             self._active += 1
 
     def leave(self) -> None:
-        from vmie_tui.jobs.engine.process import give_memory_back
-        from vmie_tui.services.aws.s3.buffer_budget import SHARED
-
         with self._lock:
             self._active -= 1
             last = not self._active

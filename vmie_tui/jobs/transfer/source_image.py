@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.store.store import DiskRecord
@@ -20,11 +19,10 @@ from vmie_tui.jobs.transfer.sampling import sample_disk, seed_of
 from vmie_tui.jobs.transfer.source import TRANSFERS, Put, Received, Watcher
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.plan import UploadFormat
-
-if TYPE_CHECKING:
-    from vmie_tui.services.disks.feeds.disk_feed import Feed
-    from vmie_tui.services.disks.streams.sample import Sampler
-    from vmie_tui.services.disks.streams.source import ByteReader
+from vmie_tui.services.disks.feeds import disk_feed as feeds
+from vmie_tui.services.disks.feeds.disk_feed import Feed, stored_size
+from vmie_tui.services.disks.streams.sample import Sampler
+from vmie_tui.services.disks.streams.source import ByteReader
 
 
 class OpenedOrigin:
@@ -96,13 +94,10 @@ class OpenedOrigin:
         opened = self[disk.key]
         if opened.plain is not None and opened.as_it_is(wanted):
             return opened.plain.size
-        from vmie_tui.services.disks.feeds.disk_feed import stored_size
 
         return stored_size(opened.disk, wanted)
 
     def feed(self, disk: DiskRecord, wanted: UploadFormat, watcher: Watcher, sampler: Sampler) -> Feed:
-        from vmie_tui.services.disks.feeds import disk_feed as feeds
-
         opened = self[disk.key]
         if opened.plain is not None and opened.as_it_is(wanted):
             watcher.begin(opened.plain.size)
@@ -119,8 +114,6 @@ class OpenedOrigin:
         return WatchedFeed(feeds.disk_feed(opened.disk, wanted, name=f"disk-{disk.key}", on_data=on_data), watcher)
 
     def blocks(self, disk: DiskRecord, target: Put, watcher: Watcher, sampler: Sampler) -> None:
-        from vmie_tui.services.disks.feeds import disk_feed as feeds
-
         source = self[disk.key].disk
         watcher.begin(sum(length for _, length in source.extents()))
         at = 0

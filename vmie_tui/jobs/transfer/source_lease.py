@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.jobs.transfer.export_lease import LeaseHolder
 from vmie_tui.jobs.transfer.source import ROOM, TRANSFERS, Closing, Put, Received, Watcher
 from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
 from vmie_tui.model.plan import UploadFormat
-
-if TYPE_CHECKING:
-    from vmie_tui.services.disks.feeds.disk_feed import Feed
-    from vmie_tui.services.disks.streams.sample import Sampler
-    from vmie_tui.services.vsphere.nfc.disk_download import DiskStream
-    from vmie_tui.services.vsphere.nfc.export_lease import ExportLease, LeaseDisk
+from vmie_tui.services.disks.feeds import disk_feed as feeds
+from vmie_tui.services.disks.feeds.disk_feed import DiskFeed, Feed, decoded_size
+from vmie_tui.services.disks.streams.sample import Sampler
+from vmie_tui.services.vsphere.nfc.disk_download import DiskStream
+from vmie_tui.services.vsphere.nfc.export_lease import ExportLease, LeaseDisk
 
 
 class LeaseAttempt:
@@ -46,16 +43,11 @@ class LeaseAttempt:
         """A host hands out disks only."""
 
     def size_hint(self, disk: DiskRecord, wanted: UploadFormat) -> int:
-        from vmie_tui.services.disks.feeds.disk_feed import decoded_size
-
         if wanted is not UploadFormat.VMDK:
             return decoded_size(wanted, disk.capacity)
         return self._of(disk).file_size or disk.capacity + disk.capacity // 50 + ROOM
 
     def feed(self, disk: DiskRecord, wanted: UploadFormat, watcher: Watcher, sampler: Sampler) -> Feed:
-        from vmie_tui.services.disks.feeds import disk_feed as feeds
-        from vmie_tui.services.disks.feeds.disk_feed import DiskFeed
-
         stream, known = self._open(disk, watcher)
 
         def at_end(sha256: str, size: int) -> None:
@@ -89,8 +81,6 @@ class LeaseAttempt:
         return Closing(inner, stream.close)
 
     def blocks(self, disk: DiskRecord, target: Put, watcher: Watcher, sampler: Sampler) -> None:
-        from vmie_tui.services.disks.feeds import disk_feed as feeds
-
         stream, known = self._open(disk, watcher)
         with stream:
             feeds.blocks(

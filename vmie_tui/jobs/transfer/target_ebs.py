@@ -14,14 +14,15 @@ from vmie_tui.jobs.transfer.sampling import sample_journal, sampler_for
 from vmie_tui.jobs.transfer.target import Target, said
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import VmSource
+from vmie_tui.services.aws.ebs.snapshot_writer import SnapshotLost, SnapshotTarget, SnapshotWriter
+from vmie_tui.services.aws.ec2.images import describe_snapshots
+from vmie_tui.services.aws.ec2.tagged import delete_snapshot
 
 
 class EbsTarget(Target):
     """Each disk a snapshot of its own."""
 
     def there(self, disk: DiskRecord) -> bool:
-        from vmie_tui.services.aws.ec2.images import describe_snapshots
-
         made = disk.ledger.uploaded_snapshot
         if not made:
             return False
@@ -37,8 +38,6 @@ class EbsTarget(Target):
         return BlockJournal(self.context.store, self.context.job_id, disk.key)
 
     def reset(self, disk: DiskRecord) -> None:
-        from vmie_tui.services.aws.ec2.tagged import delete_snapshot
-
         made, pending = disk.ledger.uploaded_snapshot, disk.ledger.pending_snapshot
         # A completed snapshot takes no more blocks, nor does one that is about to be. A pending one gets those that
         # differ of a host's stream, which is read whole; of an image that is read at any place, what the journal has
@@ -65,8 +64,6 @@ class EbsTarget(Target):
         return ""
 
     def send(self, meter: Meter, disks: Sequence[DiskRecord]) -> None:
-        from vmie_tui.services.aws.ebs.snapshot_writer import SnapshotLost, SnapshotTarget, SnapshotWriter
-
         (disk,) = disks
         context, plan, journal = self.context, self.context.plan, self.journal(disk)
         parent = self.parent(disk)
@@ -114,8 +111,6 @@ class EbsTarget(Target):
 
     def remove(self, disk: DiskRecord) -> None:
         """What cancelling leaves of a disk's snapshot: nothing."""
-        from vmie_tui.services.aws.ec2.tagged import delete_snapshot
-
         made = {disk.ledger.uploaded_snapshot, disk.ledger.pending_snapshot}
         for ident in made - {"", *self.context.spared()}:
             delete_snapshot(self.context.aws, self.context.plan.region, ident)

@@ -11,6 +11,7 @@ from vmie_tui.jobs.transfer.reporting import Meter
 from vmie_tui.jobs.transfer.sampling import sampler_for
 from vmie_tui.jobs.transfer.target import Target, said
 from vmie_tui.model.facts import GIB
+from vmie_tui.services.aws.s3.instance_parts import PartObjects, PartsRequest
 
 MANIFEST_SECONDS = 6 * 3600.0  # its URLs may end with the credentials that signed them: later it is written anew
 
@@ -29,8 +30,6 @@ class PartsTarget(Target):
         return self.context.objects.head(self.context.plan.bucket, disk.ledger.manifest_key) is not None
 
     def send(self, meter: Meter, disks: Sequence[DiskRecord]) -> None:
-        from vmie_tui.services.aws.s3.instance_parts import PartObjects, PartsRequest
-
         (disk,) = disks
         context, plan = self.context, self.context.plan
         sampler = sampler_for(context.job_id, disk.key, disk.capacity)
@@ -70,8 +69,6 @@ class PartsTarget(Target):
         context.say(said(disk, what, uploaded.skipped, sha256, verified=bool(found.host_sha256)), message=False)
 
     def remove(self, disk: DiskRecord) -> None:
-        from vmie_tui.services.aws.s3.instance_parts import PartObjects
-
         place = PurePosixPath(disk.s3_key)
         parts = PartObjects(self.context.aws, self.context.plan.region)
         if not parts.delete(self.context.plan.bucket, str(place.parent), place.name):

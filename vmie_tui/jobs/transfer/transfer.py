@@ -22,6 +22,8 @@ from vmie_tui.jobs.transfer.target_s3 import target_of
 from vmie_tui.model.errors import Cancelled, ErrorKind, VmieError
 from vmie_tui.model.job import Stage, StageState
 from vmie_tui.model.plan import SnapshotSource
+from vmie_tui.services.aws.ebs.block_sender import SnapshotLost
+from vmie_tui.services.aws.ec2.tagged import delete_snapshot
 
 
 class Transfer:
@@ -62,8 +64,6 @@ class Transfer:
         return {"keys": list(keys)}
 
     def _persist(self, disks: Sequence[DiskRecord]) -> None:
-        from vmie_tui.services.aws.ebs.block_sender import SnapshotLost
-
         origin, backoff, name = self.origin, Backoff(), disks[0].label if len(disks) == 1 else "the disks"
         while True:
             attempt: Attempt | None = None
@@ -104,8 +104,6 @@ def _worth_another_try(error: VmieError) -> bool:
 
 def forget_arrived(context: ImportContext) -> None:
     """The source is of another moment than in the last attempt: no disk counts as done, no snapshot as its."""
-    from vmie_tui.services.aws.ec2.tagged import delete_snapshot
-
     target = target_of(context)
     for disk in context.store.disks(context.job_id):
         again(partial(target.reset, disk), context.control)
