@@ -19,13 +19,13 @@ import pytest
 
 from tests.services import apart_cases as cases
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
+from vmie_tui.model.plain_data import UnfitError, decode, encode
 from vmie_tui.services import describe, preflight
 from vmie_tui.services.disks import convert_source
 from vmie_tui.services.disks.convert import Format, Request, convert
 from vmie_tui.services.disks.errors import DiskFormatError
 from vmie_tui.services.disks.sandbox import calls
 from vmie_tui.services.disks.sandbox.calls import UnfinishedError
-from vmie_tui.services.disks.sandbox.plain_data import UnfitError, decode, encode
 from vmie_tui.services.disks.streams.ranges import BudgetExceededError, Metered
 
 

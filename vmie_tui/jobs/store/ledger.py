@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, Self, get_type_hints
 
 from vmie_tui.model.machine import Machine
+from vmie_tui.model.plain_data import decode, encode
 from vmie_tui.model.replication import Sync
-from vmie_tui.services.disks.sandbox.plain_data import decode, encode
 
 _NO_MACHINE = Machine("", "")
 

@@ -30,8 +30,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import vmie_tui
 from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
+from vmie_tui.model.plain_data import UnfitError, decode, encode
 from vmie_tui.services.disks.errors import DiskFormatError
-from vmie_tui.services.disks.sandbox.plain_data import UnfitError, decode, encode
 from vmie_tui.services.disks.sandbox.wire import (
     ANSWER,
     BYTES,
