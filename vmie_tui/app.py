@@ -24,7 +24,8 @@ from vmie_tui.gc_pause import collector_paused
 from vmie_tui.model.errors import EXIT_OK, ErrorKind, Problem, problem_of
 from vmie_tui.model.formatting import plain
 from vmie_tui.model.job import JobView, WorkerStatus
-from vmie_tui.operations.backend import AwsStatus, Backend, LiveBackend
+from vmie_tui.operations.operations import Operations
+from vmie_tui.operations.profile import AwsStatus
 from vmie_tui.screens.frame.actions import APP, bindings
 from vmie_tui.screens.frame.base import FrameScreen
 from vmie_tui.screens.frame.palette import ActionProvider
@@ -43,7 +44,7 @@ QUIET_POLL_SECONDS = 2.0  # on other screens, for the worker's count in the stat
 
 
 class VmieApp(ThemedApp):
-    """Give it any `Backend`; ``now`` is the clock (aware times)."""
+    """Give it any `Operations`; ``now`` is the clock (aware times)."""
 
     MODES: ClassVar[dict[str, str | Callable[[], Screen[bool]]]] = MODES
     DEFAULT_MODE = "inventory"
@@ -72,7 +73,7 @@ class VmieApp(ThemedApp):
             self.problem = problem
 
     class Switched(Message):
-        """The backend works with the profile ``name`` now, unless there is a problem."""
+        """The operations are those of the profile ``name`` now, unless there is a problem."""
 
         def __init__(self, name: str, problem: Problem | None = None) -> None:
             super().__init__()
@@ -83,9 +84,9 @@ class VmieApp(ThemedApp):
             super().__init__()
             self.status, self.problem = status, problem
 
-    def __init__(self, backend: Backend, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, operations: Operations, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         super().__init__()
-        self.backend = backend
+        self.operations = operations
         self.now = now
         self._poll, self._closing = threading.Event(), False
         self._worker_seen: WorkerStatus | None = None
@@ -94,7 +95,7 @@ class VmieApp(ThemedApp):
         self.set_reactive(VmieApp.status, self._first_status())
 
     def _first_status(self) -> Status:
-        profile = self.backend.profile
+        profile = self.operations.profile
         aws = Part(" ".join(part for part in ("aws", profile.aws_profile) if part), text=profile.region)
         if profile.vcenter:
             return Status(Part(profile.vcenter), aws)
@@ -124,7 +125,7 @@ class VmieApp(ThemedApp):
         while not (worker.is_cancelled or self._closing):
             try:
                 with collector_paused() if last is None else nullcontext():  # the first one imports the job store
-                    seen = tuple(self.backend.jobs()), self.backend.worker()
+                    seen = tuple(self.operations.jobs.jobs()), self.operations.jobs.worker()
             except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
                 self.post_message(self.JobsUnread(problem_of(error)))
             else:
@@ -146,8 +147,8 @@ class VmieApp(ThemedApp):
     def _revive_worker(self) -> None:
         """See that a worker runs where jobs are under way, or replications are due some day."""
         try:
-            if not self.backend.profile.read_only:
-                self.backend.replicas.ensure_worker()
+            if not self.operations.profile.read_only:
+                self.operations.replications.ensure_worker()
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             words = f"Replications wait for a worker: {plain(str(problem_of(error)))}"
             self.call_from_thread(self.notify, words, severity="error", markup=False)
@@ -163,7 +164,7 @@ class VmieApp(ThemedApp):
     @on(JobsRead)
     def _jobs_read(self, event: JobsRead) -> None:
         if self.jobs is None:
-            self._reviving = not self.backend.profile.read_only
+            self._reviving = not self.operations.profile.read_only
             self._revive_worker()
         self.jobs, self.jobs_problem = event.jobs, None
         self._worker_seen = event.worker
@@ -203,7 +204,7 @@ class VmieApp(ThemedApp):
         self.status = replace(self.status, vcenter=replace(self.status.vcenter, health=Health.UNKNOWN, text=""))
 
     def vcenter_ok(self) -> None:
-        user = self.backend.profile.vcenter_user.split("@")[0]
+        user = self.operations.profile.vcenter_user.split("@")[0]
         self.status = replace(self.status, vcenter=replace(self.status.vcenter, health=Health.OK, text="", extra=user))
 
     def vcenter_bad(self, problem: Problem) -> None:
@@ -216,7 +217,7 @@ class VmieApp(ThemedApp):
         worker = get_current_worker()
         try:
             with collector_paused():  # boto3 is imported
-                known = self.AwsKnown(self.backend.aws_status(mfa_code))
+                known = self.AwsKnown(self.operations.aws_status(mfa_code))
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             known = self.AwsKnown(None, problem_of(error))
         if not worker.is_cancelled:  # asked again since, or of another profile
@@ -224,7 +225,7 @@ class VmieApp(ThemedApp):
 
     @on(AwsKnown)
     def _aws_known(self, event: AwsKnown) -> None:
-        region = self.backend.profile.region
+        region = self.operations.profile.region
         self._aws_problem = event.problem
         if event.status is not None:
             part = Part("aws", Health.OK, f"{event.status.account} {region}", event.status.user)
@@ -239,24 +240,24 @@ class VmieApp(ThemedApp):
             self._ask_mfa_code(self._aws_problem)
             return
         self.check_aws()
-        if self.status.vcenter.health is Health.BAD or not self.backend.profile.vcenter:
+        if self.status.vcenter.health is Health.BAD or not self.operations.profile.vcenter:
             self.ask_password(self.status.vcenter.text.removesuffix(": press L").removesuffix(": press r"))
 
     @work(thread=False, exclusive=True, group="password", exit_on_error=False)
     async def _ask_mfa_code(self, problem: Problem) -> None:
-        profile = self.backend.profile.aws_profile or "default"
+        profile = self.operations.profile.aws_profile or "default"
         reason = f"{problem.what} {problem.subject}".strip()
         code = await self.push_screen_wait(password_screen("AWS", profile, reason, asked="MFA code"))
         self.check_aws((code or "").strip())  # without one, too: it may have been typed in another terminal
 
     @work(thread=False, exclusive=True, group="password", exit_on_error=False)
     async def ask_password(self, reason: str = "") -> None:
-        profile = self.backend.profile
+        profile = self.operations.profile
         if not profile.vcenter:
             return
         password = await self.push_screen_wait(password_screen(profile.vcenter, profile.vcenter_user, reason))
         if password is not None:
-            self.backend.set_password(password)
+            self.operations.vcenter.set_password(password)
             for screen in self.screen_stack:
                 if isinstance(screen, FrameScreen):
                     screen.vcenter_login()
@@ -264,14 +265,14 @@ class VmieApp(ThemedApp):
     # -- another profile
 
     def action_profiles(self) -> None:
-        profiles = self.backend.profiles()
+        profiles = self.operations.profiles()
         if len(profiles) < 2:
-            name = self.backend.profile.config_file
+            name = self.operations.profile.config_file
             self._say(f"There is one profile only; {name} may have more, as [profiles.NAME.aws].")
         elif any(len(stack) > 1 for stack in self._screen_stacks.values()):
             self._say("A page is open that belongs to this profile: close it first (esc).")
         else:
-            self.push_screen(profile_picker(profiles, self.backend.profile.name), self._picked)
+            self.push_screen(profile_picker(profiles, self.operations.profile.name), self._picked)
 
     def _say(self, text: str, *, error: bool = False) -> None:
         self.notify(text, severity="error" if error else "information", markup=False)
@@ -283,7 +284,7 @@ class VmieApp(ThemedApp):
     @work(thread=True, exclusive=True, group="switch", exit_on_error=False)
     def _switch(self, name: str) -> None:
         try:
-            self.backend.switch(name)
+            self.operations.switch(name)
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             self.post_message(self.Switched(name, problem_of(error)))
         else:
@@ -307,7 +308,7 @@ class VmieApp(ThemedApp):
         self._say(f"Profile {event.name}")
 
     def _forget_profile(self) -> None:
-        """The backend is the new profile's, and no screen of the old one is left."""
+        """The operations are those of the new profile, and no screen of the old one is left."""
         self.preflights = {}
         self.status = replace(self._first_status(), worker=self.status.worker)
         self.check_aws()
@@ -344,9 +345,6 @@ def run(settings: Settings, *, profile: str | None = None, mouse: bool | None = 
     Raises SettingsError when the named profile does not exist.
     """
     chosen = settings.profile(profile)
-    backend = LiveBackend(settings, chosen)
-    if password:
-        backend.set_password(password)
-    app = VmieApp(backend)
+    app = VmieApp(Operations(settings, chosen, password))
     app.run(mouse="SSH_CONNECTION" not in os.environ if mouse is None else mouse)
     return app.return_value if app.return_value is not None else app.return_code or EXIT_OK

@@ -1,4 +1,4 @@
-"""Driving the app in tests: start it on a fake backend, press keys, read what is on the screen."""
+"""Driving the app in tests: start it on a fake operations, press keys, read what is on the screen."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 
 from textual.pilot import Pilot
 
-from tests.tui.fake import NOW, FakeBackend
+from tests.tui.fake import NOW, FakeOperations
 from vmie_tui.app import VmieApp
-from vmie_tui.operations.backend import Backend
+from vmie_tui.operations.operations import Operations
 
 # Groups of workers that wait for the user, or for the end of the app.
 ENDLESS = {"jobs", "password", "asking", "watch", "explorer", "replications"}
@@ -57,10 +57,10 @@ def toasts(pilot: Pilot[int]) -> str:
 
 @asynccontextmanager
 async def running(
-    backend: Backend | None = None, size: tuple[int, int] = (80, 24), *, wait: bool = True
+    operations: Operations | None = None, size: tuple[int, int] = (80, 24), *, wait: bool = True
 ) -> AsyncIterator[Pilot[int]]:
-    """The app on a backend, with its inventory and jobs read."""
-    app = VmieApp(backend or FakeBackend(), now=lambda: NOW)
+    """The app on these operations, with their inventory and jobs read."""
+    app = VmieApp(operations or FakeOperations(), now=lambda: NOW)
     async with app.run_test(size=size) as pilot:
         if wait:
             await until(pilot, lambda: app.jobs is not None or app.jobs_problem is not None, "jobs read")

@@ -1,4 +1,4 @@
-"""A backend of model values: what the screens show without any service behind them."""
+"""A operations of model values: what the screens show without any service behind them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ from vmie_tui.model.proof import BlockProof, DiskProof, Proof
 from vmie_tui.model.rules.account import Account
 from vmie_tui.model.rules.licensing import check_licence
 from vmie_tui.model.task import JobState
-from vmie_tui.operations.backend import AwsStatus, OnPage, ProfileInfo
+from vmie_tui.operations.profile import AwsStatus, ProfileInfo
+from vmie_tui.operations.vcenter import OnPage
 from vmie_tui.services.describe import Described
 
 NOW = datetime(2026, 3, 4, 10, 41, 7, tzinfo=UTC)
@@ -351,66 +352,18 @@ def proof_of(view: JobView, *, same: bool = True, different: tuple[int, ...] = (
     return Proof(view.id, view.name, "unmodified", disks, ("The seed of the samples is the job's id",))
 
 
-class FakeBackend:
-    """Records what it is asked; `inventory` serves ``machines`` in pages or raises ``inventory_error``."""
+class FakeVCenter:
+    """`inventory` serves ``machines`` in pages, or raises ``inventory_error``."""
 
-    def __init__(self, machines: tuple[Machine, ...] | None = None, jobs: list[JobView] | None = None) -> None:
+    def __init__(self, machines: tuple[Machine, ...] | None = None) -> None:
         self.machines = company() if machines is None else machines
-        self.job_views = [] if jobs is None else jobs
-        self.profile = ProfileInfo(
-            name="prod",
-            vcenter="vcenter.corp",
-            vcenter_user="svc-mig@vsphere.local",
-            aws_profile="ops",
-            region="eu-west-1",
-            bucket="migration-eu-west-1",
-            prefix="vmie/",
-            role_name="vmimport",
-            config_file="~/.config/vmie-tui/config.toml",
-        )
-        self.first = self.profile
-        self.others: tuple[ProfileInfo, ...] = ()  # profiles besides the first
-        self.by_profile: dict[str, tuple[Machine, ...]] = {}
         self.password: str | None = "secret"
         self.cached: Inventory | None = None
         self.inventory_error: ServiceError | None = None
-        self.aws_error: ServiceError | None = None
-        self.account = Account()
-        self.account_gate: threading.Event | None = None  # AWS answers once it is set
-        self.accounts_asked: list[ImportPlan] = []
-        self.places = some_places()
-        self.mfa_code = ""
-        self.submit_errors: dict[str, ServiceError] = {}
         self.gate: threading.Event | None = None  # inventory waits for it after its first page
         self.page = 500
         self.reads = 0
-        self.submitted: list[ImportPlan | ExportPlan] = []
-        self.changes: list[tuple[str, str]] = []
-        self.saved: dict[str, str] = {}
-        self.preflights: dict[str, Preflight] = {}  # by name; others get their configuration's
-        self.preflight_error: ServiceError | None = None
-        self.looked: list[tuple[str, bool]] = []
-        self.described: dict[str, Described] = {}
-        self.plans: dict[str, object] = {view.id: plan_of(view.name) for view in self.job_views}
-        self.fallback_error: ServiceError | None = None
-        self.proof_error: ServiceError | None = None
-        self.proofs: dict[str, Proof] = {view.id: proof_of(view) for view in self.job_views}
-        self.images = FakeImages()
-        self.desk = FakeDesk()
-        self.outward = FakeOutward()
-        self.replicas = FakeReplicas()
-        self.doctor = FakeDoctor()
-        self.status = WorkerStatus(True, 4711, NOW, running=2)
-
-    def profiles(self) -> tuple[ProfileInfo, ...]:
-        return (self.first, *self.others)
-
-    def switch(self, name: str) -> None:
-        found = {one.name: one for one in self.profiles()}
-        if name not in found or name == "broken":
-            raise ServiceError(ErrorKind.INVALID, f"there is no profile named {name!r}")
-        self.profile = found[name]
-        self.machines = self.by_profile.get(name, ())
+        self.places = some_places()
 
     def has_password(self) -> bool:
         return bool(self.password)
@@ -430,6 +383,28 @@ class FakeBackend:
         if self.inventory_error is not None:
             raise self.inventory_error
         return Inventory(VCenterInfo("vcenter.corp"), NOW, self.machines)
+
+    def machine_of(self, plan: ImportPlan) -> Machine | None:
+        return next((one for one in self.machines if one.name == plan.source.name), None)
+
+    def deploy_places(self) -> DeployPlaces:
+        if self.inventory_error is not None:
+            raise self.inventory_error
+        return self.places
+
+
+class FakeImports:
+    """Says of a machine what `FINDINGS` has; records what it is asked."""
+
+    def __init__(self) -> None:
+        self.preflights: dict[str, Preflight] = {}  # by name; others get their configuration's
+        self.preflight_error: ServiceError | None = None
+        self.looked: list[tuple[str, bool]] = []
+        self.described: dict[str, Described] = {}
+        self.account = Account()
+        self.account_gate: threading.Event | None = None  # AWS answers once it is set
+        self.account_error: ServiceError | None = None
+        self.accounts_asked: list[ImportPlan] = []
 
     def check_machine(self, machine: Machine) -> tuple[Finding, ...]:
         return FINDINGS.get(machine.name, ())
@@ -455,25 +430,30 @@ class FakeBackend:
         found = self.described[text]
         return replace(found, source=replace(found.source, raw=True)) if raw else found
 
-    def aws_status(self, mfa_code: str = "") -> AwsStatus:
-        if self.aws_error is not None and not (mfa_code and mfa_code == self.mfa_code):
-            raise self.aws_error
-        return AwsStatus("111122223333", "ops")
-
     def look_at_account(self, plan: ImportPlan) -> Account:
         self.accounts_asked.append(plan)
         if self.account_gate is not None:
             self.account_gate.wait(20)
-        if self.aws_error is not None:
-            raise self.aws_error
+        if self.account_error is not None:
+            raise self.account_error
         return self.account
 
-    def deploy_places(self) -> DeployPlaces:
-        if self.inventory_error is not None:
-            raise self.inventory_error
-        return self.places
 
-    def submit(self, plan: ImportPlan | ExportPlan) -> str:
+class FakeJobs:
+    """Records what it is asked."""
+
+    def __init__(self, jobs: list[JobView] | None = None) -> None:
+        self.job_views = [] if jobs is None else jobs
+        self.submit_errors: dict[str, ServiceError] = {}
+        self.submitted: list[ImportPlan | ExportPlan] = []
+        self.changes: list[tuple[str, str]] = []
+        self.plans: dict[str, object] = {view.id: plan_of(view.name) for view in self.job_views}
+        self.fallback_error: ServiceError | None = None
+        self.proof_error: ServiceError | None = None
+        self.proofs: dict[str, Proof] = {view.id: proof_of(view) for view in self.job_views}
+        self.status = WorkerStatus(True, 4711, NOW, running=2)
+
+    def submit_at_once(self, plan: ImportPlan | ExportPlan) -> str:
         name = plan.source.name if isinstance(plan, ImportPlan) else plan.source_id
         if name in self.submit_errors:
             raise self.submit_errors[name]
@@ -503,9 +483,6 @@ class FakeBackend:
     def plan(self, job_id: str) -> object:
         return self.plans[job_id]
 
-    def machine_of(self, plan: ImportPlan) -> Machine | None:
-        return next((one for one in self.machines if one.name == plan.source.name), None)
-
     def fallback(self, job_id: str) -> str:
         if self.fallback_error is not None:
             raise self.fallback_error
@@ -521,6 +498,52 @@ class FakeBackend:
 
     def worker(self) -> WorkerStatus:
         return self.status
+
+
+class FakeOperations:
+    """Has all subjects of the real one, each a fake."""
+
+    def __init__(self, machines: tuple[Machine, ...] | None = None, jobs: list[JobView] | None = None) -> None:
+        self.profile = ProfileInfo(
+            name="prod",
+            vcenter="vcenter.corp",
+            vcenter_user="svc-mig@vsphere.local",
+            aws_profile="ops",
+            region="eu-west-1",
+            bucket="migration-eu-west-1",
+            prefix="vmie/",
+            role_name="vmimport",
+            config_file="~/.config/vmie-tui/config.toml",
+        )
+        self.first = self.profile
+        self.others: tuple[ProfileInfo, ...] = ()  # profiles besides the first
+        self.by_profile: dict[str, tuple[Machine, ...]] = {}
+        self.aws_error: ServiceError | None = None
+        self.mfa_code = ""
+        self.saved: dict[str, str] = {}
+        self.vcenter = FakeVCenter(machines)
+        self.imports = FakeImports()
+        self.jobs = FakeJobs(jobs)
+        self.tasks = FakeDesk()
+        self.exports = FakeOutward()
+        self.images = FakeImages()
+        self.replications = FakeReplicas()
+        self.doctor = FakeDoctor()
+
+    def profiles(self) -> tuple[ProfileInfo, ...]:
+        return (self.first, *self.others)
+
+    def switch(self, name: str) -> None:
+        found = {one.name: one for one in self.profiles()}
+        if name not in found or name == "broken":
+            raise ServiceError(ErrorKind.INVALID, f"there is no profile named {name!r}")
+        self.profile = found[name]
+        self.vcenter.machines = self.by_profile.get(name, ())
+
+    def aws_status(self, mfa_code: str = "") -> AwsStatus:
+        if self.aws_error is not None and not (mfa_code and mfa_code == self.mfa_code):
+            raise self.aws_error
+        return AwsStatus("111122223333", "ops")
 
     def save_text(self, name: str, text: str) -> str:
         self.saved[name] = text

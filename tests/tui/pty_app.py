@@ -1,4 +1,4 @@
-"""The app on a backend of model values in a real terminal; run by test_terminal.py: ``python -m tests.tui.pty_app``.
+"""The app on operations of model values in a real terminal; run by test_terminal.py: ``python -m tests.tui.pty_app``.
 
 Each SIGUSR1 moves eight transfers on by half a second's work; SIGUSR2 shows the jobs screen.
 """
@@ -10,7 +10,7 @@ import signal
 import sys
 from dataclasses import replace
 
-from tests.tui.fake import GIB, NOW, STAGES, FakeBackend, job, stages
+from tests.tui.fake import GIB, NOW, STAGES, FakeOperations, job, stages
 from vmie_tui.app import VmieApp
 from vmie_tui.model.job import DiskProgress, JobView, StageState
 from vmie_tui.model.task import JobState
@@ -50,6 +50,6 @@ class TerminalApp(VmieApp):
 
 
 if __name__ == "__main__":
-    app = TerminalApp(FakeBackend(), now=lambda: NOW)
+    app = TerminalApp(FakeOperations(), now=lambda: NOW)
     app.run(mouse=False)
     sys.exit(app.return_value or 0)

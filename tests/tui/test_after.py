@@ -10,7 +10,7 @@ import pytest
 from textual.widgets import Button, Input
 
 from tests.tui.driving import press, running, screen_text, settle, toasts, until
-from tests.tui.fake import FakeBackend, job, plan_of, proof_of, some_jobs, stages
+from tests.tui.fake import FakeOperations, job, plan_of, proof_of, some_jobs, stages
 from tests.tui.fake_images import INSTANCE, RUNNING
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import DiskProgress, StageState
@@ -40,22 +40,22 @@ async def say_yes(pilot) -> None:
 
 
 @asynccontextmanager
-async def after(backend: FakeBackend) -> Iterator:
-    async with running(backend) as pilot:
+async def after(operations: FakeOperations) -> Iterator:
+    async with running(operations) as pilot:
         await press(pilot, "2", "down", "down", "down", "a")
         assert isinstance(pilot.app.screen, AfterScreen)
         yield pilot
 
 
-def backend_with(*running_ids: str) -> FakeBackend:
-    backend = FakeBackend(jobs=some_jobs())
-    backend.images.running = running_ids
-    return backend
+def operations_with(*running_ids: str) -> FakeOperations:
+    operations = FakeOperations(jobs=some_jobs())
+    operations.images.running = running_ids
+    return operations
 
 
 async def test_a_test_instance_is_launched_watched_and_looked_at() -> None:
-    backend = backend_with()
-    async with after(backend) as pilot:
+    operations = operations_with()
+    async with after(operations) as pilot:
         assert "legacy-bios" in page(pilot) and "snap-0123456789abcdef0 40 GiB" in page(pilot)
         await press(pilot, "c", "t", "s")
         assert toasts(pilot).count("There is no test instance") == 3
@@ -70,7 +70,7 @@ async def test_a_test_instance_is_launched_watched_and_looked_at() -> None:
         await say_yes(pilot)
         await until(pilot, lambda: "initializing" in page(pilot), "the checks")
         wanted = Launch("t3.medium", "subnet-0123456789abcdef0", "", isolated=True)
-        assert ("launch", "eu-west-1", AMI, wanted) in backend.images.asked
+        assert ("launch", "eu-west-1", AMI, wanted) in operations.images.asked
         await press(pilot, "l")
         assert "is there already" in toasts(pilot)
         await press(pilot, "c")
@@ -78,34 +78,34 @@ async def test_a_test_instance_is_launched_watched_and_looked_at() -> None:
         assert "login:" in screen_text(pilot)
         await press(pilot, "s")
         assert f"~/copied/{INSTANCE}.jpg" in page(pilot)
-        backend.images.now = replace(RUNNING, instance_check="ok")
+        operations.images.now = replace(RUNNING, instance_check="ok")
         pilot.app.screen._wake.set()
         await until(pilot, lambda: "It boots" in page(pilot), "the verdict")
         await press(pilot, "y")
-        assert INSTANCE in backend.saved[f"{AMI}.txt"] and "booting" in backend.saved[f"{AMI}.txt"]
+        assert INSTANCE in operations.saved[f"{AMI}.txt"] and "booting" in operations.saved[f"{AMI}.txt"]
 
 
 async def test_an_instance_that_is_there_is_taken_up_and_terminated_only_after_asking() -> None:
-    backend = backend_with(INSTANCE)
-    async with after(backend) as pilot:
+    operations = operations_with(INSTANCE)
+    async with after(operations) as pilot:
         await until(pilot, lambda: "▶ running" in page(pilot), "the instance")
         await press(pilot, "t")
         assert isinstance(pilot.app.screen, ConfirmScreen)
         assert f"Terminate {INSTANCE}?" in screen_text(pilot)
         assert pilot.app.focused is not None and pilot.app.focused.id == "no"
         await press(pilot, "enter")
-        assert ("terminate", "eu-west-1", INSTANCE) not in backend.images.asked
+        assert ("terminate", "eu-west-1", INSTANCE) not in operations.images.asked
         await press(pilot, "t", "tab", "enter")
-        assert ("terminate", "eu-west-1", INSTANCE) in backend.images.asked
+        assert ("terminate", "eu-west-1", INSTANCE) in operations.images.asked
         await until(pilot, lambda: "■ terminated" in page(pilot), "the end")
 
 
 async def test_copy_rename_deregister_and_delete_the_objects() -> None:
-    backend = backend_with()
+    operations = operations_with()
     disk = replace(some_jobs()[3].disks[0], s3_key="vmie/ubuntu-build-1/disk-1.vmdk")
-    backend.job_views[3] = replace(backend.job_views[3], disks=(disk,))
-    asked = backend.images.asked
-    async with after(backend) as pilot:
+    operations.jobs.job_views[3] = replace(operations.jobs.job_views[3], disks=(disk,))
+    asked = operations.images.asked
+    async with after(operations) as pilot:
         await press(pilot, "o", *"eu-west-1", "tab", "tab", "tab", "enter")
         assert "in this Region already" in screen_text(pilot)
         pilot.app.screen.query_one("#to", Input).value = "us-east-1"
@@ -130,37 +130,37 @@ async def test_copy_rename_deregister_and_delete_the_objects() -> None:
 
 
 async def test_what_aws_refuses_is_said_and_the_page_goes_on() -> None:
-    backend = backend_with()
+    operations = operations_with()
     refused = ServiceError(ErrorKind.REFUSED, "cannot launch", subject=AMI, remedy="Ask AWS for a higher quota")
-    backend.images.errors["launch"] = refused
-    async with after(backend) as pilot:
+    operations.images.errors["launch"] = refused
+    async with after(operations) as pilot:
         await press(pilot, "l")
         await say_yes(pilot)
         assert "cannot launch" in page(pilot) and "Ask AWS for a higher quota" in page(pilot)
-        backend.images.errors.clear()
+        operations.images.errors.clear()
         await press(pilot, "r")
         assert "cannot launch" not in page(pilot)
 
 
 async def test_an_ami_that_is_gone_or_pending_cannot_be_launched() -> None:
-    backend = backend_with()
-    backend.images.made = replace(backend.images.made, state="pending")
-    async with after(backend) as pilot:
+    operations = operations_with()
+    operations.images.made = replace(operations.images.made, state="pending")
+    async with after(operations) as pilot:
         await press(pilot, "l")
         assert "is pending" in toasts(pilot)
-        backend.images.errors["image"] = ServiceError(ErrorKind.NOT_FOUND, "the AMI does not exist", subject=AMI)
+        operations.images.errors["image"] = ServiceError(ErrorKind.NOT_FOUND, "the AMI does not exist", subject=AMI)
         await press(pilot, "r")
         assert "the AMI does not exist" in page(pilot)
 
 
 async def test_read_only_looks_but_changes_nothing() -> None:
-    backend = backend_with(INSTANCE)
-    backend.profile = replace(backend.profile, read_only=True)
-    async with after(backend) as pilot:
+    operations = operations_with(INSTANCE)
+    operations.profile = replace(operations.profile, read_only=True)
+    async with after(operations) as pilot:
         await until(pilot, lambda: "▶ running" in page(pilot), "the instance")
         await press(pilot, "l", "t", "o", "n", "d", "x", "c")
         assert toasts(pilot).count("read-only") == 6
-        assert {name for name, *_ in backend.images.asked} == {"image", "instances", "console"}
+        assert {name for name, *_ in operations.images.asked} == {"image", "instances", "console"}
 
 
 @pytest.mark.parametrize(("given", "clean_up", "keys"), [(False, False, 1), (True, False, 0), (False, True, 0)])
@@ -176,8 +176,8 @@ def test_objects_that_were_given_or_are_gone_are_not_offered(given: bool, clean_
 
 
 async def test_the_proof_is_shown_disk_by_disk_and_copied() -> None:
-    backend = FakeBackend(jobs=some_jobs())
-    async with running(backend) as pilot:
+    operations = FakeOperations(jobs=some_jobs())
+    async with running(operations) as pilot:
         await press(pilot, "2", "down", "down", "down", "v")
         assert isinstance(pilot.app.screen, ProofScreen)
         text = pilot.app.screen.query_one("#proof", LinePane).plain()
@@ -185,8 +185,8 @@ async def test_the_proof_is_shown_disk_by_disk_and_copied() -> None:
         assert "64 of 64 sampled blocks equal" in text
         assert text.count("✔ equal") == 2 and "✔ 64 equal" in text
         await press(pilot, "b", "y")
-        assert backend.changes == [("proof", "job0004"), ("proof of all", "job0004")]
-        copied = backend.saved["proof-job0004.md"]
+        assert operations.jobs.changes == [("proof", "job0004"), ("proof of all", "job0004")]
+        copied = operations.saved["proof-job0004.md"]
         assert (
             copied.startswith("# Proof of `ubuntu-build`") and "| disk 1 | ✔ equal | ✔ equal | ✔ 64 equal |" in copied
         )
@@ -195,15 +195,17 @@ async def test_the_proof_is_shown_disk_by_disk_and_copied() -> None:
 
 
 async def test_a_proof_that_fails_says_what_differs_and_one_that_cannot_be_made_why() -> None:
-    backend = FakeBackend(jobs=some_jobs())
-    backend.proofs["job0004"] = proof_of(some_jobs()[3], same=False, different=(7, 9))
-    async with running(backend) as pilot:
+    operations = FakeOperations(jobs=some_jobs())
+    operations.jobs.proofs["job0004"] = proof_of(some_jobs()[3], same=False, different=(7, 9))
+    async with running(operations) as pilot:
         await press(pilot, "2", "down", "down", "down", "v")
         text = pilot.app.screen.query_one("#proof", LinePane).plain()
         assert "✖ DIFFERENT: something in AWS is not what was sent" in text
         assert "✖ 2 of 64 differ" in text and "blocks 7, 9" in text
         assert "✖ DIFFERENT" in screen_text(pilot).splitlines()[2]
-        backend.proof_error = ServiceError(ErrorKind.NETWORK, "no answer", subject="ebs.eu-west-1.amazonaws.com")
+        operations.jobs.proof_error = ServiceError(
+            ErrorKind.NETWORK, "no answer", subject="ebs.eu-west-1.amazonaws.com"
+        )
         await press(pilot, "r")
         assert "no answer" in pilot.app.screen.query_one("#proof", LinePane).plain()
         await press(pilot, "escape", "down", "v")
@@ -214,8 +216,8 @@ async def test_a_proof_that_fails_says_what_differs_and_one_that_cannot_be_made_
 
 
 async def test_a_failed_conversion_falls_back_to_the_bytes_in_aws() -> None:
-    backend = FakeBackend(jobs=some_jobs())
-    async with running(backend) as pilot:
+    operations = FakeOperations(jobs=some_jobs())
+    async with running(operations) as pilot:
         await press(pilot, "2", "down", "down")
         assert "b: an AMI of the bytes that are in AWS" in screen_text(pilot)
         assert "b use what is there" in screen_text(pilot).splitlines()[-1]
@@ -224,10 +226,10 @@ async def test_a_failed_conversion_falls_back_to_the_bytes_in_aws() -> None:
         assert "Import db-01 unmodified?" in words and "Disk validation failed" in words
         assert pilot.app.focused is not None and pilot.app.focused.id == "no"
         await press(pilot, "enter")
-        assert backend.changes == []
+        assert operations.jobs.changes == []
         await press(pilot, "b", "tab", "enter")
-        assert backend.changes == [("fallback", "job0003")]
-        backend.job_views.insert(0, job(9, "db-01", JobState.QUEUED, id="job-new"))
+        assert operations.jobs.changes == [("fallback", "job0003")]
+        operations.jobs.job_views.insert(0, job(9, "db-01", JobState.QUEUED, id="job-new"))
         pilot.app.poll_now()
         screen = pilot.app.screen
         assert isinstance(screen, JobsScreen)
@@ -235,20 +237,20 @@ async def test_a_failed_conversion_falls_back_to_the_bytes_in_aws() -> None:
 
 
 async def test_a_refused_fallback_is_told() -> None:
-    backend = FakeBackend(jobs=some_jobs())
-    backend.fallback_error = ServiceError(ErrorKind.NOT_FOUND, "the object is gone", remedy="Import it again")
-    async with running(backend) as pilot:
+    operations = FakeOperations(jobs=some_jobs())
+    operations.jobs.fallback_error = ServiceError(ErrorKind.NOT_FOUND, "the object is gone", remedy="Import it again")
+    async with running(operations) as pilot:
         await press(pilot, "2", "down", "down", "b", "tab", "enter")
         assert "the object is gone. Import it again" in toasts(pilot)
 
 
 async def test_keys_that_do_not_apply_to_a_job_say_why() -> None:
-    backend = FakeBackend(jobs=some_jobs())
-    async with running(backend) as pilot:
+    operations = FakeOperations(jobs=some_jobs())
+    async with running(operations) as pilot:
         await press(pilot, "2", "b", "a")
         assert "web-01 is running: this is for imports that failed at the conversion." in toasts(pilot)
         assert "web-01 has no AMI yet: it is running." in toasts(pilot)
-        backend.profile = replace(backend.profile, read_only=True)
+        operations.profile = replace(operations.profile, read_only=True)
         await press(pilot, "down", "down", "b")
         assert "nothing can be started from it" in toasts(pilot)
         assert isinstance(pilot.app.screen, JobsScreen)
@@ -258,7 +260,7 @@ async def test_keys_that_do_not_apply_to_a_job_say_why() -> None:
 async def test_a_job_that_moved_nothing_says_where_its_disks_are() -> None:
     disk = DiskProgress(1, "disk-1.vmdk", 1 << 29, snapshot_id="snap-0aa11bb22cc33dd44")
     view = replace(some_jobs()[3], stages=tuple(s for s in some_jobs()[3].stages if s.stage.value != "upload"))
-    async with running(FakeBackend(jobs=[replace(view, disks=(disk,))])) as pilot:
+    async with running(FakeOperations(jobs=[replace(view, disks=(disk,))])) as pilot:
         await press(pilot, "2")
         assert "512 MiB  in AWS already · snap-0aa11bb22cc33dd44" in screen_text(pilot)
         await press(pilot, "v")

@@ -1,4 +1,4 @@
-"""The guided cutover on a backend of model values: nothing of it is kept by the page itself."""
+"""The guided cutover on operations of model values: nothing of it is kept by the page itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from textual.pilot import Pilot
 from textual.widgets import Button, Input
 
 from tests.tui.driving import press, running, screen_text, settle, toasts, until
-from tests.tui.fake import FakeBackend, job, stages
+from tests.tui.fake import FakeOperations, job, stages
 from tests.tui.fake_images import INSTANCE, RUNNING
 from tests.tui.fake_replicas import (
     DAY,
@@ -51,14 +51,14 @@ def final(state: RunState = RunState.COMPLETED, **fields: object) -> Run:
     return replace(run, **fields)  # type: ignore[arg-type]
 
 
-def backend_of(*views: ReplicationView, **fields: object) -> FakeBackend:
-    backend = FakeBackend(**fields)  # type: ignore[arg-type]
-    backend.replicas = FakeReplicas(list(views))
-    return backend
+def operations_of(*views: ReplicationView, **fields: object) -> FakeOperations:
+    operations = FakeOperations(**fields)  # type: ignore[arg-type]
+    operations.replications = FakeReplicas(list(views))
+    return operations
 
 
-def changes(backend: FakeBackend) -> list[tuple[object, ...]]:
-    return [call for call in backend.replicas.asked if call[0] != "ensure_worker"]
+def changes(operations: FakeOperations) -> list[tuple[object, ...]]:
+    return [call for call in operations.replications.asked if call[0] != "ensure_worker"]
 
 
 async def cutover(pilot: Pilot[int], view: ReplicationView) -> CutoverScreen:
@@ -87,7 +87,7 @@ async def confirm(pilot: Pilot[int], **answers: str) -> None:
 
 async def test_the_steps_before_the_final_run() -> None:
     view = steady()
-    async with running(backend_of(view)) as pilot:
+    async with running(operations_of(view)) as pilot:
         await cutover(pilot, view)
         text = page(pilot)
         assert "◐ 1 Test launch of the newest AMI" in text and "ami-0000000000000000c · frozen" in text
@@ -103,13 +103,13 @@ async def test_the_steps_before_the_final_run() -> None:
 
 async def test_the_test_launch_is_that_of_the_newest_ami_and_is_seen_on_coming_back() -> None:
     view = steady()
-    backend = backend_of(view)
-    async with running(backend) as pilot:
+    operations = operations_of(view)
+    async with running(operations) as pilot:
         screen = await cutover(pilot, view)
         await press(pilot, "t")
         assert isinstance(pilot.app.screen, AfterScreen)
-        assert ("image", "eu-west-1", "ami-0000000000000000c") in backend.images.asked
-        backend.images.running = (INSTANCE,)
+        assert ("image", "eu-west-1", "ami-0000000000000000c") in operations.images.asked
+        operations.images.running = (INSTANCE,)
         await press(pilot, "escape")
         assert pilot.app.screen is screen
         await until(pilot, lambda: f"{INSTANCE} runs of it" in page(pilot), "the test instance seen")
@@ -119,7 +119,7 @@ async def test_the_test_launch_is_that_of_the_newest_ami_and_is_seen_on_coming_b
 async def test_an_old_ami_and_none_are_said_so() -> None:
     old, none = steady(first=NOW - 60 * DAY), replica(2, "db-01")
     old = replace(old, runs=tuple(replace(run, figures=figures_of(frozen=NOW - 3 * DAY)) for run in old.runs))
-    async with running(backend_of(old, none)) as pilot:
+    async with running(operations_of(old, none)) as pilot:
         await cutover(pilot, old)
         assert "▲ It is 3 d old, more than its interval of 12 h" in page(pilot)
         await press(pilot, "escape")
@@ -137,16 +137,16 @@ def test_a_forecast_that_does_not_converge_is_a_warning() -> None:
 
 async def test_the_final_run_begins_only_when_the_name_is_typed() -> None:
     view = steady()
-    backend = backend_of(view)
-    async with running(backend) as pilot:
+    operations = operations_of(view)
+    async with running(operations) as pilot:
         await cutover(pilot, view)
         await press(pilot, "c")
         await confirm(pilot, name="web-02", subnet="net-1")
         assert "That is not the name" in screen_text(pilot) and "A subnet reads like" in screen_text(pilot)
-        assert not changes(backend)
+        assert not changes(operations)
         await confirm(pilot, name="web-01", subnet="subnet-0123456789abcdef0", type="m5.large", key="ops")
         launch = TestLaunch("m5.large", "subnet-0123456789abcdef0", "ops", isolated=False)
-        assert ("run_now", view.id, None, Verify.SAMPLE, launch) in backend.replicas.asked
+        assert ("run_now", view.id, None, Verify.SAMPLE, launch) in operations.replications.asked
         await until(pilot, lambda: "◐ 4 Progress" in page(pilot), "the run seen")
         assert "cutover begun: sms-run-00000384" in page(pilot)
         await press(pilot, "c")
@@ -155,9 +155,11 @@ async def test_the_final_run_begins_only_when_the_name_is_typed() -> None:
 
 async def test_a_refusal_is_said_and_the_answers_stay() -> None:
     view = steady()
-    backend = backend_of(view)
-    backend.replicas.errors["run_now"] = ServiceError(ErrorKind.CONFLICT, "a run is at work", remedy="Wait for it")
-    async with running(backend) as pilot:
+    operations = operations_of(view)
+    operations.replications.errors["run_now"] = ServiceError(
+        ErrorKind.CONFLICT, "a run is at work", remedy="Wait for it"
+    )
+    async with running(operations) as pilot:
         await cutover(pilot, view)
         await press(pilot, "c")
         await confirm(pilot, name="web-01", type="m5.large")
@@ -170,7 +172,7 @@ async def test_a_refusal_is_said_and_the_answers_stay() -> None:
 async def test_a_third_run_within_a_day_is_refused_before_anything_is_asked() -> None:
     twice = [run_of(20 + n, ago=n * HOUR, type=RunType.ON_DEMAND) for n in (1, 2)]
     view = steady(1, "web-01", *twice)
-    async with running(backend_of(view)) as pilot:
+    async with running(operations_of(view)) as pilot:
         screen = await cutover(pilot, view)
         assert "2 on-demand runs within 24 hours are the most" in page(pilot)
         await press(pilot, "c")
@@ -185,8 +187,8 @@ async def test_a_cutover_is_found_where_it_is_whenever_one_looks() -> None:
     )  # fmt: skip
     at_work = replace(view, runs=(moving, *view.runs))
     running_job = job(1, "web-01", JobState.RUNNING, kind="replicate", stages=stages(2))
-    backend = backend_of(at_work, jobs=[running_job])
-    async with running(backend) as pilot:
+    operations = operations_of(at_work, jobs=[running_job])
+    async with running(operations) as pilot:
         await cutover(pilot, view)  # what the list knew before
         await until(pilot, lambda: "◐ 4 Progress" in page(pilot), "the run seen")
         text = page(pilot)
@@ -197,8 +199,8 @@ async def test_a_cutover_is_found_where_it_is_whenever_one_looks() -> None:
         await press(pilot, "enter")
         assert isinstance(pilot.app.screen, JobScreen)
         done = replace(view, runs=(final(), *view.runs), paused=True)
-        backend.replicas.listed[0] = done
-        backend.images.now = replace(RUNNING, instance_check="ok")
+        operations.replications.listed[0] = done
+        operations.images.now = replace(RUNNING, instance_check="ok")
         await press(pilot, "escape", "escape")
         await cutover(pilot, view)
         await until(pilot, lambda: "both checks passed" in page(pilot), "the instance seen")
@@ -208,13 +210,13 @@ async def test_a_cutover_is_found_where_it_is_whenever_one_looks() -> None:
         await press(pilot, "c")
         assert "is cut over. R goes back" in toasts(pilot)
         await press(pilot, "y")
-        assert INSTANCE in backend.saved[f"cutover-{view.id}.txt"]
+        assert INSTANCE in operations.saved[f"cutover-{view.id}.txt"]
 
 
 async def test_going_back_asks_first_and_says_what_was_done() -> None:
     view = steady(1, "web-01", final(), paused=True)
-    backend = backend_of(view)
-    async with running(backend) as pilot:
+    operations = operations_of(view)
+    async with running(operations) as pilot:
         await cutover(pilot, view)
         await until(pilot, lambda: "running" in page(pilot), "the instance seen")
         await press(pilot, "R")
@@ -222,11 +224,11 @@ async def test_going_back_asks_first_and_says_what_was_done() -> None:
         words = " ".join(screen_text(pilot).replace("│", " ").split())
         assert "Roll back web-01?" in words and f"The instance {INSTANCE} is stopped" in words
         await press(pilot, "enter")  # the safe answer has the focus
-        assert not changes(backend)
+        assert not changes(operations)
         await press(pilot, "R", "tab", "enter")
-        assert ("roll_back", view.id) in backend.replicas.asked
+        assert ("roll_back", view.id) in operations.replications.asked
         await until(pilot, lambda: "web-01 is powered on" in page(pilot), "the words")
-        backend.images.now = replace(RUNNING, state="stopped", system_check="", instance_check="")
+        operations.images.now = replace(RUNNING, state="stopped", system_check="", instance_check="")
         await press(pilot, "r")
         await until(pilot, lambda: f"{INSTANCE} · stopped" in page(pilot), "the instance stopped")
         assert "c cuts it over once more." in page(pilot) and "A cutover now keeps the machine off" in page(pilot)
@@ -237,9 +239,9 @@ async def test_going_back_asks_first_and_says_what_was_done() -> None:
 
 async def test_a_way_back_that_fails_says_why() -> None:
     view = steady(1, "web-01", final(RunState.FAILED, message="the guest did not go down", image_id="", instance_id=""))
-    backend = backend_of(view)
-    backend.replicas.errors["roll_back"] = ServiceError(ErrorKind.PERMISSION, "vCenter refuses to power it on")
-    async with running(backend) as pilot:
+    operations = operations_of(view)
+    operations.replications.errors["roll_back"] = ServiceError(ErrorKind.PERMISSION, "vCenter refuses to power it on")
+    async with running(operations) as pilot:
         await cutover(pilot, view)
         text = page(pilot)
         assert "✖ 4 Progress" in text and "the guest did not go down" in text and "may be shut down" in text
@@ -250,8 +252,8 @@ async def test_a_way_back_that_fails_says_why() -> None:
 async def test_a_group_is_cut_over_together_when_its_name_is_typed() -> None:
     web = steady(1, "web-01", spec=spec_of("web-01", group="shop", order=1))
     db = steady(2, "db-01", spec=spec_of("db-01", group="shop"))
-    backend = backend_of(web, db, steady(3, "else-01"))
-    async with running(backend) as pilot:
+    operations = operations_of(web, db, steady(3, "else-01"))
+    async with running(operations) as pilot:
         await cutover(pilot, web)
         assert "Group shop 0: ○ db-01 1: ○ [web-01]" in page(pilot)
         await press(pilot, "n")
@@ -259,20 +261,20 @@ async def test_a_group_is_cut_over_together_when_its_name_is_typed() -> None:
         await press(pilot, "N", "c", "space")  # all of its group
         assert "(•) all 2 of its group" in screen_text(pilot)
         await confirm(pilot, name="web-01")
-        assert "That is not the name" in screen_text(pilot) and not changes(backend)
+        assert "That is not the name" in screen_text(pilot) and not changes(operations)
         await confirm(pilot, name="shop")
-        assert changes(backend) == [("start_group", "shop", LAUNCH)]
+        assert changes(operations) == [("start_group", "shop", LAUNCH)]
         assert "cutover begun: sms-run-00000001, sms-run-00000002" in page(pilot)
 
 
 async def test_what_cannot_be_read_is_said_and_what_was_read_stays() -> None:
     view = steady()
-    backend = backend_of(view)
-    backend.images.errors["instances"] = ServiceError(ErrorKind.LOGIN, "the AWS login has expired", remedy="Press L")
-    async with running(backend) as pilot:
+    operations = operations_of(view)
+    operations.images.errors["instances"] = ServiceError(ErrorKind.LOGIN, "the AWS login has expired", remedy="Press L")
+    async with running(operations) as pilot:
         await cutover(pilot, view)
         assert "the AWS login has expired" in page(pilot) and "1 Test launch" in page(pilot)
-        backend.replicas.errors["views"] = ServiceError(ErrorKind.LOCAL, "the job database cannot be read")
+        operations.replications.errors["views"] = ServiceError(ErrorKind.LOCAL, "the job database cannot be read")
         await press(pilot, "r")
         await until(pilot, lambda: "the job database cannot be read" in page(pilot), "the reason")
         assert "1 Test launch" in page(pilot)
@@ -282,12 +284,12 @@ async def test_what_cannot_be_read_is_said_and_what_was_read_stays() -> None:
 
 async def test_read_only_looks_and_moves_nothing() -> None:
     view = steady(1, "web-01", final(RunState.FAILED))
-    backend = backend_of(view)
-    backend.profile = replace(backend.profile, read_only=True)
-    async with running(backend) as pilot:
+    operations = operations_of(view)
+    operations.profile = replace(operations.profile, read_only=True)
+    async with running(operations) as pilot:
         await cutover(pilot, view)
         await press(pilot, "c", "R")
-        assert toasts(pilot).count("read-only") == 2 and not changes(backend)
+        assert toasts(pilot).count("read-only") == 2 and not changes(operations)
 
 
 def test_a_cutover_that_other_runs_followed_is_history() -> None:

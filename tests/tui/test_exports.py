@@ -1,4 +1,4 @@
-"""The exports screen on a backend of model values: what can leave, the form, the bucket's change, downloads, jobs."""
+"""The exports screen on operations of model values: what can leave, the form, the bucket's change, downloads, jobs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from textual.pilot import Pilot
 from textual.widgets import Button, Input
 
 from tests.tui.driving import press, running, screen_text, settle, until
-from tests.tui.fake import NOW, FakeBackend, job
+from tests.tui.fake import NOW, FakeOperations, job
 from tests.tui.fake_outward import BUCKET, IMAGE, INSTANCE, SOLD, closed_bucket
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.export import Container, DeployTarget, ExportFormat, ExportPlan, TargetEnvironment
@@ -35,12 +35,12 @@ TASK, OBJECT = "export-ami-0123456789abcdef0", f"s3://{BUCKET}/vmie/export-ami-0
 
 
 @asynccontextmanager
-async def exports(backend: FakeBackend | None = None) -> AsyncIterator[tuple[Pilot[int], FakeBackend]]:
-    backend = backend or FakeBackend()
-    async with running(backend) as pilot:
+async def exports(operations: FakeOperations | None = None) -> AsyncIterator[tuple[Pilot[int], FakeOperations]]:
+    operations = operations or FakeOperations()
+    async with running(operations) as pilot:
         await press(pilot, "4")
         await settle(pilot)
-        yield pilot, backend
+        yield pilot, operations
 
 
 def told(pilot: Pilot[int]) -> str:
@@ -84,7 +84,7 @@ async def test_what_can_be_exported_and_the_first_reason_why_not() -> None:
 
 async def test_the_exports_with_their_jobs() -> None:
     waiting = export_job(JobState.QUEUED, Stage.CHECK, id="j-2", task_id="", name="web-01", message="waits")
-    async with exports(FakeBackend(jobs=[export_job(), waiting])) as (pilot, _):
+    async with exports(FakeOperations(jobs=[export_job(), waiting])) as (pilot, _):
         await press(pilot, "tab")
         text = screen_text(pilot)
         for words in ("○ queued", "▶ active 40%", "✖ failed", "golden-debian", "multiple volumes attached"):
@@ -99,23 +99,23 @@ async def test_the_exports_with_their_jobs() -> None:
 
 
 async def test_trouble_is_said_and_what_was_read_stays() -> None:
-    backend = FakeBackend()
-    backend.outward.errors = {"sources": ServiceError(ErrorKind.PERMISSION, "AWS refuses", remedy="Ask for it")}
-    async with exports(backend) as (pilot, _):
+    operations = FakeOperations()
+    operations.exports.errors = {"sources": ServiceError(ErrorKind.PERMISSION, "AWS refuses", remedy="Ask for it")}
+    async with exports(operations) as (pilot, _):
         text = screen_text(pilot)
         assert "AWS refuses" in text
         assert "instance web-01" in text
-        backend.outward.errors = {}
+        operations.exports.errors = {}
         await press(pilot, "r")
         assert "golden-debian" in screen_text(pilot)
         await press(pilot, "R", "home", *["delete"] * 9, *"us-east-1", "enter", "right")
         await press(pilot, "tab")
         await press(pilot, "enter")
-        await until(pilot, lambda: ("sources", "us-east-1") in backend.outward.asked, "the other Region")
+        await until(pilot, lambda: ("sources", "us-east-1") in operations.exports.asked, "the other Region")
 
 
 async def test_an_image_is_exported_downloaded_and_converted_by_a_job(tmp_path: Path) -> None:
-    async with exports() as (pilot, backend):
+    async with exports() as (pilot, operations):
         await press(pilot, "G", "x")
         form = pilot.app.screen
         assert isinstance(form, ExportFormScreen)
@@ -130,7 +130,7 @@ async def test_an_image_is_exported_downloaded_and_converted_by_a_job(tmp_path: 
         await settle(pilot)
         await press(pilot, "ctrl+s")
         await until(pilot, lambda: isinstance(pilot.app.screen, JobsScreen), "the jobs")
-        [plan] = backend.submitted
+        [plan] = operations.jobs.submitted
         assert plan == ExportPlan(
             "prod",
             IMAGE,
@@ -145,9 +145,9 @@ async def test_an_image_is_exported_downloaded_and_converted_by_a_job(tmp_path: 
 
 
 async def test_the_bucket_is_opened_only_after_its_change_was_shown() -> None:
-    backend = FakeBackend()
-    backend.outward.report = closed_bucket()
-    async with exports(backend) as (pilot, _):
+    operations = FakeOperations()
+    operations.exports.report = closed_bucket()
+    async with exports(operations) as (pilot, _):
         await press(pilot, "x")
         assert "the export service may not write to the bucket" in screen_text(pilot)
         await press(pilot, "ctrl+g")
@@ -156,9 +156,9 @@ async def test_the_bucket_is_opened_only_after_its_change_was_shown() -> None:
         assert "PutBucketAcl" in text and "F275" not in text
         assert '+      "Permission": "WRITE"' in text
         await press(pilot, "enter")  # the safe answer has the focus
-        assert ("grant", BUCKET) not in backend.outward.asked
+        assert ("grant", BUCKET) not in operations.exports.asked
         await press(pilot, "ctrl+g", "right", "enter")
-        await until(pilot, lambda: ("grant", BUCKET) in backend.outward.asked, "the change made")
+        await until(pilot, lambda: ("grant", BUCKET) in operations.exports.asked, "the change made")
         await settle(pilot)
         assert "may not write" not in screen_text(pilot)
         await press(pilot, "ctrl+g")
@@ -166,30 +166,32 @@ async def test_the_bucket_is_opened_only_after_its_change_was_shown() -> None:
 
 
 async def test_a_blocked_one_starts_only_when_its_name_is_typed() -> None:
-    async with exports() as (pilot, backend):
+    async with exports() as (pilot, operations):
         await press(pilot, "down", "x", "ctrl+s")
         assert isinstance(pilot.app.screen, ForceScreen)
         assert "To export it all the same" in screen_text(pilot)
         await press(pilot, "escape")
-        assert not backend.submitted
+        assert not operations.jobs.submitted
         await press(pilot, "ctrl+s", *"shop-02", "enter")
-        await until(pilot, lambda: backend.submitted, "submitted")
-        [plan] = backend.submitted
+        await until(pilot, lambda: operations.jobs.submitted, "submitted")
+        [plan] = operations.jobs.submitted
         assert isinstance(plan, ExportPlan)
         assert plan.source_id == SOLD
         assert plan.override
 
 
 async def test_another_bucket_is_read_when_its_name_is_entered_and_a_refusal_is_said() -> None:
-    async with exports() as (pilot, backend):
+    async with exports() as (pilot, operations):
         await press(pilot, "x")
         bucket = pilot.app.screen.query_one("#bucket", Input)
         bucket.focus()
         bucket.value = "other-bucket"
         await press(pilot, "enter")
-        await until(pilot, lambda: ("bucket", "other-bucket", True) in backend.outward.asked, "the other bucket read")
+        await until(
+            pilot, lambda: ("bucket", "other-bucket", True) in operations.exports.asked, "the other bucket read"
+        )
         await settle(pilot)
-        backend.submit_errors = {INSTANCE: ServiceError(ErrorKind.REFUSED, "the profile is read-only")}
+        operations.jobs.submit_errors = {INSTANCE: ServiceError(ErrorKind.REFUSED, "the profile is read-only")}
         await press(pilot, "ctrl+s")
         await until(pilot, lambda: "was not started" in told(pilot), "refused")
         assert isinstance(pilot.app.screen, ExportFormScreen)
@@ -219,28 +221,28 @@ async def test_the_target_is_chosen_on_the_form() -> None:
 
 async def test_a_finished_export_is_verified_and_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    async with exports() as (pilot, backend):
+    async with exports() as (pilot, operations):
         await press(pilot, "tab", "v")
         assert "Only a completed export" in told(pilot)
         await press(pilot, "down", "down")
-        backend.outward.gate = threading.Event()
+        operations.exports.gate = threading.Event()
         await pilot.press("v", "enter")
         await until(pilot, lambda: "download 50% of 100 MiB" in screen_text(pilot), "half way")
         await pilot.press("v")
         assert "Still busy" in told(pilot)
         await press(pilot, "escape")
         await until(pilot, lambda: "download 50%" not in screen_text(pilot), "stopped")
-        backend.outward.gate = None
+        operations.exports.gate = None
         await press(pilot, "v", "enter")
         await until(pilot, lambda: "equal to the object by its CRC64NVME" in told(pilot), "done")
         assert "✔" in screen_text(pilot)
-        assert backend.outward.asked[-1] == ("fetch", TASK, str(tmp_path))
+        assert operations.exports.asked[-1] == ("fetch", TASK, str(tmp_path))
 
 
 async def test_read_only_looks_and_starts_nothing() -> None:
-    backend = FakeBackend()
-    backend.profile = replace(backend.profile, read_only=True)
-    async with exports(backend) as (pilot, _):
+    operations = FakeOperations()
+    operations.profile = replace(operations.profile, read_only=True)
+    async with exports(operations) as (pilot, _):
         assert "READ-ONLY" in screen_text(pilot)
         await press(pilot, "x")
         assert isinstance(pilot.app.screen, ExportsScreen)
@@ -259,17 +261,17 @@ def test_jobs_speak_of_exports_as_exports() -> None:
 
 async def test_keys_of_imports_say_that_an_export_is_none() -> None:
     done = export_job(JobState.DONE, Stage.FINISH, message=f"done: {OBJECT}", fraction=1.0)
-    async with running(FakeBackend(jobs=[done])) as pilot:
+    async with running(FakeOperations(jobs=[done])) as pilot:
         await press(pilot, "2")
         assert "v proof" not in screen_text(pilot)
         await press(pilot, "v", "a", "b")
         assert told(pilot).count("is no import") == 3
         await press(pilot, "y")
-        assert OBJECT in pilot.app.backend.saved["job-job0007.txt"]  # type: ignore[attr-defined]
+        assert OBJECT in pilot.app.operations.saved["job-job0007.txt"]  # type: ignore[attr-defined]
 
 
 async def test_an_export_goes_back_into_vcenter() -> None:
-    async with exports() as (pilot, backend):
+    async with exports() as (pilot, operations):
         await press(pilot, "G", "x", "ctrl+t")
         screen = pilot.app.screen
         assert isinstance(screen, DeployScreen)
@@ -286,7 +288,7 @@ async def test_an_export_goes_back_into_vcenter() -> None:
         )
         assert "no network card" not in found
         await press(pilot, "ctrl+y")
-        words = shlex.split(backend.saved["export.sh"])
+        words = shlex.split(operations.saved["export.sh"])
         assert words[:5] == ["vmie-tui", "--profile", "prod", "export", IMAGE]
         options = dict(zip(words[5::2], words[6::2], strict=True))
         assert (options["--deploy"], options["--pool"], options["--datastore"]) == (
@@ -296,8 +298,8 @@ async def test_an_export_goes_back_into_vcenter() -> None:
         )
         assert (options["--folder"], options["--network"]) == ("DC1/Production/Web", "DC1/VLAN 20")
         await press(pilot, "ctrl+s")
-        await until(pilot, lambda: backend.submitted, "submitted")
-        [plan] = backend.submitted
+        await until(pilot, lambda: operations.jobs.submitted, "submitted")
+        [plan] = operations.jobs.submitted
         assert isinstance(plan, ExportPlan)
         assert plan.deploy == DeployTarget(
             "web-99", "resgroup-1", "ds-2", "group-v2", "network-1", cpus=2, memory_mib=4096
@@ -328,13 +330,15 @@ async def test_what_can_be_used_follows_the_pool_and_the_considerations_are_show
 
 
 async def test_a_vcenter_that_cannot_be_read_says_why_and_is_read_again() -> None:
-    async with exports() as (pilot, backend):
-        backend.inventory_error = ServiceError(ErrorKind.NETWORK, "vCenter cannot be reached", retry_safe=True)
+    async with exports() as (pilot, operations):
+        operations.vcenter.inventory_error = ServiceError(
+            ErrorKind.NETWORK, "vCenter cannot be reached", retry_safe=True
+        )
         await press(pilot, "G", "x", "ctrl+t")
         assert "vCenter cannot be reached" in screen_text(pilot)
         yes = pilot.app.screen.query_one("#yes", Button)
         assert yes.disabled
-        backend.inventory_error = None
+        operations.vcenter.inventory_error = None
         await press(pilot, "ctrl+r")
         assert not yes.disabled
         pilot.app.screen.query_one("#deploy_name", Input).value = ""

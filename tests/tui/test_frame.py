@@ -9,7 +9,7 @@ import pytest
 from textual.color import Color
 
 from tests.tui.driving import press, running, screen_text, settle, until
-from tests.tui.fake import FakeBackend, some_jobs
+from tests.tui.fake import FakeOperations, some_jobs
 from vmie_tui.app import VmieApp
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.screens.frame import actions
@@ -87,18 +87,18 @@ async def test_palette_runs_an_action_by_name() -> None:
 
 
 async def test_status_line_turns_into_the_reason() -> None:
-    backend = FakeBackend()
-    backend.aws_error = ServiceError(ErrorKind.LOGIN, "login expired")
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    operations.aws_error = ServiceError(ErrorKind.LOGIN, "login expired")
+    async with running(operations) as pilot:
         line = screen_text(pilot).splitlines()[1]
         assert line == " aws ✖ login expired: press L"
-        backend.aws_error = None
+        operations.aws_error = None
         await press(pilot, "L")
         assert "aws ✔ 111122223333 eu-west-1 ops" in screen_text(pilot).splitlines()[1]
 
 
 async def test_modes_by_number() -> None:
-    async with running(FakeBackend(jobs=some_jobs())) as pilot:
+    async with running(FakeOperations(jobs=some_jobs())) as pilot:
         await press(pilot, "2")
         assert isinstance(pilot.app.screen, JobsScreen)
         await press(pilot, "1")
@@ -107,9 +107,9 @@ async def test_modes_by_number() -> None:
 
 @pytest.mark.parametrize(("name", "badge"), [("prod", "READ-ONLY"), ("a-long-name-of-a-profile", ""), ("prod", "")])
 async def test_every_mode_is_named_and_clicked_at_80_columns(name: str, badge: str) -> None:
-    backend = FakeBackend()
-    backend.profile = replace(backend.profile, name=name, read_only=bool(badge))
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    operations.profile = replace(operations.profile, name=name, read_only=bool(badge))
+    async with running(operations) as pilot:
         title = screen_text(pilot).splitlines()[0]
         assert badge in title
         assert "6 Setup" in title

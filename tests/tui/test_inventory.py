@@ -6,7 +6,7 @@ import threading
 from datetime import timedelta
 
 from tests.tui.driving import press, running, screen_text, settle, until
-from tests.tui.fake import NOW, FakeBackend, company, machine
+from tests.tui.fake import NOW, FakeOperations, company, machine
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Inventory, VCenterInfo
 from vmie_tui.screens.frame.password import PasswordScreen
@@ -28,12 +28,12 @@ async def test_lists_machines_by_name_with_their_verdict() -> None:
 
 
 async def test_filter_takes_words_and_not_words_and_survives_a_refresh() -> None:
-    backend = FakeBackend()
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    async with running(operations) as pilot:
         await press(pilot, "slash", *"web- !legacy")
         assert names(pilot) == ["web-01", "web-02"]
         await press(pilot, "enter", "r")
-        assert backend.reads == 2
+        assert operations.vcenter.reads == 2
         assert "web-legacy" not in names(pilot)
         assert "of 12 VMs" in screen_text(pilot)
         assert "filter: web- !legacy" in screen_text(pilot)
@@ -87,12 +87,12 @@ async def test_moving_keys_reach_both_ends_and_the_detail_follows() -> None:
 
 
 async def test_cursor_stays_on_its_machine_when_the_list_changes() -> None:
-    backend = FakeBackend()
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    async with running(operations) as pilot:
         table = pilot.app.screen.query_one(MachineTable)
         await press(pilot, "j", "j", "j")
         assert table.current.machine.name == "db-rdm"
-        backend.machines = (machine(99, "aaa-new"), *company())
+        operations.vcenter.machines = (machine(99, "aaa-new"), *company())
         await press(pilot, "r")
         assert table.current.machine.name == "db-rdm"
         assert table.cursor == 4
@@ -110,22 +110,24 @@ async def test_folder_tree_narrows_the_list() -> None:
 
 
 async def test_cached_list_is_shown_with_its_age_until_vcenter_answers() -> None:
-    backend = FakeBackend()
-    backend.gate = threading.Event()
-    backend.cached = Inventory(VCenterInfo("vcenter.corp"), NOW - timedelta(hours=3), company()[:4])
-    async with running(backend, wait=False) as pilot:
+    operations = FakeOperations()
+    operations.vcenter.gate = threading.Event()
+    operations.vcenter.cached = Inventory(VCenterInfo("vcenter.corp"), NOW - timedelta(hours=3), company()[:4])
+    async with running(operations, wait=False) as pilot:
         await until(pilot, lambda: len(names(pilot)) == 4 and "reading" in screen_text(pilot), "the cached list")
-        backend.gate.set()
+        operations.vcenter.gate.set()
         await until(pilot, lambda: len(names(pilot)) == 12, "the live list")
         await settle(pilot)
         assert "reading" not in screen_text(pilot)
 
 
 async def test_cached_list_stays_with_its_age_when_vcenter_is_away() -> None:
-    backend = FakeBackend()
-    backend.cached = Inventory(VCenterInfo("vcenter.corp"), NOW - timedelta(hours=3), company()[:4])
-    backend.inventory_error = ServiceError(ErrorKind.NETWORK, "no answer on port 443", subject="vcenter.corp")
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    operations.vcenter.cached = Inventory(VCenterInfo("vcenter.corp"), NOW - timedelta(hours=3), company()[:4])
+    operations.vcenter.inventory_error = ServiceError(
+        ErrorKind.NETWORK, "no answer on port 443", subject="vcenter.corp"
+    )
+    async with running(operations) as pilot:
         text = screen_text(pilot)
         assert len(names(pilot)) == 4
         assert "as of 07:41 (3 hours ago)" in text
@@ -133,36 +135,36 @@ async def test_cached_list_stays_with_its_age_when_vcenter_is_away() -> None:
 
 
 async def test_an_error_is_shown_in_words_with_its_remedy() -> None:
-    backend = FakeBackend(())
-    backend.inventory_error = ServiceError(
+    operations = FakeOperations(())
+    operations.vcenter.inventory_error = ServiceError(
         ErrorKind.TLS,
         "its certificate is signed by nobody this machine knows",
         subject="vcenter.corp",
         remedy="Set ca_file, or thumbprint",
         retry_safe=True,
     )
-    async with running(backend) as pilot:
+    async with running(operations) as pilot:
         text = screen_text(pilot)
         assert "certificate is signed by nobody" in text
         assert "Remedy: Set ca_file, or thumbprint." in text
 
 
 async def test_an_unforeseen_error_shows_no_traceback() -> None:
-    backend = FakeBackend(())
-    backend.inventory_error = ZeroDivisionError("division by zero")  # type: ignore[assignment]
-    async with running(backend) as pilot:
+    operations = FakeOperations(())
+    operations.vcenter.inventory_error = ZeroDivisionError("division by zero")  # type: ignore[assignment]
+    async with running(operations) as pilot:
         text = screen_text(pilot)
         assert "unexpected ZeroDivisionError" in text
         assert "Traceback" not in text
 
 
 async def test_missing_password_is_asked_for_and_used() -> None:
-    backend = FakeBackend()
-    backend.password = None
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    operations.vcenter.password = None
+    async with running(operations) as pilot:
         assert isinstance(pilot.app.screen, PasswordScreen)
         await press(pilot, *"s3cret", "enter")
-        assert backend.password == "s3cret"
+        assert operations.vcenter.password == "s3cret"
         assert "s3cret" not in screen_text(pilot)
         assert len(names(pilot)) == 12
 
@@ -170,13 +172,13 @@ async def test_missing_password_is_asked_for_and_used() -> None:
 async def test_no_vcenter_configured_says_how_to_begin() -> None:
     from dataclasses import replace
 
-    backend = FakeBackend(())
-    backend.profile = replace(backend.profile, vcenter="")
-    async with running(backend) as pilot:
+    operations = FakeOperations(())
+    operations.profile = replace(operations.profile, vcenter="")
+    async with running(operations) as pilot:
         text = screen_text(pilot)
         assert "[profiles.prod.vcenter]" in text
         assert "vmie-tui demo" in text
-        assert backend.reads == 0
+        assert operations.vcenter.reads == 0
 
 
 async def test_outside_text_is_neither_markup_nor_control_characters() -> None:
@@ -190,9 +192,9 @@ async def test_outside_text_is_neither_markup_nor_control_characters() -> None:
 async def test_read_only_profile_starts_no_import() -> None:
     from dataclasses import replace
 
-    backend = FakeBackend()
-    backend.profile = replace(backend.profile, read_only=True)
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    operations.profile = replace(operations.profile, read_only=True)
+    async with running(operations) as pilot:
         assert "READ-ONLY" in screen_text(pilot)
         await press(pilot, "i")
         assert isinstance(pilot.app.screen, InventoryScreen)
@@ -215,9 +217,9 @@ async def test_a_low_terminal_shows_machines_rather_than_the_detail() -> None:
 
 
 async def test_the_user_is_not_named_behind_an_error() -> None:
-    backend = FakeBackend()
-    async with running(backend, size=(200, 30)) as pilot:
+    operations = FakeOperations()
+    async with running(operations, size=(200, 30)) as pilot:
         assert "svc-mig" in screen_text(pilot).splitlines()[1]
-        backend.inventory_error = ServiceError(ErrorKind.NETWORK, "the connection was refused")
+        operations.vcenter.inventory_error = ServiceError(ErrorKind.NETWORK, "the connection was refused")
         await press(pilot, "r")
         assert screen_text(pilot).splitlines()[1].rstrip().endswith("the connection was refused: press r")

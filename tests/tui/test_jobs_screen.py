@@ -9,7 +9,7 @@ import pytest
 from textual.widgets import Button
 
 from tests.tui.driving import press, running, screen_text, settle, toasts, until
-from tests.tui.fake import NOW, FakeBackend, job, some_jobs, stages
+from tests.tui.fake import NOW, FakeOperations, job, some_jobs, stages
 from vmie_tui.app import VmieApp
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
 from vmie_tui.model.job import StageState, WorkerStatus
@@ -21,7 +21,7 @@ from vmie_tui.widgets.jobs import JobTable
 
 
 async def test_each_state_is_a_glyph_and_a_word() -> None:
-    async with running(FakeBackend(jobs=some_jobs())) as pilot:
+    async with running(FakeOperations(jobs=some_jobs())) as pilot:
         await press(pilot, "2")
         text = screen_text(pilot)
         for words in ("▶ running", "✖ failed", "✔ done", "○ queued", "‖ paused"):
@@ -31,7 +31,7 @@ async def test_each_state_is_a_glyph_and_a_word() -> None:
 
 
 async def test_detail_shows_disks_stages_and_log() -> None:
-    async with running(FakeBackend(jobs=some_jobs())) as pilot:
+    async with running(FakeOperations(jobs=some_jobs())) as pilot:
         await press(pilot, "2")
         text = screen_text(pilot)
         assert "sha256 equal to the host's ✔" in text
@@ -41,7 +41,7 @@ async def test_detail_shows_disks_stages_and_log() -> None:
 
 
 async def test_problem_is_said_in_words_with_remedy_and_retry() -> None:
-    async with running(FakeBackend(jobs=some_jobs())) as pilot:
+    async with running(FakeOperations(jobs=some_jobs())) as pilot:
         await press(pilot, "2", "down", "down")
         text = screen_text(pilot)
         assert "Disk validation failed" in text
@@ -50,32 +50,32 @@ async def test_problem_is_said_in_words_with_remedy_and_retry() -> None:
 
 
 async def test_cancel_asks_names_the_job_and_focuses_no() -> None:
-    backend = FakeBackend(jobs=some_jobs())
-    async with running(backend) as pilot:
+    operations = FakeOperations(jobs=some_jobs())
+    async with running(operations) as pilot:
         await press(pilot, "2", "x")
         assert isinstance(pilot.app.screen, ConfirmScreen)
         assert "Cancel import web-01?" in screen_text(pilot)
         assert isinstance(pilot.app.focused, Button) and pilot.app.focused.id == "no"
         await press(pilot, "enter")
-        assert backend.changes == []
+        assert operations.jobs.changes == []
         await press(pilot, "x", "y", "escape")
-        assert backend.changes == []
+        assert operations.jobs.changes == []
         await press(pilot, "x", "tab", "enter")
-        assert backend.changes == [("cancel", "job0001")]
+        assert operations.jobs.changes == [("cancel", "job0001")]
 
 
 async def test_pause_and_resume_go_to_the_job_under_the_cursor() -> None:
-    backend = FakeBackend(jobs=some_jobs())
-    async with running(backend) as pilot:
+    operations = FakeOperations(jobs=some_jobs())
+    async with running(operations) as pilot:
         await press(pilot, "2", "down", "p", "G", "r")
-        assert backend.changes == [("pause", "job0002"), ("resume", "job0006")]
+        assert operations.jobs.changes == [("pause", "job0002"), ("resume", "job0006")]
 
 
 async def test_a_key_that_does_not_apply_says_why() -> None:
-    backend = FakeBackend(jobs=some_jobs())
-    async with running(backend) as pilot:
+    operations = FakeOperations(jobs=some_jobs())
+    async with running(operations) as pilot:
         await press(pilot, "2", "down", "down", "down", "p", "x")
-        assert backend.changes == []
+        assert operations.jobs.changes == []
         assert isinstance(pilot.app.screen, JobsScreen)
         said = [note.message for note in pilot.app._notifications]
         assert "ubuntu-build is done: it cannot be paused." in said
@@ -83,20 +83,20 @@ async def test_a_key_that_does_not_apply_says_why() -> None:
 
 
 async def test_a_refused_change_is_told_in_words() -> None:
-    backend = FakeBackend(jobs=some_jobs())
+    operations = FakeOperations(jobs=some_jobs())
 
     def refuse(job_id: str) -> None:
         raise ServiceError(ErrorKind.CONFLICT, "a job that is done cannot be paused", subject=job_id)
 
-    backend.pause = refuse  # type: ignore[method-assign]
-    async with running(backend) as pilot:
+    operations.jobs.pause = refuse  # type: ignore[method-assign]
+    async with running(operations) as pilot:
         await press(pilot, "2", "p")
         assert any("cannot be paused" in note.message for note in pilot.app._notifications)
 
 
 async def test_only_cells_that_changed_are_painted(monkeypatch) -> None:
-    backend = FakeBackend(jobs=some_jobs())
-    async with running(backend) as pilot:
+    operations = FakeOperations(jobs=some_jobs())
+    async with running(operations) as pilot:
         await press(pilot, "2")
         table = pilot.app.screen.query_one(JobTable)
         painted = []
@@ -115,15 +115,15 @@ async def test_only_cells_that_changed_are_painted(monkeypatch) -> None:
 
 
 async def test_jobs_that_move_are_followed() -> None:
-    backend = FakeBackend(jobs=some_jobs()[:1])
-    async with running(backend) as pilot:
+    operations = FakeOperations(jobs=some_jobs()[:1])
+    async with running(operations) as pilot:
         await press(pilot, "2")
-        backend.job_views = [replace(some_jobs()[0], fraction=0.91)]
+        operations.jobs.job_views = [replace(some_jobs()[0], fraction=0.91)]
         await until(pilot, lambda: "91%" in screen_text(pilot), "the new percentage")
 
 
 async def test_enter_opens_the_whole_job_and_escape_comes_back() -> None:
-    async with running(FakeBackend(jobs=some_jobs())) as pilot:
+    async with running(FakeOperations(jobs=some_jobs())) as pilot:
         await press(pilot, "2", "enter")
         assert isinstance(pilot.app.screen, JobScreen)
         text = screen_text(pilot)
@@ -134,27 +134,27 @@ async def test_enter_opens_the_whole_job_and_escape_comes_back() -> None:
 
 
 async def test_no_jobs_says_how_to_begin() -> None:
-    async with running(FakeBackend()) as pilot:
+    async with running(FakeOperations()) as pilot:
         await press(pilot, "2")
         assert "No job yet. Select VMs in the inventory (1) and press i." in screen_text(pilot), "on one line"
 
 
 async def test_a_store_that_cannot_be_read_is_said() -> None:
-    backend = FakeBackend()
+    operations = FakeOperations()
 
     def broken() -> list:
         raise ServiceError(ErrorKind.LOCAL, "the job store cannot be opened", remedy="Free space")
 
-    backend.jobs = broken  # type: ignore[method-assign]
-    async with running(backend) as pilot:
+    operations.jobs.jobs = broken  # type: ignore[method-assign]
+    async with running(operations) as pilot:
         await press(pilot, "2")
         assert "the job store cannot be opened" in screen_text(pilot)
 
 
 async def test_work_without_a_worker_is_said() -> None:
-    backend = FakeBackend(jobs=some_jobs())
-    backend.status = WorkerStatus(False, running=1)
-    async with running(backend) as pilot:
+    operations = FakeOperations(jobs=some_jobs())
+    operations.jobs.status = WorkerStatus(False, running=1)
+    async with running(operations) as pilot:
         assert "worker ✖ is not running" in screen_text(pilot)
 
 
@@ -175,22 +175,22 @@ async def test_work_without_a_worker_is_said() -> None:
     ],
 )
 async def test_red_is_for_a_worker_that_died_or_cannot_start(status: WorkerStatus, words: str) -> None:
-    backend = FakeBackend(jobs=some_jobs())
-    backend.status = status
-    async with running(backend, (120, 30)) as pilot:
+    operations = FakeOperations(jobs=some_jobs())
+    operations.jobs.status = status
+    async with running(operations, (120, 30)) as pilot:
         assert words in screen_text(pilot)
 
 
 async def test_worker_that_the_app_starts_at_first_is_starting_until_that_failed() -> None:
-    backend, go_on = FakeBackend(jobs=some_jobs()), threading.Event()
-    backend.status = WorkerStatus(False, running=1)
+    operations, go_on = FakeOperations(jobs=some_jobs()), threading.Event()
+    operations.jobs.status = WorkerStatus(False, running=1)
 
     def start() -> None:
         assert go_on.wait(20)
         raise ServiceError(ErrorKind.LOCAL, "no process can be started")
 
-    backend.replicas.ensure_worker = start  # type: ignore[method-assign]
-    async with running(backend, wait=False) as pilot:
+    operations.replications.ensure_worker = start  # type: ignore[method-assign]
+    async with running(operations, wait=False) as pilot:
         await until(pilot, lambda: "worker … starting" in screen_text(pilot), "said to be starting")
         assert "✖ is not running" not in screen_text(pilot)
         go_on.set()
@@ -200,8 +200,8 @@ async def test_worker_that_the_app_starts_at_first_is_starting_until_that_failed
 
 async def test_started_job_is_shown_in_the_list_not_on_the_page_of_an_old_one() -> None:
     """Though it was read before the app heard that it was started."""
-    backend = FakeBackend(jobs=some_jobs())
-    async with running(backend) as pilot:
+    operations = FakeOperations(jobs=some_jobs())
+    async with running(operations) as pilot:
         await press(pilot, "2", "down", "enter")
         assert isinstance(pilot.app.screen, JobScreen)
         await press(pilot, "1")
@@ -218,14 +218,14 @@ async def test_started_job_is_shown_in_the_list_not_on_the_page_of_an_old_one() 
 
 
 async def test_result_is_copied() -> None:
-    backend = FakeBackend(jobs=some_jobs())
-    async with running(backend) as pilot:
+    operations = FakeOperations(jobs=some_jobs())
+    async with running(operations) as pilot:
         await press(pilot, "2", "down", "down", "down", "y")
-        assert backend.saved == {"job-job0004.txt": "ami-0ab12cd34ef567890"}
+        assert operations.saved == {"job-job0004.txt": "ami-0ab12cd34ef567890"}
 
 
 async def test_a_failed_job_is_explained_in_short_and_in_full() -> None:
-    async with running(FakeBackend(jobs=some_jobs()), (80, 40)) as pilot:
+    async with running(FakeOperations(jobs=some_jobs()), (80, 40)) as pilot:
         await press(pilot, "2", "down", "down")
         text = screen_text(pilot)
         assert "Means" in text
@@ -244,7 +244,7 @@ async def test_an_unknown_error_says_so_and_keeps_the_text() -> None:
         ErrorKind.REMOTE, "AWS could not import the machine", "import-ami-1", detail="Qwertz 4711 happened"
     )
     failed = job(1, "web-09", JobState.FAILED, stages=stages(3, StageState.FAILED), problem=problem)
-    async with running(FakeBackend(jobs=[failed])) as pilot:
+    async with running(FakeOperations(jobs=[failed])) as pilot:
         await press(pilot, "2")
         assert "Means" not in screen_text(pilot)
         await press(pilot, "e")
@@ -255,7 +255,7 @@ async def test_an_unknown_error_says_so_and_keeps_the_text() -> None:
 async def test_a_reason_of_our_own_is_explained_by_its_remedy() -> None:
     problem = Problem(ErrorKind.LOCAL, "set aside: its workers died", remedy="See the end of worker.log")
     failed = job(1, "web-09", JobState.FAILED, stages=stages(3, StageState.FAILED), problem=problem)
-    async with running(FakeBackend(jobs=[failed])) as pilot:
+    async with running(FakeOperations(jobs=[failed])) as pilot:
         await press(pilot, "2", "e")
         text = screen_text(pilot)
         full = text[text.index("Why web-09 failed") :]

@@ -6,7 +6,7 @@ from textual import events
 from textual.pilot import Pilot
 
 from tests.tui.driving import press, running, screen_text, settle, until
-from tests.tui.fake import FakeBackend
+from tests.tui.fake import FakeOperations
 from vmie_tui.screens.wizard.screen import WizardScreen
 from vmie_tui.widgets.machines import MachineTable
 
@@ -39,8 +39,8 @@ async def test_a_q_in_a_filter_is_a_letter() -> None:
 
 
 async def test_keys_go_on_after_a_screen_went_away() -> None:
-    backend = FakeBackend()
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    async with running(operations) as pilot:
         await burst(pilot, "question_mark", "escape", "t", "escape", "j", "j")
         assert pilot.app.screen.query_one(MachineTable).cursor == 2
         await press(pilot, "k")

@@ -13,7 +13,7 @@ from tests.tui.driving import press, running, screen_text, until
 from vmie_tui import settings as settings_module
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import ObjectSource, Route, SnapshotSource
-from vmie_tui.operations.backend import LiveBackend
+from vmie_tui.operations.operations import Operations
 from vmie_tui.screens.inventory.open_source import OpenScreen
 from vmie_tui.screens.jobs.image import AfterScreen, Made
 from vmie_tui.services.aws.ebs.snapshot_writer import MemoryJournal, SnapshotTarget, SnapshotWriter
@@ -38,10 +38,10 @@ def simulator(tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture
-def backend(simulator: AwsSimulator, tls: TlsFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LiveBackend:
+def operations(simulator: AwsSimulator, tls: TlsFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Operations:
     monkeypatch.setenv("VMIE_STATE_DIR", str(tmp_path / "state"))
     profile = Profile("prod", None, settings_for(simulator, tls, tmp_path))
-    return LiveBackend(replace(settings_module.load(), table={"prod": profile}, default_profile="prod"), profile)
+    return Operations(replace(settings_module.load(), table={"prod": profile}, default_profile="prod"), profile)
 
 
 @pytest.fixture
@@ -51,18 +51,18 @@ def disk(tmp_path: Path) -> Path:
     return path
 
 
-def snapshot_of(backend: LiveBackend, disk: Path) -> str:
-    data, aws = disk.read_bytes(), backend._session()
+def snapshot_of(operations: Operations, disk: Path) -> str:
+    data, aws = disk.read_bytes(), operations.connections.aws()
     with SnapshotWriter(aws, REGION, SnapshotTarget(len(data)), journal=MemoryJournal(), control=Control()) as out:
         out.put(0, memoryview(data))
         return out.complete().snapshot_id
 
 
-async def test_a_file_an_object_and_a_snapshot_are_opened(backend: LiveBackend, disk: Path) -> None:
-    backend._session().client("s3").upload_file(str(disk), BUCKET, "in/linux.raw")
-    snapshot = snapshot_of(backend, disk)
+async def test_a_file_an_object_and_a_snapshot_are_opened(operations: Operations, disk: Path) -> None:
+    operations.connections.aws().client("s3").upload_file(str(disk), BUCKET, "in/linux.raw")
+    snapshot = snapshot_of(operations, disk)
     where = f"s3://{BUCKET}/in/linux.raw"
-    async with running(backend) as pilot:
+    async with running(operations) as pilot:
         await press(pilot, "o")
         screen = pilot.app.screen
         assert isinstance(screen, OpenScreen)
@@ -84,18 +84,18 @@ async def test_a_file_an_object_and_a_snapshot_are_opened(backend: LiveBackend, 
         assert "✖ " in screen.query_one("#found", LinePane).plain()
 
 
-def test_what_is_named_twice_over_or_not_at_all_is_refused(backend: LiveBackend) -> None:
+def test_what_is_named_twice_over_or_not_at_all_is_refused(operations: Operations) -> None:
     for text in ("", "s3://a/b snap-0123456789abcdef0", "s3://a/b s3://c/d"):
         with pytest.raises(ServiceError) as caught:
-            backend.describe(text, raw=False, on_step=lambda _: None)
+            operations.imports.describe(text, raw=False, on_step=lambda _: None)
         assert caught.value.kind is ErrorKind.INVALID
 
 
-async def test_an_ami_is_launched_looked_at_copied_and_cleared_away(backend: LiveBackend, disk: Path) -> None:
-    snapshot = snapshot_of(backend, disk)
+async def test_an_ami_is_launched_looked_at_copied_and_cleared_away(operations: Operations, disk: Path) -> None:
+    snapshot = snapshot_of(operations, disk)
     request = RegisterRequest("linux", (RegisterDisk(snapshot),), boot_mode="legacy-bios")
-    image = images.register_image(backend._session(), REGION, request)
-    async with running(backend) as pilot:
+    image = images.register_image(operations.connections.aws(), REGION, request)
+    async with running(operations) as pilot:
         await pilot.app.push_screen(AfterScreen(Made("linux", REGION, image.id)))
         pane = pilot.app.screen.query_one("#after", LinePane)
         await until(pilot, lambda: "available" in pane.plain(), "the AMI")
@@ -105,11 +105,11 @@ async def test_an_ami_is_launched_looked_at_copied_and_cleared_away(backend: Liv
         await press(pilot, "c", "s")
         await until(pilot, lambda: "Picture" in pane.plain(), "the picture")
         assert "Console" in pane.plain()
-        (picture,) = (Path(backend._settings.state_dir) / "copied").glob("i-*.jpg")
+        (picture,) = (Path(operations._settings.state_dir) / "copied").glob("i-*.jpg")
         assert picture.read_bytes()[:2] == b"\xff\xd8"
         await press(pilot, "t", "tab", "enter")
         await until(pilot, lambda: "■ terminated" in pane.plain(), "the end")
-        assert backend.images.instances(REGION, image.id) == ()
+        assert operations.images.instances(REGION, image.id) == ()
         await press(pilot, "o", *"eu-central-1", "tab", "tab", "tab", "enter")
         await until(pilot, lambda: "in eu-central-1 is pending" in pane.plain(), "the copy")
         await press(pilot, "d", "tab", "enter")

@@ -26,9 +26,9 @@ from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan, Route, VmSource
 from vmie_tui.model.replication import CatalogueStatus, Replication, ReplicationView
 from vmie_tui.model.task import JobState, TaskKind
-from vmie_tui.operations.backend import LiveBackend
 from vmie_tui.operations.import_plan import Draft, of_machines
 from vmie_tui.operations.jobs import JobClient
+from vmie_tui.operations.operations import Operations
 from vmie_tui.operations.replication_jobs import ReplicationClient
 from vmie_tui.screens.exports.form import ExportFormScreen
 from vmie_tui.screens.exports.source import ExportSourceScreen
@@ -67,10 +67,10 @@ def table(pilot: Pilot[int]) -> TaskTable:
     return pilot.app.screen.query_one(TaskTable)
 
 
-def live(table: dict[str, Profile], folder: Path, monkeypatch: pytest.MonkeyPatch) -> LiveBackend:
+def live(table: dict[str, Profile], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Operations:
     monkeypatch.setenv("VMIE_STATE_DIR", str(folder / "state"))
     loaded = replace(settings_module.load(), table=table, default_profile="prod")
-    return LiveBackend(loaded, table["prod"])
+    return Operations(loaded, table["prod"])
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ async def test_two_thousand_tasks_over_twenty_regions_three_of_them_bad(
     assert {DENIED, THROTTLED, SILENT} < set(regions)
     for region, action in ((DENIED, "deny"), (THROTTLED, "throttle"), (SILENT, "timeout")):
         aws.faults.add(Fault("*", action=action, region=region, times=None))
-    backend = live({"prod": Profile("prod", None, settings_for(aws, tls, tmp_path))}, tmp_path, monkeypatch)
+    operations = live({"prod": Profile("prod", None, settings_for(aws, tls, tmp_path))}, tmp_path, monkeypatch)
     first: list[float] = []
     shown: list[float] = []
     read, apply = Explorer._show, TasksScreen._apply
@@ -104,7 +104,7 @@ async def test_two_thousand_tasks_over_twenty_regions_three_of_them_bad(
 
     monkeypatch.setattr(Explorer, "_show", timed)
     monkeypatch.setattr(TasksScreen, "_apply", applied)
-    async with running(backend) as pilot:
+    async with running(operations) as pilot:
         await press(pilot, "3", "R")
         await until(pilot, lambda: "Regions" in screen_text(pilot), "the Regions")
         first.clear()
@@ -159,9 +159,9 @@ def some_jobs(store: Store) -> list[str]:
     return ids
 
 
-def a_replication(backend: LiveBackend, free: dict[str, Profile], machines: Sequence[Machine]) -> ReplicationView:
+def a_replication(operations: Operations, free: dict[str, Profile], machines: Sequence[Machine]) -> ReplicationView:
     """Of the first machine that can be replicated, as another profile's user has made it: it starts in an hour."""
-    client = ReplicationClient(replace(backend._settings, table=free))
+    client = ReplicationClient(replace(operations._settings, table=free))
     for machine in machines:
         vcenter = free["prod"].vcenter
         assert vcenter is not None
@@ -235,19 +235,19 @@ async def test_read_only_no_key_of_any_screen_changes_anything(
     aws.seed_history(60, 1)
     reach = replace(settings_for(aws, tls, tmp_path), bucket=EXPORT_BUCKET)
     free = {"prod": Profile("prod", vsphere_helpers.settings_for(vcenter), reach)}
-    backend = live({"prod": replace(free["prod"], read_only=True)}, tmp_path, monkeypatch)
-    jobs = some_jobs(Store(backend._settings.state_dir, None))
+    operations = live({"prod": replace(free["prod"], read_only=True)}, tmp_path, monkeypatch)
+    jobs = some_jobs(Store(operations._settings.state_dir, None))
     seen: set[type[FrameScreen]] = set()
-    async with running(backend) as pilot:
+    async with running(operations) as pilot:
         app = pilot.app
-        things = (*aws_things(backend, "i-"), *aws_things(backend, "ami-"))
+        things = (*aws_things(operations, "i-"), *aws_things(operations, "ami-"))
         machine = pilot.app.screen.query_one(MachineTable).rows[0].machine
         draft = Draft(of_machines([machine], vcenter.host), "prod", region=REGION, bucket=BUCKET, role_name="vmimport")
         await press(pilot, "3")
         await until(pilot, lambda: table(pilot).rows, "tasks")
         record = next(row for row in table(pilot).rows if row.live)
         machines = [row.machine for row in pilot.app.get_screen_stack("inventory")[0].query_one(MachineTable).rows]
-        view = a_replication(backend, free, machines)
+        view = a_replication(operations, free, machines)
         pages: dict[str, list[Callable[[], FrameScreen]]] = {
             "inventory": [lambda: ReportScreen([machine]), OpenScreen, lambda: WizardScreen(draft)],
             "jobs": [
@@ -285,10 +285,10 @@ async def test_read_only_no_key_of_any_screen_changes_anything(
     asked = set(vcenter.stats.snapshot())
     assert "RetrievePropertiesEx" in asked
     assert [name for name in asked if name not in VSPHERE_READS and not name.startswith("folder:")] == []
-    replicas = backend.replicas
+    replicas = operations.replications
     assert [replace(one, now=0.0) for one in replicas.views()] == [replace(view, now=0.0)]
     assert replicas.catalogue().status is CatalogueStatus.NOT_IMPORTED
-    assert {view.id: view.state for view in JobClient(backend._settings).jobs()} == dict(
+    assert {view.id: view.state for view in JobClient(operations._settings).jobs()} == dict(
         zip(jobs, (JobState.QUEUED, JobState.FAILED, JobState.DONE), strict=True)
     )
 
@@ -299,7 +299,7 @@ def every_screen(base: type[FrameScreen]) -> Iterator[type[FrameScreen]]:
         yield from every_screen(each)
 
 
-def aws_things(backend: LiveBackend, prefix: str) -> list[Exportable]:
+def aws_things(operations: Operations, prefix: str) -> list[Exportable]:
     found: list[Exportable] = []
-    backend.outward.sources(REGION, found.extend)
+    operations.exports.sources(REGION, found.extend)
     return [thing for thing in found if thing.id.startswith(prefix)]

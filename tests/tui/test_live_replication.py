@@ -19,7 +19,7 @@ from vmie_tui.jobs.replication.scheduler import Scheduler
 from vmie_tui.jobs.store.store import Store
 from vmie_tui.model.replication import CatalogueStatus, ReplicationState, RunState
 from vmie_tui.model.task import JobState
-from vmie_tui.operations.backend import LiveBackend
+from vmie_tui.operations.operations import Operations
 from vmie_tui.screens.jobs.detail import JobScreen
 from vmie_tui.screens.replication.screen import ReplicationScreen
 from vmie_tui.settings import DEMO, Profile
@@ -44,9 +44,9 @@ def aws(tls: TlsFiles, tmp_path: Path) -> Iterator[AwsSimulator]:
 
 
 @pytest.fixture
-def backend(
+def operations(
     vcenter: VCenterSimulator, aws: AwsSimulator, tls: TlsFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> LiveBackend:
+) -> Operations:
     """The demo's profile, whose clock is a simulated one, and no worker: a test looks at what is due itself."""
     monkeypatch.setenv("VMIE_VCENTER_PASSWORD", vcenter.password)
     monkeypatch.setenv("VMIE_STATE_DIR", str(tmp_path / "state"))
@@ -55,7 +55,7 @@ def backend(
     (tmp_path / "state" / DEMO / "profile.toml").write_text(reach)
     monkeypatch.setattr("vmie_tui.operations.replication_jobs.ensure_worker", lambda settings: None)
     profile = Profile(DEMO, vsphere_helpers.settings_for(vcenter), settings_for(aws, tls, tmp_path))
-    return LiveBackend(replace(settings_module.load(), table={DEMO: profile}, default_profile=DEMO), profile)
+    return Operations(replace(settings_module.load(), table={DEMO: profile}, default_profile=DEMO), profile)
 
 
 async def say_yes(pilot: Pilot[int]) -> None:
@@ -64,11 +64,11 @@ async def say_yes(pilot: Pilot[int]) -> None:
     await until(pilot, lambda: pilot.app.screen is not screen, "the question is answered")
 
 
-async def test_from_the_inventory_to_its_deletion(backend: LiveBackend) -> None:
-    store = Store(backend._settings.state_dir)
-    scheduler = Scheduler(backend._settings, store, AwsSessions())
-    async with running(backend) as pilot:
-        app, replicas = pilot.app, backend.replicas
+async def test_from_the_inventory_to_its_deletion(operations: Operations) -> None:
+    store = Store(operations._settings.state_dir)
+    scheduler = Scheduler(operations._settings, store, AwsSessions())
+    async with running(operations) as pilot:
+        app, replicas = pilot.app, operations.replications
         await press(pilot, "slash", *NAME, "enter", "R", "ctrl+s")
         await until(pilot, lambda: isinstance(app.screen, ReplicationScreen), "screen 5 after the form")
         await until(pilot, lambda: f"○ {NAME}" in screen_text(pilot), "the replication")
@@ -115,15 +115,15 @@ async def test_from_the_inventory_to_its_deletion(backend: LiveBackend) -> None:
         await until(pilot, lambda: "deleting" in screen_text(pilot), "said so")
 
 
-async def test_the_store_refuses_in_words(backend: LiveBackend) -> None:
+async def test_the_store_refuses_in_words(operations: Operations) -> None:
     """No run is asked for beside another."""
-    async with running(backend) as pilot:
+    async with running(operations) as pilot:
         await press(pilot, "slash", *NAME, "enter", "R", "ctrl+s")
         await until(pilot, lambda: isinstance(pilot.app.screen, ReplicationScreen), "screen 5 after the form")
         await until(pilot, lambda: f"○ {NAME}" in screen_text(pilot), "the replication")
-        (view,) = backend.replicas.views()
-        backend.replicas.run_now(view.id, resync=None, verify=None, cutover=None)
+        (view,) = operations.replications.views()
+        operations.replications.run_now(view.id, resync=None, verify=None, cutover=None)
         await press(pilot, "r")
         pilot.app.screen.query_one("#yes", Button).press()
         await until(pilot, lambda: "is in progress" in screen_text(pilot), "why not")
-        assert len(backend.replicas.views()[0].runs) == 1
+        assert len(operations.replications.views()[0].runs) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.widgets import Input
 
 from tests.tui.driving import press, running, screen_text, settle
-from tests.tui.fake import FakeBackend
+from tests.tui.fake import FakeOperations
 from vmie_tui.app import MFA_NEEDED
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.screens.frame.password import PasswordScreen
@@ -17,10 +17,10 @@ SERIAL = "arn:aws:iam::111122223333:mfa/ops"
 
 async def test_the_code_is_asked_for_and_used() -> None:
     assert MFA_NEEDED == sign_in.MFA_NEEDED
-    backend = FakeBackend()
-    backend.mfa_code = "123456"
-    backend.aws_error = ServiceError(ErrorKind.LOGIN, "AWS wants a code", subject=SERIAL, code=MFA_NEEDED)
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    operations.mfa_code = "123456"
+    operations.aws_error = ServiceError(ErrorKind.LOGIN, "AWS wants a code", subject=SERIAL, code=MFA_NEEDED)
+    async with running(operations) as pilot:
         app = pilot.app
         assert app.status.aws.health is Health.BAD
         await press(pilot, "L")

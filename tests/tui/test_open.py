@@ -9,9 +9,9 @@ import pytest
 from textual.widgets import Input
 
 from tests.tui.driving import press, running, screen_text, settle
-from tests.tui.fake import FakeBackend, described
+from tests.tui.fake import FakeOperations, described
 from vmie_tui.model.plan import FileSource, ObjectSource
-from vmie_tui.screens.inventory.complete_path import Name, complete
+from vmie_tui.operations.sources import Name, complete
 from vmie_tui.screens.inventory.open_source import OpenScreen
 from vmie_tui.screens.inventory.screen import InventoryScreen
 from vmie_tui.screens.jobs.screen import JobsScreen
@@ -21,10 +21,10 @@ from vmie_tui.widgets.lines import LinePane
 OVA = "/exports/web 01.ova"
 
 
-def with_ova() -> FakeBackend:
-    backend = FakeBackend()
-    backend.described[OVA] = described(FileSource("web 01", (OVA,)), disks=2)
-    return backend
+def with_ova() -> FakeOperations:
+    operations = FakeOperations()
+    operations.imports.described[OVA] = described(FileSource("web 01", (OVA,)), disks=2)
+    return operations
 
 
 def found(pilot) -> str:
@@ -32,8 +32,8 @@ def found(pilot) -> str:
 
 
 async def test_a_file_is_described_judged_and_imported() -> None:
-    backend = with_ova()
-    async with running(backend) as pilot:
+    operations = with_ova()
+    async with running(operations) as pilot:
         await press(pilot, "o")
         assert "s3://bucket/key" in screen_text(pilot)
         await press(pilot, *OVA, "enter")
@@ -43,7 +43,7 @@ async def test_a_file_is_described_judged_and_imported() -> None:
         assert "Guest as seen" in text
         assert "2 disks, 80 GiB" in screen_text(pilot)
         await press(pilot, "y")
-        assert backend.saved["preflight.md"].startswith("# Preflight of")
+        assert operations.saved["preflight.md"].startswith("# Preflight of")
         await press(pilot, "i")
         assert isinstance(pilot.app.screen, WizardScreen)
         await press(pilot, *["pagedown"] * 4)
@@ -52,15 +52,15 @@ async def test_a_file_is_described_judged_and_imported() -> None:
         assert any("esc goes back to its report" in note.message for note in pilot.app._notifications)
         await press(pilot, "enter")
         assert isinstance(pilot.app.screen, JobsScreen)
-        assert backend.submitted[0].source == FileSource("web 01", (OVA,))
-        assert backend.submitted[0].description == "web 01 from web 01.ova"
+        assert operations.jobs.submitted[0].source == FileSource("web 01", (OVA,))
+        assert operations.jobs.submitted[0].description == "web 01 from web 01.ova"
         await press(pilot, "1")
         assert isinstance(pilot.app.screen, InventoryScreen)
 
 
 async def test_raw_is_asked_of_the_service_and_kept_in_the_plan() -> None:
-    backend = with_ova()
-    async with running(backend) as pilot:
+    operations = with_ova()
+    async with running(operations) as pilot:
         await press(pilot, "o", *OVA, "enter")
         pilot.app.screen.query_one("#raw").focus()
         await press(pilot, "space", "i")
@@ -82,9 +82,9 @@ async def test_what_is_not_there_is_said_with_a_remedy_and_nothing_can_be_import
 
 
 async def test_a_read_only_profile_looks_but_does_not_import() -> None:
-    backend = with_ova()
-    backend.profile = replace(backend.profile, read_only=True)
-    async with running(backend) as pilot:
+    operations = with_ova()
+    operations.profile = replace(operations.profile, read_only=True)
+    async with running(operations) as pilot:
         await press(pilot, "o", *OVA, "enter", "i")
         assert "Image (recommended)" in found(pilot)
         assert isinstance(pilot.app.screen, OpenScreen)
@@ -127,10 +127,10 @@ def test_completion_says_why_there_is_none(tmp_path: Path) -> None:
 
 
 async def test_an_object_names_its_place() -> None:
-    backend = FakeBackend()
+    operations = FakeOperations()
     where = "s3://images/web.vmdk"
-    backend.described[where] = described(ObjectSource("web", "images", ("web.vmdk",), "VMDK"))
-    async with running(backend) as pilot:
+    operations.imports.described[where] = described(ObjectSource("web", "images", ("web.vmdk",), "VMDK"))
+    async with running(operations) as pilot:
         await press(pilot, "o", *where, "enter", "i")
         assert where in screen_text(pilot)
         draft = pilot.app.screen.draft

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.tui.driving import press, running, screen_text, settle, toasts
-from tests.tui.fake import FakeBackend, company, machine, some_jobs
-from vmie_tui.operations.backend import ProfileInfo
+from tests.tui.fake import FakeOperations, company, machine, some_jobs
+from vmie_tui.operations.profile import ProfileInfo
 from vmie_tui.screens.frame.help import HelpScreen
 from vmie_tui.screens.inventory.screen import InventoryScreen
 from vmie_tui.screens.jobs.screen import JobsScreen
@@ -18,26 +18,26 @@ LAB = ProfileInfo(
 SAFE = ProfileInfo("audit", vcenter="vcenter.corp", region="eu-west-1", read_only=True)
 
 
-def backend() -> FakeBackend:
-    made = FakeBackend(jobs=some_jobs())
+def operations() -> FakeOperations:
+    made = FakeOperations(jobs=some_jobs())
     made.others = (LAB, SAFE)
     made.by_profile = {"prod": company(), "lab": (machine(1, "lab-box"),), "audit": company()}
     return made
 
 
 async def test_the_list_says_where_each_leads() -> None:
-    async with running(backend()) as pilot:
+    async with running(operations()) as pilot:
         await press(pilot, "P")
         assert isinstance(pilot.app.screen, ProfileScreen)
         text = screen_text(pilot)
         assert "● prod" in text and "lab-vc.corp" in text and "sand us-east-1" in text and "READ-ONLY" in text
         await press(pilot, "enter")  # the one in use
         assert isinstance(pilot.app.screen, InventoryScreen)
-        assert pilot.app.backend.profile.name == "prod"
+        assert pilot.app.operations.profile.name == "prod"
 
 
 async def test_all_screens_become_the_other_profiles_and_jobs_stay() -> None:
-    fake = backend()
+    fake = operations()
     async with running(fake) as pilot:
         await press(pilot, "2", "3", "1", "p", "escape")  # a preflight is known, and other modes are open
         assert pilot.app.preflights or "web-01" in screen_text(pilot)
@@ -60,7 +60,7 @@ async def test_all_screens_become_the_other_profiles_and_jobs_stay() -> None:
 
 
 async def test_a_profile_that_fails_changes_nothing() -> None:
-    fake = backend()
+    fake = operations()
     fake.others = (replace(LAB, name="broken"),)
     async with running(fake) as pilot:
         await press(pilot, "P", "down", "enter")
@@ -69,14 +69,14 @@ async def test_a_profile_that_fails_changes_nothing() -> None:
 
 
 async def test_open_pages_and_a_single_profile_say_why_not() -> None:
-    fake = backend()
+    fake = operations()
     async with running(fake) as pilot:
         await press(pilot, "o", "escape", "i")
         await pilot.app.run_action("profiles")
         await settle(pilot)
         assert "close it first" in toasts(pilot)
         assert not isinstance(pilot.app.screen, HelpScreen | ProfileScreen)
-    async with running(FakeBackend()) as pilot:
+    async with running(FakeOperations()) as pilot:
         await press(pilot, "P")
         assert "one profile only" in toasts(pilot)
         assert not pilot.app.screen.query(ProfileTable)

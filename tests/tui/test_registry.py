@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.tui.fake import FakeBackend
+from tests.tui.fake import FakeOperations
 from vmie_tui.app import VmieApp
 from vmie_tui.screens import registry
 from vmie_tui.screens.frame.host import Host
@@ -27,7 +27,7 @@ def test_a_place_is_called_as_its_screen_is(name: str) -> None:
 
 
 def test_the_app_is_what_its_screens_take_it_for() -> None:
-    host: Host = VmieApp(FakeBackend())  # mypy compares the types
+    host: Host = VmieApp(FakeOperations())  # mypy compares the types
     asked = [name for name in (*Host.__annotations__, *vars(Host)) if not name.startswith("_")]
-    assert "backend" in asked and "poll_now" in asked
+    assert "operations" in asked and "poll_now" in asked
     assert not [name for name in asked if not hasattr(host, name)]

@@ -1,4 +1,4 @@
-"""Screen 5 on a backend of model values: replications, their runs, what the keys ask for, and how little is painted."""
+"""Screen 5 on operations of model values: replications, their runs, what the keys ask for, how little is painted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from tests.tui.driving import press, running, screen_text, toasts, until
-from tests.tui.fake import FakeBackend, job, some_jobs, stages
+from tests.tui.fake import FakeOperations, job, some_jobs, stages
 from tests.tui.fake_replicas import (
     DAY,
     HOUR,
@@ -50,8 +50,8 @@ MIB, GIB = 1 << 20, 1 << 30
 STORE_AWAY = ServiceError(ErrorKind.REMOTE, "the store cannot be read", remedy="Free some room on the disk")
 
 
-def with_replicas(views: list[ReplicationView] | None = None, **profile: object) -> FakeBackend:
-    """A backend with these replications, and a job for each of their runs."""
+def with_replicas(views: list[ReplicationView] | None = None, **profile: object) -> FakeOperations:
+    """A operations with these replications, and a job for each of their runs."""
     views = some_replicas() if views is None else views
     states = {RunState.COMPLETED: JobState.DONE, RunState.FAILED: JobState.FAILED, RunState.ACTIVE: JobState.RUNNING}
     whole = next(one for one in some_jobs() if one.image_id)
@@ -61,24 +61,24 @@ def with_replicas(views: list[ReplicationView] | None = None, **profile: object)
         for run in view.runs
         if run.state in states
     ]
-    backend = FakeBackend(jobs=jobs)
-    backend.replicas = FakeReplicas(views)
-    backend.profile = replace(backend.profile, **profile)  # type: ignore[arg-type]
-    return backend
+    operations = FakeOperations(jobs=jobs)
+    operations.replications = FakeReplicas(views)
+    operations.profile = replace(operations.profile, **profile)  # type: ignore[arg-type]
+    return operations
 
 
 @asynccontextmanager
 async def replication(
-    backend: FakeBackend, *, size: tuple[int, int] = (80, 24), on: str = ""
+    operations: FakeOperations, *, size: tuple[int, int] = (80, 24), on: str = ""
 ) -> AsyncIterator[Pilot[int]]:
     """Screen 5, with the cursor on the replication of the machine ``on``."""
-    async with running(backend, size) as pilot:
+    async with running(operations, size) as pilot:
         await press(pilot, "5")
         await until(pilot, lambda: pilot.app.screen._views is not None or pilot.app.screen._problem, "views read")
         if on:
             names = [row.view.name for row in table(pilot).rows]
             await press(pilot, *["down"] * names.index(on))
-        backend.replicas.asked.clear()
+        operations.replications.asked.clear()
         yield pilot
 
 
@@ -175,27 +175,29 @@ async def test_details_name_the_next_run_the_forecast_and_the_days() -> None:
 
 
 async def test_a_run_that_waits_for_the_user_is_seen_in_the_list() -> None:
-    backend = with_replicas()
-    backend.job_views = [
-        replace(one, state=JobState.NEEDS_LOGIN) if one.id == "job0020" else one for one in backend.job_views
+    operations = with_replicas()
+    operations.jobs.job_views = [
+        replace(one, state=JobState.NEEDS_LOGIN) if one.id == "job0020" else one for one in operations.jobs.job_views
     ]
-    async with replication(backend) as pilot:
+    async with replication(operations) as pilot:
         assert "▲ db-01        shop   24 h  in 23 h 55 min ▲ login" in screen_text(pilot)
 
 
 async def test_the_jobs_problem_is_the_runs() -> None:
-    backend = with_replicas()
+    operations = with_replicas()
     problem = Problem(ErrorKind.PERMISSION, "vCenter refuses", "win-file-01", "Grant it", True)
-    backend.job_views = [replace(one, problem=problem) if one.id == "job0030" else one for one in backend.job_views]
-    async with replication(backend, on="win-file-01") as pilot:
+    operations.jobs.job_views = [
+        replace(one, problem=problem) if one.id == "job0030" else one for one in operations.jobs.job_views
+    ]
+    async with replication(operations, on="win-file-01") as pilot:
         assert "✖ win-file-01: vCenter refuses" in screen_text(pilot)
         assert "Remedy: Grant it." in screen_text(pilot)
 
 
 async def test_catalogue_and_simulated_clock_above_the_list() -> None:
-    backend = with_replicas(demo=True)
-    backend.replicas.servers = catalogue_of("web-01", "db-01")
-    async with replication(backend, size=(120, 30)) as pilot:
+    operations = with_replicas(demo=True)
+    operations.replications.servers = catalogue_of("web-01", "db-01")
+    async with replication(operations, size=(120, 30)) as pilot:
         await until(pilot, lambda: "catalogue available, 2 servers" in screen_text(pilot), "catalogue")
         assert "clock 2026-03-04 10:41" in screen_text(pilot)
 
@@ -209,14 +211,14 @@ async def test_empty_list_says_how_to_begin() -> None:
 
 
 async def test_trouble_with_the_store_is_said_and_gets_over() -> None:
-    backend = with_replicas()
-    backend.replicas.errors["views"] = STORE_AWAY
-    async with replication(backend) as pilot:
+    operations = with_replicas()
+    operations.replications.errors["views"] = STORE_AWAY
+    async with replication(operations) as pilot:
         assert "the store cannot be read" in screen_text(pilot)
         assert "Remedy: Free some room on the disk." in screen_text(pilot)
-        backend.replicas.errors.clear()
+        operations.replications.errors.clear()
         await until(pilot, lambda: "web-01" in screen_text(pilot), "read again")
-        backend.replicas.errors["views"] = STORE_AWAY
+        operations.replications.errors["views"] = STORE_AWAY
         await until(pilot, lambda: "the store cannot be read" in screen_text(pilot), "said beside the old list")
         assert "web-01" in screen_text(pilot)
 
@@ -254,11 +256,11 @@ async def test_filter_sort_and_clear() -> None:
 
 
 async def test_copy_gives_the_ami_or_the_reason() -> None:
-    backend = with_replicas()
-    async with replication(backend, on="web-01") as pilot:
+    operations = with_replicas()
+    async with replication(operations, on="web-01") as pilot:
         await press(pilot, "y", "down", "y")
-        assert backend.saved["replication-sms-job-00000001.txt"] == "ami-0000000000000000c"
-        lines = backend.saved["replication-sms-job-00000003.txt"].splitlines()
+        assert operations.saved["replication-sms-job-00000001.txt"] == "ami-0000000000000000c"
+        lines = operations.saved["replication-sms-job-00000003.txt"].splitlines()
         assert lines[0].startswith("win-file-01: run sms-run-") and " of sms-job-00000003, job job" in lines[0]
         assert lines[1].startswith("automatic, due 20") and lines[1].endswith(", failed")
         assert "no privilege" in lines[2], "in a ticket it says what, when and why"
@@ -286,43 +288,43 @@ def test_how_far_a_run_is_has_room_in_its_column(sync: Sync, changed: float, wor
 
 
 async def test_pause_and_resume_of_several() -> None:
-    backend = with_replicas()
-    async with replication(backend) as pilot:
+    operations = with_replicas()
+    async with replication(operations) as pilot:
         await press(pilot, "down", "space", "down", "space")  # db-01, web-01
         assert "2 selected" in screen_text(pilot)
         await press(pilot, "p")
         await told(pilot, "web-01, db-01: paused")
-        assert backend.replicas.asked == [("pause", "sms-job-00000001"), ("pause", "sms-job-00000002")]
+        assert operations.replications.asked == [("pause", "sms-job-00000001"), ("pause", "sms-job-00000002")]
         await until(pilot, lambda: screen_text(pilot).count(" paused ") >= 3, "painted")
         await press(pilot, "p")
         await told(pilot, "goes on by its schedule")
-        assert [name for name, *_ in backend.replicas.asked[2:]] == ["resume", "resume"]
+        assert [name for name, *_ in operations.replications.asked[2:]] == ["resume", "resume"]
         await press(pilot, "escape")
         assert "selected" not in screen_text(pilot)
 
 
 async def test_what_is_refused_is_said_for_each() -> None:
-    backend = with_replicas()
-    backend.replicas.errors["pause"] = ServiceError(ErrorKind.CONFLICT, "it is busy")
-    async with replication(backend, on="web-01") as pilot:
+    operations = with_replicas()
+    operations.replications.errors["pause"] = ServiceError(ErrorKind.CONFLICT, "it is busy")
+    async with replication(operations, on="web-01") as pilot:
         await press(pilot, "p")
         await told(pilot, "web-01: it is busy")
 
 
 async def test_deleting_names_what_goes_and_what_stays() -> None:
-    backend = with_replicas()
-    async with replication(backend, on="db-01") as pilot:
+    operations = with_replicas()
+    async with replication(operations, on="db-01") as pilot:
         await press(pilot, "d")
         assert isinstance(pilot.app.screen, ConfirmScreen)
         assert "the run at work of db-01, which is cancelled" in asked(pilot)
         assert "What stays: the VM, 1 AMI (ami-00000000000000013) and the EBS snapshots behind it." in asked(pilot)
         assert isinstance(pilot.app.focused, Button) and pilot.app.focused.id == "no"
         await press(pilot, "enter")
-        assert backend.replicas.asked == []
+        assert operations.replications.asked == []
         await press(pilot, "d")
         await say_yes(pilot)
         await told(pilot, "db-01: is being deleted")
-        assert backend.replicas.asked == [("delete", "sms-job-00000002")]
+        assert operations.replications.asked == [("delete", "sms-job-00000002")]
 
 
 def test_many_amis_are_counted_and_none_is_said() -> None:
@@ -332,8 +334,8 @@ def test_many_amis_are_counted_and_none_is_said() -> None:
 
 
 async def test_extending_asks_for_days_even_after_the_end() -> None:
-    backend = with_replicas()
-    async with replication(backend, on="サーバー東京-01") as pilot:
+    operations = with_replicas()
+    async with replication(operations, on="サーバー東京-01") as pilot:
         assert "x extend" in screen_text(pilot)
         await press(pilot, "p")
         assert "days over and cannot be paused: x gives it more days" in toasts(pilot)
@@ -346,7 +348,7 @@ async def test_extending_asks_for_days_even_after_the_end() -> None:
         await press(pilot, "end", "backspace", *"14")
         await say_yes(pilot)
         await told(pilot, "14 days more")
-        assert backend.replicas.asked == [("extend", "sms-job-00000005", 14)]
+        assert operations.replications.asked == [("extend", "sms-job-00000005", 14)]
 
 
 async def test_extension_is_offered_near_the_end_only_and_always_possible() -> None:
@@ -360,60 +362,60 @@ async def test_extension_is_offered_near_the_end_only_and_always_possible() -> N
 
 
 async def test_a_group_starts_in_its_order_after_a_question() -> None:
-    backend = with_replicas()
-    async with replication(backend, on="web-01") as pilot:
+    operations = with_replicas()
+    async with replication(operations, on="web-01") as pilot:
         await press(pilot, "o")
         assert "in this order: db-01; then web-01." in asked(pilot)
         await say_yes(pilot)
         await told(pilot, "Group shop: 2 runs begun.")
-        assert backend.replicas.asked == [("start_group", "shop", None)]
+        assert operations.replications.asked == [("start_group", "shop", None)]
         await press(pilot, "up", "o")
         assert "ubuntu-build is in no group: e puts it into one." in toasts(pilot)
 
 
 async def test_rolling_back_after_a_cutover_asks_first() -> None:
-    backend = with_replicas()
-    async with replication(backend, on="ubuntu-build") as pilot:
+    operations = with_replicas()
+    async with replication(operations, on="ubuntu-build") as pilot:
         assert "R roll back" in screen_text(pilot).splitlines()[-1]
         await press(pilot, "R")
         assert "The instance i-0aa11bb22cc33dd44 is stopped, then" in asked(pilot)
         await say_yes(pilot)
         await told(pilot, "i-0aa11bb22cc33dd44 is stopped; ubuntu-build is powered on.")
-        assert backend.replicas.asked == [("roll_back", "sms-job-00000004")]
+        assert operations.replications.asked == [("roll_back", "sms-job-00000004")]
         await press(pilot, "down", "R")
         assert "web-01 was not cut over" in toasts(pilot)
 
 
 async def test_what_is_being_deleted_is_left_alone() -> None:
-    backend = with_replicas([replica(1, "old", run_of(1), state=ReplicationState.DELETING, next_run=None)])
-    async with replication(backend) as pilot:
+    operations = with_replicas([replica(1, "old", run_of(1), state=ReplicationState.DELETING, next_run=None)])
+    async with replication(operations) as pilot:
         await press(pilot, *"prdxeoCR")
-        assert backend.replicas.asked == []
+        assert operations.replications.asked == []
         for verb in ("paused", "run", "deleted", "extended", "edited", "started", "cut over", "rolled back"):
             assert f"old is deleting and cannot be {verb}." in toasts(pilot)
 
 
 async def test_several_run_now_after_a_question() -> None:
-    backend = with_replicas()
-    async with replication(backend, on="web-01") as pilot:
+    operations = with_replicas()
+    async with replication(operations, on="web-01") as pilot:
         await press(pilot, "space", "space", "r")
         assert "One run each of web-01, win-file-01" in asked(pilot)
         await say_yes(pilot)
         await told(pilot, "web-01, win-file-01: a run starts.")
-        assert {call[:2] for call in backend.replicas.asked} == {
+        assert {call[:2] for call in operations.replications.asked} == {
             ("run_now", "sms-job-00000001"),
             ("run_now", "sms-job-00000003"),
         }
 
 
 async def test_simulated_clock_is_set_forward_in_a_demo_alone() -> None:
-    backend = with_replicas(demo=True)
-    async with replication(backend, size=(100, 30)) as pilot:
+    operations = with_replicas(demo=True)
+    async with replication(operations, size=(100, 30)) as pilot:
         await press(pilot, "greater_than_sign", *"soon", "enter")
         assert "such as 30m, 12h or 7d" in screen_text(pilot)
         await press(pilot, "ctrl+u", *"3h", "enter")
         await told(pilot, "The simulated clock says 2026-03-04 13:41 +0000.")
-        assert backend.replicas.asked == [("advance", 3 * HOUR)]
+        assert operations.replications.asked == [("advance", 3 * HOUR)]
         await until(pilot, lambda: "in 10 min" in screen_text(pilot), "the next run is nearer")
     async with replication(with_replicas()) as pilot:
         await press(pilot, "greater_than_sign")
@@ -421,15 +423,15 @@ async def test_simulated_clock_is_set_forward_in_a_demo_alone() -> None:
 
 
 async def test_read_only_refuses_with_the_reason_and_offers_nothing() -> None:
-    backend = with_replicas(read_only=True)
-    async with replication(backend, on="web-01") as pilot:
+    operations = with_replicas(read_only=True)
+    async with replication(operations, on="web-01") as pilot:
         footer = screen_text(pilot).splitlines()[-1]
         assert "enter log" in footer and "c catalogue" in footer
         for word in ("new", "run now", "pause", "cutover", "extend"):
             assert word not in footer
         await press(pilot, *"nerpdxoCR")
         assert isinstance(pilot.app.screen, ReplicationScreen)
-        assert backend.replicas.asked == []
+        assert operations.replications.asked == []
         assert toasts(pilot).count("This profile is read-only: replications cannot be") == 9
         offered = {action.run for action in pilot.app.screen.offered()}
         assert {"open", "copy", "filter"} <= offered
@@ -466,16 +468,16 @@ async def test_ami_and_proof_of_the_run() -> None:
 
 
 async def test_a_new_run_comes_in_view_unless_an_older_one_is_looked_at() -> None:
-    backend = with_replicas()
-    async with replication(backend, on="web-01") as pilot:
+    operations = with_replicas()
+    async with replication(operations, on="web-01") as pilot:
         screen = pilot.app.screen
         assert isinstance(screen, ReplicationScreen)
-        backend.replicas.run_now("sms-job-00000001", resync=None, verify=None, cutover=None)
+        operations.replications.run_now("sms-job-00000001", resync=None, verify=None, cutover=None)
         await until(pilot, lambda: screen.run_in_view().id == "sms-run-00000384", "the new run")  # type: ignore[union-attr]
         await press(pilot, "tab", "down")
         here = screen.run_in_view()
-        backend.replicas.listed[0] = replace(
-            backend.replicas.listed[0], runs=(run_of(901), *backend.replicas.listed[0].runs)
+        operations.replications.listed[0] = replace(
+            operations.replications.listed[0], runs=(run_of(901), *operations.replications.listed[0].runs)
         )
         await until(pilot, lambda: len(screen.runs.rows) == 5, "one run more")
         assert screen.run_in_view() == here
@@ -491,7 +493,7 @@ def test_a_run_reads_well_on_the_jobs_screen() -> None:
 async def test_keys_of_the_jobs_screen_know_runs() -> None:
     running_one = job(1, "web-01", JobState.RUNNING, kind="replicate")
     failed = job(2, "db-01", JobState.FAILED, kind="replicate", stages=stages(3, StageState.FAILED))
-    async with running(FakeBackend(jobs=[running_one, failed])) as pilot:
+    async with running(FakeOperations(jobs=[running_one, failed])) as pilot:
         await press(pilot, "2", "x")
         assert "Cancel replication run web-01?" in screen_text(pilot)
         assert "The next run goes on from the last complete one" in asked(pilot)
@@ -537,10 +539,12 @@ async def test_new_chooses_machines_first(form: type[Form]) -> None:
 
 
 async def test_choosing_none_or_without_vcenter(form: type[Form]) -> None:
-    backend = with_replicas([])
-    backend.inventory_error = ServiceError(ErrorKind.NETWORK, "no answer on port 443", subject="vcenter.corp")
-    backend.machines = ()
-    async with replication(backend) as pilot:
+    operations = with_replicas([])
+    operations.vcenter.inventory_error = ServiceError(
+        ErrorKind.NETWORK, "no answer on port 443", subject="vcenter.corp"
+    )
+    operations.vcenter.machines = ()
+    async with replication(operations) as pilot:
         await press(pilot, "n")
         assert "vcenter.corp: no answer on port 443" in screen_text(pilot)
         await press(pilot, "escape")
@@ -549,8 +553,8 @@ async def test_choosing_none_or_without_vcenter(form: type[Form]) -> None:
 
 
 async def test_editing_hands_the_machine_as_it_is_known(form: type[Form]) -> None:
-    backend = with_replicas()
-    async with replication(backend, on="web-01") as pilot:
+    operations = with_replicas()
+    async with replication(operations, on="web-01") as pilot:
         await press(pilot, "e")
         await until(pilot, lambda: isinstance(pilot.app.screen, Form), "the form")
         names, edited = form.opened[0]
@@ -580,32 +584,32 @@ async def test_read_only_inventory_replicates_nothing(form: type[Form]) -> None:
 
 
 async def test_opening_the_app_sees_to_a_worker_for_schedules() -> None:
-    backend = with_replicas()
-    async with running(backend) as pilot:
-        await until(pilot, lambda: ("ensure_worker",) in backend.replicas.asked, "asked for a worker")
-    backend = with_replicas(read_only=True)
-    async with running(backend) as pilot:
-        assert backend.replicas.asked == []
-    backend = with_replicas()
-    backend.replicas.errors["ensure_worker"] = ServiceError(ErrorKind.REMOTE, "no process can be started")
-    async with running(backend) as pilot:
+    operations = with_replicas()
+    async with running(operations) as pilot:
+        await until(pilot, lambda: ("ensure_worker",) in operations.replications.asked, "asked for a worker")
+    operations = with_replicas(read_only=True)
+    async with running(operations) as pilot:
+        assert operations.replications.asked == []
+    operations = with_replicas()
+    operations.replications.errors["ensure_worker"] = ServiceError(ErrorKind.REMOTE, "no process can be started")
+    async with running(operations) as pilot:
         await told(pilot, "Replications wait for a worker: no process can be started")
 
 
 async def test_it_is_read_only_while_it_is_seen() -> None:
-    backend = with_replicas()
-    async with replication(backend) as pilot:
+    operations = with_replicas()
+    async with replication(operations) as pilot:
         await press(pilot, "1")
         followers = [one for one in pilot.app.workers if one.group == "replications"]
         await until(pilot, lambda: all(one.is_finished or one.is_cancelled for one in followers), "no longer followed")
-        seen = backend.replicas.looks
+        seen = operations.replications.looks
         await press(pilot, "5")
-        await until(pilot, lambda: backend.replicas.looks > seen, "read again")
+        await until(pilot, lambda: operations.replications.looks > seen, "read again")
 
 
 async def test_what_did_not_change_is_not_painted(monkeypatch: pytest.MonkeyPatch) -> None:
-    backend = with_replicas(many_replicas(100))
-    async with replication(backend) as pilot:
+    operations = with_replicas(many_replicas(100))
+    async with replication(operations) as pilot:
         await until(pilot, lambda: len(table(pilot).rows) == 100, "all of them")
         await press(pilot, "G")
         assert "vm-00099" in screen_text(pilot)
@@ -617,12 +621,12 @@ async def test_what_did_not_change_is_not_painted(monkeypatch: pytest.MonkeyPatc
                 written.append(update.render_segments(pilot.app.console))
 
         monkeypatch.setattr(pilot.app, "_display", paint)
-        seen = backend.replicas.looks
-        await until(pilot, lambda: backend.replicas.looks >= seen + 2, "the keys' paint is over")
+        seen = operations.replications.looks
+        await until(pilot, lambda: operations.replications.looks >= seen + 2, "the keys' paint is over")
         written.clear()
-        await until(pilot, lambda: backend.replicas.looks >= seen + 6, "four polls")
+        await until(pilot, lambda: operations.replications.looks >= seen + 6, "four polls")
         assert "".join(written) == ""
-        backend.replicas.time += 60
+        operations.replications.time += 60
         await until(pilot, lambda: "in 3 h 9 min" in screen_text(pilot) and "".join(written), "a minute later")
         assert 0 < len("".join(written)) < 3000
 

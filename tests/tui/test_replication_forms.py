@@ -1,4 +1,4 @@
-"""The form of a replication, the catalogue and the run beside the schedule, on a backend of model values."""
+"""The form of a replication, the catalogue and the run beside the schedule, on operations of model values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from textual.widgets import Button, Input
 
 from tests.tui.driving import press, running, screen_text, settle, toasts, until
 from tests.tui.fake import NOW as FIRST
-from tests.tui.fake import FakeBackend, company
+from tests.tui.fake import FakeOperations, company
 from tests.tui.fake_replicas import DAY, HOUR, NOW, FakeReplicas, catalogue_of, replica, run_of, some_replicas
 from vmie_tui.commands.import_.command import tags_of
 from vmie_tui.commands.replicate.create import changed, create, edit, make_spec
@@ -43,10 +43,10 @@ WARNED = Finding(Severity.WARNING, "VMware Tools does not run", "web-01")
 NOTE = Finding(Severity.INFO, "vMotion may move it between runs", "web-01")
 
 
-def backend_of(views: list[ReplicationView] | None = None) -> FakeBackend:
-    backend = FakeBackend()
-    backend.replicas = FakeReplicas(views)
-    return backend
+def operations_of(views: list[ReplicationView] | None = None) -> FakeOperations:
+    operations = FakeOperations()
+    operations.replications = FakeReplicas(views)
+    return operations
 
 
 def on_vsan(machine: Machine) -> Machine:
@@ -74,17 +74,17 @@ def below(screen: ReplicationForm) -> str:
     return " ".join(screen.query_one("#found", LinePane).plain().split())
 
 
-def made(backend: FakeBackend) -> list[Any]:
-    return [call[1] for call in backend.replicas.asked if call[0] == "create"]
+def made(operations: FakeOperations) -> list[Any]:
+    return [call[1] for call in operations.replications.asked if call[0] == "create"]
 
 
 # -- a new one
 
 
 async def test_one_machine_with_what_the_form_presets() -> None:
-    backend = backend_of()
-    backend.profile = replace(backend.profile, tags="team=ops")
-    async with running(backend) as pilot:
+    operations = operations_of()
+    operations.profile = replace(operations.profile, tags="team=ops")
+    async with running(operations) as pilot:
         screen = await form(pilot, "web-01")
         assert "2026-03-04 10:41 +0000, now" in screen_text(pilot) and "comes to BYOL" in screen_text(pilot)
         await type_in(pilot, "every", "8")
@@ -92,7 +92,7 @@ async def test_one_machine_with_what_the_form_presets() -> None:
         assert "2026-03-05 04:00 +0000, in 17 h 18 min" in screen_text(pilot)
         await press(pilot, "ctrl+s")
         assert not isinstance(pilot.app.screen, ReplicationForm)
-        [spec] = made(backend)
+        [spec] = made(operations)
         assert (spec.every_hours, spec.keep, spec.verify, spec.group) == (8, 5, Verify.SAMPLE, "")
         assert spec.start == parse_start("2026-03-05T04:00Z", NOW)
         plan = spec.plan
@@ -124,7 +124,7 @@ WRONG = (
 
 @pytest.mark.parametrize(("key", "text", "why"), WRONG)
 def test_what_cannot_be_an_answer_says_why(key: str, text: str, why: str) -> None:
-    draft = new_draft(backend_of().profile, [MACHINES["web-01"]], NOW)
+    draft = new_draft(operations_of().profile, [MACHINES["web-01"]], NOW)
     assert not draft.mistakes()
     setattr(draft, key, text)
     assert list(draft.mistakes()) == [key] and draft.mistakes()[key].startswith(why)
@@ -132,8 +132,8 @@ def test_what_cannot_be_an_answer_says_why(key: str, text: str, why: str) -> Non
 
 
 async def test_answers_are_judged_as_they_are_typed_and_none_is_lost() -> None:
-    backend = backend_of()
-    async with running(backend) as pilot:
+    operations = operations_of()
+    async with running(operations) as pilot:
         screen = await form(pilot, "web-01")
         go = screen.query_one("#go", Button)
         assert not go.disabled
@@ -143,15 +143,15 @@ async def test_answers_are_judged_as_they_are_typed_and_none_is_lost() -> None:
         assert "is more than 30 days ahead (2026-04-04 10:41 +0000)" in below(screen)
         await press(pilot, "ctrl+s", "ctrl+y")
         assert "Not yet: is more than" in toasts(pilot) and "There is no such command" in toasts(pilot)
-        assert not made(backend) and screen.query_one("#start", Input).value == "+31d"
+        assert not made(operations) and screen.query_one("#start", Input).value == "+31d"
         await type_in(pilot, "start", "+29d")
         assert not go.disabled and "2026-04-02 10:41 +0000" in screen_text(pilot)
 
 
 async def test_blocked_machines_are_left_out_only_when_the_user_says_so() -> None:
-    backend = backend_of()
-    backend.replicas.found_of = {"db-rdm": (RDM,), "web-01": (WARNED, NOTE), "web-02": (NOTE,)}
-    async with running(backend) as pilot:
+    operations = operations_of()
+    operations.replications.found_of = {"db-rdm": (RDM,), "web-01": (WARNED, NOTE), "web-02": (NOTE,)}
+    async with running(operations) as pilot:
         screen = await form(pilot, "web-01", "db-rdm", "web-02")
         text = below(screen)
         assert text.index("db-rdm ✖ 1 blocker") < text.index("web-01 ▲ 1 warning") < text.index("web-02 ? not looked")
@@ -162,63 +162,63 @@ async def test_blocked_machines_are_left_out_only_when_the_user_says_so() -> Non
         words = " ".join(screen_text(pilot).replace("│", " ").split())
         assert "Leave out 1 machine?" in words and "db-rdm: is a raw device mapping." in words
         await press(pilot, "enter")  # the safe answer has the focus
-        assert not made(backend)
+        assert not made(operations)
         await press(pilot, "ctrl+s", "tab", "enter")
-        assert [spec.plan.source.name for spec in made(backend)] == ["web-01", "web-02"]
+        assert [spec.plan.source.name for spec in made(operations)] == ["web-01", "web-02"]
 
 
 async def test_nothing_starts_when_all_are_blocked_or_the_profile_is_read_only() -> None:
-    backend = backend_of()
-    backend.replicas.found = (RDM,)
-    async with running(backend) as pilot:
+    operations = operations_of()
+    operations.replications.found = (RDM,)
+    async with running(operations) as pilot:
         await form(pilot, "db-rdm")
         await press(pilot, "ctrl+s")
-        assert "db-rdm cannot be replicated so" in toasts(pilot) and not made(backend)
-        backend.replicas.found = ()
-        backend.profile = replace(backend.profile, read_only=True)
+        assert "db-rdm cannot be replicated so" in toasts(pilot) and not made(operations)
+        operations.replications.found = ()
+        operations.profile = replace(operations.profile, read_only=True)
         await press(pilot, "ctrl+r", "ctrl+s")
-        assert "read-only" in toasts(pilot) and not made(backend)
+        assert "read-only" in toasts(pilot) and not made(operations)
 
 
 async def test_what_is_refused_stays_on_the_form_and_is_tried_alone() -> None:
-    backend = backend_of()
-    real = backend.replicas.create
+    operations = operations_of()
+    real = operations.replications.create
 
     def refuse(spec: Any, machine: Machine) -> str:
         if machine.name == "web-02":
             raise ServiceError(ErrorKind.REFUSED, "50 VMs are replicated already", remedy="Delete one", code="F388")
         return real(spec, machine)
 
-    backend.replicas.create = refuse  # type: ignore[method-assign]
-    async with running(backend) as pilot:
+    operations.replications.create = refuse  # type: ignore[method-assign]
+    async with running(operations) as pilot:
         screen = await form(pilot, "web-01", "web-02")
         await type_in(pilot, "keep", "9")
         await press(pilot, "ctrl+s")
         assert "web-02 was not started" in below(screen) and "50 VMs are replicated already" in below(screen)
         assert "1 replication started" in toasts(pilot)
         assert screen.draft.names == "web-02" and screen.query_one("#keep", Input).value == "9"
-        backend.replicas.create = real  # type: ignore[method-assign]
+        operations.replications.create = real  # type: ignore[method-assign]
         await press(pilot, "ctrl+s")
-        assert [(spec.plan.source.name, spec.keep) for spec in made(backend)] == [("web-01", 9), ("web-02", 9)]
+        assert [(spec.plan.source.name, spec.keep) for spec in made(operations)] == [("web-01", 9), ("web-02", 9)]
         assert not isinstance(pilot.app.screen, ReplicationForm)
 
 
 async def test_rules_that_cannot_be_asked_are_said_and_asked_again() -> None:
-    backend = backend_of()
-    backend.replicas.errors["findings"] = ServiceError(ErrorKind.LOCAL, "the job database cannot be read")
-    async with running(backend) as pilot:
+    operations = operations_of()
+    operations.replications.errors["findings"] = ServiceError(ErrorKind.LOCAL, "the job database cannot be read")
+    async with running(operations) as pilot:
         screen = await form(pilot, "web-01")
         assert "the job database cannot be read" in below(screen)
         await press(pilot, "ctrl+s")
-        assert "the rules were not asked" in toasts(pilot) and not made(backend)
-        backend.replicas.errors.clear()
+        assert "the rules were not asked" in toasts(pilot) and not made(operations)
+        operations.replications.errors.clear()
         await press(pilot, "ctrl+r", "ctrl+s")
-        assert len(made(backend)) == 1
+        assert len(made(operations)) == 1
 
 
 async def test_on_vsan_one_time_is_preset_and_an_interval_explained_as_impossible() -> None:
-    backend = backend_of()
-    async with running(backend) as pilot:
+    operations = operations_of()
+    async with running(operations) as pilot:
         screen = await opened(pilot, [on_vsan(MACHINES["web-01"])])
         assert screen.query_one("#kind", ChoiceList).value == ONCE
         assert "vSAN shows no files to read changed blocks from" in " ".join(screen_text(pilot).split())
@@ -226,18 +226,18 @@ async def test_on_vsan_one_time_is_preset_and_an_interval_explained_as_impossibl
         await press(pilot, "up", "space")
         assert screen.draft.kind == ONCE and "Every few hours: vSAN shows no files" in toasts(pilot)
         await press(pilot, "ctrl+s")
-        [spec] = made(backend)
+        [spec] = made(operations)
         assert spec.once and (spec.every_hours, spec.keep) == (0, 0)
 
 
 def test_with_others_beside_it_an_interval_stays_possible_and_the_rules_name_the_one() -> None:
-    draft = new_draft(backend_of().profile, [on_vsan(MACHINES["web-01"]), MACHINES["web-02"]], NOW)
+    draft = new_draft(operations_of().profile, [on_vsan(MACHINES["web-01"]), MACHINES["web-02"]], NOW)
     assert draft.kind == REPEAT and not draft.kind_options()[0].refused
 
 
 async def test_unmodified_asks_for_what_nobody_finds_out_and_for_no_licence() -> None:
-    backend = backend_of()
-    async with running(backend) as pilot:
+    operations = operations_of()
+    async with running(operations) as pilot:
         screen = await form(pilot, "web-01")
         assert screen.query_one("#licence").display and screen.query_one("#field-role_name").display
         assert not screen.query_one("#ena").display
@@ -250,13 +250,13 @@ async def test_unmodified_asks_for_what_nobody_finds_out_and_for_no_licence() ->
         await press(pilot, "space")
         await type_in(pilot, "kms_key", "alias/migration")
         await press(pilot, "ctrl+s")
-        [spec] = made(backend)
+        [spec] = made(operations)
         assert (spec.plan.route, spec.plan.ena, spec.plan.license_type) == (Route.UNMODIFIED, False, None)
         assert (spec.plan.encrypted, spec.plan.kms_key_id) == (True, "alias/migration")
 
 
 async def test_everything_can_be_reached_and_read_at_80x24() -> None:
-    async with running(backend_of()) as pilot:
+    async with running(operations_of()) as pilot:
         screen = await form(pilot, "web-01", "win-file-01")
         screen.query_one("#fold-ami").focus()
         await press(pilot, "space")
@@ -284,8 +284,8 @@ async def test_everything_can_be_reached_and_read_at_80x24() -> None:
 
 async def test_an_edit_shows_what_cannot_change_and_saves_the_rest() -> None:
     views = some_replicas()
-    backend = backend_of(views)
-    async with running(backend) as pilot:
+    operations = operations_of(views)
+    async with running(operations) as pilot:
         screen = await form(pilot, "web-01", edit=views[0])
         fixed = {line.id: line.plain() for line in screen.query("#fields OneLine").results(OneLine) if line.id}
         assert "Every few hours  fixed: delete it and create another" in fixed["fixed-kind"]
@@ -298,7 +298,7 @@ async def test_an_edit_shows_what_cannot_change_and_saves_the_rest() -> None:
         await type_in(pilot, "start", "+30m")
         assert "replicate edit sms-job-00000001 --every 6 --next-run" in below(screen)
         await press(pilot, "ctrl+s")
-        [(_, ident, spec, next_run)] = [call for call in backend.replicas.asked if call[0] == "edit"]
+        [(_, ident, spec, next_run)] = [call for call in operations.replications.asked if call[0] == "edit"]
         assert (ident, spec.every_hours, next_run) == (views[0].id, 6, NOW + 1800)
         assert spec.start == views[0].spec.start and (spec.group, spec.order) == ("shop", 1)
         assert not isinstance(pilot.app.screen, ReplicationForm)
@@ -306,16 +306,18 @@ async def test_an_edit_shows_what_cannot_change_and_saves_the_rest() -> None:
 
 async def test_an_edit_that_is_refused_keeps_what_was_typed() -> None:
     views = some_replicas()
-    backend = backend_of(views)
-    backend.replicas.errors["edit"] = ServiceError(ErrorKind.INVALID, "the next run cannot be then", remedy="Later")
-    backend.replicas.edit = lambda *_: backend.replicas._fail("edit")  # type: ignore[method-assign]
-    async with running(backend) as pilot:
+    operations = operations_of(views)
+    operations.replications.errors["edit"] = ServiceError(
+        ErrorKind.INVALID, "the next run cannot be then", remedy="Later"
+    )
+    operations.replications.edit = lambda *_: operations.replications._fail("edit")  # type: ignore[method-assign]
+    async with running(operations) as pilot:
         screen = await form(pilot, "web-01", edit=views[0])
         await type_in(pilot, "keep", "7")
         await press(pilot, "ctrl+s")
         assert "web-01 was not saved" in below(screen) and "the next run cannot be then" in below(screen)
         assert pilot.app.screen is screen and screen.query_one("#keep", Input).value == "7"
-        backend.replicas.found = (RDM,)
+        operations.replications.found = (RDM,)
         await press(pilot, "ctrl+r", "ctrl+s")
         assert "Nothing was saved: Hard disk 2: is a raw device mapping" in toasts(pilot)
 
@@ -362,7 +364,7 @@ def profile_of() -> Profile:
 )
 def test_the_command_on_the_form_makes_the_same_replication(answers: dict[str, Any]) -> None:
     machine = MACHINES["web-01"]
-    draft = new_draft(backend_of().profile, [machine], NOW)
+    draft = new_draft(operations_of().profile, [machine], NOW)
     for key, value in answers.items():
         setattr(draft, key, value)
     text, why_not = command(draft)
@@ -404,36 +406,36 @@ async def dialog(pilot: Pilot[int], view: ReplicationView) -> RunNow:
 
 async def test_a_run_is_asked_for_as_chosen() -> None:
     views = [replica(1, "web-01", run_of(2, ago=2 * HOUR, type=RunType.ON_DEMAND), run_of(1, ago=DAY + 1))]
-    backend = backend_of(views)
-    async with running(backend) as pilot:
+    operations = operations_of(views)
+    async with running(operations) as pilot:
         await dialog(pilot, views[0])
         text = " ".join(screen_text(pilot).replace("│", " ").split())
         assert "On-demand runs: 1 of 2 in 24 hours are left." in text and "next run in 3 h 10 min" in text
         assert "reads all, moves blocks whose SHA-256 differs" in text
         await press(pilot, "down", "down", "space", "tab", "space", "space", "tab", "tab", "enter")
-        assert ("run_now", views[0].id, Sync.CHECKSUM, Verify.ALL, None) in backend.replicas.asked
+        assert ("run_now", views[0].id, Sync.CHECKSUM, Verify.ALL, None) in operations.replications.asked
         assert not isinstance(pilot.app.screen, RunNow) and "sms-run-00000384 has begun" in toasts(pilot)
 
 
 async def test_ctrl_s_runs_it_unless_it_may_not_be_started() -> None:
     twice = [run_of(n, ago=n * HOUR, type=RunType.ON_DEMAND) for n in (1, 2)]
     views = [replica(1, "web-01", run_of(3)), replica(2, "db-01", *twice)]
-    backend = backend_of(views)
-    async with running(backend) as pilot:
+    operations = operations_of(views)
+    async with running(operations) as pilot:
         await dialog(pilot, views[0])
         await press(pilot, "down", "space", "ctrl+s")
-        assert ("run_now", views[0].id, Sync.FULL, None, None) in backend.replicas.asked
-        backend.replicas.asked.clear()
+        assert ("run_now", views[0].id, Sync.FULL, None, None) in operations.replications.asked
+        operations.replications.asked.clear()
         screen = await dialog(pilot, views[1])
         await press(pilot, "ctrl+s")
-        assert pilot.app.screen is screen and not backend.replicas.asked
+        assert pilot.app.screen is screen and not operations.replications.asked
 
 
 async def test_a_run_that_may_not_be_started_says_why() -> None:
     twice = [run_of(n, ago=n * HOUR, type=RunType.ON_DEMAND) for n in (1, 2)]
     views = [replica(1, "web-01", *twice), some_replicas()[1]]
-    backend = backend_of(views)
-    async with running(backend) as pilot:
+    operations = operations_of(views)
+    async with running(operations) as pilot:
         screen = await dialog(pilot, views[0])
         text = " ".join(screen_text(pilot).replace("│", " ").split())
         assert "0 of 2 in 24 hours are left" in text and "2 on-demand runs within 24 hours are the most" in text
@@ -445,18 +447,20 @@ async def test_a_run_that_may_not_be_started_says_why() -> None:
 
 async def test_a_refusal_stays_in_the_dialog_with_the_choice() -> None:
     views = [replica(1, "web-01", run_of(1))]
-    backend = backend_of(views)
-    backend.replicas.errors["run_now"] = ServiceError(ErrorKind.CONFLICT, "a run is in progress", subject="web-01")
-    async with running(backend) as pilot:
+    operations = operations_of(views)
+    operations.replications.errors["run_now"] = ServiceError(
+        ErrorKind.CONFLICT, "a run is in progress", subject="web-01"
+    )
+    async with running(operations) as pilot:
         screen = await dialog(pilot, views[0])
         await press(pilot, "down", "space", "tab", "tab", "tab", "enter")
         assert pilot.app.screen is screen and "a run is in progress" in screen_text(pilot)
         assert screen.query_one("#sync", ChoiceList).value == Sync.FULL.value
-        backend.replicas.errors.clear()
+        operations.replications.errors.clear()
         await until(pilot, lambda: not screen.query_one("#yes", Button).has_class("-active"), "the button at rest")
         screen.query_one("#yes", Button).focus()
         await press(pilot, "enter")
-        assert ("run_now", views[0].id, Sync.FULL, None, None) in backend.replicas.asked
+        assert ("run_now", views[0].id, Sync.FULL, None, None) in operations.replications.asked
 
 
 # -- the catalogue
@@ -470,8 +474,8 @@ async def catalogue(pilot: Pilot[int]) -> CatalogueScreen:
 
 
 async def test_the_catalogue_is_imported_filtered_and_cleared() -> None:
-    backend = backend_of(some_replicas())
-    async with running(backend) as pilot:
+    operations = operations_of(some_replicas())
+    async with running(operations) as pilot:
         screen = await catalogue(pilot)
         assert "○ not imported" in screen_text(pilot) and "i reads them from vCenter" in screen_text(pilot)
         await press(pilot, "x")
@@ -490,35 +494,35 @@ async def test_the_catalogue_is_imported_filtered_and_cleared() -> None:
 
 
 async def test_servers_say_by_which_job_they_are_replicated_and_whether_their_days_are_over() -> None:
-    backend = backend_of()
+    operations = operations_of()
     known = catalogue_of("web-01", "db-01", "web-02", modified=NOW - 3 * DAY)
     job = {
         "web-01": {"replication_id": "sms-job-00000001"},
         "db-01": {"replication_id": "sms-job-00000002", "terminated": True},
     }
     servers = tuple(replace(server, **job.get(server.name, {})) for server in known.servers)
-    backend.replicas.servers = replace(known, servers=servers)
-    async with running(backend) as pilot:
+    operations.replications.servers = replace(known, servers=servers)
+    async with running(operations) as pilot:
         await catalogue(pilot)
         text = screen_text(pilot)
         assert "3 servers, 1 replicated" in text and "3 d ago" in text
         assert "sms-job-00000001" in text and "sms-job-00000002 days over" in text and "none" in text
         await press(pilot, "y")
-        assert "s-00000001\t/DC1/vm/Production/web-01\tsms-job-00000001" in backend.saved["servers.txt"]
-        backend.replicas.servers = replace(known, status=CatalogueStatus.EXPIRED, servers=())
+        assert "s-00000001\t/DC1/vm/Production/web-01\tsms-job-00000001" in operations.saved["servers.txt"]
+        operations.replications.servers = replace(known, status=CatalogueStatus.EXPIRED, servers=())
         await press(pilot, "r")
         assert "▲ expired" in screen_text(pilot) and "of another vCenter" in screen_text(pilot)
-        backend.replicas.errors["catalogue"] = ServiceError(ErrorKind.LOCAL, "the database is locked")
+        operations.replications.errors["catalogue"] = ServiceError(ErrorKind.LOCAL, "the database is locked")
         await press(pilot, "r")
         assert "the database is locked" in screen_text(pilot)
 
 
 async def test_the_form_opens_for_the_servers_selected() -> None:
-    backend = backend_of()
+    operations = operations_of()
     machines = tuple(replace(machine, instance_uuid=f"uuid-{machine.name}") for machine in company())
-    backend.cached = Inventory(VCenterInfo("vcenter.corp"), FIRST, machines)
-    backend.replicas.servers = catalogue_of("web-01", "web-02", "gone-01")
-    async with running(backend) as pilot:
+    operations.vcenter.cached = Inventory(VCenterInfo("vcenter.corp"), FIRST, machines)
+    operations.replications.servers = catalogue_of("web-01", "web-02", "gone-01")
+    async with running(operations) as pilot:
         screen = await catalogue(pilot)
         await press(pilot, "n")  # gone-01 is the first by its name
         assert "gone-01: not in the inventory read last" in toasts(pilot) and pilot.app.screen is screen
@@ -526,22 +530,22 @@ async def test_the_form_opens_for_the_servers_selected() -> None:
         opened_form = pilot.app.screen
         assert isinstance(opened_form, ReplicationForm) and opened_form.draft.names == "web-01, web-02"
         await press(pilot, "ctrl+s")
-        assert [spec.plan.source.name for spec in made(backend)] == ["web-01", "web-02"]
+        assert [spec.plan.source.name for spec in made(operations)] == ["web-01", "web-02"]
         assert pilot.app.screen is screen and not screen.table.marked
         await press(pilot, "space", "escape")  # the selection goes first
         assert pilot.app.screen is screen
 
 
 async def test_a_read_only_profile_looks_at_the_catalogue_alone() -> None:
-    backend = backend_of()
-    backend.profile = replace(backend.profile, read_only=True)
-    backend.replicas.servers = catalogue_of("web-01")
-    async with running(backend) as pilot:
+    operations = operations_of()
+    operations.profile = replace(operations.profile, read_only=True)
+    operations.replications.servers = catalogue_of("web-01")
+    async with running(operations) as pilot:
         await catalogue(pilot)
         assert "web-01" in screen_text(pilot)
         await press(pilot, "i", "x", "n")
         assert toasts(pilot).count("read-only") == 3 and not [
-            call for call in backend.replicas.asked if call[0] != "ensure_worker"
+            call for call in operations.replications.asked if call[0] != "ensure_worker"
         ]
 
 

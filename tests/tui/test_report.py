@@ -7,7 +7,7 @@ from dataclasses import replace
 from textual.pilot import Pilot
 
 from tests.tui.driving import press, running, screen_text
-from tests.tui.fake import FSTAB, FakeBackend, company, preflight_of
+from tests.tui.fake import FSTAB, FakeOperations, company, preflight_of
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.guest import NotInspected
 from vmie_tui.model.machine import Power
@@ -23,11 +23,11 @@ def page(pilot: Pilot[int]) -> str:
     return pilot.app.screen.query_one("#report", LinePane).plain()
 
 
-def blocked() -> FakeBackend:
-    backend = FakeBackend()
+def blocked() -> FakeOperations:
+    operations = FakeOperations()
     web = next(machine for machine in company() if machine.name == "web-02")
-    backend.preflights["web-02"] = preflight_of(web, (), FSTAB)
-    return backend
+    operations.imports.preflights["web-02"] = preflight_of(web, (), FSTAB)
+    return operations
 
 
 async def go_to(pilot: Pilot[int], *moids: str) -> None:
@@ -58,25 +58,25 @@ async def test_every_section_is_there() -> None:
 
 
 async def test_a_running_machine_is_asked_about_by_name_and_no_is_the_default() -> None:
-    backend = FakeBackend()
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    async with running(operations) as pilot:
         await go_to(pilot, "vm-1")
         assert isinstance(pilot.app.screen, ConfirmScreen)
         assert "web-01" in screen_text(pilot)
-        assert backend.looked == []
+        assert operations.imports.looked == []
         await press(pilot, "enter")
-        assert backend.looked == [("web-01", False)]
+        assert operations.imports.looked == [("web-01", False)]
         assert "was not frozen by a snapshot" in " ".join(page(pilot).split())
         assert "Nothing found in its configuration" in page(pilot)
         assert "? not looked" in screen_text(pilot) and "✔" not in screen_text(pilot).splitlines()[2]
         await press(pilot, "r", "right", "enter")
-        assert backend.looked[-1] == ("web-01", True)
+        assert operations.imports.looked[-1] == ("web-01", True)
         assert "removed again" in " ".join(page(pilot).split())
 
 
 async def test_the_verdict_is_kept_and_shown_in_the_inventory() -> None:
-    backend = blocked()
-    async with running(backend) as pilot:
+    operations = blocked()
+    async with running(operations) as pilot:
         await go_to(pilot, "vm-2")
         await press(pilot, "escape")
         assert isinstance(pilot.app.screen, InventoryScreen)
@@ -86,9 +86,9 @@ async def test_the_verdict_is_kept_and_shown_in_the_inventory() -> None:
         row = next(row for row in pilot.app.screen.query_one(MachineTable).rows if row.machine.name == "web-02")
         assert row.verdict[0] == "✖ 1 blocker"
         await press(pilot, "p")
-        assert len(backend.looked) == 1
+        assert len(operations.imports.looked) == 1
         await press(pilot, "r")
-        assert len(backend.looked) == 2
+        assert len(operations.imports.looked) == 2
 
 
 async def test_several_machines_one_after_the_other() -> None:
@@ -103,46 +103,48 @@ async def test_several_machines_one_after_the_other() -> None:
 
 
 async def test_copy_and_unattend() -> None:
-    backend = FakeBackend()
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    async with running(operations) as pilot:
         await go_to(pilot, "vm-2")
         await press(pilot, "y", "u")
-        assert backend.saved["preflight-vm-2.md"].startswith("# Preflight of")
-        assert "unattend.xml" not in backend.saved
-    async with running(backend) as pilot:
-        backend.preflights["win-file-01"] = preflight_of(company()[3], ())
-        object.__setattr__(backend.preflights["win-file-01"], "guest", None)
+        assert operations.saved["preflight-vm-2.md"].startswith("# Preflight of")
+        assert "unattend.xml" not in operations.saved
+    async with running(operations) as pilot:
+        operations.imports.preflights["win-file-01"] = preflight_of(company()[3], ())
+        object.__setattr__(operations.imports.preflights["win-file-01"], "guest", None)
         await go_to(pilot, "vm-4")
         await press(pilot, "u")
-        assert "<unattend" in backend.saved["unattend.xml"]
+        assert "<unattend" in operations.saved["unattend.xml"]
 
 
 async def test_a_failure_is_said_and_can_be_repeated() -> None:
-    backend = FakeBackend()
-    backend.preflight_error = ServiceError(ErrorKind.NETWORK, "no answer on port 443", subject="vcenter.corp")
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    operations.imports.preflight_error = ServiceError(
+        ErrorKind.NETWORK, "no answer on port 443", subject="vcenter.corp"
+    )
+    async with running(operations) as pilot:
         await go_to(pilot, "vm-2")
         assert "no answer on port 443" in page(pilot)
-        backend.preflight_error = None
+        operations.imports.preflight_error = None
         await press(pilot, "r")
         assert "no answer" not in page(pilot)
         assert "Guest as seen" in page(pilot)
 
 
 async def test_read_only_makes_no_snapshot() -> None:
-    backend = FakeBackend()
-    backend.profile = replace(backend.profile, read_only=True)
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    operations.profile = replace(operations.profile, read_only=True)
+    async with running(operations) as pilot:
         await go_to(pilot, "vm-1")
-        assert backend.looked == [("web-01", False)]
+        assert operations.imports.looked == [("web-01", False)]
 
 
 async def test_a_machine_started_since_the_inventory_was_read_is_asked_about_at_the_next_look() -> None:
-    backend = FakeBackend()
+    operations = FakeOperations()
     on = replace(company()[1], power=Power.ON)
     note = NotInspected("the content of its disks", "the machine is on")
-    backend.preflights["web-02"] = Preflight(on.path, (), (note,), on)
-    async with running(backend) as pilot:
+    operations.imports.preflights["web-02"] = Preflight(on.path, (), (note,), on)
+    async with running(operations) as pilot:
         await go_to(pilot, "vm-2")
         assert isinstance(pilot.app.screen, ReportScreen)
         await press(pilot, "r")

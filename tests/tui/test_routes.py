@@ -15,7 +15,7 @@ import pytest
 from textual.widgets import Input
 
 from tests.tui.driving import press, running, screen_text, settle
-from tests.tui.fake import NOW, FakeBackend, company, described, some_jobs
+from tests.tui.fake import NOW, FakeOperations, company, described, some_jobs
 from tests.tui.test_wizard import open_wizard, start_button, to_review
 from vmie_tui.model.job import DiskProgress, Stage, StageState, StageView
 from vmie_tui.model.machine import Firmware, Machine
@@ -293,8 +293,8 @@ async def test_the_route_page_says_why_and_why_not() -> None:
 
 
 async def test_unmodified_by_ebs_from_the_route_to_the_job() -> None:
-    backend = FakeBackend()
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    async with running(operations) as pilot:
         screen = await open_wizard(pilot, "vm-1")
         await press(pilot, "pagedown", "down", "down", "space")
         screen.query_one("#via", ChoiceList).focus()
@@ -319,8 +319,8 @@ async def test_unmodified_by_ebs_from_the_route_to_the_job() -> None:
         assert "aws ebs start-snapshot" in page
         assert "aws ec2 register-image" in page
         await press(pilot, "y", "enter")
-        assert "start-snapshot" in backend.saved["aws-import-unmodified.sh"]
-        plan = backend.submitted[0]
+        assert "start-snapshot" in operations.saved["aws-import-unmodified.sh"]
+        plan = operations.jobs.submitted[0]
         assert (plan.route, plan.via, plan.bucket) == (Route.UNMODIFIED, Via.EBS, "")
         assert plan.copy_to == ("us-east-1",)
         assert plan.test_launch is not None and plan.test_launch.isolated
@@ -397,15 +397,15 @@ async def test_a_mistake_in_a_folded_group_is_marked_and_stops_the_start() -> No
 
 
 async def test_a_snapshot_goes_through_the_wizard() -> None:
-    backend = FakeBackend()
-    backend.described["snap-0123456789abcdef0"] = described(SOURCES["snapshot"])
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    operations.imports.described["snap-0123456789abcdef0"] = described(SOURCES["snapshot"])
+    async with running(operations) as pilot:
         await press(pilot, "o", *"snap-0123456789abcdef0", "enter")
         await press(pilot, "i")
         assert "EBS" in screen_text(pilot)
         await to_review(pilot)
         await press(pilot, "enter")
-        plan = backend.submitted[0]
+        plan = operations.jobs.submitted[0]
         assert (plan.route, plan.platform, plan.upload_format) == (Route.IMAGE_DIRECT, "Linux", UploadFormat.VMDK)
         assert plan.source == SOURCES["snapshot"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.tui.driving import press, running, screen_text
-from tests.tui.fake import FakeBackend, many
+from tests.tui.fake import FakeOperations, many
 from vmie_tui.widgets.machines import MachineTable
 
 COUNT = 20_000
@@ -17,7 +17,7 @@ async def test_scrolling_draws_only_the_lines_in_sight(monkeypatch) -> None:
         drawn.append(y)
         return draw(self, y)
 
-    async with running(FakeBackend(many(COUNT))) as pilot:
+    async with running(FakeOperations(many(COUNT))) as pilot:
         table = pilot.app.screen.query_one(MachineTable)
         assert len(table.rows) == COUNT
         monkeypatch.setattr(MachineTable, "draw", counted)
@@ -29,6 +29,6 @@ async def test_scrolling_draws_only_the_lines_in_sight(monkeypatch) -> None:
 
 
 async def test_filter_of_many_counts_with_separators() -> None:
-    async with running(FakeBackend(many(COUNT))) as pilot:
+    async with running(FakeOperations(many(COUNT))) as pilot:
         await press(pilot, "slash", *"vm-1999", "enter")
         assert "10 of 20,000 VMs" in screen_text(pilot)

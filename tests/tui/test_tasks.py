@@ -1,4 +1,4 @@
-"""The tasks screen on a backend of model values: list, filter, detail, places, and what can be done with a task."""
+"""The tasks screen on operations of model values: list, filter, detail, places, and what can be done with a task."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from textual.pilot import Pilot
 
 from tests.tui.driving import press, running, screen_text, settle, until
-from tests.tui.fake import FakeBackend
+from tests.tui.fake import FakeOperations
 from tests.tui.fake_desk import NOW, FakeDesk, denied, record, some_records
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
 from vmie_tui.model.task import TaskKind
@@ -30,16 +30,16 @@ from vmie_tui.widgets.tasks import TaskTable
 @asynccontextmanager
 async def tasks(
     desk: FakeDesk | None = None, size: tuple[int, int] = (80, 24), *, read: bool = True
-) -> AsyncIterator[tuple[Pilot[int], FakeBackend]]:
+) -> AsyncIterator[tuple[Pilot[int], FakeOperations]]:
     """The app on its tasks screen, everything read."""
-    backend = FakeBackend()
-    backend.desk = desk or FakeDesk()
-    async with running(backend, size) as pilot:
+    operations = FakeOperations()
+    operations.tasks = desk or FakeDesk()
+    async with running(operations, size) as pilot:
         await press(pilot, "3")
         if read:
             await until(pilot, lambda: "reading" not in screen_text(pilot), "tasks read")
             await settle(pilot)
-        yield pilot, backend
+        yield pilot, operations
 
 
 def table(pilot: Pilot[int]) -> TaskTable:
@@ -229,43 +229,43 @@ async def test_regions_that_cannot_be_listed_say_why() -> None:
 
 
 async def test_raw_json_report_and_bundle() -> None:
-    async with tasks() as (pilot, backend):
+    async with tasks() as (pilot, operations):
         await press(pilot, "j")
         assert '"Status": "active"' in screen_text(pilot)
         await press(pilot, "y")
         name = ids(pilot)[0]
-        assert json.loads(backend.saved[f"{name}.json"])["Status"] == "active"
+        assert json.loads(operations.saved[f"{name}.json"])["Status"] == "active"
         await press(pilot, "j", "y")
-        assert f"# Export instance {name}".lower() in backend.saved[f"{name}.md"].lower().replace("\\", "")
+        assert f"# Export instance {name}".lower() in operations.saved[f"{name}.md"].lower().replace("\\", "")
         await press(pilot, "b")
-        assert ("bundle", name) in backend.desk.asked
+        assert ("bundle", name) in operations.tasks.asked
         assert f"~/copied/vmie-{name}.zip" in told(pilot)
 
 
 async def test_cancel_asks_names_the_task_and_shows_it_at_once() -> None:
-    async with tasks() as (pilot, backend):
+    async with tasks() as (pilot, operations):
         name = ids(pilot)[0]
         await press(pilot, "x")
         assert isinstance(pilot.app.screen, ConfirmScreen)
         assert f"Cancel {name}?" in screen_text(pilot)
         assert getattr(pilot.app.focused, "id", "") == "no"
         await press(pilot, "enter")
-        assert ("cancel", name) not in backend.desk.asked
+        assert ("cancel", name) not in operations.tasks.asked
         await press(pilot, "x", "right", "enter")
-        assert ("cancel", name) in backend.desk.asked
+        assert ("cancel", name) in operations.tasks.asked
         assert "■ deleting" in screen_text(pilot)
         await press(pilot, "x")
         assert "it is being cancelled already" in told(pilot)
 
 
 async def test_what_cannot_be_cancelled_says_why() -> None:
-    async with tasks() as (pilot, backend):
+    async with tasks() as (pilot, operations):
         await press(pilot, "G", "x")
         assert "AWS no longer knows it" in told(pilot)
-        backend.desk.cancel_error = ServiceError(ErrorKind.CONFLICT, "it is being transferred", subject="S3")
+        operations.tasks.cancel_error = ServiceError(ErrorKind.CONFLICT, "it is being transferred", subject="S3")
         await press(pilot, "g", "x", "right", "enter")
         assert "was not cancelled" in told(pilot)
-        backend.desk.read_only = True
+        operations.tasks.read_only = True
         await press(pilot, "x")
         assert "the profile prod is read-only" in told(pilot)
         assert isinstance(pilot.app.screen, TasksScreen)
@@ -278,14 +278,14 @@ async def test_watching_writes_a_line_per_change_until_the_end(monkeypatch: pyte
     away = ServiceError(ErrorKind.NETWORK, "AWS does not answer", retry_safe=True)
     done = replace(first, task=replace(first.task, state="completed", status_message="", progress=None))
     desk.readings = [first, away, away, replace(first, task=replace(first.task, progress=40)), done]
-    async with tasks(desk) as (pilot, backend):
+    async with tasks(desk) as (pilot, operations):
         table(pilot).move_to(ids(pilot).index(first.task.id))
         await press(pilot, "w")
         await until(pilot, lambda: "It is over" in screen_text(pilot), "the end")
         text = screen_text(pilot)
         assert [text.count(words) for words in ("12%", "40%", "AWS does not answer")] == [1, 1, 1]
         await press(pilot, "y")
-        assert "▶ active" in backend.saved[f"{first.task.id}.txt"]
+        assert "▶ active" in operations.saved[f"{first.task.id}.txt"]
         await press(pilot, "w")
         assert isinstance(pilot.app.screen, TasksScreen)
 

@@ -9,7 +9,7 @@ import pytest
 from textual.pilot import Pilot
 
 from tests.tui.driving import press, running, settle
-from tests.tui.fake import FINDINGS, FakeBackend, job, machine, some_jobs
+from tests.tui.fake import FINDINGS, FakeOperations, job, machine, some_jobs
 from tests.tui.fake_desk import record
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
 from vmie_tui.model.finding import Finding, Severity
@@ -38,7 +38,7 @@ TEXTS = {
 }
 
 
-def backend(text: str) -> FakeBackend:
+def operations(text: str) -> FakeOperations:
     """Everything that comes from outside says ``text``."""
     vm = machine(
         1,
@@ -67,11 +67,13 @@ def backend(text: str) -> FakeBackend:
         )
         for one in (*some_jobs(), job(99, text, JobState.FAILED, problem=problem))
     ]
-    made = FakeBackend((replace(vm, disks=disks), machine(2, "db-01")), jobs)
-    made.log = lambda job_id, tail: [LogLine(jobs[0].created, text, "error")]  # type: ignore[method-assign]
-    made.aws_error = ServiceError(ErrorKind.REMOTE, text, subject=text, remedy=text, detail=text)
-    made.preflight_error = ServiceError(ErrorKind.REMOTE, text, subject=text, remedy=text, detail=text)
-    made.submit_errors[text] = ServiceError(ErrorKind.REFUSED, text, subject=text, remedy=text)
+    made = FakeOperations((replace(vm, disks=disks), machine(2, "db-01")), jobs)
+    made.jobs.log = lambda job_id, tail: [LogLine(jobs[0].created, text, "error")]  # type: ignore[method-assign]
+    made.aws_error = made.imports.account_error = ServiceError(
+        ErrorKind.REMOTE, text, subject=text, remedy=text, detail=text
+    )
+    made.imports.preflight_error = ServiceError(ErrorKind.REMOTE, text, subject=text, remedy=text, detail=text)
+    made.jobs.submit_errors[text] = ServiceError(ErrorKind.REFUSED, text, subject=text, remedy=text)
     tasks = tuple(
         record(
             number,
@@ -84,7 +86,7 @@ def backend(text: str) -> FakeBackend:
         )
         for number, state in ((5, "active"), (10, "deleted"), (3, "completed"))
     )
-    made.desk.records = tasks
+    made.tasks.records = tasks
     return made
 
 
@@ -105,7 +107,7 @@ def text(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 async def test_every_screen(text: str) -> None:
-    async with running(backend(text), size=(100, 30)) as pilot:
+    async with running(operations(text), size=(100, 30)) as pilot:
         app = pilot.app
         for keys in (
             ("j",),

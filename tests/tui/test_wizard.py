@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from textual.widgets import Button, Input
 
 from tests.tui.driving import press, running, screen_text, settle, until
-from tests.tui.fake import FSTAB, FakeBackend, company, preflight_of, some_jobs
+from tests.tui.fake import FSTAB, FakeOperations, company, preflight_of, some_jobs
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import BootMode, LicenseType, Route
 from vmie_tui.model.rules.account import Account
@@ -44,8 +44,8 @@ def start_button(pilot: Pilot[int]) -> Button:
 
 
 async def test_two_linux_machines_from_selection_to_jobs() -> None:
-    backend = FakeBackend()
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    async with running(operations) as pilot:
         await press(pilot, "slash", *"web-0", "enter", "space", "space", "i")
         assert "Import web-01, web-02" in screen_text(pilot)
         await press(pilot, "right", "right")
@@ -53,8 +53,8 @@ async def test_two_linux_machines_from_selection_to_jobs() -> None:
         await press(pilot, "pagedown", "pagedown")
         assert "aws ec2 import-image" in screen_text(pilot)
         await press(pilot, "enter")
-        assert [plan.source.name for plan in backend.submitted] == ["web-01", "web-02"]
-        first = backend.submitted[0]
+        assert [plan.source.name for plan in operations.jobs.submitted] == ["web-01", "web-02"]
+        first = operations.jobs.submitted[0]
         assert first.license_type is LicenseType.BYOL
         assert (first.region, first.bucket, first.prefix) == ("eu-west-1", "migration-eu-west-1", "vmie/")
         assert (first.profile, first.role_name, first.ami_name) == ("prod", "vmimport", "web-01")
@@ -65,8 +65,8 @@ async def test_two_linux_machines_from_selection_to_jobs() -> None:
 
 
 async def test_answers_stay_when_going_back_and_forth() -> None:
-    backend = FakeBackend()
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    async with running(operations) as pilot:
         screen = await open_wizard(pilot, "vm-1")
         await press(pilot, "pagedown", "pagedown", "pagedown")
         name = screen.query_one("#ami_name", Input)
@@ -77,7 +77,7 @@ async def test_answers_stay_when_going_back_and_forth() -> None:
         await press(pilot, "pageup", "pageup", "pageup", "pageup", "pagedown", "pagedown", "pagedown")
         assert name.value == "{vm}-copy"
         await press(pilot, "pagedown", "enter")
-        plan = backend.submitted[0]
+        plan = operations.jobs.submitted[0]
         assert plan.ami_name == "web-01-copy"
         assert plan.boot_mode is BootMode.UEFI
 
@@ -106,8 +106,8 @@ async def test_licence_aws_is_refused_for_linux_and_says_why() -> None:
 
 
 async def test_windows_server_must_choose_a_licence() -> None:
-    backend = FakeBackend()
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    async with running(operations) as pilot:
         screen = await open_wizard(pilot, "vm-4")
         await to_review(pilot)
         assert start_button(pilot).disabled
@@ -117,12 +117,12 @@ async def test_windows_server_must_choose_a_licence() -> None:
         await press(pilot, "down", "space", "pagedown", "pagedown")
         assert not start_button(pilot).disabled
         await press(pilot, "enter")
-        assert backend.submitted[0].license_type is LicenseType.AWS
+        assert operations.jobs.submitted[0].license_type is LicenseType.AWS
 
 
 async def test_usage_operation_goes_into_the_plan_without_a_licence_type() -> None:
-    backend = FakeBackend()
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    async with running(operations) as pilot:
         screen = await open_wizard(pilot, "vm-4")
         await press(pilot, "pagedown", "pagedown")
         screen.query_one("#licence", ChoiceList).focus()
@@ -132,7 +132,7 @@ async def test_usage_operation_goes_into_the_plan_without_a_licence_type() -> No
         usage.focus()
         await press(pilot, "down", "space")
         await press(pilot, "pagedown", "pagedown", "enter")
-        plan = backend.submitted[0]
+        plan = operations.jobs.submitted[0]
         assert plan.license_type is None
         assert plan.usage_operation == "RunInstances:0006"
 
@@ -146,8 +146,8 @@ async def test_mixed_systems_leave_only_what_fits_all() -> None:
 
 
 async def test_a_blocker_stops_the_start_until_the_name_is_typed() -> None:
-    backend = FakeBackend()
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    async with running(operations) as pilot:
         await open_wizard(pilot, "vm-6")
         await to_review(pilot)
         assert "raw device mapping" in screen_text(pilot)
@@ -155,14 +155,14 @@ async def test_a_blocker_stops_the_start_until_the_name_is_typed() -> None:
         assert isinstance(pilot.app.screen, ForceScreen)
         await press(pilot, *"db-rd", "enter")
         assert "not its name" in screen_text(pilot)
-        assert backend.submitted == []
+        assert operations.jobs.submitted == []
         await press(pilot, "m", "enter")
-        assert [plan.override for plan in backend.submitted] == [("Hard disk 2: is a raw device mapping",)]
+        assert [plan.override for plan in operations.jobs.submitted] == [("Hard disk 2: is a raw device mapping",)]
 
 
 async def test_several_blocked_machines_are_named_one_after_the_other() -> None:
-    backend = FakeBackend()
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    async with running(operations) as pilot:
         await open_wizard(pilot, "vm-1", "vm-3", "vm-6")
         await to_review(pilot)
         await press(pilot, "enter")
@@ -171,11 +171,11 @@ async def test_several_blocked_machines_are_named_one_after_the_other() -> None:
         await press(pilot, *first, "enter")
         assert "2 of 2" in screen_text(pilot)
         await press(pilot, "escape")
-        assert backend.submitted == []
+        assert operations.jobs.submitted == []
         assert isinstance(pilot.app.screen, WizardScreen)
         second = ({"db-rdm", "web-legacy"} - {first}).pop()
         await press(pilot, "enter", *first, "enter", *second, "enter")
-        assert {plan.source.name: bool(plan.override) for plan in backend.submitted} == {
+        assert {plan.source.name: bool(plan.override) for plan in operations.jobs.submitted} == {
             "web-01": False,
             "web-legacy": True,
             "db-rdm": True,
@@ -183,32 +183,32 @@ async def test_several_blocked_machines_are_named_one_after_the_other() -> None:
 
 
 async def test_a_machine_that_cannot_be_exported_cannot_be_forced() -> None:
-    backend = FakeBackend()
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    async with running(operations) as pilot:
         await open_wizard(pilot, "vm-12")
         await to_review(pilot)
         assert start_button(pilot).disabled
         await press(pilot, "enter")
-        assert backend.submitted == []
+        assert operations.jobs.submitted == []
 
 
 async def test_what_the_disks_say_blocks_too() -> None:
-    backend = FakeBackend()
-    backend.preflights["web-02"] = preflight_of(company()[1], (), FSTAB)
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    operations.imports.preflights["web-02"] = preflight_of(company()[1], (), FSTAB)
+    async with running(operations) as pilot:
         await open_wizard(pilot, "vm-2")
         await to_review(pilot)
         assert "? not looked  disks not inspected" in screen_text(pilot)
         await press(pilot, "p", "escape")
         assert "/etc/fstab is missing" in screen_text(pilot)
         await press(pilot, "enter", *"web-02", "enter")
-        assert backend.submitted[0].override == ("disk 1 partition 1: /etc/fstab is missing",)
+        assert operations.jobs.submitted[0].override == ("disk 1 partition 1: /etc/fstab is missing",)
 
 
 async def test_what_the_disks_say_does_not_block_where_aws_does_not_look() -> None:
-    backend = FakeBackend()
-    backend.preflights["web-02"] = preflight_of(company()[1], (), FSTAB)
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    operations.imports.preflights["web-02"] = preflight_of(company()[1], (), FSTAB)
+    async with running(operations) as pilot:
         screen = await open_wizard(pilot, "vm-2")
         await press(pilot, "p", "escape")
         screen.draft.choose_route(Route.UNMODIFIED)
@@ -216,18 +216,18 @@ async def test_what_the_disks_say_does_not_block_where_aws_does_not_look() -> No
         assert "▲ disk 1 partition 1: /etc/fstab is missing" in screen_text(pilot)
         assert not start_button(pilot).disabled
         await press(pilot, "enter")
-        assert backend.submitted[0].override == ()
+        assert operations.jobs.submitted[0].override == ()
 
 
 async def test_the_command_is_valid_shell_with_valid_json() -> None:
-    backend = FakeBackend()
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    async with running(operations) as pilot:
         screen = await open_wizard(pilot, "vm-1")
         screen.draft.description = 'it\'s "quoted" $HOME `x` \\ {vm}'
         await to_review(pilot)
         await press(pilot, "y")
         assert '"UserBucket":{"S3Bucket"' in screen.query_one("#review", LinePane).plain()
-    (line,) = backend.saved["aws-import-image.sh"].splitlines()
+    (line,) = operations.saved["aws-import-image.sh"].splitlines()
     words = shlex.split(line)
     assert words[:3] == ["aws", "ec2", "import-image"]
     options = dict(zip(words[3::2], words[4::2], strict=True))
@@ -241,9 +241,9 @@ async def test_the_command_is_valid_shell_with_valid_json() -> None:
 
 
 async def test_mistakes_of_the_target_are_said_beside_the_field() -> None:
-    backend = FakeBackend()
-    backend.profile = replace(backend.profile, bucket="", region="Ireland")
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    operations.profile = replace(operations.profile, bucket="", region="Ireland")
+    async with running(operations) as pilot:
         screen = await open_wizard(pilot, "vm-1", "vm-2")
         await press(pilot, "pagedown", "pagedown", "pagedown")
         text = screen_text(pilot)
@@ -260,13 +260,13 @@ async def test_mistakes_of_the_target_are_said_beside_the_field() -> None:
         screen.query_one("#ami_name", Input).value = "x-{vm}"
         screen.query_one("#tags", Input).value = "owner=ops, wave=1"
         await press(pilot, "pageup", "pagedown", "enter")
-        assert [plan.ami_name for plan in backend.submitted] == ["x-web-01", "x-web-02"]
-        assert backend.submitted[0].tags == {"owner": "ops", "wave": "1"}
+        assert [plan.ami_name for plan in operations.jobs.submitted] == ["x-web-01", "x-web-02"]
+        assert operations.jobs.submitted[0].tags == {"owner": "ops", "wave": "1"}
 
 
 async def test_encryption_offers_a_key() -> None:
-    backend = FakeBackend()
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    async with running(operations) as pilot:
         screen = await open_wizard(pilot, "vm-1")
         await press(pilot, "pagedown", "pagedown", "pagedown")
         assert not screen.query_one("#field-kms_key").display
@@ -275,26 +275,26 @@ async def test_encryption_offers_a_key() -> None:
         assert screen.query_one("#field-kms_key").display
         screen.query_one("#kms_key", Input).value = "alias/migration"
         await press(pilot, "pagedown", "enter")
-        assert backend.submitted[0].encrypted
-        assert backend.submitted[0].kms_key_id == "alias/migration"
+        assert operations.jobs.submitted[0].encrypted
+        assert operations.jobs.submitted[0].kms_key_id == "alias/migration"
 
 
 async def test_what_could_not_start_is_named_and_the_rest_starts() -> None:
-    backend = FakeBackend()
-    backend.submit_errors["web-02"] = ServiceError(ErrorKind.LOCAL, "the disk of the state folder is full")
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    operations.jobs.submit_errors["web-02"] = ServiceError(ErrorKind.LOCAL, "the disk of the state folder is full")
+    async with running(operations) as pilot:
         await open_wizard(pilot, "vm-1", "vm-2")
         await to_review(pilot)
         await press(pilot, "enter")
-        assert [plan.source.name for plan in backend.submitted] == ["web-01"]
+        assert [plan.source.name for plan in operations.jobs.submitted] == ["web-01"]
         assert any("web-02 was not started. the disk" in note.message for note in pilot.app._notifications)
         assert isinstance(pilot.app.screen, JobsScreen)
 
 
 async def test_nothing_started_stays_in_the_wizard() -> None:
-    backend = FakeBackend()
-    backend.submit_errors["web-01"] = ServiceError(ErrorKind.LOCAL, "the disk of the state folder is full")
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    operations.jobs.submit_errors["web-01"] = ServiceError(ErrorKind.LOCAL, "the disk of the state folder is full")
+    async with running(operations) as pilot:
         await open_wizard(pilot, "vm-1")
         await to_review(pilot)
         await press(pilot, "enter")
@@ -303,12 +303,12 @@ async def test_nothing_started_stays_in_the_wizard() -> None:
 
 
 async def test_command_is_copied_to_a_file_at_least() -> None:
-    backend = FakeBackend()
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    async with running(operations) as pilot:
         await open_wizard(pilot, "vm-1")
         await to_review(pilot)
         await press(pilot, "y")
-        text = backend.saved["aws-import-image.sh"]
+        text = operations.saved["aws-import-image.sh"]
         assert text.startswith("aws ec2 import-image")
         assert "--license-type BYOL" in text
         assert '"S3Key":"vmie/web-01/disk-2.vmdk"' in text
@@ -316,23 +316,23 @@ async def test_command_is_copied_to_a_file_at_least() -> None:
 
 
 async def test_escape_leaves_without_starting() -> None:
-    backend = FakeBackend()
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    async with running(operations) as pilot:
         await open_wizard(pilot, "vm-1")
         await press(pilot, "escape")
         assert isinstance(pilot.app.screen, InventoryScreen)
-        assert backend.submitted == []
+        assert operations.jobs.submitted == []
         assert pilot.app.screen.query_one(MachineTable).marked == {"vm-1"}
 
 
 async def test_the_jobs_cursor_goes_to_what_was_just_started() -> None:
     old = [replace(view, id=f"old-{number}") for number, view in enumerate(some_jobs())]
-    backend = FakeBackend(jobs=old)
-    async with running(backend) as pilot:
+    operations = FakeOperations(jobs=old)
+    async with running(operations) as pilot:
         await press(pilot, "2", "down", "down", "1")
         await open_wizard(pilot, "vm-1")
         await to_review(pilot)
-        backend.job_views = [replace(old[0], id="job-1"), *old]
+        operations.jobs.job_views = [replace(old[0], id="job-1"), *old]
         await press(pilot, "enter")
         screen = pilot.app.screen
         assert isinstance(screen, JobsScreen)
@@ -340,12 +340,12 @@ async def test_the_jobs_cursor_goes_to_what_was_just_started() -> None:
 
 
 async def test_the_account_is_looked_at_and_what_blocks_there_must_be_forced() -> None:
-    backend = FakeBackend()
-    backend.account = Account(root=True, active_tasks=9, ebs_encryption=True)
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    operations.imports.account = Account(root=True, active_tasks=9, ebs_encryption=True)
+    async with running(operations) as pilot:
         screen = await open_wizard(pilot, "vm-1", "vm-2")
         await to_review(pilot)
-        assert [plan.source.name for plan in backend.accounts_asked] == ["web-01"], "one target, one look"
+        assert [plan.source.name for plan in operations.imports.accounts_asked] == ["web-01"], "one target, one look"
         text = screen.query_one("#review", LinePane).plain()
         assert "Target eu-west-1  ✖ 1 blocker" in text
         assert text.count("root user cannot import") == 1
@@ -355,48 +355,50 @@ async def test_the_account_is_looked_at_and_what_blocks_there_must_be_forced() -
         assert isinstance(pilot.app.screen, ForceScreen)
         assert "root user" in screen_text(pilot)
         await press(pilot, *"web-01", "enter", *"web-02", "enter")
-        assert {plan.override for plan in backend.submitted} == {
+        assert {plan.override for plan in operations.jobs.submitted} == {
             ("credentials: the account's root user cannot import",)
         }
 
 
 async def test_what_the_job_would_refuse_anyway_must_be_put_right_and_is_asked_about_anew() -> None:
-    backend = FakeBackend()
-    backend.account = Account(bucket_region="us-east-1")
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    operations.imports.account = Account(bucket_region="us-east-1")
+    async with running(operations) as pilot:
         screen = await open_wizard(pilot, "vm-1")
         await to_review(pilot)
         assert start_button(pilot).disabled
         text = " ".join(screen.query_one("#review", LinePane).plain().split())
         assert "the bucket is in us-east-1, the import in eu-west-1" in text
-        backend.account = Account(bucket_region="eu-west-1")
+        operations.imports.account = Account(bucket_region="eu-west-1")
         await press(pilot, "left")
         screen.query_one("#bucket", Input).value = "another-bucket"
         await press(pilot, "pagedown")
-        assert [plan.bucket for plan in backend.accounts_asked] == ["migration-eu-west-1", "another-bucket"]
+        assert [plan.bucket for plan in operations.imports.accounts_asked] == ["migration-eu-west-1", "another-bucket"]
         assert "Target eu-west-1" not in screen_text(pilot)
         await press(pilot, "enter")
-        assert len(backend.submitted) == 1
+        assert len(operations.jobs.submitted) == 1
 
 
 async def test_without_aws_the_review_says_why_and_the_import_starts_all_the_same() -> None:
-    backend = FakeBackend()
-    backend.aws_error = ServiceError(ErrorKind.LOGIN, "the AWS sign-in has expired", remedy="Sign in again")
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    operations.imports.account_error = ServiceError(
+        ErrorKind.LOGIN, "the AWS sign-in has expired", remedy="Sign in again"
+    )
+    async with running(operations) as pilot:
         screen = await open_wizard(pilot, "vm-1")
         await to_review(pilot)
         text = " ".join(screen.query_one("#review", LinePane).plain().split())
         assert "▲ The account could not be looked at: the AWS sign-in has expired. Sign in again" in text
         await press(pilot, "enter")
-        assert len(backend.submitted) == 1
+        assert len(operations.jobs.submitted) == 1
 
 
 async def test_an_aws_that_says_nothing_holds_the_start_up_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wizard, "PATIENCE", 3600)  # so that the wait is seen, however slow the machine
-    backend = FakeBackend()
-    backend.account_gate = threading.Event()
-    backend.account = Account(region_enabled=False)
-    async with running(backend) as pilot:
+    operations = FakeOperations()
+    operations.imports.account_gate = threading.Event()
+    operations.imports.account = Account(region_enabled=False)
+    async with running(operations) as pilot:
         screen = await open_wizard(pilot, "vm-1")
         review = screen.query_one("#review", LinePane)
         await pilot.press(*["pagedown"] * 4)
@@ -406,7 +408,7 @@ async def test_an_aws_that_says_nothing_holds_the_start_up_for_a_while_only(monk
         await pilot.press("left", "right")  # AWS is asked anew whenever the review is reached
         await until(pilot, lambda: "AWS has not answered yet" in review.plain(), "enough waited")
         assert not start_button(pilot).disabled
-        backend.account_gate.set()
+        operations.imports.account_gate.set()
         await settle(pilot)
         assert "is not enabled in this account" in review.plain()
-        assert backend.submitted == []
+        assert operations.jobs.submitted == []

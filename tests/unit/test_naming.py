@@ -10,8 +10,8 @@ from tests.tui.fake import machine
 from vmie_tui.commands.import_.options import make_plan
 from vmie_tui.model import naming
 from vmie_tui.model.plan import VmSource
-from vmie_tui.operations.backend import ProfileInfo
 from vmie_tui.operations.import_plan import Candidate, draft_of
+from vmie_tui.operations.profile import ProfileInfo
 from vmie_tui.settings import AwsSettings, Profile, VCenterSettings
 
 NOON = datetime(2026, 3, 4, 12, 5, tzinfo=UTC)

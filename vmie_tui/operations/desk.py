@@ -6,7 +6,7 @@ Every method blocks: call it in a thread worker. Raises ServiceError.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,10 +18,10 @@ from vmie_tui.private_files import private_dir, safe_name
 if TYPE_CHECKING:
     from vmie_tui.model.errors import Problem
     from vmie_tui.model.explain import Explanation
+    from vmie_tui.operations.connections import Connections
     from vmie_tui.services.aws.session import Aws
     from vmie_tui.services.aws.vmie.explorer import OnPage, Trouble
     from vmie_tui.services.task_history import History
-    from vmie_tui.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,8 @@ class Desk(Protocol):
 class LiveDesk:
     """Sessions of other profiles than the app's are opened when they are needed, each once."""
 
-    def __init__(self, settings: Settings, own: str, session: Callable[[], Aws]) -> None:
-        self._settings, self._own, self._session = settings, own, session
+    def __init__(self, connections: Connections) -> None:
+        self._settings, self._own, self._session = connections.settings, connections.profile.name, connections.aws
         self._lock = threading.Lock()
         self._opened: dict[str, Aws] = {}
         self._kept: History | None = None

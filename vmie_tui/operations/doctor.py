@@ -8,15 +8,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vmie_tui.model.doctor import Check, DoctorReport, Feature
-from vmie_tui.model.job import WorkerStatus
 
 if TYPE_CHECKING:
+    from vmie_tui.operations.connections import Connections
+    from vmie_tui.operations.jobs import JobClient
     from vmie_tui.services.doctor.patient import Patient
-    from vmie_tui.settings import Profile
 
 USER, ROLE, TRUST, VCENTER = "user", "role", "trust", "vcenter"
 
@@ -28,16 +27,11 @@ class Doctor(Protocol):
 
 
 class LiveDoctor:
-    """``password`` gives vCenter's as far as it is known. One session is kept for looking and for making changes."""
+    """One session is kept for looking and for making changes."""
 
-    def __init__(
-        self,
-        profile: Profile,
-        state_dir: Path,
-        password: Callable[[], str | None],
-        worker: Callable[[], WorkerStatus] | None = None,
-    ) -> None:
-        self._profile, self._state_dir, self._password, self._worker = profile, state_dir, password, worker
+    def __init__(self, connections: Connections, jobs: JobClient) -> None:
+        self._profile, self._state_dir = connections.profile, connections.settings.state_dir
+        self._password, self._worker = connections.password, jobs.worker
         self._kept: Patient | None = None
 
     def _patient(self) -> Patient:

@@ -25,7 +25,7 @@ from vmie_tui.model.rules.deploying import check_deploy
 from vmie_tui.model.rules.exports import check_export, instance_formats
 
 if TYPE_CHECKING:
-    from vmie_tui.operations.backend import ProfileInfo
+    from vmie_tui.operations.profile import ProfileInfo
 
 WRITTEN_FOR = {  # where an instance runs whose format alone was chosen
     ExportFormat.VMDK: TargetEnvironment.VMWARE,

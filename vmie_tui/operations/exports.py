@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from vmie_tui.model.exportable import Exportable
     from vmie_tui.model.task import Task
+    from vmie_tui.operations.connections import Connections
     from vmie_tui.services.aws.s3.download import Downloaded
     from vmie_tui.services.aws.s3.export_bucket import BucketReport
-    from vmie_tui.services.aws.session import Aws
 
 OnSources = Callable[["Sequence[Exportable]"], None]
 
@@ -43,10 +43,8 @@ class Outward(Protocol):
 
 
 class LiveOutward:
-    """``session`` gives the AWS session of the profile; ``state_dir`` is where unfinished downloads are noted."""
-
-    def __init__(self, session: Callable[[], Aws], state_dir: Path) -> None:
-        self._session, self._state_dir = session, state_dir
+    def __init__(self, connections: Connections) -> None:
+        self._session, self._state_dir = connections.aws, connections.settings.state_dir
 
     def sources(self, region: str, on_page: OnSources) -> None:
         """Instances, then images, a page at a time."""

@@ -6,16 +6,15 @@ Every method blocks: call it in a thread worker. Raises ServiceError.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from vmie_tui.model.machine import Machine
+    from vmie_tui.operations.connections import Connections
     from vmie_tui.services.aws.ec2.image_info import Image
     from vmie_tui.services.aws.ec2.images import Deregistered
     from vmie_tui.services.aws.ec2.launch import InstanceState
-    from vmie_tui.services.aws.session import Aws
 
 OWN_TAG = "vmie-tui"
 
@@ -46,10 +45,8 @@ class Images(Protocol):
 
 
 class LiveImages:
-    """``session`` gives the AWS session of the profile; ``save`` writes bytes to a file and says its path."""
-
-    def __init__(self, session: Callable[[], Aws], save: Callable[[str, bytes], str]) -> None:
-        self._session, self._save = session, save
+    def __init__(self, connections: Connections) -> None:
+        self._session, self._save = connections.aws, connections.save
 
     def image(self, region: str, image_id: str) -> Image:
         from vmie_tui.services.aws.ec2.image_info import describe_image

@@ -36,7 +36,7 @@ from vmie_tui.operations.questions import questions
 from vmie_tui.screens.wizard.licences import USAGE, families_of
 
 if TYPE_CHECKING:
-    from vmie_tui.operations.backend import ProfileInfo
+    from vmie_tui.operations.profile import ProfileInfo
 
 VM = naming.VM
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")

@@ -23,7 +23,7 @@ from vmie_tui.operations.import_plan import REGION, VM, tag_table
 from vmie_tui.screens.wizard.licences import licence_options
 
 if TYPE_CHECKING:
-    from vmie_tui.operations.backend import ProfileInfo
+    from vmie_tui.operations.profile import ProfileInfo
 
 REPEAT, ONCE, AUTO = "repeat", "once", ""
 NOW = "now"

@@ -6,21 +6,18 @@ Every method blocks: call it in a thread worker. Raises ServiceError.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 
 if TYPE_CHECKING:
     from vmie_tui.model.finding import Finding
-    from vmie_tui.model.machine import Inventory, Machine
+    from vmie_tui.model.machine import Machine
     from vmie_tui.model.plan import TestLaunch
     from vmie_tui.model.replication import Catalogue, Replication, ReplicationView, Sync, Verify
+    from vmie_tui.operations.connections import Connections
     from vmie_tui.operations.replication_jobs import ReplicationClient
-    from vmie_tui.services.aws.session import Aws
-    from vmie_tui.services.vsphere.session import VSphere
-    from vmie_tui.settings import Profile, Settings
+    from vmie_tui.operations.vcenter import VCenter
 
 
 class Replicas(Protocol):
@@ -46,21 +43,11 @@ class Replicas(Protocol):
 
 
 class LiveReplicas:
-    """Replications of one profile. ``session`` gives its AWS session, ``vsphere`` a fresh one of its vCenter,
-    ``inventory`` reads its machines.
-    """
+    """Replications of one profile."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        profile: Profile,
-        *,
-        session: Callable[[], Aws],
-        vsphere: Callable[[], AbstractContextManager[VSphere]],
-        inventory: Callable[[], Inventory],
-    ) -> None:
-        self._settings, self._profile = settings, profile
-        self._session, self._vsphere, self._inventory = session, vsphere, inventory
+    def __init__(self, connections: Connections, vcenter: VCenter) -> None:
+        self._settings, self._profile = connections.settings, connections.profile
+        self._session, self._vsphere, self._inventory = connections.aws, connections.vsphere, vcenter.inventory
         self._lock = threading.Lock()
         self._opened: ReplicationClient | None = None
         self._account = ""

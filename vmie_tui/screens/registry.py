@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar
 
 from textual.screen import Screen
 
-from vmie_tui.operations.backend import ProfileInfo
+from vmie_tui.operations.profile import ProfileInfo
 from vmie_tui.screens.frame.actions import Action
 
 if TYPE_CHECKING:  # of signatures; to import them takes longer than the first paint may wait

@@ -85,7 +85,7 @@ class DeployScreen(ModalScreen[DeployChoice | str | None]):
     @work(thread=True, exclusive=True, group="look", exit_on_error=False)
     def _read(self) -> None:
         try:
-            places = host_of(self).backend.deploy_places()
+            places = host_of(self).operations.vcenter.deploy_places()
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             message = self.Read(None, problem_of(error))
         else:

@@ -100,7 +100,7 @@ class Downloads(FrameScreen):
                 self.post_message(self.Brought(here, max(1, total)))
 
         try:
-            done = self.backend.outward.fetch(wanted, on_bytes, self._stop.is_set)
+            done = self.operations.exports.fetch(wanted, on_bytes, self._stop.is_set)
         except DownloadStopped:
             self.post_message(self.Brought())
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words

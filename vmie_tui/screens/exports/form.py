@@ -75,7 +75,7 @@ class ExportFormScreen(Copying):
         self.draft: ExportDraft
 
     def compose_body(self) -> Iterable[Widget]:
-        draft = self.draft = new_draft(self.backend.profile, self._thing.id, self._region)
+        draft = self.draft = new_draft(self.operations.profile, self._thing.id, self._region)
         draft.take(self._thing)
         yield OneLine(id="summary")
         with Vertical(id="fields"):
@@ -118,9 +118,9 @@ class ExportFormScreen(Copying):
         thing, report, problem = None, None, None
         try:
             if source:
-                thing = self.backend.outward.look(self._region, self.draft.source_id)
+                thing = self.operations.exports.look(self._region, self.draft.source_id)
             if bucket:
-                report = self.backend.outward.bucket(self._region, bucket, instance=self.draft.is_instance)
+                report = self.operations.exports.bucket(self._region, bucket, instance=self.draft.is_instance)
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             problem = problem_of(error)
         if not worker.is_cancelled:
@@ -268,7 +268,7 @@ class ExportFormScreen(Copying):
     @work(thread=True, exclusive=True, group="look", exit_on_error=False)
     def _grant(self, report: BucketReport) -> None:
         try:
-            after = self.backend.outward.grant(self._region, report)
+            after = self.operations.exports.grant(self._region, report)
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             self.post_message(self.Looked(None, report, problem_of(error)))
         else:
@@ -304,7 +304,7 @@ class ExportFormScreen(Copying):
     @work(thread=True, exclusive=True, group="submit", exit_on_error=False)
     def _submit(self, plan: ExportPlan) -> None:
         try:
-            job_id = self.backend.submit(plan)
+            job_id = self.operations.jobs.submit_at_once(plan)
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             self.post_message(self.Submitted("", problem_of(error)))
         else:

@@ -85,7 +85,7 @@ class ExportsScreen(Filtering, Copying, Downloads):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self._region = self.backend.profile.region
+        self._region = self.operations.profile.region
         self.table.focus()
         self.watch(self.app, "jobs", self._show_exports)
         self.set_interval(AGAIN_SECONDS, self._look_again)
@@ -143,7 +143,7 @@ class ExportsScreen(Filtering, Copying, Downloads):
 
         problem = None
         try:
-            self.backend.outward.sources(region, page)
+            self.operations.exports.sources(region, page)
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             problem = problem_of(error)
         if not worker.is_cancelled:
@@ -153,7 +153,7 @@ class ExportsScreen(Filtering, Copying, Downloads):
     def _read_tasks(self, region: str) -> None:
         worker, tasks, problem = get_current_worker(), self._tasks, None
         try:
-            tasks = self.backend.outward.tasks(region)
+            tasks = self.operations.exports.tasks(region)
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             problem = problem_of(error)
         if not worker.is_cancelled:
@@ -321,7 +321,7 @@ class ExportsScreen(Filtering, Copying, Downloads):
         source = self.source_in_view
         if source is None:
             self.tell("Choose an instance or an AMI: tab shows them.")
-        elif self.backend.profile.read_only:
+        elif self.operations.profile.read_only:
             self.tell("This profile is read-only: nothing can be started from it.", error=True)
         else:
             self.app.push_screen(ExportFormScreen(source, self._region), self._form_closed)

@@ -57,7 +57,7 @@ class ExportSourceScreen(FrameScreen):
     @work(thread=True, exclusive=True, group="look", exit_on_error=False)
     def _look(self) -> None:
         try:
-            thing = self.backend.outward.look(self._region, self._row.thing.id)
+            thing = self.operations.exports.look(self._region, self._row.thing.id)
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             self.post_message(self.Looked(None, problem_of(error)))
         else:
@@ -82,7 +82,7 @@ class ExportSourceScreen(FrameScreen):
         self.call_after_refresh(self._draw)
 
     def action_export(self) -> None:
-        if self.backend.profile.read_only:
+        if self.operations.profile.read_only:
             self.tell("This profile is read-only: nothing can be started from it.", error=True)
             return
 

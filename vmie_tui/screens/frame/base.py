@@ -11,7 +11,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from vmie_tui.model.formatting import plain
-from vmie_tui.operations.backend import Backend
+from vmie_tui.operations.operations import Operations
 from vmie_tui.screens.frame.actions import APP, Action, hints
 from vmie_tui.screens.frame.host import Host, host_of
 from vmie_tui.widgets.frame import HintBar, StatusLine, TitleBar
@@ -40,11 +40,11 @@ class FrameScreen(Screen[bool]):
         return host_of(self)
 
     @property
-    def backend(self) -> Backend:
-        return self.host.backend
+    def operations(self) -> Operations:
+        return self.host.operations
 
     def compose(self) -> ComposeResult:
-        profile = self.backend.profile
+        profile = self.operations.profile
         badge = "READ-ONLY" if profile.read_only else "DEMO" if profile.demo else ""
         yield TitleBar(MODES, self.MODE, "" if profile.demo else profile.name, badge)
         yield StatusLine()

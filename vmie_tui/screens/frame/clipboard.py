@@ -57,7 +57,7 @@ def copy_in_thread(screen: FrameScreen, name: str, text: str) -> None:
         said = copy_text(
             text,
             osc52=lambda value: app.call_from_thread(app.copy_to_clipboard, value),
-            save=lambda value: screen.backend.save_text(name, value),
+            save=lambda value: screen.operations.save_text(name, value),
         )
     except OSError as error:
         app.call_from_thread(screen.tell, f"Could not copy: {error.strerror}", error=True)

@@ -10,7 +10,7 @@ from textual.dom import DOMNode
 
 from vmie_tui.model.errors import Problem
 from vmie_tui.model.job import JobView
-from vmie_tui.operations.backend import Backend
+from vmie_tui.operations.operations import Operations
 
 if TYPE_CHECKING:
     from vmie_tui.model.preflight import Preflight
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Host(Protocol):
     """`VmieApp` in production. What a screen watches (``jobs``, ``jobs_problem``, ``wanted_job``) is reactive."""
 
-    backend: Backend
+    operations: Operations
     now: Callable[[], datetime]  # the clock; aware times
     jobs: tuple[JobView, ...] | None  # None until they are read for the first time
     jobs_problem: Problem | None  # why the jobs cannot be read

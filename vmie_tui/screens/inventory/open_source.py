@@ -19,11 +19,11 @@ from vmie_tui.model.formatting import plural
 from vmie_tui.model.preflight import markdown
 from vmie_tui.model.verdict import Look, judge
 from vmie_tui.operations.import_plan import Candidate, Draft, draft_of
+from vmie_tui.operations.sources import S3, SNAPSHOT, Completion, complete
 from vmie_tui.screens import registry
 from vmie_tui.screens.frame.actions import OPEN, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying
-from vmie_tui.screens.inventory.complete_path import S3, SNAPSHOT, Completion, complete
 from vmie_tui.services.describe import Described
 from vmie_tui.widgets.choice import ChoiceList
 from vmie_tui.widgets.frame import HintBar
@@ -169,7 +169,7 @@ class OpenScreen(Copying):
     def _look(self, text: str, *, raw: bool) -> None:
         worker = get_current_worker()
         try:
-            found = self.backend.describe(text, raw=raw, on_step=self._tell_step)
+            found = self.operations.imports.describe(text, raw=raw, on_step=self._tell_step)
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             if not worker.is_cancelled:
                 self.post_message(self.Looked(None, problem_of(error)))
@@ -267,13 +267,13 @@ class OpenScreen(Copying):
 
     def _draft(self) -> Draft:
         assert self._found is not None
-        profile, found = self.backend.profile, self._found
+        profile, found = self.operations.profile, self._found
         return draft_of(profile, (Candidate(found.source, found.machine, found.preflight),))
 
     def action_import(self) -> None:
         if self._found is None:
             self.tell("There is nothing to import yet: name it, and press enter.", error=True)
-        elif self.backend.profile.read_only:
+        elif self.operations.profile.read_only:
             self.tell("This profile is read-only: nothing can be started from it.", error=True)
         else:
             self.app.push_screen(registry.import_draft(self._draft()), self._wizard_closed)

@@ -98,7 +98,7 @@ class ReportScreen(Copying):
         machine = known.machine if known is not None and known.machine is not None else self.machine  # the newer one
         if machine.power is not Power.ON:
             self._start(machine, snapshot=False)
-        elif self.backend.profile.read_only:
+        elif self.operations.profile.read_only:
             self.tell("This profile is read-only: a running VM's disks are not read, as that takes a snapshot.")
             self._start(machine, snapshot=False)
         else:
@@ -127,7 +127,7 @@ class ReportScreen(Copying):
     def _look(self, machine: Machine, snapshot: bool) -> None:
         worker, key = get_current_worker(), machine_key(machine)
         try:
-            result = self.backend.preflight(
+            result = self.operations.imports.preflight(
                 machine, snapshot=snapshot, on_step=lambda words: self._tell_step(key, words)
             )
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
@@ -221,7 +221,7 @@ class ReportScreen(Copying):
     @work(thread=True, exclusive=True, group="copy", exit_on_error=False)
     def _save_unattend(self) -> None:
         try:
-            path = self.backend.save_text("unattend.xml", unattend_xml())
+            path = self.operations.save_text("unattend.xml", unattend_xml())
         except OSError as error:
             self.app.call_from_thread(self.tell, f"Could not save: {error.strerror}", error=True)
         else:

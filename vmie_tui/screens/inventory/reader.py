@@ -16,7 +16,7 @@ from vmie_tui.widgets.machines import MachineRow, by_name, machine_row
 if TYPE_CHECKING:
     from vmie_tui.model.machine import Inventory, Machine
     from vmie_tui.model.preflight import Preflight
-    from vmie_tui.operations.backend import Backend
+    from vmie_tui.operations.operations import Operations
 
 CHUNK = 1000  # rows judged before the screen hears of them
 
@@ -41,9 +41,9 @@ class ReadFailed(Message):
         self.problem = problem
 
 
-def judged(backend: Backend, machine: Machine, inspected: Mapping[str, Preflight]) -> MachineRow:
+def judged(operations: Operations, machine: Machine, inspected: Mapping[str, Preflight]) -> MachineRow:
     """The row of a machine by its configuration, and by its disks when this session has looked into them."""
-    findings = backend.check_machine(machine)
+    findings = operations.imports.check_machine(machine)
     if not inspected:
         return machine_row(machine, findings)
     from vmie_tui.model.preflight import join_findings, machine_key, unsettled
@@ -58,8 +58,10 @@ def judged(backend: Backend, machine: Machine, inspected: Mapping[str, Preflight
 class Reader:
     """Call `read` in a thread; ``post`` takes the messages."""
 
-    def __init__(self, backend: Backend, post: Callable[[Message], object], inspected: Mapping[str, Preflight]) -> None:
-        self._backend, self._inspected = backend, inspected
+    def __init__(
+        self, operations: Operations, post: Callable[[Message], object], inspected: Mapping[str, Preflight]
+    ) -> None:
+        self._operations, self._inspected = operations, inspected
         self._post = post
         self._rows: dict[str, MachineRow] = {}
         self._told = 0
@@ -70,10 +72,10 @@ class Reader:
         try:
             if cached_first:
                 self._read_cached()
-            if not self._backend.has_password():
+            if not self._operations.vcenter.has_password():
                 self._post(ReadFailed(Problem(ErrorKind.LOGIN, "the password is not known")))
                 return
-            found = self._backend.inventory(self._page, lambda: worker.is_cancelled)
+            found = self._operations.vcenter.inventory(self._page, lambda: worker.is_cancelled)
             if not worker.is_cancelled:
                 self._complete(found)
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
@@ -81,9 +83,9 @@ class Reader:
                 self._post(ReadFailed(problem_of(error)))
 
     def _read_cached(self) -> None:
-        cached = self._backend.cached_inventory()
+        cached = self._operations.vcenter.cached_inventory()
         if cached is not None:
-            rows = [judged(self._backend, machine, self._inspected) for machine in cached.machines]
+            rows = [judged(self._operations, machine, self._inspected) for machine in cached.machines]
             self._post(RowsRead(by_name(rows), len(rows), cached.taken_at, cached=True))
             self._settle()
 
@@ -109,4 +111,4 @@ class Reader:
 
     def _judge(self, machines: Sequence[Machine]) -> None:
         for machine in machines:
-            self._rows[machine.moid] = judged(self._backend, machine, self._inspected)
+            self._rows[machine.moid] = judged(self._operations, machine, self._inspected)

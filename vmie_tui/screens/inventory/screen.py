@@ -75,7 +75,7 @@ class InventoryScreen(Sorting):
     def action_refresh_inventory(self) -> None:
         """Ask for a password first when there is none; then read."""
         self._problem = None
-        if not self.backend.profile.vcenter:
+        if not self.operations.profile.vcenter:
             self._reading = ""
         else:
             self._reading = "reading vCenter"
@@ -89,7 +89,7 @@ class InventoryScreen(Sorting):
 
     @work(thread=True, exclusive=True, group="inventory", exit_on_error=False)
     def _read(self) -> None:
-        Reader(self.backend, self.post_message, self.host.preflights).read(cached_first=not self._rows)
+        Reader(self.operations, self.post_message, self.host.preflights).read(cached_first=not self._rows)
 
     @on(RowsRead)
     def _rows_read(self, event: RowsRead) -> None:
@@ -166,8 +166,8 @@ class InventoryScreen(Sorting):
         margin: Line = ((" ", ""),)
         if self._problem:
             lines = problem_lines(self._problem, cells, margin=" ")
-        elif not self.backend.profile.vcenter:
-            lines = nothing_configured(self.backend.profile.config_file, cells)
+        elif not self.operations.profile.vcenter:
+            lines = nothing_configured(self.operations.profile.config_file, cells)
         elif self._reading:
             lines = [((f" {self._reading}…", "dim"),)]
         elif self._rows:
@@ -270,7 +270,8 @@ class InventoryScreen(Sorting):
         if not known:
             return
         self._rows = [
-            judged(self.backend, row.machine, known) if machine_key(row.machine) in known else row for row in self._rows
+            judged(self.operations, row.machine, known) if machine_key(row.machine) in known else row
+            for row in self._rows
         ]
         self._apply()
         self._show_detail()
@@ -284,7 +285,7 @@ class InventoryScreen(Sorting):
 
     def _to_start(self, verb: str) -> list[MachineRow]:
         """The VMs that something is to be started with; none, with the reason said, where it may not or cannot."""
-        if self.backend.profile.read_only:
+        if self.operations.profile.read_only:
             self.tell("This profile is read-only: nothing can be started from it.", error=True)
             return []
         rows = self._chosen()
@@ -323,4 +324,4 @@ class InventoryScreen(Sorting):
                 self.host.show_list("jobs")
 
         machines = [row.machine for row in rows]
-        self.app.push_screen(registry.import_machines(self.backend.profile, machines), closed)
+        self.app.push_screen(registry.import_machines(self.operations.profile, machines), closed)

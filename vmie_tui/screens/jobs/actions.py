@@ -37,8 +37,8 @@ class AfterJob(Copying):
     @work(thread=True, exclusive=True, group="after", exit_on_error=False)
     def _open_after(self, job: JobView) -> None:
         try:
-            plan = self.backend.plan(job.id)
-            machine = self.backend.machine_of(plan) if isinstance(plan, ImportPlan) else None
+            plan = self.operations.jobs.plan(job.id)
+            machine = self.operations.vcenter.machine_of(plan) if isinstance(plan, ImportPlan) else None
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             self.app.call_from_thread(self.tell, str(problem_of(error)), error=True)
             return
@@ -76,12 +76,12 @@ class JobActions(AfterJob):
     def action_pause(self) -> None:
         job = self._job_that("pause", JobState.PAUSED)
         if job:
-            self._ask_client(job, "paused", self.backend.pause)
+            self._ask_client(job, "paused", self.operations.jobs.pause)
 
     def action_resume(self) -> None:
         job = self._job_that("resume", JobState.QUEUED)
         if job:
-            self._ask_client(job, "resumed", self.backend.resume)
+            self._ask_client(job, "resumed", self.operations.jobs.resume)
 
     def action_cancel(self) -> None:
         job = self._job_that("cancel", JobState.CANCELLING, JobState.CANCELLED)
@@ -96,7 +96,7 @@ class JobActions(AfterJob):
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self._ask_client(job, "is being cancelled", self.backend.cancel)
+                self._ask_client(job, "is being cancelled", self.operations.jobs.cancel)
 
         question = ConfirmScreen(f"Cancel {job.words}?", text, yes="Cancel the job", no="Keep it")
         self.app.push_screen(question, answered)
@@ -141,7 +141,7 @@ class JobActions(AfterJob):
     @work(thread=True, exclusive=False, group="job-change", exit_on_error=False)
     def _fall_back(self, job: JobView) -> None:
         try:
-            started = self.backend.fallback(job.id)
+            started = self.operations.jobs.fallback(job.id)
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             self.app.call_from_thread(self.tell, str(problem_of(error)), error=True)
         else:
@@ -154,7 +154,7 @@ class JobActions(AfterJob):
         self.host.show_list("jobs")
 
     def _may_start(self) -> bool:
-        if self.backend.profile.read_only:
+        if self.operations.profile.read_only:
             self.tell("This profile is read-only: nothing can be started from it.", error=True)
             return False
         return True
@@ -172,7 +172,7 @@ class JobActions(AfterJob):
         job = self.job_in_view()
         if job is None:
             return None
-        if self.backend.profile.read_only:
+        if self.operations.profile.read_only:
             self.tell("This profile is read-only: jobs cannot be changed from it.", error=True)
             return None
         if not any(may_become(job.state, state) and job.state is not state for state in states):

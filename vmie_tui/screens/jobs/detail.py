@@ -71,7 +71,7 @@ class JobScreen(JobActions):
     @work(thread=True, exclusive=True, group="log", exit_on_error=False)
     def _read_log(self) -> None:
         try:
-            self.post_message(self.LogRead(self.backend.log(self._job_id, WHOLE_LOG)))
+            self.post_message(self.LogRead(self.operations.jobs.log(self._job_id, WHOLE_LOG)))
         except VmieError:
             self.post_message(self.LogRead([]))  # a job without a log yet
 

@@ -124,7 +124,7 @@ class AfterScreen(Copying):
         self._draw()
 
     def _may_change(self, verb: str) -> bool:
-        if self.backend.profile.read_only:
+        if self.operations.profile.read_only:
             self.tell(f"This profile is read-only: nothing can be {verb} from it.", error=True)
             return False
         if self._seen.image is None:
@@ -140,7 +140,7 @@ class AfterScreen(Copying):
     # -- the AMI and its instance
 
     def action_again(self) -> None:
-        images, made = self.backend.images, self._made
+        images, made = self.operations.images, self._made
 
         def look() -> tuple[Image, tuple[str, ...]]:
             return images.image(made.region, made.image_id), images.instances(made.region, made.image_id)
@@ -159,7 +159,7 @@ class AfterScreen(Copying):
         if self._seen.alive:
             self.tell(f"{self._seen.instance_id} is there already: t terminates it.")
             return
-        images, made, image = self.backend.images, self._made, self._image
+        images, made, image = self.operations.images, self._made, self._image
         if image.state != "available":
             self.tell(f"{image.id} is {image.state}: it can be launched once it is available. r looks again.")
             return
@@ -175,7 +175,7 @@ class AfterScreen(Copying):
         if answers is None:
             return
         wanted = Launch(answers["type"], answers["subnet"], answers["key"], bool(answers["isolated"]))
-        images, made, image = self.backend.images, self._made, self._image
+        images, made, image = self.operations.images, self._made, self._image
         self._do(
             f"launching a {wanted.instance_type}", lambda: images.launch(made.region, image, wanted), self._watch_it
         )
@@ -191,7 +191,7 @@ class AfterScreen(Copying):
         worker = get_current_worker()
         while not worker.is_cancelled:
             try:
-                state = self.backend.images.state(self._made.region, instance_id)
+                state = self.operations.images.state(self._made.region, instance_id)
             except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
                 self.post_message(self.Watched(None, problem_of(error)))
                 return
@@ -221,7 +221,7 @@ class AfterScreen(Copying):
     def action_console(self) -> None:
         ident = self._instance("read the console of")
         if ident:
-            images, region = self.backend.images, self._made.region
+            images, region = self.operations.images, self._made.region
             self._do("reading the console", lambda: images.console(region, ident), self._show_console)
 
     def _show_console(self, text: str) -> None:
@@ -231,7 +231,7 @@ class AfterScreen(Copying):
     def action_screenshot(self) -> None:
         ident = self._instance("take a picture of")
         if ident:
-            images, region = self.backend.images, self._made.region
+            images, region = self.operations.images, self._made.region
 
             def saved(path: str) -> None:
                 self._seen = replace(self._seen, picture=path)
@@ -245,7 +245,7 @@ class AfterScreen(Copying):
         ident = self._instance("terminate")
         if not ident:
             return
-        images, region = self.backend.images, self._made.region
+        images, region = self.operations.images, self._made.region
         call = partial(images.terminate, region, ident)
 
         def gone(_: object) -> None:
@@ -275,7 +275,7 @@ class AfterScreen(Copying):
     def _copy_image(self, answers: Mapping[str, str] | None) -> None:
         if answers is None:
             return
-        images, image, here = self.backend.images, self._image, self._made.region
+        images, image, here = self.operations.images, self._image, self._made.region
         to, name = answers["to"], answers["name"]
 
         def started(copy: Image) -> None:
@@ -293,7 +293,7 @@ class AfterScreen(Copying):
     def _rename(self, answers: Mapping[str, str] | None) -> None:
         if answers is None:
             return
-        images, image, region, name = self.backend.images, self._image, self._made.region, answers["name"]
+        images, image, region, name = self.operations.images, self._image, self._made.region, answers["name"]
 
         def renamed(_: object) -> None:
             self._seen = replace(self._seen, image=replace(image, tags={**image.tags, "Name": name}))
@@ -303,7 +303,7 @@ class AfterScreen(Copying):
     def action_deregister(self) -> None:
         if not self._may_change("deregistered"):
             return
-        image, region, images = self._image, self._made.region, self.backend.images
+        image, region, images = self._image, self._made.region, self.operations.images
         name = image.tags.get("Name") or image.name
         snapshots = ", ".join(image.snapshot_ids) or "none"
         text = (
@@ -323,7 +323,7 @@ class AfterScreen(Copying):
 
     def action_delete_objects(self) -> None:
         made = self._made
-        if self.backend.profile.read_only:
+        if self.operations.profile.read_only:
             self.tell("This profile is read-only: nothing can be deleted from it.", error=True)
         elif not made.keys:
             self.tell("This job left no object of its own in S3.")
@@ -336,7 +336,7 @@ class AfterScreen(Copying):
                 note = f"{plural(len(made.keys), 'object')} deleted from {made.bucket}"
                 self._seen = replace(self._seen, notes=(*self._seen.notes, note))
 
-            call = partial(self.backend.images.delete_objects, made.bucket, made.keys)
+            call = partial(self.operations.images.delete_objects, made.bucket, made.keys)
             title = f"Delete {plural(len(made.keys), 'object')} of {made.name}?"
             question = ConfirmScreen(title, text, yes="Delete them", no=KEEP)
             self._confirm(question, "deleting the objects", call, gone)

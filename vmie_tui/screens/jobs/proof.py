@@ -69,7 +69,7 @@ class ProofScreen(Copying):
     def _compare(self, all_blocks: bool) -> None:
         worker = get_current_worker()
         try:
-            proof = self.backend.proof(self._job_id, all_blocks=all_blocks, on_step=self._tell_step)
+            proof = self.operations.jobs.proof(self._job_id, all_blocks=all_blocks, on_step=self._tell_step)
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             if not worker.is_cancelled:
                 self.post_message(self.Compared(None, problem_of(error)))

@@ -122,7 +122,7 @@ class JobsScreen(JobActions):
     @work(thread=True, exclusive=True, group="log", exit_on_error=False)
     def _read_log(self, job_id: str) -> None:
         try:
-            self.post_message(self.LogRead(job_id, self.backend.log(job_id, LOG_TAIL)))
+            self.post_message(self.LogRead(job_id, self.operations.jobs.log(job_id, LOG_TAIL)))
         except VmieError:
             self.post_message(self.LogRead(job_id, []))  # a job without a log yet
 

@@ -44,7 +44,7 @@ class ReplicationAsking(AfterJob):
     # -- whether it may be done
 
     def may(self, verb: str) -> bool:
-        if self.backend.profile.read_only:
+        if self.operations.profile.read_only:
             self.tell(f"This profile is read-only: replications cannot be {verb} from it.", error=True)
             return False
         return True

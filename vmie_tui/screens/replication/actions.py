@@ -47,7 +47,7 @@ class ReplicationActions(ReplicationAsking):
     def _edit(self, view: ReplicationView) -> None:
         """The form judges by the machine, as far as the inventory that was read last knows it."""
         try:
-            machine = self.backend.machine_of(view.spec.plan)
+            machine = self.operations.vcenter.machine_of(view.spec.plan)
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             self.app.call_from_thread(self.tell, str(problem_of(error)), error=True)
         else:
@@ -61,7 +61,7 @@ class ReplicationActions(ReplicationAsking):
         if len(views) == 1:
             self.app.push_screen(RunNow(views[0]), self.closed)
         elif views:
-            start = partial(self.backend.replicas.run_now, resync=None, verify=None, cutover=None)
+            start = partial(self.operations.replications.run_now, resync=None, verify=None, cutover=None)
             text = f"One run each of {names_of(views)}, beside their schedules. A day has two such runs of each."
             title = f"Run {len(views)} replications now?"
             self.confirm(title, text, "Run them now", lambda: self.ask(views, "a run starts", start))
@@ -71,9 +71,9 @@ class ReplicationActions(ReplicationAsking):
         views = self.several("paused")
         awake = [view for view in views if not paused(view)]
         if awake:
-            self.ask(awake, "paused, no run starts by its schedule until p", self.backend.replicas.pause)
+            self.ask(awake, "paused, no run starts by its schedule until p", self.operations.replications.pause)
         elif views:
-            self.ask(views, "goes on by its schedule", self.backend.replicas.resume)
+            self.ask(views, "goes on by its schedule", self.operations.replications.resume)
 
     def action_extend(self) -> None:
         views = self.several("extended", ended=True)
@@ -87,7 +87,9 @@ class ReplicationActions(ReplicationAsking):
         def answered(answers: dict[str, str] | None) -> None:
             if answers:
                 days = int(answers["days"])
-                self.ask(views, f"{plural(days, 'day')} more", lambda ident: self.backend.replicas.extend(ident, days))
+                self.ask(
+                    views, f"{plural(days, 'day')} more", lambda ident: self.operations.replications.extend(ident, days)
+                )
 
         first = views[0]
         ends = f"ends on {stamp(first.ends)}" if first.ends else "begins with its first run"
@@ -98,7 +100,7 @@ class ReplicationActions(ReplicationAsking):
     def action_delete(self) -> None:
         views = self.several("deleted", ended=True)
         if views:
-            delete, done = self.backend.replicas.delete, "is being deleted"
+            delete, done = self.operations.replications.delete, "is being deleted"
             title = f"Delete the replication of {names_of(views)}?"
             self.confirm(title, what_goes(views), "Delete", lambda: self.ask(views, done, delete))
 
@@ -118,7 +120,7 @@ class ReplicationActions(ReplicationAsking):
         text = f"One run each, in this order: {steps}. Those of the next place wait until all before are completed."
 
         def started() -> str:
-            return f"Group {group}: {plural(len(self.backend.replicas.start_group(group, None)), 'run')} begun."
+            return f"Group {group}: {plural(len(self.operations.replications.start_group(group, None)), 'run')} begun."
 
         self.confirm(f"Start the group {group}?", text, "Start the group", lambda: self.attempt(started))
 
@@ -140,7 +142,7 @@ class ReplicationActions(ReplicationAsking):
 
         def went_back() -> str:
             self.app.call_from_thread(self.tell, f"Going back from the cutover of {view.name}…")
-            return f"{'; '.join(self.backend.replicas.roll_back(view.id))}."
+            return f"{'; '.join(self.operations.replications.roll_back(view.id))}."
 
         def answered(yes: bool | None) -> None:
             if yes:
@@ -187,7 +189,7 @@ class ReplicationActions(ReplicationAsking):
 
     def action_advance(self) -> None:
         """Set the simulated clock forward, to see what schedules do in days."""
-        if not self.backend.profile.demo:
+        if not self.operations.profile.demo:
             self.tell("The clock of this profile is the real one: only a demo's can be set forward.")
             return
 
@@ -203,7 +205,7 @@ class ReplicationActions(ReplicationAsking):
         self.app.push_screen(FormScreen("Set the clock forward", text, (ask,), yes="Set it", check=wrong), answered)
 
     def _advanced(self, seconds: float) -> str:
-        return f"The simulated clock says {stamp(self.backend.replicas.advance(seconds))}."
+        return f"The simulated clock says {stamp(self.operations.replications.advance(seconds))}."
 
 
 def seconds_of(text: str) -> float:

@@ -74,11 +74,11 @@ class CatalogueScreen(Filtering, Copying):
     # -- the catalogue, in a thread
 
     def action_again(self) -> None:
-        self._do("reading", self.backend.replicas.catalogue)
+        self._do("reading", self.operations.replications.catalogue)
 
     def action_import_catalogue(self) -> None:
         if self._may("imported"):
-            self._do("importing: reading vCenter", self.backend.replicas.import_catalogue)
+            self._do("importing: reading vCenter", self.operations.replications.import_catalogue)
 
     def action_clear_catalogue(self) -> None:
         if not self._may("cleared"):
@@ -89,14 +89,14 @@ class CatalogueScreen(Filtering, Copying):
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self._do("clearing", self.backend.replicas.clear_catalogue)
+                self._do("clearing", self.operations.replications.clear_catalogue)
 
         count = plural(len(self._catalogue.servers), "server")
         text = f"The list of {count} is forgotten. Replications and their AMIs stay, and go on; i reads the list again."
         self.app.push_screen(ConfirmScreen("Clear the catalogue?", text, yes="Clear it", no="Keep it"), answered)
 
     def _may(self, verb: str) -> bool:
-        if self.backend.profile.read_only:
+        if self.operations.profile.read_only:
             self.tell(f"This profile is read-only: the catalogue cannot be {verb} from it.", error=True)
             return False
         return True
@@ -109,7 +109,7 @@ class CatalogueScreen(Filtering, Copying):
     @work(thread=True, exclusive=True, group="catalogue", exit_on_error=False)
     def _call(self, call: Callable[[], Catalogue]) -> None:
         try:
-            read = self.Read(call(), self.backend.replicas.now())
+            read = self.Read(call(), self.operations.replications.now())
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             read = self.Read(None, self._now, problem_of(error))
         self.post_message(read)
@@ -202,7 +202,7 @@ class CatalogueScreen(Filtering, Copying):
     def _find(self, servers: tuple[Server, ...]) -> None:
         """Their machines, in the inventory that was read last."""
         try:
-            inventory = self.backend.cached_inventory()
+            inventory = self.operations.vcenter.cached_inventory()
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             self.post_message(self.Found((), (), problem_of(error)))
             return

@@ -121,7 +121,7 @@ class CutoverScreen(Copying):
         while not worker.is_cancelled:
             self._wake.clear()
             try:
-                read = self.Read(self.backend.replicas.views())
+                read = self.Read(self.operations.replications.views())
             except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
                 read = self.Read(None, problem_of(error))
             if worker.is_cancelled:
@@ -139,7 +139,7 @@ class CutoverScreen(Copying):
         if view is None or run is None or not run.instance_id:
             return
         try:
-            state = self.backend.images.state(view.spec.plan.region, run.instance_id)
+            state = self.operations.images.state(view.spec.plan.region, run.instance_id)
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             self.post_message(self.Looked("", None, None, problem_of(error)))
         else:
@@ -152,7 +152,7 @@ class CutoverScreen(Copying):
         if made is None:
             return
         try:
-            found = self.backend.images.instances(view.spec.plan.region, made.image_id)
+            found = self.operations.images.instances(view.spec.plan.region, made.image_id)
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             self.post_message(self.Looked(made.image_id, "", None, problem_of(error)))
         else:
@@ -250,7 +250,7 @@ class CutoverScreen(Copying):
         self._show()
 
     def _may(self, verb: str) -> bool:
-        if self.backend.profile.read_only:
+        if self.operations.profile.read_only:
             self.tell(f"This profile is read-only: nothing can be {verb} from it.", error=True)
             return False
         return True
@@ -267,7 +267,7 @@ class CutoverScreen(Copying):
         def known(machine: Machine | None) -> None:
             self.app.push_screen(AfterScreen(Made(name, plan.region, image_id, machine)))
 
-        self._do("looking at the AMI", lambda: self.backend.machine_of(plan), known)
+        self._do("looking at the AMI", lambda: self.operations.vcenter.machine_of(plan), known)
 
     # -- 3: the final run
 
@@ -289,7 +289,7 @@ class CutoverScreen(Copying):
         if answers is None:
             return
         self._answers = answers  # for the next time, should this one be refused
-        view, replicas = self._seen.view, self.backend.replicas
+        view, replicas = self._seen.view, self.operations.replications
         launch = TestLaunch(answers["type"], answers["subnet"], answers["key"], bool(answers["isolated"]))
         begin: Callable[[], object] = partial(replicas.start_group, view.spec.group, launch)
         if not answers.get("scope"):
@@ -325,7 +325,7 @@ class CutoverScreen(Copying):
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self._do("going back", lambda: self.backend.replicas.roll_back(view.id), done)
+                self._do("going back", lambda: self.operations.replications.roll_back(view.id), done)
 
         def done(words: tuple[str, ...]) -> None:
             self._seen = replace(self._seen, notes=(*self._seen.notes, *words))

@@ -69,7 +69,7 @@ class ReplicationForm(Copying):
         self._refused: Mapping[str, Problem] = {}
 
     def compose_body(self) -> Iterable[Widget]:
-        profile = self.backend.profile
+        profile = self.operations.profile
         if self._edit is not None:
             self.draft = edit_draft(profile.vcenter, self._machines, self._edit)
         else:
@@ -100,7 +100,7 @@ class ReplicationForm(Copying):
     def _judge(self, version: int, draft: ReplicationDraft) -> None:
         worker, found, problem = get_current_worker(), dict[str, tuple[Finding, ...]](), None
         try:
-            draft.now = self.backend.replicas.now()
+            draft.now = self.operations.replications.now()
             for machine in draft.machines:
                 if worker.is_cancelled:
                     return
@@ -114,7 +114,7 @@ class ReplicationForm(Copying):
 
     def _findings(self, draft: ReplicationDraft, machine: Machine) -> tuple[Finding, ...]:
         spec, ident = draft.spec_for(machine), draft.edit.id if draft.edit else ""
-        found = (*draft.edit_findings(), *self.backend.replicas.findings(spec, machine, ident))
+        found = (*draft.edit_findings(), *self.operations.replications.findings(spec, machine, ident))
         return tuple(sorted(dict.fromkeys(found), key=lambda finding: -finding.severity))
 
     @on(Judged)
@@ -212,7 +212,7 @@ class ReplicationForm(Copying):
     @on(Button.Pressed, "#go")
     def action_start(self) -> None:
         mistakes = self.draft.mistakes()
-        if self.backend.profile.read_only:
+        if self.operations.profile.read_only:
             self.tell("This profile is read-only: nothing can be replicated from it.", error=True)
         elif mistakes:
             self.tell(f"Not yet: {next(iter(mistakes.values()))}.", error=True)
@@ -251,8 +251,8 @@ class ReplicationForm(Copying):
         for machine in machines:
             try:
                 if draft.start.lower() == NOW:
-                    draft.now = self.backend.replicas.now()
-                self.backend.replicas.create(draft.spec_for(machine), machine)
+                    draft.now = self.operations.replications.now()
+                self.operations.replications.create(draft.spec_for(machine), machine)
             except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
                 refused[machine.name] = problem_of(error)
             else:
@@ -276,8 +276,8 @@ class ReplicationForm(Copying):
             if draft.machines:
                 spec = replace(spec, plan=settled(spec.plan, draft.machines[0]))
             if draft.start.lower() == NOW:
-                draft.now = self.backend.replicas.now()
-            self.backend.replicas.edit(draft.edit.id, spec, draft.start_at())
+                draft.now = self.operations.replications.now()
+            self.operations.replications.edit(draft.edit.id, spec, draft.start_at())
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             refused[draft.edit.name] = problem_of(error)
         self.post_message(self.Submitted((), refused))

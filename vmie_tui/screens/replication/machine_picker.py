@@ -60,7 +60,7 @@ class PickScreen(ModalScreen[list[Machine] | None]):
     @work(thread=True, exclusive=True, group="inventory", exit_on_error=False)
     def _read(self) -> None:
         app = host_of(self)
-        Reader(app.backend, self.post_message, app.preflights).read(cached_first=True)
+        Reader(app.operations, self.post_message, app.preflights).read(cached_first=True)
 
     @on(RowsRead)
     def _rows_read(self, event: RowsRead) -> None:

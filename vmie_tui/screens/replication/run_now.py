@@ -94,7 +94,7 @@ class RunNow(ModalScreen[bool]):
 
     @work(thread=True, exclusive=True, group="submit", exit_on_error=False)
     def _run(self, resync: Sync | None, verify: Verify | None) -> None:
-        replicas = host_of(self).backend.replicas
+        replicas = host_of(self).operations.replications
         try:
             run_id = replicas.run_now(self._view.id, resync=resync, verify=verify, cutover=None)
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words

@@ -135,7 +135,7 @@ class ReplicationScreen(Sorting, ReplicationActions):
 
     def offered(self) -> tuple[Action, ...]:
         """Nothing that a read-only profile refuses, and no simulated clock where there is none."""
-        profile = self.backend.profile
+        profile = self.operations.profile
         return tuple(
             action
             for action in REPLICATION
@@ -146,7 +146,7 @@ class ReplicationScreen(Sorting, ReplicationActions):
     def show_hints(self, extra: tuple[tuple[str, str], ...] = ()) -> None:
         view, run = (self.replica_in_view(), self.run_in_view()) if self.is_mounted else (None, None)
         suited: list[tuple[str, str]] = []
-        if view is not None and not self.backend.profile.read_only:
+        if view is not None and not self.operations.profile.read_only:
             suited += [("x", "extend")] if nearly_over(view) else []
             suited += [("R", "roll back")] if view.cut_over is not None and run == view.cut_over else []
         super().show_hints((*extra, *suited))
@@ -177,7 +177,7 @@ class ReplicationScreen(Sorting, ReplicationActions):
             self._wake.clear()
             began = time.monotonic()
             try:
-                read = self.ReplicasRead(self.backend.replicas.views())
+                read = self.ReplicasRead(self.operations.replications.views())
             except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
                 read = self.ReplicasRead(None, problem_of(error))
             if not worker.is_cancelled:
@@ -187,7 +187,7 @@ class ReplicationScreen(Sorting, ReplicationActions):
     @work(thread=True, exclusive=True, group="catalogue", exit_on_error=False)
     def _read_catalogue(self) -> None:
         try:
-            replicas = self.backend.replicas
+            replicas = self.operations.replications
             self.post_message(self.CatalogueRead(replicas.catalogue(), replicas.now()))
         except Exception:  # noqa: BLE001 - the replications say what is wrong: it is the same store
             return
@@ -229,7 +229,7 @@ class ReplicationScreen(Sorting, ReplicationActions):
             right.append((f"{clean(self._problem.what)}  ", "bad"))
         if self._words:
             right.append((f"filter: {clean(self._words)}  ", "mark"))
-        if self.backend.profile.demo and rows:
+        if self.operations.profile.demo and rows:
             right.append((f"clock {stamp(rows[0].view.now)[:16]}  ", "dim"))
         if self._catalogue is not None:
             right.append((catalogue_words(self._catalogue), "dim"))
@@ -255,7 +255,7 @@ class ReplicationScreen(Sorting, ReplicationActions):
             lines = [*paragraph(f"No replication yet. {ABOUT}", cells, "", margin), ()]
             begin = "Begin: n chooses VMs and asks when and how often."
             other = "Or in the inventory (1): space selects VMs, R replicates them; i imports once, as a whole."
-            if self.backend.profile.read_only:
+            if self.operations.profile.read_only:
                 begin, other = "This profile is read-only: replications are begun from another one.", ""
             lines += paragraph(begin, cells, "info", margin)
             lines += paragraph(other, cells, "dim", margin) if other else []

@@ -12,7 +12,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from vmie_tui.operations.backend import ProfileInfo
+from vmie_tui.operations.profile import ProfileInfo
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.widgets.table import Column, LineTable
 from vmie_tui.widgets.text import Cell, clean, join

@@ -105,7 +105,7 @@ class SetupScreen(Copying):
     def _examine(self, run: int) -> None:
         worker = get_current_worker()
         try:
-            report = self.backend.doctor.examine(
+            report = self.operations.doctor.examine(
                 lambda check: self._tell_check(run, check), lambda: worker.is_cancelled
             )
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
@@ -162,7 +162,7 @@ class SetupScreen(Copying):
         can = f"  {fixable} can be fixed here: f" if fixable and not self._step else ""
         line = self.query_one("#summary", OneLine)
         room = (line.size.width or self.app.size.width) - line_width(right) - 1
-        title = f" Setup of {clean(self.backend.profile.name)}"
+        title = f" Setup of {clean(self.operations.profile.name)}"
         left = fit(title, min(len(title), max(8, room - len(can))))
         line.show((left, "title"), (can, "mark"), (" " * max(1, room - len(left) - len(can)), ""), *right)
 
@@ -208,7 +208,7 @@ class SetupScreen(Copying):
             self.tell("Wait until it has looked." if self._step else "There is nothing to fix here.", error=True)
         elif check.fix is None:
             self.tell(self._why_no_fix(check), error=True)
-        elif self.backend.profile.read_only:
+        elif self.operations.profile.read_only:
             self.tell("This profile is read-only: nothing can be changed from it.", error=True)
         else:
             self._ask(check)
@@ -239,7 +239,7 @@ class SetupScreen(Copying):
     @work(thread=True, exclusive=True, group="fix", exit_on_error=False)
     def _apply(self, check: Check) -> None:
         try:
-            self.post_message(self.Fixed(self.backend.doctor.apply(check)))
+            self.post_message(self.Fixed(self.operations.doctor.apply(check)))
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             self.post_message(self.Fixed(None, problem_of(error)))
 
@@ -287,7 +287,7 @@ class SetupScreen(Copying):
     @work(thread=True, exclusive=True, group="policy", exit_on_error=False)
     def _make_policy(self, which: str, features: frozenset[Feature]) -> None:
         try:
-            self.post_message(self.PolicyMade(which, self.backend.doctor.policy(which, features)))
+            self.post_message(self.PolicyMade(which, self.operations.doctor.policy(which, features)))
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             self.post_message(self.PolicyMade(which, "", problem_of(error)))
 

@@ -53,7 +53,7 @@ class TaskActions(FrameScreen):
     def _copy_report(self, record: TaskRecord) -> None:
         try:
             now = self.host.now()
-            phases = self.backend.desk.study(record, now).phases
+            phases = self.operations.tasks.study(record, now).phases
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             self.app.call_from_thread(self.tell, str(problem_of(error)), error=True)
         else:
@@ -68,7 +68,7 @@ class TaskActions(FrameScreen):
     @work(thread=True, exclusive=True, group="bundle", exit_on_error=False)
     def _bundle(self, record: TaskRecord) -> None:
         try:
-            path = self.backend.desk.bundle(record, self.host.now())
+            path = self.operations.tasks.bundle(record, self.host.now())
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             self.app.call_from_thread(self.tell, str(problem_of(error)), error=True)
         else:
@@ -80,7 +80,7 @@ class TaskActions(FrameScreen):
         if record is None:
             return
         task = record.task
-        why = self.backend.desk.why_not_cancel(record)
+        why = self.operations.tasks.why_not_cancel(record)
         if why:
             self.tell(f"{task.id} cannot be cancelled: {why}.", error="read-only" in why)
             return
@@ -100,8 +100,8 @@ class TaskActions(FrameScreen):
     @work(thread=True, exclusive=False, group="task-change", exit_on_error=False)
     def _cancel(self, record: TaskRecord) -> None:
         try:
-            self.backend.desk.cancel(record)
-            now = self.backend.desk.look(record)
+            self.operations.tasks.cancel(record)
+            now = self.operations.tasks.look(record)
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             self.app.call_from_thread(self.tell, f"{record.task.id} was not cancelled. {problem_of(error)}", error=True)
         else:

@@ -67,7 +67,7 @@ class TaskScreen(TaskActions):
     @work(thread=True, exclusive=True, group="study", exit_on_error=False)
     def _look_up(self, record: TaskRecord) -> None:
         try:
-            self.post_message(self.Studied(self.backend.desk.study(record, self.host.now())))
+            self.post_message(self.Studied(self.operations.tasks.study(record, self.host.now())))
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             self.app.call_from_thread(self.tell, str(problem_of(error)), error=True)
 

@@ -76,7 +76,7 @@ class TasksScreen(Sorting, TaskActions):
         self.query_one("#troubles", LinePane).can_focus = False
         self.table.sorted_by = ("age", False)
         self.table.focus()
-        self._places = Places((self.backend.profile.name,))
+        self._places = Places((self.operations.profile.name,))
         self._show_empty()
         self._show_head()
         self.call_after_refresh(self._start)
@@ -112,7 +112,7 @@ class TasksScreen(Sorting, TaskActions):
         assert self._places is not None
         self._seen, self._problem = None, None
         shown = lambda: self.app.current_mode == self.MODE  # noqa: E731
-        self._following = Following(self.backend.desk, self._places, self.post_message, shown)
+        self._following = Following(self.operations.tasks, self._places, self.post_message, shown)
         self._follow(self._following)
 
     @work(thread=True, exclusive=True, group="explorer", exit_on_error=False)
@@ -270,7 +270,7 @@ class TasksScreen(Sorting, TaskActions):
     @work(thread=True, exclusive=True, group="study", exit_on_error=False)
     def _look_up(self, record: TaskRecord) -> None:
         try:
-            self.post_message(self.Studied(self.backend.desk.study(record, self.host.now())))
+            self.post_message(self.Studied(self.operations.tasks.study(record, self.host.now())))
         except VmieError:
             self.post_message(self.Studied(Study(record.key)))  # the history cannot be read: the task is still shown
 
@@ -317,7 +317,7 @@ class TasksScreen(Sorting, TaskActions):
                 self._show_head()
 
         assert self._places is not None
-        self.app.push_screen(PlacesScreen(self.backend.desk, self._places, self.backend.profile.region), chosen)
+        self.app.push_screen(PlacesScreen(self.operations.tasks, self._places, self.operations.profile.region), chosen)
 
     def action_detail(self) -> None:
         self.toggle_class("-no-detail")

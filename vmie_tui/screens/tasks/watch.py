@@ -62,7 +62,7 @@ class WatchScreen(Copying):
         record = self._record
         while not self._stop.is_set():
             try:
-                record = self.backend.desk.look(record)
+                record = self.operations.tasks.look(record)
             except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
                 problem = problem_of(error)
                 self.post_message(self.Seen(None, problem))

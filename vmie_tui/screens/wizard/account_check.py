@@ -10,8 +10,8 @@ from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.rules.account import account_key, check_account
 from vmie_tui.model.verdict import Look, judge
-from vmie_tui.operations.backend import Backend
 from vmie_tui.operations.import_plan import Candidate
+from vmie_tui.operations.operations import Operations
 from vmie_tui.widgets.machine_detail import finding_lines
 from vmie_tui.widgets.machines import verdict_cell
 from vmie_tui.widgets.text import Line, paragraph
@@ -42,14 +42,14 @@ class AccountSeen:
         return self.asking and not self.late
 
 
-def look(backend: Backend, pairs: Sequence[tuple[Candidate, ImportPlan]]) -> AccountSeen:
+def look(operations: Operations, pairs: Sequence[tuple[Candidate, ImportPlan]]) -> AccountSeen:
     """Ask AWS about the plans' targets, once for all with the same. Blocks: call it in a thread."""
     accounts, found = {}, {}
     try:
         for one, plan in pairs:
             key = account_key(plan)
             if key not in accounts:
-                accounts[key] = backend.look_at_account(plan)
+                accounts[key] = operations.imports.look_at_account(plan)
             found[one.key] = check_account(plan, accounts[key])
     except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
         return AccountSeen(found, problem_of(error))

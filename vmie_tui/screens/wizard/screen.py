@@ -21,8 +21,8 @@ from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.preflight import Preflight, for_route, join_findings
 from vmie_tui.model.rules.account import forceable
 from vmie_tui.model.rules.override import Blocked, blocked
-from vmie_tui.operations.backend import ProfileInfo
 from vmie_tui.operations.import_plan import Candidate, Draft, draft_of, of_machines
+from vmie_tui.operations.profile import ProfileInfo
 from vmie_tui.screens import registry
 from vmie_tui.screens.frame.actions import WIZARD, bindings
 from vmie_tui.screens.frame.base import style_sheet
@@ -158,11 +158,11 @@ class WizardScreen(Copying):
     def _check(self, pairs: list[tuple[Candidate, ImportPlan]]) -> None:
         looks = [self._content(candidate) for candidate, _ in pairs]
         sources = tuple(
-            (one, join_findings(self.backend.check_machine(one.machine), content))
+            (one, join_findings(self.operations.imports.check_machine(one.machine), content))
             for (one, _), content in zip(pairs, looks, strict=True)
         )
         found = tuple(
-            (one, join_findings(self.backend.check_plan(plan, one.machine), for_route(content, plan.route)))
+            (one, join_findings(self.operations.imports.check_plan(plan, one.machine), for_route(content, plan.route)))
             for (one, plan), content in zip(pairs, looks, strict=True)
         )
         if not get_current_worker().is_cancelled:
@@ -182,7 +182,7 @@ class WizardScreen(Copying):
 
     @work(thread=True, exclusive=True, group="account", exit_on_error=False)
     def _look(self, pairs: list[tuple[Candidate, ImportPlan]]) -> None:
-        seen = look(self.backend, pairs)
+        seen = look(self.operations, pairs)
         if not get_current_worker().is_cancelled:
             self.post_message(self.Looked(seen))
 
@@ -277,7 +277,7 @@ class WizardScreen(Copying):
         newest = ""
         for plan in plans:
             try:
-                newest = self.backend.submit(plan)
+                newest = self.operations.jobs.submit_at_once(plan)
             except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
                 refused[plan.source.name] = str(problem_of(error))
         self.post_message(self.Submitted(newest, refused))

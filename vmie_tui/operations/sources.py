@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.services.describe import Described, describe_file, describe_object, describe_snapshots, parse_source
 
 if TYPE_CHECKING:
-    from vmie_tui.services.describe import Described
-    from vmie_tui.settings import Profile
+    from vmie_tui.services.aws.session import Aws
 
 MOST_NAMES = 200
 IMAGES = frozenset({".ova", ".ovf", ".vmdk", ".vhd", ".vhdx", ".raw", ".img", ".qcow2", ".vdi"})
@@ -85,7 +85,7 @@ def _size(entry: os.DirEntry[str]) -> int:
         return 0
 
 
-def describe(profile: Profile, text: str, *, raw: bool, on_step: Callable[[str], None]) -> Described:
+def describe(sign_in: Callable[[], Aws], text: str, *, raw: bool, on_step: Callable[[str], None]) -> Described:
     """What ``text`` names: files, ``s3://bucket/key`` objects (a key ending in / is a prefix), or snapshots.
 
     Several are separated by blanks, the boot disk first. Raises ServiceError, also INVALID for what names nothing.
@@ -96,28 +96,21 @@ def describe(profile: Profile, text: str, *, raw: bool, on_step: Callable[[str],
         what = "these are of different kinds" if words else "nothing was named"
         raise ServiceError(ErrorKind.INVALID, what, subject=text, remedy="Name files, s3://bucket/key or snap-… ids")
     kind = kinds.pop()
-    from vmie_tui.services import describe as look
-
     if not kind:
         on_step("looking at the file" if len(words) == 1 else "looking at the files")
-        return look.describe_file(words, raw=raw)
+        return describe_file(words, raw=raw)
     on_step("signing in to AWS")
-    from vmie_tui.services.aws.session import open_session
-
-    aws = open_session(profile.aws, read_only=profile.read_only)
-    try:
-        if kind == SNAPSHOT:
-            on_step("reading a few blocks of the snapshots")
-            return look.describe_snapshots(aws, aws.region, words)
-        given = [look.parse_source(word) for word in words]
-        if len({one.bucket for one in given}) > 1:
-            raise ServiceError(ErrorKind.INVALID, "the objects lie in different buckets", subject=text)
-        on_step("reading a few ranges of the objects")
-        prefix = len(given) == 1 and given[0].key.endswith("/")
-        keys = given[0].key if prefix else [one.key for one in given]
-        return look.describe_object(aws, given[0].bucket, keys, region=aws.region)
-    finally:
-        aws.close()
+    aws = sign_in()
+    if kind == SNAPSHOT:
+        on_step("reading a few blocks of the snapshots")
+        return describe_snapshots(aws, aws.region, words)
+    given = [parse_source(word) for word in words]
+    if len({one.bucket for one in given}) > 1:
+        raise ServiceError(ErrorKind.INVALID, "the objects lie in different buckets", subject=text)
+    on_step("reading a few ranges of the objects")
+    prefix = len(given) == 1 and given[0].key.endswith("/")
+    keys = given[0].key if prefix else [one.key for one in given]
+    return describe_object(aws, given[0].bucket, keys, region=aws.region)
 
 
 def _words(text: str) -> list[str]:

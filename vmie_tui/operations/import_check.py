@@ -1,0 +1,45 @@
+"""What is found out about an import before it starts: its source, the guest on its disks, the plan, the account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vmie_tui.model.finding import Finding
+from vmie_tui.model.machine import Machine
+from vmie_tui.model.plan import ImportPlan
+from vmie_tui.model.preflight import Preflight
+from vmie_tui.model.rules.account import Account
+from vmie_tui.model.rules.machine import check_machine
+from vmie_tui.model.rules.plan import check_plan
+from vmie_tui.operations.connections import Connections
+from vmie_tui.operations.sources import describe
+from vmie_tui.services.aws.account import look_at_account
+from vmie_tui.services.describe import Described
+from vmie_tui.services.preflight import preflight_machine
+
+
+class Imports:
+    """Every method may block: call it in a thread. Raises ServiceError."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    def check_machine(self, machine: Machine) -> tuple[Finding, ...]:
+        return check_machine(machine)
+
+    def check_plan(self, plan: ImportPlan, machine: Machine) -> tuple[Finding, ...]:
+        return check_plan(plan, machine)
+
+    def look_at_account(self, plan: ImportPlan) -> Account:
+        """The account a plan's import goes to, as far as this profile may look."""
+        return look_at_account(self._connections.aws(), plan)
+
+    def preflight(self, machine: Machine, *, snapshot: bool, on_step: Callable[[str], None]) -> Preflight:
+        """The machine and its disks; a running one's only through a snapshot, when ``snapshot`` allows it."""
+        read_only = self._connections.profile.read_only
+        with self._connections.vsphere() as vsphere:
+            return preflight_machine(vsphere, machine, snapshot=snapshot, read_only=read_only, on_step=on_step)
+
+    def describe(self, text: str, *, raw: bool, on_step: Callable[[str], None]) -> Described:
+        """A file, objects in S3 or EBS snapshots, and what is on their disks."""
+        return describe(self._connections.aws, text, raw=raw, on_step=on_step)
