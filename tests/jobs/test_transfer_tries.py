@@ -9,7 +9,7 @@ import pytest
 
 from vmie_tui.jobs.engine.control import JobControl
 from vmie_tui.jobs.store.store import DiskRecord
-from vmie_tui.jobs.transfer.reporting import Meter
+from vmie_tui.jobs.transfer.reporting import AttemptReport
 from vmie_tui.jobs.transfer.transfer import Transfer
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import StageState
@@ -34,10 +34,10 @@ class Played:
     def lost(self) -> bool:
         return False
 
-    def send(self, meter: Meter, disks: Sequence[DiskRecord]) -> None:
+    def send(self, report: AttemptReport, disks: Sequence[DiskRecord]) -> None:
         self.tries += 1
         if self.tries < ENOUGH:
-            meter.sent(1 << 20, skipped=False)
+            report.moved(1 << 20)
             raise self.error
 
     def __getattr__(self, name: str) -> Any:

@@ -74,12 +74,12 @@ class Control:
         self.sent_bytes = self.skipped_bytes = self.asked = 0
         self.stop_after, self.error = stop_after, error
 
-    def stop(self) -> None:
+    def check(self) -> None:
         self.asked += 1
         if self.error and self.stop_after is not None and self.sent_bytes >= self.stop_after:
             raise self.error
 
-    def sent(self, nbytes: int, *, skipped: bool) -> None:
+    def moved(self, nbytes: int, *, skipped: bool = False) -> None:
         if skipped:
             self.skipped_bytes += nbytes
         else:

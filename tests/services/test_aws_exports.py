@@ -94,11 +94,11 @@ class Control:
         self.received_bytes = self.skipped_bytes = 0
         self.stop_after = stop_after
 
-    def stop(self) -> None:
+    def check(self) -> None:
         if self.received_bytes >= self.stop_after:
             raise ServiceError(ErrorKind.CANCELLED, "stopped")
 
-    def received(self, nbytes: int, *, skipped: bool) -> None:
+    def moved(self, nbytes: int, *, skipped: bool = False) -> None:
         if skipped:
             self.skipped_bytes += nbytes
         else:

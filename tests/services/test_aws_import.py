@@ -169,7 +169,7 @@ def test_a_role_made_just_now_is_waited_for(aws: World, monkeypatch: pytest.Monk
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        api.import_image(REQUEST, role_is_new=True, stop=stop)
+        api.import_image(REQUEST, role_is_new=True, check=stop)
     assert forever.fired
     before = forever.fired
     with pytest.raises(ServiceError):

@@ -197,9 +197,9 @@ def test_it_never_holds_more_than_two_small_parts(aws: World) -> None:
     held: list[list[int]] = []
 
     class Watching(Control):
-        def stop(self) -> None:
+        def check(self) -> None:
             held.append([len(buffer) for buffer in list(budget._held.values())])
-            super().stop()
+            super().check()
 
     store = store_for(session, budget=budget, parallel=1, part_size=lambda size: 2 * PART)
     OvaUpload(store).upload(request("held.ova"), control=Watching())
@@ -215,7 +215,7 @@ def test_a_stop_breaks_off_at_once_and_ends_the_feeds(aws: World) -> None:
     closed: list[str] = []
 
     class Stopped(Control):
-        def stop(self) -> None:
+        def check(self) -> None:
             if stop.is_set():
                 raise Cancelled
 

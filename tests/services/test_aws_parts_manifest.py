@@ -171,10 +171,10 @@ settings = AwsSettings(region="eu-west-1", endpoint_url=url, ca_bundle=Path(ca),
 
 
 class Control:
-    def stop(self):
+    def check(self):
         pass
 
-    def sent(self, nbytes, *, skipped):
+    def moved(self, nbytes, *, skipped=False):
         pass
 
 
@@ -241,7 +241,7 @@ def test_a_stop_comes_through_within_two_seconds(aws: World) -> None:
         return len(view)
 
     class Late(Control):
-        def stop(self) -> None:
+        def check(self) -> None:
             if len(began) >= 3:  # parts are under way, and would take many seconds
                 raise Cancelled
 

@@ -170,7 +170,7 @@ def test_a_stop_takes_effect_while_parts_hang(aws: World) -> None:
     stop, budget = threading.Event(), BufferBudget(8 * PART)
 
     class Stopped(Control):
-        def stop(self) -> None:
+        def check(self) -> None:
             if stop.is_set():
                 raise Cancelled
 
@@ -251,10 +251,10 @@ def test_an_aborted_upload_is_reported_as_gone(aws: World) -> None:
     store, data = store_for(session, parallel=1), content(3 * PART)
 
     class Aborting(Control):
-        def sent(self, nbytes: int, *, skipped: bool) -> None:
+        def moved(self, nbytes: int, *, skipped: bool = False) -> None:
             if not self.sent_bytes:
                 assert store.abort(BUCKET, "aborted") == 1
-            super().sent(nbytes, skipped=skipped)
+            super().moved(nbytes, skipped=skipped)
 
     with pytest.raises(ServiceError) as caught:
         store.upload(request("aborted", data), Source(data), control=Aborting())

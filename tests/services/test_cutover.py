@@ -118,7 +118,7 @@ def test_one_that_still_starts_is_waited_for(
         waited.append(state(aws, ident))
         aws[0].clock.advance(60)
 
-    words = roll_back(vsphere, aws[1], REGION, moid=moid, instance_id=ident, on_wait=wait)
+    words = roll_back(vsphere, aws[1], REGION, moid=moid, instance_id=ident, check=wait)
     assert waited[0] == "pending" and "is stopped" in words[0]
     launch.terminate(aws[1], REGION, ident)
 

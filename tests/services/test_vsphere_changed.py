@@ -157,7 +157,7 @@ def test_answers_that_cover_a_part_are_asked_on(vcenter: VCenterSimulator, vsphe
     vcenter.options.changed_limit = 4
     vcenter.stats.reset()
     waited: list[int] = []
-    assert cycles.areas(last.change_id, on_wait=lambda: waited.append(1)) == wanted
+    assert cycles.areas(last.change_id, check=lambda: waited.append(1)) == wanted
     assert calls(vcenter, "QueryChangedDiskAreas") == len(waited) == 6
 
 
@@ -174,7 +174,7 @@ def test_asking_can_be_given_up_between_two_answers(vcenter: VCenterSimulator, v
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        cycles.areas(last.change_id, on_wait=stop)
+        cycles.areas(last.change_id, check=stop)
     assert calls(vcenter, "QueryChangedDiskAreas") == 1
 
 
@@ -394,7 +394,7 @@ def test_a_task_that_fails_and_one_that_is_not_waited_for(vcenter: VCenterSimula
     vcenter.options.task_seconds = 5.0
     try:
         with pytest.raises(InterruptedError):
-            enable_tracking(vsphere, moid, on_wait=stop)
+            enable_tracking(vsphere, moid, check=stop)
     finally:
         vcenter.clock.advance(10)
         vcenter.options.task_seconds = 0.02

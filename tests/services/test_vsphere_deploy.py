@@ -65,7 +65,7 @@ class Control:
         self.stopping = threading.Event()
         self._callbacks: list[Callable[[], None]] = []
 
-    def stop(self) -> None:
+    def check(self) -> None:
         if self.stopping.is_set():
             raise Cancelled
 
@@ -79,7 +79,7 @@ class Control:
         for callback in self._callbacks:
             callback()
 
-    def sent(self, number: int, nbytes: int) -> None:
+    def moved(self, number: int, nbytes: int) -> None:
         self.bytes[number] = self.bytes.get(number, 0) + nbytes
 
     def covered(self, number: int, offset: int) -> None:

@@ -419,7 +419,7 @@ def test_stop_is_asked_while_waiting(
         if asked.is_set():
             raise InterruptedError
 
-    with frozen.open(stop=stop) as reader, gate(vcenter, monkeypatch) as held:
+    with frozen.open(check=stop) as reader, gate(vcenter, monkeypatch) as held:
         stream = reader.stream([(0, reader.size)])
 
         def later() -> None:

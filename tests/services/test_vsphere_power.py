@@ -97,7 +97,7 @@ def test_waiting_for_a_guest_can_be_given_up(vcenter: VCenterSimulator, vsphere:
 
     vcenter.options.shutdown_seconds = 1.0
     with pytest.raises(InterruptedError):
-        shut_down(vsphere, moid, seconds=20, on_wait=stop)
+        shut_down(vsphere, moid, seconds=20, check=stop)
     vcenter.clock.advance(1)
     shut_down(vsphere, moid, seconds=20)  # it goes down all the same, and asking again does no harm
 
@@ -118,7 +118,7 @@ def test_somebody_else_was_faster(vcenter: VCenterSimulator, vsphere: VSphere, m
         vcenter.set_power(NAME, "poweredOff")
 
     vcenter.options.task_seconds = 0.3
-    power_off(vsphere, moid, on_wait=first)
+    power_off(vsphere, moid, check=first)
     assert power_state(vsphere, moid) is Power.OFF
 
 

@@ -73,7 +73,7 @@ def test_waiting_can_be_given_up(vcenter: VCenterSimulator, vsphere: VSphere) ->
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        create_snapshot(vsphere, moid, "vmie left", "", quiesce=False, on_wait=stop)
+        create_snapshot(vsphere, moid, "vmie left", "", quiesce=False, check=stop)
     left = create_snapshot(vsphere, moid, "vmie left 2", "", quiesce=False)  # behind the first in vCenter's queue
     for snapshot in (left, find_snapshot(vsphere, moid, "vmie left")):
         assert snapshot is not None

@@ -85,22 +85,22 @@ class LiveOutward:
         found = Exports(aws, wanted.region).find_object(wanted.task)
         folder = Path(wanted.folder).expanduser()
         target = folder / found.key.rpartition("/")[2]
-        meter = _Meter(found.size, on_bytes, stopped)
+        report = _DownloadReport(found.size, on_bytes, stopped)
         download = Download(aws, wanted.region, self._state_dir / NOTES)
-        return download.fetch(found.bucket, found.key, target, control=meter)
+        return download.fetch(found.bucket, found.key, target, control=report)
 
 
-class _Meter:
-    """What a download asks and tells (`DownloadControl`)."""
+class _DownloadReport:
+    """Follows a download (`TransferControl`)."""
 
     def __init__(self, size: int, on_bytes: Callable[[int, int], None], stopped: Callable[[], bool]) -> None:
         self._size, self._on_bytes, self._stopped = size, on_bytes, stopped
         self._here = 0
 
-    def stop(self) -> None:
+    def check(self) -> None:
         if self._stopped():
             raise DownloadStopped
 
-    def received(self, nbytes: int, *, skipped: bool) -> None:
+    def moved(self, nbytes: int, *, skipped: bool = False) -> None:
         self._here += nbytes
         self._on_bytes(self._here, self._size)

@@ -41,7 +41,7 @@ def roll_back(
     moid: str,
     instance_id: str = "",
     on_step: Callable[[str], None] = lambda words: None,
-    on_wait: Callable[[], None] = lambda: None,
+    check: Callable[[], None] = lambda: None,
 ) -> tuple[str, ...]:
     """Stop what a cutover launched, then power the VM on; in words what was done. Safe to repeat.
 
@@ -54,12 +54,12 @@ def roll_back(
     machine = read_machine(vsphere, moid)
     done: list[str] = []
     if instance_id:
-        done.append(_stop(aws, region, instance_id, on_step, on_wait))
+        done.append(_stop(aws, region, instance_id, on_step, check))
     if machine.power is Power.ON:
         return (*done, f"{machine.name} was powered on already")
     on_step(f"powering {machine.name} on")
     try:
-        power_on(vsphere, moid, on_wait=on_wait)
+        power_on(vsphere, moid, check=check)
     except ServiceError as error:
         told = error.problem
         back = f"Power {machine.name} on in vCenter" + (f", or start {instance_id} again in EC2" if done else "")
@@ -76,7 +76,7 @@ def roll_back(
 
 
 def _stop(
-    aws: Aws, region: str | None, instance_id: str, on_step: Callable[[str], None], on_wait: Callable[[], None]
+    aws: Aws, region: str | None, instance_id: str, on_step: Callable[[str], None], check: Callable[[], None]
 ) -> str:
     """Stop the instance, if a run of ours has launched it; what to say of it."""
     try:
@@ -93,6 +93,6 @@ def _stop(
             remedy=f"A cutover's instance has the tag {TAG_RUN}; look at it in EC2, then power the VM on in vCenter",
         )
     on_step(f"stopping {instance_id}")
-    if stop_instance(aws, region, instance_id, stop=on_wait) == "terminated":
+    if stop_instance(aws, region, instance_id, check=check) == "terminated":
         return f"{instance_id} is terminated already"
     return f"{instance_id} is stopped: what was written in EC2 stays on its volumes until you terminate it"

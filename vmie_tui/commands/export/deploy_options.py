@@ -138,13 +138,13 @@ class _Watch:
         self._meter, self._total = meter, sum(capacities)
         self._before = [sum(capacities[:number]) for number in range(len(capacities))]
 
-    def stop(self) -> None:
+    def check(self) -> None:
         pass
 
     def on_stop(self, callback: Callable[[], None]) -> AbstractContextManager[None]:
         return _nothing()
 
-    def sent(self, number: int, nbytes: int) -> None:
+    def moved(self, number: int, nbytes: int) -> None:
         pass
 
     def covered(self, number: int, offset: int) -> None:

@@ -51,8 +51,8 @@ def check_target(context: ExportContext) -> None:
     )
 
 
-class _Meter:
-    """What a deployment asks and tells (`DeployControl`); each disk of the machine in a row of the job's."""
+class _DeployReport:
+    """Follows a deployment (`DeployControl`), each disk of the machine in a row of the job's."""
 
     def __init__(self, context: ExportContext, capacities: list[int]) -> None:
         self._control = context.control
@@ -68,13 +68,13 @@ class _Meter:
             self._progress.add_disk(key, sum(c for k, c in zip(self._keys, capacities, strict=True) if k == key))
             self._progress.restart(key, None)
 
-    def stop(self) -> None:
+    def check(self) -> None:
         self._control.check()
 
     def on_stop(self, callback: Callable[[], None]) -> AbstractContextManager[None]:
         return self._control.on_stop(callback)
 
-    def sent(self, number: int, nbytes: int) -> None:
+    def moved(self, number: int, nbytes: int) -> None:
         self._progress.received(self._keys[number], nbytes)
 
     def covered(self, number: int, offset: int) -> None:
@@ -111,12 +111,12 @@ def _deploy(context: ExportContext) -> Deployed:
     keys = tuple(key for key, _ in context.objects_written)
     source = ObjectSource(plan.name, plan.bucket, keys, plan.format.value if not plan.container else "")
     with open_deployable(source, context.aws, plan.region) as found:
-        meter = _Meter(context, [disk.size for _, disk in found.disks])
+        report = _DeployReport(context, [disk.size for _, disk in found.disks])
         hardware = hardware_of(_target(context), found.ovf)
         if found.ovf is None:
             hardware = _as_in_aws(context, hardware)
         return deploy(
-            context.vsphere, _target(context), found.disks, hardware, mark=mark_of(context.job_id), control=meter
+            context.vsphere, _target(context), found.disks, hardware, mark=mark_of(context.job_id), control=report
         )
 
 

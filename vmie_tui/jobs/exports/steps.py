@@ -149,17 +149,17 @@ def watch(context: ExportContext, task_id: str) -> dict[str, Any]:
     return {"key": first.key}
 
 
-class _Meter:
-    """What a download asks and tells (`DownloadControl`) of one object among all."""
+class _DownloadReport:
+    """Follows the download of one object among all (`TransferControl`)."""
 
     def __init__(self, context: ExportContext, progress: UploadProgress, key: int, size: int) -> None:
         self._control, self._progress, self._key = context.control, progress, key
         progress.restart(key, size)
 
-    def stop(self) -> None:
+    def check(self) -> None:
         self._control.check()
 
-    def received(self, nbytes: int, *, skipped: bool) -> None:
+    def moved(self, nbytes: int, *, skipped: bool = False) -> None:
         self._progress.received(self._key, nbytes)
         self._progress.part(self._key, nbytes, skipped=skipped)
 
@@ -195,10 +195,10 @@ def _fetch(context: ExportContext, progress: UploadProgress, number: int, key: s
     target = context.destination(key)
     context.say(f"downloading to {target}")
     context.store.disk(context.job_id, number, state=StageState.RUNNING.value)
-    meter = _Meter(context, progress, number, size)
+    report = _DownloadReport(context, progress, number, size)
     if not target.exists():  # what is there before is the user's, and stays
         context.remember(fetching=(*context.ledger.fetching, str(target)))
-    done = again(lambda: context.download.fetch(context.plan.bucket, key, target, control=meter), context.control)
+    done = again(lambda: context.download.fetch(context.plan.bucket, key, target, control=report), context.control)
     progress.finish(number, done.size)
     context.store.disk(context.job_id, number, state=StageState.DONE.value, checksum=done.checksum)
     context.remember(files=(*context.ledger.files, str(target)))

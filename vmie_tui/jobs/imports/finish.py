@@ -100,7 +100,7 @@ def watch_test(context: ImportContext) -> dict[str, Any]:
 
     state = again(
         lambda: wait_for_checks(
-            context.aws, region, instance_id, stop=context.control.check, on_state=show, seconds=CHECK_SECONDS
+            context.aws, region, instance_id, check=context.control.check, on_state=show, seconds=CHECK_SECONDS
         ),
         context.control,
     )
@@ -171,7 +171,7 @@ def copy_images(context: ImportContext) -> dict[str, Any]:
 def _await_copy(context: ImportContext, region: str, image_id: str) -> None:
     """Until the copy is available; one that failed is not asked for again by a resume, which makes another."""
     try:
-        again(lambda: wait_for_image(context.aws, region, image_id, stop=context.control.check), context.control)
+        again(lambda: wait_for_image(context.aws, region, image_id, check=context.control.check), context.control)
     except ServiceError as error:
         if error.kind not in {ErrorKind.REMOTE, ErrorKind.NOT_FOUND}:
             raise

@@ -40,7 +40,7 @@ def register(context: ImportContext) -> dict[str, Any]:
     if not made:
         made = _registered(context)
         context.store.update(context.job_id, image_id=made)
-    again(lambda: wait_for_image(context.aws, plan.region, made, stop=context.control.check), context.control)
+    again(lambda: wait_for_image(context.aws, plan.region, made, check=context.control.check), context.control)
     context.store.stage(context.job_id, Stage.REGISTER, StageState.DONE)
     return {"image": made}
 
@@ -124,7 +124,7 @@ def _volume(context: ImportContext, disk: DiskRecord, zone: str) -> str:
         context.remember_disk(disk.key, volume=volume_id)
         context.store.result(context.job_id, f"volume of {disk.label}", volume_id)
         again(
-            lambda: wait_for_volume(context.aws, context.plan.region, volume_id, stop=context.control.check),
+            lambda: wait_for_volume(context.aws, context.plan.region, volume_id, check=context.control.check),
             context.control,
         )
     except ServiceError as error:

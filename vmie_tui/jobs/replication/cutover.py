@@ -27,7 +27,7 @@ def shut_down(context: ReplicationContext) -> None:
         context.ledger.moid,
         seconds=SHUT_DOWN_SECONDS,
         on_state=lambda power: context.say(f"the machine is {power.value}", message=False),
-        on_wait=context.control.check,
+        check=context.control.check,
     )
     context.say("the machine is off. To go back to it at any time: power it on in vCenter", message=False)
 

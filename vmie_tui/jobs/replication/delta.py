@@ -101,7 +101,7 @@ def _asked(context: ReplicationContext, now: DiskNow, change_id: str) -> Areas:
             now.key,
             change_id,
             now.capacity,
-            on_wait=context.control.check,
+            check=context.control.check,
         ),
         context.control,
         before=lambda _: context.reconnect(),

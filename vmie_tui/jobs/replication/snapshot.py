@@ -37,7 +37,7 @@ def settle_snapshots(context: ReplicationContext, machine: Machine) -> tuple[Mac
         left = [one for one in found if one.name in {snapshot_name(job_id) for job_id in earlier}]
         for one in left:
             context.say(f"removing the snapshot {one.name!r}, which an earlier run could not remove")
-            remove_snapshot(context.vsphere, one.moid, on_wait=context.control.check)
+            remove_snapshot(context.vsphere, one.moid, check=context.control.check)
         ours = [one.name for one in found if one not in left] == [snapshot_name(context.job_id)]
         if not left:
             return machine, ours
@@ -58,7 +58,7 @@ def prepare(context: ReplicationContext) -> None:
         if not (context.plan.shut_down and cutover.ran_again(context)):
             return
         context.say("the machine ran since the last attempt: its snapshot is made anew", message=False)
-        remove_snapshot(context.vsphere, there.moid, on_wait=context.control.check)
+        remove_snapshot(context.vsphere, there.moid, check=context.control.check)
     if context.plan.shut_down:
         cutover.shut_down(context)
     if not context.by_lease:
@@ -68,7 +68,7 @@ def prepare(context: ReplicationContext) -> None:
 def _track(context: ReplicationContext, moid: str) -> None:
     try:
         again(
-            lambda: enable_tracking(context.vsphere, moid, on_wait=context.control.check),
+            lambda: enable_tracking(context.vsphere, moid, check=context.control.check),
             context.control,
             before=lambda _: context.reconnect(),
         )

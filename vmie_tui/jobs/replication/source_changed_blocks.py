@@ -14,12 +14,13 @@ from vmie_tui.jobs.replication.delta import Areas, Delta
 from vmie_tui.jobs.replication.snapshot import still_frozen
 from vmie_tui.jobs.store.block_journal import BlockJournal
 from vmie_tui.jobs.store.store import DiskRecord
-from vmie_tui.jobs.transfer.source import TRANSFERS, Put, Received, Watcher
+from vmie_tui.jobs.transfer.source import TRANSFERS, Put, Received
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.plan import UploadFormat
 from vmie_tui.model.replication import Sync
 from vmie_tui.services.disks.feeds.disk_feed import Feed
 from vmie_tui.services.disks.streams.sample import BLOCK, Sampler
+from vmie_tui.services.transfer_control import DiskControl
 from vmie_tui.services.vsphere.datastore.flat_file import LOCK_OWNER
 from vmie_tui.services.vsphere.datastore.folder_reader import FolderReader
 
@@ -72,9 +73,6 @@ class ChangedOrigin:
 
     # Attempt
 
-    def stop(self) -> None:
-        self.check()
-
     def tell(self, share: float) -> None:
         """Nobody waits for it."""
 
@@ -90,17 +88,17 @@ class ChangedOrigin:
     def size_hint(self, disk: DiskRecord, wanted: UploadFormat) -> int:
         return disk.capacity
 
-    def feed(self, disk: DiskRecord, wanted: UploadFormat, watcher: Watcher, sampler: Sampler) -> Feed:
+    def feed(self, disk: DiskRecord, wanted: UploadFormat, control: DiskControl, sampler: Sampler) -> Feed:
         what = "a replication writes blocks of EBS snapshots, and no files"
         raise ServiceError(ErrorKind.BUG, what, subject=disk.label)
 
-    def blocks(self, disk: DiskRecord, target: Put, watcher: Watcher, sampler: Sampler) -> None:
+    def blocks(self, disk: DiskRecord, target: Put, control: DiskControl, sampler: Sampler) -> None:
         context, delta = self._context, self._context.deltas[disk.key]
         # Blocks that were put when the machine was frozen as it is now are not read again.
         ledger = context.store.disk_now(context.job_id, disk.key).ledger
         same = ledger.begun_at == context.ledger.at_snapshot.moid
         areas = list(_missing(delta.areas, disk.capacity, target)) if same else delta.areas
-        watcher.begin(sum(length for _, length in areas))
+        control.begin(sum(length for _, length in areas))
         if not areas:
             return
         try:
@@ -109,9 +107,9 @@ class ChangedOrigin:
                 if delta.sync is Sync.CHECKSUM:
                     pieces = self._different(disk, delta, pieces)
                 for offset, data in pieces:
-                    watcher.stop()
+                    control.check()
                     target.put(offset, memoryview(data))
-                    watcher.received(len(data))
+                    control.moved(len(data))
         except ServiceError as error:
             if error.kind is not ErrorKind.CANCELLED:
                 still_frozen(context)  # moved, or its snapshot removed: that is the cause then
@@ -180,7 +178,7 @@ def open_frozen(context: ReplicationContext, disk: DiskRecord) -> Iterator[Folde
         host=host,
         by_host=True,
         datastore=frozen.datastore,
-        stop=context.control.check,
+        check=context.control.check,
     ) as reader:
         if reader.size != disk.capacity:
             raise ServiceError(

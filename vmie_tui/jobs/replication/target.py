@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from vmie_tui.jobs.replication.context import ReplicationContext
 from vmie_tui.jobs.replication.delta import delta_of
 from vmie_tui.jobs.store.store import DiskRecord
-from vmie_tui.jobs.transfer.reporting import Meter
+from vmie_tui.jobs.transfer.reporting import AttemptReport
 from vmie_tui.jobs.transfer.target_ebs import EbsTarget
 from vmie_tui.model.formatting import size
 from vmie_tui.model.replication import Sync
@@ -55,11 +55,11 @@ class ReplicaTarget(EbsTarget):
             return False
         return bool(begun)
 
-    def send(self, meter: Meter, disks: Sequence[DiskRecord]) -> None:
+    def send(self, report: AttemptReport, disks: Sequence[DiskRecord]) -> None:
         try:
-            super().send(meter, disks)
+            super().send(report, disks)
         except ParentRefused as error:
             (disk,) = disks
             refused = f"{error.problem.subject}: {error.problem.what}"
             self.context.remember_disk(disk.key, parent_refused=refused)
-            super().send(meter, disks)
+            super().send(report, disks)

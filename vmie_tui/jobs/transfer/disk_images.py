@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Self
 
 from vmie_tui.jobs.engine.import_context import ImportContext
-from vmie_tui.jobs.transfer.source import Watcher
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import FileSource, ObjectSource, UploadFormat
 from vmie_tui.private_files import private_dir
@@ -19,6 +18,7 @@ from vmie_tui.services.disks.convert_source import is_plain_archive, probe_file,
 from vmie_tui.services.disks.feeds.disk_feed import Feed
 from vmie_tui.services.disks.formats.open_disk import open_file
 from vmie_tui.services.disks.streams.source import ByteReader, DiskSource, read_into
+from vmie_tui.services.transfer_control import DiskControl
 
 STEP = 1 << 20  # bytes read from an image at once
 SCRATCH = "scratch"  # in the state folder: RAW copies of images that only qemu-img reads
@@ -154,13 +154,13 @@ def refuse_changed(context: ImportContext) -> None:
 class PlainFeed:
     """The bytes of an image as they are."""
 
-    def __init__(self, reader: ByteReader, watcher: Watcher) -> None:
+    def __init__(self, reader: ByteReader, control: DiskControl) -> None:
         self.sha256, self.size = "", 0
-        self._reader, self._watcher, self._hash = reader, watcher, hashlib.sha256()
+        self._reader, self._control, self._hash = reader, control, hashlib.sha256()
 
     def fill(self, view: memoryview) -> int:
         """Bytes written into ``view``, 0 at the end."""
-        self._watcher.stop()
+        self._control.check()
         if self.size >= self._reader.size:
             self.sha256 = self._hash.hexdigest()
             return 0
@@ -169,7 +169,7 @@ class PlainFeed:
             raise ServiceError(ErrorKind.CORRUPT, "the image ends before its end", retry_safe=True)
         self._hash.update(view[:count])
         self.size += count
-        self._watcher.received(count)
+        self._control.moved(count)
         return count
 
     def close(self) -> None:
@@ -185,15 +185,15 @@ class PlainFeed:
 class WatchedFeed:
     """A feed that tells how much it gave."""
 
-    def __init__(self, inner: Feed, watcher: Watcher) -> None:
-        self._inner, self._watcher = inner, watcher
+    def __init__(self, inner: Feed, control: DiskControl) -> None:
+        self._inner, self._control = inner, control
         self.sha256, self.size = "", 0
 
     def fill(self, view: memoryview) -> int:
-        self._watcher.stop()
+        self._control.check()
         count = self._inner.fill(view)
         if count:
-            self._watcher.received(count)
+            self._control.moved(count)
         else:
             self.sha256 = self._inner.sha256
         self.size += count

@@ -1,4 +1,4 @@
-"""Between the movers of bytes and the progress store: who moves asks it whether to stop, and tells it how far it is."""
+"""Between what moves bytes and the progress store: whether an attempt may go on, and how far it has come."""
 
 from __future__ import annotations
 
@@ -8,68 +8,68 @@ from vmie_tui.jobs.transfer.progress import UploadProgress
 from vmie_tui.jobs.transfer.source import Attempt
 
 
-class Meter:
-    """One attempt at moving one disk, or all disks into one object. What uploads ask (`TransferControl`)."""
+class AttemptReport:
+    """One attempt at moving one disk, or all disks into one object (a `TransferControl`)."""
 
     def __init__(self, attempt: Attempt, progress: UploadProgress, key: int) -> None:
         self.attempt, self.progress, self.key = attempt, progress, key
-        self.moved = 0  # bytes that were sent: the attempt was not in vain
+        self.new_bytes = 0  # not found there already: the attempt was not in vain
 
-    def stop(self) -> None:
-        self.attempt.stop()
+    def check(self) -> None:
+        self.attempt.check()
 
-    def sent(self, nbytes: int, *, skipped: bool) -> None:
+    def moved(self, nbytes: int, *, skipped: bool = False) -> None:
         if not skipped:
-            self.moved += nbytes
+            self.new_bytes += nbytes
         self.progress.part(self.key, nbytes, skipped=skipped)
 
-    def watcher(self, key: int) -> DiskWatcher:
+    def disk(self, key: int) -> DiskReport:
         """For the reading of one of the disks."""
-        return DiskWatcher(self, key)
+        return DiskReport(self, key)
 
 
-class DiskWatcher:
-    """How far the reading of one disk has come (`Watcher`)."""
+class DiskReport:
+    """The reading of one disk (a `DiskControl`)."""
 
-    def __init__(self, meter: Meter, key: int) -> None:
-        self._meter, self._key = meter, key
+    def __init__(self, whole: AttemptReport, key: int) -> None:
+        self._whole, self._key = whole, key
 
     def begin(self, total: int) -> None:
-        self._meter.key = self._key  # what is sent from now on is of this disk, or nearly so
-        self._meter.progress.restart(self._key, total)
+        self._whole.key = self._key  # what is sent from now on is of this disk, or nearly so
+        self._whole.progress.restart(self._key, total)
 
-    def stop(self) -> None:
-        self._meter.stop()
+    def check(self) -> None:
+        self._whole.check()
 
-    def received(self, nbytes: int) -> None:
-        progress = self._meter.progress
+    def moved(self, nbytes: int, *, skipped: bool = False) -> None:
+        progress = self._whole.progress
         progress.received(self._key, nbytes)
-        self._meter.attempt.tell(progress.share())
+        self._whole.attempt.tell(progress.share())
 
     def covered(self, offset: int) -> None:
-        self._meter.progress.covered(self._key, offset)
+        self._whole.progress.covered(self._key, offset)
 
 
-class ArchiveWatcher:
-    """How far the reading of an archive has come: each of its disks gets its share, by the size it has."""
+class ArchiveReport:
+    """The reading of an archive (a `DiskControl`): each of its disks gets its share, by the size it has."""
 
-    def __init__(self, meter: Meter, capacities: Mapping[int, int]) -> None:
-        self._meter, self._whole = meter, max(sum(capacities.values()), 1)
+    def __init__(self, whole: AttemptReport, capacities: Mapping[int, int]) -> None:
+        self._whole, self._capacity = whole, max(sum(capacities.values()), 1)
         self._capacities, self._got = capacities, 0
         self._given = dict.fromkeys(capacities, 0)
 
     def begin(self, total: int) -> None:
         for key, capacity in self._capacities.items():
-            self._meter.progress.restart(key, total * capacity // self._whole)
+            self._whole.progress.restart(key, total * capacity // self._capacity)
 
-    def stop(self) -> None:
-        self._meter.stop()
+    def check(self) -> None:
+        self._whole.check()
 
-    def received(self, nbytes: int) -> None:
+    def moved(self, nbytes: int, *, skipped: bool = False) -> None:
         self._got += nbytes
         for key, capacity in self._capacities.items():
-            share = self._got * capacity // self._whole
-            self._meter.progress.received(key, share - self._given[key])
+            share = self._got * capacity // self._capacity
+            self._whole.progress.received(key, share - self._given[key])
             self._given[key] = share
 
     def covered(self, offset: int) -> None:

@@ -15,6 +15,7 @@ from vmie_tui.services.aws.s3.buffer_budget import SHARED
 from vmie_tui.services.disks.feeds.disk_feed import Feed
 from vmie_tui.services.disks.streams.sample import Sampler
 from vmie_tui.services.disks.streams.source import ByteReader
+from vmie_tui.services.transfer_control import DiskControl
 
 ROOM = 1 << 20  # a stream of incompressible data is a little larger than the disk
 
@@ -30,17 +31,6 @@ class Received:
     host_sha256: str = ""
 
 
-class Watcher(Protocol):
-    """Who is told how far the reading of one disk has come, and may stop it by raising."""
-
-    def begin(self, total: int) -> None:
-        """The reading starts; ``total``: bytes that `received` will be told of, 0 when nobody knows."""
-
-    def stop(self) -> None: ...
-    def received(self, nbytes: int) -> None: ...
-    def covered(self, offset: int) -> None: ...
-
-
 class Put(Protocol):
     """What takes the blocks of a disk: a `SnapshotWriter`."""
 
@@ -51,7 +41,7 @@ class Put(Protocol):
 class Attempt(Protocol):
     """The source as one attempt sees it."""
 
-    def stop(self) -> None:
+    def check(self) -> None:
         """Raises when this attempt cannot go on: the user's wish, a lease that was lost."""
 
     def tell(self, share: float) -> None:
@@ -69,10 +59,10 @@ class Attempt(Protocol):
     def size_hint(self, disk: DiskRecord, wanted: UploadFormat) -> int:
         """Bytes of the object, rather too many."""
 
-    def feed(self, disk: DiskRecord, wanted: UploadFormat, watcher: Watcher, sampler: Sampler) -> Feed:
+    def feed(self, disk: DiskRecord, wanted: UploadFormat, control: DiskControl, sampler: Sampler) -> Feed:
         """The disk's bytes in a format."""
 
-    def blocks(self, disk: DiskRecord, target: Put, watcher: Watcher, sampler: Sampler) -> None:
+    def blocks(self, disk: DiskRecord, target: Put, control: DiskControl, sampler: Sampler) -> None:
         """The disk's content into ``target``, ascending."""
 
     def sample(self, disk: DiskRecord, sampler: Sampler) -> None:

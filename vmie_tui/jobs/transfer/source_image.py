@@ -16,13 +16,14 @@ from vmie_tui.jobs.transfer.disk_images import (
     whole_archive,
 )
 from vmie_tui.jobs.transfer.sampling import sample_disk, seed_of
-from vmie_tui.jobs.transfer.source import TRANSFERS, Put, Received, Watcher
+from vmie_tui.jobs.transfer.source import TRANSFERS, Put, Received
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.plan import UploadFormat
 from vmie_tui.services.disks.feeds import disk_feed as feeds
 from vmie_tui.services.disks.feeds.disk_feed import Feed, stored_size
 from vmie_tui.services.disks.streams.sample import Sampler
 from vmie_tui.services.disks.streams.source import ByteReader
+from vmie_tui.services.transfer_control import DiskControl
 
 
 class OpenedOrigin:
@@ -84,9 +85,6 @@ class OpenedOrigin:
 
     # Attempt
 
-    def stop(self) -> None:
-        self.check()
-
     def tell(self, share: float) -> None:
         """Nobody waits for it."""
 
@@ -97,33 +95,33 @@ class OpenedOrigin:
 
         return stored_size(opened.disk, wanted)
 
-    def feed(self, disk: DiskRecord, wanted: UploadFormat, watcher: Watcher, sampler: Sampler) -> Feed:
+    def feed(self, disk: DiskRecord, wanted: UploadFormat, control: DiskControl, sampler: Sampler) -> Feed:
         opened = self[disk.key]
         if opened.plain is not None and opened.as_it_is(wanted):
-            watcher.begin(opened.plain.size)
+            control.begin(opened.plain.size)
             self.sample(disk, sampler)
             self._context.say(f"{disk.label}: sent as it is, {opened.kind}", message=False)
-            return PlainFeed(opened.plain, watcher)
-        watcher.begin(0 if wanted is UploadFormat.VMDK else feeds.stored_size(opened.disk, wanted))
+            return PlainFeed(opened.plain, control)
+        control.begin(0 if wanted is UploadFormat.VMDK else feeds.stored_size(opened.disk, wanted))
 
         def on_data(offset: int, data: memoryview) -> None:
             sampler.take(offset, data)
-            watcher.covered(offset + len(data))
+            control.covered(offset + len(data))
 
         self._context.say(f"{disk.label}: {opened.kind} written anew as {wanted.value} on the way", message=False)
-        return WatchedFeed(feeds.disk_feed(opened.disk, wanted, name=f"disk-{disk.key}", on_data=on_data), watcher)
+        return WatchedFeed(feeds.disk_feed(opened.disk, wanted, name=f"disk-{disk.key}", on_data=on_data), control)
 
-    def blocks(self, disk: DiskRecord, target: Put, watcher: Watcher, sampler: Sampler) -> None:
+    def blocks(self, disk: DiskRecord, target: Put, control: DiskControl, sampler: Sampler) -> None:
         source = self[disk.key].disk
-        watcher.begin(sum(length for _, length in source.extents()))
+        control.begin(sum(length for _, length in source.extents()))
         at = 0
 
         def on_offset(offset: int) -> None:
             nonlocal at
-            watcher.received(min(offset - at, STEP))
+            control.moved(min(offset - at, STEP))
             at = offset
 
-        feeds.blocks_of(source, target.wants, target.put, check=watcher.stop, on_offset=on_offset)
+        feeds.blocks_of(source, target.wants, target.put, check=control.check, on_offset=on_offset)
 
     def sample(self, disk: DiskRecord, sampler: Sampler) -> None:
         sample_disk(self[disk.key].disk, sampler, seed_of(self._context.job_id, disk.key))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.jobs.transfer.export_lease import LeaseHolder
-from vmie_tui.jobs.transfer.source import ROOM, TRANSFERS, Closing, Put, Received, Watcher
+from vmie_tui.jobs.transfer.source import ROOM, TRANSFERS, Closing, Put, Received
 from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
 from vmie_tui.model.plan import UploadFormat
 from vmie_tui.services.disks.feeds import disk_feed as feeds
 from vmie_tui.services.disks.feeds.disk_feed import DiskFeed, Feed, decoded_size
 from vmie_tui.services.disks.streams.sample import Sampler
+from vmie_tui.services.transfer_control import DiskControl
 from vmie_tui.services.vsphere.nfc.disk_download import DiskStream
 from vmie_tui.services.vsphere.nfc.export_lease import ExportLease, LeaseDisk
 
@@ -22,7 +23,7 @@ class LeaseAttempt:
         self._holder, self.lease = holder, lease
         self._found: dict[int, Received] = {}
 
-    def stop(self) -> None:
+    def check(self) -> None:
         self._holder.check()
         self.lease.check()
 
@@ -47,19 +48,19 @@ class LeaseAttempt:
             return decoded_size(wanted, disk.capacity)
         return self._of(disk).file_size or disk.capacity + disk.capacity // 50 + ROOM
 
-    def feed(self, disk: DiskRecord, wanted: UploadFormat, watcher: Watcher, sampler: Sampler) -> Feed:
-        stream, known = self._open(disk, watcher)
+    def feed(self, disk: DiskRecord, wanted: UploadFormat, control: DiskControl, sampler: Sampler) -> Feed:
+        stream, known = self._open(disk, control)
 
         def at_end(sha256: str, size: int) -> None:
             self._prove(disk, sha256)
 
-        covered = None if known else watcher.covered
+        covered = None if known else control.covered
         try:
             if wanted is UploadFormat.VMDK:
                 inner: Feed = DiskFeed(
                     stream,
-                    check=watcher.stop,
-                    on_bytes=watcher.received,
+                    check=control.check,
+                    on_bytes=control.moved,
                     at_end=at_end,
                     on_offset=covered,
                     on_data=sampler.take,
@@ -69,8 +70,8 @@ class LeaseAttempt:
                     stream,
                     wanted,
                     disk.capacity,
-                    check=watcher.stop,
-                    on_bytes=watcher.received,
+                    check=control.check,
+                    on_bytes=control.moved,
                     at_end=at_end,
                     on_offset=covered,
                     on_data=sampler.take,
@@ -80,17 +81,17 @@ class LeaseAttempt:
             raise
         return Closing(inner, stream.close)
 
-    def blocks(self, disk: DiskRecord, target: Put, watcher: Watcher, sampler: Sampler) -> None:
-        stream, known = self._open(disk, watcher)
+    def blocks(self, disk: DiskRecord, target: Put, control: DiskControl, sampler: Sampler) -> None:
+        stream, known = self._open(disk, control)
         with stream:
             feeds.blocks(
                 stream,
                 disk.capacity,
                 target.put,
-                check=watcher.stop,
-                on_bytes=watcher.received,
+                check=control.check,
+                on_bytes=control.moved,
                 at_end=lambda sha256, _size: self._prove(disk, sha256),
-                on_offset=None if known else watcher.covered,
+                on_offset=None if known else control.covered,
                 on_data=sampler.take,
             )
 
@@ -111,12 +112,12 @@ class LeaseAttempt:
             remedy="An independent or raw disk is left out of a snapshot: power the VM off, or leave the disk out",
         )
 
-    def _open(self, disk: DiskRecord, watcher: Watcher) -> tuple[DiskStream, bool]:
+    def _open(self, disk: DiskRecord, control: DiskControl) -> tuple[DiskStream, bool]:
         """The stream, and whether it is known how long it will be."""
         source = self._of(disk)
         stream = self.lease.open(source)
         total = stream.content_length or source.file_size or 0
-        watcher.begin(total)
+        control.begin(total)
         self._holder.context.say(f"{disk.label}: reading from {stream.host}", message=False)
         return stream, bool(total)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.store.store import DiskRecord
-from vmie_tui.jobs.transfer.reporting import Meter
+from vmie_tui.jobs.transfer.reporting import AttemptReport
 from vmie_tui.model.job import StageState
 
 
@@ -27,7 +27,7 @@ class Target(ABC):
         """Whether a disk that was recorded as done is still there as it was recorded."""
 
     @abstractmethod
-    def send(self, meter: Meter, disks: Sequence[DiskRecord]) -> None:
+    def send(self, report: AttemptReport, disks: Sequence[DiskRecord]) -> None:
         """Move one group, and record it. Raises VmieError; what was sent stays for the next attempt."""
 
     def reset(self, disk: DiskRecord) -> None:  # noqa: B027 - objects are written over
@@ -37,10 +37,10 @@ class Target(ABC):
     def remove(self, disk: DiskRecord) -> None:
         """Leave nothing of a disk behind, whether it arrived or not."""
 
-    def done(self, meter: Meter, disk: DiskRecord, size: int, **values: Any) -> None:
+    def done(self, report: AttemptReport, disk: DiskRecord, size: int, **values: Any) -> None:
         """From here on the disk is never read again. ``size``: bytes that were sent for it, or found there."""
-        received = meter.attempt.found(disk.key)
-        meter.progress.finish(disk.key, size)
+        received = report.attempt.found(disk.key)
+        report.progress.finish(disk.key, size)
         if received.sha256:  # else it stays with what an earlier job has found out
             equal = received.host_sha256 == received.sha256 if received.host_sha256 else None
             values |= {"sha256": received.sha256, "host_sha256": received.host_sha256, "verified": equal}

@@ -9,7 +9,7 @@ from vmie_tui.jobs.engine.tags import MADE_BY, tags
 from vmie_tui.jobs.store.block_journal import BlockJournal
 from vmie_tui.jobs.store.ledger import DiskLedger
 from vmie_tui.jobs.store.store import DiskRecord
-from vmie_tui.jobs.transfer.reporting import Meter
+from vmie_tui.jobs.transfer.reporting import AttemptReport
 from vmie_tui.jobs.transfer.sampling import sample_journal, sampler_for
 from vmie_tui.jobs.transfer.target import Target, said
 from vmie_tui.model.errors import ErrorKind, ServiceError
@@ -63,7 +63,7 @@ class EbsTarget(Target):
         """The completed snapshot that the disk's new one continues, "" when all of the disk is written."""
         return ""
 
-    def send(self, meter: Meter, disks: Sequence[DiskRecord]) -> None:
+    def send(self, report: AttemptReport, disks: Sequence[DiskRecord]) -> None:
         (disk,) = disks
         context, plan, journal = self.context, self.context.plan, self.journal(disk)
         parent = self.parent(disk)
@@ -82,13 +82,13 @@ class EbsTarget(Target):
         )
         sampler = sampler_for(context.job_id, disk.key, disk.capacity)
         context.remember(ebs_snapshots_asked=True)
-        writer = SnapshotWriter(context.aws, plan.region, target, journal=journal, snapshot_id=pending, control=meter)
+        writer = SnapshotWriter(context.aws, plan.region, target, journal=journal, snapshot_id=pending, control=report)
         try:
             with writer:
                 if writer.snapshot_id != pending:
                     context.remember_disk(disk.key, pending_snapshot=writer.snapshot_id)
                     context.say(f"{disk.label}: snapshot {writer.snapshot_id} begun", message=False)
-                meter.attempt.blocks(disk, writer, meter.watcher(disk.key), sampler)
+                report.attempt.blocks(disk, writer, report.disk(disk.key), sampler)
                 asking = partial(context.remember_disk, disk.key, completing=True)
                 written = writer.complete(asking=asking)
         except SnapshotLost:
@@ -98,14 +98,14 @@ class EbsTarget(Target):
         sample_journal(journal, sampler)
         context.remember_disk(disk.key, uploaded_snapshot=written.snapshot_id, pending_snapshot="", completing=False)
         self.done(
-            meter,
+            report,
             disk,
             written.sent + written.skipped,
             checksum=written.checksum,
             snapshot_id=written.snapshot_id,
             samples=sampler.samples,
         )
-        found = meter.attempt.found(disk.key)
+        found = report.attempt.found(disk.key)
         what = f"{written.snapshot_id} has {written.blocks:,} blocks"
         context.say(said(disk, what, written.skipped, found.sha256, verified=bool(found.host_sha256)), message=False)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.jobs.transfer.disk_images import PlainFeed
-from vmie_tui.jobs.transfer.reporting import ArchiveWatcher, Meter
+from vmie_tui.jobs.transfer.reporting import ArchiveReport, AttemptReport
 from vmie_tui.jobs.transfer.sampling import sampler_for
 from vmie_tui.jobs.transfer.target import Target, said
 from vmie_tui.jobs.transfer.target_s3_parts import PartsTarget
@@ -35,25 +35,25 @@ class S3Target(Target):
         found = self.context.objects.head(self.context.plan.bucket, disk.s3_key)
         return found is not None and found.size == disk.total and (not disk.checksum or found.checksum == disk.checksum)
 
-    def send(self, meter: Meter, disks: Sequence[DiskRecord]) -> None:
+    def send(self, report: AttemptReport, disks: Sequence[DiskRecord]) -> None:
         from vmie_tui.services.aws.s3.objects import UploadRequest
 
         (disk,) = disks
         context, plan = self.context, self.context.plan
         sampler = sampler_for(context.job_id, disk.key, disk.capacity)
-        with meter.attempt.feed(disk, plan.upload_format, meter.watcher(disk.key), sampler) as feed:
+        with report.attempt.feed(disk, plan.upload_format, report.disk(disk.key), sampler) as feed:
             request = UploadRequest(
                 bucket=plan.bucket,
                 key=disk.s3_key,
-                size_hint=meter.attempt.size_hint(disk, plan.upload_format),
+                size_hint=report.attempt.size_hint(disk, plan.upload_format),
                 content_type=CONTENT_TYPES[plan.upload_format],
                 metadata={"vmie-job": context.job_id},
             )
-            uploaded = context.objects.upload(request, feed.fill, control=meter)
+            uploaded = context.objects.upload(request, feed.fill, control=report)
             sha256 = feed.sha256
         say_unproven(context, uploaded)
         self.done(
-            meter,
+            report,
             disk,
             uploaded.size,
             sha256=sha256,
@@ -61,7 +61,7 @@ class S3Target(Target):
             parts_done=uploaded.parts,
             samples=sampler.samples,
         )
-        proof = meter.attempt.found(disk.key)
+        proof = report.attempt.found(disk.key)
         context.say(
             said(
                 disk,
@@ -105,39 +105,39 @@ class OvaTarget(Target):
         found = self.context.objects.head(self.context.plan.bucket, disk.s3_key)
         return found is not None and (found.size, found.checksum) == (disk.ledger.object_size, disk.checksum)
 
-    def send(self, meter: Meter, disks: Sequence[DiskRecord]) -> None:
+    def send(self, report: AttemptReport, disks: Sequence[DiskRecord]) -> None:
         from vmie_tui.services.aws.s3.ova_upload import OvaDisk, OvaRequest, OvaUpload
 
         context = self.context
-        whole = meter.attempt.whole()
+        whole = report.attempt.whole()
         if whole is not None:
-            self._send_whole(meter, disks, whole)
+            self._send_whole(report, disks, whole)
             return
         feeds: dict[int, Feed] = {}
         samplers = {disk.key: sampler_for(context.job_id, disk.key, disk.capacity) for disk in disks}
 
         def opened(disk: DiskRecord) -> Feed:
-            watcher = meter.watcher(disk.key)
-            feeds[disk.key] = meter.attempt.feed(disk, UploadFormat.VMDK, watcher, samplers[disk.key])
+            control = report.disk(disk.key)
+            feeds[disk.key] = report.attempt.feed(disk, UploadFormat.VMDK, control, samplers[disk.key])
             return feeds[disk.key]
 
         members = [
             OvaDisk(
                 f"disk-{number}.vmdk",
                 disk.capacity,
-                meter.attempt.size_hint(disk, UploadFormat.VMDK),
+                report.attempt.size_hint(disk, UploadFormat.VMDK),
                 partial(opened, disk),
             )
             for number, disk in enumerate(disks, 1)
         ]
         machine = context.ledger.machine
         request = OvaRequest(context.plan.bucket, disks[0].s3_key, machine, members)
-        uploaded = OvaUpload(context.objects).upload(request, control=meter)
+        uploaded = OvaUpload(context.objects).upload(request, control=report)
         say_unproven(context, uploaded)
         for disk in disks:
             context.remember_disk(disk.key, object_size=uploaded.size)
             self.done(
-                meter,
+                report,
                 disk,
                 feeds[disk.key].size,
                 sha256=feeds[disk.key].sha256,
@@ -145,19 +145,19 @@ class OvaTarget(Target):
                 parts_done=uploaded.parts,
                 samples=samplers[disk.key].samples,
             )
-            found = meter.attempt.found(disk.key)
+            found = report.attempt.found(disk.key)
             sha256 = found.sha256 or feeds[disk.key].sha256
             context.say(said(disk, "in the OVA", 0, sha256, verified=bool(found.host_sha256)), message=False)
         skipped = f", {uploaded.skipped:,} already there" if uploaded.skipped else ""
         context.say(f"OVA: {uploaded.size:,} bytes in S3{skipped}", message=False)
 
-    def _send_whole(self, meter: Meter, disks: Sequence[DiskRecord], archive: ByteReader) -> None:
+    def _send_whole(self, report: AttemptReport, disks: Sequence[DiskRecord], archive: ByteReader) -> None:
         """An OVA as it is."""
         from vmie_tui.services.aws.s3.objects import UploadRequest
 
         context, plan, first = self.context, self.context.plan, disks[0]
-        watcher = ArchiveWatcher(meter, {disk.key: disk.capacity for disk in disks})
-        watcher.begin(archive.size)
+        control = ArchiveReport(report, {disk.key: disk.capacity for disk in disks})
+        control.begin(archive.size)
         request = UploadRequest(
             bucket=plan.bucket,
             key=first.s3_key,
@@ -165,15 +165,15 @@ class OvaTarget(Target):
             content_type=CONTENT_TYPES[UploadFormat.OVA],
             metadata={"vmie-job": context.job_id},
         )
-        feed = PlainFeed(archive, watcher)
-        uploaded = context.objects.upload(request, feed.fill, control=meter)
+        feed = PlainFeed(archive, control)
+        uploaded = context.objects.upload(request, feed.fill, control=report)
         say_unproven(context, uploaded)
         for disk in disks:
             sampler = sampler_for(context.job_id, disk.key, disk.capacity)
-            meter.attempt.sample(disk, sampler)
+            report.attempt.sample(disk, sampler)
             context.remember_disk(disk.key, object_size=uploaded.size)
             self.done(
-                meter,
+                report,
                 disk,
                 uploaded.size * disk.capacity // max(sum(each.capacity for each in disks), 1),
                 sha256=feed.sha256,

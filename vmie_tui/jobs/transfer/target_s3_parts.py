@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from vmie_tui.jobs.store.store import DiskRecord
-from vmie_tui.jobs.transfer.reporting import Meter
+from vmie_tui.jobs.transfer.reporting import AttemptReport
 from vmie_tui.jobs.transfer.sampling import sampler_for
 from vmie_tui.jobs.transfer.target import Target, said
 from vmie_tui.model.facts import GIB
@@ -29,22 +29,22 @@ class PartsTarget(Target):
             return False
         return self.context.objects.head(self.context.plan.bucket, disk.ledger.manifest_key) is not None
 
-    def send(self, meter: Meter, disks: Sequence[DiskRecord]) -> None:
+    def send(self, report: AttemptReport, disks: Sequence[DiskRecord]) -> None:
         (disk,) = disks
         context, plan = self.context, self.context.plan
         sampler = sampler_for(context.job_id, disk.key, disk.capacity)
         place = PurePosixPath(disk.s3_key)
-        with meter.attempt.feed(disk, plan.upload_format, meter.watcher(disk.key), sampler) as feed:
+        with report.attempt.feed(disk, plan.upload_format, report.disk(disk.key), sampler) as feed:
             request = PartsRequest(
                 bucket=plan.bucket,
                 prefix=str(place.parent),
                 name=place.name,
                 format=plan.upload_format.value,
                 volume_gib=max(1, -(-disk.capacity // GIB)),
-                size_hint=meter.attempt.size_hint(disk, plan.upload_format),
+                size_hint=report.attempt.size_hint(disk, plan.upload_format),
                 metadata={"vmie-job": context.job_id},
             )
-            uploaded = PartObjects(context.aws, plan.region).upload(request, feed.fill, control=meter)
+            uploaded = PartObjects(context.aws, plan.region).upload(request, feed.fill, control=report)
         now = time.time()
         context.remember(urls_signed=now)
         context.remember_disk(
@@ -55,7 +55,7 @@ class PartsTarget(Target):
             manifest_written=now,
         )
         self.done(
-            meter,
+            report,
             disk,
             uploaded.bytes,
             sha256=uploaded.sha256,
@@ -63,7 +63,7 @@ class PartsTarget(Target):
             parts_done=uploaded.parts,
             samples=sampler.samples,
         )
-        found = meter.attempt.found(disk.key)
+        found = report.attempt.found(disk.key)
         what = f"{uploaded.bytes:,} bytes in {uploaded.parts} parts and a manifest"
         sha256 = found.sha256 or uploaded.sha256
         context.say(said(disk, what, uploaded.skipped, sha256, verified=bool(found.host_sha256)), message=False)

@@ -15,7 +15,7 @@ from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.retry import Backoff, again
 from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.jobs.transfer.progress import UPLOAD_TO, UploadProgress
-from vmie_tui.jobs.transfer.reporting import Meter
+from vmie_tui.jobs.transfer.reporting import AttemptReport
 from vmie_tui.jobs.transfer.source import Attempt
 from vmie_tui.jobs.transfer.source_image import OpenedOrigin
 from vmie_tui.jobs.transfer.target_s3 import target_of
@@ -67,17 +67,17 @@ class Transfer:
         origin, backoff, name = self.origin, Backoff(), disks[0].label if len(disks) == 1 else "the disks"
         while True:
             attempt: Attempt | None = None
-            meter: Meter | None = None
+            report: AttemptReport | None = None
             try:
                 attempt = origin.begin()
-                meter = Meter(attempt, self.progress, disks[0].key)
-                self.target.send(meter, disks)
+                report = AttemptReport(attempt, self.progress, disks[0].key)
+                self.target.send(report, disks)
             except (Cancelled, Paused):
                 raise
             except VmieError as error:
                 origin.check()  # a lease we aborted ourselves looks like a network error
                 in_vain = error.kind is ErrorKind.CORRUPT or isinstance(error, SnapshotLost)  # all is sent once more
-                if meter is not None and meter.moved and not in_vain:
+                if report is not None and report.new_bytes and not in_vain:
                     backoff.reset()
                 lost = attempt is not None and attempt.lost()
                 hopeless = error.kind is ErrorKind.LOGIN or not _worth_another_try(error)

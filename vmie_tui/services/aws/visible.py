@@ -22,27 +22,27 @@ class Pace:
 
     def __init__(
         self,
-        stop: Callable[[], None],
+        check: Callable[[], None],
         *,
         first: float = FIRST_LOOK,
         longest: float = LONGEST_LOOK,
         growth: float = 1.5,
     ) -> None:
         self.waited = 0.0
-        self._stop, self._next, self._longest, self._growth = stop, first, longest, growth
+        self._stop, self._next, self._longest, self._growth = check, first, longest, growth
 
     def wait(self) -> None:
-        """Until the next look; raises what ``stop`` raises."""
+        """Until the next look; raises what ``check`` raises."""
         pause(self._next, self._stop)
         self.waited += self._next
         self._next = min(self._longest, self._next * self._growth)
 
 
-def once_visible(read: Callable[[], T], stop: Callable[[], None] = lambda: None, seconds: float = SECONDS) -> T:
+def once_visible(read: Callable[[], T], check: Callable[[], None] = lambda: None, seconds: float = SECONDS) -> T:
     """What ``read`` gives of something just made; NOT_FOUND is believed only after ``seconds``."""
-    deadline, pace = time.monotonic() + seconds, Pace(stop, growth=2.0)
+    deadline, pace = time.monotonic() + seconds, Pace(check, growth=2.0)
     while True:
-        stop()
+        check()
         try:
             return read()
         except ServiceError as error:

@@ -86,7 +86,7 @@ def _frozen(disk: Any, names: Mapping[str, tuple[str, str]]) -> SnapshotDisk:
     )
 
 
-def enable_tracking(vsphere: VSphere, moid: str, *, on_wait: Callable[[], None] = lambda: None) -> None:
+def enable_tracking(vsphere: VSphere, moid: str, *, check: Callable[[], None] = lambda: None) -> None:
     """Let vCenter track the changes of a machine's disks from its next snapshot on; nothing is sent when it does.
 
     Raises ServiceError: CONFLICT while the machine has snapshots (trap 27), REFUSED for hardware that cannot do it,
@@ -117,7 +117,7 @@ def enable_tracking(vsphere: VSphere, moid: str, *, on_wait: Callable[[], None] 
         task = vsphere.call(
             lambda: machine.ReconfigVM_Task(vim.vm.ConfigSpec(changeTrackingEnabled=True)), subject=moid, doing=doing
         )
-        wait_task(vsphere, task, subject=moid, doing=doing, on_wait=on_wait)
+        wait_task(vsphere, task, subject=moid, doing=doing, check=check)
     except ServiceError as error:
         if error.problem.code == "NotSupported":
             raise _unsupported(moid, error.problem.detail) from error
@@ -152,12 +152,12 @@ def changed_areas(  # noqa: PLR0917 - that of vCenter's method, and the disk's s
     change_id: str,
     capacity: int,
     *,
-    on_wait: Callable[[], None] = lambda: None,
+    check: Callable[[], None] = lambda: None,
 ) -> list[tuple[int, int]]:
     """(offset, length) in bytes of what changed of a disk from ``change_id`` to the snapshot, ascending, joined.
 
     `ALLOCATED` as change id gives what was ever written; a datastore that does not know answers with the whole disk.
-    One answer may cover only part of the disk, then the next is asked for (trap 26); ``on_wait`` is called between two
+    One answer may cover only part of the disk, then the next is asked for (trap 26); ``check`` is called between two
     and may raise. Raises `TrackingLost` when vCenter cannot tell, other ServiceErrors as any call.
     """
     machine = vsphere.object(vim.VirtualMachine, moid)
@@ -183,7 +183,7 @@ def changed_areas(  # noqa: PLR0917 - that of vCenter's method, and the disk's s
                 f"asked from byte {start}, it ends at {reached} of {capacity}",
             )
         start = reached
-        on_wait()
+        check()
     return joined(areas, capacity)
 
 

@@ -34,20 +34,22 @@ _NO_CHUNKS = frozenset({"411", "500", "501"})  # HTTP statuses by which hosts re
 
 
 class DeployControl(Protocol):
-    """What a deployment asks and tells. Disks are numbered from 0."""
+    """How a deployment is stopped and followed: as `TransferControl`, for all disks by their numbers, from 0."""
 
-    def stop(self) -> None:
-        """Raises when the work is to stop."""
+    def check(self) -> None:
+        """Called often; raises when the deployment is to end now."""
 
     def on_stop(self, callback: Callable[[], None]) -> AbstractContextManager[None]:
-        """While inside, ``callback`` is called when the work is to stop: for what blocks in a socket."""
+        """While inside, ``callback`` is called when the deployment is to end: for what blocks in a socket."""
 
-    def sent(self, number: int, nbytes: int) -> None: ...
+    def moved(self, number: int, nbytes: int) -> None:
+        """So many more bytes of the disk are at the host."""
 
     def covered(self, number: int, offset: int) -> None:
-        """Up to which byte of the disk it has come."""
+        """The disk has been read up to this byte."""
 
-    def finished(self, number: int, size: int) -> None: ...
+    def finished(self, number: int, size: int) -> None:
+        """All of the disk is there, in so many bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def deploy(
 
     ``mark``: a word of the caller's own, the same at each attempt: a machine that carries it is not made twice, and one
     left unfinished under it is removed first. Raises ServiceError, after which there is no machine, unless only its
-    notes could not be written; and what ``control.stop`` raises.
+    notes could not be written; and what ``control.check`` raises.
     """
     if not disks:
         raise ServiceError(ErrorKind.INVALID, "there is no disk to deploy", subject=target.name)
@@ -145,15 +147,15 @@ def _import(
     measured: bool,
 ) -> tuple[str, tuple[DeployedDisk, ...]]:
     """(the new machine's id, what was sent). ``measured``: the disks are read once more, to tell their size."""
-    control.stop()
+    control.check()
     sizes = [_measure(number, source, control) if measured else None for number, (_, source) in enumerate(disks)]
     try:
         with ImportLease(vsphere, target, spec, target.folder) as lease, control.on_stop(lease.interrupt):
             sent = _send_all(lease, disks, sizes, control)
-            control.stop()
+            control.check()
             lease.complete()
     except ServiceError:
-        control.stop()  # an upload that `interrupt` broke off is no error of the network
+        control.check()  # an upload that `interrupt` broke off is no error of the network
         raise
     return lease.moid, sent
 
@@ -162,7 +164,7 @@ def _measure(number: int, source: DiskSource, control: DeployControl) -> int:
     """Bytes that the disk has as VMDK: each time it is made the same."""
 
     def look(_: object) -> None:
-        control.stop()
+        control.check()
 
     return encode(source, look, name=_file(number)).bytes
 
@@ -189,9 +191,9 @@ def _send_all(
     for number, ((name, source), place) in enumerate(zip(disks, lease.disks, strict=True)):
 
         def tell(nbytes: int, number: int = number) -> None:
-            control.stop()
+            control.check()
             lease.check()
-            control.sent(number, nbytes)
+            control.moved(number, nbytes)
 
         def data(offset: int, part: memoryview, number: int = number, before: int = done) -> None:
             control.covered(number, offset + len(part))

@@ -34,11 +34,11 @@ def shut_down(
     *,
     seconds: float,
     on_state: Callable[[Power], None] = lambda power: None,
-    on_wait: Callable[[], None] = lambda: None,
+    check: Callable[[], None] = lambda: None,
 ) -> None:
     """Ask the guest, by VMware Tools, to shut down, and wait until the machine is off; one that is off is fine.
 
-    ``on_state`` gets the power state first and as it changes; ``on_wait`` is called between two looks and may raise to
+    ``on_state`` gets the power state first and as it changes; ``check`` is called between two looks and may raise to
     stop waiting: the guest goes down all the same. Raises ServiceError, about ``name``: CONFLICT when VMware Tools do
     not answer, when the machine is suspended, or is still on after ``seconds``.
     """
@@ -67,7 +67,7 @@ def shut_down(
     while (now := power_state(vsphere, moid)) is not Power.OFF:
         if now is not state:
             on_state(state := now)
-        on_wait()
+        check()
         left = ends - time.monotonic()
         if left <= 0:
             raise _still_on(subject, now, seconds)
@@ -98,24 +98,24 @@ def _still_on(subject: str, state: Power, seconds: float) -> ServiceError:
     )
 
 
-def power_off(vsphere: VSphere, moid: str, name: str = "", *, on_wait: Callable[[], None] = lambda: None) -> None:
+def power_off(vsphere: VSphere, moid: str, name: str = "", *, check: Callable[[], None] = lambda: None) -> None:
     """Switch the machine off hard, as by its plug; one that is off is fine. Raises ServiceError, about ``name``."""
-    _change(vsphere, moid, Power.OFF, name or moid, on_wait)
+    _change(vsphere, moid, Power.OFF, name or moid, check)
 
 
-def power_on(vsphere: VSphere, moid: str, name: str = "", *, on_wait: Callable[[], None] = lambda: None) -> None:
+def power_on(vsphere: VSphere, moid: str, name: str = "", *, check: Callable[[], None] = lambda: None) -> None:
     """Switch the machine on; one that is on is fine. Raises ServiceError, about ``name``."""
-    _change(vsphere, moid, Power.ON, name or moid, on_wait)
+    _change(vsphere, moid, Power.ON, name or moid, check)
 
 
-def _change(vsphere: VSphere, moid: str, wanted: Power, subject: str, on_wait: Callable[[], None]) -> None:
+def _change(vsphere: VSphere, moid: str, wanted: Power, subject: str, check: Callable[[], None]) -> None:
     if power_state(vsphere, moid) is wanted:
         return
     machine, doing = vsphere.object(vim.VirtualMachine, moid), f"powering {wanted.value}"
     begin: Callable[[], Any] = machine.PowerOnVM_Task if wanted is Power.ON else machine.PowerOffVM_Task
     try:
         task = vsphere.call(begin, subject=subject, doing=doing)
-        wait_task(vsphere, task, subject=subject, doing=doing, on_wait=on_wait)
+        wait_task(vsphere, task, subject=subject, doing=doing, check=check)
     except ServiceError as error:
         if error.problem.code != "InvalidPowerState" or power_state(vsphere, moid) is not wanted:
             raise

@@ -44,12 +44,12 @@ def create_snapshot(
     *,
     quiesce: bool,
     on_progress: Callable[[int], None] | None = None,
-    on_wait: Callable[[], None] = lambda: None,
+    check: Callable[[], None] = lambda: None,
 ) -> Snapshot:
     """Take a snapshot without memory, or give the one of this name back that an earlier run left.
 
     When the guest cannot be quiesced a crash-consistent one is taken instead: see ``quiesced`` of the result.
-    ``on_progress`` gets percentages; ``on_wait`` may raise to stop waiting. Raises ServiceError.
+    ``on_progress`` gets percentages; ``check`` may raise to stop waiting. Raises ServiceError.
     """
     existing = find_snapshot(vsphere, moid, name)
     if existing is not None:
@@ -61,7 +61,7 @@ def create_snapshot(
         task = vsphere.call(
             lambda: machine.CreateSnapshot_Task(name, description, False, quiet), subject=moid, doing=doing
         )
-        wait_task(vsphere, task, subject=moid, doing=doing, on_progress=on_progress, on_wait=on_wait)
+        wait_task(vsphere, task, subject=moid, doing=doing, on_progress=on_progress, check=check)
 
     try:
         take(quiesce)
@@ -109,14 +109,14 @@ def remove_snapshot(
     snapshot_moid: str,
     *,
     on_progress: Callable[[int], None] | None = None,
-    on_wait: Callable[[], None] = lambda: None,
+    check: Callable[[], None] = lambda: None,
 ) -> None:
     """Remove this snapshot and merge its disks; its children stay. One that is gone already is fine."""
     snapshot = vsphere.object(vim.vm.Snapshot, snapshot_moid)
     doing = "removing the snapshot"
     try:
         task = vsphere.call(lambda: snapshot.RemoveSnapshot_Task(False, True), subject=snapshot_moid, doing=doing)
-        wait_task(vsphere, task, subject=snapshot_moid, doing=doing, on_progress=on_progress, on_wait=on_wait)
+        wait_task(vsphere, task, subject=snapshot_moid, doing=doing, on_progress=on_progress, check=check)
     except ServiceError as error:
         if error.kind is not ErrorKind.NOT_FOUND:
             raise

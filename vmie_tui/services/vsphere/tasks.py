@@ -22,11 +22,11 @@ def wait_task(
     subject: str,
     doing: str,
     on_progress: Callable[[int], None] | None = None,
-    on_wait: Callable[[], None] = lambda: None,
+    check: Callable[[], None] = lambda: None,
 ) -> Any:
     """The task's result once it succeeded; ``on_progress`` gets percentages as they change.
 
-    ``on_wait`` is called between two looks and may raise to stop waiting: the task goes on in vCenter. Raises
+    ``check`` is called between two looks and may raise to stop waiting: the task goes on in vCenter. Raises
     ServiceError with the task's own fault when it failed.
     """
     pause, shown = FIRST_PAUSE, -1
@@ -44,6 +44,6 @@ def wait_task(
         if on_progress and progress is not None and progress != shown:
             shown = int(progress)
             on_progress(shown)
-        on_wait()
+        check()
         resting.wait(pause)
         pause = min(pause * 1.5, LONGEST_PAUSE)

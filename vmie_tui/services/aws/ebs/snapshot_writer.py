@@ -28,9 +28,9 @@ from vmie_tui.services.aws.s3 import buffer_budget
 from vmie_tui.services.aws.s3.buffer_budget import BufferBudget, Share
 from vmie_tui.services.aws.s3.rate_cap import cap_of
 from vmie_tui.services.aws.s3.sender import POLL_SECONDS
-from vmie_tui.services.aws.s3.uploader import TransferControl
 from vmie_tui.services.aws.session import BLOCKS, Aws
 from vmie_tui.services.aws.visible import Pace
+from vmie_tui.services.transfer_control import TransferControl
 
 __all__ = ["Journal", "MemoryJournal", "SnapshotLost", "SnapshotTarget", "SnapshotWriter", "Written"]
 
@@ -125,7 +125,7 @@ class SnapshotWriter:
         elif len(self._ledger):
             raise ServiceError(ErrorKind.BUG, "the journal tells of blocks, but not of which snapshot")
         else:
-            self.snapshot_id = start(self._aws, self._region, self._target, self._control.stop)
+            self.snapshot_id = start(self._aws, self._region, self._target, self._control.check)
             self._shown_by = time.monotonic() + APPEARS_SECONDS
         self._sender = BlockSender(
             client,
@@ -329,7 +329,7 @@ class SnapshotWriter:
     def _keep(self, index: int, digest: bytes) -> None:
         self._ledger.settle(index, digest)
         self._skipped += self._length(index)
-        self._control.sent(self._length(index), skipped=True)
+        self._control.moved(self._length(index), skipped=True)
 
     def _note(self, block: SentBlock) -> None:
         self._under_way.pop(block.index, None)
@@ -340,12 +340,12 @@ class SnapshotWriter:
     def _poll(self, wait: float = 0.0) -> None:
         for block in self._sender.collect(wait=wait):
             self._note(block)
-            self._control.sent(self._length(block.index), skipped=False)
+            self._control.moved(self._length(block.index))
         due = self._unwritten and time.monotonic() - self._written_at >= JOURNAL_SECONDS
         if due or len(self._unwritten) >= JOURNAL_BLOCKS:
             self._write_journal()
             self._ledger.fold(min(next(iter(self._under_way), self._index), self._index))
-        self._control.stop()
+        self._control.check()
 
     def _write_journal(self) -> None:
         if self._unwritten:
@@ -365,7 +365,7 @@ class SnapshotWriter:
             }
         call = self._aws.client(BLOCKS, self._region).complete_snapshot
         try:
-            persist(call, arguments, "complete the snapshot", self.snapshot_id, self._control.stop)
+            persist(call, arguments, "complete the snapshot", self.snapshot_id, self._control.check)
         except ServiceError as error:
             told = error.problem
             if told.code not in {"ValidationException", "ResourceNotFoundException"}:
@@ -376,9 +376,9 @@ class SnapshotWriter:
                 raise give_up(self.snapshot_id, what, told.code, told.detail) from error
 
     def _wait(self) -> None:
-        pace = Pace(self._control.stop, longest=LONGEST_LOOK)
+        pace = Pace(self._control.check, longest=LONGEST_LOOK)
         while True:
-            self._control.stop()
+            self._control.check()
             state, _ = state_of(self._aws, self._region, self.snapshot_id)
             if state == "completed":
                 return

@@ -26,12 +26,12 @@ class ParentRefused(ServiceError):
 
 
 def persist(
-    call: Callable[..., Any], arguments: dict[str, Any], doing: str, subject: str, stop: Callable[[], None]
+    call: Callable[..., Any], arguments: dict[str, Any], doing: str, subject: str, check: Callable[[], None]
 ) -> dict[str, Any]:
-    """The answer of one call, tried again with growing pauses while that may help; ``stop`` is asked meanwhile."""
+    """The answer of one call, tried again with growing pauses while that may help; ``check`` is asked meanwhile."""
     attempt = 0
     while True:
-        stop()
+        check()
         try:
             answer: dict[str, Any] = call(**arguments)
         except boto_errors() as error:
@@ -40,10 +40,10 @@ def persist(
                 raise translate(error, doing, subject) from error
         else:
             return answer
-        pause(backoff(attempt), stop)
+        pause(backoff(attempt), check)
 
 
-def start(aws: Aws, region: str, target: SnapshotTarget, stop: Callable[[], None]) -> str:
+def start(aws: Aws, region: str, target: SnapshotTarget, check: Callable[[], None]) -> str:
     """StartSnapshot; the id of the pending snapshot."""
     arguments: dict[str, Any] = {"VolumeSize": target.size_gib, "Timeout": KEEP_MINUTES}
     if target.description:
@@ -55,7 +55,7 @@ def start(aws: Aws, region: str, target: SnapshotTarget, stop: Callable[[], None
     arguments |= _encryption(aws, region, target)
     try:
         answer = persist(
-            aws.client(BLOCKS, region).start_snapshot, arguments, "start the snapshot", target.description, stop
+            aws.client(BLOCKS, region).start_snapshot, arguments, "start the snapshot", target.description, check
         )
     except ServiceError as error:
         if target.parent and error.problem.code in PARENT_CODES:  # it was good a moment ago

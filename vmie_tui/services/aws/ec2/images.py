@@ -194,13 +194,13 @@ def wait_for_image(
     region: str | None,
     image_id: str,
     *,
-    stop: Callable[[], None] = lambda: None,
+    check: Callable[[], None] = lambda: None,
     on_state: Callable[[Image], None] = lambda image: None,
 ) -> Image:
     """The AMI once it is available; ServiceError REMOTE with AWS's words when it fails."""
-    pace = Pace(stop, first=FIRST_LOOK, longest=LONGEST_LOOK)
+    pace = Pace(check, first=FIRST_LOOK, longest=LONGEST_LOOK)
     while True:
-        stop()
+        check()
         image = describe_image(aws, region, image_id)
         on_state(image)
         if image.state == "available":

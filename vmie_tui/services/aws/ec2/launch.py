@@ -281,7 +281,7 @@ def wait_for_checks(
     region: str | None,
     instance_id: str,
     *,
-    stop: Callable[[], None] = lambda: None,
+    check: Callable[[], None] = lambda: None,
     on_state: Callable[[InstanceState], None] = lambda state: None,
     seconds: float = 900.0,
 ) -> InstanceState:
@@ -289,9 +289,9 @@ def wait_for_checks(
 
     Whether it is well is for the caller to ask (`InstanceState.healthy`).
     """
-    pace = Pace(stop, first=FIRST_LOOK, longest=LONGEST_LOOK)
+    pace = Pace(check, first=FIRST_LOOK, longest=LONGEST_LOOK)
     while True:
-        stop()
+        check()
         seen = state(aws, region, instance_id)
         on_state(seen)
         if seen.settled or pace.waited >= seconds:
@@ -338,9 +338,9 @@ def _no_screenshot(error: ServiceError) -> ServiceError:
     )
 
 
-def terminate(aws: Aws, region: str | None, instance_id: str, *, stop: Callable[[], None] = lambda: None) -> None:
+def terminate(aws: Aws, region: str | None, instance_id: str, *, check: Callable[[], None] = lambda: None) -> None:
     """Terminate a test instance, wait for it, and delete the security group made for it. Safe to repeat."""
-    data, pace = describe_instance(aws, region, instance_id), Pace(stop, first=FIRST_LOOK, longest=LONGEST_LOOK)
+    data, pace = describe_instance(aws, region, instance_id), Pace(check, first=FIRST_LOOK, longest=LONGEST_LOOK)
     token = str(data.get("ClientToken") or "")
     with aws_call("terminate the instance", instance_id):
         aws.client("ec2", region).terminate_instances(InstanceIds=[instance_id])
@@ -355,14 +355,14 @@ def stop_instance(
     region: str | None,
     instance_id: str,
     *,
-    stop: Callable[[], None] = lambda: None,
+    check: Callable[[], None] = lambda: None,
     seconds: float = STOP_SECONDS,
 ) -> str:
     """Stop it and wait until it is: ``stopped``, or ``terminated`` when it is gone already. Safe to repeat.
 
-    Raises ServiceError: NOT_FOUND, CONFLICT when it still runs after ``seconds``, and what ``stop`` raises.
+    Raises ServiceError: NOT_FOUND, CONFLICT when it still runs after ``seconds``, and what ``check`` raises.
     """
-    pace, asked = Pace(stop, first=FIRST_LOOK, longest=LONGEST_LOOK), False
+    pace, asked = Pace(check, first=FIRST_LOOK, longest=LONGEST_LOOK), False
     while True:
         now = str(describe_instance(aws, region, instance_id)["State"]["Name"])
         if now == "stopped":

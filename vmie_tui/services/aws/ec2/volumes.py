@@ -82,12 +82,12 @@ def wait_for_volume(
     volume_id: str,
     *,
     attached: bool = False,
-    stop: Callable[[], None] = lambda: None,
+    check: Callable[[], None] = lambda: None,
 ) -> Volume:
     """The volume once it is available (or in use), or ``attached``; ServiceError REMOTE when it failed."""
-    pace = Pace(stop)
+    pace = Pace(check)
     while True:
-        stop()
+        check()
         volume = describe_volume(aws, region, volume_id)
         ready = volume.attachment == "attached" if attached else volume.state in {"available", "in-use"}
         if ready:

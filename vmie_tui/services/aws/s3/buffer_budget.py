@@ -53,14 +53,14 @@ class BufferBudget:
         with self._changed:
             return self._peak
 
-    def acquire(self, size: int, stop: Callable[[], None] = lambda: None) -> bytearray:
-        """A buffer of exactly ``size`` bytes, of unknown content. Waits; ``stop`` is asked meanwhile and may raise."""
+    def acquire(self, size: int, check: Callable[[], None] = lambda: None) -> bytearray:
+        """A buffer of exactly ``size`` bytes, of unknown content. Waits; ``check`` is asked meanwhile and may raise."""
         ticket = object()
         with self._changed:
             self._queue.append(ticket)
         try:
             while True:
-                stop()
+                check()
                 with self._changed:
                     if self._queue[0] is ticket and self._fits(size):
                         return self._lend(size)
@@ -131,11 +131,11 @@ class Share(BufferBudget):
         super().__init__(limit)
         self._whole = whole
 
-    def acquire(self, size: int, stop: Callable[[], None] = lambda: None) -> bytearray:
+    def acquire(self, size: int, check: Callable[[], None] = lambda: None) -> bytearray:
         while not self._take(size):
-            stop()
+            check()
         try:
-            return self._whole.acquire(size, stop)
+            return self._whole.acquire(size, check)
         except BaseException:
             self._give_back(size)
             raise

@@ -11,7 +11,7 @@ import re
 import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.private_files import private_dir, write_private
@@ -20,6 +20,7 @@ from vmie_tui.services.aws.s3.multipart import RunningCrc, crc_of
 from vmie_tui.services.aws.session import PARTS, Aws
 from vmie_tui.services.aws.vmie.import_tasks import pause
 from vmie_tui.services.disks.streams.output import check_free, exists, local_errors, part_name, write_error
+from vmie_tui.services.transfer_control import TransferControl
 
 NOTES = "downloads"  # in the state folder: which part file is of which object
 RANGE_BYTES = 8 << 20  # one request
@@ -28,14 +29,6 @@ ATTEMPTS = 6  # for one range, in a row
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 _CHANGED = frozenset({"PreconditionFailed", "412"})
 _MD5 = re.compile(r"[0-9a-f]{32}")
-
-
-class DownloadControl(Protocol):
-    """How a download is stopped and followed; both are called from its own thread."""
-
-    def stop(self) -> None: ...  # raises to end the download; what was written stays for the next attempt
-
-    def received(self, nbytes: int, *, skipped: bool) -> None: ...  # ``skipped``: on this disk from an earlier attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +70,7 @@ class Download:
         self._aws, self.region, self._notes = aws, region or aws.region, notes
 
     def fetch(
-        self, bucket: str, key: str, destination: Path, *, control: DownloadControl, force: bool = False
+        self, bucket: str, key: str, destination: Path, *, control: TransferControl, force: bool = False
     ) -> Downloaded:
         """Write the object to ``destination``, which appears only when it is whole and proven.
 
@@ -139,19 +132,19 @@ class Download:
         """Fetch what is missing, range by range; a range that broke off is gone on with where it did."""
         failures = 0
         while run.at < run.source.size:
-            run.control.stop()
+            run.control.check()
             begun = run.at
             try:
                 for data in self._range(run.source, run.at, min(run.at + RANGE_BYTES, run.source.size)):
                     run.write(data)
-                    run.control.stop()
+                    run.control.check()
             except boto_errors() as error:
                 failures = 0 if run.at > begun else failures + 1
                 if error_code(error) in _CHANGED:
                     raise _replaced(run.source) from error
                 if not transient(error) or failures >= ATTEMPTS:
                     raise translate(error, "download the object", run.source.url) from error
-                pause(PAUSES[min(failures, len(PAUSES) - 1)], run.control.stop)
+                pause(PAUSES[min(failures, len(PAUSES) - 1)], run.control.check)
             else:
                 failures = 0
 
@@ -300,7 +293,7 @@ def _exchanged(destination: Path) -> ServiceError:
 class _Run:
     """One attempt: the file, how far it is, and the running checksums of what is in it."""
 
-    def __init__(self, fd: int, source: _Object, destination: Path, control: DownloadControl) -> None:
+    def __init__(self, fd: int, source: _Object, destination: Path, control: TransferControl) -> None:
         self.source, self.control, self.at = source, control, 0
         self._fd, self._destination, self._crc = fd, destination, RunningCrc()
         # MD5 only where nothing else can prove the bytes: an object put whole, without a checksum.
@@ -313,7 +306,7 @@ class _Run:
     def replay(self, have: int) -> None:
         """What is on the disk already goes into the checksums; it is cheaper to read than to fetch."""
         while self.at < have:
-            self.control.stop()
+            self.control.check()
             data = os.pread(self._fd, min(READ_BYTES, have - self.at), self.at)
             if not data:
                 break  # cut off meanwhile: the rest is fetched
@@ -328,14 +321,14 @@ class _Run:
                 done += os.pwrite(self._fd, view[done:], self.at + done)
         except OSError as error:
             raise write_error(self._destination, error) from error
-        self._count(data, skipped=False)
+        self._count(data)
 
-    def _count(self, data: bytes, *, skipped: bool) -> None:
+    def _count(self, data: bytes, *, skipped: bool = False) -> None:
         self._crc.add(crc_of(data), len(data))
         if self._md5 is not None:
             self._md5.update(data)
         self.at += len(data)
-        self.control.received(len(data), skipped=skipped)
+        self.control.moved(len(data), skipped=skipped)
 
     def prove(self) -> str:
         """By what the bytes equal the object's: CRC64NVME, MD5 or size. Raises ServiceError CORRUPT."""

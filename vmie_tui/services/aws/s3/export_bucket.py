@@ -148,7 +148,7 @@ class ExportBuckets:
         report: BucketReport,
         kinds: Collection[ChangeKind] = (ChangeKind.OWNERSHIP, ChangeKind.ACL),
         *,
-        stop: Callable[[], None] = lambda: None,
+        check: Callable[[], None] = lambda: None,
     ) -> BucketReport:
         """Make the changes of these kinds that were shown, and look again: the new report.
 
@@ -166,7 +166,7 @@ class ExportBuckets:
                 remedy="Look at it again, then decide",
             )
         for change in chosen:
-            stop()
+            check()
             _, method, _ = _WRITES[change.kind]
             with aws_call(f"change the bucket's {change.kind.value}", name):
                 getattr(self._s3, method)(**change.request)
@@ -184,7 +184,7 @@ class ExportBuckets:
                     remedy="Look at the bucket again in a minute",
                     retry_safe=True,
                 )
-            stop()
+            check()
             time.sleep(0.5)
 
     # -- reading

@@ -21,8 +21,9 @@ from vmie_tui.services.aws.s3.objects import ObjectStore
 from vmie_tui.services.aws.s3.parts import OutgoingPart
 from vmie_tui.services.aws.s3.rate_cap import RateCap, cap_of
 from vmie_tui.services.aws.s3.sender import POLL_SECONDS, Sender
-from vmie_tui.services.aws.s3.uploader import FILL_STEP, TransferControl, UploadRequest
+from vmie_tui.services.aws.s3.uploader import FILL_STEP, UploadRequest
 from vmie_tui.services.aws.session import PARTS, PRESIGN, Aws
+from vmie_tui.services.transfer_control import TransferControl
 
 TOOL_PART = 10 * MIB  # what the EC2 CLI tools cut an image into
 LARGEST_PART = 64 * MIB  # bounds the memory; the schema allows any number of parts
@@ -112,7 +113,7 @@ class PartObjects:
         ``fill`` and ``control`` as in `ObjectStore.upload`; what either raises comes out within 2 s, and the parts sent
         stay for the next attempt. Raises ServiceError naming object and part.
         """
-        control.stop()
+        control.check()
         client = self._aws.client(PARTS, self.region)
         cap = cap_of(self._aws.settings)
         run = _Run(request, client, control=control, budget=self._budget, parallel=self._parallel, cap=cap)
@@ -243,8 +244,8 @@ class _Run:
                     kept, size = number in sender.kept, self.sizes[number]
                     self.skipped += size if kept else 0
                     self.sent += 0 if kept else size
-                    self._control.sent(size, skipped=kept)
-                self._control.stop()
+                    self._control.moved(size, skipped=kept)
+                self._control.check()
 
             length = self._part_size
             while length == self._part_size:
@@ -350,9 +351,9 @@ class _Quiet:
     """The owner's control for the manifest: it may stop it, but its bytes are none of the image's."""
 
     def __init__(self, control: TransferControl) -> None:
-        self.stop = control.stop
+        self.check = control.check
 
-    def sent(self, nbytes: int, *, skipped: bool) -> None:
+    def moved(self, nbytes: int, *, skipped: bool = False) -> None:
         """Not counted."""
 
 

@@ -13,15 +13,15 @@ from vmie_tui.services.aws.s3.multipart import FoundPart, Upload, part_size_for
 from vmie_tui.services.aws.s3.parts import PartSender
 from vmie_tui.services.aws.s3.rate_cap import cap_of
 from vmie_tui.services.aws.s3.uploader import (
-    TransferControl,
     Uploaded,
     Uploader,
     UploadRequest,
     create_upload,
 )
 from vmie_tui.services.aws.session import ANY_OWNER, PARTS, Aws
+from vmie_tui.services.transfer_control import TransferControl
 
-__all__ = ["BucketInfo", "ObjectInfo", "ObjectStore", "TransferControl", "UploadRequest", "Uploaded"]
+__all__ = ["BucketInfo", "ObjectInfo", "ObjectStore", "UploadRequest", "Uploaded"]
 
 PARALLEL_PARTS = 3
 OLD_DEFAULT_REGION = "us-east-1"  # GetBucketLocation answers with nothing for it (trap 17)
@@ -157,7 +157,7 @@ class ObjectStore:
         """Write all that ``fill`` gives to one object; goes on with an unfinished upload of the same key.
 
         ``fill(view)`` writes into ``view`` and returns how many bytes, 0 at the end; it may block and raise. Whatever
-        it or ``control.stop`` raises comes out within 2 s, and the parts sent stay in S3 for the next attempt: `abort`
+        it or ``control.check`` raises comes out within 2 s, and the parts sent stay in S3 for the next attempt: `abort`
         removes them. Raises ServiceError naming the object and the part.
         """
         return self.transfer(request, lambda uploader: uploader.run(fill), control=control)
@@ -166,7 +166,7 @@ class ObjectStore:
         self, request: UploadRequest, write: Callable[[Uploader], None], *, control: TransferControl
     ) -> Uploaded:
         """As `upload`, for who sends the parts in an order of its own: ``write`` gets the uploader to do it with."""
-        control.stop()
+        control.check()
         upload, found = self._open(request)
         cap = cap_of(self._aws.settings)
         sender = PartSender(self._aws.client(PARTS, self.region), upload, self._budget, self._parallel, cap=cap)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 from urllib.parse import urlencode
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
@@ -22,18 +22,9 @@ from vmie_tui.services.aws.s3.multipart import (
 )
 from vmie_tui.services.aws.s3.parts import OutgoingPart, PartSender
 from vmie_tui.services.aws.s3.sender import POLL_SECONDS
+from vmie_tui.services.transfer_control import TransferControl
 
 FILL_STEP = 1 << 20  # bytes asked of the source at once; between two steps the control is asked whether to stop
-
-
-class TransferControl(Protocol):
-    """What the owner of a transfer wants to know and to say. Called from the thread that called ``upload`` only."""
-
-    def stop(self) -> None:
-        """Called often; raises (`Cancelled`, a pause, a lost lease) when the transfer shall end now."""
-
-    def sent(self, nbytes: int, *, skipped: bool) -> None:
-        """One more part of ``nbytes`` is in S3; ``skipped`` when it was there already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +162,8 @@ class Uploader:
         for part in self._sender.collect(wait=wait):
             self._etags[part.number] = part.etag
             self._sent += part.length
-            self._control.sent(part.length, skipped=False)
-        self._control.stop()
+            self._control.moved(part.length)
+        self._control.check()
 
     def begin(self) -> OpenPart:
         """The next part, empty. Waits until another one may be sent and there is memory for it.
@@ -219,7 +210,7 @@ class Uploader:
             self.drop(part)
             self._etags[part.number] = found.etag
             self._skipped += part.length
-            self._control.sent(part.length, skipped=True)
+            self._control.moved(part.length, skipped=True)
             return
         while self._sender.full:
             self.poll(POLL_SECONDS)

@@ -122,13 +122,13 @@ class Exports:
         task_id: str,
         show: Callable[[Task], None],
         *,
-        stop: Callable[[], None] = lambda: None,
+        check: Callable[[], None] = lambda: None,
         seconds: float = WATCH_SECONDS,
     ) -> Task:
-        """The task in its final state; ``show`` gets each reading that differs. ``stop`` may raise to leave."""
+        """The task in its final state; ``show`` gets each reading that differs. ``check`` may raise to leave."""
         seen: object = None
         while True:
-            stop()
+            check()
             task = self.task(task_id)
             reading = (task.state, task.status_message, task.progress)
             if reading != seen:
@@ -136,7 +136,7 @@ class Exports:
                 seen = reading
             if task.terminal:
                 return task
-            pause(seconds, stop)
+            pause(seconds, check)
 
     def cancel(self, task_id: str) -> None:
         """Cancel an export of either kind; AWS removes what it has written.

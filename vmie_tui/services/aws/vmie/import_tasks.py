@@ -108,20 +108,20 @@ class VmImport:
         return self._aws.client("ec2", self.region)
 
     def import_image(
-        self, request: ImageRequest, *, role_is_new: bool = False, stop: Callable[[], None] = lambda: None
+        self, request: ImageRequest, *, role_is_new: bool = False, check: Callable[[], None] = lambda: None
     ) -> Task:
         """Start making an AMI of disks in S3. ``role_is_new``: the role was made just now, so wait until it is seen."""
         arguments = request.to_api()
         return image_task(
-            self._start(self._ec2.import_image, arguments, "import the image", role_is_new, stop), self.region
+            self._start(self._ec2.import_image, arguments, "import the image", role_is_new, check), self.region
         )
 
     def import_snapshot(
-        self, request: SnapshotRequest, *, role_is_new: bool = False, stop: Callable[[], None] = lambda: None
+        self, request: SnapshotRequest, *, role_is_new: bool = False, check: Callable[[], None] = lambda: None
     ) -> Task:
         """Start making an EBS snapshot of one disk in S3."""
         arguments = request.to_api()
-        answer = self._start(self._ec2.import_snapshot, arguments, "import the snapshot", role_is_new, stop)
+        answer = self._start(self._ec2.import_snapshot, arguments, "import the snapshot", role_is_new, check)
         return snapshot_task(answer, self.region)
 
     def dry_run(self, request: ImageRequest | SnapshotRequest) -> None:
@@ -140,12 +140,12 @@ class VmImport:
         arguments: dict[str, Any],
         doing: str,
         role_is_new: bool,
-        stop: Callable[[], None],
+        check: Callable[[], None],
     ) -> dict[str, Any]:
         deadline = time.monotonic() + (ROLE_SECONDS if role_is_new else 0.0)
         subject = arguments.get("RoleName", "") or arguments.get("Description", "")
         while True:
-            stop()
+            check()
             try:
                 answer: dict[str, Any] = call(**arguments)
             except boto_errors() as error:
@@ -153,7 +153,7 @@ class VmImport:
                     raise translate(error, doing, subject) from error
             else:
                 return answer
-            pause(min(ROLE_PAUSE, max(0.0, deadline - time.monotonic())), stop)
+            pause(min(ROLE_PAUSE, max(0.0, deadline - time.monotonic())), check)
 
     def task(self, task_id: str) -> Task:
         """The task as it is now. NOT_FOUND for an unknown id, or one AWS has forgotten (about 7 days, trap 33)."""
@@ -205,11 +205,11 @@ def kind_of(task_id: str) -> TaskKind:
     )
 
 
-def pause(seconds: float, stop: Callable[[], None]) -> None:
-    """Wait, asking ``stop`` often enough that a cancel takes effect within 2 s."""
+def pause(seconds: float, check: Callable[[], None]) -> None:
+    """Wait, asking ``check`` often enough that a cancel takes effect within 2 s."""
     deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
-        stop()
+        check()
         time.sleep(min(0.5, left))
 
 

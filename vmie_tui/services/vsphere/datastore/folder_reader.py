@@ -67,7 +67,7 @@ class FolderReader:
 
     ``file_name`` is the snapshot's (`SnapshotDisk`), ``datacenter`` and ``host`` are those of the machine; with
     ``by_host`` the host may be asked itself for a file that vCenter finds locked. At most
-    ``parallel`` + 1 pieces are in memory. ``stop`` is asked between pieces, in the thread that reads, and may raise.
+    ``parallel`` + 1 pieces are in memory. ``check`` is asked between pieces, in the thread that reads, and may raise.
     What may pass (a busy host, a broken connection) is tried again with back-off; the rest raises ServiceError as
     `FlatConnection.get` does. `close` may be called from any thread: reads then fail with kind CANCELLED.
     """
@@ -82,7 +82,7 @@ class FolderReader:
         datastore: str = "",
         by_host: bool = False,
         parallel: int = PARALLEL,
-        stop: Callable[[], None] = lambda: None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self._file = FlatFile(
             vsphere,
@@ -92,7 +92,7 @@ class FolderReader:
             datastore=datastore,
             host=host if by_host else "",
         )
-        self._parallel, self._stop = parallel, stop
+        self._parallel, self._check = parallel, check
         center = f"{vsphere.settings.host}:{vsphere.settings.port}"
         self._limits = {center: PER_VCENTER, **({f"{host} at {center}": PER_HOST} if host else {})}
         self._closed = threading.Event()
@@ -223,7 +223,7 @@ class FolderReader:
 
     def _wait(self, future: Future[bytes]) -> bytes:
         while True:
-            self._stop()
+            self._check()
             wait([future], POLL_SECONDS)
             if future.done():  # also when `close` took it out of the queue, which `wait` does not see
                 try:
