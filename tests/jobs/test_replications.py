@@ -17,7 +17,9 @@ from tests.helpers import wait_until
 from tests.jobs.schedule_rig import ACCOUNT, DAY, HOST, HOUR, Rig, machine, spec
 from vmie_tui.jobs.engine.context import AwsSessions, Runtime
 from vmie_tui.jobs.engine.control import Controls, JobControl
+from vmie_tui.jobs.imports import finish
 from vmie_tui.jobs.imports.finish import launch_test
+from vmie_tui.jobs.replication import cutover, removal, target
 from vmie_tui.jobs.replication.context import ReplicationContext
 from vmie_tui.jobs.replication.cutover import shut_down
 from vmie_tui.jobs.replication.removal import FIRST_PAUSE
@@ -46,7 +48,6 @@ from vmie_tui.model.replication import (
 )
 from vmie_tui.model.task import JobState
 from vmie_tui.operations.replication_jobs import EXTEND_DAYS, ReplicationClient
-from vmie_tui.services.aws.ec2 import tagged
 from vmie_tui.services.vsphere.changed_blocks import SnapshotDisk
 from vmie_tui.services.vsphere.snapshot import Snapshot
 
@@ -433,8 +434,8 @@ class Snapshots:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *there: str, used: str = "") -> None:
         self.there, self.used, self.calls = set(there), used, 0
         self.trouble: Exception | None = None
-        monkeypatch.setattr(tagged, "delete_snapshot", self.delete)
-        monkeypatch.setattr(tagged, "tagged_snapshots", lambda *_, **__: iter(sorted(self.there)))
+        monkeypatch.setattr(removal, "delete_snapshot", self.delete)
+        monkeypatch.setattr(removal, "tagged_snapshots", lambda *_, **__: iter(sorted(self.there)))
         self.account = ACCOUNT
         aws = SimpleNamespace(identity=lambda: SimpleNamespace(account=self.account))
         monkeypatch.setattr("vmie_tui.jobs.engine.context.AwsSessions.of", lambda *_, **__: aws)
@@ -626,8 +627,8 @@ def test_a_disk_that_came_after_the_check_is_not_left_out(
         for key in (2000, 2001)
     ]
     made_at = Snapshot("snapshot-1", "ours", quiesced=False, created=datetime.now(UTC))
-    monkeypatch.setattr("vmie_tui.services.vsphere.changed_blocks.snapshot_disks", lambda *_: tuple(disks))
-    monkeypatch.setattr("vmie_tui.services.vsphere.snapshot.list_snapshots", lambda *_: (made_at,))
+    monkeypatch.setattr("vmie_tui.jobs.replication.snapshot.snapshot_disks", lambda *_: tuple(disks))
+    monkeypatch.setattr("vmie_tui.jobs.replication.snapshot.list_snapshots", lambda *_: (made_at,))
     context.store.set_disks(context.job_id, [DiskProgress(2000, "Hard disk 1", 1 << 30)])
     error = refused(note, context, made_at, machine())
     assert error.kind is ErrorKind.CONFLICT and "got another disk" in str(error) and "disk-2001" in str(error)
@@ -642,7 +643,7 @@ def test_an_instance_that_a_killed_worker_asked_for_is_not_launched_again(
     """However long nobody was at work: EC2 forgets the token of a launch, and the tag stays."""
     context.plan = replace(context.plan, test_launch=TestLaunch(instance_type="m5.large"), shut_down=True)
     context.remember(launch_asked=True)
-    monkeypatch.setattr(tagged, "tagged_instances", lambda *_: iter(["i-7"]))
+    monkeypatch.setattr(finish, "tagged_instances", lambda *_: iter(["i-7"]))
     assert launch_test(context) == {"instance": "i-7"}
     assert context.ledger.instance == "i-7"
     assert context.store.views(job_id=context.job_id)[0].results == {"instance of the cutover": "i-7"}
@@ -680,8 +681,8 @@ def test_a_machine_is_not_cut_over_twice(
         return SimpleNamespace(state=found)
 
     asked: list[str] = []
-    monkeypatch.setattr("vmie_tui.services.aws.ec2.launch.state", state)
-    monkeypatch.setattr("vmie_tui.services.vsphere.power.shut_down", lambda _vsphere, moid, **_: asked.append(moid))
+    monkeypatch.setattr(cutover, "instance_state", state)
+    monkeypatch.setattr(cutover, "shut_down_guest", lambda _vsphere, moid, **_: asked.append(moid))
     monkeypatch.setattr(ReplicationContext, "vsphere", SimpleNamespace())
     runtime = Runtime(rig.settings, rig.store, Controls(), AwsSessions(), threading.Event())
     second = ReplicationContext(runtime, jobs[1], JobControl())
@@ -698,14 +699,14 @@ def test_a_lease_writes_on_no_parent(context: ReplicationContext, monkeypatch: p
     moved to a datastore that shows no files."""
     monkeypatch.setattr(ReplicationContext, "lease_reason", "its datastore shows no files")
     removed: list[str] = []
-    monkeypatch.setattr(tagged, "delete_snapshot", lambda _aws, _region, ident: removed.append(ident))
+    monkeypatch.setattr(target, "delete_snapshot", lambda _aws, _region, ident: removed.append(ident))
     context.store.set_disks(context.job_id, [DiskProgress(2000, "Hard disk 1", 1 << 30)])
     context.remember_disk(2000, pending_snapshot="snap-2", parent_snapshot=parent)
     (disk,) = context.store.disks(context.job_id)
-    target = ReplicaTarget(context)
-    assert target.parent(disk) == ""
+    replica = ReplicaTarget(context)
+    assert replica.parent(disk) == ""
     assert removed == (["snap-2"] if parent else [])
-    assert target.ledger(disk).pending_snapshot == ("" if parent else "snap-2")
+    assert replica.ledger(disk).pending_snapshot == ("" if parent else "snap-2")
 
 
 # ---- at the same time

@@ -10,9 +10,9 @@ from vmie_tui.jobs.store.ledger import RunLedger
 from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
 from vmie_tui.model.machine import Power
 from vmie_tui.model.task import JobState
-from vmie_tui.services.aws.ec2.launch import state
+from vmie_tui.services.aws.ec2.launch import state as instance_state
 from vmie_tui.services.vsphere.power import power_state
-from vmie_tui.services.vsphere.power import shut_down as ask
+from vmie_tui.services.vsphere.power import shut_down as shut_down_guest
 
 SHUT_DOWN_SECONDS = 900.0  # ours: how long a guest may take, updates that are installed on the way down included
 
@@ -22,7 +22,7 @@ def shut_down(context: ReplicationContext) -> None:
     _not_twice(context)
     context.say("cutover: shutting the guest down")
     context.remember(shut_down=True, ran_again=False)
-    ask(
+    shut_down_guest(
         context.vsphere,
         context.ledger.moid,
         seconds=SHUT_DOWN_SECONDS,
@@ -44,7 +44,7 @@ def _not_twice(context: ReplicationContext) -> None:
         if not instance:
             continue
         try:
-            found = again(partial(state, context.aws, context.plan.region, instance), context.control)
+            found = again(partial(instance_state, context.aws, context.plan.region, instance), context.control)
         except ServiceError as error:
             if error.kind is not ErrorKind.NOT_FOUND:
                 raise
@@ -66,12 +66,12 @@ def ran_again(context: ReplicationContext) -> bool:
     ledger = context.ledger
     if ledger.ran_again:
         return True
-    state = again(
+    power = again(
         lambda: power_state(context.vsphere, ledger.moid), context.control, before=lambda _: context.reconnect()
     )
-    if state is not Power.OFF:
+    if power is not Power.OFF:
         context.remember(ran_again=True)
-    return state is not Power.OFF
+    return power is not Power.OFF
 
 
 def still_off(context: ReplicationContext) -> None:
