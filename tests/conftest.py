@@ -1,8 +1,9 @@
-"""What every test gets: a home of its own, and the simulators where asked for."""
+"""What every test gets: a home and a terminal of its own, and the simulators where asked for."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import pytest
 
 from vmie_tui import passwords
 from vmie_tui.simulators.control import TlsFiles, make_tls
+
+pytest.register_assert_rewrite("tests.kits")
+pytest_plugins = ["tests.kits.job_world", "tests.kits.simulated_services"]  # their fixtures, for every folder
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +32,19 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     monkeypatch.setattr(passwords, "_typed", {})  # what an earlier test typed into the app
     return home
+
+
+@pytest.fixture(autouse=True)
+def plain_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """UTC, 256 colours, no tmux, no SSH, none of the developer's own settings."""
+    for name in ("NO_COLOR", "SSH_CONNECTION", "TMUX", "COLORTERM", "TEXTUAL_THEME", "VMIE_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 @pytest.fixture(scope="session")

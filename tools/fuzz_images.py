@@ -32,9 +32,9 @@ from vmie_tui.model.errors import ServiceError
 from vmie_tui.model.plan import Route
 from vmie_tui.services import describe
 from vmie_tui.services.disks.convert import Format, Request, convert
+from vmie_tui.services.disks.sandbox import calls
+from vmie_tui.services.disks.sandbox.calls import UnfinishedError
 from vmie_tui.services.disks.streams.source import RawFile
-from vmie_tui.services.isolated import calls
-from vmie_tui.services.isolated.calls import UnfinishedError
 from vmie_tui.simulators.fleet import guests
 
 SECONDS = 5

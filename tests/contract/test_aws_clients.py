@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tests.services.aws_sim import BUCKET, MIB, REGION, Kit, linux_disk, running
+from tests.kits.aws_clients import BUCKET, MIB, REGION, Kit, linux_disk, running
 from vmie_tui.simulators.aws.export_checks import canonical_id
 from vmie_tui.simulators.control import TlsFiles
 

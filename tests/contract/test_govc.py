@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.vcenter_sim_kit import QUICK, decode
+from tests.kits.pyvmomi_client import QUICK, decode
 from vmie_tui.simulators.control import TlsFiles
 from vmie_tui.simulators.fleet.odd import odd
 from vmie_tui.simulators.fleet.tiny import tiny

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.services.vcenter_sim_kit import QUICK
+from tests.kits.pyvmomi_client import QUICK
 from vmie_tui.simulators.control import TlsFiles
 from vmie_tui.simulators.fleet.odd import STORES, odd
 from vmie_tui.simulators.vcenter.server import VCenterSimulator

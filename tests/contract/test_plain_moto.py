@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.services.aws_world import PART, Control, Source, content, store_for
+from tests.kits.aws_world import PART, Control, Source, content, store_for
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.task import TaskKind
 from vmie_tui.services.aws.iam.roles import inspect_role

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from tests.helpers import wait_until
-from tests.jobs.conftest import MIB, World
+from tests.kits.job_world import MIB, World
+from tests.kits.waiting import wait_until
 from vmie_tui.clock import clock_of
 from vmie_tui.jobs.engine.process import announced, is_starting, start_worker, worker_environment, worker_pid
 from vmie_tui.jobs.store.replications import Replications, add_replication, change

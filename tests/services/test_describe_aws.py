@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.aws_world import BUCKET, REGION, Control, World, world
-from tests.unit.ovf_kit import ovf_text, tar_of
+from tests.kits.aws_world import BUCKET, REGION, Control, World, world
+from tests.kits.ovf_texts import ovf_text, tar_of
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import ObjectSource, Route, SnapshotSource
 from vmie_tui.services.aws.ebs.snapshot_writer import MemoryJournal, SnapshotTarget, SnapshotWriter

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 
 import vmie_tui
-from tests.services.aws_world import BUCKET, PART, REGION, Control, Source, content, settings_for, store_for, world
-from tests.services.man_in_the_middle import Man, between
-from tests.services.vsphere_helpers import log_in, named
+from tests.kits.aws_world import BUCKET, PART, REGION, Control, Source, content, settings_for, store_for, world
+from tests.kits.man_in_the_middle import Man, between
+from tests.kits.vcenter_session import log_in, named
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
 from vmie_tui.services.aws.s3.uploader import UploadRequest

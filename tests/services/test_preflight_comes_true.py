@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.aws_sim import Kit, running
+from tests.kits.aws_clients import Kit, running
 from vmie_tui.model.finding import Severity
 from vmie_tui.services.describe import describe_file
 from vmie_tui.services.disks.formats.vmdk_write import encode

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.vsphere_helpers import named, simulator
+from tests.kits.vcenter_session import named, simulator
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Severity
 from vmie_tui.services.disks.formats.open_disk import open_raw

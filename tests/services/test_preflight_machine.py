@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.vsphere_helpers import named, simulator
+from tests.kits.vcenter_session import named, simulator
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.preflight import SNAPSHOT, preflight_machine
 from vmie_tui.services.vsphere.session import VSphere

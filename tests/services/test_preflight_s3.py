@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.aws_world import BUCKET, world
+from tests.kits.aws_world import BUCKET, world
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Severity
 from vmie_tui.services.aws.s3.range_reader import S3Object

@@ -1,7 +1,8 @@
 """Every screen that is opened from another feature, imported when it is first opened: the first paint needs one alone.
 
-A function here has the signature of its screen, so that callers are type-checked; tests/tui/test_registry.py holds the
-two together. A screen of another feature is opened by this table only, so that no feature imports another to and fro.
+A function here has the signature of its screen, so that callers are type-checked; tests/screens/test_registry.py holds
+the two together. A screen of another feature is opened by this table only, so that no feature imports another to and
+fro.
 """
 
 # mypy: disable-error-code="empty-body"
