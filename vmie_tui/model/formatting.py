@@ -29,6 +29,16 @@ def minutes(seconds: float) -> str:
     return f"{hours}:{whole:02}:{rest:02}" if hours else f"{whole}:{rest:02}"
 
 
+def remaining(seconds: float | None) -> str:
+    """Time left, no finer than it can be known: ``~2h 10m``, ``~12 min``, ``~0:40``; it changes seldom."""
+    if seconds is None:
+        return "–"
+    if seconds < 120:
+        return f"~{minutes(max(0, 5 * round(seconds / 5)))}"
+    whole = round(seconds / 60)
+    return f"~{whole} min" if whole < 60 else f"~{whole // 60}h {whole % 60:02}m"
+
+
 def duration(seconds: float) -> str:
     """``45 s``, ``12 min``, ``3 h 20 min``, ``2 d 4 h``."""
     whole = int(seconds)

@@ -32,8 +32,8 @@ from vmie_tui.model.preflight import Preflight, machine_key
 from vmie_tui.model.rules.licensing import default_licence
 from vmie_tui.model.rules.routes import format_options, recommended, route_options, via_options
 from vmie_tui.model.rules.systems import system_of
+from vmie_tui.operations.licences import USAGE, families_of
 from vmie_tui.operations.questions import questions
-from vmie_tui.screens.wizard.licences import USAGE, families_of
 
 if TYPE_CHECKING:
     from vmie_tui.operations.profile import ProfileInfo

@@ -20,7 +20,7 @@ from vmie_tui.model.rules.replication import auto_license, check_edit
 from vmie_tui.model.rules.replication_schedule import parse_start
 from vmie_tui.model.rules.routes import needs_role, route_options
 from vmie_tui.operations.import_plan import REGION, VM, tag_table
-from vmie_tui.screens.wizard.licences import licence_options
+from vmie_tui.operations.licences import licence_options
 
 if TYPE_CHECKING:
     from vmie_tui.operations.profile import ProfileInfo

@@ -14,6 +14,7 @@ from rich.cells import cell_len, chop_cells, set_cell_size
 
 from vmie_tui.model.formatting import minutes as _minutes
 from vmie_tui.model.formatting import rate as rate  # noqa: PLC0414 - offered here with the other words
+from vmie_tui.model.formatting import remaining as remaining  # noqa: PLC0414
 from vmie_tui.model.formatting import size as size  # noqa: PLC0414
 
 Cell: TypeAlias = tuple[str, str]
@@ -84,16 +85,6 @@ def line_width(line: Iterable[Cell]) -> int:
 def duration(seconds: float | None) -> str:
     """``0:41``, ``12:05``, ``1:02:33``; a dash when unknown."""
     return "–" if seconds is None else _minutes(max(0, round(seconds)))
-
-
-def remaining(seconds: float | None) -> str:
-    """Time left, no finer than it can be known: ``~2h 10m``, ``~12 min``, ``~0:40``; it changes seldom."""
-    if seconds is None:
-        return "–"
-    if seconds < 120:
-        return f"~{duration(5 * round(seconds / 5))}"
-    minutes = round(seconds / 60)
-    return f"~{minutes} min" if minutes < 60 else f"~{minutes // 60}h {minutes % 60:02}m"
 
 
 def bar(fraction: float | None, cells: int) -> str:

@@ -16,11 +16,11 @@ from tests.kits.fake_backend import FSTAB, FakeOperations, company, preflight_of
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import BootMode, LicenseType, Route
 from vmie_tui.model.rules.account import Account
+from vmie_tui.operations.licences import licence_options
 from vmie_tui.screens.frame.confirm_by_name import ForceScreen
 from vmie_tui.screens.inventory.screen import InventoryScreen
 from vmie_tui.screens.jobs.screen import JobsScreen
 from vmie_tui.screens.wizard import screen as wizard
-from vmie_tui.screens.wizard.licences import licence_options
 from vmie_tui.screens.wizard.screen import WizardScreen
 from vmie_tui.widgets.choice import ChoiceList
 from vmie_tui.widgets.lines import LinePane

@@ -15,8 +15,8 @@ from vmie_tui.model.formatting import plural
 from vmie_tui.model.plan import FileSource, ObjectSource, Route, SnapshotSource, UploadFormat, Via
 from vmie_tui.model.verdict import Look, judge
 from vmie_tui.operations.import_plan import Candidate, Draft
+from vmie_tui.operations.licences import FAMILIES, USAGE, WINDOWS, licence_options, licence_words, usage_options
 from vmie_tui.operations.questions import route_words
-from vmie_tui.screens.wizard.licences import FAMILIES, USAGE, WINDOWS, licence_options, licence_words, usage_options
 from vmie_tui.widgets.choice import ChoiceList
 from vmie_tui.widgets.lines import LinePane
 from vmie_tui.widgets.machines import POWER, short_os, verdict_cell

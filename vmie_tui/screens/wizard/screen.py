@@ -21,6 +21,7 @@ from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.preflight import Preflight, for_route, join_findings
 from vmie_tui.model.rules.account import forceable
 from vmie_tui.model.rules.override import Blocked, blocked
+from vmie_tui.operations.aws_commands import aws_commands
 from vmie_tui.operations.import_plan import Candidate, Draft, draft_of, of_machines
 from vmie_tui.operations.profile import ProfileInfo
 from vmie_tui.screens import registry
@@ -29,7 +30,6 @@ from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.screens.frame.confirm_by_name import ForceScreen
 from vmie_tui.screens.wizard.account_check import PATIENCE, AccountSeen, look
-from vmie_tui.screens.wizard.cli_equivalent import aws_commands
 from vmie_tui.screens.wizard.pages import FOUND, LicenceStep, RouteStep, SourceStep, Step
 from vmie_tui.screens.wizard.review_page import ReviewStep
 from vmie_tui.screens.wizard.target_page import TargetStep

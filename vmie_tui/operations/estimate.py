@@ -9,12 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vmie_tui.model import facts
-from vmie_tui.model.formatting import plural
+from vmie_tui.model.formatting import plural, rate, remaining, size
 from vmie_tui.model.job import JobView, Stage, StageState, StageView
 from vmie_tui.model.plan import Route
 from vmie_tui.model.task import JobState
 from vmie_tui.operations.import_plan import Draft
-from vmie_tui.widgets.text import rate, remaining, size
 
 TASKS = {
     Route.IMAGE: "import-ami-",
