@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -38,6 +36,7 @@ from vmie_tui.screens.jobs.detail import JobScreen
 from vmie_tui.screens.jobs.image import AfterScreen
 from vmie_tui.screens.jobs.proof import ProofScreen
 from vmie_tui.screens.replication.actions import what_goes
+from vmie_tui.screens.replication.form import ReplicationForm
 from vmie_tui.screens.replication.machine_picker import PickScreen
 from vmie_tui.screens.replication.screen import ReplicationScreen
 from vmie_tui.widgets.jobs import job_lines
@@ -507,26 +506,14 @@ async def test_keys_of_the_jobs_screen_know_runs() -> None:
 # -- new ones
 
 
-class Form(ModalScreen[bool]):
-    """In place of the form: what it was opened with."""
-
-    opened: list[tuple[list[str], ReplicationView | None]]
-
-    def __init__(self, machines: list[object], *, edit: ReplicationView | None = None) -> None:
-        super().__init__()
-        self.opened.append(([machine.name for machine in machines], edit))  # type: ignore[attr-defined]
+def form_of(pilot: Pilot[int]) -> tuple[list[str], ReplicationView | None]:
+    """What the form in view was opened with."""
+    form = pilot.app.screen
+    assert isinstance(form, ReplicationForm)
+    return [machine.name for machine in form._machines], form._edit
 
 
-@pytest.fixture
-def form(monkeypatch: pytest.MonkeyPatch) -> type[Form]:
-    module = ModuleType("vmie_tui.screens.replication.form")
-    module.ReplicationForm = Form  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(Form, "opened", [], raising=False)
-    return Form
-
-
-async def test_new_chooses_machines_first(form: type[Form]) -> None:
+async def test_new_chooses_machines_first() -> None:
     async with replication(with_replicas([])) as pilot:
         await press(pilot, "n")
         assert isinstance(pilot.app.screen, PickScreen)
@@ -535,10 +522,10 @@ async def test_new_chooses_machines_first(form: type[Form]) -> None:
         await press(pilot, "space", "space", "escape")
         assert len(pilot.app.screen.query_one(MachineTable).rows) == 12
         await press(pilot, "enter")
-        assert form.opened == [(["web-01", "web-02"], None)]
+        assert form_of(pilot) == (["web-01", "web-02"], None)
 
 
-async def test_choosing_none_or_without_vcenter(form: type[Form]) -> None:
+async def test_choosing_none_or_without_vcenter() -> None:
     operations = with_replicas([])
     operations.vcenter.inventory_error = ServiceError(
         ErrorKind.NETWORK, "no answer on port 443", subject="vcenter.corp"
@@ -549,35 +536,34 @@ async def test_choosing_none_or_without_vcenter(form: type[Form]) -> None:
         assert "vcenter.corp: no answer on port 443" in screen_text(pilot)
         await press(pilot, "escape")
         assert isinstance(pilot.app.screen, ReplicationScreen)
-        assert form.opened == []
 
 
-async def test_editing_hands_the_machine_as_it_is_known(form: type[Form]) -> None:
+async def test_editing_hands_the_machine_as_it_is_known() -> None:
     operations = with_replicas()
     async with replication(operations, on="web-01") as pilot:
         await press(pilot, "e")
-        await until(pilot, lambda: isinstance(pilot.app.screen, Form), "the form")
-        names, edited = form.opened[0]
+        await until(pilot, lambda: isinstance(pilot.app.screen, ReplicationForm), "the form")
+        names, edited = form_of(pilot)
         assert names == ["web-01"]
         assert edited is not None and edited.id == "sms-job-00000001"
 
 
-async def test_the_inventory_replicates_what_is_selected(form: type[Form]) -> None:
+async def test_the_inventory_replicates_what_is_selected() -> None:
     async with running(with_replicas([])) as pilot:
         assert isinstance(pilot.app.screen, InventoryScreen)
         await press(pilot, "space", "space", "R")
-        assert len(form.opened[0][0]) == 2
+        assert len(form_of(pilot)[0]) == 2
         pilot.app.screen.dismiss(True)
         await until(pilot, lambda: isinstance(pilot.app.screen, ReplicationScreen), "screen 5")
         await press(pilot, "1")
         assert "selected" not in screen_text(pilot).splitlines()[2]
 
 
-async def test_read_only_inventory_replicates_nothing(form: type[Form]) -> None:
+async def test_read_only_inventory_replicates_nothing() -> None:
     async with running(with_replicas([], read_only=True)) as pilot:
         await press(pilot, "R")
         assert "read-only" in toasts(pilot)
-        assert form.opened == []
+        assert isinstance(pilot.app.screen, InventoryScreen)
 
 
 # -- the worker, polls and repaints
