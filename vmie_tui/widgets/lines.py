@@ -153,6 +153,10 @@ class LinePane(LineView):
     def line_count(self) -> int:
         return len(self._lines)
 
+    def text_width(self) -> int:
+        """As of any view; before the first layout that of one as wide as the terminal."""
+        return (self.size.width if self.size.width > 1 else max(2, self.app.size.width)) - 1
+
     def draw(self, y: int) -> tuple[Line, str]:
         return self._lines[y], ""
 
@@ -192,7 +196,8 @@ class OneLine(LinePane, can_focus=False):
     """
 
     def text_width(self) -> int:
-        return self.size.width
+        """All its cells, for it has no scrollbar; before the first layout those of the terminal."""
+        return self.size.width or self.app.size.width
 
     def show(self, *cells: tuple[str, str]) -> None:
         self.set_lines([tuple(cells)])

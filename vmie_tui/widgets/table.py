@@ -133,6 +133,13 @@ class LineTable(LineView, Generic[Row]):
                 self.refresh_changed(row, was, now)
         self.post_message(self.Moved(self))
 
+    def show_empty(self, lines: Sequence[Line]) -> None:
+        """Say this, below a blank line, where there is no row."""
+        self.empty = ((), *lines)
+        if not self._rows:
+            self.update_size()
+            self.refresh()
+
     def _visible_lines(self) -> list[Line]:
         return [self._line_at(self.to_document(row)) for row in range(self.size.height)]
 

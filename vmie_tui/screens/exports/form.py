@@ -155,7 +155,7 @@ class ExportFormScreen(Copying):
 
     def _draw(self) -> None:
         pane = self.query_one("#found", LinePane)
-        cells = pane.text_width() if pane.size.width > 1 else self.app.size.width - 1
+        cells = pane.text_width()
         mistakes = self.draft.mistakes()
         for key in ("bucket", "prefix", "download_to", "convert_to", "role_name"):
             for field in self.query(f"#field-{key}").results(Field):

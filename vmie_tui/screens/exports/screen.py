@@ -215,7 +215,7 @@ class ExportsScreen(Filtering, Copying, Downloads):
         elif self._reading:
             right.append(("  reading…", "busy"))
         line = self.query_one("#tabs", OneLine)
-        room = (line.size.width or self.app.size.width) - line_width(left) - 1
+        room = line.text_width() - line_width(left) - 1
         if line_width(right) > room:
             right = [(fit("".join(text for text, _ in right), max(4, room)), right[-1][1])]
         line.show(*left, (" " * max(0, room - line_width(right)), ""), *right)
@@ -236,15 +236,12 @@ class ExportsScreen(Filtering, Copying, Downloads):
                 lines = paragraph("No instance, no AMI of this account here. R looks elsewhere.", cells, "dim", margin)
             else:
                 lines = paragraph("No export here. tab shows what can be exported.", cells, "dim", margin)
-            table.empty = ((), *lines)
-            if not table.rows:
-                table.update_size()
-                table.refresh()
+            table.show_empty(lines)
         self._show_detail()
 
     @on(LineTable.Moved)
     def _show_detail(self) -> None:
-        cells = self.detail.text_width() if self.detail.size.width > 1 else self.app.size.width - 1
+        cells = self.detail.text_width()
         if self.tab == SOURCES:
             row = self.source_in_view
             lines, key = source_lines(row, cells), row.thing.id if row else ""

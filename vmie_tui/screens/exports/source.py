@@ -71,7 +71,7 @@ class ExportSourceScreen(FrameScreen):
 
     def _draw(self) -> None:
         pane = self.query_one("#source", LinePane)
-        cells = pane.text_width() if pane.size.width > 1 else self.app.size.width - 1
+        cells = pane.text_width()
         lines: list[Line] = problem_lines(self._problem, cells, margin=" ") if self._problem else []
         pane.set_lines([*lines, *source_lines(self._row, cells, whole=True)])
         words, style = verdict(self._row)

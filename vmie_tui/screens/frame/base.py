@@ -66,6 +66,10 @@ class FrameScreen(Screen[bool]):
         shown = (*extra, *hints(self.offered()), *hints(APP))
         self.query_one(HintBar).set_hints(fitting(shown))
 
+    def action_back(self) -> None:
+        """From a page to the one below it; not of a mode's own screen, whose `ACTIONS` have no such key."""
+        self.app.pop_screen()
+
     def vcenter_login(self) -> None:
         """The vCenter password was typed: a screen that waits for it reads again."""
 

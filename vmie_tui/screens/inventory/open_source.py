@@ -199,7 +199,7 @@ class OpenScreen(Copying):
 
     def _draw(self, *, top: bool = False) -> None:
         pane = self.query_one("#found", LinePane)
-        cells = pane.text_width() if pane.size.width > 1 else self.app.size.width - 1
+        cells = pane.text_width()
         pane.set_lines(self._lines(cells), top=top)
         self._draw_summary()
         self.show_hints()

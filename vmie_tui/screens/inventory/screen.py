@@ -153,7 +153,7 @@ class InventoryScreen(Sorting):
         elif self._cached and self._taken_at:
             right.append((f"  as of {age(self._taken_at, self.host.now())}", "warn"))
         line = self.query_one("#scope", OneLine)
-        room = (line.size.width or self.app.size.width) - line_width(right) - 1
+        room = line.text_width() - line_width(right) - 1
         title, style = left[1]
         left[1] = (fit(title, max(4, min(width(title), room - 2))), style)
         line.show(*left, (" " * max(1, room - line_width(left)), ""), *right)
@@ -174,10 +174,8 @@ class InventoryScreen(Sorting):
             lines = paragraph("No VM matches. esc clears the filter, then the folder.", cells, "dim", margin)
         else:
             lines = paragraph("vCenter shows no VM to this account. r reads again.", cells, "dim", margin)
-        table.empty = ((), *lines)
+        table.show_empty(lines)
         if not table.rows:
-            table.update_size()
-            table.refresh()
             self._show_detail()
 
     def on_resize(self) -> None:
@@ -189,7 +187,7 @@ class InventoryScreen(Sorting):
         row = self.table.current
         changed = row is None or row.machine.moid != getattr(self, "_detail_of", None)
         self._detail_of = row.machine.moid if row else None
-        cells = self.detail.text_width() or self.app.size.width - 1
+        cells = self.detail.text_width()
         self.detail.set_lines(machine_lines(row, cells), top=changed)
 
     # -- filter and folder

@@ -57,7 +57,7 @@ class JobScreen(JobActions):
     def _draw(self) -> None:
         self.show_hints()
         job, pane = self.job_in_view(), self.query_one("#job", LinePane)
-        cells = pane.text_width() or self.app.size.width - 1
+        cells = pane.text_width()
         pane.set_lines(job_lines(job, self._log, cells, log_lines=0))
         if job:
             state, style = STATES[job.state]
@@ -80,6 +80,3 @@ class JobScreen(JobActions):
         if event.lines != self._log:
             self._log = event.lines
             self._draw()
-
-    def action_back(self) -> None:
-        self.app.pop_screen()

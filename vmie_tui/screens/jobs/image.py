@@ -345,7 +345,7 @@ class AfterScreen(Copying):
 
     def _draw(self) -> None:
         pane = self.query_one("#after", LinePane)
-        cells = pane.text_width() if pane.size.width > 1 else self.app.size.width - 1
+        cells = pane.text_width()
         lines: list[Line] = []
         if self._problem is not None:
             lines += [*problem_lines(self._problem, cells, margin=" "), ()]
@@ -362,6 +362,3 @@ class AfterScreen(Copying):
 
     def action_copy(self) -> None:
         self.copy(f"{self._made.image_id}.txt", text_of(self._seen))
-
-    def action_back(self) -> None:
-        self.app.pop_screen()

@@ -96,7 +96,7 @@ class ProofScreen(Copying):
 
     def _draw(self, *, top: bool = False) -> None:
         pane = self.query_one("#proof", LinePane)
-        cells = pane.text_width() if pane.size.width > 1 else self.app.size.width - 1
+        cells = pane.text_width()
         lines: list[Line] = []
         if self._problem is not None:
             lines += [*problem_lines(self._problem, cells, margin=" "), ()]
@@ -117,6 +117,3 @@ class ProofScreen(Copying):
             self.tell("There is no proof yet.", error=True)
         else:
             self.copy(f"proof-{self._job_id}.md", markdown(self._proof))
-
-    def action_back(self) -> None:
-        self.app.pop_screen()

@@ -21,7 +21,7 @@ from vmie_tui.widgets.jobs import JobTable, counts, job_lines
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.table import LineTable
-from vmie_tui.widgets.text import Line, paragraph
+from vmie_tui.widgets.text import paragraph
 
 LOG_TAIL = 50
 
@@ -79,16 +79,13 @@ class JobsScreen(JobActions):
         """What the table says when it has no row: why, and what to do."""
         jobs, problem = self.host.jobs, self.host.jobs_problem
         table, cells = self.table, max(20, self.table.text_width() - 2)
-        empty: list[Line] = [()]
         if problem:
-            empty += problem_lines(problem, cells, margin=" ")
+            lines = problem_lines(problem, cells, margin=" ")
         elif jobs is None:
-            empty.append(((" reading the jobs…", "dim"),))
+            lines = [((" reading the jobs…", "dim"),)]
         else:
-            empty += paragraph("No job yet. Select VMs in the inventory (1) and press i.", cells, "dim", ((" ", ""),))
-        table.empty = tuple(empty)
-        table.update_size()
-        table.refresh()
+            lines = paragraph("No job yet. Select VMs in the inventory (1) and press i.", cells, "dim", ((" ", ""),))
+        table.show_empty(lines)
 
     def _go_to_wanted(self) -> None:
         """Put the cursor on the job that was just started, once it is known: it may have been read already."""
@@ -110,7 +107,7 @@ class JobsScreen(JobActions):
             self._read_log(job.id)
 
     def _show_detail(self) -> None:
-        cells = self.detail.text_width() or self.app.size.width - 1
+        cells = self.detail.text_width()
         tail = max(5, self.detail.size.height - 7)
         self.detail.set_lines(job_lines(self.table.current, self._log, cells, log_lines=tail))
 

@@ -135,7 +135,7 @@ class CatalogueScreen(Filtering, Copying):
         right += [(f"{self._problem.what}  ", "bad")] if self._problem is not None else []
         right += [(f"{self._busy}…  ", "busy")] if self._busy else []
         line = self.query_one("#summary", OneLine)
-        room = (line.size.width or self.app.size.width) - min(line_width(right), 40)
+        room = line.text_width() - min(line_width(right), 40)
         shown = left if line_width(left) <= room else left[:-1]  # the date is left out first
         if line_width(shown) > room:
             shown = [(fit("".join(text for text, _ in shown), max(4, room)), "title")]
@@ -151,10 +151,7 @@ class CatalogueScreen(Filtering, Copying):
             lines = paragraph("No server matches. esc clears the filter.", cells, "dim", ((" ", ""),))
         else:
             lines = paragraph(EMPTY[self._catalogue.status], cells, "dim", ((" ", ""),))
-        table.empty = ((), *lines)
-        if not table.rows:
-            table.update_size()
-            table.refresh()
+        table.show_empty(lines)
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._show)

@@ -205,7 +205,7 @@ class CutoverScreen(Copying):
         state = state if state is not None and run is not None and state.id == run.instance_id else None
         self._seen = replace(self._seen, job=job, state=state)
         pane = self.query_one("#cutover", LinePane)
-        cells = pane.text_width() if pane.size.width > 1 else self.app.size.width - 1
+        cells = pane.text_width()
         lines: list[Line] = []
         for problem in (self._problem, self._unread):
             if problem is not None:

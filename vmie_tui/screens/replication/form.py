@@ -149,7 +149,7 @@ class ReplicationForm(Copying):
 
     def _draw(self) -> None:
         pane, draft = self.query_one("#found", LinePane), self.draft
-        cells = pane.text_width() if pane.size.width > 1 else self.app.size.width - 1
+        cells = pane.text_width()
         seen = self.host.preflights
         pane.set_lines(form_lines(draft, self._found, self._problem, self._refused, cells, seen=seen))
         self._draw_button()

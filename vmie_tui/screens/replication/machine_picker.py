@@ -85,11 +85,8 @@ class PickScreen(ModalScreen[list[Machine] | None]):
         elif not self._reading:
             why = "No VM matches: esc clears the filter." if self._rows else "vCenter shows no VM to this account."
             lines = paragraph(why, cells, "dim", margin)
-        table.empty = ((), *lines)
         table.set_rows(select(self._rows, words=self.query_one(FilterInput).value))
-        if not table.rows:
-            table.update_size()
-            table.refresh()
+        table.show_empty(lines)
 
     def action_mark(self) -> None:
         self.table.toggle_mark()

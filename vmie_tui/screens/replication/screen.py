@@ -234,7 +234,7 @@ class ReplicationScreen(Sorting, ReplicationActions):
         if self._catalogue is not None:
             right.append((catalogue_words(self._catalogue), "dim"))
         line = self.query_one("#state", OneLine)
-        room = (line.size.width or self.app.size.width) - line_width(left) - 2
+        room = line.text_width() - line_width(left) - 2
         while right and line_width(right) > room:
             right = right[:-1] if len(right) > 1 else [(fit(right[0][0].rstrip(), max(4, room)), right[0][1])]
             if len(right) == 1 and line_width(right) <= max(4, room):
@@ -259,10 +259,7 @@ class ReplicationScreen(Sorting, ReplicationActions):
                 begin, other = "This profile is read-only: replications are begun from another one.", ""
             lines += paragraph(begin, cells, "info", margin)
             lines += paragraph(other, cells, "dim", margin) if other else []
-        table.empty = ((), *lines)
-        if not table.rows:
-            table.update_size()
-            table.refresh()
+        table.show_empty(lines)
 
     @on(LineTable.Moved, "#replicas")
     def _replica_in_view(self) -> None:
@@ -274,7 +271,7 @@ class ReplicationScreen(Sorting, ReplicationActions):
         runs.set_rows(run_rows(view, self.host.jobs or ()) if view else ())
         if other or newest:
             runs.move_to(0)
-        cells = self.query_one("#of", OneLine).size.width or self.app.size.width
+        cells = self.query_one("#of", OneLine).text_width()
         self.query_one("#of", OneLine).show(*(heading(f"runs of {view.name}", cells) if view else ()))
         if not runs.rows:
             runs.empty = (((" no run yet", "dim"),),)
@@ -284,7 +281,7 @@ class ReplicationScreen(Sorting, ReplicationActions):
     @on(LineTable.Moved, "#runs")
     def _show_detail(self) -> None:
         view, row = self.replica_in_view(), self.runs.current
-        cells = self.detail.text_width() if self.detail.size.width > 1 else self.app.size.width - 1
+        cells = self.detail.text_width()
         lines = replication_lines(view, row, self._forecast(view), cells)
         about = (view.id if view else "") + (row.run.id if row else "")
         self.detail.set_lines(lines, top=about != self._detail_of)

@@ -161,7 +161,7 @@ class SetupScreen(Copying):
         fixable = sum(check.fix is not None for check in self._checks)
         can = f"  {fixable} can be fixed here: f" if fixable and not self._step else ""
         line = self.query_one("#summary", OneLine)
-        room = (line.size.width or self.app.size.width) - line_width(right) - 1
+        room = line.text_width() - line_width(right) - 1
         title = f" Setup of {clean(self.operations.profile.name)}"
         left = fit(title, min(len(title), max(8, room - len(can))))
         line.show((left, "title"), (can, "mark"), (" " * max(1, room - len(left) - len(can)), ""), *right)
@@ -169,7 +169,7 @@ class SetupScreen(Copying):
     @on(LineTable.Moved)
     def _draw_detail(self) -> None:
         pane, check = self.query_one("#detail", LinePane), self.current
-        cells = pane.text_width() or self.app.size.width - 1
+        cells = pane.text_width()
         pane.set_lines(check_lines(check, cells) if check is not None else (), top=True)
 
     def on_resize(self) -> None:

@@ -78,7 +78,7 @@ class TaskScreen(TaskActions):
 
     def _draw(self) -> None:
         pane, record, study = self.query_one("#task", LinePane), self._record, self._study
-        cells = pane.text_width() if pane.size.width > 1 else self.app.size.width - 1
+        cells = pane.text_width()
         phases, found = (study.phases, study.explanation) if study else ((), None)
         pane.set_lines(task_lines(record, phases, found, cells, whole=True))
         words, style = OUTCOMES[record.outcome]
@@ -89,6 +89,3 @@ class TaskScreen(TaskActions):
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._draw)
-
-    def action_back(self) -> None:
-        self.app.pop_screen()

@@ -47,9 +47,6 @@ class RawScreen(Copying):
     def action_copy(self) -> None:
         self.copy(f"{self._task_id}.json", self._raw + "\n")
 
-    def action_back(self) -> None:
-        self.app.pop_screen()
-
 
 def _pieces(line: str, cells: int) -> list[str]:
     """A line that is too long goes on below, moved in as far as it was."""

@@ -199,7 +199,7 @@ class TasksScreen(Sorting, TaskActions):
         if self._problem is None and (seen is None or seen.reading):
             right.append(("  reading…", "busy"))
         line = self.query_one("#counts", OneLine)
-        room = (line.size.width or self.app.size.width) - line_width(left) - 1
+        room = line.text_width() - line_width(left) - 1
         for extra in (kinds, requests):  # where there is room: the filter's words come first
             if line_width(right) + line_width([extra]) <= room:
                 left.append(extra)
@@ -245,10 +245,8 @@ class TasksScreen(Sorting, TaskActions):
                 "dim",
                 margin,
             )
-        table.empty = ((), *lines)
+        table.show_empty(lines)
         if not table.rows:
-            table.update_size()
-            table.refresh()
             self._show_detail()
 
     @on(LineTable.Moved)
@@ -263,7 +261,7 @@ class TasksScreen(Sorting, TaskActions):
 
     def _show_detail(self, *, top: bool = False) -> None:
         record, study = self.table.current, self._study
-        cells = self.detail.text_width() if self.detail.size.width > 1 else self.app.size.width - 1
+        cells = self.detail.text_width()
         phases, found = (study.phases, study.explanation) if study else ((), None)
         self.detail.set_lines(task_lines(record, phases, found, cells), top=top)
 

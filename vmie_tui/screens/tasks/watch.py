@@ -103,7 +103,7 @@ class WatchScreen(Copying):
 
     def _cells(self) -> int:
         pane = self.query_one("#seen", LinePane)
-        return (pane.text_width() if pane.size.width > 1 else self.app.size.width - 1) - 1
+        return pane.text_width() - 1
 
     def _add(self, lines: list[Line]) -> None:
         pane = self.query_one("#seen", LinePane)
@@ -114,6 +114,3 @@ class WatchScreen(Copying):
     def action_copy(self) -> None:
         text = "\n".join(one_line("".join(part for part, _ in line)) for line in self._lines)
         self.copy(f"{self._record.task.id}.txt", text + "\n")
-
-    def action_back(self) -> None:
-        self.app.pop_screen()
