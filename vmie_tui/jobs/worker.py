@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from vmie_tui.jobs.engine.context import AwsSessions, Runtime
 from vmie_tui.jobs.engine.control import Controls, JobControl
-from vmie_tui.jobs.engine.outcome import let_go, record_failure
+from vmie_tui.jobs.engine.outcome import give_back, record_failure
 from vmie_tui.jobs.engine.process import Report, executor_id, limit_arenas, worker_lock
 from vmie_tui.jobs.engine.takeovers import MOST_DEATHS, Takeovers, set_aside
 from vmie_tui.jobs.replication.scheduler import Scheduler
@@ -203,7 +203,7 @@ class Worker:
         DBOS.launch()
         phases.register_queues()
         for job_id in aside:
-            threading.Thread(target=self._let_go, args=(job_id,), name="let-go", daemon=True).start()
+            threading.Thread(target=self._give_back, args=(job_id,), name="give-back", daemon=True).start()
         self._store.beat(self._executor, os.getpid(), self._started)  # not before: it says that this worker serves
 
     def _set_aside(self) -> list[str]:
@@ -216,13 +216,13 @@ class Worker:
                 aside.append(job_id)
         return aside
 
-    def _let_go(self, job_id: str) -> None:
+    def _give_back(self, job_id: str) -> None:
         """Give back what a job that was set aside holds of vCenter and AWS."""
-        from vmie_tui.jobs.engine.phases import open_context
+        from vmie_tui.jobs.engine.phases import open_job
 
         try:
-            with open_context(self._runtime, job_id, JobControl()) as context:
-                let_go(context)
+            with open_job(self._runtime, job_id, JobControl()) as job:
+                give_back(job)
         except VmieError as error:
             _log.warning("%s: %s", job_id, error)
 
@@ -336,17 +336,17 @@ class Worker:
     def _clean_up(self, job_id: str, problem: Problem = LOST) -> None:
         """Cancel a job that no workflow of this process is working on, or let it fail with ``problem``."""
         from vmie_tui.jobs.engine.outcome import cancel, fail
-        from vmie_tui.jobs.engine.phases import is_foreign, open_context
+        from vmie_tui.jobs.engine.phases import is_foreign, open_job
 
         with self._controls.working(job_id):
             try:
-                with open_context(self._runtime, job_id, JobControl()) as context:
-                    state = context.record.state
-                    if state is JobState.CANCELLING:
-                        cancel(context)
-                    elif state in {JobState.QUEUED, JobState.RUNNING}:
-                        foreign = problem is LOST and is_foreign(job_id, context.record.attempt)
-                        fail(context, FOREIGN if foreign else problem)
+                with open_job(self._runtime, job_id, JobControl()) as job:
+                    record: JobRecord = job.context.record
+                    if record.state is JobState.CANCELLING:
+                        cancel(job)
+                    elif record.state in {JobState.QUEUED, JobState.RUNNING}:
+                        foreign = problem is LOST and is_foreign(job_id, record.attempt)
+                        fail(job, FOREIGN if foreign else problem)
             except VmieError as error:
                 _log.warning("%s: %s", job_id, error)
 

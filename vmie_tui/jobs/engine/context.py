@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Concatenate, Generic, ParamSpec, Self
@@ -57,9 +56,6 @@ class Runtime:
     takeovers: Takeovers | None = None  # of a worker: who of the jobs at work may have killed the one before
 
 
-Undo = tuple[str, Callable[[], object]]  # what there is to take away, in words for the log, and how
-
-
 VERSION_STAYS = (
     "the bucket keeps versions, and this profile may not delete them (s3:DeleteObjectVersion): what was deleted stays "
     "as an older version, and is billed, until a lifecycle rule or somebody removes it"
@@ -92,7 +88,7 @@ class RememberDisk(Generic[P]):
         return remember
 
 
-class JobContext(ABC):
+class JobContext:
     """One job in one phase; each kind has its own. Use as a context manager: at the end vCenter is logged out of."""
 
     plan: JobPlan
@@ -106,14 +102,6 @@ class JobContext(ABC):
         self._profile: Profile | None = None
         self._vsphere: VSphere | None = None
         self.plan = self.store.record(job_id).plan
-
-    @abstractmethod
-    def undo(self) -> Iterator[Undo]:
-        """All that a cancelled job must take away again, in this order; each is tried though another failed."""
-
-    @abstractmethod
-    def let_go(self) -> Iterator[Undo]:
-        """What a job that failed gives back at once: it may be resumed, so what was moved stays."""
 
     @property
     def record(self) -> JobRecord:

@@ -11,6 +11,7 @@ from typing import Any
 
 from vmie_tui.jobs.engine.context import JobContext
 from vmie_tui.jobs.engine.control import Paused
+from vmie_tui.jobs.engine.ports import RunningJob
 from vmie_tui.jobs.store.ledger import ImportLedger
 from vmie_tui.jobs.store.store import Store
 from vmie_tui.known_secrets import hidden_value, trace
@@ -62,13 +63,14 @@ def _bug(context: JobContext, error: Exception) -> Problem:
     return Problem(ErrorKind.BUG, f"vmie-tui failed: {type(error).__name__}", remedy=f"Please report it with {path}")
 
 
-def settle(context: JobContext, outcome: Outcome) -> None:
+def settle(job: RunningJob, outcome: Outcome) -> None:
     """Clean up as the outcome asks and enter its state."""
+    context: JobContext = job.context
     state = JobState(outcome[END])
     if context.record.state is JobState.CANCELLING:
         state = JobState.CANCELLED
     if state is JobState.CANCELLED:
-        cancel(context)
+        cancel(job)
     elif state is JobState.PAUSED:
         _rest(context, state, "paused; what was uploaded is kept")
     elif state is JobState.NEEDS_LOGIN:
@@ -77,7 +79,7 @@ def settle(context: JobContext, outcome: Outcome) -> None:
         context.store.log(context.job_id, str(problem), "error")
         _rest(context, state, f"waits for a login: {problem.what}", problem=outcome["problem"])
     else:
-        fail(context, Problem.from_json(outcome["problem"]))
+        fail(job, Problem.from_json(outcome["problem"]))
 
 
 def _rest(context: JobContext, state: JobState, message: str, **values: Any) -> None:
@@ -90,16 +92,16 @@ def _rest(context: JobContext, state: JobState, message: str, **values: Any) -> 
     context.store.become(context.job_id, state, control="", message=message, rate=0.0, eta=None, **values)
 
 
-def fail(context: JobContext, problem: Problem) -> None:
-    """FAILED: what the job holds of others is given back, what was moved stays for a retry."""
-    let_go(context)
-    record_failure(context.store, context.job_id, problem)
+def fail(job: RunningJob, problem: Problem) -> None:
+    """FAILED: what the job holds of vCenter and AWS is given back, what was uploaded stays for a resume."""
+    give_back(job)
+    record_failure(job.context.store, job.context.job_id, problem)
 
 
-def let_go(context: JobContext) -> None:
-    """Give back what the job holds of others; what was moved stays for a retry."""
-    for what, work in context.let_go():
-        _attempt(context, what, work)
+def give_back(job: RunningJob) -> None:
+    """Give back what the job holds of vCenter and AWS; what was uploaded stays for a resume."""
+    for what, work in job.hooks.give_back():
+        _try(job.context, what, work)
 
 
 def record_failure(store: Store, job_id: str, problem: Problem) -> None:
@@ -117,16 +119,17 @@ def record_failure(store: Store, job_id: str, problem: Problem) -> None:
     )
 
 
-def cancel(context: JobContext) -> None:
+def cancel(job: RunningJob) -> None:
     """CANCELLED: nothing of this job stays anywhere. What cannot be removed is named in the log."""
-    for what, work in context.undo():
-        _attempt(context, what, work)
+    context: JobContext = job.context
+    for what, work in job.hooks.undo():
+        _try(context, what, work)
     context.store.log(context.job_id, "cancelled")
     context.store.close_stages(context.job_id, StageState.SKIPPED)
     context.store.become(context.job_id, JobState.CANCELLED, control="", message="cancelled", rate=0.0, eta=None)
 
 
-def _attempt(context: JobContext, what: str, work: Callable[[], object]) -> None:
+def _try(context: JobContext, what: str, work: Callable[[], object]) -> None:
     try:
         work()
     except Exception as error:  # noqa: BLE001 - a bug here must not keep the job from ending

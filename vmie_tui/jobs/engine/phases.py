@@ -25,6 +25,7 @@ from vmie_tui.jobs.engine.context import JobContext, Runtime
 from vmie_tui.jobs.engine.control import JobControl
 from vmie_tui.jobs.engine.outcome import END, Outcome, outcome_of, settle
 from vmie_tui.jobs.engine.polling import POLL_VARIABLE
+from vmie_tui.jobs.engine.ports import Cleanup, RunningJob
 from vmie_tui.jobs.store.store import JobRecord
 from vmie_tui.model import facts
 from vmie_tui.model.task import JobState
@@ -54,10 +55,11 @@ dbos_rows.DefaultSerializer.deserialize = _refuse  # type: ignore[method-assign,
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What the worker does for one kind of job: the context its steps get, and how an attempt begins."""
+    """What the worker does for one kind of job."""
 
-    context: Callable[[Runtime, str, JobControl], JobContext]
-    dispatch: Callable[[JobRecord], None]
+    context: Callable[[Runtime, str, JobControl], JobContext]  # what its steps work with
+    hooks: Callable[[Any], Cleanup]  # made of the context: what the kind does in its own way
+    dispatch: Callable[[JobRecord], None]  # how an attempt begins
 
 
 _flows: dict[str, Flow] = {}
@@ -102,9 +104,12 @@ def dispatch(record: JobRecord) -> None:
     _flows[record.kind].dispatch(record)
 
 
-def open_context(runtime: Runtime, job_id: str, control: JobControl) -> JobContext:
-    """The context of a job's own kind."""
-    return _flows[runtime.store.record(job_id).kind].context(runtime, job_id, control)
+@contextmanager
+def open_job(runtime: Runtime, job_id: str, control: JobControl) -> Iterator[RunningJob]:
+    """The job with a context and hooks of its own kind."""
+    flow = _flows[runtime.store.record(job_id).kind]
+    with flow.context(runtime, job_id, control) as context:
+        yield RunningJob(context, flow.hooks(context))
 
 
 def is_alive(job_id: str, attempt: int, executor: str) -> bool:
@@ -142,8 +147,8 @@ def enqueue(queue: str, work: Callable[[str, int], None], job_id: str, attempt: 
 
 
 @contextmanager
-def phase(job_id: str, attempt: int, message: str) -> Iterator[Any]:
-    """The job's context, of its kind, marked as at work; None when this attempt is no longer wanted."""
+def phase(job_id: str, attempt: int, message: str) -> Iterator[RunningJob | None]:
+    """The job, marked as at work; None when this attempt is no longer wanted."""
     runtime = _runtime[0]
     with runtime.controls.working(job_id) as control:
         record = runtime.store.record(job_id)
@@ -152,8 +157,8 @@ def phase(job_id: str, attempt: int, message: str) -> Iterator[Any]:
             yield None
             return
         control.set(record.control)
-        with _marked(runtime, record, control), open_context(runtime, job_id, control) as context:
-            yield context
+        with _marked(runtime, record, control), open_job(runtime, job_id, control) as job:
+            yield job
 
 
 @contextmanager
@@ -184,18 +189,19 @@ def steps(context: JobContext, works: Sequence[tuple[str, Callable[[], Outcome]]
     return outcome
 
 
-def proceed(context: JobContext, message: str) -> bool:
+def proceed(job: RunningJob, message: str) -> bool:
     """Wait in the next phase's queue; False when the user cancelled meanwhile."""
-    if context.store.become(context.job_id, JobState.QUEUED, message=message):
+    if job.context.store.become(job.context.job_id, JobState.QUEUED, message=message):
         return True
-    settle(context, {END: JobState.CANCELLED.value})
+    settle(job, {END: JobState.CANCELLED.value})
     return False
 
 
-def end(context: JobContext, outcome: Outcome, message: str) -> None:
+def end(job: RunningJob, outcome: Outcome, message: str) -> None:
     """The last phase is over: DONE, or what the outcome says."""
+    context: JobContext = job.context
     if END in outcome:
-        settle(context, outcome)
+        settle(job, outcome)
         return
     context.store.log(context.job_id, message)
     context.store.become(context.job_id, JobState.DONE, control="", message=message, fraction=1.0, eta=None)

@@ -15,6 +15,7 @@ from vmie_tui.jobs.engine.phases import CHECK, CONVERT, TRANSFER, enqueue, phase
 from vmie_tui.jobs.exports import deploy
 from vmie_tui.jobs.exports import steps as export
 from vmie_tui.jobs.exports.context import ExportContext
+from vmie_tui.jobs.exports.undo import ExportUndo
 from vmie_tui.jobs.store.kinds import KIND_EXPORT
 from vmie_tui.jobs.store.ledger import ExportLedger
 from vmie_tui.jobs.store.store import JobRecord
@@ -34,25 +35,25 @@ def dispatch(record: JobRecord) -> None:
 
 @DBOS.workflow(name="check export", max_recovery_attempts=None)
 def check_export_phase(job_id: str, attempt: int) -> None:
-    with phase(job_id, attempt, "checking") as context:
-        if context is None:
+    with phase(job_id, attempt, "checking") as job:
+        if job is None:
             return
-        checked = step("check", context, lambda: export.check(context))
+        checked = step("check", job.context, lambda: export.check(job.context))
         if END in checked:
-            settle(context, checked)
-        elif proceed(context, f"waiting for a free conversion slot in {context.plan.region}"):
-            enqueue(CONVERT, write_phase, job_id, attempt, context.plan.region)
+            settle(job, checked)
+        elif proceed(job, f"waiting for a free conversion slot in {job.context.plan.region}"):
+            enqueue(CONVERT, write_phase, job_id, attempt, job.context.plan.region)
 
 
 @DBOS.workflow(name="write export", max_recovery_attempts=None)
 def write_phase(job_id: str, attempt: int) -> None:
-    with phase(job_id, attempt, "asking AWS for the export") as context:
-        if context is None:
+    with phase(job_id, attempt, "asking AWS for the export") as job:
+        if job is None:
             return
-        outcome = _write(context)
+        outcome = _write(job.context)
         if END in outcome:
-            settle(context, outcome)
-        elif proceed(context, "waiting to go on with the exported object"):
+            settle(job, outcome)
+        elif proceed(job, "waiting to go on with the exported object"):
             enqueue(TRANSFER, bring_phase, job_id, attempt, HERE)
 
 
@@ -63,10 +64,10 @@ def _write(context: ExportContext) -> Outcome:
 
 @DBOS.workflow(name="bring export", max_recovery_attempts=None)
 def bring_phase(job_id: str, attempt: int) -> None:
-    with phase(job_id, attempt, "going on with the exported object") as context:
-        if context is not None:
-            outcome = _bring(context)
-            phases.end(context, outcome, f"done: {outcome.get('where')}")
+    with phase(job_id, attempt, "going on with the exported object") as job:
+        if job is not None:
+            outcome = _bring(job.context)
+            phases.end(job, outcome, f"done: {outcome.get('where')}")
 
 
 def _bring(context: ExportContext) -> Outcome:
@@ -87,4 +88,4 @@ def _bring(context: ExportContext) -> Outcome:
     return steps(context, [("finish", lambda: export.finish(context))])
 
 
-phases.add_flow(KIND_EXPORT, phases.Flow(ExportContext, dispatch))
+phases.add_flow(KIND_EXPORT, phases.Flow(ExportContext, ExportUndo, dispatch))

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from vmie_tui.jobs.engine.import_context import ImportContext
+from vmie_tui.jobs.engine.ports import StepHooks
 from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.imports.inspect_guest import judge_content
 from vmie_tui.jobs.transfer.disk_images import fingerprint
@@ -27,16 +28,16 @@ from vmie_tui.services.vsphere.inventory import find_machine
 HERE = "local"  # the partition of all transfers that read no ESXi host
 
 
-def check(context: ImportContext) -> dict[str, Any]:
+def check(context: ImportContext, hooks: StepHooks) -> dict[str, Any]:
     """Refuses what cannot work; records the disks. Returns ``{"host": whom to pace the transfer by}``."""
     plan = context.plan
     context.store.stage(context.job_id, Stage.CHECK, StageState.RUNNING)
     context.say("checking the source, the role and the bucket")
     if context.profile.read_only:
         raise ServiceError(ErrorKind.REFUSED, "this profile is read-only", subject=plan.profile)
-    context.begin()
+    hooks.attempt_begins()
     machine = _described(context)
-    refuse_blockers(context, context.findings(machine), machine)
+    refuse_blockers(context, hooks.findings(machine), machine)
     if isinstance(plan.source, VmSource):
         _exportable(machine)
     again(partial(_check_aws, context), context.control)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING
 
 from vmie_tui.jobs.store.ledger import ImportLedger
 from vmie_tui.jobs.store.records import DiskRecord, JobRecord
@@ -25,21 +24,7 @@ from vmie_tui.model.rules.routes import check_route, image_format
 from vmie_tui.model.rules.systems import system_of
 from vmie_tui.model.task import JobState
 
-if TYPE_CHECKING:
-    from vmie_tui.jobs.engine.import_context import ImportContext
-
-FALL_BACK = "or fall back to an unmodified import of what is in AWS (vmie-tui fallback {id}): no new upload"
 CONVERSIONS = frozenset({Route.IMAGE, Route.IMAGE_DIRECT})
-
-
-def remedy_after(context: ImportContext) -> str:
-    """What to do when AWS refused to convert the machine."""
-    remedy = "Correct the cause, then resume the job: disks of a VM that was off and did not change are kept"
-    try:
-        _source(context.record, context.store.disks(context.job_id))
-    except ServiceError:
-        return remedy
-    return f"{remedy}; {FALL_BACK.format(id=context.job_id)}"
 
 
 def fallback_plan(record: JobRecord, disks: Sequence[DiskRecord]) -> ImportPlan:
@@ -51,7 +36,7 @@ def fallback_plan(record: JobRecord, disks: Sequence[DiskRecord]) -> ImportPlan:
             subject=record.id,
             remedy="Wait for its end",
         )
-    source, via = _source(record, disks)
+    source, via = where_upload_is(record, disks)
     plan = record.plan
     assert isinstance(plan, ImportPlan)
     machine = record.ledger_as(ImportLedger).machine
@@ -80,8 +65,8 @@ def _as_import(plan: ImportPlan) -> ImportPlan:
     return ImportPlan(**{field.name: getattr(plan, field.name) for field in fields(ImportPlan)})
 
 
-def _source(record: JobRecord, disks: Sequence[DiskRecord]) -> tuple[Source, Via]:
-    """Where the bytes are now, and how they can become snapshots."""
+def where_upload_is(record: JobRecord, disks: Sequence[DiskRecord]) -> tuple[Source, Via]:
+    """Where the upload is now, and how it can become EBS snapshots. Raises ServiceError REFUSED with the reason."""
     plan = record.plan
     if not isinstance(plan, ImportPlan) or plan.route not in CONVERSIONS:
         raise _refused(record, "only an import that AWS was to convert can fall back to an unmodified one", "")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from vmie_tui.jobs.engine.import_context import ImportContext
+from vmie_tui.jobs.engine.ports import StepHooks
 from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.engine.tags import TAG_JOB, tags
 from vmie_tui.jobs.imports.register_image import ami_name
-from vmie_tui.jobs.imports.uploaded import machine_of
 from vmie_tui.jobs.transfer.target_s3 import remove_object, target_of
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import Stage, StageState
@@ -29,7 +29,7 @@ CHECK_SECONDS = 900.0  # how long a test instance's status checks are waited for
 CONSOLE_LINES = 15  # of the test instance's console, for the log
 
 
-def launch_test(context: ImportContext) -> dict[str, Any]:
+def launch_test(context: ImportContext, hooks: StepHooks) -> dict[str, Any]:
     """Start the test instance, once. Returns ``{"instance": id}``."""
     plan, record, ledger, wanted = context.plan, context.record, context.ledger, context.plan.test_launch
     if wanted is None:
@@ -39,11 +39,11 @@ def launch_test(context: ImportContext) -> dict[str, Any]:
         return {"instance": ledger.instance}
     if ledger.launch_asked and (found := next(iter(_launched(context)), "")):
         return _noted(context, found)  # a killed worker has asked for it; EC2 knows the token for a day or so only
-    context.before_launch()
+    hooks.before_launch()
     image = again(lambda: describe_image(context.aws, plan.region, record.image_id), context.control)
     kind = wanted.instance_type
     if not kind:
-        machine = machine_of(context)
+        machine = context.machine
         kind = again(
             lambda: pick_instance_type(
                 context.aws,

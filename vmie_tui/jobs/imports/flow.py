@@ -19,8 +19,10 @@ from vmie_tui.jobs.engine import phases
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.outcome import END, Outcome, outcome_of, settle
 from vmie_tui.jobs.engine.phases import CHECK, COMPLETE, CONVERT, TRANSFER, enqueue, phase, proceed, side_by_side, step
+from vmie_tui.jobs.engine.ports import RunningJob
 from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.imports import check, finish, import_image, import_instance, register_image, snapshot
+from vmie_tui.jobs.imports.hooks import ImportHooks
 from vmie_tui.jobs.imports.import_snapshots import import_snapshots
 from vmie_tui.jobs.store.kinds import KIND_IMPORT
 from vmie_tui.jobs.store.ledger import ImportLedger
@@ -54,47 +56,47 @@ def _last_phase(plan: ImportPlan, job_id: str, attempt: int) -> None:
         enqueue(COMPLETE, convert_phase, job_id, attempt)
 
 
-def _go_on(context: ImportContext, attempt: int) -> None:
+def _go_on(job: RunningJob, attempt: int) -> None:
     """From the disks being in AWS to what becomes of them."""
-    reads = context.plan.aws_reads
-    message = f"waiting for a free conversion slot in {context.plan.region}" if reads else "waiting to go on"
-    if proceed(context, message):
-        _last_phase(context.plan, context.job_id, attempt)
+    plan: ImportPlan = job.context.plan
+    message = f"waiting for a free conversion slot in {plan.region}" if plan.aws_reads else "waiting to go on"
+    if proceed(job, message):
+        _last_phase(plan, job.context.job_id, attempt)
 
 
 @DBOS.workflow(name="check", max_recovery_attempts=None)
 def check_phase(job_id: str, attempt: int) -> None:
-    with phase(job_id, attempt, "checking") as context:
-        if context is None:
+    with phase(job_id, attempt, "checking") as job:
+        if job is None:
             return
-        checked = step("check", context, lambda: check.check(context))
+        checked = step("check", job.context, lambda: check.check(job.context, job.hooks))
         if END in checked:
-            settle(context, checked)
-        elif not context.plan.moves_bytes:
-            _go_on(context, attempt)
-        elif proceed(context, f"waiting for a free slot on {checked['host']}"):
+            settle(job, checked)
+        elif not job.context.plan.moves_bytes:
+            _go_on(job, attempt)
+        elif proceed(job, f"waiting for a free slot on {checked['host']}"):
             enqueue(TRANSFER, transfer_phase, job_id, attempt, checked["host"])
 
 
 @DBOS.workflow(name="transfer", max_recovery_attempts=None)
 def transfer_phase(job_id: str, attempt: int) -> None:
-    with phase(job_id, attempt, "preparing the transfer") as context:
-        if context is None:
+    with phase(job_id, attempt, "preparing the transfer") as job:
+        if job is None:
             return
         outcome: Outcome = {"snapshot": None}
-        if isinstance(context.plan.source, VmSource):
-            outcome = step("snapshot", context, lambda: snapshot.snapshot(context))
+        if isinstance(job.context.plan.source, VmSource):
+            outcome = step("snapshot", job.context, lambda: snapshot.snapshot(job.context, job.hooks))
         if END not in outcome:
-            outcome = _transfer(context, outcome["snapshot"])
+            outcome = _transfer(job.context, job.hooks, outcome["snapshot"])
         if END in outcome:
-            settle(context, outcome)
+            settle(job, outcome)
         else:
-            _go_on(context, attempt)
+            _go_on(job, attempt)
 
 
-def _transfer(context: ImportContext, snapshot_moid: str | None) -> Outcome:
+def _transfer(context: ImportContext, hooks: ImportHooks, snapshot_moid: str | None) -> Outcome:
     """One step per group of disks, side by side under one lease; the first that fails stops the others."""
-    transfer = Transfer(context, snapshot_moid)
+    transfer = Transfer(context, hooks.source(snapshot_moid), hooks.target())
     try:
         prepared = outcome_of(context, lambda: {"groups": transfer.prepare()})  # reads only: not a recorded step
         if END in prepared:
@@ -112,7 +114,7 @@ def _transfer(context: ImportContext, snapshot_moid: str | None) -> Outcome:
         bad = [outcome for outcome in outcomes if END in outcome]
         if bad:
             return next((outcome for outcome in bad if "problem" in outcome), bad[0])
-        outcome = phases.steps(context, context.before_release())
+        outcome = phases.steps(context, hooks.before_release())
         if END in outcome:
             return outcome
         return step("release", context, lambda: _release(context, transfer))
@@ -131,15 +133,16 @@ def _release(context: ImportContext, transfer: Transfer) -> Outcome:
 
 @DBOS.workflow(name="convert", max_recovery_attempts=None)
 def convert_phase(job_id: str, attempt: int) -> None:
-    with phase(job_id, attempt, "going on in AWS") as context:
-        if context is None:
+    with phase(job_id, attempt, "going on in AWS") as job:
+        if job is None:
             return
-        works = [(name, partial(work, context)) for name, work in _last_steps(context.plan)]
-        outcome = phases.steps(context, [*works, *context.closing()])
-        phases.end(context, outcome, f"done: {_made(context)}")
+        context: ImportContext = job.context
+        works = [(name, partial(work, context)) for name, work in _last_steps(context.plan, job.hooks)]
+        outcome = phases.steps(context, [*works, *job.hooks.closing()])
+        phases.end(job, outcome, f"done: {_made(context)}")
 
 
-def _last_steps(plan: ImportPlan) -> list[tuple[str, Work]]:
+def _last_steps(plan: ImportPlan, hooks: ImportHooks) -> list[tuple[str, Work]]:
     """What becomes of the disks in AWS, but for the clean-up; each step finds in the store what those before it did."""
     works: list[tuple[str, Work]] = []
     if plan.route in {Route.IMAGE, Route.IMAGE_DIRECT}:
@@ -153,7 +156,7 @@ def _last_steps(plan: ImportPlan) -> list[tuple[str, Work]]:
     elif plan.route is Route.SNAPSHOT and plan.volumes is not None:
         works.append(("make volumes", register_image.make_volumes))
     if plan.test_launch is not None:
-        works += [("launch", finish.launch_test), ("watch the test", finish.watch_test)]
+        works += [("launch", partial(finish.launch_test, hooks=hooks)), ("watch the test", finish.watch_test)]
     works.append(("tag", finish.tag_made))
     if plan.copy_to:
         works.append(("copy", finish.copy_images))
@@ -169,4 +172,4 @@ def _made(context: ImportContext) -> str:
     return context.ledger.made or ", ".join(volumes or snapshots)
 
 
-phases.add_flow(KIND_IMPORT, phases.Flow(ImportContext, dispatch))
+phases.add_flow(KIND_IMPORT, phases.Flow(ImportContext, ImportHooks, dispatch))

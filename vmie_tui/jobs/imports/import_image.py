@@ -9,7 +9,7 @@ from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.polling import watch_tasks
 from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.engine.tags import TAG_JOB, tags
-from vmie_tui.jobs.imports.fallback_unmodified import remedy_after
+from vmie_tui.jobs.imports.fallback_unmodified import where_upload_is
 from vmie_tui.jobs.imports.role_error import with_causes
 from vmie_tui.jobs.imports.uploaded import bucket_of, format_of, refuse_vanished, show_tasks, when_free
 from vmie_tui.model.errors import ErrorKind, ServiceError
@@ -17,6 +17,8 @@ from vmie_tui.model.job import Stage, StageState
 from vmie_tui.model.plan import Route
 from vmie_tui.model.task import Task, TaskKind
 from vmie_tui.services.aws.vmie.import_tasks import ImageRequest, ImportDisk
+
+FALL_BACK = "or fall back to an unmodified import of what is in AWS (vmie-tui fallback {id}): no new upload"
 
 
 def start_image(context: ImportContext) -> dict[str, Any]:
@@ -75,7 +77,7 @@ def watch_image(context: ImportContext) -> dict[str, Any]:
             ErrorKind.REMOTE,
             "AWS could not import the machine" if task.failed else f"the import task is {task.state}",
             subject=task_id,
-            remedy=remedy_after(context),
+            remedy=_remedy(context),
             detail=task.reason,
         )
     for disk, made in zip(context.store.disks(context.job_id), task.disks, strict=False):
@@ -83,6 +85,16 @@ def watch_image(context: ImportContext) -> dict[str, Any]:
     context.store.update(context.job_id, image_id=task.image_id)
     context.store.stage(context.job_id, Stage.IMPORT, StageState.DONE)
     return {"image": task.image_id}
+
+
+def _remedy(context: ImportContext) -> str:
+    """What to do when AWS refused to convert the machine."""
+    remedy = "Correct the cause, then resume the job: disks of a VM that was off and did not change are kept"
+    try:
+        where_upload_is(context.record, context.store.disks(context.job_id))
+    except ServiceError:
+        return remedy
+    return f"{remedy}; {FALL_BACK.format(id=context.job_id)}"
 
 
 def cancel_image(context: ImportContext) -> None:

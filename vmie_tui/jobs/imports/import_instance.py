@@ -7,7 +7,7 @@ from typing import Any
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.polling import watch_tasks
 from vmie_tui.jobs.engine.retry import again
-from vmie_tui.jobs.imports.uploaded import machine_of, refuse_vanished, show_tasks, when_free
+from vmie_tui.jobs.imports.uploaded import refuse_vanished, show_tasks, when_free
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import Stage, StageState
 from vmie_tui.model.plan import LegacyInstance
@@ -52,7 +52,7 @@ def _start(context: ImportContext) -> Task:
     return api.import_instance(
         InstanceRequest(
             image,
-            plan.platform or platform_of(machine_of(context)),
+            plan.platform or platform_of(context.machine),
             legacy.instance_type,
             legacy.availability_zone,
             legacy.subnet_id,

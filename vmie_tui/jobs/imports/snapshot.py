@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vmie_tui.jobs.engine.import_context import ImportContext
+from vmie_tui.jobs.engine.ports import StepHooks
 from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.imports.inspect_guest import look_inside
 from vmie_tui.jobs.transfer.export_lease import off_moment
@@ -18,28 +19,28 @@ from vmie_tui.services.vsphere.snapshot import remove_snapshot as remove
 SNAPSHOT_NOTE = "Made by vmie-tui to copy the machine's disks; removed when they are copied"
 
 
-def snapshot(context: ImportContext) -> dict[str, Any]:
+def snapshot(context: ImportContext, hooks: StepHooks) -> dict[str, Any]:
     """Freeze a running machine. Returns ``{"snapshot": moid or None}`` and forgets disks of another moment."""
     ledger = context.ledger
-    context.before_freeze()
+    hooks.before_snapshot()
     machine = again(
         lambda: read_machine(context.vsphere, ledger.moid), context.control, before=lambda _: context.reconnect()
     )
     found: str | None
-    if not context.freezes(machine):
+    if not hooks.needs_snapshot(machine):
         found, moment = None, off_moment((disk.key, disk.content_id) for disk in machine.disks)
         context.store.stage(context.job_id, Stage.SNAPSHOT, StageState.SKIPPED)
     else:
         context.store.stage(context.job_id, Stage.SNAPSHOT, StageState.RUNNING)
         made = _own_snapshot(context, machine)
-        context.frozen(made, machine)
+        hooks.snapshot_taken(made, machine)
         found = moment = made.moid
         context.store.stage(context.job_id, Stage.SNAPSHOT, StageState.DONE)
     if ledger.source_state not in {"", moment}:
         forget_arrived(context)
         context.say("the machine ran since the last attempt: every disk is read again", message=False, level="warning")
     context.remember(source_state=moment, snapshot=found or "", snapshot_asked=False)
-    if context.looks_inside():
+    if hooks.inspects_guest():
         look_inside(context, machine)
     return {"snapshot": found}
 

@@ -11,7 +11,6 @@ from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.transfer.progress import import_fraction
 from vmie_tui.jobs.transfer.target_s3 import target_of
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ObjectSource
 from vmie_tui.model.rules.routes import image_format
 from vmie_tui.model.task import Task
@@ -32,12 +31,7 @@ def format_of(context: ImportContext) -> str:
     plan = context.plan
     if not isinstance(plan.source, ObjectSource) or plan.moves_bytes:
         return plan.upload_format.value
-    return plan.source.format or image_format(machine_of(context).disks[0].image)
-
-
-def machine_of(context: ImportContext) -> Machine:
-    """The machine as it was when the job checked it."""
-    return context.ledger.machine
+    return plan.source.format or image_format(context.machine.disks[0].image)
 
 
 def when_free(context: ImportContext, start: Callable[[], T]) -> T:

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from vmie_tui.clock import Clock, clock_of
-from vmie_tui.jobs.engine.context import Remember, Runtime, Undo
+from vmie_tui.jobs.engine.context import Remember, Runtime
 from vmie_tui.jobs.engine.control import JobControl
-from vmie_tui.jobs.engine.import_context import ImportContext, Steps
-from vmie_tui.jobs.engine.retry import again
+from vmie_tui.jobs.engine.import_context import ImportContext
+from vmie_tui.jobs.replication.areas import Delta
 from vmie_tui.jobs.store.block_digests import ContentLedger
 from vmie_tui.jobs.store.ledger import RunLedger
 from vmie_tui.jobs.store.replications import Replications, runs_of
-from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.finding import Finding
-from vmie_tui.model.machine import Machine
 from vmie_tui.model.replication import TAG_REPLICATION, TAG_RUN, KeptDisk, Replication, ReplicationPlan
 from vmie_tui.model.rules.disks import one_time_stores
-from vmie_tui.model.rules.replication import check_replication
-
-if TYPE_CHECKING:
-    from vmie_tui.jobs.replication.delta import Delta
-    from vmie_tui.jobs.transfer.source import Origin
-    from vmie_tui.jobs.transfer.target import Target
-    from vmie_tui.services.vsphere.snapshot import Snapshot
 
 
 class ReplicationContext(ImportContext):
-    """One run in one phase. ``deltas``: what is moved of each disk, by its key, once that was decided."""
+    """One run in one phase."""
 
     plan: ReplicationPlan
     remember = Remember(RunLedger)
@@ -39,9 +25,7 @@ class ReplicationContext(ImportContext):
     def __init__(self, runtime: Runtime, job_id: str, control: JobControl) -> None:
         super().__init__(runtime, job_id, control)
         self.replications = Replications(self.store)
-        self.deltas: dict[int, Delta] = {}
-
-    # what the run is of
+        self.deltas: dict[int, Delta] = {}  # what is moved of each disk, by its key, once that is decided
 
     @property
     def ledger(self) -> RunLedger:
@@ -69,9 +53,7 @@ class ReplicationContext(ImportContext):
     @property
     def lease_reason(self) -> str:
         """Why a lease reads the disks, in words; "" when their files are read."""
-        from vmie_tui.jobs.imports.uploaded import machine_of
-
-        if one_time_stores(machine_of(self)):
+        if one_time_stores(self.machine):
             return "its datastore shows no files: all is read by an export lease"
         return self.ledger.lease_reason
 
@@ -93,7 +75,7 @@ class ReplicationContext(ImportContext):
         before = self.ledger.leftovers or ()
         self.remember(leftovers=tuple(dict.fromkeys([*before, *sorted(snapshots)])))
 
-    # an import's hooks
+    # what an import's steps read
 
     @property
     def own_tags(self) -> dict[str, str]:
@@ -103,89 +85,7 @@ class ReplicationContext(ImportContext):
     def launches(self) -> str:
         return "instance of the cutover" if self.plan.shut_down else super().launches
 
-    def begin(self) -> None:
-        """Also takes over what earlier runs could not delete. Raises ServiceError."""
-        self._same_account()
-        self.replications.begin(self.plan.run, self.clock.now())
-        self.remember(began=time.time(), copy_seconds=0.0, kept_after=None)
-        if self.ledger.leftovers is None:
-            before = self.replications.leftovers(self.plan.replication, besides=self.job_id)
-            self.remember(leftovers=before)
-
-    def _same_account(self) -> None:
-        """What runs left in another account is not gone, and is not to be made anew in this one. Raises REFUSED."""
-        wanted = self.replications.record(self.plan.replication).account
-        used = again(lambda: self.aws.identity().account, self.control)
-        if wanted and used != wanted:
-            raise ServiceError(
-                ErrorKind.REFUSED,
-                f"the profile {self.profile.name} uses AWS account {used}, and this replication is in {wanted}",
-                subject=self.plan.source.name,
-                remedy=f"Sign in to {wanted} again; or delete this replication, and create another",
-            )
-
-    def findings(self, machine: Machine) -> tuple[Finding, ...]:
-        from vmie_tui.jobs.replication.snapshot import settle_snapshots
-
-        machine, ours = settle_snapshots(self, machine)
-        spec = replace(self.spec, plan=replace(self.spec.plan, override=self.plan.override))
-        return check_replication(spec, machine, now=self.clock.now(), begun=True, at_work=ours)
-
-    def before_freeze(self) -> None:
-        from vmie_tui.jobs.replication.snapshot import prepare
-
-        prepare(self)
-
-    def freezes(self, machine: Machine) -> bool:
-        """Always: change ids come from snapshots (trap 25)."""
-        return True
-
-    def frozen(self, snapshot: Snapshot, machine: Machine) -> None:
-        from vmie_tui.jobs.replication.snapshot import note
-        from vmie_tui.jobs.replication.source_changed_blocks import find_way
-
-        note(self, snapshot, machine)
-        if not self.by_lease:
-            find_way(self)
-
-    def looks_inside(self) -> bool:
-        """Before the first copy; what it would find is in the image of every later run."""
-        return not self.kept
-
-    def origin(self, snapshot_moid: str | None) -> Origin:
-        from vmie_tui.jobs.replication.source_changed_blocks import ChangedOrigin
-
-        return super().origin(snapshot_moid) if self.by_lease else ChangedOrigin(self)
-
-    def blocks_target(self) -> Target:
-        from vmie_tui.jobs.replication.target import ReplicaTarget
-
-        return ReplicaTarget(self)
-
-    def before_release(self) -> Steps:
-        from vmie_tui.jobs.replication import verify
-
-        return [("verify", partial(verify.verify, self)), ("keep", partial(verify.keep, self))]
-
-    def before_launch(self) -> None:
-        from vmie_tui.jobs.replication.cutover import still_off
-
-        still_off(self)
-
-    def closing(self) -> Steps:
-        from vmie_tui.jobs.replication import retention
-
-        return [
-            ("retention", partial(retention.retain, self)),
-            ("figures", partial(retention.finish, self)),
-        ]
-
-    def spared(self) -> frozenset[str]:
+    @property
+    def kept_snapshots(self) -> frozenset[str]:
         """What the next run goes on from."""
         return frozenset(disk.snapshot_id for disk in self.kept.values())
-
-    def let_go(self) -> Iterator[Undo]:
-        from vmie_tui.jobs.replication.cutover import say_where_it_is
-
-        yield from super().let_go()
-        say_where_it_is(self)

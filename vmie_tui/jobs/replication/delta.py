@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from vmie_tui.jobs.engine.retry import again
+from vmie_tui.jobs.replication.areas import Areas, Delta
 from vmie_tui.jobs.replication.context import ReplicationContext
 from vmie_tui.jobs.store.block_journal import BlockJournal
 from vmie_tui.jobs.store.ledger import RunLedger
@@ -14,20 +14,6 @@ from vmie_tui.model.replication import KeptDisk, Sync
 from vmie_tui.model.rules.replication import DiskNow, choose_sync
 from vmie_tui.services.disks.streams.sample import BLOCK
 from vmie_tui.services.vsphere.changed_blocks import ALLOCATED, TrackingLost, changed_areas, joined
-
-Areas = list[tuple[int, int]]  # (offset, length), ascending
-
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """What is moved of a disk. ``parent``: the EBS snapshot it goes onto, "" for none. ``changed``: bytes that vCenter
-    names. ``areas``: what is read, in whole blocks, the last one of the disk perhaps short (trap 20)."""
-
-    sync: Sync
-    reason: str
-    parent: str
-    changed: int
-    areas: Areas
 
 
 def delta_of(context: ReplicationContext, disk: DiskRecord) -> Delta:

@@ -1,10 +1,11 @@
-"""A run of a replication goes through the phases of an import, in the same queues; its context does the rest."""
+"""A run of a replication goes through the phases of an import, in the same queues; its hooks do the rest."""
 
 from __future__ import annotations
 
 from vmie_tui.jobs.engine import phases
 from vmie_tui.jobs.imports import flow
 from vmie_tui.jobs.replication.context import ReplicationContext
+from vmie_tui.jobs.replication.hooks import ReplicationHooks
 from vmie_tui.jobs.store.kinds import KIND_REPLICATION
 
-phases.add_flow(KIND_REPLICATION, phases.Flow(ReplicationContext, flow.dispatch))
+phases.add_flow(KIND_REPLICATION, phases.Flow(ReplicationContext, ReplicationHooks, flow.dispatch))

@@ -42,7 +42,7 @@ def retain(context: ReplicationContext) -> dict[str, Any]:
 
 def _leave_kept(context: ReplicationContext) -> None:
     disks = context.store.disks(context.job_id)
-    context.leave({*context.spared(), *(disk.ledger.uploaded_snapshot for disk in disks)})
+    context.leave({*context.kept_snapshots, *(disk.ledger.uploaded_snapshot for disk in disks)})
     context.replications.forget_kept(context.plan.replication)
     for disk in disks:
         context.content(disk.key).clear()
@@ -78,7 +78,7 @@ def _removed(context: ReplicationContext, image_id: str) -> bool:
 def _sweep(context: ReplicationContext, snapshot_id: str) -> None:
     """Delete a snapshot unless something goes on from it or an AMI uses it; then it is no leftover."""
     region = context.plan.region
-    if snapshot_id not in context.spared():
+    if snapshot_id not in context.kept_snapshots:
         try:
             if not again(lambda: users_of(context.aws, region, snapshot_id), context.control):
                 again(lambda: delete_snapshot(context.aws, region, snapshot_id), context.control)

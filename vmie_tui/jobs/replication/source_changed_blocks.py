@@ -8,9 +8,8 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from vmie_tui.jobs.imports.uploaded import machine_of
+from vmie_tui.jobs.replication.areas import Areas, Delta
 from vmie_tui.jobs.replication.context import ReplicationContext
-from vmie_tui.jobs.replication.delta import Areas, Delta
 from vmie_tui.jobs.replication.snapshot import still_frozen
 from vmie_tui.jobs.store.block_journal import BlockJournal
 from vmie_tui.jobs.store.store import DiskRecord
@@ -170,7 +169,7 @@ def open_frozen(context: ReplicationContext, disk: DiskRecord) -> Iterator[Folde
     """The disk's content that this run's snapshot froze."""
     disk = context.store.disk_now(context.job_id, disk.key)
     frozen, host = disk.ledger.at_snapshot, context.ledger.at_snapshot.host
-    machine = machine_of(context)
+    machine = context.machine
     with FolderReader(
         context.vsphere,
         machine.datacenter_id or machine.datacenter,

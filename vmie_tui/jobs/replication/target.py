@@ -50,7 +50,7 @@ class ReplicaTarget(EbsTarget):
         begun = {ledger.uploaded_snapshot, ledger.pending_snapshot} - {""}
         if begun and ledger.parent_snapshot != parent:
             self.begin_anew(disk)
-            for ident in begun - context.spared():
+            for ident in begun - context.kept_snapshots:
                 delete_snapshot(context.aws, context.plan.region, ident)
             return False
         return bool(begun)

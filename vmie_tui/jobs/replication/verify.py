@@ -106,7 +106,7 @@ def _by_digest(context: ReplicationContext, disk: DiskRecord) -> int:
 
 def _differs(context: ReplicationContext, disk: DiskRecord, index: int) -> ServiceError:
     """The error for it, once nothing of what the runs left is relied on any more."""
-    context.leave(context.spared())
+    context.leave(context.kept_snapshots)
     context.replications.forget_kept(context.plan.replication)
     for each in context.store.disks(context.job_id):
         context.content(each.key).clear()
@@ -140,7 +140,7 @@ def keep(context: ReplicationContext) -> dict[str, Any]:
         )
         for disk, info in zip(disks, infos, strict=True)
     ]
-    context.leave(context.spared() - set(made))
+    context.leave(context.kept_snapshots - set(made))
     for disk in disks:
         put = BlockJournal(context.store, context.job_id, disk.key).load()
         context.content(disk.key).update(put, disk.ledger.uploaded_snapshot, disk.ledger.parent_snapshot)

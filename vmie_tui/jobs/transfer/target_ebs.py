@@ -44,7 +44,7 @@ class EbsTarget(Target):
         # would not even be looked at.
         if made or disk.ledger.completing or not isinstance(self.context.plan.source, VmSource):
             self.begin_anew(disk)
-            for ident in {made, pending} - {"", *self.context.spared()}:
+            for ident in {made, pending} - {"", *self.context.kept_snapshots}:
                 delete_snapshot(self.context.aws, self.context.plan.region, ident)
 
     def begin_anew(self, disk: DiskRecord) -> None:
@@ -112,6 +112,6 @@ class EbsTarget(Target):
     def remove(self, disk: DiskRecord) -> None:
         """What cancelling leaves of a disk's snapshot: nothing."""
         made = {disk.ledger.uploaded_snapshot, disk.ledger.pending_snapshot}
-        for ident in made - {"", *self.context.spared()}:
+        for ident in made - {"", *self.context.kept_snapshots}:
             delete_snapshot(self.context.aws, self.context.plan.region, ident)
         self.journal(disk).clear()

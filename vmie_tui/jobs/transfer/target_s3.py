@@ -12,6 +12,7 @@ from vmie_tui.jobs.transfer.disk_images import PlainFeed
 from vmie_tui.jobs.transfer.reporting import ArchiveReport, AttemptReport
 from vmie_tui.jobs.transfer.sampling import sampler_for
 from vmie_tui.jobs.transfer.target import Target, said
+from vmie_tui.jobs.transfer.target_ebs import EbsTarget
 from vmie_tui.jobs.transfer.target_s3_parts import PartsTarget
 from vmie_tui.model.plan import ImportPlan, Route, UploadFormat
 
@@ -191,7 +192,7 @@ def target_of(context: ImportContext) -> Target:
     """Where this job's disks go."""
     plan = context.plan
     if plan.direct:
-        return context.blocks_target()
+        return EbsTarget(context)
     if plan.route is Route.INSTANCE:
         return PartsTarget(context)
     return OvaTarget(context) if plan.upload_format is UploadFormat.OVA else S3Target(context)

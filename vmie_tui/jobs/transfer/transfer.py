@@ -16,8 +16,9 @@ from vmie_tui.jobs.engine.retry import Backoff, again
 from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.jobs.transfer.progress import UPLOAD_TO, UploadProgress
 from vmie_tui.jobs.transfer.reporting import AttemptReport
-from vmie_tui.jobs.transfer.source import Attempt
+from vmie_tui.jobs.transfer.source import Attempt, Origin
 from vmie_tui.jobs.transfer.source_image import OpenedOrigin
+from vmie_tui.jobs.transfer.target import Target
 from vmie_tui.jobs.transfer.target_s3 import target_of
 from vmie_tui.model.errors import Cancelled, ErrorKind, VmieError
 from vmie_tui.model.job import Stage, StageState
@@ -29,11 +30,9 @@ from vmie_tui.services.aws.ec2.tagged import delete_snapshot
 class Transfer:
     """The transfer of a job's disks within one phase: `prepare`, then `move` for each group, then `close`."""
 
-    def __init__(self, context: ImportContext, snapshot_moid: str | None) -> None:
-        self.context = context
+    def __init__(self, context: ImportContext, origin: Origin, target: Target) -> None:
+        self.context, self.origin, self.target = context, origin, target
         self.progress = UploadProgress(context.store, context.job_id)
-        self.target = target_of(context)
-        self.origin = context.origin(snapshot_moid)
         self._there: set[int] = set()
 
     def prepare(self) -> list[list[int]]:

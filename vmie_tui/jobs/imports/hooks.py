@@ -1,0 +1,80 @@
+"""What an import does in its own way; a replication's run overrides it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from vmie_tui.jobs.engine.import_context import ImportContext
+from vmie_tui.jobs.engine.ports import Steps, Undo
+from vmie_tui.jobs.imports import finish, undo
+from vmie_tui.jobs.transfer.source import Origin
+from vmie_tui.jobs.transfer.source_image import OpenedOrigin
+from vmie_tui.jobs.transfer.source_lease import LeaseOrigin
+from vmie_tui.jobs.transfer.target import Target
+from vmie_tui.jobs.transfer.target_s3 import target_of
+from vmie_tui.model.finding import Finding
+from vmie_tui.model.machine import Machine, Power
+from vmie_tui.model.plan import VmSource
+from vmie_tui.model.rules.plan import check_plan
+from vmie_tui.services.vsphere.snapshot import Snapshot
+
+
+class ImportHooks:
+    """Of one job in one phase: `ports.StepHooks`, `ports.Cleanup`, and what the flow itself asks."""
+
+    def __init__(self, context: ImportContext) -> None:
+        self.context = context
+
+    # what the steps ask
+
+    def attempt_begins(self) -> None:
+        """There is nothing to note."""
+
+    def findings(self, machine: Machine) -> tuple[Finding, ...]:
+        return check_plan(self.context.plan, machine)
+
+    def before_snapshot(self) -> None:
+        """The machine is taken as it is."""
+
+    def needs_snapshot(self, machine: Machine) -> bool:
+        """A machine that is off does not change."""
+        return machine.power is not Power.OFF
+
+    def snapshot_taken(self, snapshot: Snapshot, machine: Machine) -> None:
+        """All that is needed of it is its id."""
+
+    def inspects_guest(self) -> bool:
+        return True
+
+    def before_launch(self) -> None:
+        """A test instance may run beside the machine."""
+
+    # what the flow asks
+
+    def source(self, snapshot_moid: str | None) -> Origin:
+        """What the disks are read from in this transfer phase."""
+        if isinstance(self.context.plan.source, VmSource):
+            return LeaseOrigin(self.context, self.context.ledger.moid, snapshot_moid)
+        return OpenedOrigin(self.context)
+
+    def target(self) -> Target:
+        """Where the disks go."""
+        return target_of(self.context)
+
+    def before_release(self) -> Steps:
+        """Steps to take while all disks are in AWS and our snapshot still exists."""
+        return []
+
+    def closing(self) -> Steps:
+        """The last steps of all."""
+        return [("clean up", partial(finish.clean_up, self.context))]
+
+    # what the engine asks
+
+    def undo(self) -> Iterator[Undo]:
+        yield from undo.undo(self.context)
+        yield from self.give_back()
+
+    def give_back(self) -> Iterator[Undo]:
+        return undo.give_back(self.context)
