@@ -22,6 +22,7 @@ from vmie_tui.jobs.imports.finish import launch_test
 from vmie_tui.jobs.replication import cutover, removal, target
 from vmie_tui.jobs.replication.context import ReplicationContext
 from vmie_tui.jobs.replication.cutover import shut_down
+from vmie_tui.jobs.replication.hooks import ReplicationHooks
 from vmie_tui.jobs.replication.removal import FIRST_PAUSE
 from vmie_tui.jobs.replication.snapshot import note
 from vmie_tui.jobs.replication.target import ReplicaTarget
@@ -611,10 +612,11 @@ def context(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> ReplicationContext:
 
 def test_a_run_in_another_account_begins_nothing(context: ReplicationContext, monkeypatch: pytest.MonkeyPatch) -> None:
     """There, the last run's snapshots and AMIs seem to be gone: all would be copied anew, and those never removed."""
-    context.begin()
+    hooks = ReplicationHooks(context)
+    hooks.attempt_begins()
     other = SimpleNamespace(identity=lambda: SimpleNamespace(account="999999999999"))
     monkeypatch.setattr("vmie_tui.jobs.engine.context.AwsSessions.of", lambda *_, **__: other)
-    error = refused(context.begin)
+    error = refused(hooks.attempt_begins)
     assert error.kind is ErrorKind.REFUSED
     assert "999999999999" in str(error) and f"Sign in to {ACCOUNT}" in error.problem.remedy
 
@@ -644,7 +646,7 @@ def test_an_instance_that_a_killed_worker_asked_for_is_not_launched_again(
     context.plan = replace(context.plan, test_launch=TestLaunch(instance_type="m5.large"), shut_down=True)
     context.remember(launch_asked=True)
     monkeypatch.setattr(finish, "tagged_instances", lambda *_: iter(["i-7"]))
-    assert launch_test(context) == {"instance": "i-7"}
+    assert launch_test(context, ReplicationHooks(context)) == {"instance": "i-7"}
     assert context.ledger.instance == "i-7"
     assert context.store.views(job_id=context.job_id)[0].results == {"instance of the cutover": "i-7"}
 

@@ -13,7 +13,9 @@ from vmie_tui.jobs.engine.context import AwsSessions, Runtime
 from vmie_tui.jobs.engine.control import Controls, JobControl
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.outcome import END, cancel, outcome_of, settle
-from vmie_tui.jobs.imports import snapshot
+from vmie_tui.jobs.engine.ports import RunningJob
+from vmie_tui.jobs.imports import undo
+from vmie_tui.jobs.imports.hooks import ImportHooks
 from vmie_tui.jobs.store.ledger import ImportLedger
 from vmie_tui.jobs.store.store import CANCEL, Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
@@ -22,6 +24,13 @@ from vmie_tui.model.plan import ImportPlan, VmSource
 from vmie_tui.model.task import JobState
 from vmie_tui.private_files import private_dir
 from vmie_tui.settings import Settings
+
+
+def running(folder: Path, store: Store, job_id: str, control: JobControl | None = None) -> RunningJob:
+    settings = Settings(folder, folder, folder / "c", {}, "")
+    runtime = Runtime(settings, store, Controls(), AwsSessions(), threading.Event())
+    context = ImportContext(runtime, job_id, control or JobControl())
+    return RunningJob(context, ImportHooks(context))
 
 
 def test_a_job_is_cancelled_though_cleaning_up_has_a_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,12 +42,8 @@ def test_a_job_is_cancelled_though_cleaning_up_has_a_bug(tmp_path: Path, monkeyp
     def broken(*_: Any) -> NoReturn:
         raise KeyError("Uploads")
 
-    runtime = Runtime(
-        Settings(tmp_path, tmp_path, tmp_path / "c", {}, ""), store, Controls(), AwsSessions(), threading.Event()
-    )
-    context = ImportContext(runtime, job_id, JobControl())
     monkeypatch.setattr(ImportContext, "objects", SimpleNamespace(abort=broken))
-    cancel(context)
+    cancel(running(tmp_path, store, job_id))
     assert store.record(job_id).state is JobState.CANCELLED
     said = "\n".join(line.text for line in store.lines(job_id, 10))
     assert "(web-01/disk-1.vmdk) could not be removed" in said
@@ -50,14 +55,11 @@ def test_a_failure_names_the_machine_and_not_its_id(tmp_path: Path, subject: str
     store = Store(tmp_path / "state")
     job_id = store.create(ImportPlan("demo", VmSource("vc", "vm-1", "web-01", "uuid"), "eu-west-1", "bucket"))
     store.remember(job_id, ImportLedger, moid="vm-1")
-    runtime = Runtime(
-        Settings(tmp_path, tmp_path, tmp_path / "c", {}, ""), store, Controls(), AwsSessions(), threading.Event()
-    )
 
     def fails() -> NoReturn:
         raise ServiceError(ErrorKind.REMOTE, "taking a snapshot failed", subject=subject)
 
-    outcome = outcome_of(ImportContext(runtime, job_id, JobControl()), fails)
+    outcome = outcome_of(running(tmp_path, store, job_id).context, fails)
     assert outcome["problem"]["subject"] == said
 
 
@@ -67,10 +69,7 @@ def test_a_job_that_waits_says_that_its_snapshot_stays(tmp_path: Path, frozen: b
     job_id = store.create(ImportPlan("demo", VmSource("vc", "vm-1", "web-01", "uuid"), "eu-west-1", "bucket"))
     store.become(job_id, JobState.RUNNING)
     store.remember(job_id, ImportLedger, snapshot="snapshot-7" if frozen else "")
-    runtime = Runtime(
-        Settings(tmp_path, tmp_path, tmp_path / "c", {}, ""), store, Controls(), AwsSessions(), threading.Event()
-    )
-    settle(ImportContext(runtime, job_id, JobControl()), {END: JobState.PAUSED.value})
+    settle(running(tmp_path, store, job_id), {END: JobState.PAUSED.value})
     assert store.record(job_id).state is JobState.PAUSED
     said = "\n".join(line.text for line in store.lines(job_id, 10))
     assert ("our snapshot stays on the machine" in said) is frozen
@@ -92,13 +91,10 @@ def test_a_snapshot_is_removed_though_vcenter_answers_late(
             raise ServiceError(ErrorKind.NETWORK, "the connection broke", retry_safe=True)
         return True
 
-    runtime = Runtime(
-        Settings(tmp_path, tmp_path, tmp_path / "c", {}, ""), store, Controls(), AwsSessions(), threading.Event()
-    )
     control = JobControl()
     control.set(CANCEL)
-    monkeypatch.setattr(snapshot, "remove_snapshot", late)
-    cancel(ImportContext(runtime, job_id, control))
+    monkeypatch.setattr(undo, "remove_snapshot", late)
+    cancel(running(tmp_path, store, job_id, control))
     said = "\n".join(line.text for line in store.lines(job_id, 10))
     assert ("the snapshot could not be removed" in said, len(tries)) == (left, 3)
 
