@@ -86,7 +86,7 @@ def test_a_conversion_that_ended_just_before_the_kill_is_kept(tmp_path: Path, mo
         request.destination.write_bytes(DATA)
         raise Killed
 
-    monkeypatch.setattr(convert, "convert", killed)
+    monkeypatch.setattr(steps, "convert_disk", killed)
     with pytest.raises(Killed):
         steps._convert(context, source)
     assert steps._convert(context, source) == str(made), "else the next attempt refuses its own file as taken"

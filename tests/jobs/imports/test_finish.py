@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from vmie_tui.jobs.engine.control import JobControl
+from vmie_tui.jobs.imports import finish
 from vmie_tui.jobs.imports.finish import tag_made
 from vmie_tui.jobs.store.ledger import ImportLedger
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.aws.ec2 import images
 
 
 class Store:
@@ -48,7 +48,7 @@ def test_a_refused_tag_says_that_the_image_is_complete(
         asked.append(ids)
         raise ServiceError(kind, "cannot tag", remedy="Use other tags", code="TagPolicyViolation")
 
-    monkeypatch.setattr(images, "tag", refuse)
+    monkeypatch.setattr(finish, "tag", refuse)
     with pytest.raises(ServiceError, match="cannot tag") as caught:
         tag_made(context())
     assert asked == [["ami-1", "snap-1"]]

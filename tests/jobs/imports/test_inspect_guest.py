@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from vmie_tui.jobs.imports import inspect_guest
 from vmie_tui.jobs.imports.inspect_guest import look_inside
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding, Severity
@@ -17,7 +18,6 @@ from vmie_tui.model.plan import ImportPlan, VmSource
 from vmie_tui.model.preflight import Preflight
 from vmie_tui.model.replication import ReplicationPlan
 from vmie_tui.model.rules.override import CONTENT
-from vmie_tui.services import preflight
 
 MACHINE = Machine("vm-1", "web-01")
 DUAL = Finding(Severity.BLOCKER, "it has 2 systems", prevents="ClientError: Multiple directories", remedy="Leave one")
@@ -36,7 +36,7 @@ class Context(SimpleNamespace):
 
 def disks_hold(monkeypatch: pytest.MonkeyPatch, *content: Finding, missed: tuple[NotInspected, ...] = ()) -> None:
     seen = Preflight("web-01", content, missed, MACHINE, content=content)
-    monkeypatch.setattr(preflight, "preflight_frozen", lambda vsphere, machine: seen)
+    monkeypatch.setattr(inspect_guest, "preflight_frozen", lambda vsphere, machine: seen)
 
 
 def test_refuses_what_aws_would_refuse_in_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +84,7 @@ def test_a_look_that_fails_does_not_fail_the_job_unless_a_login_is_needed(monkey
         def look(vsphere: object, machine: Machine) -> Preflight:
             raise ServiceError(kind, "no")
 
-        monkeypatch.setattr(preflight, "preflight_frozen", look)
+        monkeypatch.setattr(inspect_guest, "preflight_frozen", look)
 
     context: Any = Context()
     refuse(ErrorKind.TLS)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from vmie_tui.jobs.imports import role_error
 from vmie_tui.jobs.imports.role_error import with_causes
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
@@ -38,7 +39,7 @@ def probe_gives(monkeypatch: pytest.MonkeyPatch, *results: ProbeResult | Service
                 raise result
         return results
 
-    monkeypatch.setattr(role_probes, "probe_role_error", probe)
+    monkeypatch.setattr(role_error, "probe_role_error", probe)
 
 
 def test_names_the_cause_found_and_logs_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
