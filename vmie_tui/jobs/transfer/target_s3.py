@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.store.store import DiskRecord
@@ -15,11 +14,11 @@ from vmie_tui.jobs.transfer.target import Target, said
 from vmie_tui.jobs.transfer.target_ebs import EbsTarget
 from vmie_tui.jobs.transfer.target_s3_parts import PartsTarget
 from vmie_tui.model.plan import ImportPlan, Route, UploadFormat
-
-if TYPE_CHECKING:
-    from vmie_tui.services.aws.s3.uploader import Uploaded
-    from vmie_tui.services.disks.feeds.disk_feed import Feed
-    from vmie_tui.services.disks.streams.source import ByteReader
+from vmie_tui.services.aws.s3.objects import UploadRequest
+from vmie_tui.services.aws.s3.ova_upload import OvaDisk, OvaRequest, OvaUpload
+from vmie_tui.services.aws.s3.uploader import Uploaded
+from vmie_tui.services.disks.feeds.disk_feed import Feed
+from vmie_tui.services.disks.streams.source import ByteReader
 
 CONTENT_TYPES = {
     UploadFormat.VMDK: "application/x-vmdk",
@@ -37,8 +36,6 @@ class S3Target(Target):
         return found is not None and found.size == disk.total and (not disk.checksum or found.checksum == disk.checksum)
 
     def send(self, report: AttemptReport, disks: Sequence[DiskRecord]) -> None:
-        from vmie_tui.services.aws.s3.objects import UploadRequest
-
         (disk,) = disks
         context, plan = self.context, self.context.plan
         sampler = sampler_for(context.job_id, disk.key, disk.capacity)
@@ -107,8 +104,6 @@ class OvaTarget(Target):
         return found is not None and (found.size, found.checksum) == (disk.ledger.object_size, disk.checksum)
 
     def send(self, report: AttemptReport, disks: Sequence[DiskRecord]) -> None:
-        from vmie_tui.services.aws.s3.ova_upload import OvaDisk, OvaRequest, OvaUpload
-
         context = self.context
         whole = report.attempt.whole()
         if whole is not None:
@@ -154,8 +149,6 @@ class OvaTarget(Target):
 
     def _send_whole(self, report: AttemptReport, disks: Sequence[DiskRecord], archive: ByteReader) -> None:
         """An OVA as it is."""
-        from vmie_tui.services.aws.s3.objects import UploadRequest
-
         context, plan, first = self.context, self.context.plan, disks[0]
         control = ArchiveReport(report, {disk.key: disk.capacity for disk in disks})
         control.begin(archive.size)
