@@ -31,6 +31,8 @@ class Stored:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Raises one of `rows.UNREADABLE` for a value of another type; keys that are not known are left out."""
+        if not isinstance(data, Mapping):
+            raise TypeError(f"{type(data).__name__} instead of a {cls.__name__}")
         known = {name: each for name, each in _fields(cls).items() if each.key in data}
         return cls(**{name: decode(each.type, data[each.key], _nested) for name, each in known.items()})
 
