@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.kits.disk_containers import Memory, ova, vhd_dynamic, vhdx, vmdk_stream
-from tests.kits.disk_images import content, needs_qemu
+from tests.kits.disk_images import content, names, needs_qemu
 from tests.kits.waiting import wait_until
-from tests.services.disks.test_convert import names
 from vmie_tui.cli import main
 from vmie_tui.commands.convert import Meter
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, ErrorKind, ServiceError

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.kits.aws_clients import REGION, Kit, linux_disk, running
+from tests.kits.aws_clients import REGION, Kit, bucket_for_exports, launch, linux_disk, roles_for, running
 from tests.kits.aws_world import settings_for
-from tests.simulators.aws.test_exports import bucket_for_exports, launch, roles_for
 from vmie_tui import cli
 from vmie_tui.commands import tasks as commands
 from vmie_tui.commands.export.command import make_plan

@@ -21,6 +21,8 @@ from botocore.exceptions import ClientError
 from tests.kits.waiting import wait_until
 from vmie_tui.services.disks.formats.vmdk_write import encode
 from vmie_tui.services.disks.streams.source import RawFile
+from vmie_tui.simulators.aws import roles
+from vmie_tui.simulators.aws.export_checks import canonical_id
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import TOKEN_HEADER, TlsFiles
 from vmie_tui.simulators.fleet.tiny import make_linux
@@ -127,3 +129,39 @@ def linux_disk(folder: Path, capacity: int = 9 * MIB + 512, data: int = 6 * MIB)
 
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def bucket_for_exports(kit: Kit, name: str, region: str = REGION, *, grant: bool = True) -> None:
+    """A bucket that exports may be written to; without ``grant`` all but that."""
+    s3 = kit.client("s3", region)
+    s3.create_bucket(
+        Bucket=name, CreateBucketConfiguration={"LocationConstraint": region}, ObjectOwnership="ObjectWriter"
+    )
+    if grant:
+        ident = f"id={canonical_id(region)}"
+        s3.put_bucket_acl(Bucket=name, GrantReadACP=ident, GrantWrite=ident)
+
+
+def roles_for(kit: Kit, *buckets: str) -> None:
+    """The service role for all these buckets."""
+    iam = kit.client("iam", "us-east-1")
+    for bucket in buckets:
+        iam.put_role_policy(RoleName="vmimport", PolicyName=bucket, PolicyDocument=roles.role_document(bucket))
+
+
+def launch(kit: Kit, image: str) -> str:
+    """A running instance of the AMI."""
+    ec2 = kit.client("ec2")
+    [found] = ec2.describe_images(ImageIds=[image])["Images"]
+    mappings = [{**item, "Ebs": without(item["Ebs"], "Encrypted")} for item in found["BlockDeviceMappings"]]
+    answer = ec2.run_instances(
+        ImageId=image, MinCount=1, MaxCount=1, InstanceType="t3.medium", BlockDeviceMappings=mappings
+    )
+    ident = str(answer["Instances"][0]["InstanceId"])
+    ec2.create_tags(Resources=[ident], Tags=[{"Key": "Name", "Value": "web 01"}])
+    kit.sim.clock.advance(10)  # until it runs
+    return ident
+
+
+def without(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}

@@ -6,7 +6,11 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from vmie_tui.services.aws.ebs.snapshot_writer import MemoryJournal, SnapshotTarget, SnapshotWriter
+from vmie_tui.services.aws.ec2 import images
+from vmie_tui.services.aws.ec2.images import RegisterDisk, RegisterRequest
 from vmie_tui.services.aws.s3.buffer_budget import BufferBudget
 from vmie_tui.services.aws.s3.multipart import MIB
 from vmie_tui.services.aws.s3.objects import ObjectStore
@@ -84,3 +88,15 @@ class Control:
             self.skipped_bytes += nbytes
         else:
             self.sent_bytes += nbytes
+
+
+def register(world: World, name: str, data: bytes, **more: Any) -> str:
+    """An AMI of two disks that hold ``data``."""
+    simulator, session = world
+    with SnapshotWriter(session, REGION, SnapshotTarget(len(data)), journal=MemoryJournal(), control=Control()) as out:
+        out.put(0, memoryview(data))
+        simulator.clock.speed = 500.0
+        ident = out.complete().snapshot_id
+        simulator.clock.speed = 1.0
+    disks = (RegisterDisk(ident), RegisterDisk(ident))
+    return images.register_image(session, REGION, RegisterRequest(name, disks, **more)).id

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from vmie_tui.services.disks.formats.vhdx_read import crc32c
 from vmie_tui.services.disks.formats.vmdk_layout import ENTRIES, GRAIN, SECTOR, SparseHeader, make_descriptor, sectors
 from vmie_tui.services.disks.formats.vmdk_write import encode
+from vmie_tui.services.disks.streams.ranges import Budget
 from vmie_tui.services.disks.streams.source import DiskSource
 
 VHD_BLOCK, VHDX_BLOCK, MIB = 2 << 20, 1 << 20, 1 << 20
@@ -142,3 +143,7 @@ class Memory:
 
     def extents(self) -> Iterator[tuple[int, int]]:
         yield 0, len(self.data)
+
+
+def plenty() -> Budget:
+    return Budget(requests=10_000, bytes=1 << 30)

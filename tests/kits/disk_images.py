@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 from hypothesis import strategies as st
@@ -146,3 +147,7 @@ def front_layout(source: Sparse, order: Iterable[int] | None = None) -> bytes:
     front += struct.pack(f"<{header.tables}I", *(table_at + 4 * n for n in range(header.tables)))
     front = front.ljust(table_at * SECTOR, b"\0") + struct.pack(f"<{len(entries)}I", *entries)
     return front.ljust(header.overhead * SECTOR, b"\0") + bytes(body)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from tests.kits.fake_images import INSTANCE
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.finding import Finding
+from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan, Route, TestLaunch, VmSource
 from vmie_tui.model.replication import (
@@ -24,9 +25,12 @@ from vmie_tui.model.replication import (
     Verify,
 )
 
-NOW = datetime(2026, 3, 4, 10, 41, 7, tzinfo=UTC).timestamp()  # as `fake.NOW`
+NOW = datetime(2026, 3, 4, 10, 41, 7, tzinfo=UTC).timestamp()  # as `fake_backend.NOW`
 HOUR, DAY = 3600.0, 86_400.0
 MIB, GIB = 1 << 20, 1 << 30
+RDM = Finding(Severity.BLOCKER, "is a raw device mapping", "Hard disk 2", remedy="Turn it into a virtual disk")
+WARNED = Finding(Severity.WARNING, "VMware Tools does not run", "web-01")
+NOTE = Finding(Severity.INFO, "vMotion may move it between runs", "web-01")
 
 
 def spec_of(name: str, **fields: object) -> Replication:
@@ -257,3 +261,17 @@ class FakeReplicas:
 
     def ensure_worker(self) -> None:
         self._ask("ensure_worker")
+
+
+def steady(number: int = 1, name: str = "web-01", *runs: Run, **fields: object) -> ReplicationView:
+    """A replication with three runs, the newest 12 hours ago."""
+    known = tuple(
+        run_of(n, ago=ago * HOUR, figures=figures_of(frozen=NOW - ago * HOUR, seconds=40.0, overhead=12.0))
+        for n, ago in ((12, 12), (11, 24), (10, 36))
+    )
+    return replica(number, name, *runs, *known, **fields)
+
+
+def final(state: RunState = RunState.COMPLETED, **fields: object) -> Run:
+    run = run_of(40, state, ago=HOUR, cutover=True, type=RunType.ON_DEMAND, instance_id=INSTANCE)
+    return replace(run, **fields)  # type: ignore[arg-type]

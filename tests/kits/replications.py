@@ -16,7 +16,7 @@ from vmie_tui.jobs.store.replications import Replications
 from vmie_tui.jobs.store.store import Store
 from vmie_tui.model.job import JobView
 from vmie_tui.model.plan import Route, Via
-from vmie_tui.model.replication import KeptDisk, Replication, Run, RunState
+from vmie_tui.model.replication import KeptDisk, Replication, Run, RunFigures, RunState
 from vmie_tui.model.task import JobState
 from vmie_tui.operations.replication_jobs import ReplicationClient
 from vmie_tui.services.aws.ebs.snapshot_reader import BLOCK, SnapshotReader
@@ -155,3 +155,8 @@ def replicating(world: World, name: str, **chosen: Any) -> Iterator[Replica]:
         made.trouble("allow-cbt")
         made.trouble("power", state=power)
         made.close()
+
+
+def figures(run: Run) -> RunFigures:
+    assert run.figures is not None
+    return run.figures

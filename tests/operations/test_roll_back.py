@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.kits.aws_world import REGION, World
+from tests.kits.aws_world import REGION, World, register
 from tests.kits.fake_replications import replica, run_of
 from tests.kits.vcenter_session import named
-from tests.services.aws.ec2.test_launch import register
 from vmie_tui.jobs.engine.tags import MADE_BY
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Power

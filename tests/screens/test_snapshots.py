@@ -7,36 +7,16 @@ from datetime import timedelta
 
 import pytest
 
-from tests.kits.driving import press, screen_text, settle, until
 from tests.kits.fake_backend import FSTAB, NOW, FakeOperations, company, described, preflight_of, proof_of, some_jobs
 from tests.kits.fake_exports import closed_bucket
 from tests.kits.fake_images import INSTANCE
 from tests.kits.fake_replications import FakeReplicas, catalogue_of, some_replicas
 from tests.kits.fake_tasks import WRONG_FORMAT, denied, record
-from vmie_tui.app import VmieApp
+from tests.kits.pictures import SMALL, WIDE, picture
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Inventory, VCenterInfo
 from vmie_tui.model.plan import FileSource
 from vmie_tui.model.replication import ReplicationView
-from vmie_tui.widgets.machines import MachineTable
-
-SMALL, WIDE = (80, 24), (120, 36)
-
-
-def picture(snap_compare, operations: FakeOperations, keys: str = "", size=SMALL, marked: tuple[str, ...] = ()) -> bool:
-    app = VmieApp(operations, now=lambda: NOW)
-
-    async def before(pilot) -> None:
-        await until(pilot, lambda: app.jobs is not None, "jobs read")
-        await settle(pilot)
-        for table in app.screen.query(MachineTable):
-            table.marked = set(marked)
-            table.repaint()
-        for key in keys.split():
-            await press(pilot, key)
-            await until(pilot, lambda: "reading…" not in screen_text(pilot), "everything read")
-
-    return snap_compare(app, terminal_size=size, run_before=before)
 
 
 @pytest.mark.parametrize("size", [SMALL, WIDE], ids=["80x24", "120x36"])

@@ -6,18 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.kits.job_world import World
-from tests.kits.replications import replicating
+from tests.kits.replications import figures, replicating
 from tests.kits.waiting import wait_until
 from vmie_tui.jobs.store.block_journal import BlockJournal
 from vmie_tui.model.plan import Route, TestLaunch
-from vmie_tui.model.replication import Run, RunFigures, Sync, Verify
+from vmie_tui.model.replication import Sync, Verify
 from vmie_tui.model.task import JobState
 from vmie_tui.services.aws.ebs.snapshot_reader import BLOCK
-
-
-def figures(run: Run) -> RunFigures:
-    assert run.figures is not None
-    return run.figures
 
 
 def different(old: dict[int, Path], new: dict[int, Path]) -> int:

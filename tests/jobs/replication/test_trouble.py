@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.jobs.replication.test_flow import figures
 from tests.kits.job_world import World
-from tests.kits.replications import Replica, replicating
+from tests.kits.replications import Replica, figures, replicating
 from tests.kits.waiting import wait_until
 from vmie_tui.model.errors import ServiceError
 from vmie_tui.model.replication import Sync, Verify

@@ -17,14 +17,16 @@ from tests.kits.fake_replications import (
     NOW,
     FakeReplicas,
     figures_of,
+    final,
     replica,
     run_of,
     some_replicas,
     spec_of,
+    steady,
 )
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import TestLaunch
-from vmie_tui.model.replication import ReplicationView, Run, RunState, RunType, Verify
+from vmie_tui.model.replication import ReplicationView, RunState, RunType, Verify
 from vmie_tui.model.task import JobState
 from vmie_tui.screens.frame.confirm import ConfirmScreen
 from vmie_tui.screens.frame.form import FormScreen
@@ -35,20 +37,6 @@ from vmie_tui.screens.replication.cutover_view import Seen, cutover_lines, final
 from vmie_tui.widgets.lines import LinePane
 
 LAUNCH = TestLaunch("", "", "", isolated=False)
-
-
-def steady(number: int = 1, name: str = "web-01", *runs: Run, **fields: object) -> ReplicationView:
-    """A replication with three runs, the newest 12 hours ago."""
-    known = tuple(
-        run_of(n, ago=ago * HOUR, figures=figures_of(frozen=NOW - ago * HOUR, seconds=40.0, overhead=12.0))
-        for n, ago in ((12, 12), (11, 24), (10, 36))
-    )
-    return replica(number, name, *runs, *known, **fields)
-
-
-def final(state: RunState = RunState.COMPLETED, **fields: object) -> Run:
-    run = run_of(40, state, ago=HOUR, cutover=True, type=RunType.ON_DEMAND, instance_id=INSTANCE)
-    return replace(run, **fields)  # type: ignore[arg-type]
 
 
 def operations_of(*views: ReplicationView, **fields: object) -> FakeOperations:

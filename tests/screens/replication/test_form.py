@@ -15,12 +15,23 @@ from textual.widgets import Button, Input
 from tests.kits.driving import press, running, screen_text, settle, toasts, until
 from tests.kits.fake_backend import NOW as FIRST
 from tests.kits.fake_backend import FakeOperations, company
-from tests.kits.fake_replications import DAY, HOUR, NOW, FakeReplicas, catalogue_of, replica, run_of, some_replicas
+from tests.kits.fake_replications import (
+    DAY,
+    HOUR,
+    NOTE,
+    NOW,
+    RDM,
+    WARNED,
+    FakeReplicas,
+    catalogue_of,
+    replica,
+    run_of,
+    some_replicas,
+)
 from vmie_tui.commands.import_.command import tags_of
 from vmie_tui.commands.replicate.create import changed, create, edit, make_spec
 from vmie_tui.model.choice import Option
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Inventory, Machine, VCenterInfo
 from vmie_tui.model.plan import LicenseType, Route, Via
 from vmie_tui.model.replication import CatalogueStatus, ReplicationView, RunState, RunType, Sync, Verify
@@ -38,9 +49,6 @@ from vmie_tui.widgets.choice import ChoiceList
 from vmie_tui.widgets.lines import LinePane, OneLine
 
 MACHINES = {machine.name: machine for machine in company()}
-RDM = Finding(Severity.BLOCKER, "is a raw device mapping", "Hard disk 2", remedy="Turn it into a virtual disk")
-WARNED = Finding(Severity.WARNING, "VMware Tools does not run", "web-01")
-NOTE = Finding(Severity.INFO, "vMotion may move it between runs", "web-01")
 
 
 def operations_of(views: list[ReplicationView] | None = None) -> FakeOperations:

@@ -5,10 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.kits.fake_backend import FakeOperations
-from tests.kits.fake_replications import NOW, FakeReplicas, catalogue_of, some_replicas
-from tests.screens.replication.test_cutover import final, steady
-from tests.screens.replication.test_form import NOTE, RDM, WARNED
-from tests.screens.test_snapshots import picture
+from tests.kits.fake_replications import (
+    NOTE,
+    NOW,
+    RDM,
+    WARNED,
+    FakeReplicas,
+    catalogue_of,
+    final,
+    some_replicas,
+    steady,
+)
+from tests.kits.pictures import picture
 
 
 def operations_of() -> FakeOperations:

@@ -16,7 +16,7 @@ from textual.widgets import Input
 
 from tests.kits.driving import press, running, screen_text, settle
 from tests.kits.fake_backend import NOW, FakeOperations, company, described, some_jobs
-from tests.screens.wizard.test_screen import open_wizard, start_button, to_review
+from tests.kits.wizard import open_wizard, start_button, to_review
 from vmie_tui.model.job import DiskProgress, Stage, StageState, StageView
 from vmie_tui.model.machine import Firmware, Machine
 from vmie_tui.model.plan import (

@@ -8,11 +8,11 @@ import threading
 from dataclasses import replace
 
 import pytest
-from textual.pilot import Pilot
-from textual.widgets import Button, Input
+from textual.widgets import Input
 
 from tests.kits.driving import press, running, screen_text, settle, until
 from tests.kits.fake_backend import FSTAB, FakeOperations, company, preflight_of, some_jobs
+from tests.kits.wizard import open_wizard, start_button, to_review
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import BootMode, LicenseType, Route
 from vmie_tui.model.rules.account import Account
@@ -25,22 +25,6 @@ from vmie_tui.screens.wizard.screen import WizardScreen
 from vmie_tui.widgets.choice import ChoiceList
 from vmie_tui.widgets.lines import LinePane
 from vmie_tui.widgets.machines import MachineTable
-
-
-async def open_wizard(pilot: Pilot[int], *moids: str) -> WizardScreen:
-    pilot.app.screen.query_one(MachineTable).marked = set(moids)
-    await press(pilot, "i")
-    screen = pilot.app.screen
-    assert isinstance(screen, WizardScreen)
-    return screen
-
-
-async def to_review(pilot: Pilot[int]) -> None:
-    await press(pilot, *["pagedown"] * 4)
-
-
-def start_button(pilot: Pilot[int]) -> Button:
-    return pilot.app.screen.query_one("#start", Button)
 
 
 async def test_two_linux_machines_from_selection_to_jobs() -> None:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 
 from tests.kits.disk_containers import ova, vhd_dynamic, vhd_fixed, vhdx, vmdk_sparse, vmdk_stream
-from tests.kits.disk_images import Sparse, content, disks, needs_qemu
+from tests.kits.disk_images import Sparse, content, disks, names, needs_qemu
 from vmie_tui.services.disks.convert import Converted, Format, Request, convert
 from vmie_tui.services.disks.convert_source import no_limit, open_source
 from vmie_tui.services.disks.formats.open_disk import open_disk
@@ -42,10 +42,6 @@ def write_sparse(path: Path, disk: Sparse) -> Path:
 
 def run(source: Path, target: Path, wanted: Format, **options: object) -> Converted:
     return convert(Request(source, target, wanted, **options))  # type: ignore[arg-type]
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
 
 
 def ova_of(disk: Sparse) -> bytes:

@@ -10,13 +10,23 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.kits.aws_clients import BUCKET, MIB, REGION, Kit, linux_disk, refused, running
+from tests.kits.aws_clients import (
+    BUCKET,
+    MIB,
+    REGION,
+    Kit,
+    bucket_for_exports,
+    launch,
+    linux_disk,
+    refused,
+    roles_for,
+    running,
+)
 from tests.kits.waiting import wait_until
 from vmie_tui.model import facts
 from vmie_tui.services.disks.formats.open_disk import open_disk
 from vmie_tui.services.disks.streams.ranges import Budget
 from vmie_tui.services.disks.streams.source import DiskSource
-from vmie_tui.simulators.aws import roles
 from vmie_tui.simulators.aws.ec2_models import Mapping
 from vmie_tui.simulators.aws.estate import EXPORT_BUCKET, WANTED, furnish
 from vmie_tui.simulators.aws.export_checks import NO_GRANT, NOT_OWNED, canonical_id
@@ -63,40 +73,6 @@ def calm(kit: Kit) -> Iterator[None]:
         for instance in reservation.instances:
             if instance.state != "terminated":
                 instance.terminate()
-
-
-def bucket_for_exports(kit: Kit, name: str, region: str = REGION, *, grant: bool = True) -> None:
-    s3 = kit.client("s3", region)
-    s3.create_bucket(
-        Bucket=name, CreateBucketConfiguration={"LocationConstraint": region}, ObjectOwnership="ObjectWriter"
-    )
-    if grant:
-        ident = f"id={canonical_id(region)}"
-        s3.put_bucket_acl(Bucket=name, GrantReadACP=ident, GrantWrite=ident)
-
-
-def roles_for(kit: Kit, *buckets: str) -> None:
-    """The service role for all these buckets."""
-    iam = kit.client("iam", "us-east-1")
-    for bucket in buckets:
-        iam.put_role_policy(RoleName="vmimport", PolicyName=bucket, PolicyDocument=roles.role_document(bucket))
-
-
-def launch(kit: Kit, image: str) -> str:
-    ec2 = kit.client("ec2")
-    [found] = ec2.describe_images(ImageIds=[image])["Images"]
-    mappings = [{**item, "Ebs": without(item["Ebs"], "Encrypted")} for item in found["BlockDeviceMappings"]]
-    answer = ec2.run_instances(
-        ImageId=image, MinCount=1, MaxCount=1, InstanceType="t3.medium", BlockDeviceMappings=mappings
-    )
-    ident = str(answer["Instances"][0]["InstanceId"])
-    ec2.create_tags(Resources=[ident], Tags=[{"Key": "Name", "Value": "web 01"}])
-    kit.sim.clock.advance(10)  # until it runs
-    return ident
-
-
-def without(values: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name not in names}
 
 
 def export_instance(kit: Kit, ident: str, target: str = "vmware", **to: Any) -> dict[str, Any]:

@@ -8,27 +8,14 @@ from typing import Any
 
 import pytest
 
-from tests.kits.aws_world import REGION, Control, World, content
+from tests.kits.aws_world import REGION, World, content, register
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.aws.ebs.snapshot_writer import MemoryJournal, SnapshotTarget, SnapshotWriter
 from vmie_tui.services.aws.ec2 import images, launch
-from vmie_tui.services.aws.ec2.images import RegisterDisk, RegisterRequest
 from vmie_tui.services.aws.ec2.instance_types import PAGE, instance_types
 from vmie_tui.services.aws.ec2.launch import LaunchRequest, pick_instance_type
 from vmie_tui.simulators.fleet.tiny import WINDOWS, make_boot, make_linux
 
 MIB = 1 << 20
-
-
-def register(world: World, name: str, data: bytes, **more: Any) -> str:
-    simulator, session = world
-    with SnapshotWriter(session, REGION, SnapshotTarget(len(data)), journal=MemoryJournal(), control=Control()) as out:
-        out.put(0, memoryview(data))
-        simulator.clock.speed = 500.0
-        ident = out.complete().snapshot_id
-        simulator.clock.speed = 1.0
-    disks = (RegisterDisk(ident), RegisterDisk(ident))
-    return images.register_image(session, REGION, RegisterRequest(name, disks, **more)).id
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,9 @@ from typing import Self
 import pytest
 
 from tests.kits.aws_world import BUCKET, PART, REGION, Control, Source, World, content, store_for
+from tests.kits.disk_containers import Memory, plenty
 from tests.kits.disk_images import Sparse
 from tests.kits.waiting import wait_until
-from tests.services.disks.formats.test_open_disk import Memory, plenty
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.machine import Disk, Firmware, Machine, Nic
 from vmie_tui.model.plan import UploadFormat

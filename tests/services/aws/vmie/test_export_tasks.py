@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.kits.aws_clients import BUCKET, REGION, Kit, linux_disk, running
+from tests.kits.aws_clients import BUCKET, REGION, Kit, bucket_for_exports, launch, linux_disk, roles_for, running
 from tests.kits.aws_world import settings_for
-from tests.simulators.aws.test_exports import bucket_for_exports, launch, roles_for
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.export import Container, ExportFormat, ExportPlan, TargetEnvironment

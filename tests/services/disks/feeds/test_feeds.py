@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.kits.disk_containers import Memory, plenty
 from tests.kits.disk_images import Sparse, content, disks, front_layout, stream_of
 from tests.kits.waiting import wait_until
-from tests.services.disks.formats.test_open_disk import Memory, plenty
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.plan import UploadFormat
 from vmie_tui.services.disks.feeds import disk_feed as feeds

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.kits.disk_containers import Memory, ova, vhd_dynamic, vhd_fixed, vhdx, vmdk_sparse, vmdk_stream
+from tests.kits.disk_containers import Memory, ova, plenty, vhd_dynamic, vhd_fixed, vhdx, vmdk_sparse, vmdk_stream
 from tests.kits.disk_images import Sparse, content, needs_qemu
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
@@ -28,10 +28,6 @@ WRITERS: dict[str, Callable[[DiskSource], bytes]] = {
     "vhd-dynamic": vhd_dynamic,
     "vhdx": vhdx,
 }
-
-
-def plenty() -> Budget:
-    return Budget(requests=10_000, bytes=1 << 30)
 
 
 @pytest.mark.parametrize("name", WRITERS)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.services.disks.guest.test_linux import Fake
+from tests.kits.guest_files import Fake
 from vmie_tui.model.finding import Severity
 from vmie_tui.model.guest import GuestFacts, NotInspected, Volume
 from vmie_tui.model.rules.content import check_content

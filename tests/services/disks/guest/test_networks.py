@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.services.disks.guest.test_linux import tree
+from tests.kits.guest_files import tree
 from vmie_tui.services.disks.guest.networks import (
     cloud_init,
     ifcfg,

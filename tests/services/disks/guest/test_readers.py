@@ -16,7 +16,7 @@ import pyregf
 import pytest
 
 from tests.kits.disk_containers import Memory
-from tests.services.disks.guest.test_linux import tree
+from tests.kits.guest_files import tree
 from vmie_tui.services.disks.guest.filesystems import FileSystem, Kind, Node
 from vmie_tui.services.disks.guest.identify import identify, open_volume
 from vmie_tui.services.disks.guest.regf import Hive, Key
