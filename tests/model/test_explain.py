@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from vmie_tui.cli import main
 from vmie_tui.model import facts
-from vmie_tui.model.explain import LONGEST, actions, compiled, explain, role_probes
+from vmie_tui.model.errors import ErrorKind, Problem
+from vmie_tui.model.explain import (
+    LONGEST,
+    ROLE_ERROR,
+    actions,
+    compiled,
+    explain,
+    explain_problem,
+    identified,
+    role_probes,
+)
 from vmie_tui.model.task import Task, TaskDisk, TaskKind
 
 ERRORS = facts.load("errors")["troubleshooting"]["errors"]
@@ -269,3 +279,63 @@ def test_the_command_reads_standard_input(capsys: pytest.CaptureFixture[str], mo
     assert main(["explain", "-", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["known"] and told["matches"][0]["id"] == "E15" and told["matches"][0]["line"] == 2
+
+
+# -- problems: identified once, then looked up by id
+
+
+def problem(detail: str, code: str = "") -> Problem:
+    return Problem(ErrorKind.REMOTE, "AWS could not import the machine", code=code, detail=detail)
+
+
+@pytest.mark.parametrize("message", [message for _, message in MESSAGES])
+def test_a_problem_is_explained_by_its_ids_as_by_its_words(message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_words = explain(message)
+    known = identified(problem(message))
+    assert known.facts == tuple(match.id for match in by_words.matches)
+    monkeypatch.setattr("vmie_tui.model.explain.explain", None)  # no expression is asked from here on
+    kept = Problem.from_json(json.loads(json.dumps(known.to_json())))
+    found = explain_problem(kept)
+    assert (found.text, [(match.id, match.confidence, match.causes) for match in found.matches]) == (
+        message,
+        [(match.id, match.confidence, match.causes) for match in by_words.matches],
+    )
+
+
+def test_a_problem_that_an_older_version_kept_is_explained_by_its_words() -> None:
+    row = {"kind": "remote", "what": "AWS could not import", "subject": "import-ami-1", "remedy": "", "code": ""}
+    kept = Problem.from_json({**row, "retry_safe": False, "detail": "ClientError: Unknown OS / Missing OS files."})
+    assert (kept.facts, kept.causes) == ((), ())
+    assert [match.id for match in explain_problem(kept).matches] == ["E15"]
+    assert set(kept.to_json()) == {*row, "retry_safe", "detail"}  # nor does it get empty fields
+
+
+@pytest.mark.parametrize(
+    ("code", "detail", "facts_found"),
+    [
+        ("ExpiredToken", "Le jeton a expiré", ("T38",)),
+        ("TaskInProgress", "Ein anderer Vorgang läuft", ("T04",)),
+        ("AccessDenied", "Access Denied", ("T36",)),
+        ("AccessDenied", "not allowed: kms:Decrypt", ("K10",)),  # says more than that a permission is missing
+        ("Unheard", "Access was not so much denied as forgotten", ()),
+    ],
+)
+def test_the_code_of_an_answer_identifies_it_whatever_its_words(
+    code: str, detail: str, facts_found: tuple[str, ...]
+) -> None:
+    assert identified(problem(detail, code)).facts == facts_found
+
+
+def test_no_code_stands_for_two_facts_and_known_ones_are_kept() -> None:
+    codes = [code for trap in TRAPS for code in trap.get("codes", ())]
+    assert len(codes) == len(set(codes)) > 30
+    told = Problem(ErrorKind.INVALID, "a sentence of our own", code="ExpiredToken", facts=("E04",))
+    assert identified(told) is told
+
+
+def test_causes_that_were_found_come_first_and_unknown_ids_are_left_out() -> None:
+    told = Problem(ErrorKind.REFUSED, "the trust is wrong", facts=("Z99", ROLE_ERROR), causes=("sts", "trust"))
+    (match,) = explain_problem(Problem.from_json(told.to_json())).matches
+    usual = [probe.id for probe in role_probes()]
+    assert [probe.id for probe in match.probes] == sorted(usual, key=lambda ident: ident not in {"sts", "trust"})
+    assert [probe.id for probe in match.probes][:2] == ["trust", "sts"] != usual[:2]

@@ -13,7 +13,7 @@ from vmie_tui.commands.common import json_option, out, out_json, pass_session, s
 from vmie_tui.commands.session import Session
 from vmie_tui.commands.tasks import history_of, profiles_of
 from vmie_tui.model.errors import ServiceError
-from vmie_tui.model.explain import explain
+from vmie_tui.model.explain import explain_problem
 from vmie_tui.model.formatting import one_line
 from vmie_tui.model.replication import JOB_PREFIX, ReplicationPlan
 from vmie_tui.model.task_history import TaskRecord
@@ -113,7 +113,7 @@ def _add_job(session: Session, job_id: str, files: dict[str, Any]) -> str:
             _add_replication(session, plan.replication, files)
         files["job.log"] = "".join(f"{line.at.isoformat()} {line.level:<7} {one_line(line.text)}\n" for line in lines)
         if view.problem is not None:
-            files["explanation.json"] = explain(str(view.problem)).to_json()
+            files["explanation.json"] = explain_problem(view.problem).to_json()
     finally:
         client.close()
     return view.task_id

@@ -28,18 +28,17 @@ class ErrorKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error in words: what failed, on which object, what to do next, whether a retry is safe.
-
-    ``code`` is the service's own error code (``NoSuchBucket``, ``InvalidLogin``), ``detail`` its own text.
-    """
+    """An error in words: what failed, on which object, what to do next, whether a retry is safe."""
 
     kind: ErrorKind
     what: str
     subject: str = ""
     remedy: str = ""
     retry_safe: bool = False
-    code: str = ""
-    detail: str = ""
+    code: str = ""  # the service's own error code: ``NoSuchBucket``, ``InvalidLogin``
+    detail: str = ""  # the service's own text
+    facts: tuple[str, ...] = ()  # ids of the documented errors and known traps it is an instance of, likeliest first
+    causes: tuple[str, ...] = ()  # ids of those causes of it that were looked for and found (`explain.Probe.id`)
 
     def __str__(self) -> str:
         head = f"{self.subject}: {self.what}" if self.subject else self.what
@@ -48,7 +47,8 @@ class Problem:
         return f"{head}. {self.remedy}" if self.remedy else head
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        """Every field; facts and causes only where there are any."""
+        told = {
             "kind": self.kind.value,
             "what": self.what,
             "subject": self.subject,
@@ -57,10 +57,12 @@ class Problem:
             "code": self.code,
             "detail": self.detail,
         }
+        return told | {name: list(ids) for name in ("facts", "causes") if (ids := getattr(self, name))}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Problem:
-        return cls(**{**data, "kind": ErrorKind(data["kind"])})
+        ids = {name: tuple(data.get(name, ())) for name in ("facts", "causes")}
+        return cls(**{**data, **ids, "kind": ErrorKind(data["kind"])})
 
 
 class VmieError(Exception):
@@ -76,8 +78,10 @@ class VmieError(Exception):
         retry_safe: bool = False,
         code: str = "",
         detail: str = "",
+        facts: tuple[str, ...] = (),
+        causes: tuple[str, ...] = (),
     ) -> None:
-        self.problem = Problem(kind, what, subject, remedy, retry_safe, code, detail)
+        self.problem = Problem(kind, what, subject, remedy, retry_safe, code, detail, facts, causes)
         super().__init__(str(self.problem))
 
     @property

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from typing import Any
 
 from vmie_tui.model import facts
+from vmie_tui.model.errors import Problem
 from vmie_tui.model.task import Task, TaskKind
 
+ROLE_ERROR = "E06"  # "The service role vmimport does not exist or does not have sufficient permissions"
 LONGEST = 1_000_000  # characters that are looked at: of a longer log the end, where errors are
 _SNIPPET = 300
 _DOCUMENTED, _OTHER_WORDS, _TRAP = 0.9, 0.8, 0.75  # how sure a match is by its words alone
@@ -35,38 +37,34 @@ _ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&#39;", "'"), ("&a
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One of several causes of the same text. ``confidence`` is between 0 and 1."""
+    """One of several causes of the same text."""
 
     title: str
     remedy: str
-    confidence: float = 0.5
+    confidence: float = 0.5  # 0 to 1
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A cause that can be looked for (by ``services.aws.role_probes``): ``check`` says how."""
+    """A cause that can be looked for; `services.aws.iam.role_probes` does it."""
 
     id: str
     title: str
-    check: str
+    check: str  # how it is looked for
     remedy: str
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """An explanation of some words of the text.
+    """An explanation of some words of the text."""
 
-    ``id`` is the fact it comes from (``E06``, ``T35``); ``action`` names what fixes it (see `actions`). ``line`` counts
-    from 1; ``excerpt`` is that line, with plain quotes and dashes. ``confidence`` is between 0 and 1.
-    """
-
-    id: str
+    id: str  # of the fact it comes from: ``E06``, ``T35``
     cause: str
     remedy: str
-    action: str
-    confidence: float
-    line: int
-    excerpt: str
+    action: str  # what fixes it, a key of `actions`
+    confidence: float  # 0 to 1
+    line: int  # from 1
+    excerpt: str  # that line, with plain quotes and dashes
     title: str = ""
     facts: tuple[str, ...] = ()
     causes: tuple[Cause, ...] = ()
@@ -75,10 +73,10 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """``matches``, the likeliest first; ``text`` is what was asked, unchanged."""
+    """What a text or a problem means."""
 
-    text: str
-    matches: tuple[Match, ...] = ()
+    text: str  # what was asked, unchanged
+    matches: tuple[Match, ...] = ()  # the likeliest first
 
     @property
     def known(self) -> bool:
@@ -101,7 +99,7 @@ def actions() -> dict[str, str]:
 
 def role_probes() -> tuple[Probe, ...]:
     """The six causes behind "the service role does not exist"."""
-    return tuple(Probe(**entry) for entry in facts.load("traps")["errors"]["E06"]["probes"])
+    return tuple(Probe(**entry) for entry in facts.load("traps")["errors"][ROLE_ERROR]["probes"])
 
 
 def explain(text: str, *, task: Task | None = None) -> Explanation:
@@ -120,6 +118,43 @@ def explain(text: str, *, task: Task | None = None) -> Explanation:
             confidence = entry.weight if entry.documented is None else _documented_weight(entry, plain)
             found[entry.id] = _match(entry, confidence, hit.start(), _Told(plain, line), known)
     return Explanation(told, tuple(sorted(_without_echoes(found), key=lambda match: (-match.confidence, match.line))))
+
+
+def identified(problem: Problem) -> Problem:
+    """The problem with the ids of what is documented or known of it: by the service's code and its words."""
+    if problem.facts:
+        return problem
+    found = [match.id for match in _explained_by_words(problem).matches]
+    by_code = next((entry.id for entry in _entries() if problem.code in entry.codes), "")
+    if by_code and by_code not in found and not (found and by_code in _GENERAL):
+        found.append(by_code)
+    return replace(problem, facts=tuple(found))
+
+
+def explain_problem(problem: Problem) -> Explanation:
+    """What is known of a problem: by the facts it was identified with, else (as older jobs kept it) by its words."""
+    if not problem.facts:
+        return _explained_by_words(problem)
+    words = problem.detail or problem.what
+    told, known = _Told(_plain(words), 1), _Known()
+    entries = {entry.id: entry for entry in _entries() if entry.id in problem.facts}
+    matches = [
+        _match(entries[ident], _DOCUMENTED if entries[ident].documented else entries[ident].weight, 0, told, known)
+        for ident in problem.facts
+        if ident in entries  # a newer version may know more
+    ]
+    found = [replace(match, probes=_found_first(match.probes, problem.causes)) for match in matches]
+    return Explanation(words, tuple(sorted(found, key=lambda match: -match.confidence)))
+
+
+def _explained_by_words(problem: Problem) -> Explanation:
+    """By what the service said, rather than by what we made of it."""
+    found = explain(problem.detail)
+    return found if found.known else explain(problem.what)
+
+
+def _found_first(probes: tuple[Probe, ...], found: tuple[str, ...]) -> tuple[Probe, ...]:
+    return tuple(sorted(probes, key=lambda probe: probe.id not in found))
 
 
 def _documented_weight(entry: _Entry, plain: str) -> float:
@@ -151,6 +186,7 @@ class _Entry:
     patterns: tuple[re.Pattern[str], ...]
     documented: re.Pattern[str] | None = None
     operations: frozenset[str] = frozenset()
+    codes: tuple[str, ...] = ()  # of AWS's errors and vSphere's faults that are this, whatever their words
     facts: tuple[str, ...] = ()
     causes: tuple[dict[str, Any], ...] = ()
     probes: tuple[Probe, ...] = ()
@@ -178,10 +214,10 @@ def _errors() -> Iterator[_Entry]:
             (own, *(compiled(pattern) for pattern in extra.get("patterns", ()))),
             own,
             frozenset(error["operations"]),
-            (ident,),
-            (*error.get("causes", ()), *extra.get("causes", ()), *_elsewhere(error, extra)),
-            role_probes() if ident == "E06" else (),
-            {"platform": error["group"]} if error["group"] in _PLATFORMS else {},
+            facts=(ident,),
+            causes=(*error.get("causes", ()), *extra.get("causes", ()), *_elsewhere(error, extra)),
+            probes=role_probes() if ident == ROLE_ERROR else (),
+            when={"platform": error["group"]} if error["group"] in _PLATFORMS else {},
         )
 
 
@@ -216,6 +252,7 @@ def _traps() -> Iterator[_Entry]:
                 trap["action"],
                 trap.get("weight", _TRAP),
                 patterns,
+                codes=tuple(trap.get("codes", ())),
                 facts=(trap["id"], *trap.get("facts", ())),
                 causes=tuple(trap.get("causes", ())),
                 when=trap.get("when", {}),

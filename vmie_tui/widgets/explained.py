@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from vmie_tui.model.errors import Problem
-from vmie_tui.model.explain import Explanation, Match, actions, explain
+from vmie_tui.model.explain import Explanation, Match, actions, explain_problem
 from vmie_tui.model.job import JobView
 from vmie_tui.widgets.text import Line, fit, paragraph
 
@@ -16,9 +16,8 @@ SURE = 0.6  # below it a match is a guess, which only the full page shows
 
 @lru_cache(maxsize=256)
 def explained(problem: Problem) -> Explanation:
-    """The explanation of a problem's own words; of what the service said rather than of what we made of it."""
-    found = explain(problem.detail)
-    return found if found.known else explain(problem.what)
+    """What is known of a problem; kept, for each repaint asks."""
+    return explain_problem(problem)
 
 
 def look_up(jobs: Iterable[JobView]) -> None:

@@ -57,10 +57,11 @@ def test_a_failure_names_the_machine_and_not_its_id(tmp_path: Path, subject: str
     store.remember(job_id, ImportLedger, moid="vm-1")
 
     def fails() -> NoReturn:
-        raise ServiceError(ErrorKind.REMOTE, "taking a snapshot failed", subject=subject)
+        raise ServiceError(ErrorKind.REMOTE, "taking a snapshot failed", subject=subject, code="TaskInProgress")
 
     outcome = outcome_of(running(tmp_path, store, job_id).context, fails)
     assert outcome["problem"]["subject"] == said
+    assert outcome["problem"]["facts"] == ["T04"]  # of vSphere's code, so that no screen has to guess by its words
 
 
 @pytest.mark.parametrize("frozen", [True, False])

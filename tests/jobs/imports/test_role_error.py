@@ -16,7 +16,9 @@ from vmie_tui.services.aws.iam import role_probes
 from vmie_tui.services.aws.iam.role_probes import Outcome, ProbeResult
 
 TEXT = facts.error("E06")["message"]
-ROLE_ERROR = ServiceError(ErrorKind.REFUSED, "cannot import the image", detail=TEXT, remedy="create or repair the role")
+ROLE_ERROR = ServiceError(
+    ErrorKind.REFUSED, "cannot import the image", detail=TEXT, remedy="create or repair the role", facts=("E06",)
+)
 TRUST = ProbeResult("trust", "trust without ExternalId", Outcome.FOUND, "the trust lacks sts:Externalid", "Add it.")
 STS = ProbeResult("sts", "STS is not active", Outcome.NOT_FOUND)
 
@@ -48,6 +50,7 @@ def test_names_the_cause_found_and_logs_the_others(monkeypatch: pytest.MonkeyPat
     problem = with_causes(context, ROLE_ERROR).problem
     assert problem.what == "the trust lacks sts:Externalid"
     assert (problem.remedy, problem.detail, problem.subject) == ("Add it", TEXT, "vmimport")
+    assert (problem.facts, problem.causes) == (("E06",), ("trust",))
     assert context.said == [
         "trust without ExternalId: found: the trust lacks sts:Externalid",
         "STS is not active: not found",

@@ -16,6 +16,7 @@ from vmie_tui.jobs.store.ledger import ImportLedger
 from vmie_tui.jobs.store.store import Store
 from vmie_tui.known_secrets import hidden_value, trace
 from vmie_tui.model.errors import Cancelled, ErrorKind, Problem, VmieError
+from vmie_tui.model.explain import identified
 from vmie_tui.model.job import StageState
 from vmie_tui.model.task import JobState
 from vmie_tui.private_files import private_dir, write_private
@@ -43,7 +44,7 @@ def _meaning(context: JobContext, error: Exception) -> Outcome:
         return {END: JobState.PAUSED.value}
     if isinstance(error, VmieError):
         state = JobState.NEEDS_LOGIN if error.kind is ErrorKind.LOGIN else JobState.FAILED
-        return {END: state.value, "problem": hidden_value(_named(context, error.problem).to_json())}
+        return {END: state.value, "problem": hidden_value(identified(_named(context, error.problem)).to_json())}
     return {END: JobState.FAILED.value, "problem": _bug(context, error).to_json()}
 
 

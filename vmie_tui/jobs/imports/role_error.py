@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.model.errors import ServiceError, VmieError
-from vmie_tui.services.aws.errors import ROLE_ERROR, is_role_error
+from vmie_tui.model.explain import ROLE_ERROR
+from vmie_tui.services.aws.errors import is_role_error
 from vmie_tui.services.aws.iam.role_probes import Outcome, RoleCase, probe_role_error
 
 
@@ -31,12 +34,13 @@ def with_causes(context: ImportContext, error: ServiceError) -> ServiceError:
     if not found:
         return error
     problem = error.problem
-    return ServiceError(
-        problem.kind,
-        "; ".join(result.detail or result.title for result in found),
+    named = replace(
+        problem,
+        what="; ".join(result.detail or result.title for result in found),
         subject=problem.subject or plan.role_name,
         remedy=". ".join(result.remedy.rstrip(".") for result in found if result.remedy),
-        retry_safe=problem.retry_safe,
         code=ROLE_ERROR,
         detail=problem.detail or problem.what,
+        causes=tuple(result.id for result in found),
     )
+    return ServiceError.of(named)

@@ -13,14 +13,14 @@ from typing import Any
 
 from vmie_tui.known_secrets import hidden
 from vmie_tui.model import facts
-from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
+from vmie_tui.model.explain import ROLE_ERROR
 from vmie_tui.services.aws.sdk import botocore
 
 K = ErrorKind
 SIGN_IN = "Sign in again ('aws sso login', or new keys in the AWS credentials file), then resume"
 NO_REGION = "Set region in the profile's [aws] section, in the environment (AWS_REGION) or in the AWS profile"
 MOST_CONFIG = 1 << 20
-ROLE_ERROR = "E06"  # documented error: "The service role vmimport does not exist or ..."
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +280,8 @@ def http_status(response: Mapping[str, Any]) -> int:
 
 def is_role_error(error: BaseException) -> bool:
     """Whether this is the documented "service role does not exist" answer, which hides several causes (trap 34)."""
+    if isinstance(error, VmieError):
+        return ROLE_ERROR in error.problem.facts
     text = str(error)
     return "service role" in text and "does not exist or does not have sufficient permissions" in text
 
@@ -326,16 +328,15 @@ def _saved_wrong(error: Exception) -> str:
 def _from_service(error: botocore.exceptions.ClientError, doing: str, subject: str) -> ServiceError:
     code, text = error_code(error), str(error.response.get("Error", {}).get("Message", ""))
     if is_role_error(error):
-        fact = facts.error(ROLE_ERROR)
-        verdict = Verdict(K.REFUSED, str(fact["remedy"]).capitalize())
-    else:
-        verdict = _verdict(code, http_status(error.response))
-        if verdict is _DENIED and (better := next((new for words, new in _DENIED_BY if words in text), None)):
-            verdict = better
-        if verdict is _KEYS and _NO_GRANT.search(text):
-            verdict = _GRANT
-        if error.operation_name.startswith("AssumeRole") and code == "ValidationError":
-            verdict = _ROLE_HOURS
+        verdict = Verdict(K.REFUSED, str(facts.error(ROLE_ERROR)["remedy"]).capitalize())
+        return _make(verdict, f"cannot {doing}", subject, code, text, fact=ROLE_ERROR)
+    verdict = _verdict(code, http_status(error.response))
+    if verdict is _DENIED and (better := next((new for words, new in _DENIED_BY if words in text), None)):
+        verdict = better
+    if verdict is _KEYS and _NO_GRANT.search(text):
+        verdict = _GRANT
+    if error.operation_name.startswith("AssumeRole") and code == "ValidationError":
+        verdict = _ROLE_HOURS
     return _make(verdict, f"cannot {doing}", subject, code, _ENCODED.sub(_cut, text))
 
 
@@ -356,7 +357,7 @@ def _cut(found: re.Match[str]) -> str:
     return f"{found[1]}{found[2]}…"
 
 
-def _make(verdict: Verdict, what: str, subject: str, code: str, detail: str) -> ServiceError:
+def _make(verdict: Verdict, what: str, subject: str, code: str, detail: str, *, fact: str = "") -> ServiceError:
     return ServiceError(
         verdict.kind,
         what,
@@ -365,6 +366,7 @@ def _make(verdict: Verdict, what: str, subject: str, code: str, detail: str) -> 
         retry_safe=verdict.retry_safe,
         code=code,
         detail=hidden(detail),  # botocore shows the pieces of a proxy's address that it could not read
+        facts=(fact,) if fact else (),
     )
 
 

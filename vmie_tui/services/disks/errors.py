@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
 
@@ -12,14 +14,14 @@ class DiskFormatError(ServiceError):
 
 def corrupt(what: str, *, fact: str = "") -> DiskFormatError:
     """The bytes contradict themselves; ``fact`` is the id of the documented AWS error such an image would meet."""
-    known = facts.error(fact) if fact else {}
-    return DiskFormatError(
-        ErrorKind.CORRUPT,
-        what,
-        remedy="Export or convert the disk again; the same bytes will fail the same way",
-        code=known.get("code", ""),
-        detail=known.get("message", ""),
-    )
+    remedy = "Export or convert the disk again; the same bytes will fail the same way"
+    return DiskFormatError(ErrorKind.CORRUPT, what, remedy=remedy, **(documented(fact) if fact else {}))
+
+
+def documented(fact: str) -> dict[str, Any]:
+    """Code, detail and facts of the documented error that AWS answers to such an image."""
+    known = facts.error(fact)
+    return {"code": known["code"], "detail": known["message"], "facts": (fact,)}
 
 
 def truncated(what: str, *, received: bool = False) -> DiskFormatError:
@@ -39,14 +41,8 @@ def truncated(what: str, *, received: bool = False) -> DiskFormatError:
 
 def unsupported(what: str) -> DiskFormatError:
     """A VMDK that VM import does not take (documented error E04)."""
-    known = facts.error("E04")
-    return DiskFormatError(
-        ErrorKind.INVALID,
-        what,
-        remedy="Convert it to a streamOptimized VMDK and try again",
-        code=known["code"],
-        detail=known["message"],
-    )
+    remedy = "Convert it to a streamOptimized VMDK and try again"
+    return DiskFormatError(ErrorKind.INVALID, what, remedy=remedy, **documented("E04"))
 
 
 def difference(what: str) -> DiskFormatError:

@@ -71,6 +71,7 @@ def start(aws: Aws, region: str, target: SnapshotTarget, check: Callable[[], Non
             retry_safe=True,
             code=error.problem.code,
             detail=error.problem.detail,
+            facts=("T18",),
         ) from error
     ident, state = str(answer["SnapshotId"]), str(answer.get("Status") or "pending")
     if state != "pending":  # the client token found one of an earlier attempt
@@ -98,6 +99,7 @@ def _encryption(aws: Aws, region: str, target: SnapshotTarget) -> dict[str, Any]
             subject=target.parent,
             remedy=str(facts.trap("T22")["remedy"]).capitalize(),
             retry_safe=True,
+            facts=("T22",),
         )
     encrypted = bool(parent.get("Encrypted"))
     wanted = target.encrypted or bool(key)
@@ -110,9 +112,8 @@ def _encryption(aws: Aws, region: str, target: SnapshotTarget) -> dict[str, Any]
 
 def _parent_trouble(parent: str, what: str) -> ParentRefused:
     trap = facts.trap("T21")
-    return ParentRefused(
-        ErrorKind.INVALID, what, subject=parent, remedy=str(trap["remedy"]).capitalize(), detail=str(trap["cause"])
-    )
+    remedy, cause = str(trap["remedy"]).capitalize(), str(trap["cause"])
+    return ParentRefused(ErrorKind.INVALID, what, subject=parent, remedy=remedy, detail=cause, facts=("T21",))
 
 
 def _encrypts_by_default(aws: Aws, region: str) -> bool:

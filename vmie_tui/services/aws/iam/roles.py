@@ -7,11 +7,10 @@ from typing import Any
 
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
+from vmie_tui.model.explain import ROLE_ERROR
 from vmie_tui.services.aws.errors import aws_call, boto_errors, error_code, translate
 from vmie_tui.services.aws.iam import policy_documents as iam
 from vmie_tui.services.aws.session import Aws
-
-ROLE_ERROR = "E06"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,4 +197,4 @@ def _missing(role_name: str) -> Problem:
 
 
 def _problem(role_name: str, what: str, remedy: str, kind: ErrorKind = ErrorKind.REFUSED) -> Problem:
-    return Problem(kind, what, f"role {role_name}", remedy, code=ROLE_ERROR)
+    return Problem(kind, what, f"role {role_name}", remedy, code=ROLE_ERROR, facts=(ROLE_ERROR,))

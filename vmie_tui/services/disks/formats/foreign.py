@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 import struct
 
-from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind
-from vmie_tui.services.disks.errors import DiskFormatError, one_of_many, truncated
+from vmie_tui.services.disks.errors import DiskFormatError, documented, one_of_many, truncated
 from vmie_tui.services.disks.formats.ova import ReadAt
 
 SECTOR = 512
@@ -91,10 +90,8 @@ class ForeignError(DiskFormatError):
 
 def foreign(what: str, remedy: str = _QEMU) -> ForeignError:
     """``what`` completes a sentence that begins with the file's name; AWS has words for disk images (E01)."""
-    known = facts.error("E01") if remedy in {_QEMU, _EXPORT} else {}
-    return ForeignError(
-        ErrorKind.INVALID, what, remedy=remedy, code=known.get("code", ""), detail=known.get("message", "")
-    )
+    known = documented("E01") if remedy in {_QEMU, _EXPORT} else {}
+    return ForeignError(ErrorKind.INVALID, what, remedy=remedy, **known)
 
 
 def check_raw(read_at: ReadAt, size: int, name: str = "") -> None:

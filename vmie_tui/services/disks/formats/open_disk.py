@@ -10,9 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.disks.errors import DiskFormatError, corrupt, difference
+from vmie_tui.services.disks.errors import DiskFormatError, corrupt, difference, documented
 from vmie_tui.services.disks.formats.flat import open_flat
 from vmie_tui.services.disks.formats.ovf import HEAD, is_ovf
 from vmie_tui.services.disks.formats.ovf_package import MAX_DISKS, Package, PackagedDisk, open_archive, open_folder
@@ -224,11 +223,9 @@ def _disk(
                 f"its disk {packaged.name} is a {info.format.upper()} image, which is not read inside an archive",
                 remedy="Unpack the archive (tar -xf) and give its .ovf file",
             )
-    known = facts.error("E01")
     raise DiskFormatError(
         ErrorKind.INVALID,
         f"VM import does not take {info.format.upper()} images",
         remedy="Convert it to a streamOptimized VMDK, VHD, VHDX or RAW image",
-        code=known["code"],
-        detail=known["message"],
+        **documented("E01"),
     )

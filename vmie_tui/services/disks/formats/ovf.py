@@ -16,10 +16,9 @@ from typing import NoReturn
 from urllib.parse import unquote
 from xml.parsers import expat
 
-from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind
 from vmie_tui.model.machine import Firmware, Nic
-from vmie_tui.services.disks.errors import DiskFormatError
+from vmie_tui.services.disks.errors import DiskFormatError, documented
 
 MAX_OVF = 1 << 20
 HEAD = 8192  # bytes that tell an OVF
@@ -564,11 +563,5 @@ def _plain_name(href: str) -> str:
 
 def chunked(what: str) -> DiskFormatError:
     """Disks in several files, which VM import refuses (documented error E03)."""
-    known = facts.error("E03")
-    return DiskFormatError(
-        ErrorKind.INVALID,
-        what,
-        remedy="Export it again with each disk in one file",
-        code=known["code"],
-        detail=known["message"],
-    )
+    remedy = "Export it again with each disk in one file"
+    return DiskFormatError(ErrorKind.INVALID, what, remedy=remedy, **documented("E03"))

@@ -5,9 +5,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind
-from vmie_tui.services.disks.errors import DiskFormatError, corrupt, truncated
+from vmie_tui.services.disks.errors import DiskFormatError, corrupt, documented, truncated
 from vmie_tui.services.disks.formats.ova import ReadAt
 from vmie_tui.services.disks.formats.places import CHECKED_AT_ONCE, Places, beyond
 from vmie_tui.services.disks.streams.source import ByteReader, read_fields
@@ -21,14 +20,8 @@ _ENTRIES_AT_ONCE = CHECKED_AT_ONCE // 4
 
 
 def _refused(what: str) -> DiskFormatError:
-    known = facts.error("E09")
-    return DiskFormatError(
-        ErrorKind.INVALID,
-        what,
-        remedy="Export the VM again as a fixed or dynamic VHD without a parent",
-        code=known["code"],
-        detail=known["message"],
-    )
+    remedy = "Export the VM again as a fixed or dynamic VHD without a parent"
+    return DiskFormatError(ErrorKind.INVALID, what, remedy=remedy, **documented("E09"))
 
 
 def read_footer(read_at: ReadAt, size: int) -> tuple[bytes, int]:

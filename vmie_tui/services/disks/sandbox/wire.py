@@ -88,7 +88,8 @@ def unpack_error(data: bytes) -> ServiceError:
     try:
         said = json.loads(data)
         problem = Problem.from_json(said["problem"])
-        texts = (problem.what, problem.subject, problem.remedy, problem.code, problem.detail)
+        texts: tuple[str, ...] = (problem.what, problem.subject, problem.remedy, problem.code, problem.detail)
+        texts += problem.facts + problem.causes
         if not all(isinstance(text, str) for text in texts) or not isinstance(problem.retry_safe, bool):
             raise TypeError("no text")  # noqa: TRY301 - one answer to all nonsense
         known = {kind.__name__: kind for kind in _kinds(ServiceError)}
