@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -29,6 +28,7 @@ from vmie_tui.model.errors import EXIT_FAILED, EXIT_OK, ErrorKind, ServiceError
 from vmie_tui.model.formatting import one_line, rate, size
 from vmie_tui.model.job import DiskProgress, JobView, WorkerStatus
 from vmie_tui.model.replication import ReplicationPlan
+from vmie_tui.services.pacing import Poll
 from vmie_tui.settings import Settings
 
 if TYPE_CHECKING:
@@ -283,13 +283,9 @@ def stop_worker(settings: Settings, on_kill: Callable[[str], None] = lambda word
             on_kill(f"worker {pid} did not end within {STOP_SECONDS:.0f} s: it was killed")
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-        deadline = time.monotonic() + seconds
-        while worker_pid(settings.state_dir) == pid:
-            if time.monotonic() > deadline:
-                break
-            time.sleep(0.05)
-        else:
-            return pid
+        for _ in Poll(0.05, seconds=seconds):
+            if worker_pid(settings.state_dir) != pid:
+                return pid
     raise ServiceError(
         ErrorKind.LOCAL,
         "the worker cannot be killed",

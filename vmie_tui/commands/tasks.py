@@ -22,6 +22,7 @@ from vmie_tui.model.task import TaskKind
 from vmie_tui.model.task_filter import KINDS, parse_age, states_in_words
 from vmie_tui.model.task_history import Outcome, SortBy, TaskQuery, TaskRecord, phases
 from vmie_tui.model.task_report import explanation_of, facts_of, markdown, phase_words, plain_line, subject_of
+from vmie_tui.services.pacing import Poll
 
 if TYPE_CHECKING:
     from vmie_tui.operations.tasks import Opened
@@ -293,6 +294,7 @@ def _cancel(session: Session, record: TaskRecord, *, yes: bool) -> None:
 
 def _follow(look: Callable[[], TaskRecord], record: TaskRecord) -> TaskRecord:
     told: object = None
+    poll = Poll(TASK_SECONDS)
     while True:
         reading = (record.task.state, record.task.reason, record.task.progress)
         if reading != told:
@@ -300,7 +302,7 @@ def _follow(look: Callable[[], TaskRecord], record: TaskRecord) -> TaskRecord:
             told = reading
         if not record.live:
             return record
-        time.sleep(TASK_SECONDS)
+        poll.wait()
         try:
             record = look()
         except ServiceError as error:

@@ -10,6 +10,7 @@ from vmie_tui.commands.common import job_line, say
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LOGIN, EXIT_OK, ErrorKind, ServiceError, exit_code
 from vmie_tui.model.job import JobView
 from vmie_tui.model.task import JobState
+from vmie_tui.services.pacing import Poll
 
 if TYPE_CHECKING:  # it brings SQLAlchemy, which the app's first paint does not wait for
     from vmie_tui.operations.jobs import JobClient
@@ -27,7 +28,7 @@ def wait_for(client: JobClient, ids: Sequence[str]) -> list[JobView]:
     """
     said: dict[str, tuple[object, str, float]] = {}
     before: list[JobView] = []
-    in_vain = 0
+    in_vain, poll = 0, Poll(LOOK_SECONDS)
     while True:
         views = [client.job(job_id) for job_id in ids]
         for view in views:
@@ -48,7 +49,7 @@ def wait_for(client: JobClient, ids: Sequence[str]) -> list[JobView]:
                 subject=views[0].name,
                 remedy="Run 'vmie-tui worker' to see why; the job goes on with the next one",
             )
-        time.sleep(LOOK_SECONDS)
+        poll.wait()
 
 
 def exit_code_of(views: Sequence[JobView]) -> int:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from vmie_tui.jobs import worker
 from vmie_tui.jobs.engine.control import Controls, JobControl, Paused
-from vmie_tui.jobs.engine.retry import Backoff, again
+from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.store import schema
 from vmie_tui.jobs.store.ledger import DiskLedger, ImportLedger
 from vmie_tui.jobs.store.store import CANCEL, PAUSE, Store
@@ -21,6 +21,7 @@ from vmie_tui.model.job import DiskProgress, Stage, StageState
 from vmie_tui.model.plan import ImportPlan, VmSource
 from vmie_tui.model.task import JOB_TRANSITIONS, JobState, may_become
 from vmie_tui.pidlock import PidLock
+from vmie_tui.services.pacing import Backoff
 from vmie_tui.settings import Settings
 
 

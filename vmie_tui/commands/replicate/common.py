@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,6 +16,7 @@ from vmie_tui.model.errors import EXIT_FAILED, EXIT_OK, ErrorKind, ServiceError
 from vmie_tui.model.formatting import one_line
 from vmie_tui.model.replication import JOB_PREFIX, ReplicationState, ReplicationView, Run, RunState, message_of
 from vmie_tui.model.task import JobState
+from vmie_tui.services.pacing import Poll
 
 if TYPE_CHECKING:
     from vmie_tui.operations.jobs import JobClient
@@ -123,12 +123,12 @@ def follow(session: Session, client: ReplicationClient, wanted: Sequence[tuple[s
 def _follow(jobs: JobClient, client: ReplicationClient, replication_id: str, run_id: str) -> int:
     """Wait for one run; its exit code."""
     view = client.view(replication_id)
-    run = _run_of(view, run_id)
+    run, poll = _run_of(view, run_id), Poll(wait.LOOK_SECONDS)
     while run is None or not (run.job_id or run.state.over):
         if _held_up(jobs, client, view, run):
             return EXIT_FAILED
         jobs.ensure_worker()
-        time.sleep(wait.LOOK_SECONDS)
+        poll.wait()
         view = client.view(replication_id)
         run = _run_of(view, run_id)
     if not run.job_id:
@@ -154,16 +154,16 @@ def _held_up(jobs: JobClient, client: ReplicationClient, view: ReplicationView, 
 
 def _settled(client: ReplicationClient, replication_id: str, run_id: str) -> Run | None:
     """The run, once the worker has noted what its end means for its replication, or not within some seconds."""
-    deadline = time.monotonic() + SETTLE_SECONDS
-    while True:
+    run: Run | None = None
+    for _ in Poll(wait.LOOK_SECONDS, seconds=SETTLE_SECONDS):
         view = client.view(replication_id)
         run = _run_of(view, run_id)
         ended = run is not None and run.state in {RunState.COMPLETED, RunState.FAILED}
         last = view.spec.once and view.next_run is None and view.state is ReplicationState.ACTIVE
         cut_over = run is not None and run.cutover and run.state is RunState.COMPLETED and not view.paused
-        if not (ended and (last or cut_over)) or time.monotonic() > deadline:
-            return run
-        time.sleep(wait.LOOK_SECONDS)
+        if not (ended and (last or cut_over)):
+            break
+    return run
 
 
 def _run_of(view: ReplicationView, run_id: str) -> Run | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable, Sequence
 
 import click
@@ -33,6 +32,7 @@ from vmie_tui.model.replication import (
     type_words,
     until,
 )
+from vmie_tui.services.pacing import Poll
 
 WATCH_SECONDS = 2.0
 SHOWN = 5  # runs that `show` lists
@@ -99,6 +99,7 @@ def _table(views: Sequence[ReplicationView]) -> str:
 def _watch(look: Callable[[], list[ReplicationView]], *, as_json: bool) -> None:
     """Look again and again, until interrupted. Without a terminal: a line for each that changed."""
     told: dict[str, object] = {}
+    poll = Poll(WATCH_SECONDS)
     while True:
         views = look()
         if sys.stdout.isatty() and not as_json:
@@ -111,7 +112,7 @@ def _watch(look: Callable[[], list[ReplicationView]], *, as_json: bool) -> None:
                     out(json.dumps(view.to_json()) if as_json else _line(view))
                 told[view.id] = reading
         sys.stdout.flush()
-        time.sleep(WATCH_SECONDS)
+        poll.wait()
 
 
 def _line(view: ReplicationView) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from vmie_tui.jobs.engine.context import JobContext
 from vmie_tui.model.errors import VmieError
 from vmie_tui.model.task import Task
+from vmie_tui.services.pacing import Backoff, Poll
 from vmie_tui.services.task_history import remember
 
 INTERVAL_VARIABLE, POLL_VARIABLE = "VMIE_TASK_SECONDS", "VMIE_QUEUE_SECONDS"
@@ -41,7 +42,8 @@ def watch_tasks(
     Raises VmieError, also for cancel and pause.
     """
     near, far = intervals(simulated=context.profile.aws.endpoint_url is not None)
-    pause, good = near, time.monotonic()
+    poll, good = Poll(near, far, growth=1.3, wait=context.control.wait), time.monotonic()
+    outage = Backoff(first=near * 2, longest=FAR)
     seen: dict[str, Task] = {}
     while True:
         context.control.check()
@@ -56,16 +58,18 @@ def watch_tasks(
         except VmieError as error:
             if not error.problem.retry_safe or time.monotonic() - good > OUTAGE_SECONDS:
                 raise
-            pause = min(pause * 2, FAR)
+            outage.fail()
+            poll.interval = outage.seconds
         else:
             good = time.monotonic()
+            outage.reset()
             found = [seen[task_id] for task_id in task_ids]
             if changed:
                 show(found)
-            pause = near if changed else min(pause * 1.3, far)
+                poll.interval = near
             if all(task.terminal for task in found):
                 return found
-        context.control.wait(pause)
+        poll.wait()
 
 
 def _note(context: JobContext, before: Task | None, task: Task) -> bool:

@@ -9,8 +9,6 @@ from vmie_tui.jobs.engine.control import JobControl
 from vmie_tui.model.errors import VmieError
 from vmie_tui.services.pacing import TRIES, Backoff
 
-__all__ = ["Backoff", "again"]
-
 T = TypeVar("T")
 
 

@@ -14,6 +14,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import ObjectSource
 from vmie_tui.model.rules.routes import image_format
 from vmie_tui.model.task import Task
+from vmie_tui.services.pacing import Poll
 
 T = TypeVar("T")
 FULL = "ResourceCountLimitExceeded"  # as many conversion tasks as the Region allows at once
@@ -36,6 +37,8 @@ def format_of(context: ImportContext) -> str:
 
 def when_free(context: ImportContext, start: Callable[[], T]) -> T:
     """Do ``start``, which asks for a conversion task; waits while the Region takes no more of them."""
+    near, _ = intervals(simulated=context.profile.aws.endpoint_url is not None)
+    poll = Poll(near, wait=context.control.wait)
     while True:
         try:
             return start()
@@ -43,8 +46,7 @@ def when_free(context: ImportContext, start: Callable[[], T]) -> T:
             if error.problem.code != FULL:
                 raise
         context.say("the Region's limit of conversion tasks is reached: waiting for a free one")
-        near, _ = intervals(simulated=context.profile.aws.endpoint_url is not None)
-        context.control.wait(near)
+        poll.wait()
 
 
 def refuse_vanished(context: ImportContext) -> None:

@@ -21,6 +21,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError, SettingsError, VmieEr
 from vmie_tui.model.replication import TAG_REPLICATION, ReplicationState
 from vmie_tui.model.task import JobState
 from vmie_tui.services.aws.ec2.tagged import delete_snapshot, tagged_snapshots
+from vmie_tui.services.pacing import Backoff
 from vmie_tui.settings import Profile
 
 _log = logging.getLogger("vmie_tui.schedule")
@@ -33,7 +34,7 @@ class Removal:
     def __init__(self, replications: Replications, sessions: AwsSessions, profile: Callable[[str], Profile]) -> None:
         self._replications, self._sessions, self._profile = replications, sessions, profile
         self._thread: threading.Thread | None = None
-        self._again: dict[str, tuple[float, float]] = {}  # when to try once more, and the pause that was made
+        self._backoffs: dict[str, tuple[Backoff, float]] = {}  # of those that failed; when to try once more
 
     def look(self, ident: str) -> None:
         """Go on with a replication that is DELETING, as far as can be done without waiting."""
@@ -44,7 +45,7 @@ class Removal:
                 give_up(connection, open_runs(connection, ident), "the replication is deleted")
             return
         at_work = self._thread is not None and self._thread.is_alive()
-        at, _ = self._again.get(ident, (0.0, 0.0))
+        _, at = self._backoffs.get(ident, (None, 0.0))
         if JobState.CANCELLING in jobs or at_work or time.monotonic() < at:
             return
         self._thread = threading.Thread(target=self.remove, args=(ident,), name="removal", daemon=True)
@@ -59,13 +60,13 @@ class Removal:
         except Exception as error:  # noqa: BLE001 - whatever it is must not be tried again at once
             if not isinstance(error, VmieError):
                 _log.exception("%s cannot be removed", ident)
-            _, before = self._again.get(ident, (0.0, 0.0))
-            pause = min(max(before * 2, FIRST_PAUSE), LONGEST_PAUSE)
-            self._again[ident] = (time.monotonic() + pause, pause)
+            backoff, _ = self._backoffs.get(ident, (Backoff(first=FIRST_PAUSE, longest=LONGEST_PAUSE), 0.0))
+            backoff.fail()
+            self._backoffs[ident] = (backoff, time.monotonic() + backoff.seconds)
             why = str(error) if isinstance(error, VmieError) else type(error).__name__
             self._say(ident, f"deleting: {why}; it is tried again")
             return
-        self._again.pop(ident, None)
+        self._backoffs.pop(ident, None)
         with self._replications.alone() as connection:
             if find(connection, ident).state is ReplicationState.DELETING:
                 change(connection, ident, state=ReplicationState.DELETED.value, kept=None, message=message)

@@ -12,7 +12,7 @@ from typing import Any
 
 from vmie_tui.jobs.engine.control import Paused
 from vmie_tui.jobs.engine.import_context import ImportContext
-from vmie_tui.jobs.engine.retry import Backoff, again
+from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.jobs.transfer.progress import UPLOAD_TO, UploadProgress
 from vmie_tui.jobs.transfer.reporting import AttemptReport
@@ -25,6 +25,7 @@ from vmie_tui.model.job import Stage, StageState
 from vmie_tui.model.plan import SnapshotSource
 from vmie_tui.services.aws.ebs.block_sender import SnapshotLost
 from vmie_tui.services.aws.ec2.tagged import delete_snapshot
+from vmie_tui.services.pacing import Backoff
 
 
 class Transfer:

@@ -44,6 +44,7 @@ from vmie_tui.services.aws.session import BLOCKS, PARTS, Aws
 from vmie_tui.services.aws.vmie.import_tasks import ImageRequest, ImportDisk, SnapshotRequest, VmImport
 from vmie_tui.services.disks.formats.vmdk_stream import StreamDecoder
 from vmie_tui.services.doctor.patient import Patient, Skip
+from vmie_tui.services.pacing import Poll
 from vmie_tui.services.vsphere.changed_blocks import (
     ALLOCATED,
     SnapshotDisk,
@@ -606,10 +607,10 @@ def _take_snapshot(run: Run) -> Snapshot:
     unsure = True  # vCenter was asked, and has not answered
 
     def take_away() -> None:
-        found, deadline = find_snapshot(vsphere, moid, name), time.monotonic() + LATE_SECONDS
-        while found is None and unsure and time.monotonic() < deadline:
-            time.sleep(1)
-            found = find_snapshot(vsphere, moid, name)
+        found = None
+        for _ in Poll(1.0, seconds=LATE_SECONDS if unsure else 0.0):
+            if (found := find_snapshot(vsphere, moid, name)) is not None:
+                break
         if found is None:
             if unsure:
                 raise ServiceError(ErrorKind.REMOTE, "vCenter may still be making it")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
@@ -11,6 +10,7 @@ from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError, VmieError
 from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.doctor import aws_sign_in, bucket, local, permissions, region, role, vcenter
 from vmie_tui.services.doctor.patient import Look, Patient, Skip, method_name
+from vmie_tui.services.pacing import Poll, until_found
 
 LOOKS: tuple[Look, ...] = (
     *local.LOOKS,
@@ -91,15 +91,8 @@ def apply(patient: Patient, check: Check, *, stop: Callable[[], None] = lambda: 
 
 def _send_on(patient: Patient, change: Change, stop: Callable[[], None], *, fresh: bool) -> None:
     """Send a change; ``fresh``: what it is about was made a moment ago, and may not be found everywhere yet."""
-    deadline = time.monotonic() + SETTLE_SECONDS
-    while True:
-        stop()
-        try:
-            return send(patient, change)
-        except ServiceError as error:
-            if not fresh or error.kind is not ErrorKind.NOT_FOUND or time.monotonic() > deadline:
-                raise
-        time.sleep(SETTLE_PAUSE)
+    poll = Poll(SETTLE_PAUSE, seconds=SETTLE_SECONDS if fresh else 0.0, check=stop)
+    until_found(lambda: send(patient, change), poll)
 
 
 def send(patient: Patient, change: Change) -> None:
@@ -111,21 +104,19 @@ def send(patient: Patient, change: Change) -> None:
 
 def _settled(patient: Patient, check: Check, fix: Fix, stop: Callable[[], None]) -> Check:
     """Look until the change shows everywhere: what was made may be seen by AWS only a minute later."""
-    deadline = time.monotonic() + SETTLE_SECONDS
-    while True:
+    reason = ""
+    for _ in Poll(SETTLE_PAUSE, seconds=SETTLE_SECONDS, check=stop):
         now = look_again(patient, check)
         if now.fix is None or now.fix.id != fix.id:
             return now  # right, or the next thing that is wrong with it
-        if time.monotonic() > deadline:
-            raise ServiceError(
-                ErrorKind.CONFLICT,
-                f"AWS does not show the change yet: {now.reason}",
-                subject=check.title,
-                remedy="Look again in a minute",
-                retry_safe=True,
-            )
-        stop()
-        time.sleep(SETTLE_PAUSE)
+        reason = now.reason
+    raise ServiceError(
+        ErrorKind.CONFLICT,
+        f"AWS does not show the change yet: {reason}",
+        subject=check.title,
+        remedy="Look again in a minute",
+        retry_safe=True,
+    )
 
 
 def look_again(patient: Patient, check: Check) -> Check:

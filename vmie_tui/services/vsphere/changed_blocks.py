@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.services.pacing import Check, nothing
 from vmie_tui.services.vsphere.places import read_places
 from vmie_tui.services.vsphere.property_collector import properties
 from vmie_tui.services.vsphere.sdk import vim
@@ -86,7 +87,7 @@ def _frozen(disk: Any, names: Mapping[str, tuple[str, str]]) -> SnapshotDisk:
     )
 
 
-def enable_tracking(vsphere: VSphere, moid: str, *, check: Callable[[], None] = lambda: None) -> None:
+def enable_tracking(vsphere: VSphere, moid: str, *, check: Check = nothing) -> None:
     """Let vCenter track the changes of a machine's disks from its next snapshot on; nothing is sent when it does.
 
     Raises ServiceError: CONFLICT while the machine has snapshots (trap 27), REFUSED for hardware that cannot do it,
@@ -152,7 +153,7 @@ def changed_areas(  # noqa: PLR0917 - that of vCenter's method, and the disk's s
     change_id: str,
     capacity: int,
     *,
-    check: Callable[[], None] = lambda: None,
+    check: Check = nothing,
 ) -> list[tuple[int, int]]:
     """(offset, length) in bytes of what changed of a disk from ``change_id`` to the snapshot, ascending, joined.
 

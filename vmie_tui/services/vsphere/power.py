@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Power
+from vmie_tui.services.pacing import Check, Poll, nothing
 from vmie_tui.services.vsphere.property_collector import properties
 from vmie_tui.services.vsphere.sdk import vim
 from vmie_tui.services.vsphere.session import VSphere
@@ -34,7 +33,7 @@ def shut_down(
     *,
     seconds: float,
     on_state: Callable[[Power], None] = lambda power: None,
-    check: Callable[[], None] = lambda: None,
+    check: Check = nothing,
 ) -> None:
     """Ask the guest, by VMware Tools, to shut down, and wait until the machine is off; one that is off is fine.
 
@@ -54,7 +53,6 @@ def shut_down(
             remedy="Resume it first, or power it off hard: what its memory holds is lost then",
             code="InvalidPowerState",
         )
-    ends = time.monotonic() + seconds
     machine = vsphere.object(vim.VirtualMachine, moid)
     try:
         vsphere.call(machine.ShutdownGuest, subject=subject, doing="shutting the guest down")
@@ -63,17 +61,12 @@ def shut_down(
             raise _no_tools(subject, error) from error
         if error.problem.code != "InvalidPowerState":  # off by now: somebody else was faster
             raise
-    pause, resting = FIRST_PAUSE, threading.Event()
-    while (now := power_state(vsphere, moid)) is not Power.OFF:
-        if now is not state:
+    for _ in Poll(FIRST_PAUSE, LONGEST_PAUSE, seconds=seconds, check=check):
+        if (now := power_state(vsphere, moid)) is not state:
             on_state(state := now)
-        check()
-        left = ends - time.monotonic()
-        if left <= 0:
-            raise _still_on(subject, now, seconds)
-        resting.wait(min(pause, left))
-        pause = min(pause * 1.5, LONGEST_PAUSE)
-    on_state(Power.OFF)
+        if state is Power.OFF:
+            return
+    raise _still_on(subject, state, seconds)
 
 
 def _no_tools(subject: str, error: ServiceError) -> ServiceError:
@@ -98,17 +91,17 @@ def _still_on(subject: str, state: Power, seconds: float) -> ServiceError:
     )
 
 
-def power_off(vsphere: VSphere, moid: str, name: str = "", *, check: Callable[[], None] = lambda: None) -> None:
+def power_off(vsphere: VSphere, moid: str, name: str = "", *, check: Check = nothing) -> None:
     """Switch the machine off hard, as by its plug; one that is off is fine. Raises ServiceError, about ``name``."""
     _change(vsphere, moid, Power.OFF, name or moid, check)
 
 
-def power_on(vsphere: VSphere, moid: str, name: str = "", *, check: Callable[[], None] = lambda: None) -> None:
+def power_on(vsphere: VSphere, moid: str, name: str = "", *, check: Check = nothing) -> None:
     """Switch the machine on; one that is on is fine. Raises ServiceError, about ``name``."""
     _change(vsphere, moid, Power.ON, name or moid, check)
 
 
-def _change(vsphere: VSphere, moid: str, wanted: Power, subject: str, check: Callable[[], None]) -> None:
+def _change(vsphere: VSphere, moid: str, wanted: Power, subject: str, check: Check) -> None:
     if power_state(vsphere, moid) is wanted:
         return
     machine, doing = vsphere.object(vim.VirtualMachine, moid), f"powering {wanted.value}"

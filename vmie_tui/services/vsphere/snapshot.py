@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.services.pacing import Check, nothing
 from vmie_tui.services.vsphere.property_collector import properties
 from vmie_tui.services.vsphere.sdk import vim
 from vmie_tui.services.vsphere.session import VSphere
@@ -44,7 +45,7 @@ def create_snapshot(
     *,
     quiesce: bool,
     on_progress: Callable[[int], None] | None = None,
-    check: Callable[[], None] = lambda: None,
+    check: Check = nothing,
 ) -> Snapshot:
     """Take a snapshot without memory, or give the one of this name back that an earlier run left.
 
@@ -109,7 +110,7 @@ def remove_snapshot(
     snapshot_moid: str,
     *,
     on_progress: Callable[[int], None] | None = None,
-    check: Callable[[], None] = lambda: None,
+    check: Check = nothing,
 ) -> None:
     """Remove this snapshot and merge its disks; its children stay. One that is gone already is fine."""
     snapshot = vsphere.object(vim.vm.Snapshot, snapshot_moid)

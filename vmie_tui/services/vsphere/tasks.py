@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.services.pacing import Check, Poll, nothing
 from vmie_tui.services.vsphere.errors import from_fault
 from vmie_tui.services.vsphere.property_collector import properties
 from vmie_tui.services.vsphere.session import VSphere
@@ -22,15 +22,14 @@ def wait_task(
     subject: str,
     doing: str,
     on_progress: Callable[[int], None] | None = None,
-    check: Callable[[], None] = lambda: None,
+    check: Check = nothing,
 ) -> Any:
     """The task's result once it succeeded; ``on_progress`` gets percentages as they change.
 
     ``check`` is called between two looks and may raise to stop waiting: the task goes on in vCenter. Raises
     ServiceError with the task's own fault when it failed.
     """
-    pause, shown = FIRST_PAUSE, -1
-    resting = threading.Event()
+    poll, shown = Poll(FIRST_PAUSE, LONGEST_PAUSE, check=check), -1
     while True:
         info = vsphere.call(lambda: properties(vsphere, task, *_PATHS), subject=subject, doing=doing)
         state = info.get("info.state")
@@ -44,6 +43,4 @@ def wait_task(
         if on_progress and progress is not None and progress != shown:
             shown = int(progress)
             on_progress(shown)
-        check()
-        resting.wait(pause)
-        pause = min(pause * 1.5, LONGEST_PAUSE)
+        poll.wait()

@@ -1,4 +1,4 @@
-"""The book-keeping of a snapshot's blocks, and the pace of requests."""
+"""The book-keeping of a snapshot's blocks."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmie_tui.services.aws.ebs import block_sender
 from vmie_tui.services.aws.ebs.block_ledger import BlockLedger, MemoryJournal
-from vmie_tui.services.aws.ebs.block_sender import Pace
 
 DIGESTS = [hashlib.sha256(bytes([number])).digest() for number in range(8)]
 ENTRIES = st.lists(st.tuples(st.integers(0, 200), st.sampled_from(DIGESTS)), max_size=60)
@@ -50,25 +48,3 @@ def test_the_checksum_is_over_the_digests_in_the_order_of_index(
 def test_a_digest_of_another_length_is_no_journal() -> None:
     with pytest.raises(ValueError, match="31 bytes"):
         BlockLedger(Pairs([(0, bytes(31))]))
-
-
-def test_requests_are_spaced_slowed_down_and_let_go_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr(block_sender.time, "monotonic", lambda: now[0])
-    pace = Pace(100.0)
-    assert [round(pace.turn(), 3) for _ in range(4)] == [0.0, 0.01, 0.02, 0.03]
-    now[0] += 10.0
-    assert pace.turn() == 0.0
-    for _ in range(64):  # as many threads hear it at once
-        pace.throttled()
-    assert pace.rate == 50.0
-    for _ in range(20):
-        now[0] += 1.0
-        pace.throttled()
-    assert pace.rate == block_sender.SLOWEST
-    seconds = 0.0
-    while pace.rate < pace.most:  # back to the most within a minute, at the pace it has
-        seconds += 1.0 / pace.rate
-        pace.went_well()
-    assert 10.0 < seconds < 60.0
-    assert pace.rate == 100.0

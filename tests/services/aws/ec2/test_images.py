@@ -17,7 +17,7 @@ from vmie_tui.services.aws.ec2 import images, volumes
 from vmie_tui.services.aws.ec2.images import CopyRequest, RegisterDisk, RegisterRequest, next_device
 from vmie_tui.services.aws.ec2.volumes import VolumeRequest
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.visible import once_visible
+from vmie_tui.services.pacing import Poll, until_found
 from vmie_tui.simulators.control import Fault, TlsFiles
 
 OTHER = "eu-central-1"
@@ -73,7 +73,7 @@ def test_what_was_just_made_may_not_be_shown_yet(aws: World, snaps: tuple[str, s
     assert volumes.create_volume(session, REGION, VolumeRequest(snaps[0], REGION + "a")).size_gib == 1
     assert unseen.fired == 1
     with pytest.raises(ServiceError, match="does not exist") as caught:
-        once_visible(lambda: images.describe_image(session, REGION, "ami-0123456789abcdef0"), seconds=0.0)
+        until_found(lambda: images.describe_image(session, REGION, "ami-0123456789abcdef0"), Poll(1.0, seconds=0.0))
     assert caught.value.kind is ErrorKind.NOT_FOUND
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -19,8 +20,15 @@ from vmie_tui.model.task_history import Outcome, TaskQuery
 from vmie_tui.services.aws import session as sessions
 from vmie_tui.services.aws.session import Aws, open_session
 from vmie_tui.services.aws.vmie import explorer as module
-from vmie_tui.services.aws.vmie.explorer import Explorer, Page, Watched, enabled_regions
-from vmie_tui.services.aws.vmie.request_rate import REGION_BURST, REGION_RATE, Bucket, Pace, back_off
+from vmie_tui.services.aws.vmie.explorer import (
+    REGION_BURST,
+    REGION_RATE,
+    Explorer,
+    Page,
+    RequestBudget,
+    Watched,
+    enabled_regions,
+)
 from vmie_tui.services.aws.vmie.task_parser import task_kind
 from vmie_tui.services.task_history import History
 from vmie_tui.simulators.control import Fault, TlsFiles
@@ -249,33 +257,30 @@ def test_the_regions_of_an_account(kit: Kit, aws: Aws) -> None:
     assert REGION in enabled_regions(aws) and len(enabled_regions(aws)) < len(found)
 
 
-# -- pace
+# -- how often
 
 
-def test_a_region_gets_its_share() -> None:
-    clock = Clock()
-    bucket = Bucket(REGION_RATE, REGION_BURST, clock)
-    waits = [bucket.take() for _ in range(int(REGION_BURST) + 4)]
-    assert waits[: int(REGION_BURST)] == [0.0] * int(REGION_BURST)
-    assert waits[-1] == pytest.approx(4 / REGION_RATE)
+def test_a_region_gets_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    clock, stop = Clock(), threading.Event()
+    monkeypatch.setattr(stop, "wait", waited.append)
+    budget = RequestBudget(clock=clock)
+    for _ in range(REGION_BURST + 4):
+        budget.turn(("p", "r"), stop)
+    assert waited == pytest.approx([1 / REGION_RATE, 2 / REGION_RATE, 3 / REGION_RATE, 4 / REGION_RATE])
     clock.now += 60
-    assert bucket.take() == 0.0
+    budget.turn(("p", "r"), stop)
+    assert len(waited) == 4
 
 
-def test_a_turn_is_waited_for_until_told_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    import threading
-
-    pace, stop = Pace(clock=Clock()), threading.Event()
-    for _ in range(int(REGION_BURST)):
-        pace.turn(("p", "r"), stop)
-    waiting = threading.Thread(target=pace.turn, args=(("p", "r"), stop))
+def test_a_turn_is_waited_for_until_told_to_stop() -> None:
+    budget, stop = RequestBudget(clock=Clock()), threading.Event()
+    for _ in range(REGION_BURST):
+        budget.turn(("p", "r"), stop)
+    waiting = threading.Thread(target=budget.turn, args=(("p", "r"), stop))
     waiting.start()
-    pace.turn(("p", "another"), stop)
+    budget.turn(("p", "another"), stop)
     assert waiting.is_alive()
     stop.set()
     wait_until(lambda: not waiting.is_alive(), what="the end of waiting")
-    assert pace.requests == int(REGION_BURST) + 2
-
-
-def test_back_off_doubles_to_an_end() -> None:
-    assert 13 < back_off(1) < 17 and 27 < back_off(2) < 33 and back_off(40) < 700
+    assert budget.requests == REGION_BURST + 2

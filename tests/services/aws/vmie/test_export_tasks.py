@@ -444,7 +444,7 @@ def test_damaged_bytes_do_not_become_the_file(aws: Aws, big: bytes, tmp_path: Pa
 def test_a_broken_connection_is_gone_on_with(
     kit: Kit, aws: Aws, big: bytes, tmp_path: Path, action: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "PAUSES", (0.01,))
+    monkeypatch.setattr(download, "FIRST_WAIT", 0.01)
     kit.sim.faults.add(Fault("GetObject", action, code="SlowDown", times=2))
     got = Download(aws, REGION).fetch(BUCKET, "big", tmp_path / "big", control=Control())
     assert got.size == len(big) and (tmp_path / "big").read_bytes() == big

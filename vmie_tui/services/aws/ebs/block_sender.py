@@ -1,4 +1,4 @@
-"""Sends 512 KiB blocks to EBS direct: their checksums, the pace AWS allows, what is tried again."""
+"""Sends 512 KiB blocks to EBS direct: their checksums, the rate AWS allows, what is tried again."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from vmie_tui.services.aws.s3.rate_cap import RateCap
 from vmie_tui.services.aws.s3.sender import ATTEMPTS, Sender
 from vmie_tui.services.aws.sdk import botocore
 from vmie_tui.services.aws.session import Aws
+from vmie_tui.services.pacing import AdaptiveBucket
 
 PUTS_PER_SECOND = 1_000  # per account, and per snapshot (trap 18)
-SLOWEST = 4.0  # requests per second below which throttling does not push us
-EASE_SECONDS = 1.0  # throttled answers within this time are one sign, not many
 APPEARS_SECONDS = 120.0  # a new snapshot may be unknown to EBS direct for so long (trap 22)
 THROTTLED_ATTEMPTS = 3 * ATTEMPTS
 THROTTLES = frozenset({"RequestThrottledException", "RequestThrottled", "ThrottlingException", "TooManyRequests"})
@@ -35,44 +34,15 @@ def digest_text(digest: bytes) -> str:
     return base64.b64encode(digest).decode("ascii")
 
 
-class Pace:
-    """Spaces requests of many threads: at most ``most`` a second, half of it after throttling, then slowly more."""
-
-    def __init__(self, most: float = PUTS_PER_SECOND) -> None:
-        self.most = self.rate = float(most)
-        self._lock = threading.Lock()
-        self._next = 0.0
-        self._eased = float("-inf")
-
-    def turn(self) -> float:
-        """Take the next place; seconds until it comes."""
-        with self._lock:
-            now = time.monotonic()
-            at = max(now, self._next)
-            self._next = at + 1.0 / self.rate
-            return at - now
-
-    def throttled(self) -> None:
-        with self._lock:
-            now = time.monotonic()
-            if now - self._eased >= EASE_SECONDS:
-                self._eased = now
-                self.rate = max(SLOWEST, self.rate / 2)
-
-    def went_well(self) -> None:
-        with self._lock:
-            self.rate = min(self.most, self.rate + self.most / (20 * self.rate))  # about 5 % of the most in a second
-
-
-_ACCOUNTS: dict[tuple[str, str, str], Pace] = {}
+_ACCOUNTS: dict[tuple[str, str, str], AdaptiveBucket] = {}
 _ACCOUNTS_LOCK = threading.Lock()
 
 
-def account_pace(aws: Aws, region: str) -> Pace:
-    """The one pace of all writers of this process in an account and Region."""
+def account_bucket(aws: Aws, region: str) -> AdaptiveBucket:
+    """The bucket that all writers of this process in an account and Region take their puts from."""
     key = (aws.settings.profile or "", aws.settings.endpoint_url or "", region)
     with _ACCOUNTS_LOCK:
-        return _ACCOUNTS.setdefault(key, Pace())
+        return _ACCOUNTS.setdefault(key, AdaptiveBucket(PUTS_PER_SECOND))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +74,12 @@ class BlockSender(Sender[OutgoingBlock, SentBlock]):
         budget: BufferBudget,
         parallel: int,
         *,
-        account: Pace,
+        account: AdaptiveBucket,
         new: bool,
         cap: RateCap | None = None,
     ) -> None:
         super().__init__(snapshot_id, budget, parallel, thread_name="ebs-block", cap=cap)
-        self._client, self._paces = client, (account, Pace())
+        self._client, self._buckets = client, (account, AdaptiveBucket(PUTS_PER_SECOND))
         self._appears_until = time.monotonic() + APPEARS_SECONDS if new else 0.0
 
     def doing(self, item: OutgoingBlock) -> str:
@@ -117,8 +87,8 @@ class BlockSender(Sender[OutgoingBlock, SentBlock]):
 
     def put(self, item: OutgoingBlock, view: memoryview) -> SentBlock:
         digest = item.digest or hashlib.sha256(view).digest()
-        for pace in self._paces:
-            if (wait := pace.turn()) > 0:
+        for bucket in self._buckets:
+            if (wait := bucket.take()) > 0:
                 self.pause(wait)
         text = digest_text(digest)
         answer = self._client.put_snapshot_block(
@@ -139,15 +109,15 @@ class BlockSender(Sender[OutgoingBlock, SentBlock]):
                 retry_safe=True,
                 detail=f"{stored} instead of {text}",
             )
-        for pace in self._paces:
-            pace.went_well()
+        for bucket in self._buckets:
+            bucket.went_well()
         return SentBlock(item.index, digest)
 
     def worth_another(self, error: Exception, attempt: int) -> bool:
         if isinstance(error, botocore.exceptions.ClientError):
             if _is_throttling(error):
-                for pace in self._paces:
-                    pace.throttled()
+                for bucket in self._buckets:
+                    bucket.throttled()
                 return attempt < THROTTLED_ATTEMPTS
             if error_code(error) == "ResourceNotFoundException" and time.monotonic() < self._appears_until:
                 return True

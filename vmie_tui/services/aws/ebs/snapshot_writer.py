@@ -17,7 +17,7 @@ from vmie_tui.services.aws.ebs.block_sender import (
     OutgoingBlock,
     SentBlock,
     SnapshotLost,
-    account_pace,
+    account_bucket,
     digest_text,
     give_up,
 )
@@ -29,7 +29,7 @@ from vmie_tui.services.aws.s3.buffer_budget import BufferBudget, Share
 from vmie_tui.services.aws.s3.rate_cap import cap_of
 from vmie_tui.services.aws.s3.sender import POLL_SECONDS
 from vmie_tui.services.aws.session import BLOCKS, Aws
-from vmie_tui.services.aws.visible import Pace
+from vmie_tui.services.pacing import Poll
 from vmie_tui.services.transfer_control import TransferControl
 
 __all__ = ["Journal", "MemoryJournal", "SnapshotLost", "SnapshotTarget", "SnapshotWriter", "Written"]
@@ -39,7 +39,7 @@ PARALLEL = 64
 IN_FLIGHT = Share(buffer_budget.SHARED, 96 * BLOCK)
 JOURNAL_BLOCKS = 32  # 16 MiB: what a kill may cost at most
 JOURNAL_SECONDS = 0.5
-LONGEST_LOOK = 10.0  # seconds between two looks at a snapshot that completes
+FIRST_LOOK, LONGEST_LOOK = 0.25, 10.0  # seconds between two looks at a snapshot that completes
 ZEROS = bytes(BLOCK)
 ZERO_DIGEST = hashlib.sha256(ZEROS).digest()
 
@@ -132,7 +132,7 @@ class SnapshotWriter:
             self.snapshot_id,
             self._budget,
             self._parallel,
-            account=account_pace(self._aws, self._region),
+            account=account_bucket(self._aws, self._region),
             new=not going_on,
             cap=cap_of(self._aws.settings),
         )
@@ -376,13 +376,12 @@ class SnapshotWriter:
                 raise give_up(self.snapshot_id, what, told.code, told.detail) from error
 
     def _wait(self) -> None:
-        pace = Pace(self._control.check, longest=LONGEST_LOOK)
+        poll = Poll(FIRST_LOOK, LONGEST_LOOK, check=self._control.check)
         while True:
-            self._control.check()
             state, _ = state_of(self._aws, self._region, self.snapshot_id)
             if state == "completed":
                 return
             unseen = not state and time.monotonic() < self._shown_by
             if state != "pending" and not unseen:
                 raise give_up(self.snapshot_id, f"the snapshot ended as {state or 'unknown'} instead of completed")
-            pace.wait()
+            poll.wait()

@@ -10,9 +10,10 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws.ebs.block_sender import give_up
 from vmie_tui.services.aws.ec2.image_info import tag_list
 from vmie_tui.services.aws.errors import aws_call, boto_errors, transient, translate
-from vmie_tui.services.aws.s3.sender import ATTEMPTS, backoff
+from vmie_tui.services.aws.s3.sender import ATTEMPTS, FIRST_WAIT
 from vmie_tui.services.aws.session import BLOCKS, Aws
-from vmie_tui.services.aws.vmie.import_tasks import pause, short
+from vmie_tui.services.aws.vmie.import_tasks import short
+from vmie_tui.services.pacing import Backoff, Check, pause
 
 if TYPE_CHECKING:
     from vmie_tui.services.aws.ebs.snapshot_writer import SnapshotTarget
@@ -26,24 +27,23 @@ class ParentRefused(ServiceError):
 
 
 def persist(
-    call: Callable[..., Any], arguments: dict[str, Any], doing: str, subject: str, check: Callable[[], None]
+    call: Callable[..., Any], arguments: dict[str, Any], doing: str, subject: str, check: Check
 ) -> dict[str, Any]:
-    """The answer of one call, tried again with growing pauses while that may help; ``check`` is asked meanwhile."""
-    attempt = 0
+    """The answer of one call, tried again with back-off while that may help; ``check`` is asked meanwhile."""
+    backoff = Backoff(ATTEMPTS, FIRST_WAIT)
     while True:
         check()
         try:
             answer: dict[str, Any] = call(**arguments)
         except boto_errors() as error:
-            attempt += 1
-            if attempt >= ATTEMPTS or not transient(error):
+            if not transient(error) or not backoff.fail():
                 raise translate(error, doing, subject) from error
         else:
             return answer
-        pause(backoff(attempt), check)
+        pause(backoff.seconds, check)
 
 
-def start(aws: Aws, region: str, target: SnapshotTarget, check: Callable[[], None]) -> str:
+def start(aws: Aws, region: str, target: SnapshotTarget, check: Check) -> str:
     """StartSnapshot; the id of the pending snapshot."""
     arguments: dict[str, Any] = {"VolumeSize": target.size_gib, "Timeout": KEEP_MINUTES}
     if target.description:

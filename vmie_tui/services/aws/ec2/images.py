@@ -21,8 +21,8 @@ from vmie_tui.services.aws.ec2.image_info import (
 )
 from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.visible import Pace, once_visible
 from vmie_tui.services.aws.vmie.import_tasks import short
+from vmie_tui.services.pacing import Check, Poll, nothing, until_found
 
 __all__ = [
     "CopyRequest",
@@ -170,7 +170,7 @@ def register_image(aws: Aws, region: str | None, request: RegisterRequest) -> Im
         if error.problem.code != "InvalidAMIName.Duplicate":
             raise
         return _same_or_taken(aws, region, request, error)
-    return once_visible(lambda: describe_image(aws, region, str(answer["ImageId"])))
+    return until_found(lambda: describe_image(aws, region, str(answer["ImageId"])))
 
 
 def _same_or_taken(aws: Aws, region: str | None, request: RegisterRequest, error: ServiceError) -> Image:
@@ -194,13 +194,12 @@ def wait_for_image(
     region: str | None,
     image_id: str,
     *,
-    check: Callable[[], None] = lambda: None,
+    check: Check = nothing,
     on_state: Callable[[Image], None] = lambda image: None,
 ) -> Image:
     """The AMI once it is available; ServiceError REMOTE with AWS's words when it fails."""
-    pace = Pace(check, first=FIRST_LOOK, longest=LONGEST_LOOK)
+    poll = Poll(FIRST_LOOK, LONGEST_LOOK, check=check)
     while True:
-        check()
         image = describe_image(aws, region, image_id)
         on_state(image)
         if image.state == "available":
@@ -213,7 +212,7 @@ def wait_for_image(
                 remedy="Look at the reason, then copy or register it again",
                 detail=image.state_reason,
             )
-        pace.wait()
+        poll.wait()
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +249,7 @@ def copy_image(aws: Aws, region: str, request: CopyRequest) -> Image:
         arguments["TagSpecifications"] = tag_specifications(request.tags, "image", "snapshot")
     with aws_call(f"copy the image to {region}", request.image_id):
         answer = aws.client("ec2", region).copy_image(**arguments)
-    return once_visible(lambda: describe_image(aws, region, str(answer["ImageId"])))
+    return until_found(lambda: describe_image(aws, region, str(answer["ImageId"])))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from vmie_tui.services.aws.ec2.image_info import describe_image, describe_instan
 from vmie_tui.services.aws.ec2.instance_types import InstanceType, pick_instance_type
 from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.visible import Pace, once_visible
+from vmie_tui.services.pacing import Check, Poll, nothing, until_found
 
 __all__ = [
     "InstanceState",
@@ -153,7 +153,7 @@ def launch(aws: Aws, region: str | None, request: LaunchRequest) -> LaunchedInst
                 _delete_group(aws, region, group)  # refused while an earlier launch's instance uses it
         raise _explained(error) from error
     ident = str(answer["Instances"][0]["InstanceId"])
-    data = once_visible(lambda: describe_instance(aws, region, ident))
+    data = until_found(lambda: describe_instance(aws, region, ident))
     return LaunchedInstance(
         ident,
         request.image_id,
@@ -201,7 +201,7 @@ def _isolated_group(aws: Aws, region: str | None, request: LaunchRequest) -> str
                 VpcId=vpc,
                 TagSpecifications=tag_specifications(request.tags or {"Name": name}, "security-group"),
             )
-        found = once_visible(lambda: _groups(aws, region, name, vpc, must=True))
+        found = until_found(lambda: _groups(aws, region, name, vpc, must=True))
     group = found[0]
     ident = str(group["GroupId"])
     with aws_call("take the rules out of the security group", ident):
@@ -281,22 +281,20 @@ def wait_for_checks(
     region: str | None,
     instance_id: str,
     *,
-    check: Callable[[], None] = lambda: None,
+    check: Check = nothing,
     on_state: Callable[[InstanceState], None] = lambda state: None,
     seconds: float = 900.0,
 ) -> InstanceState:
-    """The instance once its status checks have a verdict, or it has ended, or ``seconds`` of polling are over.
+    """The instance once its status checks have a verdict, or it has ended, or ``seconds`` are over.
 
     Whether it is well is for the caller to ask (`InstanceState.healthy`).
     """
-    pace = Pace(check, first=FIRST_LOOK, longest=LONGEST_LOOK)
+    poll = Poll(FIRST_LOOK, LONGEST_LOOK, seconds=seconds, check=check)
     while True:
-        check()
         seen = state(aws, region, instance_id)
         on_state(seen)
-        if seen.settled or pace.waited >= seconds:
+        if seen.settled or not poll.wait():
             return seen
-        pace.wait()
 
 
 def console_output(aws: Aws, region: str | None, instance_id: str) -> str:
@@ -338,14 +336,14 @@ def _no_screenshot(error: ServiceError) -> ServiceError:
     )
 
 
-def terminate(aws: Aws, region: str | None, instance_id: str, *, check: Callable[[], None] = lambda: None) -> None:
+def terminate(aws: Aws, region: str | None, instance_id: str, *, check: Check = nothing) -> None:
     """Terminate a test instance, wait for it, and delete the security group made for it. Safe to repeat."""
-    data, pace = describe_instance(aws, region, instance_id), Pace(check, first=FIRST_LOOK, longest=LONGEST_LOOK)
+    data, poll = describe_instance(aws, region, instance_id), Poll(FIRST_LOOK, LONGEST_LOOK, check=check)
     token = str(data.get("ClientToken") or "")
     with aws_call("terminate the instance", instance_id):
         aws.client("ec2", region).terminate_instances(InstanceIds=[instance_id])
     while str(describe_instance(aws, region, instance_id)["State"]["Name"]) != "terminated":
-        pace.wait()
+        poll.wait()
     for group in _groups(aws, region, GROUP + token) if token else ():
         _delete_group(aws, region, str(group["GroupId"]))
 
@@ -355,14 +353,14 @@ def stop_instance(
     region: str | None,
     instance_id: str,
     *,
-    check: Callable[[], None] = lambda: None,
+    check: Check = nothing,
     seconds: float = STOP_SECONDS,
 ) -> str:
     """Stop it and wait until it is: ``stopped``, or ``terminated`` when it is gone already. Safe to repeat.
 
     Raises ServiceError: NOT_FOUND, CONFLICT when it still runs after ``seconds``, and what ``check`` raises.
     """
-    pace, asked = Pace(check, first=FIRST_LOOK, longest=LONGEST_LOOK), False
+    poll, asked = Poll(FIRST_LOOK, LONGEST_LOOK, seconds=seconds, check=check), False
     while True:
         now = str(describe_instance(aws, region, instance_id)["State"]["Name"])
         if now == "stopped":
@@ -374,7 +372,7 @@ def stop_instance(
                 aws.client("ec2", region).stop_instances(InstanceIds=[instance_id])
             asked = True
             continue
-        if pace.waited >= seconds:
+        if not poll.wait():
             raise ServiceError(
                 ErrorKind.CONFLICT,
                 f"the instance is still {now} after {seconds / 60:.0f} minutes",
@@ -382,4 +380,3 @@ def stop_instance(
                 remedy="See what its guest is doing, stop it in the EC2 console with force, then try again",
                 retry_safe=True,
             )
-        pace.wait()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +11,10 @@ from vmie_tui.services.aws.ec2.image_info import describe_instance, tag_specific
 from vmie_tui.services.aws.ec2.images import next_device
 from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.visible import Pace, once_visible
 from vmie_tui.services.aws.vmie.task_parser import tags_of
+from vmie_tui.services.pacing import Check, Poll, nothing, until_found
+
+FIRST_LOOK, LONGEST_LOOK = 0.25, 5.0  # seconds between two looks at a volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def create_volume(aws: Aws, region: str | None, request: VolumeRequest) -> Volum
     """
     with aws_call(f"make a volume in {request.availability_zone}", request.snapshot_id):
         made = aws.client("ec2", region).create_volume(**request.to_api())
-    return once_visible(lambda: describe_volume(aws, region, str(made["VolumeId"])))
+    return until_found(lambda: describe_volume(aws, region, str(made["VolumeId"])))
 
 
 def describe_volume(aws: Aws, region: str | None, volume_id: str) -> Volume:
@@ -82,12 +84,11 @@ def wait_for_volume(
     volume_id: str,
     *,
     attached: bool = False,
-    check: Callable[[], None] = lambda: None,
+    check: Check = nothing,
 ) -> Volume:
     """The volume once it is available (or in use), or ``attached``; ServiceError REMOTE when it failed."""
-    pace = Pace(check)
+    poll = Poll(FIRST_LOOK, LONGEST_LOOK, check=check)
     while True:
-        check()
         volume = describe_volume(aws, region, volume_id)
         ready = volume.attachment == "attached" if attached else volume.state in {"available", "in-use"}
         if ready:
@@ -99,7 +100,7 @@ def wait_for_volume(
                 subject=volume_id,
                 remedy="Check the permissions on the KMS key, then make it again",
             )
-        pace.wait()
+        poll.wait()
 
 
 def instance_zone(aws: Aws, region: str | None, instance_id: str) -> str:

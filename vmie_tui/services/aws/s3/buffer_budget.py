@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+
+from vmie_tui.services.pacing import Check, nothing
 
 MIB = 1 << 20
 DEFAULT_BUDGET = 96 * MIB  # a worker needs about 120 MiB for its libraries, and 256 in all are promised
@@ -53,7 +54,7 @@ class BufferBudget:
         with self._changed:
             return self._peak
 
-    def acquire(self, size: int, check: Callable[[], None] = lambda: None) -> bytearray:
+    def acquire(self, size: int, check: Check = nothing) -> bytearray:
         """A buffer of exactly ``size`` bytes, of unknown content. Waits; ``check`` is asked meanwhile and may raise."""
         ticket = object()
         with self._changed:
@@ -131,7 +132,7 @@ class Share(BufferBudget):
         super().__init__(limit)
         self._whole = whole
 
-    def acquire(self, size: int, check: Callable[[], None] = lambda: None) -> bytearray:
+    def acquire(self, size: int, check: Check = nothing) -> bytearray:
         while not self._take(size):
             check()
         try:

@@ -18,15 +18,14 @@ from vmie_tui.private_files import private_dir, write_private
 from vmie_tui.services.aws.errors import aws_call, boto_errors, error_code, transient, translate
 from vmie_tui.services.aws.s3.multipart import RunningCrc, crc_of
 from vmie_tui.services.aws.session import PARTS, Aws
-from vmie_tui.services.aws.vmie.import_tasks import pause
 from vmie_tui.services.disks.streams.output import check_free, exists, local_errors, part_name, write_error
+from vmie_tui.services.pacing import Backoff, pause
 from vmie_tui.services.transfer_control import TransferControl
 
 NOTES = "downloads"  # in the state folder: which part file is of which object
 RANGE_BYTES = 8 << 20  # one request
 READ_BYTES = 1 << 20  # in memory at once
-ATTEMPTS = 6  # for one range, in a row
-PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+ATTEMPTS, FIRST_WAIT = 6, 0.5  # for one range, in a row; seconds before the second
 _CHANGED = frozenset({"PreconditionFailed", "412"})
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
@@ -130,7 +129,7 @@ class Download:
 
     def _rest(self, run: _Run) -> None:
         """Fetch what is missing, range by range; a range that broke off is gone on with where it did."""
-        failures = 0
+        backoff = Backoff(ATTEMPTS, FIRST_WAIT)
         while run.at < run.source.size:
             run.control.check()
             begun = run.at
@@ -139,14 +138,15 @@ class Download:
                     run.write(data)
                     run.control.check()
             except boto_errors() as error:
-                failures = 0 if run.at > begun else failures + 1
+                if run.at > begun:
+                    backoff.reset()
                 if error_code(error) in _CHANGED:
                     raise _replaced(run.source) from error
-                if not transient(error) or failures >= ATTEMPTS:
+                if not transient(error) or not backoff.fail():
                     raise translate(error, "download the object", run.source.url) from error
-                pause(PAUSES[min(failures, len(PAUSES) - 1)], run.control.check)
+                pause(backoff.seconds, run.control.check)
             else:
-                failures = 0
+                backoff.reset()
 
     def _range(self, source: _Object, start: int, end: int) -> Any:
         """The bytes of a range as they come; the answer must be exactly that range of the same object."""

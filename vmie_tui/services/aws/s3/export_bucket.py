@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -19,8 +18,9 @@ from vmie_tui.services.aws.regions import partition_of
 from vmie_tui.services.aws.s3.bucket_policy import read_policy
 from vmie_tui.services.aws.s3.objects import ObjectStore
 from vmie_tui.services.aws.session import ANY_OWNER, Aws
+from vmie_tui.services.pacing import Check, Poll, nothing
 
-SEEN_SECONDS = 15.0  # S3 shows a changed bucket at once nearly always
+SEEN_PAUSE, SEEN_SECONDS = 0.5, 15.0  # S3 shows a changed bucket at once nearly always
 _ABSENT = frozenset({"OwnershipControlsNotFoundError", "ServerSideEncryptionConfigurationNotFoundError"})
 _FULL = "FULL_CONTROL"
 Json = dict[str, Any]
@@ -148,7 +148,7 @@ class ExportBuckets:
         report: BucketReport,
         kinds: Collection[ChangeKind] = (ChangeKind.OWNERSHIP, ChangeKind.ACL),
         *,
-        check: Callable[[], None] = lambda: None,
+        check: Check = nothing,
     ) -> BucketReport:
         """Make the changes of these kinds that were shown, and look again: the new report.
 
@@ -170,22 +170,19 @@ class ExportBuckets:
             _, method, _ = _WRITES[change.kind]
             with aws_call(f"change the bucket's {change.kind.value}", name):
                 getattr(self._s3, method)(**change.request)
-        deadline = time.monotonic() + SEEN_SECONDS
-        while True:
+        left: list[str] = []
+        for _ in Poll(SEEN_PAUSE, seconds=SEEN_SECONDS, check=check):
             now = self.look(name, instance=instance)
             left = [change.kind.value for change in now.changes if change.kind in kinds]
             if not left:
                 return now
-            if time.monotonic() > deadline:
-                raise ServiceError(
-                    ErrorKind.CONFLICT,
-                    f"S3 does not show the change yet: {', '.join(left)}",
-                    subject=name,
-                    remedy="Look at the bucket again in a minute",
-                    retry_safe=True,
-                )
-            check()
-            time.sleep(0.5)
+        raise ServiceError(
+            ErrorKind.CONFLICT,
+            f"S3 does not show the change yet: {', '.join(left)}",
+            subject=name,
+            remedy="Look at the bucket again in a minute",
+            retry_safe=True,
+        )
 
     # -- reading
 

@@ -6,30 +6,21 @@ import threading
 import time
 from collections.abc import Callable
 
+from vmie_tui.services.pacing import TokenBucket
 from vmie_tui.settings import AwsSettings
 
 BURST_SECONDS = 0.5  # what was not used for so long may be made up for
 
 
-class RateCap:
-    """``rate`` is bytes a second. Any thread may take."""
+class RateCap(TokenBucket):
+    """``rate`` is bytes a second."""
 
     def __init__(self, rate: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.rate, self._clock = rate, clock
-        self._lock = threading.Lock()
-        self._free_at = clock()  # when everything taken so far has been sent at this rate
-
-    def take(self, nbytes: int) -> float:
-        """Reserve so many bytes; the seconds to wait before they are sent."""
-        with self._lock:
-            now = self._clock()
-            start = max(self._free_at, now - BURST_SECONDS)
-            self._free_at = start + nbytes / self.rate
-            return max(0.0, start - now)
+        super().__init__(rate, credit=BURST_SECONDS, clock=clock)
 
     def connections(self, wanted: int, piece: int) -> int:
         """How many may send side by side so that none is silent for long: a service gives up on those."""
-        return max(1, min(wanted, self.rate // piece))
+        return max(1, min(wanted, int(self.rate // piece)))
 
 
 _caps: dict[AwsSettings, RateCap] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import random
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -14,9 +13,10 @@ from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
 from vmie_tui.services.aws.errors import boto_errors, transient, translate
 from vmie_tui.services.aws.s3.buffer_budget import BufferBudget
 from vmie_tui.services.aws.s3.rate_cap import RateCap
+from vmie_tui.services.pacing import Backoff
 
 ATTEMPTS = 10
-FIRST_WAIT, LONGEST_WAIT = 0.25, 20.0  # seconds between attempts, before jitter
+FIRST_WAIT = 0.25  # seconds before the second attempt
 DRAIN_SECONDS = 0.7  # a stopped transfer lets pieces that are nearly there arrive, so that they count at the next try
 STOP_SECONDS = 0.7  # and then waits so long for its threads to break off; they end by themselves later
 POLL_SECONDS = 0.25
@@ -71,12 +71,6 @@ class HaltingBody:
 
     def tell(self) -> int:
         return self._at
-
-
-def backoff(attempt: int) -> float:
-    """Seconds to wait after the ``attempt``-th failure (1 is the first): doubling, with full jitter above a floor."""
-    longest = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (attempt - 1))
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards nothing
 
 
 class Sender(ABC, Generic[Item, Done]):
@@ -206,14 +200,14 @@ class Sender(ABC, Generic[Item, Done]):
             self._done.put(result)
 
     def _send(self, item: Item) -> Done:
-        attempt = 0
+        backoff = Backoff(first=FIRST_WAIT)
         with memoryview(item.buffer) as whole, whole[: item.length] as view:
             while not self._ending.is_set():
                 try:
                     return self.put(item, view)
                 except boto_errors() as error:
-                    attempt += 1
-                    if not self._ending.is_set() and not self.worth_another(error, attempt):
+                    backoff.fail()
+                    if not self._ending.is_set() and not self.worth_another(error, backoff.failures):
                         raise self.failure(error, item) from error
-                self._ending.wait(backoff(attempt))
+                self._ending.wait(backoff.seconds)
         raise self._stopped()

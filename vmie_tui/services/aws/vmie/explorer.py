@@ -20,8 +20,8 @@ from vmie_tui.model.task import Task, TaskKind
 from vmie_tui.model.task_history import TaskRecord
 from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.aws.session import EXPLORE, Aws
-from vmie_tui.services.aws.vmie.request_rate import Pace, back_off
 from vmie_tui.services.aws.vmie.task_parser import TASK_APIS, TaskApi, is_unknown
+from vmie_tui.services.pacing import Backoff, TokenBucket
 from vmie_tui.services.task_history import History
 
 PARALLEL = 6  # Regions asked at the same time
@@ -31,6 +31,9 @@ LIVE_SECONDS = 15.0  # between two looks at what runs
 NEW_SECONDS = 90.0  # between two looks for tasks that began since
 THROTTLED_TRIES = 3  # of one request, before the Region is left alone
 THROTTLED_PAUSE = 0.5
+REGION_RATE, REGION_BURST = 2.0, 10  # requests a second, and at once; EC2 allows a Region several times as many
+TOTAL_RATE, TOTAL_BURST = 50.0, 100
+FIRST_PAUSE, LONGEST_PAUSE = 15.0, 600.0  # seconds until a Region in trouble is asked again
 _ACTIVE = {"Filters": [{"Name": "task-state", "Values": ["active"]}]}
 OnPage = Callable[["Page"], None]
 
@@ -94,12 +97,34 @@ class _Cell:
     live_at: float = 0.0
     new_at: float = 0.0
     blocked_until: float = 0.0
-    failures: int = 0
+    backoff: Backoff = field(default_factory=lambda: Backoff(first=FIRST_PAUSE, longest=LONGEST_PAUSE))
     troubles: dict[TaskKind, tuple[Problem, datetime]] = field(default_factory=dict)
 
     @property
     def place(self) -> tuple[str, str]:
         return self.watched.profile, self.region
+
+
+class RequestBudget:
+    """The requests of one explorer: counted, and made to wait for their turn."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._lock = clock, threading.Lock()
+        self._total = TokenBucket(TOTAL_RATE, credit=(TOTAL_BURST - 1) / TOTAL_RATE, clock=clock)
+        self._regions: dict[tuple[str, str], TokenBucket] = {}
+        self.requests = 0
+
+    def turn(self, place: tuple[str, str], stop: threading.Event) -> None:
+        """Wait until a request to this account's Region may be sent; comes back at once when ``stop`` is set."""
+        with self._lock:
+            self.requests += 1
+            if place not in self._regions:
+                credit = (REGION_BURST - 1) / REGION_RATE
+                self._regions[place] = TokenBucket(REGION_RATE, credit=credit, clock=self._clock)
+            bucket = self._regions[place]
+        seconds = max(self._total.take(), bucket.take())
+        if seconds > 0:
+            stop.wait(seconds)
 
 
 class Explorer:
@@ -117,7 +142,7 @@ class Explorer:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._history, self._kinds, self._parallel, self._clock = history, tuple(kinds), parallel, clock
-        self._pace, self._lock, self._stop = Pace(clock=clock), threading.Lock(), threading.Event()
+        self._budget, self._lock, self._stop = RequestBudget(clock=clock), threading.Lock(), threading.Event()
         regions = [region for each in watched for region in each.regions]
         self._cells = [
             _Cell(each, region) for region in dict.fromkeys(regions) for each in watched if region in each.regions
@@ -128,7 +153,7 @@ class Explorer:
     @property
     def requests(self) -> int:
         """How many requests were sent to AWS so far."""
-        return self._pace.requests
+        return self._budget.requests
 
     @property
     def places(self) -> tuple[tuple[str, str], ...]:
@@ -250,8 +275,12 @@ class Explorer:
             cell.live_at = now + LIVE_SECONDS
             if look_for_new:
                 cell.new_at = now + NEW_SECONDS
-            cell.failures = cell.failures + 1 if cell.troubles else 0
-            cell.blocked_until = now + back_off(cell.failures) if cell.troubles else 0.0
+            if cell.troubles:
+                cell.backoff.fail()
+                cell.blocked_until = now + cell.backoff.seconds
+            else:
+                cell.backoff.reset()
+                cell.blocked_until = 0.0
 
     def _whole(self, cell: _Cell, kind: TaskKind, give: OnPage) -> None:
         """The whole list of a kind; what it lacks AWS has forgotten."""
@@ -295,20 +324,20 @@ class Explorer:
 
     def _page(self, cell: _Cell, api: TaskApi, arguments: dict[str, Any]) -> tuple[list[Task], str]:
         """One request, tried again a little later when the Region throttles: (tasks, token of the next page)."""
-        for attempt in range(THROTTLED_TRIES):
-            self._pace.turn(cell.place, self._stop)
+        backoff = Backoff(THROTTLED_TRIES, THROTTLED_PAUSE)
+        while True:
+            self._budget.turn(cell.place, self._stop)
             try:
                 with aws_call("read the tasks", cell.region):
                     client = cell.watched.aws.client(EXPLORE, cell.region)
                     answer = getattr(client, api.operation)(**arguments)
             except ServiceError as error:
-                if error.kind is not ErrorKind.THROTTLED or attempt + 1 == THROTTLED_TRIES or self._stop.is_set():
+                if error.kind is not ErrorKind.THROTTLED or self._stop.is_set() or not backoff.fail():
                     raise
-                self._stop.wait(THROTTLED_PAUSE * 2**attempt)
+                self._stop.wait(backoff.seconds)
             else:
                 tasks = [api.parse(item, cell.region) for item in answer.get(api.member) or ()]
                 return tasks, str(answer.get("NextToken") or "")
-        raise AssertionError("unreachable")
 
     def _show(self, cell: _Cell, kind: TaskKind, tasks: list[Task], give: OnPage, *, last: bool = True) -> None:
         records = self._history.record(cell.watched.profile, tasks)

@@ -12,7 +12,7 @@ from vmie_tui.model.export import ExportPlan
 from vmie_tui.model.task import Task, TaskKind
 from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.vmie.import_tasks import pause, present, short, tagged
+from vmie_tui.services.aws.vmie.import_tasks import present, short, tagged
 from vmie_tui.services.aws.vmie.task_parser import (
     TASK_APIS,
     export_image_task,
@@ -21,6 +21,7 @@ from vmie_tui.services.aws.vmie.task_parser import (
     read_pages,
     task_kind,
 )
+from vmie_tui.services.pacing import Check, Poll, nothing
 
 EXPORT_KINDS = (TaskKind.EXPORT_INSTANCE, TaskKind.EXPORT_IMAGE)
 WATCH_SECONDS = 5.0
@@ -122,13 +123,13 @@ class Exports:
         task_id: str,
         show: Callable[[Task], None],
         *,
-        check: Callable[[], None] = lambda: None,
+        check: Check = nothing,
         seconds: float = WATCH_SECONDS,
     ) -> Task:
         """The task in its final state; ``show`` gets each reading that differs. ``check`` may raise to leave."""
         seen: object = None
+        poll = Poll(seconds, check=check)
         while True:
-            check()
             task = self.task(task_id)
             reading = (task.state, task.status_message, task.progress)
             if reading != seen:
@@ -136,7 +137,7 @@ class Exports:
                 seen = reading
             if task.terminal:
                 return task
-            pause(seconds, check)
+            poll.wait()
 
     def cancel(self, task_id: str) -> None:
         """Cancel an export of either kind; AWS removes what it has written.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from vmie_tui.services.aws.ec2.image_info import tag_list
 from vmie_tui.services.aws.errors import aws_call, boto_errors, is_role_error, translate
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.aws.vmie.task_parser import image_task, snapshot_task
+from vmie_tui.services.pacing import Check, Poll, nothing
 
 ROLE_SECONDS = 60.0  # IAM takes that long to show a new role everywhere (trap 31)
 ROLE_PAUSE = 5.0
@@ -107,18 +107,14 @@ class VmImport:
     def _ec2(self) -> Any:
         return self._aws.client("ec2", self.region)
 
-    def import_image(
-        self, request: ImageRequest, *, role_is_new: bool = False, check: Callable[[], None] = lambda: None
-    ) -> Task:
+    def import_image(self, request: ImageRequest, *, role_is_new: bool = False, check: Check = nothing) -> Task:
         """Start making an AMI of disks in S3. ``role_is_new``: the role was made just now, so wait until it is seen."""
         arguments = request.to_api()
         return image_task(
             self._start(self._ec2.import_image, arguments, "import the image", role_is_new, check), self.region
         )
 
-    def import_snapshot(
-        self, request: SnapshotRequest, *, role_is_new: bool = False, check: Callable[[], None] = lambda: None
-    ) -> Task:
+    def import_snapshot(self, request: SnapshotRequest, *, role_is_new: bool = False, check: Check = nothing) -> Task:
         """Start making an EBS snapshot of one disk in S3."""
         arguments = request.to_api()
         answer = self._start(self._ec2.import_snapshot, arguments, "import the snapshot", role_is_new, check)
@@ -140,20 +136,18 @@ class VmImport:
         arguments: dict[str, Any],
         doing: str,
         role_is_new: bool,
-        check: Callable[[], None],
+        check: Check,
     ) -> dict[str, Any]:
-        deadline = time.monotonic() + (ROLE_SECONDS if role_is_new else 0.0)
         subject = arguments.get("RoleName", "") or arguments.get("Description", "")
+        poll = Poll(ROLE_PAUSE, seconds=ROLE_SECONDS if role_is_new else 0.0, check=check)
         while True:
-            check()
             try:
                 answer: dict[str, Any] = call(**arguments)
             except boto_errors() as error:
-                if not is_role_error(error) or time.monotonic() >= deadline:
+                if not is_role_error(error) or not poll.wait():
                     raise translate(error, doing, subject) from error
             else:
                 return answer
-            pause(min(ROLE_PAUSE, max(0.0, deadline - time.monotonic())), check)
 
     def task(self, task_id: str) -> Task:
         """The task as it is now. NOT_FOUND for an unknown id, or one AWS has forgotten (about 7 days, trap 33)."""
@@ -203,14 +197,6 @@ def kind_of(task_id: str) -> TaskKind:
         subject=task_id,
         remedy=f"Ids begin with {_IMAGE_TASK} or {_SNAPSHOT_TASK}",
     )
-
-
-def pause(seconds: float, check: Callable[[], None]) -> None:
-    """Wait, asking ``check`` often enough that a cancel takes effect within 2 s."""
-    deadline = time.monotonic() + seconds
-    while (left := deadline - time.monotonic()) > 0:
-        check()
-        time.sleep(min(0.5, left))
 
 
 def present(**values: Any) -> dict[str, Any]:

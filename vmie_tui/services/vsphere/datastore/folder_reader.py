@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.pacing import Backoff
+from vmie_tui.services.pacing import Backoff, Check, nothing
 from vmie_tui.services.vsphere.datastore.flat_file import FlatConnection, FlatFile
 from vmie_tui.services.vsphere.session import VSphere
 
@@ -40,7 +40,7 @@ class Slots:
             return self._waiting
 
     @contextmanager
-    def one(self, limits: dict[str, int], check: Callable[[], None]) -> Iterator[None]:
+    def one(self, limits: dict[str, int], check: Check) -> Iterator[None]:
         """A slot at all of these places; waits until there is one, ``check`` is asked meanwhile and may raise."""
         with self._changed:
             self._waiting += 1
@@ -82,7 +82,7 @@ class FolderReader:
         datastore: str = "",
         by_host: bool = False,
         parallel: int = PARALLEL,
-        check: Callable[[], None] = lambda: None,
+        check: Check = nothing,
     ) -> None:
         self._file = FlatFile(
             vsphere,

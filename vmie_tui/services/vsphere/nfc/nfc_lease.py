@@ -6,7 +6,6 @@ import contextlib
 import re
 import ssl
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.proxy import Proxy
+from vmie_tui.services.pacing import Poll
 from vmie_tui.services.vsphere.errors import from_fault
 from vmie_tui.services.vsphere.nfc.keepalive import EXPORT, KeepAlive, lost_lease
 from vmie_tui.services.vsphere.property_collector import properties
@@ -24,6 +24,7 @@ from vmie_tui.services.vsphere.tls import Trust, thumbprint_of
 
 READY_SECONDS = 300.0  # vCenter prepares a lease in seconds; a busy host may need minutes
 MANIFEST_SECONDS = 5.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0  # seconds between two looks at either
 SHA1_DIGITS = 40
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]*-----END CERTIFICATE-----")
 _NO_CHECKSUM_CHOICE = frozenset({"MethodNotFound", "NotSupported", "InvalidRequest", "InvalidType"})
@@ -106,8 +107,7 @@ class NfcLease:
 
     def _await_ready(self) -> Any:
         """The lease's info once it is ready."""
-        deadline, pause, resting = time.monotonic() + self._ready_timeout, 0.05, threading.Event()
-        while True:
+        for _ in Poll(FIRST_PAUSE, LONGEST_PAUSE, seconds=self._ready_timeout):
             found = self._once(lambda: properties(self._vsphere, self._lease, "state", "error"))
             state = found.get("state")
             if state == "ready":
@@ -116,16 +116,13 @@ class NfcLease:
                 raise from_fault(found["error"], subject=self._subject, doing=self._doing)
             if state != "initializing":
                 raise lost_lease(self._subject, self._what, detail=f"its state is {state}")
-            if time.monotonic() > deadline:
-                raise ServiceError(
-                    ErrorKind.REMOTE,
-                    f"vCenter did not get the {self._what} ready within {self._ready_timeout:.0f} s",
-                    subject=self._subject,
-                    remedy="The host may be busy with other transfers: try again later",
-                    retry_safe=True,
-                )
-            resting.wait(pause)
-            pause = min(pause * 1.5, 2.0)
+        raise ServiceError(
+            ErrorKind.REMOTE,
+            f"vCenter did not get the {self._what} ready within {self._ready_timeout:.0f} s",
+            subject=self._subject,
+            remedy="The host may be busy with other transfers: try again later",
+            retry_safe=True,
+        )
 
     def _once(self, function: Any) -> Any:
         return self._vsphere.once(function, subject=self._subject, doing=self._doing)
@@ -202,8 +199,8 @@ class NfcLease:
         promised.
         """
         wanted = set(keys) or self._opened
-        deadline, pause, resting = time.monotonic() + MANIFEST_SECONDS, 0.05, threading.Event()
-        while True:
+        entries: dict[str, ManifestEntry] = {}
+        for _ in Poll(FIRST_PAUSE, LONGEST_PAUSE, growth=2.0, seconds=MANIFEST_SECONDS):
             self.check()
             found = self._vsphere.once(
                 self._lease.HttpNfcLeaseGetManifest,
@@ -211,10 +208,9 @@ class NfcLease:
                 doing=f"reading the {self._what}'s checksums",
             )
             entries = {entry.key: _manifest_entry(entry) for entry in found or ()}
-            if wanted <= entries.keys() or time.monotonic() > deadline:
-                return entries
-            resting.wait(pause)
-            pause *= 2
+            if wanted <= entries.keys():
+                break
+        return entries
 
     # -- ending it ----------------------------------------------------------------------------------------------------
 
