@@ -30,12 +30,12 @@ from vmie_tui.screens.frame.actions import APP, bindings
 from vmie_tui.screens.frame.base import FrameScreen
 from vmie_tui.screens.frame.palette import ActionProvider
 from vmie_tui.screens.frame.theme import ThemedApp
-from vmie_tui.screens.registry import MODES, help_screen, password_screen, profile_picker
+from vmie_tui.screens.registry import MODES, explain_ahead, help_screen, password_screen, profile_picker
+from vmie_tui.settings import Settings
 from vmie_tui.widgets.frame import Health, Part, Status, TitleBar
 
 if TYPE_CHECKING:
     from vmie_tui.model.preflight import Preflight
-    from vmie_tui.settings import Settings
 
 PASSING = "passing"  # the mode while the others are made anew
 POLL_SECONDS = 0.5  # the worker writes progress twice a second
@@ -57,7 +57,7 @@ class VmieApp(ThemedApp):
     jobs: var[tuple[JobView, ...] | None] = var(None)
     jobs_problem: var[Problem | None] = var(None)
     wanted_job: var[str] = var("")  # just started: the cursor of the jobs goes there once it is read
-    preflights: var[dict[str, Preflight]] = var(dict)  # by `machine_key`; what this session has looked into
+    preflights: var[dict[str, Preflight]] = var(dict)  # by `Machine.key`; what this session has looked into
 
     class JobsRead(Message):
         def __init__(self, jobs: tuple[JobView, ...], worker: WorkerStatus) -> None:
@@ -131,9 +131,7 @@ class VmieApp(ThemedApp):
             else:
                 if seen != last:
                     if any(job.problem for job in seen[0]):
-                        from vmie_tui.widgets.explained import look_up
-
-                        look_up(seen[0])
+                        explain_ahead(seen[0])
                     self.post_message(self.JobsRead(*seen))
                 last = seen
             self._poll.wait(POLL_SECONDS if self.current_mode == "jobs" else QUIET_POLL_SECONDS)

@@ -11,9 +11,9 @@ from tests.kits.fake_backend import FakeOperations
 from vmie_tui.app import VmieApp
 from vmie_tui.screens import registry
 from vmie_tui.screens.frame.host import Host
-from vmie_tui.screens.registry import ScreenAt
+from vmie_tui.screens.registry import Deferred
 
-SCREENS = {name: value for name, value in vars(registry).items() if isinstance(value, ScreenAt)}
+SCREENS = {name: value for name, value in vars(registry).items() if isinstance(value, Deferred)}
 
 
 def parameters(called: Any) -> list[tuple[str, Any, Any]]:

@@ -121,6 +121,11 @@ class Machine:
     datacenter_id: str = ""
 
     @property
+    def key(self) -> str:
+        """What is known of it is kept by this: vCenter may give its moid to another machine."""
+        return self.instance_uuid or self.moid
+
+    @property
     def size(self) -> int:
         """Bytes of all disks together."""
         return sum(disk.capacity for disk in self.disks)

@@ -68,6 +68,11 @@ class Preflight:
             return Look.PART if len(self.disks) > 1 else Look.NONE
         return Look.PART if any(note.disk for note in self.not_inspected) else Look.ALL
 
+    def join(self, configuration: Sequence[Finding]) -> tuple[Finding, ...]:
+        """What the configuration gave, joined with what the disks gave; worst first."""
+        settled = unsettled(configuration, self.guest) if self.guest is not None else configuration
+        return join_findings(settled, self.content)
+
     @property
     def judged(self) -> Verdict:
         return judge(self.findings, self.look)
@@ -99,11 +104,6 @@ class Preflight:
             "bytes_read": self.bytes_read,
             "snapshot": self.snapshot,
         }
-
-
-def machine_key(machine: Machine) -> str:
-    """What a machine's preflight is kept by: its moid may be given to another one."""
-    return machine.instance_uuid or machine.moid
 
 
 def join_findings(configuration: Sequence[Finding], content: Sequence[Finding]) -> tuple[Finding, ...]:

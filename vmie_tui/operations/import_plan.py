@@ -28,7 +28,7 @@ from vmie_tui.model.plan import (
     VmSource,
     Volumes,
 )
-from vmie_tui.model.preflight import Preflight, machine_key
+from vmie_tui.model.preflight import Preflight
 from vmie_tui.model.rules.licensing import default_licence
 from vmie_tui.model.rules.routes import format_options, recommended, route_options, via_options
 from vmie_tui.model.rules.systems import system_of
@@ -58,7 +58,7 @@ class Candidate:
     @property
     def key(self) -> str:
         """Differs between any two candidates; for a VM what its preflight is kept by."""
-        return machine_key(self.machine) or self.source.where
+        return self.machine.key or self.source.where
 
     @property
     def in_vcenter(self) -> bool:

@@ -24,7 +24,7 @@ class Host(Protocol):
     jobs: tuple[JobView, ...] | None  # None until they are read for the first time
     jobs_problem: Problem | None  # why the jobs cannot be read
     wanted_job: str  # just started: the list of jobs moves its cursor there
-    preflights: dict[str, Preflight]  # by `machine_key`: the disks that this session has looked into
+    preflights: dict[str, Preflight]  # by `Machine.key`: the disks that this session has looked into
 
     def poll_now(self) -> None:
         """Read the jobs at once, as after a key that changes one."""

@@ -13,7 +13,7 @@ from textual.worker import get_current_worker
 
 from vmie_tui.model.errors import ErrorKind, Problem, problem_of
 from vmie_tui.model.machine import Machine, Power
-from vmie_tui.model.preflight import Preflight, machine_key, markdown
+from vmie_tui.model.preflight import Preflight, markdown
 from vmie_tui.model.preparation import unattend_xml
 from vmie_tui.screens.frame.actions import REPORT, bindings
 from vmie_tui.screens.frame.base import style_sheet
@@ -63,7 +63,7 @@ class ReportScreen(Copying):
 
     @property
     def result(self) -> Preflight | None:
-        key = machine_key(self.machine)
+        key = self.machine.key
         return self.host.preflights.get(key) or self._plain.get(key)
 
     def compose_body(self) -> Iterable[Widget]:
@@ -125,7 +125,7 @@ class ReportScreen(Copying):
 
     @work(thread=True, exclusive=True, group="preflight", exit_on_error=False)
     def _look(self, machine: Machine, snapshot: bool) -> None:
-        worker, key = get_current_worker(), machine_key(machine)
+        worker, key = get_current_worker(), machine.key
         try:
             result = self.operations.imports.preflight(
                 machine, snapshot=snapshot, on_step=lambda words: self._tell_step(key, words)
@@ -142,7 +142,7 @@ class ReportScreen(Copying):
 
     @on(Step)
     def _stepped(self, event: Step) -> None:
-        if event.key == machine_key(self.machine) and self._step:
+        if event.key == self.machine.key and self._step:
             self._step = event.words
             self._draw()
 
@@ -153,7 +153,7 @@ class ReportScreen(Copying):
             self._looked = True
         elif event.result is not None:
             self._plain[event.key] = event.result
-        if event.key == machine_key(self.machine):
+        if event.key == self.machine.key:
             self._step, self._problem = "", event.problem
             self._draw(top=True)
         if event.problem is not None and event.problem.kind is ErrorKind.LOGIN:

@@ -11,12 +11,12 @@ from textual.message import Message
 from textual.worker import get_current_worker
 
 from vmie_tui.model.errors import ErrorKind, Problem, problem_of
+from vmie_tui.model.machine import Inventory, Machine
+from vmie_tui.operations.operations import Operations
 from vmie_tui.widgets.machines import MachineRow, by_name, machine_row
 
 if TYPE_CHECKING:
-    from vmie_tui.model.machine import Inventory, Machine
     from vmie_tui.model.preflight import Preflight
-    from vmie_tui.operations.operations import Operations
 
 CHUNK = 1000  # rows judged before the screen hears of them
 
@@ -43,16 +43,10 @@ class ReadFailed(Message):
 
 def judged(operations: Operations, machine: Machine, inspected: Mapping[str, Preflight]) -> MachineRow:
     """The row of a machine by its configuration, and by its disks when this session has looked into them."""
-    findings = operations.imports.check_machine(machine)
-    if not inspected:
-        return machine_row(machine, findings)
-    from vmie_tui.model.preflight import join_findings, machine_key, unsettled
-
-    known = inspected.get(machine_key(machine))
+    findings, known = operations.imports.check_machine(machine), inspected.get(machine.key)
     if known is None:
         return machine_row(machine, findings)
-    configured = unsettled(findings, known.guest) if known.guest is not None else findings
-    return machine_row(machine, join_findings(configured, known.content), known.look)
+    return machine_row(machine, known.join(findings), known.look)
 
 
 class Reader:

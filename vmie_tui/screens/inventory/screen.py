@@ -262,14 +262,11 @@ class InventoryScreen(Sorting):
 
     def judge_again(self) -> None:
         """Show what this session has found on disks since the rows were made."""
-        from vmie_tui.model.preflight import machine_key
-
         known = self.host.preflights
         if not known:
             return
         self._rows = [
-            judged(self.operations, row.machine, known) if machine_key(row.machine) in known else row
-            for row in self._rows
+            judged(self.operations, row.machine, known) if row.machine.key in known else row for row in self._rows
         ]
         self._apply()
         self._show_detail()

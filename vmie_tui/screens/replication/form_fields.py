@@ -12,7 +12,7 @@ from vmie_tui.model.errors import Problem
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import Route
-from vmie_tui.model.preflight import Preflight, join_findings, machine_key
+from vmie_tui.model.preflight import Preflight, join_findings
 from vmie_tui.model.replication import Verify
 from vmie_tui.model.verdict import Look, judge
 from vmie_tui.operations.import_plan import VM
@@ -124,7 +124,7 @@ def form_lines(
 ) -> list[Line]:
     """What went wrong, each machine with its findings, what holds for all of them, and the command.
 
-    ``refused``: those that were not started, by name; ``seen``: the looks into disks there were, by `machine_key`.
+    ``refused``: those that were not started, by name; ``seen``: the looks into disks there were, by `Machine.key`.
     Machines with blockers come first.
     """
     lines: list[Line] = []
@@ -140,7 +140,7 @@ def form_lines(
     alone = len(ordered) == 1
     for machine in ordered:
         if machine.moid in found:
-            known = seen.get(machine_key(machine))
+            known = seen.get(machine.key)
             lines += _machine_lines(machine, found[machine.moid], known, cells, notes=alone)
     if not draft.machines:
         for finding in found.get("", ()):
