@@ -6,9 +6,8 @@ import hashlib
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from vmie_tui.closing import Closing
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import FileSource, ObjectSource, UploadFormat
@@ -151,7 +150,7 @@ def refuse_changed(context: ImportContext) -> None:
         )
 
 
-class PlainFeed:
+class PlainFeed(Closing):
     """The bytes of an image as they are."""
 
     def __init__(self, reader: ByteReader, control: DiskControl) -> None:
@@ -175,14 +174,8 @@ class PlainFeed:
     def close(self) -> None:
         """Nothing of its own is open."""
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
-
-
-class WatchedFeed:
+class WatchedFeed(Closing):
     """A feed that tells how much it gave."""
 
     def __init__(self, inner: Feed, control: DiskControl) -> None:
@@ -201,9 +194,3 @@ class WatchedFeed:
 
     def close(self) -> None:
         self._inner.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
+from vmie_tui.closing import Closing
 from vmie_tui.jobs.engine.process import give_memory_back
 from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.model.plan import UploadFormat
@@ -87,7 +87,7 @@ class Origin(Protocol):
         """The transfer phase is over."""
 
 
-class Closing:
+class ClosingFeed(Closing):
     """A feed, and what must be closed with it."""
 
     def __init__(self, inner: Feed, close: Callable[[], None]) -> None:
@@ -115,12 +115,6 @@ class Closing:
     def close(self) -> None:
         self._inner.close()
         self._close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
 
 
 class Idle:

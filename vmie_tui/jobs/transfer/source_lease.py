@@ -5,7 +5,7 @@ from __future__ import annotations
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.jobs.transfer.export_lease import LeaseHolder
-from vmie_tui.jobs.transfer.source import ROOM, TRANSFERS, Closing, Put, Received
+from vmie_tui.jobs.transfer.source import ROOM, TRANSFERS, ClosingFeed, Put, Received
 from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
 from vmie_tui.model.plan import UploadFormat
 from vmie_tui.services.disks.feeds import disk_feed as feeds
@@ -79,7 +79,7 @@ class LeaseAttempt:
         except BaseException:
             stream.close()
             raise
-        return Closing(inner, stream.close)
+        return ClosingFeed(inner, stream.close)
 
     def blocks(self, disk: DiskRecord, target: Put, control: DiskControl, sampler: Sampler) -> None:
         stream, known = self._open(disk, control)

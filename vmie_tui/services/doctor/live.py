@@ -24,6 +24,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from vmie_tui import __version__, known_secrets
+from vmie_tui.closing import Closing
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError, VmieError
 from vmie_tui.model.explain import role_probes
 from vmie_tui.model.formatting import size
@@ -352,7 +353,7 @@ class Step:
     lighter: Callable[[Run], None] | None = None
 
 
-class Live:
+class Live(Closing):
     """One run. A context manager; for the main thread, whose Ctrl+C it turns into the end of a step.
 
     ``find``: the virtual machine to try, None for AWS's part alone. ``ask``: whether a step may begin; None agrees to
@@ -579,12 +580,6 @@ class Live:
     def close(self) -> None:
         if self._vsphere is not None:
             self._vsphere.close()
-
-    def __enter__(self) -> Live:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 _BUSY = 429  # HTTP statuses from here on are of servers that are busy or in trouble

@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
+from vmie_tui.closing import Closing
 from vmie_tui.model.doctor import USUAL_FEATURES, Check, CheckState, Feature, Fix, Group
 from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
 from vmie_tui.model.job import WorkerStatus
@@ -34,7 +34,7 @@ class Skip(Exception):
 
 
 @dataclass(slots=True)
-class Patient:
+class Patient(Closing):
     """One profile to look at. A context manager; every method may be called from any thread.
 
     ``password``: gives vCenter's, None when there is none. ``environ``: of the terminal doctor runs in.
@@ -177,12 +177,6 @@ class Patient:
             if name in kept and not isinstance(kept[name], VmieError):
                 with contextlib.suppress(Exception):
                     kept[name].close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
 
 
 @dataclass(frozen=True, slots=True)

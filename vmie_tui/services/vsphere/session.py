@@ -8,9 +8,9 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from functools import cache
 from http.client import HTTPException
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
+from vmie_tui.closing import Closing
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import VCenterInfo
 from vmie_tui.proxy import Proxy
@@ -56,7 +56,7 @@ def _policed_stub() -> Any:
     return PolicedStub
 
 
-class VSphere:
+class VSphere(Closing):
     """A session. Each thread may call; the connections are pooled and a re-login happens once for all.
 
     The password stays in memory, so an expired session is renewed without a question, once per call.
@@ -217,12 +217,6 @@ class VSphere:
         with contextlib.suppress(Exception):
             self.content.sessionManager.Logout()
         self.stub.DropConnections()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
 
 
 def expired(error: ServiceError) -> bool:

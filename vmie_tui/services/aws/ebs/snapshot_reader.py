@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Self
 
+from vmie_tui.closing import Closing
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.aws.session import Aws
@@ -20,7 +19,7 @@ ATTEMPTS = 3  # of a block whose bytes broke off or arrived damaged: botocore re
 KEPT = 16  # blocks in memory: those being read ahead and those just read
 
 
-class SnapshotReader:
+class SnapshotReader(Closing):
     """A disk over ListSnapshotBlocks and GetSnapshotBlock; each block's SHA-256 is checked. Use as a context manager.
 
     ``size``: bytes of the disk, when it is less than the snapshot's whole GiB (trap 13). Blocks the snapshot does not
@@ -53,14 +52,6 @@ class SnapshotReader:
     @property
     def size(self) -> int:
         return self._size
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         self._blocks.close()

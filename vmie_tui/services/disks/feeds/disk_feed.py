@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
 from typing import Protocol, Self
 
+from vmie_tui.closing import Closing
 from vmie_tui.model.plan import UploadFormat
 from vmie_tui.services.disks.feeds.grain_stream import ReceivedGrains
 from vmie_tui.services.disks.feeds.tee import CHUNK, Readable, Tee
@@ -51,7 +52,7 @@ class Feed(Protocol):
     ) -> None: ...
 
 
-class DiskFeed:
+class DiskFeed(Closing):
     """Fills upload buffers from a disk's stream while its SHA-256 is taken and its VMDK structure is proven.
 
     ``check`` is called before each read and may raise, ``on_bytes`` after it. ``at_end`` is called once with the
@@ -76,12 +77,6 @@ class DiskFeed:
         self._hash = hashlib.sha256()
         self._decoder = StreamDecoder(self._grain if on_offset or on_data else None, inflate=True)
         self._tee = Tee(sha256=self._hash.update, vmdk=self._decoder.feed)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
 
     def close(self) -> None:
         self._tee.close()
@@ -111,7 +106,7 @@ class DiskFeed:
         return count
 
 
-class PieceFeed:
+class PieceFeed(Closing):
     """A `Feed` of pieces made one after the other, in the thread that fills; hashed in another one.
 
     ``done`` is called when it is closed. Each piece need only be good until the next one is asked for.
@@ -123,12 +118,6 @@ class PieceFeed:
         self._rest = memoryview(b"")
         self._hash = hashlib.sha256()
         self._tee = Tee(sha256=self._hash.update)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
 
     def close(self) -> None:
         if isinstance(self._pieces, Generator):

@@ -6,9 +6,8 @@ import hashlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import Self
 
+from vmie_tui.closing import Closing
 from vmie_tui.model.errors import ErrorKind
 from vmie_tui.services.disks.errors import DiskFormatError, corrupt
 from vmie_tui.services.disks.feeds.tee import AHEAD, CHUNK, Readable, Tee
@@ -20,7 +19,7 @@ _WAITING = 4 << 20  # bytes of decoded data that may wait: one piece of the stre
 _STRIDE = 128  # grains between two looks at the caller's `check`
 
 
-class ReceivedGrains:
+class ReceivedGrains(Closing):
     """Iterates over ``(byte of the disk, data)``, ascending, of a streamOptimized VMDK; a context manager.
 
     The stream is read in the iterating thread, hashed and decoded ahead in threads of their own. ``capacity``: bytes
@@ -53,12 +52,6 @@ class ReceivedGrains:
         self._closed = False
         self._piece = memoryview(bytearray(CHUNK))
         self._tee = Tee(sha256=self._hash.update, vmdk=self._decode)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the threads, whatever is left undone."""

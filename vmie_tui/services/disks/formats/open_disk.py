@@ -7,9 +7,8 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from vmie_tui.closing import Closing
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.disks.errors import DiskFormatError, corrupt, difference, documented
 from vmie_tui.services.disks.formats.flat import open_flat
@@ -40,7 +39,7 @@ class _Raw:
         yield 0, self._reader.size
 
 
-class OpenDisk:
+class OpenDisk(Closing):
     """One disk of an image; a `DiskSource` and a context manager. ``budget`` counts what reading it has cost.
 
     The disks of one OVA share its file: closing one of them closes it for all.
@@ -65,14 +64,6 @@ class OpenDisk:
 
     def close(self) -> None:
         self._held.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def open_disk(image: ByteReader | str | os.PathLike[str], budget: Budget | None = None, *, name: str = "") -> OpenDisk:

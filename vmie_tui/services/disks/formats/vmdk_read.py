@@ -8,8 +8,9 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Generic, Self, TypeVar
+from typing import Generic, TypeVar
 
+from vmie_tui.closing import Closing
 from vmie_tui.services.disks.errors import corrupt, difference, one_of_many, truncated
 from vmie_tui.services.disks.formats.places import Places
 from vmie_tui.services.disks.formats.vmdk_layout import (
@@ -59,7 +60,7 @@ class _Lru(Generic[V]):
         return value
 
 
-class VmdkReader:
+class VmdkReader(Closing):
     """A `DiskSource` over a sparse VMDK: ``image`` is a path, or any object with ``size`` and ``read_at``.
 
     ``piece``: it is one extent that a descriptor elsewhere names, and needs none of its own. Safe to read from several
@@ -90,12 +91,6 @@ class VmdkReader:
     def close(self) -> None:
         if self._own:
             self._own.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _exactly(self, offset: int, length: int, what: str) -> bytes:
         if offset + length > self._image.size:

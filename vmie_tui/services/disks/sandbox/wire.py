@@ -8,9 +8,8 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Self
 
+from vmie_tui.closing import Closing
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError, VmieError
 from vmie_tui.services.disks.errors import DiskFormatError
 
@@ -22,7 +21,7 @@ LARGEST = 16 << 20  # bytes of a frame
 _HEAD, _READ = struct.Struct("<cI"), struct.Struct("<HQI")
 
 
-class Wire:
+class Wire(Closing):
     """One end. Use as a context manager."""
 
     def __init__(self, sock: socket.socket) -> None:
@@ -59,14 +58,6 @@ class Wire:
 
     def close(self) -> None:
         self._sock.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def far_read(data: bytes) -> tuple[int, int, int]:

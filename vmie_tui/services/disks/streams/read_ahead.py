@@ -6,9 +6,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
-from typing import Self
 
+from vmie_tui.closing import Closing
 from vmie_tui.services.disks.errors import truncated
 from vmie_tui.services.disks.streams.source import ByteReader
 
@@ -51,7 +50,7 @@ class PiecesAhead:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-class ReadAhead:
+class ReadAhead(Closing):
     """A `ByteReader` over another one; use as a context manager. Any thread may read.
 
     Raises what the source raises, and ``DiskFormatError`` (CORRUPT) when it gives less than its size promises.
@@ -93,11 +92,3 @@ class ReadAhead:
 
     def close(self) -> None:
         self._pieces.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -9,9 +9,9 @@ import stat
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+from vmie_tui.closing import Closing
 from vmie_tui.model.errors import ErrorKind
 from vmie_tui.model.formatting import printable
 from vmie_tui.services.disks.errors import DiskFormatError, truncated
@@ -86,7 +86,7 @@ def _elsewhere(what: str) -> DiskFormatError:
     return DiskFormatError(ErrorKind.INVALID, what, remedy="Put the file itself beside the descriptor that names it")
 
 
-class RawFile:
+class RawFile(Closing):
     """A RAW disk in a file or block device. ``size`` may exceed the file: the rest reads as zeros.
 
     ``beside``: the path was put together from a name that an image holds, so it must be a file itself, not a link.
@@ -169,14 +169,6 @@ class RawFile:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def sha256_of(source: DiskSource) -> str:

@@ -7,9 +7,8 @@ from collections import Counter, deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Self
 
+from vmie_tui.closing import Closing
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.pacing import Backoff, Check, nothing
 from vmie_tui.services.vsphere.datastore.flat_file import FlatConnection, FlatFile
@@ -62,7 +61,7 @@ class Slots:
 SLOTS = Slots()
 
 
-class FolderReader:
+class FolderReader(Closing):
     """A `ByteReader` over the flat file of a frozen disk, and its areas in order; a context manager.
 
     ``file_name`` is the snapshot's (`SnapshotDisk`), ``datacenter`` and ``host`` are those of the machine; with
@@ -248,9 +247,3 @@ class FolderReader:
         for connection in idle:
             connection.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from types import TracebackType
-from typing import Self
 
+from vmie_tui.closing import Closing
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Backing, Disk, Machine
 from vmie_tui.services.vsphere.datastore.flat_file import FlatConnection, FlatFile
@@ -16,7 +15,7 @@ _NO_FILES = frozenset({"vsan", "vvol"})
 _LATER = "It can be checked after the export, in S3"
 
 
-class DatastoreFile:
+class DatastoreFile(Closing):
     """A `ByteReader` over the flat file of a disk; each read is one request. A context manager.
 
     ``requests`` counts them. Raises ServiceError as `FlatConnection.get` does.
@@ -58,12 +57,6 @@ class DatastoreFile:
 
     def close(self) -> None:
         self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
 
 
 def open_datastore_disk(vsphere: VSphere, machine: Machine, disk: Disk, *, frozen: bool = False) -> DatastoreFile:

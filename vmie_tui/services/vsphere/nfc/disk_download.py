@@ -6,9 +6,8 @@ import contextlib
 import http.client
 import socket
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
+from vmie_tui.closing import Closing
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.proxy import Proxy
 from vmie_tui.services.vsphere.tls import Trust, VerifiedConnection, unreachable
@@ -16,7 +15,7 @@ from vmie_tui.services.vsphere.tls import Trust, VerifiedConnection, unreachable
 READ_SECONDS = 120.0  # the longest silence, not the length of the transfer (trap 6)
 
 
-class DiskStream:
+class DiskStream(Closing):
     """An open transfer; a context manager. ``content_length`` is None when the host does not tell (chunked).
 
     The end of the bytes is an end only together with the format's own end marker: feed a decoder that insists on it.
@@ -118,12 +117,6 @@ class DiskStream:
 
     def close(self) -> None:
         self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
 
 
 def _open_port(error: ServiceError, host: str, port: int) -> ServiceError:
