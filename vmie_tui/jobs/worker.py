@@ -17,19 +17,25 @@ from types import FrameType
 
 from sqlalchemy.exc import DBAPIError
 
+from vmie_tui.jobs.engine import phases
 from vmie_tui.jobs.engine.context import AwsSessions, Runtime
 from vmie_tui.jobs.engine.control import Controls, JobControl
-from vmie_tui.jobs.engine.outcome import give_back, record_failure
+from vmie_tui.jobs.engine.outcome import cancel, fail, give_back, record_failure
+from vmie_tui.jobs.engine.phases import is_foreign, open_job, poll_seconds
 from vmie_tui.jobs.engine.process import Report, executor_id, limit_arenas, worker_lock
 from vmie_tui.jobs.engine.takeovers import MOST_DEATHS, Takeovers, set_aside
+from vmie_tui.jobs.flows import FLOWS
 from vmie_tui.jobs.replication.scheduler import Scheduler
 from vmie_tui.jobs.store import schema
 from vmie_tui.jobs.store.store import PAUSE, JobRecord, Store
+from vmie_tui.jobs.transfer.disk_images import clear_scratch
+from vmie_tui.jobs.transfer.export_lease import open_holders
 from vmie_tui.known_secrets import HidingFormatter, hide_in_tracebacks, remember_environment
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError, VmieError
 from vmie_tui.model.task import JobState
 from vmie_tui.pidlock import PidLock
 from vmie_tui.private_files import private_dir, private_fd
+from vmie_tui.services.aws.s3.buffer_budget import SHARED
 from vmie_tui.services.vsphere.refused_logins import REFUSED
 from vmie_tui.settings import Settings
 
@@ -176,32 +182,11 @@ class Worker:
 
     def start(self) -> None:
         """Launch the engine; it takes up the workflows a killed predecessor left."""
-        from dbos import DBOS, DBOSPortableJSONSerializer
-
-        from vmie_tui.jobs import flows  # noqa: F401 - importing the flows registers their workflows
-        from vmie_tui.jobs.engine import phases
-        from vmie_tui.jobs.transfer.disk_images import clear_scratch
-        from vmie_tui.services.aws.s3.buffer_budget import SHARED
-
         SHARED.limit = PART_BYTES
         self._store.say_waiting()
         aside = self._set_aside()
         clear_scratch(self._settings.state_dir)
-        phases.install(self._runtime)
-        DBOS(
-            config={
-                "name": "vmie-tui",
-                "system_database_url": self._store.url,
-                "system_database_engine": schema.workflow_engine(self._store.url),
-                "executor_id": self._executor,
-                "application_version": phases.FLOW_VERSION,
-                "serializer": DBOSPortableJSONSerializer(),
-                "log_level": "WARNING",
-                "notification_listener_polling_interval_sec": 5.0,
-            }
-        )
-        DBOS.launch()
-        phases.register_queues()
+        phases.launch(self._runtime, FLOWS, self._executor)
         for job_id in aside:
             threading.Thread(target=self._give_back, args=(job_id,), name="give-back", daemon=True).start()
         self._store.beat(self._executor, os.getpid(), self._started)  # not before: it says that this worker serves
@@ -218,8 +203,6 @@ class Worker:
 
     def _give_back(self, job_id: str) -> None:
         """Give back what a job that was set aside holds of vCenter and AWS."""
-        from vmie_tui.jobs.engine.phases import open_job
-
         try:
             with open_job(self._runtime, job_id, JobControl()) as job:
                 give_back(job)
@@ -228,8 +211,6 @@ class Worker:
 
     def serve(self, lock: PidLock) -> None:
         """Tick until stopped or idle."""
-        from vmie_tui.jobs.engine.phases import poll_seconds
-
         pause = poll_seconds()
         while not self._stop.is_set():
             try:
@@ -252,8 +233,6 @@ class Worker:
 
     def _release_leases(self) -> None:
         """Give export leases back, so that vCenter is not kept waiting; the jobs go on with the next worker."""
-        from vmie_tui.jobs.transfer.export_lease import open_holders
-
         closing = [threading.Thread(target=holder.close, daemon=True) for holder in open_holders()]
         for thread in closing:
             thread.start()
@@ -287,8 +266,6 @@ class Worker:
 
     def _take_up(self, record: JobRecord) -> None:
         """Hand a job to the workflow engine. One that it refuses again and again fails, with the reason."""
-        from vmie_tui.jobs.engine import phases
-
         try:
             phases.dispatch(record)
         except VmieError:
@@ -316,8 +293,6 @@ class Worker:
 
     def _fail_lost(self, records: list[JobRecord]) -> None:
         """Jobs that seem to be at work while no workflow is left for them: its end could not be written down."""
-        from vmie_tui.jobs.engine import phases
-
         active = {JobState.RUNNING, JobState.QUEUED}
         lost = {
             record.id
@@ -335,9 +310,6 @@ class Worker:
 
     def _clean_up(self, job_id: str, problem: Problem = LOST) -> None:
         """Cancel a job that no workflow of this process is working on, or let it fail with ``problem``."""
-        from vmie_tui.jobs.engine.outcome import cancel, fail
-        from vmie_tui.jobs.engine.phases import is_foreign, open_job
-
         with self._controls.working(job_id):
             try:
                 with open_job(self._runtime, job_id, JobControl()) as job:

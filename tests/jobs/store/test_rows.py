@@ -78,6 +78,7 @@ def test_a_worker_refuses_rows_that_claim_to_be_no_json(world: World, tmp_path: 
 def test_no_way_of_the_engine_to_read_a_row_reads_a_pickle(tmp_path: Path, read: str) -> None:
     from dbos import DBOSPortableJSONSerializer
 
+    phases.refuse_pickles()
     marker = tmp_path / "ran"
     with pytest.raises(phases.ForeignRow):
         getattr(phases.dbos_rows, read)(pickled(marker), "py_pickle", DBOSPortableJSONSerializer())

@@ -10,25 +10,31 @@ from __future__ import annotations
 
 import contextvars
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
-from dbos import DBOS, SetEnqueueOptions, SetWorkflowID
-from dbos import _serialization as dbos_rows
 
 from vmie_tui.jobs.engine.context import JobContext, Runtime
 from vmie_tui.jobs.engine.control import JobControl
 from vmie_tui.jobs.engine.outcome import END, Outcome, outcome_of, settle
 from vmie_tui.jobs.engine.polling import POLL_VARIABLE
 from vmie_tui.jobs.engine.ports import Cleanup, RunningJob
+from vmie_tui.jobs.store.schema import workflow_engine
 from vmie_tui.jobs.store.store import JobRecord
 from vmie_tui.model import facts
 from vmie_tui.model.task import JobState
+from vmie_tui.services.late_import import LateModule
+
+if TYPE_CHECKING:
+    import dbos
+    from dbos import _serialization as dbos_rows
+else:  # the one seam to DBOS: only a worker loads it
+    dbos, dbos_rows = LateModule("dbos"), LateModule("dbos._serialization")
 
 CHECK, TRANSFER, CONVERT, COMPLETE = "vmie-check", "vmie-transfer", "vmie-convert", "vmie-complete"
 CHECKS_AT_ONCE = 4
@@ -48,9 +54,15 @@ def _refuse(_serializer: object, _text: str) -> Any:
     raise ForeignRow("a row that claims to be a pickle is not read: it could run any command")
 
 
-# The engine reads a row as what the row itself says it is, whatever serialiser is configured; pickles are code. It is
-# asked nowhere else: rows of other kinds it refuses by itself.
-dbos_rows.DefaultSerializer.deserialize = _refuse  # type: ignore[method-assign,assignment]
+def refuse_pickles() -> None:
+    """DBOS reads a row as what the row itself says it is, whatever serialiser is configured, and pickles are code.
+
+    Nothing else has to be refused here: rows of other kinds it refuses by itself.
+    """
+    dbos_rows.DefaultSerializer.deserialize = _refuse  # type: ignore[method-assign,assignment]
+
+
+Phase = Callable[[str, int], None]  # of a job's id and its attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +72,38 @@ class Flow:
     context: Callable[[Runtime, str, JobControl], JobContext]  # what its steps work with
     hooks: Callable[[Any], Cleanup]  # made of the context: what the kind does in its own way
     dispatch: Callable[[JobRecord], None]  # how an attempt begins
+    phases: Mapping[str, Phase]  # its workflows, by the names that DBOS records
 
 
 _flows: dict[str, Flow] = {}
+_workflows: dict[Phase, Phase] = {}  # as DBOS knows them
 _runtime: list[Runtime] = []
 
 
-def install(runtime: Runtime) -> None:
-    """Give the workflows of this process what they share. Before launch."""
+def launch(runtime: Runtime, flows: Mapping[str, Flow], executor: str) -> None:
+    """Start DBOS with these flows, by their kinds; it goes on with the workflows that a killed worker left."""
     _runtime[:] = [runtime]
-
-
-def add_flow(kind: str, flow: Flow) -> None:
-    """Make the worker able to carry out jobs of a kind. Before launch, with its workflows."""
-    _flows[kind] = flow
+    _flows.update(flows)
+    refuse_pickles()
+    for flow in flows.values():
+        for name, work in flow.phases.items():
+            if work not in _workflows:
+                _workflows[work] = dbos.DBOS.workflow(name=name, max_recovery_attempts=None)(work)
+    url = runtime.store.url
+    dbos.DBOS(
+        config={
+            "name": "vmie-tui",
+            "system_database_url": url,
+            "system_database_engine": workflow_engine(url),
+            "executor_id": executor,
+            "application_version": FLOW_VERSION,
+            "serializer": dbos.DBOSPortableJSONSerializer(),
+            "log_level": "WARNING",
+            "notification_listener_polling_interval_sec": 5.0,
+        }
+    )
+    dbos.DBOS.launch()
+    _register_queues()
 
 
 def poll_seconds() -> float:
@@ -84,19 +114,19 @@ def poll_seconds() -> float:
         return POLL_SECONDS
 
 
-def register_queues() -> None:
-    """After launch: the queues and the documented limits."""
+def _register_queues() -> None:
+    """The queues and the documented limits."""
     conversions = int(facts.limit("export", "concurrent_conversion_tasks_per_region_default")["value"])
     always = {"polling_interval_sec": poll_seconds(), "on_conflict": "always_update"}
-    DBOS.register_queue(CHECK, worker_concurrency=CHECKS_AT_ONCE, **always)  # type: ignore[arg-type]
-    DBOS.register_queue(
+    dbos.DBOS.register_queue(CHECK, worker_concurrency=CHECKS_AT_ONCE, **always)  # type: ignore[arg-type]
+    dbos.DBOS.register_queue(
         TRANSFER,
         partition_concurrency=TRANSFERS_PER_HOST,
         worker_concurrency=TRANSFERS_AT_ONCE,
         **always,  # type: ignore[arg-type]
     )
-    DBOS.register_queue(CONVERT, partition_concurrency=conversions, **always)  # type: ignore[arg-type]
-    DBOS.register_queue(COMPLETE, worker_concurrency=TRANSFERS_AT_ONCE, **always)  # type: ignore[arg-type]
+    dbos.DBOS.register_queue(CONVERT, partition_concurrency=conversions, **always)  # type: ignore[arg-type]
+    dbos.DBOS.register_queue(COMPLETE, worker_concurrency=TRANSFERS_AT_ONCE, **always)  # type: ignore[arg-type]
 
 
 def dispatch(record: JobRecord) -> None:
@@ -117,7 +147,7 @@ def is_alive(job_id: str, attempt: int, executor: str) -> bool:
 
     Phases that an earlier version queued are dead: nobody takes them up.
     """
-    found = DBOS.list_workflows(
+    found = dbos.DBOS.list_workflows(
         workflow_id_prefix=f"{job_id}.{attempt}.",
         status=["ENQUEUED", "PENDING", "DELAYED"],
         app_version=FLOW_VERSION,
@@ -140,10 +170,13 @@ def is_foreign(job_id: str, attempt: int) -> bool:
     return False
 
 
-def enqueue(queue: str, work: Callable[[str, int], None], job_id: str, attempt: int, partition: str = "") -> None:
+def enqueue(queue: str, work: Phase, job_id: str, attempt: int, partition: str = "") -> None:
     """Put a phase of an attempt into a queue, once."""
-    with SetWorkflowID(f"{job_id}.{attempt}.{queue}"), SetEnqueueOptions(queue_partition_key=partition or None):
-        DBOS.enqueue_workflow(queue, work, job_id, attempt)
+    with (
+        dbos.SetWorkflowID(f"{job_id}.{attempt}.{queue}"),
+        dbos.SetEnqueueOptions(queue_partition_key=partition or None),
+    ):
+        dbos.DBOS.enqueue_workflow(queue, _workflows[work], job_id, attempt)
 
 
 @contextmanager
@@ -176,7 +209,7 @@ def _marked(runtime: Runtime, record: JobRecord, control: JobControl) -> Iterato
 
 def step(name: str, context: JobContext, work: Callable[[], Outcome]) -> Outcome:
     """Do ``work`` once and record its outcome; a later run of the workflow gets the outcome without the work."""
-    return DBOS.run_step({"name": name}, outcome_of, context, work)
+    return dbos.DBOS.run_step({"name": name}, outcome_of, context, work)
 
 
 def steps(context: JobContext, works: Sequence[tuple[str, Callable[[], Outcome]]]) -> Outcome:
@@ -209,7 +242,7 @@ def end(job: RunningJob, outcome: Outcome, message: str) -> None:
 
 def side_by_side(items: Sequence[T], work: Callable[[T], Outcome], *, name: str) -> list[Outcome]:
     """One recorded step per item in threads of their own; the steps' numbers are drawn in the order of the items."""
-    reserved = [(item, DBOS.reserve_step()) for item in items]
+    reserved = [(item, dbos.DBOS.reserve_step()) for item in items]
     if not reserved:
         return []
     with ThreadPoolExecutor(max_workers=len(reserved), thread_name_prefix=name) as pool:

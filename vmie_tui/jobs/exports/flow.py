@@ -7,8 +7,6 @@ transfer  this machine's own                 -> download, convert, back into vCe
 
 from __future__ import annotations
 
-from dbos import DBOS
-
 from vmie_tui.jobs.engine import phases
 from vmie_tui.jobs.engine.outcome import END, Outcome, settle
 from vmie_tui.jobs.engine.phases import CHECK, CONVERT, TRANSFER, enqueue, phase, proceed, step, steps
@@ -16,7 +14,6 @@ from vmie_tui.jobs.exports import deploy
 from vmie_tui.jobs.exports import steps as export
 from vmie_tui.jobs.exports.context import ExportContext
 from vmie_tui.jobs.exports.undo import ExportUndo
-from vmie_tui.jobs.store.kinds import KIND_EXPORT
 from vmie_tui.jobs.store.ledger import ExportLedger
 from vmie_tui.jobs.store.store import JobRecord
 
@@ -33,7 +30,6 @@ def dispatch(record: JobRecord) -> None:
         enqueue(CHECK, check_export_phase, record.id, record.attempt)
 
 
-@DBOS.workflow(name="check export", max_recovery_attempts=None)
 def check_export_phase(job_id: str, attempt: int) -> None:
     with phase(job_id, attempt, "checking") as job:
         if job is None:
@@ -45,7 +41,6 @@ def check_export_phase(job_id: str, attempt: int) -> None:
             enqueue(CONVERT, write_phase, job_id, attempt, job.context.plan.region)
 
 
-@DBOS.workflow(name="write export", max_recovery_attempts=None)
 def write_phase(job_id: str, attempt: int) -> None:
     with phase(job_id, attempt, "asking AWS for the export") as job:
         if job is None:
@@ -62,7 +57,6 @@ def _write(context: ExportContext) -> Outcome:
     return started if END in started else step("watch", context, lambda: export.watch(context, started["task"]))
 
 
-@DBOS.workflow(name="bring export", max_recovery_attempts=None)
 def bring_phase(job_id: str, attempt: int) -> None:
     with phase(job_id, attempt, "going on with the exported object") as job:
         if job is not None:
@@ -88,4 +82,5 @@ def _bring(context: ExportContext) -> Outcome:
     return steps(context, [("finish", lambda: export.finish(context))])
 
 
-phases.add_flow(KIND_EXPORT, phases.Flow(ExportContext, ExportUndo, dispatch))
+PHASES = {"check export": check_export_phase, "write export": write_phase, "bring export": bring_phase}
+FLOW = phases.Flow(ExportContext, ExportUndo, dispatch, PHASES)

@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from dbos import DBOS
-
 from vmie_tui.jobs.engine import phases
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.outcome import END, Outcome, outcome_of, settle
@@ -24,7 +22,6 @@ from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.imports import check, finish, import_image, import_instance, register_image, snapshot
 from vmie_tui.jobs.imports.hooks import ImportHooks
 from vmie_tui.jobs.imports.import_snapshots import import_snapshots
-from vmie_tui.jobs.store.kinds import KIND_IMPORT
 from vmie_tui.jobs.store.ledger import ImportLedger
 from vmie_tui.jobs.store.store import JobRecord
 from vmie_tui.jobs.transfer.target_s3_parts import is_stale
@@ -64,7 +61,6 @@ def _go_on(job: RunningJob, attempt: int) -> None:
         _last_phase(plan, job.context.job_id, attempt)
 
 
-@DBOS.workflow(name="check", max_recovery_attempts=None)
 def check_phase(job_id: str, attempt: int) -> None:
     with phase(job_id, attempt, "checking") as job:
         if job is None:
@@ -78,7 +74,6 @@ def check_phase(job_id: str, attempt: int) -> None:
             enqueue(TRANSFER, transfer_phase, job_id, attempt, checked["host"])
 
 
-@DBOS.workflow(name="transfer", max_recovery_attempts=None)
 def transfer_phase(job_id: str, attempt: int) -> None:
     with phase(job_id, attempt, "preparing the transfer") as job:
         if job is None:
@@ -131,7 +126,6 @@ def _release(context: ImportContext, transfer: Transfer) -> Outcome:
     return {}
 
 
-@DBOS.workflow(name="convert", max_recovery_attempts=None)
 def convert_phase(job_id: str, attempt: int) -> None:
     with phase(job_id, attempt, "going on in AWS") as job:
         if job is None:
@@ -172,4 +166,5 @@ def _made(context: ImportContext) -> str:
     return context.ledger.made or ", ".join(volumes or snapshots)
 
 
-phases.add_flow(KIND_IMPORT, phases.Flow(ImportContext, ImportHooks, dispatch))
+PHASES = {"check": check_phase, "transfer": transfer_phase, "convert": convert_phase}
+FLOW = phases.Flow(ImportContext, ImportHooks, dispatch, PHASES)

@@ -6,6 +6,5 @@ from vmie_tui.jobs.engine import phases
 from vmie_tui.jobs.imports import flow
 from vmie_tui.jobs.replication.context import ReplicationContext
 from vmie_tui.jobs.replication.hooks import ReplicationHooks
-from vmie_tui.jobs.store.kinds import KIND_REPLICATION
 
-phases.add_flow(KIND_REPLICATION, phases.Flow(ReplicationContext, ReplicationHooks, flow.dispatch))
+FLOW = phases.Flow(ReplicationContext, ReplicationHooks, flow.dispatch, flow.PHASES)
