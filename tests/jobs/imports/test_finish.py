@@ -8,30 +8,25 @@ from typing import Any
 import pytest
 
 from vmie_tui.jobs.engine.control import JobControl
+from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.imports import finish
 from vmie_tui.jobs.imports.finish import tag_made
 from vmie_tui.jobs.store.ledger import ImportLedger
 from vmie_tui.model.errors import ErrorKind, ServiceError
 
 
-class Store:
-    def stage(self, *_: Any) -> None: ...
-
-    def disks(self, _: str) -> list[Any]:
-        return [SimpleNamespace(snapshot_id="snap-1"), SimpleNamespace(snapshot_id="")]
-
-
 def context() -> Any:
     plan = SimpleNamespace(region="eu-west-1", ami_name="web", tags={}, source=SimpleNamespace(name="web"))
     return SimpleNamespace(
-        store=Store(),
+        disks=lambda: [SimpleNamespace(snapshot_id="snap-1"), SimpleNamespace(snapshot_id="")],
+        start_stage=lambda _: None,
         record=SimpleNamespace(image_id="ami-1"),
         ledger=ImportLedger(),
         plan=plan,
         job_id="j",
         aws=None,
         own_tags={},
-        control=JobControl(),
+        retry=lambda work: again(work, JobControl()),
         say=lambda *_: None,
     )
 

@@ -26,8 +26,8 @@ STS = ProbeResult("sts", "STS is not active", Outcome.NOT_FOUND)
 class Context(SimpleNamespace):
     def __init__(self) -> None:
         plan = ImportPlan("p", VmSource("vc", "vm-1", "web-01"), "eu-west-1", "bucket")
-        store = SimpleNamespace(disks=lambda job_id: [SimpleNamespace(s3_key="vmie/disk-1.vmdk")])
-        super().__init__(plan=plan, store=store, job_id="j", aws=object(), said=[])
+        disks = [SimpleNamespace(s3_key="vmie/disk-1.vmdk")]
+        super().__init__(plan=plan, disks=lambda: disks, job_id="j", aws=object(), said=[])
 
     def say(self, text: str, **_: Any) -> None:
         self.said.append(text)

@@ -24,6 +24,7 @@ def context(tmp_path: Path) -> Any:
     job_id = store.create(ImportPlan("demo", VmSource("vc", "vm-1", "web-01", "uuid"), "eu-west-1", "bucket"))
     return SimpleNamespace(
         store=store,
+        disks=partial(store.disks, job_id),
         job_id=job_id,
         control=JobControl(),
         say=lambda *_, **__: None,

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Concatenate, Generic, ParamSpec, Self
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 from vmie_tui import passwords
 from vmie_tui import settings as settings_module
 from vmie_tui.jobs.engine.control import Controls, JobControl
+from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.engine.takeovers import Takeovers
 from vmie_tui.jobs.store.kinds import JobPlan
 from vmie_tui.jobs.store.ledger import DiskLedger, JobLedger
-from vmie_tui.jobs.store.store import JobRecord, Store
+from vmie_tui.jobs.store.store import DiskRecord, JobRecord, Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.job import DiskProgress, Stage, StageState
+from vmie_tui.model.task import JobState
 from vmie_tui.services.aws.session import Aws, open_session
+from vmie_tui.services.pacing import TRIES
 from vmie_tui.services.vsphere.session import VSphere, connect
 from vmie_tui.settings import AwsSettings, Profile, Settings
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class AwsSessions:
@@ -108,6 +113,51 @@ class JobContext:
         """The job as it is now."""
         return self.store.record(self.job_id)
 
+    # ---- the job's row, stages and disks
+
+    def update(self, **values: Any) -> None:
+        """Set columns of the job's row other than its state."""
+        self.store.update(self.job_id, **values)
+
+    def become(self, state: JobState, **values: Any) -> bool:
+        """Enter a state, with columns of the row; False where the transition table does not allow it."""
+        return self.store.become(self.job_id, state, **values)
+
+    def add_result(self, label: str, value: str) -> None:
+        """Something the job made, for the screens: "test instance", "AMI in us-east-1", ..."""
+        self.store.result(self.job_id, label, value)
+
+    def start_stage(self, stage: Stage) -> None:
+        self.store.stage(self.job_id, stage, StageState.RUNNING)
+
+    def finish_stage(self, stage: Stage) -> None:
+        self.store.stage(self.job_id, stage, StageState.DONE)
+
+    def skip_stage(self, stage: Stage) -> None:
+        self.store.stage(self.job_id, stage, StageState.SKIPPED)
+
+    def close_stages(self, state: StageState) -> None:
+        """Put the stages and disks that are at work into ``state``: the attempt is over."""
+        self.store.close_stages(self.job_id, state)
+
+    def disks(self) -> list[DiskRecord]:
+        """All disks as they are now, in their order."""
+        return self.store.disks(self.job_id)
+
+    def disk(self, key: int) -> DiskRecord:
+        """One disk as it is now."""
+        return self.store.disk_now(self.job_id, key)
+
+    def set_disks(self, disks: Sequence[DiskProgress]) -> None:
+        """Record the disks to move; those known already keep what they have, but for their size."""
+        self.store.set_disks(self.job_id, disks)
+
+    def update_disk(self, key: int, **values: Any) -> None:
+        """Set columns of one disk."""
+        self.store.disk(self.job_id, key, **values)
+
+    # ---- the job's log
+
     def say(self, text: str, *, message: bool = True, level: str = "info") -> None:
         """A line in the job's log, and in its row unless ``message`` is off."""
         self.store.log(self.job_id, text, level)
@@ -117,6 +167,8 @@ class JobContext:
     def say_version_stays(self, what: str) -> None:
         """For what `ObjectStore.delete` could not delete for good."""
         self.say(f"{what}: {VERSION_STAYS}", message=False, level="warning")
+
+    # ---- settings and connections
 
     @property
     def profile(self) -> Profile:
@@ -143,6 +195,17 @@ class JobContext:
                     )
                 self._vsphere = connect(self.profile.vcenter, password, read_only=self.profile.read_only)
             return self._vsphere
+
+    def retry(self, work: Callable[[], T]) -> T:
+        """Do ``work``, again while it raises an error that is safe to retry. Raises Cancelled and Paused in between."""
+        return again(work, self.control)
+
+    def ask_vcenter(self, work: Callable[[], T], *, control: JobControl | None = None, tries: int = TRIES) -> T:
+        """As `retry`, with a new vCenter session before each retry: the old one may have expired.
+
+        ``control``: whose wish to stop is heeded instead of the job's.
+        """
+        return again(work, control or self.control, tries=tries, before=lambda _: self.reconnect())
 
     def reconnect(self) -> None:
         """Forget the vCenter session, which may have expired; the next use logs in again."""

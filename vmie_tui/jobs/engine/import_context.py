@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vmie_tui.jobs.engine.context import JobContext, Remember
+from vmie_tui.jobs.store.block_journal import BlockJournal
 from vmie_tui.jobs.store.ledger import ImportLedger
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan
@@ -33,6 +34,10 @@ class ImportContext(JobContext):
     @property
     def vm_import(self) -> VmImport:
         return VmImport(self.aws, self.plan.region)
+
+    def block_journal(self, key: int) -> BlockJournal:
+        """The blocks of a disk that EBS has confirmed to this job."""
+        return BlockJournal(self.store, self.job_id, key)
 
     @property
     def own_tags(self) -> dict[str, str]:

@@ -77,20 +77,20 @@ def settle(job: RunningJob, outcome: Outcome) -> None:
     elif state is JobState.NEEDS_LOGIN:
         context.forget_login()
         problem = Problem.from_json(outcome["problem"])
-        context.store.log(context.job_id, str(problem), "error")
+        context.say(str(problem), message=False, level="error")
         _rest(context, state, f"waits for a login: {problem.what}", problem=outcome["problem"])
     else:
         fail(job, Problem.from_json(outcome["problem"]))
 
 
 def _rest(context: JobContext, state: JobState, message: str, **values: Any) -> None:
-    context.store.log(context.job_id, message)
+    context.say(message, message=False)
     ledger = context.record.ledger
     if isinstance(ledger, ImportLedger) and ledger.snapshot:  # with it the copy goes on where it stopped
         stays = "our snapshot stays on the machine meanwhile, and grows as it writes: resume the job soon, or cancel it"
-        context.store.log(context.job_id, stays, "warning")
-    context.store.close_stages(context.job_id, StageState.PENDING)
-    context.store.become(context.job_id, state, control="", message=message, rate=0.0, eta=None, **values)
+        context.say(stays, message=False, level="warning")
+    context.close_stages(StageState.PENDING)
+    context.become(state, control="", message=message, rate=0.0, eta=None, **values)
 
 
 def fail(job: RunningJob, problem: Problem) -> None:
@@ -125,9 +125,9 @@ def cancel(job: RunningJob) -> None:
     context: JobContext = job.context
     for what, work in job.hooks.undo():
         _try(context, what, work)
-    context.store.log(context.job_id, "cancelled")
-    context.store.close_stages(context.job_id, StageState.SKIPPED)
-    context.store.become(context.job_id, JobState.CANCELLED, control="", message="cancelled", rate=0.0, eta=None)
+    context.say("cancelled", message=False)
+    context.close_stages(StageState.SKIPPED)
+    context.become(JobState.CANCELLED, control="", message="cancelled", rate=0.0, eta=None)
 
 
 def _try(context: JobContext, what: str, work: Callable[[], object]) -> None:
@@ -136,4 +136,4 @@ def _try(context: JobContext, what: str, work: Callable[[], object]) -> None:
     except Exception as error:  # noqa: BLE001 - a bug here must not keep the job from ending
         with contextlib.suppress(VmieError, OSError):
             why = error if isinstance(error, VmieError) else _bug(context, error)
-            context.store.log(context.job_id, f"{what} could not be removed: {why}", "warning")
+            context.say(f"{what} could not be removed: {why}", message=False, level="warning")

@@ -224,7 +224,7 @@ def steps(context: JobContext, works: Sequence[tuple[str, Callable[[], Outcome]]
 
 def proceed(job: RunningJob, message: str) -> bool:
     """Wait in the next phase's queue; False when the user cancelled meanwhile."""
-    if job.context.store.become(job.context.job_id, JobState.QUEUED, message=message):
+    if job.context.become(JobState.QUEUED, message=message):
         return True
     settle(job, {END: JobState.CANCELLED.value})
     return False
@@ -236,8 +236,8 @@ def end(job: RunningJob, outcome: Outcome, message: str) -> None:
     if END in outcome:
         settle(job, outcome)
         return
-    context.store.log(context.job_id, message)
-    context.store.become(context.job_id, JobState.DONE, control="", message=message, fraction=1.0, eta=None)
+    context.say(message, message=False)
+    context.become(JobState.DONE, control="", message=message, fraction=1.0, eta=None)
 
 
 def side_by_side(items: Sequence[T], work: Callable[[T], Outcome], *, name: str) -> list[Outcome]:

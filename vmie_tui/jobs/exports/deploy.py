@@ -6,12 +6,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.exports.context import ExportContext
 from vmie_tui.jobs.transfer.progress import DOWNLOAD_TO, EXPORT_TO, UploadProgress
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.export import DeployTarget
-from vmie_tui.model.job import Stage, StageState
+from vmie_tui.model.job import Stage
 from vmie_tui.model.plan import ObjectSource
 from vmie_tui.services.deployable import open_deployable
 from vmie_tui.services.vsphere.config_spec import NewHardware
@@ -44,11 +43,7 @@ def check_target(context: ExportContext) -> None:
     """Refuse early what would fail after hours: a name that is taken, places that are gone. Raises ServiceError."""
     target = _target(context)
     context.say(f"looking where {target.name} is to go in vCenter")
-    again(
-        lambda: look_at_target(context.vsphere, target, mark_of(context.job_id)),
-        context.control,
-        before=lambda _: context.reconnect(),
-    )
+    context.ask_vcenter(lambda: look_at_target(context.vsphere, target, mark_of(context.job_id)))
 
 
 class _DeployReport:
@@ -58,7 +53,7 @@ class _DeployReport:
         self._control = context.control
         start = DOWNLOAD_TO if context.plan.downloads else EXPORT_TO
         self._progress = UploadProgress(context.store, context.job_id, between=(start, DEPLOYED_TO))
-        self._keys = [disk.key for disk in context.store.disks(context.job_id)]
+        self._keys = [disk.key for disk in context.disks()]
         if len(self._keys) != len(capacities):  # an OVA: one object holds all disks
             self._keys = self._keys[:1] * len(capacities)
         self._before = [
@@ -88,21 +83,19 @@ class _DeployReport:
 def deploy_machine(context: ExportContext) -> dict[str, Any]:
     """Make the virtual machine; one that an earlier attempt finished is kept. Returns ``{"machine": moid}``."""
     target = _target(context)
-    context.store.stage(context.job_id, Stage.DEPLOY, StageState.RUNNING)
+    context.start_stage(Stage.DEPLOY)
     moid = context.ledger.machine_moid
     if not moid:
         context.remember(machine_asked=True)  # from here on there may be one to be removed
         context.say(f"sending {target.name} to vCenter")
-        done = again(lambda: _deploy(context), context.control, before=lambda _: context.reconnect())
+        done = context.ask_vcenter(lambda: _deploy(context))
         moid = done.moid
         _tell(context, done)
         context.remember(machine_moid=moid)
     if target.power_on:
-        again(
-            lambda: power_on(context.vsphere, moid, target.name), context.control, before=lambda _: context.reconnect()
-        )
+        context.ask_vcenter(lambda: power_on(context.vsphere, moid, target.name))
         context.say(f"{target.name} is switched on", message=False)
-    context.store.stage(context.job_id, Stage.DEPLOY, StageState.DONE)
+    context.finish_stage(Stage.DEPLOY)
     return {"machine": moid}
 
 
@@ -132,10 +125,10 @@ def _as_in_aws(context: ExportContext, hardware: NewHardware) -> NewHardware:
 
 
 def _tell(context: ExportContext, done: Deployed) -> None:
-    rows = context.store.disks(context.job_id)
+    rows = context.disks()
     if len(rows) == len(done.disks):
         for row, sent in zip(rows, done.disks, strict=True):
-            context.store.disk(context.job_id, row.key, verified=bool(sent.proven) or None)
+            context.update_disk(row.key, verified=bool(sent.proven) or None)
     for disk in done.disks:
         proven = f"equal by the host's {disk.proven}" if disk.proven else "the host gave no checksum"
         context.say(f"{disk.name}: {disk.bytes:,} bytes sent, {proven}", message=False)

@@ -8,7 +8,6 @@ from typing import Any
 
 from vmie_tui import __version__
 from vmie_tui.jobs.engine.polling import watch_task
-from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.engine.tags import TAG_JOB, TAG_VERSION
 from vmie_tui.jobs.exports.context import ExportContext
 from vmie_tui.jobs.exports.deploy import check_target
@@ -32,14 +31,12 @@ OBJECT = 1  # the key of the first object among the job's disks
 def check(context: ExportContext) -> dict[str, Any]:
     """Everything the guides say would be refused, before AWS is asked. Raises ServiceError REFUSED."""
     plan = context.plan
-    context.store.stage(context.job_id, Stage.CHECK, StageState.RUNNING)
+    context.start_stage(Stage.CHECK)
     if plan.downloads:  # an export takes hours: a folder that cannot be written is told before it
         check_folder(Path(plan.download_to).expanduser())
     context.say(f"checking {plan.source_id}, the bucket" + ("" if plan.is_instance else " and the role"))
-    thing = again(lambda: Candidates(context.aws, plan.region).look(plan.source_id), context.control)
-    bucket = again(
-        lambda: ExportBuckets(context.aws, plan.region).look(plan.bucket, instance=plan.is_instance), context.control
-    )
+    thing = context.retry(lambda: Candidates(context.aws, plan.region).look(plan.source_id))
+    bucket = context.retry(lambda: ExportBuckets(context.aws, plan.region).look(plan.bucket, instance=plan.is_instance))
     for note in bucket.notes:
         context.say(f"bucket {plan.bucket}: {note}", message=False, level="warning")
     found = check_export(plan, with_bucket(thing, bucket.bucket))
@@ -59,14 +56,14 @@ def check(context: ExportContext) -> dict[str, Any]:
         if finding.severity is Severity.WARNING:
             context.say(f"{finding.headline}. {finding.remedy}".rstrip(". "), message=False, level="warning")
     if not plan.is_instance:
-        again(lambda: check_role(context.aws, plan.role_name, plan.bucket, exports=True), context.control)
+        context.retry(lambda: check_role(context.aws, plan.role_name, plan.bucket, exports=True))
     if plan.convert_to:
         _format(plan.convert_to)
     if plan.deploy is not None:
         check_target(context)
         context.remember(uefi=thing.boot_mode.startswith("uefi"), windows=thing.windows)
-    context.store.update(context.job_id, source=f"{thing.name or plan.source_id} ({plan.where})")
-    context.store.stage(context.job_id, Stage.CHECK, StageState.DONE)
+    context.update(source=f"{thing.name or plan.source_id} ({plan.where})")
+    context.finish_stage(Stage.CHECK)
     return {"size": thing.size_gib}
 
 
@@ -88,7 +85,7 @@ def _attempt_tag(context: ExportContext) -> str:
 def start(context: ExportContext) -> dict[str, Any]:
     """Ask AWS for the export; asking twice gives the same task. Returns ``{"task": id}``."""
     plan, record = context.plan, context.record
-    context.store.stage(context.job_id, Stage.EXPORT, StageState.RUNNING)
+    context.start_stage(Stage.EXPORT)
     if record.task_id:
         return {"task": record.task_id}
     tag = _attempt_tag(context)
@@ -100,8 +97,8 @@ def start(context: ExportContext) -> dict[str, Any]:
         context.remember(task_asked=True)
         return found or context.exports.start(plan, client_token=f"vmie-{tag}", tags=tags)
 
-    task = again(ask, context.control)
-    context.store.update(context.job_id, task_id=task.id)
+    task = context.retry(ask)
+    context.update(task_id=task.id)
     context.say(f"AWS exports: {task.id}")
     return {"task": task.id}
 
@@ -111,8 +108,7 @@ def watch(context: ExportContext, task_id: str) -> dict[str, Any]:
     plan = context.plan
 
     def show(task: Task) -> None:
-        context.store.update(
-            context.job_id,
+        context.update(
             task_progress=task.progress,
             task_message=task.status_message or task.state,
             message=f"AWS: {task.state}" + (f", {task.status_message}" if task.status_message else ""),
@@ -123,7 +119,7 @@ def watch(context: ExportContext, task_id: str) -> dict[str, Any]:
     if not task.completed:
         tries = context.ledger.export_try + 1
         context.remember(export_try=tries, task_asked=False)
-        context.store.update(context.job_id, task_id="")
+        context.update(task_id="")
         raise ServiceError(
             ErrorKind.REMOTE,
             f"AWS could not export {plan.source_id}" if task.failed else f"the export task is {task.state}",
@@ -131,18 +127,18 @@ def watch(context: ExportContext, task_id: str) -> dict[str, Any]:
             remedy="Correct the cause, then resume the job: a new export is started",
             detail=task.reason,
         )
-    found = again(lambda: context.exports.find_objects(task, plan), context.control)
+    found = context.retry(lambda: context.exports.find_objects(task, plan))
     first = found[0]
     context.remember(object_key=first.key, objects=tuple((one.key, one.size) for one in found))
     disks = [
         DiskProgress(OBJECT + number, one.key.rpartition("/")[2], one.size, s3_key=one.key)
         for number, one in enumerate(found)
     ]
-    context.store.set_disks(context.job_id, disks)
+    context.set_disks(disks)
     for disk in disks:
-        context.store.disk(context.job_id, disk.key, total=disk.capacity)
-    context.store.update(context.job_id, target=first.url)
-    context.store.stage(context.job_id, Stage.EXPORT, StageState.DONE)
+        context.update_disk(disk.key, total=disk.capacity)
+    context.update(target=first.url)
+    context.finish_stage(Stage.EXPORT)
     size = sum(one.size for one in found)
     more = f" and {len(found) - 1} further disks" if len(found) > 1 else ""
     context.say(f"{first.url}{more}, {size:,} bytes")
@@ -166,7 +162,7 @@ class _DownloadReport:
 
 def download(context: ExportContext) -> dict[str, Any]:
     """Bring the objects to this machine, proven; a file that is there already from an earlier attempt is kept."""
-    context.store.stage(context.job_id, Stage.DOWNLOAD, StageState.RUNNING)
+    context.start_stage(Stage.DOWNLOAD)
     between = (EXPORT_TO, DOWNLOAD_TO if context.plan.deploy is not None else 0.95)
     progress = UploadProgress(context.store, context.job_id, between=between)
     written = list(enumerate(context.objects_written, OBJECT))
@@ -194,13 +190,13 @@ def _have(context: ExportContext, key: str, size: int) -> bool:
 def _fetch(context: ExportContext, progress: UploadProgress, number: int, key: str, size: int) -> None:
     target = context.destination(key)
     context.say(f"downloading to {target}")
-    context.store.disk(context.job_id, number, state=StageState.RUNNING.value)
+    context.update_disk(number, state=StageState.RUNNING.value)
     report = _DownloadReport(context, progress, number, size)
     if not target.exists():  # what is there before is the user's, and stays
         context.remember(fetching=(*context.ledger.fetching, str(target)))
-    done = again(lambda: context.download.fetch(context.plan.bucket, key, target, control=report), context.control)
+    done = context.retry(lambda: context.download.fetch(context.plan.bucket, key, target, control=report))
     progress.finish(number, done.size)
-    context.store.disk(context.job_id, number, state=StageState.DONE.value, checksum=done.checksum)
+    context.update_disk(number, state=StageState.DONE.value, checksum=done.checksum)
     context.remember(files=(*context.ledger.files, str(target)))
     context.say(f"{done.size:,} bytes in {target}, equal to the object by its {done.proven}", message=False)
 
@@ -242,18 +238,18 @@ def _convert(context: ExportContext, source: Path) -> str:
 
 
 def downloaded(context: ExportContext) -> dict[str, Any]:
-    context.store.stage(context.job_id, Stage.DOWNLOAD, StageState.DONE)
+    context.finish_stage(Stage.DOWNLOAD)
     return {}
 
 
 def finish(context: ExportContext) -> dict[str, Any]:
     """Delete the object in S3 when the user wants that and a proven copy is here."""
-    context.store.stage(context.job_id, Stage.FINISH, StageState.RUNNING)
+    context.start_stage(Stage.FINISH)
     if context.plan.clean_up and context.ledger.file:
         for key, _ in context.objects_written:
-            again(partial(context.remove_object, key), context.control)
+            context.retry(partial(context.remove_object, key))
         context.say("what was exported to S3 is deleted", message=False)
-    context.store.stage(context.job_id, Stage.FINISH, StageState.DONE)
+    context.finish_stage(Stage.FINISH)
     ledger = context.ledger
     where = ledger.converted or ledger.file or f"s3://{context.plan.bucket}/{context.key}"
     machine = f", and the virtual machine {context.plan.deploy.name}" if context.plan.deploy is not None else ""

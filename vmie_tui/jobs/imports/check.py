@@ -8,14 +8,13 @@ from typing import Any
 
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.ports import StepHooks
-from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.imports.inspect_guest import judge_content
 from vmie_tui.jobs.transfer.disk_images import fingerprint
 from vmie_tui.jobs.transfer.target_s3 import key_of
 from vmie_tui.jobs.transfer.transfer import forget_arrived
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding
-from vmie_tui.model.job import DiskProgress, Stage, StageState
+from vmie_tui.model.job import DiskProgress, Stage
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import FileSource, ImportPlan, ObjectSource, SnapshotSource, VmSource
 from vmie_tui.model.rules.override import CONTENT, impossible, not_overridden
@@ -31,7 +30,7 @@ HERE = "local"  # the partition of all transfers that read no ESXi host
 def check(context: ImportContext, hooks: StepHooks) -> dict[str, Any]:
     """Refuses what cannot work; records the disks. Returns ``{"host": whom to pace the transfer by}``."""
     plan = context.plan
-    context.store.stage(context.job_id, Stage.CHECK, StageState.RUNNING)
+    context.start_stage(Stage.CHECK)
     context.say("checking the source, the role and the bucket")
     if context.profile.read_only:
         raise ServiceError(ErrorKind.REFUSED, "this profile is read-only", subject=plan.profile)
@@ -40,9 +39,9 @@ def check(context: ImportContext, hooks: StepHooks) -> dict[str, Any]:
     refuse_blockers(context, hooks.findings(machine), machine)
     if isinstance(plan.source, VmSource):
         _exportable(machine)
-    again(partial(_check_aws, context), context.control)
+    context.retry(partial(_check_aws, context))
     _record(context, machine)
-    context.store.stage(context.job_id, Stage.CHECK, StageState.DONE)
+    context.finish_stage(Stage.CHECK)
     where = f" on {machine.host}" if machine.host else ""
     context.say(f"{machine.path}{where}: {len(machine.disks)} disk(s), power {machine.power.value}")
     return {"host": (machine.host or "unknown") if isinstance(plan.source, VmSource) else HERE}
@@ -52,12 +51,8 @@ def _described(context: ImportContext) -> Machine:
     """The machine, or what stands for one; what the disks of the latter hold is judged at once."""
     source = context.plan.source
     if isinstance(source, VmSource):
-        return again(
-            lambda: find_machine(context.vsphere, context.plan.vm),
-            context.control,
-            before=lambda _: context.reconnect(),
-        )
-    described = again(partial(_look, context), context.control)
+        return context.ask_vcenter(lambda: find_machine(context.vsphere, context.plan.vm))
+    described = context.retry(partial(_look, context))
     if described.preflight is not None:
         judge_content(context, described.preflight.content, described.preflight.not_inspected, described.machine)
     return described.machine
@@ -81,10 +76,9 @@ def _record(context: ImportContext, machine: Machine) -> None:
     """The disks and what later phases must know of the source."""
     plan, source, ledger = context.plan, context.plan.source, context.ledger
     folder = f"{plan.prefix}{_safe(machine.name)}-{context.job_id}"
-    sizes = {disk.key: disk.capacity for disk in context.store.disks(context.job_id)}
+    sizes = {disk.key: disk.capacity for disk in context.disks()}
     resized = any(sizes.get(disk.key, disk.capacity) != disk.capacity for disk in machine.disks)
-    context.store.set_disks(
-        context.job_id,
+    context.set_disks(
         [
             DiskProgress(
                 disk.key,
@@ -100,7 +94,7 @@ def _record(context: ImportContext, machine: Machine) -> None:
         _inherit(context, ledger.from_job)
     if isinstance(source, VmSource):
         context.remember(machine=machine, path=machine.path, host=machine.host, moid=machine.moid)
-        context.store.update(context.job_id, source=machine.path)
+        context.update(source=machine.path)
         if resized:
             forget_arrived(context)
             context.say("a disk has another size than in the last attempt: every disk is read again", level="warning")
@@ -114,9 +108,8 @@ def _record(context: ImportContext, machine: Machine) -> None:
 
 def _inherit(context: ImportContext, before: str) -> None:
     """What an earlier job found out while it brought these bytes to AWS, for the proof."""
-    for old, disk in zip(context.store.disks(before), context.store.disks(context.job_id), strict=False):
-        context.store.disk(
-            context.job_id,
+    for old, disk in zip(context.store.disks(before), context.disks(), strict=False):
+        context.update_disk(
             disk.key,
             sha256=old.sha256,
             host_sha256=old.host_sha256,

@@ -6,12 +6,11 @@ from typing import Any
 
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.ports import StepHooks
-from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.engine.tags import TAG_JOB, tags
 from vmie_tui.jobs.imports.register_image import ami_name
 from vmie_tui.jobs.transfer.target_s3 import remove_object, target_of
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.job import Stage, StageState
+from vmie_tui.model.job import Stage
 from vmie_tui.model.plan import ImportPlan, ObjectSource, Route
 from vmie_tui.services.aws.ec2.images import CopyRequest, copy_image, describe_image, tag, wait_for_image
 from vmie_tui.services.aws.ec2.launch import (
@@ -34,17 +33,17 @@ def launch_test(context: ImportContext, hooks: StepHooks) -> dict[str, Any]:
     plan, record, ledger, wanted = context.plan, context.record, context.ledger, context.plan.test_launch
     if wanted is None:
         return {}
-    context.store.stage(context.job_id, Stage.LAUNCH, StageState.RUNNING)
+    context.start_stage(Stage.LAUNCH)
     if ledger.instance:
         return {"instance": ledger.instance}
     if ledger.launch_asked and (found := next(iter(_launched(context)), "")):
         return _noted(context, found)  # a killed worker has asked for it; EC2 knows the token for a day or so only
     hooks.before_launch()
-    image = again(lambda: describe_image(context.aws, plan.region, record.image_id), context.control)
+    image = context.retry(lambda: describe_image(context.aws, plan.region, record.image_id))
     kind = wanted.instance_type
     if not kind:
         machine = context.machine
-        kind = again(
+        kind = context.retry(
             lambda: pick_instance_type(
                 context.aws,
                 plan.region,
@@ -53,8 +52,7 @@ def launch_test(context: ImportContext, hooks: StepHooks) -> dict[str, Any]:
                 image.architecture or plan.architecture,
                 image.boot_mode or None,
                 ena=image.ena,
-            ),
-            context.control,
+            )
         ).name
     context.say(f"launching the {context.launches}, {kind}")
     request = LaunchRequest(
@@ -67,20 +65,18 @@ def launch_test(context: ImportContext, hooks: StepHooks) -> dict[str, Any]:
         tags=tags(context),
     )
     context.remember(launch_asked=True)
-    launched = again(lambda: launch(context.aws, plan.region, request), context.control)
+    launched = context.retry(lambda: launch(context.aws, plan.region, request))
     return _noted(context, launched.id)
 
 
 def _launched(context: ImportContext) -> list[str]:
     """Instances of the job that are not terminated."""
-    return again(
-        lambda: list(tagged_instances(context.aws, context.plan.region, TAG_JOB, context.job_id)), context.control
-    )
+    return context.retry(lambda: list(tagged_instances(context.aws, context.plan.region, TAG_JOB, context.job_id)))
 
 
 def _noted(context: ImportContext, instance_id: str) -> dict[str, Any]:
     context.remember(instance=instance_id)
-    context.store.result(context.job_id, context.launches, instance_id)
+    context.add_result(context.launches, instance_id)
     return {"instance": instance_id}
 
 
@@ -98,26 +94,25 @@ def watch_test(context: ImportContext) -> dict[str, Any]:
             said.append(text)
             context.say(text)
 
-    state = again(
+    state = context.retry(
         lambda: wait_for_checks(
             context.aws, region, instance_id, check=context.control.check, on_state=show, seconds=CHECK_SECONDS
-        ),
-        context.control,
+        )
     )
     verdict = "passed" if state.healthy else f"not passed ({state.reason or state.instance_check or state.state})"
-    context.store.result(context.job_id, "status checks", verdict)
+    context.add_result("status checks", verdict)
     context.say(
         f"{context.launches} {instance_id}: status checks {verdict}", level="info" if state.healthy else "warning"
     )
     try:
-        console = again(lambda: console_output(context.aws, region, instance_id), context.control)
+        console = context.retry(lambda: console_output(context.aws, region, instance_id))
     except ServiceError as error:
         context.say(f"no console output: {error}", message=False, level="warning")
     else:
         for line in console.splitlines()[-CONSOLE_LINES:]:
             context.say(f"console: {line}", message=False)
     context.say(f"{instance_id} runs on, and costs, until it is terminated", message=False)
-    context.store.stage(context.job_id, Stage.LAUNCH, StageState.DONE)
+    context.finish_stage(Stage.LAUNCH)
     return {"healthy": state.healthy}
 
 
@@ -131,13 +126,13 @@ def terminate_test(context: ImportContext) -> None:
 
 def tag_made(context: ImportContext) -> dict[str, Any]:
     """Name what the job made by tags."""
-    context.store.stage(context.job_id, Stage.FINISH, StageState.RUNNING)
+    context.start_stage(Stage.FINISH)
     context.say("tagging what was made")
     record = context.record
-    snapshots = [disk.snapshot_id for disk in context.store.disks(context.job_id)]
+    snapshots = [disk.snapshot_id for disk in context.disks()]
     made = [ident for ident in dict.fromkeys([record.image_id, *snapshots, *context.ledger.to_tag]) if ident]
     try:
-        again(lambda: tag(context.aws, context.plan.region, made, tags(context)), context.control)
+        context.retry(lambda: tag(context.aws, context.plan.region, made, tags(context)))
     except ServiceError as error:
         if error.kind in {ErrorKind.LOGIN, ErrorKind.CANCELLED}:
             raise
@@ -158,10 +153,10 @@ def copy_images(context: ImportContext) -> dict[str, Any]:
     """Copies of the AMI in the Regions the plan names, started side by side and then waited for."""
     copies: dict[str, str] = {}
     for region in context.plan.copy_to:
-        image_id = again(lambda region=region: _copy(context, region), context.control)  # type: ignore[misc]
+        image_id = context.retry(lambda region=region: _copy(context, region))  # type: ignore[misc]
         copies[region] = image_id
         context.remember(copies=copies)
-        context.store.result(context.job_id, f"AMI in {region}", image_id)
+        context.add_result(f"AMI in {region}", image_id)
     for region, image_id in copies.items():
         context.say(f"AWS copies the AMI to {region}: {image_id}")
         _await_copy(context, region, image_id)
@@ -171,7 +166,7 @@ def copy_images(context: ImportContext) -> dict[str, Any]:
 def _await_copy(context: ImportContext, region: str, image_id: str) -> None:
     """Until the copy is available; one that failed is not asked for again by a resume, which makes another."""
     try:
-        again(lambda: wait_for_image(context.aws, region, image_id, check=context.control.check), context.control)
+        context.retry(lambda: wait_for_image(context.aws, region, image_id, check=context.control.check))
     except ServiceError as error:
         if error.kind not in {ErrorKind.REMOTE, ErrorKind.NOT_FOUND}:
             raise
@@ -217,7 +212,7 @@ def clean_up(context: ImportContext) -> dict[str, Any]:
     plan = context.plan
     if plan.clean_up:
         context.say("removing what was only on the way")
-        for disk in context.store.disks(context.job_id):
+        for disk in context.disks():
             if plan.moves_bytes and not plan.direct:
                 target_of(context).remove(disk)
             elif plan.route is Route.IMAGE_DIRECT and disk.ledger.uploaded_snapshot:
@@ -226,5 +221,5 @@ def clean_up(context: ImportContext) -> dict[str, Any]:
             for key in plan.source.keys:
                 remove_object(context, key, plan.source.bucket)
         context.say("what was uploaded is deleted", message=False)
-    context.store.stage(context.job_id, Stage.FINISH, StageState.DONE)
+    context.finish_stage(Stage.FINISH)
     return {}

@@ -18,7 +18,6 @@ from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.outcome import END, Outcome, outcome_of, settle
 from vmie_tui.jobs.engine.phases import CHECK, COMPLETE, CONVERT, TRANSFER, enqueue, phase, proceed, side_by_side, step
 from vmie_tui.jobs.engine.ports import RunningJob
-from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.imports import check, finish, import_image, import_instance, register_image, snapshot
 from vmie_tui.jobs.imports.hooks import ImportHooks
 from vmie_tui.jobs.imports.import_snapshots import import_snapshots
@@ -121,7 +120,7 @@ def _release(context: ImportContext, transfer: Transfer) -> Outcome:
     transfer.close()
     if isinstance(context.plan.source, VmSource):
         # Failing here would throw away the whole upload of a machine that runs: its next snapshot is of another moment.
-        again(lambda: snapshot.remove_snapshot(context), context.control, before=lambda _: context.reconnect())
+        context.ask_vcenter(lambda: snapshot.remove_snapshot(context))
     context.remember(transferred=True)
     return {}
 
@@ -161,8 +160,8 @@ def _made(context: ImportContext) -> str:
     """What the job made, in a word."""
     if image_id := context.record.image_id:
         return image_id
-    volumes = [disk.ledger.volume for disk in context.store.disks(context.job_id) if disk.ledger.volume]
-    snapshots = [disk.snapshot_id for disk in context.store.disks(context.job_id)]
+    volumes = [disk.ledger.volume for disk in context.disks() if disk.ledger.volume]
+    snapshots = [disk.snapshot_id for disk in context.disks()]
     return context.ledger.made or ", ".join(volumes or snapshots)
 
 

@@ -7,13 +7,12 @@ from typing import Any
 
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.polling import watch_tasks
-from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.engine.tags import TAG_JOB, tags
 from vmie_tui.jobs.imports.fallback_unmodified import where_upload_is
 from vmie_tui.jobs.imports.role_error import with_causes
 from vmie_tui.jobs.imports.uploaded import bucket_of, format_of, refuse_vanished, show_tasks, when_free
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.job import Stage, StageState
+from vmie_tui.model.job import Stage
 from vmie_tui.model.plan import Route
 from vmie_tui.model.task import Task, TaskKind
 from vmie_tui.services.aws.vmie.import_tasks import ImageRequest, ImportDisk
@@ -24,7 +23,7 @@ FALL_BACK = "or fall back to an unmodified import of what is in AWS (vmie-tui fa
 def start_image(context: ImportContext) -> dict[str, Any]:
     """Ask AWS for the conversion; asking twice gives the same task. Returns ``{"task": id}``."""
     plan, record, ledger = context.plan, context.record, context.ledger
-    context.store.stage(context.job_id, Stage.IMPORT, StageState.RUNNING)
+    context.start_stage(Stage.IMPORT)
     if record.task_id or record.image_id:
         return {"task": record.task_id}
     refuse_vanished(context)
@@ -43,16 +42,16 @@ def start_image(context: ImportContext) -> dict[str, Any]:
     )
     context.remember(task_asked=True)
     try:
-        task = again(partial(when_free, context, partial(context.vm_import.import_image, request)), context.control)
+        task = context.retry(partial(when_free, context, partial(context.vm_import.import_image, request)))
     except ServiceError as error:
         raise with_causes(context, error) from error
-    context.store.update(context.job_id, task_id=task.id)
+    context.update(task_id=task.id)
     context.say(f"AWS converts: {task.id}")
     return {"task": task.id}
 
 
 def _containers(context: ImportContext) -> list[ImportDisk]:
-    disks = context.store.disks(context.job_id)
+    disks = context.disks()
     if context.plan.route is Route.IMAGE_DIRECT:
         snapshots = [disk.ledger.uploaded_snapshot or disk.snapshot_id for disk in disks]
         return [
@@ -72,7 +71,7 @@ def watch_image(context: ImportContext) -> dict[str, Any]:
     (task,) = watch_tasks(context, context.vm_import.task, [task_id], lambda found: show_tasks(context, found))
     if not task.completed:
         context.remember(import_try=context.ledger.import_try + 1, transferred=False)
-        context.store.update(context.job_id, task_id="")
+        context.update(task_id="")
         raise ServiceError(
             ErrorKind.REMOTE,
             "AWS could not import the machine" if task.failed else f"the import task is {task.state}",
@@ -80,10 +79,10 @@ def watch_image(context: ImportContext) -> dict[str, Any]:
             remedy=_remedy(context),
             detail=task.reason,
         )
-    for disk, made in zip(context.store.disks(context.job_id), task.disks, strict=False):
-        context.store.disk(context.job_id, disk.key, snapshot_id=made.snapshot_id)
-    context.store.update(context.job_id, image_id=task.image_id)
-    context.store.stage(context.job_id, Stage.IMPORT, StageState.DONE)
+    for disk, made in zip(context.disks(), task.disks, strict=False):
+        context.update_disk(disk.key, snapshot_id=made.snapshot_id)
+    context.update(image_id=task.image_id)
+    context.finish_stage(Stage.IMPORT)
     return {"image": task.image_id}
 
 
@@ -91,7 +90,7 @@ def _remedy(context: ImportContext) -> str:
     """What to do when AWS refused to convert the machine."""
     remedy = "Correct the cause, then resume the job: disks of a VM that was off and did not change are kept"
     try:
-        where_upload_is(context.record, context.store.disks(context.job_id))
+        where_upload_is(context.record, context.disks())
     except ServiceError:
         return remedy
     return f"{remedy}; {FALL_BACK.format(id=context.job_id)}"

@@ -6,10 +6,9 @@ from typing import Any
 
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.polling import watch_tasks
-from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.imports.uploaded import refuse_vanished, show_tasks, when_free
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.job import Stage, StageState
+from vmie_tui.model.job import Stage
 from vmie_tui.model.plan import LegacyInstance
 from vmie_tui.model.rules.legacy import platform_of
 from vmie_tui.model.task import Task
@@ -19,30 +18,30 @@ from vmie_tui.services.aws.vmie.conversion_tasks import Conversions, DiskImage, 
 
 def start_conversion(context: ImportContext) -> dict[str, Any]:
     """Ask AWS for the instance or volume; the call has no client token, so one that was asked for is looked for."""
-    context.store.stage(context.job_id, Stage.IMPORT, StageState.RUNNING)
+    context.start_stage(Stage.IMPORT)
     if context.record.task_id:  # also once it is over: what it made is in the ledger
         return {"task": context.record.task_id}
     refuse_vanished(context)
-    (disk,) = context.store.disks(context.job_id)
+    (disk,) = context.disks()
     found: Task | None = None
     if context.ledger.task_asked:
-        found = again(lambda: _find(context), context.control)
+        found = context.retry(lambda: _find(context))
     context.remember(task_asked=True)
     # Not tried again by itself: an answer that was lost may have started one, which only `_find` sees.
     task = found or when_free(context, lambda: _start(context))
-    context.store.update(context.job_id, task_id=task.id)
+    context.update(task_id=task.id)
     context.say(f"{disk.label}: AWS converts, {task.id}")
     return {"task": task.id}
 
 
 def _find(context: ImportContext) -> Task | None:
-    (disk,) = context.store.disks(context.job_id)
+    (disk,) = context.disks()
     return Conversions(context.aws, context.plan.region).find(context.plan.bucket, disk.ledger.manifest_key)
 
 
 def _start(context: ImportContext) -> Task:
     plan, legacy = context.plan, context.plan.legacy or LegacyInstance()
-    (disk,) = context.store.disks(context.job_id)
+    (disk,) = context.disks()
     url = PartObjects(context.aws, plan.region).manifest_url(plan.bucket, disk.ledger.manifest_key)
     image = DiskImage(url, disk.ledger.image_bytes, plan.upload_format.value, disk.ledger.volume_gib)
     description = plan.description or f"{plan.source.name} imported by vmie-tui"
@@ -70,7 +69,7 @@ def watch_conversion(context: ImportContext) -> dict[str, Any]:
     (task,) = watch_tasks(context, api.task, [task_id], lambda found: show_tasks(context, found))
     if not task.completed:
         context.remember(transferred=False, task_asked=False)
-        context.store.update(context.job_id, task_id="")
+        context.update(task_id="")
         raise ServiceError(
             ErrorKind.REMOTE,
             "AWS could not import the machine" if task.failed else f"the conversion task is {task.state}",
@@ -78,12 +77,12 @@ def watch_conversion(context: ImportContext) -> dict[str, Any]:
             remedy="Correct the cause, then resume the job: the parts are kept",
             detail=task.reason,
         )
-    (disk,) = context.store.disks(context.job_id)
+    (disk,) = context.disks()
     for volume_id in task.volume_ids:
-        context.store.result(context.job_id, f"volume of {disk.label}", volume_id)
+        context.add_result(f"volume of {disk.label}", volume_id)
     if task.instance_id:
-        context.store.result(context.job_id, "instance", task.instance_id)
-    context.store.stage(context.job_id, Stage.IMPORT, StageState.DONE)
+        context.add_result("instance", task.instance_id)
+    context.finish_stage(Stage.IMPORT)
     made = task.instance_id or next(iter(task.volume_ids), "")
     ids = [ident for ident in (task.instance_id, *task.volume_ids) if ident]
     context.remember(made=made, to_tag=tuple(ids))
@@ -94,7 +93,7 @@ def cancel_conversion(context: ImportContext) -> None:
     """Cancel the task, which removes its instance or volume; one that was never seen is known by its manifest."""
     if not context.ledger.task_asked:
         return
-    (disk,) = context.store.disks(context.job_id)
+    (disk,) = context.disks()
     found = _find(context) if disk.ledger.manifest_key else None
     if found is not None and not found.completed:
         Conversions(context.aws, context.plan.region).cancel(found.id)

@@ -8,13 +8,12 @@ from typing import Any
 
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.polling import watch_tasks
-from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.engine.tags import TAG_JOB, tags
 from vmie_tui.jobs.imports.role_error import with_causes
 from vmie_tui.jobs.imports.uploaded import FULL, bucket_of, format_of, refuse_vanished, show_tasks, when_free
 from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.job import Stage, StageState
+from vmie_tui.model.job import Stage
 from vmie_tui.model.task import Task, TaskKind
 from vmie_tui.services.aws.ec2.tagged import delete_snapshot
 from vmie_tui.services.aws.vmie.import_tasks import ImportDisk, SnapshotRequest
@@ -26,35 +25,35 @@ def import_snapshots(context: ImportContext) -> dict[str, Any]:
     Where the Region's limit of conversion tasks is reached, those that run are waited for first. Raises ServiceError
     REMOTE with AWS's words; the snapshots of the other disks are kept for a resume.
     """
-    context.store.stage(context.job_id, Stage.IMPORT, StageState.RUNNING)
-    if not all(disk.snapshot_id for disk in context.store.disks(context.job_id)):
+    context.start_stage(Stage.IMPORT)
+    if not all(disk.snapshot_id for disk in context.disks()):
         refuse_vanished(context)
     while True:
         full = _ask(context)
-        asked = [disk for disk in context.store.disks(context.job_id) if disk.ledger.import_task]
+        asked = [disk for disk in context.disks() if disk.ledger.import_task]
         if asked:
             _watch(context, asked)
         if not full:
             break
-    context.store.update(context.job_id, task_id="")
-    context.store.stage(context.job_id, Stage.IMPORT, StageState.DONE)
-    return {"snapshots": [disk.snapshot_id for disk in context.store.disks(context.job_id)]}
+    context.update(task_id="")
+    context.finish_stage(Stage.IMPORT)
+    return {"snapshots": [disk.snapshot_id for disk in context.disks()]}
 
 
 def _ask(context: ImportContext) -> bool:
     """Start the tasks that are missing; True when the Region takes no more of them now."""
-    for disk in context.store.disks(context.job_id):
+    for disk in context.disks():
         if disk.snapshot_id or disk.ledger.import_task:
             continue
-        first = not any(one.ledger.import_task for one in context.store.disks(context.job_id))
+        first = not any(one.ledger.import_task for one in context.disks())
         try:
-            task = again(partial(_start, context, disk, wait=first), context.control)
+            task = context.retry(partial(_start, context, disk, wait=first))
         except _Full:
             return True  # the tasks of this job's other disks are waited for, then there is room
         except ServiceError as error:
             raise with_causes(context, error) from error
         context.remember_disk(disk.key, import_task=task.id)
-        context.store.update(context.job_id, task_id=task.id)
+        context.update(task_id=task.id)
         context.say(f"{disk.label}: AWS reads it, {task.id}")
     return False
 
@@ -94,14 +93,14 @@ def _watch(context: ImportContext, disks: list[DiskRecord]) -> None:
         disk = tasks[task.id]
         context.remember_disk(disk.key, import_task="")
         if task.completed and task.disks and task.disks[0].snapshot_id:
-            context.store.disk(context.job_id, disk.key, snapshot_id=task.disks[0].snapshot_id)
+            context.update_disk(disk.key, snapshot_id=task.disks[0].snapshot_id)
         else:
             tried = disk.ledger.import_try
             context.remember_disk(disk.key, import_try=tried + 1)
             failed.append((disk, task))
     if failed:
         context.remember(transferred=False)
-        context.store.update(context.job_id, task_id="")
+        context.update(task_id="")
         disk, task = failed[0]
         raise ServiceError(
             ErrorKind.REMOTE,

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from vmie_tui.jobs.engine.import_context import ImportContext
-from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.engine.tags import TAG_JOB, tags
 from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.job import Stage, StageState
+from vmie_tui.model.job import Stage
 from vmie_tui.services.aws.ec2.images import (
     NAME_BOUNDS,
     NAME_REFUSED,
@@ -36,12 +35,12 @@ NAME_TAKEN = "InvalidAMIName.Duplicate"
 def register(context: ImportContext) -> dict[str, Any]:
     """An AMI of the disks' snapshots, nothing in them changed. Returns ``{"image": id}``; again the same one."""
     plan, made = context.plan, context.record.image_id
-    context.store.stage(context.job_id, Stage.REGISTER, StageState.RUNNING)
+    context.start_stage(Stage.REGISTER)
     if not made:
         made = _registered(context)
-        context.store.update(context.job_id, image_id=made)
-    again(lambda: wait_for_image(context.aws, plan.region, made, check=context.control.check), context.control)
-    context.store.stage(context.job_id, Stage.REGISTER, StageState.DONE)
+        context.update(image_id=made)
+    context.retry(lambda: wait_for_image(context.aws, plan.region, made, check=context.control.check))
+    context.finish_stage(Stage.REGISTER)
     return {"image": made}
 
 
@@ -52,12 +51,12 @@ def _registered(context: ImportContext) -> str:
     context.remember(register_asked=True)
     name = ami_name(plan.ami_name or plan.source.name)
     try:
-        image = again(lambda: register_image(context.aws, plan.region, _request(context, name)), context.control)
+        image = context.retry(lambda: register_image(context.aws, plan.region, _request(context, name)))
     except ServiceError as error:
         if error.problem.code != NAME_TAKEN:
             raise
         name = ami_name(f"{name[:100]} {context.job_id}")
-        image = again(lambda: register_image(context.aws, plan.region, _request(context, name)), context.control)
+        image = context.retry(lambda: register_image(context.aws, plan.region, _request(context, name)))
     context.say(f"AMI {image.id} registered as {name!r}", message=False)
     return image.id
 
@@ -68,14 +67,14 @@ def find_registered(context: ImportContext) -> None:
         return
     found = next(own_images(context.aws, context.plan.region, **{f"tag:{TAG_JOB}": context.job_id}), None)
     if found is not None:
-        context.store.update(context.job_id, image_id=found.id)
+        context.update(image_id=found.id)
 
 
 def _request(context: ImportContext, name: str) -> Any:
     plan = context.plan
     return RegisterRequest(
         name,
-        tuple(RegisterDisk(disk.snapshot_id) for disk in context.store.disks(context.job_id)),
+        tuple(RegisterDisk(disk.snapshot_id) for disk in context.disks()),
         description=plan.description or f"{plan.source.name} imported unmodified by vmie-tui",
         architecture=plan.architecture,
         boot_mode=plan.boot_mode.value if plan.boot_mode else None,
@@ -96,37 +95,33 @@ def make_volumes(context: ImportContext) -> dict[str, Any]:
     plan, wanted = context.plan, context.plan.volumes
     if wanted is None:
         return {"volumes": []}
-    context.store.stage(context.job_id, Stage.REGISTER, StageState.RUNNING)
-    zone = wanted.availability_zone or again(
-        lambda: instance_zone(context.aws, plan.region, wanted.instance_id), context.control
+    context.start_stage(Stage.REGISTER)
+    zone = wanted.availability_zone or context.retry(
+        lambda: instance_zone(context.aws, plan.region, wanted.instance_id)
     )
     made = []
-    for disk in context.store.disks(context.job_id):
+    for disk in context.disks():
         context.say(f"{disk.label}: making a volume in {zone}")
         volume_id = _volume(context, disk, zone)
         if wanted.instance_id:
-            device = again(
+            device = context.retry(
                 lambda volume_id=volume_id: attach_volume(  # type: ignore[misc]
                     context.aws, plan.region, volume_id, wanted.instance_id
-                ),
-                context.control,
+                )
             )
             context.say(f"{disk.label}: {volume_id} attached to {wanted.instance_id} as {device}", message=False)
         made.append(volume_id)
-    context.store.stage(context.job_id, Stage.REGISTER, StageState.DONE)
+    context.finish_stage(Stage.REGISTER)
     return {"volumes": made}
 
 
 def _volume(context: ImportContext, disk: DiskRecord, zone: str) -> str:
     """The id of a volume that is available; one that failed is not asked for again by a resume, which makes another."""
     try:
-        volume_id = again(lambda: _asked_volume(context, disk, zone), context.control)
+        volume_id = context.retry(lambda: _asked_volume(context, disk, zone))
         context.remember_disk(disk.key, volume=volume_id)
-        context.store.result(context.job_id, f"volume of {disk.label}", volume_id)
-        again(
-            lambda: wait_for_volume(context.aws, context.plan.region, volume_id, check=context.control.check),
-            context.control,
-        )
+        context.add_result(f"volume of {disk.label}", volume_id)
+        context.retry(lambda: wait_for_volume(context.aws, context.plan.region, volume_id, check=context.control.check))
     except ServiceError as error:
         if error.kind in {ErrorKind.REMOTE, ErrorKind.NOT_FOUND}:  # AWS soon deletes a volume that failed
             tried = disk.ledger.volume_try

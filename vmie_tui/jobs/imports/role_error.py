@@ -19,7 +19,7 @@ def with_causes(context: ImportContext, error: ServiceError) -> ServiceError:
     if not is_role_error(error):
         return error
     plan = context.plan
-    key = next((disk.s3_key for disk in context.store.disks(context.job_id)), "")
+    key = next((disk.s3_key for disk in context.disks()), "")
     case = RoleCase(plan.role_name, plan.bucket, plan.region, key, plan.kms_key_id or "", plan.encrypted)
     try:
         results = probe_role_error(context.aws, case)

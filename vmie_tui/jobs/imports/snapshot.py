@@ -6,11 +6,10 @@ from typing import Any
 
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.ports import StepHooks
-from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.imports.inspect_guest import look_inside
 from vmie_tui.jobs.transfer.export_lease import off_moment
 from vmie_tui.jobs.transfer.transfer import forget_arrived
-from vmie_tui.model.job import Stage, StageState
+from vmie_tui.model.job import Stage
 from vmie_tui.model.machine import Machine, Power
 from vmie_tui.services.vsphere.inventory import read_machine
 from vmie_tui.services.vsphere.snapshot import Snapshot, create_snapshot, find_snapshot, list_snapshots
@@ -23,19 +22,17 @@ def snapshot(context: ImportContext, hooks: StepHooks) -> dict[str, Any]:
     """Freeze a running machine. Returns ``{"snapshot": moid or None}`` and forgets disks of another moment."""
     ledger = context.ledger
     hooks.before_snapshot()
-    machine = again(
-        lambda: read_machine(context.vsphere, ledger.moid), context.control, before=lambda _: context.reconnect()
-    )
+    machine = context.ask_vcenter(lambda: read_machine(context.vsphere, ledger.moid))
     found: str | None
     if not hooks.needs_snapshot(machine):
         found, moment = None, off_moment((disk.key, disk.content_id) for disk in machine.disks)
-        context.store.stage(context.job_id, Stage.SNAPSHOT, StageState.SKIPPED)
+        context.skip_stage(Stage.SNAPSHOT)
     else:
-        context.store.stage(context.job_id, Stage.SNAPSHOT, StageState.RUNNING)
+        context.start_stage(Stage.SNAPSHOT)
         made = _own_snapshot(context, machine)
         hooks.snapshot_taken(made, machine)
         found = moment = made.moid
-        context.store.stage(context.job_id, Stage.SNAPSHOT, StageState.DONE)
+        context.finish_stage(Stage.SNAPSHOT)
     if ledger.source_state not in {"", moment}:
         forget_arrived(context)
         context.say("the machine ran since the last attempt: every disk is read again", message=False, level="warning")

@@ -8,7 +8,6 @@ from functools import partial
 from vmie_tui.jobs.engine.control import JobControl
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.ports import Undo
-from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.engine.tags import MADE_BY, TAG_JOB
 from vmie_tui.jobs.imports import finish, import_image, import_instance, import_snapshots, register_image
 from vmie_tui.jobs.imports.snapshot import remove_snapshot
@@ -44,7 +43,7 @@ def undo(context: ImportContext) -> Iterator[Undo]:
     in_use = bool(record.image_id) and route is Route.UNMODIFIED and plan.direct
     if plan.moves_bytes and not user and not in_use:
         target = target_of(context)
-        for disk in context.store.disks(context.job_id):
+        for disk in context.disks():
             yield f"what was uploaded of {disk.label} ({disk.s3_key})", partial(target.remove, disk)
         if not record.image_id:
             yield "unfinished snapshots", partial(_remove_unseen_snapshots, context)
@@ -55,7 +54,7 @@ def give_back(context: ImportContext) -> Iterator[Undo]:
     yield "the export lease", partial(give_back_lease, context)
     # More than one try, whatever the user asked for: a snapshot that is left grows until somebody sees it.
     remove = partial(remove_snapshot, context)
-    yield "the snapshot", partial(again, remove, JobControl(), tries=3, before=lambda _: context.reconnect())
+    yield "the snapshot", partial(context.ask_vcenter, remove, control=JobControl(), tries=3)
 
 
 def _remove_unseen_snapshots(context: ImportContext) -> None:

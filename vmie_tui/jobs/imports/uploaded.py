@@ -7,7 +7,6 @@ from typing import TypeVar
 
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.polling import intervals
-from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.transfer.progress import import_fraction
 from vmie_tui.jobs.transfer.target_s3 import target_of
 from vmie_tui.model.errors import ErrorKind, ServiceError
@@ -54,8 +53,8 @@ def refuse_vanished(context: ImportContext) -> None:
     if not context.plan.moves_bytes:
         return
     target = target_of(context)
-    for disk in context.store.disks(context.job_id):
-        if not again(lambda disk=disk: target.there(disk), context.control):  # type: ignore[misc]
+    for disk in context.disks():
+        if not context.retry(lambda disk=disk: target.there(disk)):  # type: ignore[misc]
             context.remember(transferred=False)
             raise ServiceError(
                 ErrorKind.CONFLICT,
@@ -70,8 +69,7 @@ def show_tasks(context: ImportContext, tasks: Sequence[Task]) -> None:
     last = min(tasks, key=lambda task: 101 if task.completed else task.progress or 0)
     said = f", {last.status_message}" if last.status_message else ""
     share = sum(100 if task.completed else task.progress or 0 for task in tasks) // len(tasks)
-    context.store.update(
-        context.job_id,
+    context.update(
         task_progress=last.progress if len(tasks) == 1 else share,
         task_message=last.status_message or last.state,
         message=f"AWS: {last.state}{said}",

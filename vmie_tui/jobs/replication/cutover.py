@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.replication.context import ReplicationContext
 from vmie_tui.jobs.store.ledger import RunLedger
 from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
@@ -44,7 +43,7 @@ def _not_twice(context: ReplicationContext) -> None:
         if not instance:
             continue
         try:
-            found = again(partial(instance_state, context.aws, context.plan.region, instance), context.control)
+            found = context.retry(partial(instance_state, context.aws, context.plan.region, instance))
         except ServiceError as error:
             if error.kind is not ErrorKind.NOT_FOUND:
                 raise
@@ -66,9 +65,7 @@ def ran_again(context: ReplicationContext) -> bool:
     ledger = context.ledger
     if ledger.ran_again:
         return True
-    power = again(
-        lambda: power_state(context.vsphere, ledger.moid), context.control, before=lambda _: context.reconnect()
-    )
+    power = context.ask_vcenter(lambda: power_state(context.vsphere, ledger.moid))
     if power is not Power.OFF:
         context.remember(ran_again=True)
     return power is not Power.OFF

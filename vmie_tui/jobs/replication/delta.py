@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.replication.areas import Areas, Delta
 from vmie_tui.jobs.replication.context import ReplicationContext
-from vmie_tui.jobs.store.block_journal import BlockJournal
 from vmie_tui.jobs.store.ledger import RunLedger
 from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.model.replication import KeptDisk, Sync
@@ -33,7 +31,7 @@ def delta_of(context: ReplicationContext, disk: DiskRecord) -> Delta:
     if sync is Sync.CHECKSUM:  # data of the parent that was given up since has to become zeros
         wanted += _bytes(context.content(disk.key).load())
     if disk.ledger.pending_snapshot:  # what an earlier attempt has put must be put as it is now (trap 19)
-        wanted += _bytes(BlockJournal(context.store, context.job_id, disk.key).load())
+        wanted += _bytes(context.block_journal(disk.key).load())
     whole = joined(((start // BLOCK * BLOCK, -(-end // BLOCK) * BLOCK) for start, end in wanted), now.capacity)
     parent = kept.snapshot_id if kept is not None and sync in {Sync.CHANGED, Sync.CHECKSUM} else ""
     return Delta(sync, reason, parent, changed, whole)
@@ -79,7 +77,7 @@ def allocated(context: ReplicationContext, disk: DiskRecord) -> Areas:
 
 def _asked(context: ReplicationContext, now: DiskNow, change_id: str) -> Areas:
     ledger = context.ledger
-    return again(
+    return context.ask_vcenter(
         lambda: changed_areas(
             context.vsphere,
             ledger.moid,
@@ -88,9 +86,7 @@ def _asked(context: ReplicationContext, now: DiskNow, change_id: str) -> Areas:
             change_id,
             now.capacity,
             check=context.control.check,
-        ),
-        context.control,
-        before=lambda _: context.reconnect(),
+        )
     )
 
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import partial
 
 from vmie_tui.jobs.engine.ports import Steps, Undo
-from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.imports.hooks import ImportHooks
 from vmie_tui.jobs.replication import cutover, retention, verify
 from vmie_tui.jobs.replication.context import ReplicationContext
@@ -45,7 +44,7 @@ class ReplicationHooks(ImportHooks):
         """What runs left in another account still exists there, and must not be made again in this one."""
         context = self.context
         wanted = context.replications.record(context.plan.replication).account
-        used = again(lambda: context.aws.identity().account, context.control)
+        used = context.retry(lambda: context.aws.identity().account)
         if wanted and used != wanted:
             raise ServiceError(
                 ErrorKind.REFUSED,

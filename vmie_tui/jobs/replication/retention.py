@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.imports.snapshot import remove_named
 from vmie_tui.jobs.replication.context import ReplicationContext
 from vmie_tui.jobs.store.block_journal import BlockJournal
 from vmie_tui.jobs.store.ledger import RunLedger
 from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.job import Stage, StageState
+from vmie_tui.model.job import Stage
 from vmie_tui.model.replication import RunFigures, Sync
 from vmie_tui.model.rules.replication_schedule import to_remove
 from vmie_tui.services.aws.ec2.images import deregister_image, describe_image, users_of
@@ -41,7 +40,7 @@ def retain(context: ReplicationContext) -> dict[str, Any]:
 
 
 def _leave_kept(context: ReplicationContext) -> None:
-    disks = context.store.disks(context.job_id)
+    disks = context.disks()
     context.leave({*context.kept_snapshots, *(disk.ledger.uploaded_snapshot for disk in disks)})
     context.replications.forget_kept(context.plan.replication)
     for disk in disks:
@@ -61,9 +60,9 @@ def _removed(context: ReplicationContext, image_id: str) -> bool:
     region = context.plan.region
     context.say(f"removing the old AMI {image_id}")
     try:
-        image = again(lambda: describe_image(context.aws, region, image_id), context.control)
+        image = context.retry(lambda: describe_image(context.aws, region, image_id))
         context.leave(image.snapshot_ids)
-        again(lambda: deregister_image(context.aws, region, image_id, snapshots=False), context.control)
+        context.retry(lambda: deregister_image(context.aws, region, image_id, snapshots=False))
     except ServiceError as error:
         if error.kind is ErrorKind.NOT_FOUND:
             return True
@@ -80,8 +79,8 @@ def _sweep(context: ReplicationContext, snapshot_id: str) -> None:
     region = context.plan.region
     if snapshot_id not in context.kept_snapshots:
         try:
-            if not again(lambda: users_of(context.aws, region, snapshot_id), context.control):
-                again(lambda: delete_snapshot(context.aws, region, snapshot_id), context.control)
+            if not context.retry(lambda: users_of(context.aws, region, snapshot_id)):
+                context.retry(lambda: delete_snapshot(context.aws, region, snapshot_id))
                 context.say(f"{snapshot_id} deleted", message=False)
         except ServiceError as error:
             if error.kind is ErrorKind.LOGIN:
@@ -94,7 +93,7 @@ def _sweep(context: ReplicationContext, snapshot_id: str) -> None:
 
 def note_figures(context: ReplicationContext) -> RunFigures:
     """What the run has moved, and how long it took so far."""
-    ledger, disks = context.ledger, context.store.disks(context.job_id)
+    ledger, disks = context.ledger, context.disks()
     most = max(disks, key=lambda disk: (disk.total, disk.capacity))
     figures = RunFigures(
         sync=most.ledger.sync,
@@ -142,6 +141,6 @@ def finish(context: ReplicationContext) -> dict[str, Any]:
     """The run is over."""
     _look_again(context)
     note_figures(context)
-    context.store.stage(context.job_id, Stage.FINISH, StageState.DONE)
+    context.finish_stage(Stage.FINISH)
     context.replications.end(context.plan.run, context.clock.now())
     return {}

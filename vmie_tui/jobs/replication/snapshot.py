@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.imports.snapshot import snapshot_name
 from vmie_tui.jobs.replication import cutover
 from vmie_tui.jobs.replication.context import ReplicationContext
@@ -43,17 +42,13 @@ def settle_snapshots(context: ReplicationContext, machine: Machine) -> tuple[Mac
             return machine, ours
         return read_machine(context.vsphere, machine.moid, name=machine.name), ours
 
-    return again(look, context.control, before=lambda _: context.reconnect())
+    return context.ask_vcenter(look)
 
 
 def prepare(context: ReplicationContext) -> None:
     """Shut the guest down for a cutover, and see that changes are tracked: before our snapshot, or not at all."""
     moid = context.ledger.moid
-    there = again(
-        lambda: find_snapshot(context.vsphere, moid, snapshot_name(context.job_id)),
-        context.control,
-        before=lambda _: context.reconnect(),
-    )
+    there = context.ask_vcenter(lambda: find_snapshot(context.vsphere, moid, snapshot_name(context.job_id)))
     if there is not None:  # a killed worker has made it, or a failed attempt could not remove it
         if not (context.plan.shut_down and cutover.ran_again(context)):
             return
@@ -67,11 +62,7 @@ def prepare(context: ReplicationContext) -> None:
 
 def _track(context: ReplicationContext, moid: str) -> None:
     try:
-        again(
-            lambda: enable_tracking(context.vsphere, moid, check=context.control.check),
-            context.control,
-            before=lambda _: context.reconnect(),
-        )
+        context.ask_vcenter(lambda: enable_tracking(context.vsphere, moid, check=context.control.check))
     except ServiceError as error:
         if error.kind not in _DO_WITHOUT:
             raise
@@ -90,7 +81,7 @@ def note(context: ReplicationContext, snapshot: Any, machine: Machine) -> None:
             code="trap 27",
         )
     frozen = {disk.key: disk for disk in snapshot_disks(context.vsphere, snapshot.moid)}
-    known = context.store.disks(context.job_id)
+    known = context.disks()
     if new := frozen.keys() - {disk.key for disk in known}:
         raise ServiceError(
             ErrorKind.CONFLICT,
@@ -117,7 +108,7 @@ def note(context: ReplicationContext, snapshot: Any, machine: Machine) -> None:
         )
         context.remember_disk(disk.key, at_snapshot=at_snapshot)
         if seen.capacity != disk.capacity:  # it grew since the check
-            context.store.disk(context.job_id, disk.key, capacity=seen.capacity)
+            context.update_disk(disk.key, capacity=seen.capacity)
     if context.ledger.at_snapshot.moid != snapshot.moid:
         quiesced = snapshot.quiesced if machine.power is not Power.OFF else None
         context.remember(
@@ -144,7 +135,7 @@ def still_frozen(context: ReplicationContext) -> None:
                 code="F423",
             )
 
-    again(look, context.control, before=lambda _: context.reconnect())
+    context.ask_vcenter(look)
 
 
 def _what_changed(context: ReplicationContext) -> str:
@@ -156,7 +147,7 @@ def _what_changed(context: ReplicationContext) -> str:
     if host != ledger.at_snapshot.host:
         return f"the machine was moved from {ledger.at_snapshot.host} to {host} while it was copied"
     files = {disk.key: disk.file_name for disk in snapshot_disks(context.vsphere, found.moid)}
-    for disk in context.store.disks(context.job_id):
+    for disk in context.disks():
         before = disk.ledger.at_snapshot.file
         if files.get(disk.key) != before:
             return f"{disk.label} was moved from {before} to {files.get(disk.key, 'nowhere')} while it was copied"

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from vmie_tui.jobs.replication.areas import Areas, Delta
 from vmie_tui.jobs.replication.context import ReplicationContext
 from vmie_tui.jobs.replication.snapshot import still_frozen
-from vmie_tui.jobs.store.block_journal import BlockJournal
 from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.jobs.transfer.source import TRANSFERS, Put, Received
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
@@ -94,7 +93,7 @@ class ChangedOrigin:
     def blocks(self, disk: DiskRecord, target: Put, control: DiskControl, sampler: Sampler) -> None:
         context, delta = self._context, self._context.deltas[disk.key]
         # Blocks that were put when the machine was frozen as it is now are not read again.
-        ledger = context.store.disk_now(context.job_id, disk.key).ledger
+        ledger = context.disk(disk.key).ledger
         same = ledger.begun_at == context.ledger.at_snapshot.moid
         areas = list(_missing(delta.areas, disk.capacity, target)) if same else delta.areas
         control.begin(sum(length for _, length in areas))
@@ -120,7 +119,7 @@ class ChangedOrigin:
         """The blocks whose SHA-256 is not that of the parent's, and those that an earlier attempt has put."""
         context = self._context
         parent = _Digests(context.content(disk.key).load())
-        put = _Digests(BlockJournal(context.store, context.job_id, disk.key).load())
+        put = _Digests(context.block_journal(disk.key).load())
         for index, block in blocks_in(pieces):
             digest = hashlib.sha256(block.ljust(BLOCK, b"\0")).digest()
             if put.of(index) or digest != (parent.of(index) or ZERO_DIGEST):
@@ -148,7 +147,7 @@ class ChangedOrigin:
 def find_way(context: ReplicationContext) -> None:
     """See that each frozen disk can be read as a file. Where not even the machine's own host serves one, because of its
     lock, a lease reads all of them: a full copy, and why is in the log. Other troubles are the transfer's own."""
-    for disk in context.store.disks(context.job_id):
+    for disk in context.disks():
         try:
             with open_frozen(context, disk) as reader:
                 if reader.at_host:
@@ -167,7 +166,7 @@ def find_way(context: ReplicationContext) -> None:
 @contextmanager
 def open_frozen(context: ReplicationContext, disk: DiskRecord) -> Iterator[FolderReader]:
     """The disk's content that this run's snapshot froze."""
-    disk = context.store.disk_now(context.job_id, disk.key)
+    disk = context.disk(disk.key)
     frozen, host = disk.ledger.at_snapshot, context.ledger.at_snapshot.host
     machine = context.machine
     with FolderReader(

@@ -28,7 +28,7 @@ class ReplicaTarget(EbsTarget):
             why = context.lease_reason
             context.remember_disk(disk.key, parent_snapshot="", sync=Sync.FIRST, reason=why)
             return ""
-        delta = delta_of(context, context.store.disk_now(context.job_id, disk.key))
+        delta = delta_of(context, context.disk(disk.key))
         if not self._fits(disk, delta.parent):
             context.remember_disk(disk.key, begun_at=context.ledger.at_snapshot.moid)
         context.remember_disk(

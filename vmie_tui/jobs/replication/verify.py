@@ -8,14 +8,12 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.replication.context import ReplicationContext
 from vmie_tui.jobs.replication.cutover import still_off
 from vmie_tui.jobs.replication.delta import allocated
 from vmie_tui.jobs.replication.retention import note_figures
 from vmie_tui.jobs.replication.snapshot import still_frozen
 from vmie_tui.jobs.replication.source_changed_blocks import blocks_in, open_frozen
-from vmie_tui.jobs.store.block_journal import BlockJournal
 from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.jobs.transfer.sampling import seed_of
 from vmie_tui.model.errors import ErrorKind, ServiceError
@@ -38,10 +36,10 @@ def verify(context: ReplicationContext) -> dict[str, Any]:
         still_frozen(context)
     compared = 0
     if context.plan.verify is not Verify.NONE:
-        for disk in context.store.disks(context.job_id):
+        for disk in context.disks():
             context.say(f"{disk.label}: comparing blocks of the copy with the machine")
             compare = partial(_by_digest if context.by_lease else _compare, context, disk)
-            compared += again(compare, context.control, before=lambda _: context.reconnect())
+            compared += context.ask_vcenter(compare)
         context.say(f"{compared:,} blocks read back from EBS are equal to the machine's", message=False)
     context.remember(blocks_verified=compared)
     return {"verified": compared}
@@ -71,7 +69,7 @@ def _areas(context: ReplicationContext, disk: DiskRecord, copy: SnapshotReader) 
     chosen = random.Random(seed_of(context.job_id, disk.key))  # noqa: S311 - a choice, not a secret
     blocks = -(-disk.capacity // BLOCK)
     picked = set(chosen.sample(range(blocks), min(blocks, SAMPLES // 2)))
-    written = (index for index, _ in BlockJournal(context.store, context.job_id, disk.key).load())
+    written = (index for index, _ in context.block_journal(disk.key).load())
     picked.update(_some(written, SAMPLES // 2, chosen))
     return [(index * BLOCK, min(BLOCK, disk.capacity - index * BLOCK)) for index in sorted(picked)]
 
@@ -91,7 +89,7 @@ def _by_digest(context: ReplicationContext, disk: DiskRecord) -> int:
     """The same where the disk went by as a stream: with the digests of what passed."""
     wanted: Iterator[tuple[int, str]] = iter(disk.samples.items())
     if context.plan.verify is Verify.ALL:
-        journal = BlockJournal(context.store, context.job_id, disk.key).load()
+        journal = context.block_journal(disk.key).load()
         wanted = ((index, digest.hex()) for index, digest in journal)
     compared = 0
     with SnapshotReader(context.aws, context.plan.region, disk.ledger.uploaded_snapshot, disk.capacity) as copy:
@@ -108,7 +106,7 @@ def _differs(context: ReplicationContext, disk: DiskRecord, index: int) -> Servi
     """The error for it, once nothing of what the runs left is relied on any more."""
     context.leave(context.kept_snapshots)
     context.replications.forget_kept(context.plan.replication)
-    for each in context.store.disks(context.job_id):
+    for each in context.disks():
         context.content(each.key).clear()
     return ServiceError(
         ErrorKind.CORRUPT,
@@ -126,9 +124,9 @@ def keep(context: ReplicationContext) -> dict[str, Any]:
     note_figures(context)
     if context.by_lease:  # there is nothing to go on from
         return {}
-    disks = context.store.disks(context.job_id)
+    disks = context.disks()
     made = [disk.ledger.uploaded_snapshot for disk in disks]
-    infos = again(lambda: describe_snapshots(context.aws, context.plan.region, made), context.control)
+    infos = context.retry(lambda: describe_snapshots(context.aws, context.plan.region, made))
     kept = [
         KeptDisk(
             disk.key,
@@ -142,7 +140,7 @@ def keep(context: ReplicationContext) -> dict[str, Any]:
     ]
     context.leave(context.kept_snapshots - set(made))
     for disk in disks:
-        put = BlockJournal(context.store, context.job_id, disk.key).load()
+        put = context.block_journal(disk.key).load()
         context.content(disk.key).update(put, disk.ledger.uploaded_snapshot, disk.ledger.parent_snapshot)
     context.replications.keep(context.plan.replication, kept)
     context.remember(kept=True)

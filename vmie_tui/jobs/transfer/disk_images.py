@@ -43,7 +43,7 @@ class OpenedDisk:
 
 def open_images(context: ImportContext, held: ExitStack) -> dict[int, OpenedDisk]:
     """The source's disks by their keys in the job, open until ``held`` closes. Raises ServiceError."""
-    source, job, ledger = context.plan.source, context.job_id, context.ledger
+    source, ledger = context.plan.source, context.ledger
     scratch = private_dir(context.settings.state_dir / SCRATCH)
     told = ""
 
@@ -53,7 +53,7 @@ def open_images(context: ImportContext, held: ExitStack) -> dict[int, OpenedDisk
         share = f"qemu-img reads the image: {100 * done // max(total, 1)} %"
         words = share if done else "reading the image, to compare it with its manifest or for qemu-img"
         if words != told:
-            context.store.update(job, message=words)
+            context.update(message=words)
             told = words
 
     aws = None if isinstance(source, FileSource) else context.aws
@@ -69,7 +69,7 @@ def open_images(context: ImportContext, held: ExitStack) -> dict[int, OpenedDisk
         )
     )
     context.remember(proven_state=moment)  # an attempt after this one need not read all of it for the manifest
-    records = context.store.disks(job)
+    records = context.disks()
     return {
         record.key: OpenedDisk(one.source, _kind(one), _plain(context, number, one, held))
         for number, (record, one) in enumerate(zip(records, found, strict=False))

@@ -59,7 +59,7 @@ class LeaseHolder:
         moment = off_moment(lease.content_ids)
         if self._snapshot or context.ledger.source_state == moment:
             return
-        if any(disk.state is StageState.DONE for disk in context.store.disks(context.job_id)):
+        if any(disk.state is StageState.DONE for disk in context.disks()):
             self._give_up(lease, "the machine ran meanwhile")
             raise ServiceError(
                 ErrorKind.CONFLICT,

@@ -44,7 +44,7 @@ class Target(ABC):
         if received.sha256:  # else it stays with what an earlier job has found out
             equal = received.host_sha256 == received.sha256 if received.host_sha256 else None
             values |= {"sha256": received.sha256, "host_sha256": received.host_sha256, "verified": equal}
-        self.context.store.disk(self.context.job_id, disk.key, **values | {"state": StageState.DONE.value})
+        self.context.update_disk(disk.key, **values | {"state": StageState.DONE.value})
 
 
 def said(disk: DiskRecord, what: str, skipped: int, sha256: str, *, verified: bool) -> str:

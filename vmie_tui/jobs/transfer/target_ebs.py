@@ -35,7 +35,7 @@ class EbsTarget(Target):
         return found.state == "completed"
 
     def journal(self, disk: DiskRecord) -> BlockJournal:
-        return BlockJournal(self.context.store, self.context.job_id, disk.key)
+        return self.context.block_journal(disk.key)
 
     def reset(self, disk: DiskRecord) -> None:
         made, pending = disk.ledger.uploaded_snapshot, disk.ledger.pending_snapshot
@@ -57,7 +57,7 @@ class EbsTarget(Target):
 
     def ledger(self, disk: DiskRecord) -> DiskLedger:
         """What is remembered of a disk now."""
-        return self.context.store.disk_now(self.context.job_id, disk.key).ledger
+        return self.context.disk(disk.key).ledger
 
     def parent(self, disk: DiskRecord) -> str:
         """The completed snapshot that the disk's new one continues, "" when all of the disk is written."""

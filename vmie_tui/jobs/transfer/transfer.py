@@ -12,7 +12,6 @@ from typing import Any
 
 from vmie_tui.jobs.engine.control import Paused
 from vmie_tui.jobs.engine.import_context import ImportContext
-from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.jobs.transfer.progress import UPLOAD_TO, UploadProgress
 from vmie_tui.jobs.transfer.reporting import AttemptReport
@@ -39,27 +38,27 @@ class Transfer:
     def prepare(self) -> list[list[int]]:
         """Keys of the disks that move together, in their order; those found as recorded count as done."""
         context = self.context
-        context.store.stage(context.job_id, Stage.UPLOAD, StageState.RUNNING)
-        disks = context.store.disks(context.job_id)
+        context.start_stage(Stage.UPLOAD)
+        disks = context.disks()
         for disk in disks:
-            there = disk.done and again(partial(self.target.there, disk), context.control)
+            there = disk.done and context.retry(partial(self.target.there, disk))
             if there:
                 self._there.add(disk.key)
             if not there and disk.done:
-                context.store.disk(context.job_id, disk.key, state=StageState.PENDING.value)
+                context.update_disk(disk.key, state=StageState.PENDING.value)
             self.progress.add_disk(disk.key, disk.capacity, total=disk.total if there else 0, finished=there)
         if isinstance(self.origin, OpenedOrigin) and len(self._there) < len(disks):
-            again(self.origin.open, context.control)
+            context.retry(self.origin.open)
         where = f"EBS in {context.plan.region}" if context.plan.direct else f"s3://{context.plan.bucket}"
         context.say(f"uploading {len(disks)} disk(s) to {where}")
         return [[disk.key for disk in group] for group in self.target.groups(disks)]
 
     def move(self, keys: Sequence[int]) -> dict[str, Any]:
         """Bring one group to the target, unless it is there. Raises VmieError."""
-        disks = [disk for disk in self.context.store.disks(self.context.job_id) if disk.key in set(keys)]
+        disks = [disk for disk in self.context.disks() if disk.key in set(keys)]
         if not self._there.issuperset(keys):
             for disk in disks:
-                self.context.store.disk(self.context.job_id, disk.key, state=StageState.RUNNING.value)
+                self.context.update_disk(disk.key, state=StageState.RUNNING.value)
             self._persist(disks)
         return {"keys": list(keys)}
 
@@ -94,8 +93,8 @@ class Transfer:
         """All disks are there: give the lease back."""
         self.origin.complete()
         context = self.context
-        context.store.stage(context.job_id, Stage.UPLOAD, StageState.DONE)
-        context.store.update(context.job_id, rate=0.0, eta=None, fraction=UPLOAD_TO)
+        context.finish_stage(Stage.UPLOAD)
+        context.update(rate=0.0, eta=None, fraction=UPLOAD_TO)
 
 
 def _worth_another_try(error: VmieError) -> bool:
@@ -105,9 +104,9 @@ def _worth_another_try(error: VmieError) -> bool:
 def forget_arrived(context: ImportContext) -> None:
     """The source is of another moment than in the last attempt: no disk counts as done, no snapshot as its."""
     target = target_of(context)
-    for disk in context.store.disks(context.job_id):
-        again(partial(target.reset, disk), context.control)
+    for disk in context.disks():
+        context.retry(partial(target.reset, disk))
         if disk.snapshot_id and not context.plan.direct and not isinstance(context.plan.source, SnapshotSource):
-            again(partial(delete_snapshot, context.aws, context.plan.region, disk.snapshot_id), context.control)
+            context.retry(partial(delete_snapshot, context.aws, context.plan.region, disk.snapshot_id))
         values = {"snapshot_id": ""} | ({"state": StageState.PENDING.value} if disk.done else {})
-        context.store.disk(context.job_id, disk.key, **values)
+        context.update_disk(disk.key, **values)
