@@ -9,8 +9,8 @@ from vmie_tui.model.machine import Power
 from vmie_tui.model.replication import TAG_RUN, ReplicationView, Run
 from vmie_tui.services.aws.ec2.image_info import describe_instance
 from vmie_tui.services.aws.ec2.launch import stop_instance
+from vmie_tui.services.aws.parameters import tags_of
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.vmie.task_parser import tags_of
 from vmie_tui.services.vsphere.inventory import read_machine
 from vmie_tui.services.vsphere.power import power_on
 from vmie_tui.services.vsphere.session import VSphere

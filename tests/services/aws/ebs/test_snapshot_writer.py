@@ -19,7 +19,8 @@ from tests.kits import block_writer
 from tests.kits.aws_world import REGION, Control, World, content, world
 from tests.kits.waiting import wait_until
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.aws.ebs.snapshot_reader import BLOCK, GIB, SnapshotReader
+from vmie_tui.model.facts import GIB
+from vmie_tui.services.aws.ebs.snapshot_reader import BLOCK, SnapshotReader
 from vmie_tui.services.aws.ebs.snapshot_writer import (
     Journal,
     MemoryJournal,

@@ -11,7 +11,8 @@ import pytest
 from tests.kits.aws_world import REGION, Control, World, content, world
 from tests.kits.waiting import wait_until
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.aws.ebs.snapshot_reader import BLOCK, GIB, SnapshotReader
+from vmie_tui.model.facts import GIB
+from vmie_tui.services.aws.ebs.snapshot_reader import BLOCK, SnapshotReader
 from vmie_tui.services.aws.ebs.snapshot_writer import MemoryJournal, SnapshotTarget, SnapshotWriter
 from vmie_tui.services.aws.ec2 import images, volumes
 from vmie_tui.services.aws.ec2.images import CopyRequest, RegisterDisk, RegisterRequest, next_device

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 from vmie_tui.closing import Closing
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.facts import GIB
 from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.disks.streams.read_ahead import PiecesAhead
 
 BLOCK = 512 << 10
-GIB = 1 << 30
 PARALLEL = 4
 ATTEMPTS = 3  # of a block whose bytes broke off or arrived damaged: botocore repeats requests, not half-read answers
 KEPT = 16  # blocks in memory: those being read ahead and those just read

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,8 +21,8 @@ from vmie_tui.services.aws.ebs.block_sender import (
     digest_text,
     give_up,
 )
-from vmie_tui.services.aws.ebs.snapshot_reader import BLOCK, GIB
-from vmie_tui.services.aws.ebs.start_snapshot import persist, start, state_of
+from vmie_tui.services.aws.ebs.snapshot_reader import BLOCK
+from vmie_tui.services.aws.ebs.start_snapshot import SnapshotTarget, persist, start, state_of
 from vmie_tui.services.aws.errors import boto_errors
 from vmie_tui.services.aws.s3 import buffer_budget
 from vmie_tui.services.aws.s3.buffer_budget import BufferBudget, Share
@@ -42,27 +42,6 @@ JOURNAL_SECONDS = 0.5
 FIRST_LOOK, LONGEST_LOOK = 0.25, 10.0  # seconds between two looks at a snapshot that completes
 ZEROS = bytes(BLOCK)
 ZERO_DIGEST = hashlib.sha256(ZEROS).digest()
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotTarget:
-    """The snapshot to make. ``size``: bytes of the disk, any number; the snapshot has the next whole GiB.
-
-    ``parent``: a completed snapshot this one continues; then only changed blocks are put, in whole blocks, and its
-    encryption holds. ``client_token``: makes a repeated start find the same snapshot; new for every new beginning.
-    """
-
-    size: int
-    description: str = ""
-    tags: dict[str, str] = field(default_factory=dict)
-    encrypted: bool = False
-    kms_key_id: str | None = None
-    parent: str = ""
-    client_token: str = ""
-
-    @property
-    def size_gib(self) -> int:
-        return max(1, -(-self.size // GIB))
 
 
 @dataclass(frozen=True, slots=True)

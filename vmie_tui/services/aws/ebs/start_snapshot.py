@@ -3,23 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.facts import GIB
 from vmie_tui.services.aws.ebs.block_sender import give_up
-from vmie_tui.services.aws.ec2.image_info import tag_list
 from vmie_tui.services.aws.errors import aws_call, boto_errors, transient, translate
+from vmie_tui.services.aws.parameters import short_description, tag_list, without_empty
 from vmie_tui.services.aws.s3.sender import ATTEMPTS, FIRST_WAIT
 from vmie_tui.services.aws.session import BLOCKS, Aws
-from vmie_tui.services.aws.vmie.import_tasks import short
 from vmie_tui.services.pacing import Backoff, Check, pause
-
-if TYPE_CHECKING:
-    from vmie_tui.services.aws.ebs.snapshot_writer import SnapshotTarget
 
 PARENT_CODES = frozenset({"ValidationException", "ResourceNotFoundException"})
 KEEP_MINUTES = 4_320  # the longest AWS keeps a pending snapshot that nothing is written to: a paused job may go on
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotTarget:
+    """The snapshot to make. ``size``: bytes of the disk, any number; the snapshot has the next whole GiB.
+
+    ``parent``: a completed snapshot this one continues; then only changed blocks are put, in whole blocks, and its
+    encryption holds. ``client_token``: makes a repeated start find the same snapshot; new for every new beginning.
+    """
+
+    size: int
+    description: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+    encrypted: bool = False
+    kms_key_id: str | None = None
+    parent: str = ""
+    client_token: str = ""
+
+    @property
+    def size_gib(self) -> int:
+        return max(1, -(-self.size // GIB))
 
 
 class ParentRefused(ServiceError):
@@ -45,14 +64,14 @@ def persist(
 
 def start(aws: Aws, region: str, target: SnapshotTarget, check: Check) -> str:
     """StartSnapshot; the id of the pending snapshot."""
-    arguments: dict[str, Any] = {"VolumeSize": target.size_gib, "Timeout": KEEP_MINUTES}
-    if target.description:
-        arguments["Description"] = short(target.description)
-    if target.tags:
-        arguments["Tags"] = tag_list(target.tags)
-    if target.client_token:
-        arguments["ClientToken"] = target.client_token
-    arguments |= _encryption(aws, region, target)
+    arguments = without_empty(
+        VolumeSize=target.size_gib,
+        Timeout=KEEP_MINUTES,
+        Description=short_description(target.description),
+        Tags=tag_list(target.tags),
+        ClientToken=target.client_token,
+        **_encryption(aws, region, target),
+    )
     try:
         answer = persist(
             aws.client(BLOCKS, region).start_snapshot, arguments, "start the snapshot", target.description, check

@@ -12,8 +12,9 @@ from vmie_tui.model.export import IMAGE_ID, INSTANCE_ID
 from vmie_tui.model.exportable import Exportable, ExportBucket, ExportDisk
 from vmie_tui.model.task import Task, TaskKind
 from vmie_tui.services.aws.errors import aws_call
+from vmie_tui.services.aws.parameters import tags_of
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.vmie.task_parser import TASK_APIS, live_tasks, read_pages, tags_of
+from vmie_tui.services.aws.vmie.task_parser import TASK_APIS, live_tasks, read_pages
 
 PAGE = 200
 BATCH = 200  # ids in one filter

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.formatting import printable
 from vmie_tui.services.aws.errors import aws_call
+from vmie_tui.services.aws.parameters import tag_list, tags_of
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.vmie.task_parser import tags_of
 
 ALIVE = ("pending", "running", "stopping", "stopped")  # states of an instance that is not terminated
 
@@ -142,16 +141,6 @@ def rename(aws: Aws, region: str | None, image_id: str, name: str) -> Image:
     image = describe_image(aws, region, image_id)
     tag(aws, region, [image.id, *image.snapshot_ids], {"Name": name})
     return image
-
-
-def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    """Tags as EC2 takes them."""
-    return [{"Key": printable(key), "Value": printable(value)} for key, value in tags.items()]
-
-
-def tag_specifications(tags: Mapping[str, str], *kinds: str) -> list[dict[str, Any]]:
-    """The TagSpecifications that put ``tags`` on new resources of these kinds."""
-    return [{"ResourceType": kind, "Tags": tag_list(tags)} for kind in kinds] if tags else []
 
 
 def describe_instance(aws: Aws, region: str | None, instance_id: str) -> dict[str, Any]:

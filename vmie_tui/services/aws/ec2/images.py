@@ -17,11 +17,10 @@ from vmie_tui.services.aws.ec2.image_info import (
     own_images,
     rename,
     tag,
-    tag_specifications,
 )
 from vmie_tui.services.aws.errors import aws_call
+from vmie_tui.services.aws.parameters import short_description, tag_specifications, without_empty
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.vmie.import_tasks import short
 from vmie_tui.services.pacing import Check, Poll, nothing, until_found
 
 __all__ = [
@@ -95,15 +94,12 @@ class RegisterRequest:
                 for device, disk in zip(self.devices(), self.disks, strict=True)
             ],
         }
-        if self.description:
-            arguments["Description"] = short(self.description)
-        if self.boot_mode:
-            arguments["BootMode"] = self.boot_mode
-        if self.tpm:
-            arguments["TpmSupport"] = "v2.0"
-        if self.tags:
-            arguments["TagSpecifications"] = tag_specifications(self.tags, "image")
-        return arguments
+        return arguments | without_empty(
+            Description=short_description(self.description),
+            BootMode=self.boot_mode,
+            TpmSupport="v2.0" if self.tpm else "",
+            TagSpecifications=tag_specifications(self.tags, "image"),
+        )
 
     def devices(self) -> list[str]:
         """The device name of each disk: the root's for the first, the next free one where none is given."""
@@ -232,21 +228,16 @@ class CopyRequest:
 
 def copy_image(aws: Aws, region: str, request: CopyRequest) -> Image:
     """Start copying an AMI into ``region``; the new AMI, pending. Watch it with `wait_for_image`."""
-    arguments: dict[str, Any] = {
-        "SourceImageId": request.image_id,
-        "SourceRegion": request.region,
-        "Name": request.name,
-    }
-    if request.description:
-        arguments["Description"] = short(request.description)
-    if request.encrypted or request.kms_key_id:
-        arguments["Encrypted"] = True
-    if request.kms_key_id:
-        arguments["KmsKeyId"] = request.kms_key_id
-    if request.client_token:
-        arguments["ClientToken"] = request.client_token
-    if request.tags:
-        arguments["TagSpecifications"] = tag_specifications(request.tags, "image", "snapshot")
+    arguments = without_empty(
+        SourceImageId=request.image_id,
+        SourceRegion=request.region,
+        Name=request.name,
+        Description=short_description(request.description),
+        Encrypted=request.encrypted or bool(request.kms_key_id),
+        KmsKeyId=request.kms_key_id,
+        ClientToken=request.client_token,
+        TagSpecifications=tag_specifications(request.tags, "image", "snapshot"),
+    )
     with aws_call(f"copy the image to {region}", request.image_id):
         answer = aws.client("ec2", region).copy_image(**arguments)
     return until_found(lambda: describe_image(aws, region, str(answer["ImageId"])))

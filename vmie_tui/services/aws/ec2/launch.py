@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.aws.ec2.image_info import describe_image, describe_instance, tag_specifications
+from vmie_tui.services.aws.ec2.image_info import describe_image, describe_instance
 from vmie_tui.services.aws.ec2.instance_types import InstanceType, pick_instance_type
 from vmie_tui.services.aws.errors import aws_call
+from vmie_tui.services.aws.parameters import tag_specifications, without_empty
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.pacing import Check, Poll, nothing, until_found
 
@@ -146,7 +147,7 @@ def launch(aws: Aws, region: str | None, request: LaunchRequest) -> LaunchedInst
         arguments["SubnetId"] = request.subnet_id
     try:
         with aws_call(f"launch a {request.instance_type}", request.image_id):
-            answer = ec2.run_instances(**{name: value for name, value in arguments.items() if value})
+            answer = ec2.run_instances(**without_empty(**arguments))
     except ServiceError as error:
         if group:
             with contextlib.suppress(ServiceError):

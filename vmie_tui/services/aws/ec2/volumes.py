@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.aws.ec2.image_info import describe_instance, tag_specifications
+from vmie_tui.services.aws.ec2.image_info import describe_instance
 from vmie_tui.services.aws.ec2.images import next_device
 from vmie_tui.services.aws.errors import aws_call
+from vmie_tui.services.aws.parameters import tag_specifications, tags_of, without_empty
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.vmie.task_parser import tags_of
 from vmie_tui.services.pacing import Check, Poll, nothing, until_found
 
 FIRST_LOOK, LONGEST_LOOK = 0.25, 5.0  # seconds between two looks at a volume
@@ -31,17 +31,16 @@ class VolumeRequest:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def to_api(self) -> dict[str, Any]:
-        wanted = {
-            "SnapshotId": self.snapshot_id,
-            "AvailabilityZone": self.availability_zone,
-            "VolumeType": self.volume_type,
-            "Size": self.size_gib,
-            "Encrypted": self.encrypted or bool(self.kms_key_id),
-            "KmsKeyId": self.kms_key_id,
-            "ClientToken": self.client_token,
-            "TagSpecifications": tag_specifications(self.tags, "volume"),
-        }
-        return {name: value for name, value in wanted.items() if value}
+        return without_empty(
+            SnapshotId=self.snapshot_id,
+            AvailabilityZone=self.availability_zone,
+            VolumeType=self.volume_type,
+            Size=self.size_gib,
+            Encrypted=self.encrypted or bool(self.kms_key_id),
+            KmsKeyId=self.kms_key_id,
+            ClientToken=self.client_token,
+            TagSpecifications=tag_specifications(self.tags, "volume"),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from typing import Any
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.task import Task
 from vmie_tui.services.aws.errors import aws_call
+from vmie_tui.services.aws.parameters import short_description, without_empty
 from vmie_tui.services.aws.s3.instance_parts import PartsUploaded
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.vmie.import_tasks import present, short
 from vmie_tui.services.aws.vmie.task_parser import conversion_task
 
 _TASK_ID = re.compile(r"import-(?:i|vol)-[0-9a-z]+")
@@ -56,18 +56,18 @@ class InstanceRequest:
 
     def to_api(self) -> dict[str, Any]:
         place = {} if self.subnet_id else {"AvailabilityZone": self.availability_zone}
-        launch = present(
+        launch = without_empty(
             Architecture=self.architecture,
             InstanceType=self.instance_type,
             SubnetId=self.subnet_id,
-            Placement=present(**place),
+            Placement=without_empty(**place),
         )
         disk = {"Image": self.image.to_api(), "Volume": {"Size": self.image.volume_gib}}
-        return present(
+        return without_empty(
             DiskImages=[disk],
             LaunchSpecification=launch,
             Platform=self.platform,
-            Description=short(self.description),
+            Description=short_description(self.description),
         )
 
 
@@ -80,11 +80,11 @@ class VolumeRequest:
     description: str = ""
 
     def to_api(self) -> dict[str, Any]:
-        return present(
+        return without_empty(
             AvailabilityZone=self.availability_zone,
             Image=self.image.to_api(),
             Volume={"Size": self.image.volume_gib},
-            Description=short(self.description),
+            Description=short_description(self.description),
         )
 
 
@@ -129,7 +129,7 @@ class Conversions:
 
     def _read(self, *task_ids: str) -> Iterator[Task]:
         with aws_call("read conversion tasks", ", ".join(task_ids) or self.region):
-            answer = self._ec2.describe_conversion_tasks(**present(ConversionTaskIds=list(task_ids)))
+            answer = self._ec2.describe_conversion_tasks(**without_empty(ConversionTaskIds=list(task_ids)))
         for item in answer.get("ConversionTasks", ()):
             yield conversion_task(item, self.region)
 
@@ -152,4 +152,4 @@ class Conversions:
         One that is complete, or nearly so, raises what AWS says, CONFLICT mostly.
         """
         with aws_call("cancel the task", task_id):
-            self._ec2.cancel_conversion_task(**present(ConversionTaskId=task_id, ReasonMessage=reason))
+            self._ec2.cancel_conversion_task(**without_empty(ConversionTaskId=task_id, ReasonMessage=reason))

@@ -11,8 +11,8 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.export import ExportPlan
 from vmie_tui.model.task import Task, TaskKind
 from vmie_tui.services.aws.errors import aws_call
+from vmie_tui.services.aws.parameters import short_description, task_tags, without_empty
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.vmie.import_tasks import present, short, tagged
 from vmie_tui.services.aws.vmie.task_parser import (
     TASK_APIS,
     export_image_task,
@@ -58,7 +58,7 @@ class Exports:
         """
         every = {**plan.tags, **(tags or {})}
         if plan.is_instance:
-            place = present(
+            place = without_empty(
                 S3Bucket=plan.bucket,
                 S3Prefix=plan.key_prefix,
                 DiskImageFormat=plan.format.value,
@@ -66,25 +66,25 @@ class Exports:
             )
             with aws_call("export the instance", plan.source_id):
                 answer = self._ec2.create_instance_export_task(
-                    **present(
+                    **without_empty(
                         InstanceId=plan.source_id,
                         TargetEnvironment=plan.target_environment.value,
-                        Description=short(plan.description),
+                        Description=short_description(plan.description),
                         ExportToS3Task=place,
-                        TagSpecifications=tagged("CreateInstanceExportTask", every),
+                        TagSpecifications=task_tags(every, "CreateInstanceExportTask"),
                     )
                 )
             return export_instance_task(answer["ExportTask"], self.region)
         with aws_call("export the image", plan.source_id):
             answer = self._ec2.export_image(
-                **present(
+                **without_empty(
                     ImageId=plan.source_id,
                     DiskImageFormat=plan.format.value,
-                    S3ExportLocation=present(S3Bucket=plan.bucket, S3Prefix=plan.key_prefix),
+                    S3ExportLocation=without_empty(S3Bucket=plan.bucket, S3Prefix=plan.key_prefix),
                     RoleName=plan.role_name,
-                    Description=short(plan.description),
+                    Description=short_description(plan.description),
                     ClientToken=client_token,
-                    TagSpecifications=tagged("ExportImage", every),
+                    TagSpecifications=task_tags(every, "ExportImage"),
                 )
             )
         return export_image_task(answer, self.region)

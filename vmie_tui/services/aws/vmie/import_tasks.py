@@ -6,12 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.formatting import printable
 from vmie_tui.model.task import Task, TaskKind
-from vmie_tui.services.aws.ec2.image_info import tag_list
 from vmie_tui.services.aws.errors import aws_call, boto_errors, is_role_error, translate
+from vmie_tui.services.aws.parameters import short_description, task_tags, without_empty
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.aws.vmie.task_parser import image_task, snapshot_task
 from vmie_tui.services.pacing import Check, Poll, nothing
@@ -33,7 +31,7 @@ class ImportDisk(NamedTuple):
     snapshot_id: str = ""
 
     def to_api(self) -> dict[str, Any]:
-        container: dict[str, Any] = {"Description": short(self.description)} if self.description else {}
+        container: dict[str, Any] = {"Description": short_description(self.description)} if self.description else {}
         if self.snapshot_id:
             return {**container, "SnapshotId": self.snapshot_id}
         return {**container, "Format": self.format, "UserBucket": {"S3Bucket": self.bucket, "S3Key": self.key}}
@@ -57,9 +55,9 @@ class ImageRequest:
     client_token: str | None = None
 
     def to_api(self) -> dict[str, Any]:
-        return present(
+        return without_empty(
             DiskContainers=[ImportDisk(*disk).to_api() for disk in self.disks],
-            Description=short(self.description),
+            Description=short_description(self.description),
             LicenseType=self.license_type,
             UsageOperation=self.usage_operation,
             BootMode=self.boot_mode,
@@ -68,7 +66,7 @@ class ImageRequest:
             Encrypted=self.encrypted,
             KmsKeyId=self.kms_key_id,
             RoleName=self.role_name,
-            TagSpecifications=tagged("ImportImage", self.tags),
+            TagSpecifications=task_tags(self.tags, "ImportImage"),
             ClientToken=self.client_token,
         )
 
@@ -86,13 +84,13 @@ class SnapshotRequest:
     client_token: str | None = None
 
     def to_api(self) -> dict[str, Any]:
-        return present(
+        return without_empty(
             DiskContainer=ImportDisk(*self.disk).to_api(),
-            Description=short(self.description),
+            Description=short_description(self.description),
             Encrypted=self.encrypted,
             KmsKeyId=self.kms_key_id,
             RoleName=self.role_name,
-            TagSpecifications=tagged("ImportSnapshot", self.tags),
+            TagSpecifications=task_tags(self.tags, "ImportSnapshot"),
             ClientToken=self.client_token,
         )
 
@@ -182,7 +180,7 @@ class VmImport:
     def cancel(self, task_id: str, reason: str = "") -> None:
         """Ask AWS to cancel a task; one that is over already raises CONFLICT or NOT_FOUND."""
         with aws_call("cancel the task", task_id):
-            self._ec2.cancel_import_task(**present(ImportTaskId=task_id, CancelReason=reason))
+            self._ec2.cancel_import_task(**without_empty(ImportTaskId=task_id, CancelReason=reason))
 
 
 def kind_of(task_id: str) -> TaskKind:
@@ -197,21 +195,3 @@ def kind_of(task_id: str) -> TaskKind:
         subject=task_id,
         remedy=f"Ids begin with {_IMAGE_TASK} or {_SNAPSHOT_TASK}",
     )
-
-
-def present(**values: Any) -> dict[str, Any]:
-    """Arguments of a call without those that are empty, so that AWS decides."""
-    return {name: value for name, value in values.items() if value}
-
-
-def short(description: str) -> str:
-    """Descriptions are printable and end at the documented length; AWS would refuse the whole request otherwise."""
-    return printable(description)[: int(facts.limit("export", "description_max_chars")["value"])]
-
-
-def tagged(operation: str, tags: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The TagSpecifications of an operation that makes a task."""
-    if not tags:
-        return []
-    kind = facts.load("api")["api_model"][operation]["tag_resource_type"]
-    return [{"ResourceType": kind, "Tags": tag_list(tags)}]

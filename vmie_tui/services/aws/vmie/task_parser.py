@@ -13,6 +13,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.rules.secrets import unsigned
 from vmie_tui.model.task import Task, TaskDisk, TaskKind
 from vmie_tui.services.aws.errors import aws_call
+from vmie_tui.services.aws.parameters import tags_of
 
 Json = Mapping[str, Any]
 _PROGRESS = re.compile(r"Progress:\s*(\d+)\s*%")
@@ -32,10 +33,6 @@ def number_of(value: Any) -> float | None:
     with contextlib.suppress(TypeError, ValueError):
         return float(value)
     return None
-
-
-def tags_of(data: Json) -> dict[str, str]:
-    return {str(tag["Key"]): str(tag.get("Value", "")) for tag in data.get("Tags") or ()}
 
 
 def disk_of(data: Json) -> TaskDisk:
