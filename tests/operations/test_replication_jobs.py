@@ -673,7 +673,7 @@ def test_a_machine_is_not_cut_over_twice(
         rig.client.run_now(ident, cutover=TestLaunch(isolated=isolated))
         ((job_id, _),) = rig.begin()
         jobs.append(job_id)
-        rig.store.remember(job_id, RunLedger, moid="vm-1", instance=f"i-{len(jobs)}")
+        rig.store.remember(job_id, RunLedger, machine=Machine("vm-1", "vm"), instance=f"i-{len(jobs)}")
         rig.end(job_id) if len(jobs) == 1 else None
 
     def state(_aws: object, _region: str, instance: str) -> SimpleNamespace:

@@ -20,6 +20,7 @@ from vmie_tui.jobs.store.ledger import ImportLedger
 from vmie_tui.jobs.store.store import CANCEL, Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import DiskProgress
+from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan, VmSource
 from vmie_tui.model.task import JobState
 from vmie_tui.private_files import private_dir
@@ -54,7 +55,7 @@ def test_a_job_is_cancelled_though_cleaning_up_has_a_bug(tmp_path: Path, monkeyp
 def test_a_failure_names_the_machine_and_not_its_id(tmp_path: Path, subject: str, said: str) -> None:
     store = Store(tmp_path / "state")
     job_id = store.create(ImportPlan("demo", VmSource("vc", "vm-1", "web-01", "uuid"), "eu-west-1", "bucket"))
-    store.remember(job_id, ImportLedger, moid="vm-1")
+    store.remember(job_id, ImportLedger, machine=Machine("vm-1", "web-01"))
 
     def fails() -> NoReturn:
         raise ServiceError(ErrorKind.REMOTE, "taking a snapshot failed", subject=subject, code="TaskInProgress")

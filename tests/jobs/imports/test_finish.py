@@ -13,10 +13,11 @@ from vmie_tui.jobs.imports import finish
 from vmie_tui.jobs.imports.finish import tag_made
 from vmie_tui.jobs.store.ledger import ImportLedger
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.plan import VmSource
 
 
 def context() -> Any:
-    plan = SimpleNamespace(region="eu-west-1", ami_name="web", tags={}, source=SimpleNamespace(name="web"))
+    plan = SimpleNamespace(region="eu-west-1", ami_name="web", tags={}, source=VmSource("vc", "vm-1", "web"))
     return SimpleNamespace(
         disks=lambda: [SimpleNamespace(snapshot_id="snap-1"), SimpleNamespace(snapshot_id="")],
         start_stage=lambda _: None,

@@ -8,7 +8,7 @@ import pytest
 
 from tests.kits.job_world import ZONE, World
 from tests.kits.waiting import wait_until
-from vmie_tui.jobs.store.ledger import DiskLedger, ImportLedger
+from vmie_tui.jobs.store.ledger import ImportLedger
 from vmie_tui.jobs.store.store import Store
 from vmie_tui.model.plan import LegacyInstance, Route, Via, Volumes
 from vmie_tui.model.task import JobState
@@ -55,7 +55,6 @@ def test_signed_urls_that_are_old_are_written_anew_and_no_part_is_sent_again(wor
     world.admin("aws", "DELETE", "faults")
     store = Store(world.settings.state_dir)
     store.remember(job_id, ImportLedger, urls_signed=1.0)
-    store.remember_disk(job_id, store.disks(job_id)[0].key, DiskLedger, manifest_written=1.0)
     store.close()
     sent = world.requests("aws", "s3:PutObject")
     world.client.resume(job_id)

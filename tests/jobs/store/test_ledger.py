@@ -157,7 +157,7 @@ def test_each_kind_of_job_reads_its_own_ledger(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [[1], {"moid": 7}, {"copies": ["us-east-1"]}, {"machine": {"name": "web-01"}}], ids=str
+    "value", [[1], {"instance": 7}, {"copies": ["us-east-1"]}, {"machine": {"name": "web-01"}}], ids=str
 )
 def test_a_ledger_of_another_shape_leaves_out_its_job_alone(store: Store, value: Any) -> None:
     strange, mine = store.create(PLAN), store.create(PLAN)

@@ -164,10 +164,10 @@ def test_disks_known_already_keep_what_they_have(store: Store) -> None:
 
 def test_ledger_keeps_facts_until_they_are_taken_out(store: Store) -> None:
     job_id = store.create(plan())
-    store.remember(job_id, ImportLedger, snapshot="snapshot-1", host="esx")
+    store.remember(job_id, ImportLedger, snapshot="snapshot-1", instance="i-1")
     store.remember(job_id, ImportLedger, snapshot="")
     ledger = store.record(job_id).ledger_as(ImportLedger)
-    assert (ledger.host, ledger.snapshot) == ("esx", "")
+    assert (ledger.instance, ledger.snapshot) == ("i-1", "")
     assert ledger.client_token
 
 

@@ -57,7 +57,9 @@ def test_the_ledger_forgets_nothing_that_threads_write_at_once(context: Any) -> 
             if getattr(context.store.record(context.job_id).ledger, name) != turn:
                 lost.append(f"{name} {turn}")
 
-    threads = [threading.Thread(target=note, args=(name,)) for name in ("moid", "host", "path", "made")]
+    threads = [
+        threading.Thread(target=note, args=(name,)) for name in ("instance", "source_state", "proven_state", "snapshot")
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -18,6 +18,7 @@ from vmie_tui.known_secrets import hidden_value, trace
 from vmie_tui.model.errors import Cancelled, ErrorKind, Problem, VmieError
 from vmie_tui.model.explain import identified
 from vmie_tui.model.job import StageState
+from vmie_tui.model.plan import ImportPlan, VmSource
 from vmie_tui.model.task import JobState
 from vmie_tui.private_files import private_dir, write_private
 
@@ -52,7 +53,8 @@ def _named(context: JobContext, problem: Problem) -> Problem:
     """With the machine's name where vCenter's id of it stands: that says nothing to a user."""
     with contextlib.suppress(VmieError):  # the database may be what fails
         record = context.record
-        if problem.subject and isinstance(record.ledger, ImportLedger) and problem.subject == record.ledger.moid:
+        from_vm = isinstance(record.plan, ImportPlan) and isinstance(record.plan.source, VmSource)
+        if from_vm and problem.subject and problem.subject == record.ledger_as(ImportLedger).moid:
             return replace(problem, subject=record.name)
     return problem
 

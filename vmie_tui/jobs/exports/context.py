@@ -38,7 +38,7 @@ class ExportContext(JobContext):
     @property
     def key(self) -> str:
         """Of the object AWS has written, "" until it is known."""
-        return self.ledger.object_key
+        return self.ledger.objects[0][0] if self.ledger.objects else ""
 
     @property
     def objects_written(self) -> tuple[tuple[str, int], ...]:

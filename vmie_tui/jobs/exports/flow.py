@@ -22,7 +22,7 @@ HERE = "local"  # the partition of transfers that no ESXi host limits
 
 def dispatch(record: JobRecord) -> None:
     """A job whose object is written goes on with it; one whose task AWS has taken up waits for that task."""
-    if record.ledger_as(ExportLedger).object_key:
+    if record.ledger_as(ExportLedger).objects:
         enqueue(TRANSFER, bring_phase, record.id, record.attempt, HERE)
     elif record.task_id:
         enqueue(CONVERT, write_phase, record.id, record.attempt, record.plan.region)

@@ -129,7 +129,7 @@ def watch(context: ExportContext, task_id: str) -> dict[str, Any]:
         )
     found = context.retry(lambda: context.exports.find_objects(task, plan))
     first = found[0]
-    context.remember(object_key=first.key, objects=tuple((one.key, one.size) for one in found))
+    context.remember(objects=tuple((one.key, one.size) for one in found))
     disks = [
         DiskProgress(OBJECT + number, one.key.rpartition("/")[2], one.size, s3_key=one.key)
         for number, one in enumerate(found)
@@ -172,9 +172,7 @@ def download(context: ExportContext) -> dict[str, Any]:
     for number, (key, size) in written:
         if not _have(context, key, size):
             _fetch(context, progress, number, key, size)
-    files = [str(context.destination(key)) for key, _ in context.objects_written]
-    context.remember(file=files[0])
-    return {"files": files}
+    return {"files": [str(context.destination(key)) for key, _ in context.objects_written]}
 
 
 def _have(context: ExportContext, key: str, size: int) -> bool:
@@ -203,9 +201,7 @@ def _fetch(context: ExportContext, progress: UploadProgress, number: int, key: s
 
 def convert(context: ExportContext, files: list[str]) -> dict[str, Any]:
     """The downloaded files in the format the user wants, beside them; the downloads themselves stay."""
-    made = [_convert(context, Path(file)) for file in files]
-    context.remember(converted=made[0])
-    return {"files": made}
+    return {"files": [_convert(context, Path(file)) for file in files]}
 
 
 def _format(name: str) -> Format:
@@ -245,12 +241,13 @@ def downloaded(context: ExportContext) -> dict[str, Any]:
 def finish(context: ExportContext) -> dict[str, Any]:
     """Delete the object in S3 when the user wants that and a proven copy is here."""
     context.start_stage(Stage.FINISH)
-    if context.plan.clean_up and context.ledger.file:
+    if context.plan.clean_up and context.plan.downloads:
         for key, _ in context.objects_written:
             context.retry(partial(context.remove_object, key))
         context.say("what was exported to S3 is deleted", message=False)
     context.finish_stage(Stage.FINISH)
-    ledger = context.ledger
-    where = ledger.converted or ledger.file or f"s3://{context.plan.bucket}/{context.key}"
+    where = f"s3://{context.plan.bucket}/{context.key}"
+    if context.plan.downloads:
+        where = next(iter(context.ledger.conversions), str(context.destination(context.key)))
     machine = f", and the virtual machine {context.plan.deploy.name}" if context.plan.deploy is not None else ""
     return {"where": f"{where}{machine}"}

@@ -93,7 +93,7 @@ def _record(context: ImportContext, machine: Machine) -> None:
     if ledger.from_job:
         _inherit(context, ledger.from_job)
     if isinstance(source, VmSource):
-        context.remember(machine=machine, path=machine.path, host=machine.host, moid=machine.moid)
+        context.remember(machine=machine)
         context.update(source=machine.path)
         if resized:
             forget_arrived(context)
@@ -103,7 +103,7 @@ def _record(context: ImportContext, machine: Machine) -> None:
     if resized or ledger.source_state not in {"", moment}:
         forget_arrived(context)
         context.say("the source changed since the last attempt: every disk is read again", level="warning")
-    context.remember(machine=machine, path=source.where, source_state=moment)
+    context.remember(machine=machine, source_state=moment)
 
 
 def _inherit(context: ImportContext, before: str) -> None:

@@ -162,7 +162,7 @@ def _made(context: ImportContext) -> str:
         return image_id
     volumes = [disk.ledger.volume for disk in context.disks() if disk.ledger.volume]
     snapshots = [disk.snapshot_id for disk in context.disks()]
-    return context.ledger.made or ", ".join(volumes or snapshots)
+    return next(iter(context.ledger.to_tag), ", ".join(volumes or snapshots))
 
 
 PHASES = {"check": check_phase, "transfer": transfer_phase, "convert": convert_phase}

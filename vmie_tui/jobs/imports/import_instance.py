@@ -62,9 +62,9 @@ def _start(context: ImportContext) -> Task:
 
 
 def watch_conversion(context: ImportContext) -> dict[str, Any]:
-    """Wait for the task's end. Returns ``{"made": id of the instance or volume}``; raises ServiceError REMOTE."""
-    if context.ledger.made:
-        return {"made": context.ledger.made}
+    """Wait for the task's end. Returns ``{"made": [instance and volumes]}``; raises ServiceError REMOTE."""
+    if context.ledger.to_tag:
+        return {"made": list(context.ledger.to_tag)}
     api, task_id = Conversions(context.aws, context.plan.region), context.record.task_id
     (task,) = watch_tasks(context, api.task, [task_id], lambda found: show_tasks(context, found))
     if not task.completed:
@@ -83,10 +83,9 @@ def watch_conversion(context: ImportContext) -> dict[str, Any]:
     if task.instance_id:
         context.add_result("instance", task.instance_id)
     context.finish_stage(Stage.IMPORT)
-    made = task.instance_id or next(iter(task.volume_ids), "")
-    ids = [ident for ident in (task.instance_id, *task.volume_ids) if ident]
-    context.remember(made=made, to_tag=tuple(ids))
-    return {"made": made}
+    made = tuple(ident for ident in (task.instance_id, *task.volume_ids) if ident)
+    context.remember(to_tag=made)
+    return {"made": list(made)}
 
 
 def cancel_conversion(context: ImportContext) -> None:

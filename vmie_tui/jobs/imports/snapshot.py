@@ -64,7 +64,7 @@ def snapshot_name(job_id: str) -> str:
 def remove_snapshot(context: ImportContext) -> bool:
     """Remove this job's own snapshot, never its children; False when there was none."""
     ledger = context.ledger
-    if not (ledger.snapshot or ledger.snapshot_asked) or not ledger.moid:
+    if not (ledger.snapshot or ledger.snapshot_asked):
         return False
     if remove_named(context, ledger.moid):
         context.say("snapshot removed", message=False)

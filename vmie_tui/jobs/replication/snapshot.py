@@ -25,7 +25,7 @@ def settle_snapshots(context: ReplicationContext, machine: Machine) -> tuple[Mac
     """
     earlier = context.earlier_jobs()
     if earlier:
-        before = context.store.record(earlier[0]).ledger_as(RunLedger).host or machine.host
+        before = context.store.record(earlier[0]).ledger_as(RunLedger).machine.host or machine.host
         if before != machine.host:
             context.say(f"the machine was on {before} at the last run, and is on {machine.host} now", message=False)
     if not machine.snapshots:

@@ -61,9 +61,6 @@ class ImportLedger(JobLedger):
 
     # the source
     machine: Machine = _NO_MACHINE  # as the check found it
-    moid: str = ""  # of the machine in vCenter
-    host: str = ""  # the ESXi host it ran on at the check
-    path: str = ""  # of the source, for the tag that names it
     source_state: str = _stored_as("moment", "")  # tells one state of the source's content from the next
     proven_state: str = _stored_as("proven", "")  # the state whose images were compared with their manifest
     snapshot: str = ""  # moid of our vSphere snapshot, until it is removed
@@ -72,21 +69,25 @@ class ImportLedger(JobLedger):
 
     # its disks on their way
     ebs_snapshots_asked: bool = _stored_as("snapshots_asked", False)  # EBS may have one that is not known
-    urls_signed: float = _stored_as("signed", 0.0)  # when the URLs in the manifest of the parts were signed
+    urls_signed: float = _stored_as("signed", 0.0)  # when the manifest of the parts was written, with its URLs
     transferred: bool = False  # all disks are in AWS
     from_job: str = ""  # the failed job whose upload this one uses
     fallback_job: str = _stored_as("fallback", "")  # the job that uses this failed one's upload
 
     # what becomes of them in AWS
     import_try: int = 1  # one more after each ImportImage that failed, for another client token
-    made: str = ""  # instance or volume that ImportInstance or ImportVolume made
-    to_tag: tuple[str, ...] = ()  # all that it made
+    to_tag: tuple[str, ...] = ()  # what ImportInstance or ImportVolume made: the instance first, then the volumes
     register_asked: bool = False  # there may be an AMI that is not known
     volumes_asked: bool = False  # there may be volumes that are not known
     launch_asked: bool = False  # there may be an instance that is not known
     instance: str = ""  # the test instance, or a cutover's
     copies: Mapping[str, str] = field(default_factory=dict)  # AMIs by their Regions
     copy_tries: Mapping[str, int] = field(default_factory=dict)  # by Region: one more after each copy that failed
+
+    @property
+    def moid(self) -> str:
+        """Of the machine in vCenter, when it is the source."""
+        return self.machine.moid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,15 +129,12 @@ class ExportLedger(JobLedger):
     uefi: bool = False
     windows: bool = False
     export_try: int = 1  # one more after each export task that failed
-    object_key: str = _stored_as("key", "")  # of the first object that AWS has written
-    objects: tuple[tuple[str, int], ...] = ()  # key and bytes of all of them
+    objects: tuple[tuple[str, int], ...] = ()  # key and bytes of each that AWS has written
 
     # the download
     fetching: tuple[str, ...] = ()  # files that were not there when their download began: ours once they appear
     files: tuple[str, ...] = ()  # files that are complete
-    file: str = ""  # the first of them
     conversions: tuple[str, ...] = ()  # files that were not there when their conversion began
-    converted: str = ""  # the first of them
 
     # the deployment
     machine_asked: bool = _stored_as("deploying", False)  # vCenter may have a virtual machine that is not known
@@ -161,7 +159,6 @@ class DiskLedger(Stored):
     # as an object in S3
     object_size: int | None = None  # of the OVA that holds the disk
     manifest_key: str = _stored_as("manifest", "")  # of the manifest of its parts
-    manifest_written: float = _stored_as("written", 0.0)  # when, and so when its URLs were signed
     image_bytes: int = _stored_as("bytes", 0)  # of the image in the parts
     volume_gib: int = 0  # of the volume that is made of it
 

@@ -25,7 +25,7 @@ class PartsTarget(Target):
     """The one disk as parts; ``s3_key`` of its record is the image's name, which all keys begin with."""
 
     def there(self, disk: DiskRecord) -> bool:
-        if is_stale(disk.ledger.manifest_written):
+        if is_stale(self.context.ledger.urls_signed):
             return False
         return self.context.objects.head(self.context.plan.bucket, disk.ledger.manifest_key) is not None
 
@@ -45,14 +45,12 @@ class PartsTarget(Target):
                 metadata={"vmie-job": context.job_id},
             )
             uploaded = PartObjects(context.aws, plan.region).upload(request, feed.fill, control=report)
-        now = time.time()
-        context.remember(urls_signed=now)
+        context.remember(urls_signed=time.time())
         context.remember_disk(
             disk.key,
             manifest_key=uploaded.manifest_key,
             image_bytes=uploaded.bytes,
             volume_gib=uploaded.volume_gib,
-            manifest_written=now,
         )
         self.done(
             report,
