@@ -16,7 +16,7 @@ import pytest
 from vmie_tui import cli, settings
 from vmie_tui.commands import root
 from vmie_tui.commands.common import left_text, out, out_json, percent_text, say, table
-from vmie_tui.commands.import_.command import make_plan, preflight
+from vmie_tui.commands.import_.command import preflight
 from vmie_tui.commands.inventory import find, matches
 from vmie_tui.commands.wait import exit_code_of
 from vmie_tui.jobs.store.store import Store
@@ -26,6 +26,7 @@ from vmie_tui.model.job import JobView
 from vmie_tui.model.machine import Disk, Machine
 from vmie_tui.model.plan import ImportPlan, LicenseType, VmSource
 from vmie_tui.model.task import JobState
+from vmie_tui.operations.import_plan import make_plan
 from vmie_tui.settings import AwsSettings, Profile, VCenterSettings
 
 COMMANDS = {

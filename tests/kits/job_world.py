@@ -17,7 +17,6 @@ import pytest
 from tests.kits.waiting import wait_until
 from vmie_tui import settings as settings_module
 from vmie_tui.commands import inventory as inventory_command
-from vmie_tui.commands.import_ import command as importing
 from vmie_tui.commands.jobs import stop_worker
 from vmie_tui.jobs.engine.polling import INTERVAL_VARIABLE, POLL_VARIABLE
 from vmie_tui.jobs.engine.process import worker_pid
@@ -26,6 +25,7 @@ from vmie_tui.model.job import JobView
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.task import JobState
+from vmie_tui.operations.import_plan import make_plan
 from vmie_tui.operations.jobs import JobClient
 from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
 from vmie_tui.services.aws.ec2.tagged import snapshot_of
@@ -50,7 +50,7 @@ class World:
         return inventory_command.find(inventory_command.read(self.settings).machines, name)
 
     def plan(self, name: str, **chosen: Any) -> ImportPlan:
-        return importing.make_plan(self.settings.profile(), self.machine(name), **chosen)
+        return make_plan(self.settings.profile(), self.machine(name), **chosen)
 
     def submit(self, name: str, **chosen: Any) -> str:
         return self.client.submit(self.plan(name, **chosen))

@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.kits.fake_backend import machine
-from vmie_tui.commands.import_.options import make_plan
 from vmie_tui.model import naming
 from vmie_tui.model.plan import VmSource
-from vmie_tui.operations.import_plan import Candidate, draft_of
+from vmie_tui.operations.import_plan import Candidate, draft_of, make_plan
 from vmie_tui.operations.profile import ProfileInfo
 from vmie_tui.settings import AwsSettings, Profile, VCenterSettings
 

@@ -78,7 +78,7 @@ def test_wizard_licence(snap_compare) -> None:
 
 def test_wizard_target(snap_compare) -> None:
     operations = FakeOperations()
-    operations.profile = replace(operations.profile, bucket="")
+    operations.profile = replace(operations.profile, bucket="", region="Ireland")
     assert picture(snap_compare, operations, "i pagedown pagedown pagedown", marked=("vm-1", "vm-2"))
 
 

@@ -22,6 +22,7 @@ from vmie_tui.model.job import JobView
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.task import JobState
+from vmie_tui.operations.import_plan import make_plan
 from vmie_tui.settings import DEMO, Settings
 from vmie_tui.simulators import launch
 
@@ -65,7 +66,7 @@ def _migrate(settings: Settings, wanted: Sequence[str]) -> list[dict[str, Any]]:
     found = inventory_command.read(settings).machines
     say(f"{len(found)} virtual machines in the simulated vCenter")
     machines = [inventory_command.find(found, name) for name in wanted]
-    plans = [command.make_plan(settings.profile(), machine) for machine in machines]
+    plans = [make_plan(settings.profile(), machine) for machine in machines]
     for plan, machine in zip(plans, machines, strict=True):
         command.preflight(plan, machine)
     launch.Admin(settings.demo_dir)("vcenter", "POST", "witness", {"on": True})

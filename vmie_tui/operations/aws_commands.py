@@ -154,13 +154,18 @@ def _comment(text: str) -> str:
     return " ".join(text.split())
 
 
+def ami_name_of(plan: ImportPlan) -> str:
+    """The AMI's name: the source's, without what AWS does not take, where the plan has none."""
+    return plan.ami_name or NOT_IN_AMI_NAME.sub("-", plan.source.name)
+
+
 def _register(plan: ImportPlan, machine: Machine, wrapped: bool) -> str:
     names = _snapshot_names(plan, machine)
     mappings = [
         {"DeviceName": device, "Ebs": {"SnapshotId": name}}
         for device, name in zip(devices(plan.root_device, len(names)), names, strict=True)
     ]
-    words = [f"--region {shlex.quote(plan.region)}", f"--name {shlex.quote(plan.ami_name)}"]
+    words = [f"--region {shlex.quote(plan.region)}", f"--name {shlex.quote(ami_name_of(plan))}"]
     words += [f"--description {shlex.quote(plan.description)}"] if plan.description else []
     words += [f"--architecture {plan.architecture}", "--virtualization-type hvm"]
     words += [f"--boot-mode {plan.boot_mode.value}"] if plan.boot_mode else []

@@ -1,17 +1,17 @@
-"""What the wizard has been told so far: pure values, turned into one `ImportPlan` per candidate."""
+"""The plan of an import: made of the command line's options, or of the wizard's answers, by one builder."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from vmie_tui.model import naming
 from vmie_tui.model.choice import Option
-from vmie_tui.model.machine import Firmware, Machine, OsFamily, Power
+from vmie_tui.model.machine import Machine, OsFamily, Power
 from vmie_tui.model.plan import (
     BootMode,
     FileSource,
@@ -29,19 +29,223 @@ from vmie_tui.model.plan import (
     Volumes,
 )
 from vmie_tui.model.preflight import Preflight
+from vmie_tui.model.rules.defaults import (
+    common_route,
+    default_architecture,
+    default_format,
+    default_route,
+    default_via,
+    with_defaults,
+)
 from vmie_tui.model.rules.licensing import default_licence
-from vmie_tui.model.rules.routes import format_options, recommended, route_options, via_options
-from vmie_tui.model.rules.systems import system_of
+from vmie_tui.model.rules.route_needs import MAKES_AMI
+from vmie_tui.model.rules.routes import (
+    EITHER_WAY,
+    format_options,
+    needs_bucket,
+    needs_role,
+    route_options,
+    via_options,
+)
 from vmie_tui.operations.licences import USAGE, families_of
-from vmie_tui.operations.questions import questions
+from vmie_tui.operations.profile import ProfileInfo
+from vmie_tui.settings import Profile
 
-if TYPE_CHECKING:
-    from vmie_tui.operations.profile import ProfileInfo
-
+V = TypeVar("V")
 VM = naming.VM
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
 INSTANCE_ID, SUBNET_ID = re.compile(r"i-[0-9a-f]{8,17}"), re.compile(r"subnet-[0-9a-f]{8,17}")
-_PLATFORMS = {OsFamily.LINUX: "Linux", OsFamily.WINDOWS_SERVER: "Windows", OsFamily.WINDOWS_CLIENT: "Windows"}
+DOUBT = "▲ "  # before the note of a route that is possible, but would not do
+
+
+# -- the one builder
+
+
+def build_plan(
+    source: Source,
+    machine: Machine,
+    *,
+    region: str,
+    bucket: str,
+    prefix: str = "",
+    profile: str = "",
+    route: Route | None = None,
+    via: Via | None = None,
+    upload_format: UploadFormat | None = None,
+    ami_name: str = "",
+    description: str = "",
+    architecture: str = "",
+    when: datetime | None = None,
+    **chosen: Any,
+) -> ImportPlan:
+    """What was chosen, else what fits the source and its guest.
+
+    ``ami_name`` and ``description`` are templates (`model.naming`); ``chosen`` are other fields of the plan. Of a
+    bucket and a prefix the plan has only those it uses.
+    """
+    way = route or default_route(source, machine, region, bucket=bool(bucket))
+    by = via or default_via(way, source, machine, bucket=bool(bucket))
+    places = naming.places(source.name, when or datetime.now(UTC), profile=profile, region=region)
+    plan = ImportPlan(
+        profile=profile,
+        source=source,
+        region=region,
+        bucket=bucket,
+        prefix=prefix,
+        route=way,
+        via=by,
+        upload_format=upload_format or default_format(way, source, machine, by),
+        # Without a name of its own the AMI has the source's, which is made to fit when it is registered.
+        ami_name=naming.ami_name(ami_name, places) if ami_name != VM else "",
+        description=naming.fill(description or default_description(source), places),
+        architecture=architecture or default_architecture(machine),
+        **chosen,
+    )
+    if not needs_bucket(plan):
+        plan = replace(plan, bucket=source.bucket if isinstance(source, ObjectSource) else "", prefix="")
+    return with_defaults(plan, machine)
+
+
+def default_description(source: Source) -> str:
+    """A template. Of a file AWS is told the name alone: the folders on this machine are nobody's business."""
+    if isinstance(source, VmSource):
+        place = source.vcenter
+    elif isinstance(source, FileSource):
+        place = ", ".join(path.rsplit("/", 1)[-1] for path in source.paths)
+    else:
+        place = source.where
+    return f"{VM} from {place}" if place else VM
+
+
+def default_route_words(plan: ImportPlan, machine: Machine) -> str:
+    """Why the plan's route was taken for the user and not the usual one; "" for the usual one."""
+    if plan.route is Route.IMAGE:
+        return ""
+    options = {option.route: option for option in route_options(plan.source, machine, plan.region)}
+    return options[Route.IMAGE].refused or options[Route.IMAGE].doubt or options[plan.route].words
+
+
+# -- of the command line's options
+
+
+class OptionError(ValueError):
+    """An option that only means something beside another."""
+
+
+def make_plan(
+    profile: Profile,
+    machine: Machine,
+    source: Source | None = None,
+    *,
+    route: str | None = Route.IMAGE.value,
+    via: str | None = None,
+    upload_format: str | None = None,
+    license_type: str | None = None,
+    region: str | None = None,
+    bucket: str | None = None,
+    prefix: str | None = None,
+    role_name: str | None = None,
+    boot_mode: str | None = None,
+    architecture: str | None = None,
+    no_quiesce: bool = False,
+    no_ena: bool = False,
+    copy_to: tuple[str, ...] = (),
+    ami_name: str = "",
+    description: str = "",
+    tags: Mapping[str, str] | None = None,
+    **rest: Any,
+) -> ImportPlan:
+    """The plan for one machine: what was chosen, else the profile's, else what fits the source and its guest.
+
+    ``route`` None: the default one. Without ``source`` it is the machine in the profile's vCenter. Raises OptionError.
+    """
+    aws, vcenter = profile.aws, profile.vcenter
+    grouped = _grouped(rest)
+    plan = build_plan(
+        source or VmSource(vcenter.host if vcenter else "", machine.moid, machine.name, machine.instance_uuid),
+        machine,
+        profile=profile.name,
+        region=region or aws.region,
+        bucket=aws.bucket if bucket is None else bucket,
+        prefix=aws.prefix if prefix is None else prefix,
+        route=Route(route) if route else _implied(rest, grouped),
+        via=Via(via) if via else None,
+        upload_format=UploadFormat(upload_format) if upload_format else None,
+        license_type=LicenseType(license_type) if license_type else None,
+        role_name=role_name or aws.role_name,
+        boot_mode=BootMode(boot_mode) if boot_mode else None,
+        quiesce=not no_quiesce,
+        architecture=architecture or "",
+        ena=not no_ena,
+        copy_to=tuple(copy_to),
+        ami_name=ami_name or aws.ami_name,
+        description=description or aws.description,
+        tags={**dict(aws.tags), **(tags or {})},
+        **{name: value for name, value in rest.items() if name not in _GROUPS},
+    )
+    _check_belongs(plan.route, rest, grouped)
+    return _with_legacy(replace(plan, volumes=grouped.volumes, test_launch=grouped.launch), rest)
+
+
+_GROUPS = {
+    *("volume_zone", "volume_type", "attach", "volumes"),
+    *("instance_type", "zone", "subnet", "volume_only"),
+    *("test_launch", "key", "reachable"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Grouped:
+    """What several options make together; None where it was not asked for."""
+
+    volumes: Volumes | None
+    launch: TestLaunch | None
+
+
+def _grouped(given: Mapping[str, Any]) -> _Grouped:
+    """Of options, or of the values themselves."""
+    volumes, launch = given.get("volumes"), given.get("test_launch")
+    zone, instance = given.get("volume_zone") or "", given.get("attach") or ""
+    if zone or instance:
+        volumes = Volumes(zone, given.get("volume_type") or "gp3", instance)
+    if launch is True:
+        kind, subnet, key = (given.get(name) or "" for name in ("instance_type", "subnet", "key"))
+        launch = TestLaunch(kind, subnet, key, not given.get("reachable"))
+    return _Grouped(volumes, launch or None)
+
+
+def _implied(given: Mapping[str, Any], grouped: _Grouped) -> Route | None:
+    """The only route that some option has a meaning on."""
+    if grouped.volumes:
+        return Route.SNAPSHOT
+    return Route.INSTANCE if given.get("volume_only") or given.get("zone") else None
+
+
+def _with_legacy(plan: ImportPlan, given: Mapping[str, Any]) -> ImportPlan:
+    if plan.route is not Route.INSTANCE:
+        return plan
+    kind, zone, subnet = (given.get(name) or "" for name in ("instance_type", "zone", "subnet"))
+    return replace(plan, legacy=LegacyInstance(kind, zone, subnet, bool(given.get("volume_only"))))
+
+
+def _check_belongs(route: Route, given: Mapping[str, Any], grouped: _Grouped) -> None:
+    """Refuse options that would be lost without a word."""
+    launch, instance = grouped.launch is not None, route is Route.INSTANCE
+    needs = {
+        "volume_type": (bool(grouped.volumes), "--volume-zone or --attach"),
+        "key": (launch, "--test-launch"),
+        "reachable": (launch, "--test-launch"),
+        "instance_type": (launch or instance, "--route instance or --test-launch"),
+        "subnet": (launch or instance, "--route instance or --test-launch"),
+        "zone": (instance, "--route instance"),
+        "volume_only": (instance, "--route instance"),
+    }
+    for name, (met, wanted) in needs.items():
+        if given.get(name) and not met:
+            raise OptionError(f"--{name.replace('_', '-')} belongs to {wanted}")
+
+
+# -- of the wizard's answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +305,9 @@ class Draft:
     role_name: str = ""
     route: Route = Route.IMAGE
     upload_format: UploadFormat = UploadFormat.VMDK
+    format_chosen: bool = False  # by the user, so that another route keeps it where it can
     via: Via = Via.S3
+    via_chosen: bool = False
     licence: str = ""  # LicenseType value, USAGE, or empty: not chosen
     usage_operation: str = ""
     ami_name: str = VM
@@ -140,10 +346,9 @@ class Draft:
             only = next(iter(defaults))
             self.licence = only.value if only else ""
         if not self.description:
-            self.description = f"{VM} from {_place(self.candidates[0].source)}" if self.candidates else VM
-        if self.candidates and all(system_of(machine).arm for machine in self.machines):
-            self.architecture = "arm64"
-        self.choose_route(self.recommended_route())
+            self.description = default_description(self.candidates[0].source) if self.candidates else VM
+        self.architecture = _common(map(default_architecture, self.machines)) or self.architecture
+        self.choose_route(self.default_route())
 
     @property
     def machines(self) -> tuple[Machine, ...]:
@@ -170,24 +375,18 @@ class Draft:
 
     def route_options(self) -> tuple[Option, ...]:
         """All routes; one that some candidate cannot take says which and why."""
-        best = self.recommended_route()
+        best = self.default_route().value
         merged = self._merge(lambda one: route_options(one.source, one.machine, self.region), "route")
         return tuple(
-            Option(o.value, f"{o.label} (recommended)" if o.value == best.value else o.label, o.note, o.refused)
-            for o in merged
+            replace(option, label=f"{option.label} (recommended)")
+            if option.value == best and not option.refused and not option.note.startswith(DOUBT)
+            else option
+            for option in merged
         )
 
-    def recommended_route(self) -> Route:
-        """The first candidate's, when all can take it; else the first that all can."""
-        if not self.candidates:
-            return Route.IMAGE
-        one = self.candidates[0]
-        best = recommended(route_options(one.source, one.machine, self.region))
-        if len(self.candidates) == 1:
-            return best
-        options = self._merge(lambda each: route_options(each.source, each.machine, self.region), "route")
-        free = [Route(option.value) for option in options if not option.refused]
-        return best if best in free or not free else free[0]
+    def default_route(self) -> Route:
+        wanted = [(one.source, one.machine) for one in self.candidates]
+        return common_route(wanted, self.region, bucket=bool(self.bucket))
 
     def format_options(self) -> tuple[Option, ...]:
         return self._merge(lambda one: format_options(self.route, one.source, one.machine, self.via), "format")
@@ -206,16 +405,30 @@ class Draft:
                 known = merged.get(value)
                 if known is None or (refused and not known.refused):
                     doubt = getattr(option, "doubt", "")
-                    merged[value] = Option(value, option.label, f"▲ {doubt}" if doubt else option.words, refused)
+                    merged[value] = Option(value, option.label, f"{DOUBT}{doubt}" if doubt else option.words, refused)
         return tuple(merged.values())
 
     def choose_route(self, route: Route) -> None:
-        """Take a route; what its format and way cannot stay becomes the first that is possible."""
+        """Take a route, with its own default way and format, unless the user has chosen some that are possible."""
         self.route = route
         if route is Route.SNAPSHOT and any(isinstance(one.source, SnapshotSource) for one in self.candidates):
             self.make_volumes = True  # there is nothing else to make of an EBS snapshot
-        self.via = Via(_possible(self.via_options(), self.via.value))
-        self.upload_format = UploadFormat(_possible(self.format_options(), self.upload_format.value))
+        vias = (default_via(route, one.source, one.machine, bucket=bool(self.bucket)) for one in self.candidates)
+        via = self.via if self.via_chosen else _common(vias) or self.via
+        self.via = Via(_possible(self.via_options(), via.value))
+        self._fit_format()
+
+    def choose_via(self, via: Via) -> None:
+        self.via, self.via_chosen = via, True
+        self._fit_format()
+
+    def choose_format(self, upload_format: UploadFormat) -> None:
+        self.upload_format, self.format_chosen = upload_format, True
+
+    def _fit_format(self) -> None:
+        usual = _common(default_format(self.route, one.source, one.machine, self.via) for one in self.candidates)
+        wanted = self.upload_format if self.format_chosen else usual or self.upload_format
+        self.upload_format = UploadFormat(_possible(self.format_options(), wanted.value))
 
     # -- target
 
@@ -290,31 +503,32 @@ class Draft:
         return [self.plan_for(candidate) for candidate in self.candidates]
 
     def plan_for(self, candidate: Candidate) -> ImportPlan:
-        source, asked = candidate.source, questions((candidate.source,), self.route, self.via)
-        usage = self.licence == USAGE
-        licensed = "licence" in asked
-        bucket = self.bucket if "bucket" in asked else source.bucket if isinstance(source, ObjectSource) else ""
-        return ImportPlan(
+        """With the answers to what was asked: a field that the route has no use for may still hold an earlier one."""
+        asked = questions((candidate.source,), self.route, self.via)
+        usage, encrypted = self.licence == USAGE, self.encrypted and "encrypted" in asked
+        licensed, makes_ami = "licence" in asked, "ami_name" in asked
+        return build_plan(
+            candidate.source,
+            candidate.machine,
             profile=self.profile,
-            source=source,
             region=self.region,
-            bucket=bucket,
+            bucket=self.bucket,
+            prefix=self.prefix,
             route=self.route,
-            upload_format=self.upload_format,
             via=self.via,
+            upload_format=self.upload_format,
             license_type=LicenseType(self.licence) if licensed and self.licence and not usage else None,
             usage_operation=self.usage_operation or None if licensed and usage else None,
-            prefix=self.prefix if "prefix" in asked else "",
             role_name=self.role_name or "vmimport",
-            ami_name=self.ami_name_for(candidate) if "ami_name" in asked else "",
-            description=naming.fill(self.description, self._places(candidate)),
+            ami_name=self.ami_name if makes_ami else "",
+            description=self.description,
             tags=tag_table(self.tags),
-            boot_mode=self.boot_mode_of(candidate) if "boot_mode" in asked else None,
-            platform=self.platform_of(candidate) if "platform" in asked else None,
-            encrypted=self.encrypted and "encrypted" in asked,
-            kms_key_id=self.kms_key or None if self.encrypted and "encrypted" in asked else None,
+            boot_mode=BootMode(self.boot_mode) if self.boot_mode and "boot_mode" in asked else None,
+            platform=self.platform or None if "platform" in asked else None,
+            encrypted=encrypted,
+            kms_key_id=self.kms_key or None if encrypted else None,
             quiesce=self.quiesce,
-            architecture=self.architecture,
+            architecture=self.architecture if "architecture" in asked else "",
             ena=self.ena,
             root_device=self.root_device,
             volumes=self._volumes() if "volumes" in asked else None,
@@ -322,19 +536,8 @@ class Draft:
             copy_to=words_of(self.copy_to) if "copy_to" in asked else (),
             test_launch=self._launch() if "test_launch" in asked else None,
             clean_up=self.clean_up and "clean_up" in asked,
+            when=self.when,
         )
-
-    def platform_of(self, candidate: Candidate) -> str | None:
-        """Windows or Linux, as chosen or by the machine's system; None when neither says."""
-        return self.platform or _PLATFORMS.get(candidate.machine.os_family)
-
-    def boot_mode_of(self, candidate: Candidate) -> BootMode | None:
-        """As chosen; RegisterImage must be told, where the conversion finds it out: then by the firmware."""
-        if self.boot_mode:
-            return BootMode(self.boot_mode)
-        if self.route is not Route.UNMODIFIED:
-            return None
-        return BootMode.UEFI if candidate.machine.firmware is Firmware.UEFI else BootMode.LEGACY_BIOS
 
     def _volumes(self) -> Volumes | None:
         return Volumes(self.zone, self.volume_type, self.attach_to) if self.make_volumes else None
@@ -348,15 +551,6 @@ class Draft:
         if not self.test_launch:
             return None
         return TestLaunch(self.launch_type, self.launch_subnet, self.launch_key, self.isolated)
-
-
-def _place(source: Source) -> str:
-    """Where it came from, for AWS to keep: of a file its name, as the folders on this machine are nobody's business."""
-    if isinstance(source, VmSource):
-        return source.vcenter
-    return (
-        ", ".join(path.rsplit("/", 1)[-1] for path in source.paths) if isinstance(source, FileSource) else source.where
-    )
 
 
 def tag_table(text: str) -> dict[str, str]:
@@ -376,7 +570,91 @@ def words_of(text: str, *, only_commas: bool = False) -> tuple[str, ...]:
     return tuple(piece.strip() for piece in pieces if piece.strip())
 
 
+def _common(values: Iterable[V]) -> V | None:
+    """The one value that all of them are; None when they differ, or there are none."""
+    different = set(values)
+    return different.pop() if len(different) == 1 else None
+
+
 def _possible(options: Sequence[Option], value: str) -> str:
     """``value`` when it is among the options and not refused; else the first that may be chosen, else ``value``."""
     free = [option.value for option in options if not option.refused]
     return value if value in free or not free else free[0]
+
+
+# -- which answers a route needs, and what it does
+
+
+def questions(sources: Iterable[Source], route: Route, via: Via) -> frozenset[str]:
+    """Names of the fields of `Draft` that matter for these sources on this route."""
+    asked: set[str] = {"region"}
+    for source in sources:
+        asked |= _of(source, route, via)
+    return frozenset(asked)
+
+
+def _of(source: Source, route: Route, via: Via) -> set[str]:
+    trial, in_ebs = ImportPlan("", source, "", "", route, via=via), isinstance(source, SnapshotSource)
+    asked = {"description", "tags"}
+    if needs_bucket(trial):
+        asked |= {"bucket", "prefix", "format", "clean_up"}
+    if route in EITHER_WAY and not in_ebs:
+        asked.add("via")
+    if needs_role(trial):
+        asked.add("role_name")
+    if route in MAKES_AMI:
+        asked |= {"ami_name", "boot_mode", "copy_to", "test_launch"}
+    if route in {Route.IMAGE, Route.IMAGE_DIRECT}:
+        asked.add("licence")
+    if route in {Route.IMAGE_DIRECT, Route.INSTANCE}:
+        asked.add("platform")
+    if route is not Route.INSTANCE and not (in_ebs and route in EITHER_WAY):
+        asked.add("encrypted")
+    if route is Route.UNMODIFIED:
+        asked |= {"architecture", "ena", "root_device"}
+    if route is Route.SNAPSHOT:
+        asked.add("volumes")
+    if route is Route.INSTANCE:
+        asked.add("legacy")
+    if isinstance(source, VmSource):
+        asked.add("quiesce")
+    return asked
+
+
+def source_words(source: Source) -> str:
+    """Where the bytes of a source lie, for the line that says what happens."""
+    if isinstance(source, FileSource):
+        return "the files on this machine are read"
+    if isinstance(source, ObjectSource):
+        return "the objects in S3 are read"
+    if isinstance(source, SnapshotSource):
+        return "the EBS snapshots are taken as they are"
+    return "vCenter exports the disks"
+
+
+_THEN = {
+    Route.IMAGE: "and AWS converts them: it checks the guest, adds its drivers and makes an AMI.",
+    Route.IMAGE_DIRECT: "and ImportImage converts the snapshots: drivers are added, an AMI is made.",
+    Route.UNMODIFIED: "and RegisterImage makes an AMI of them as they are.",
+    Route.SNAPSHOT: "and those stay, for volumes of data disks.",
+    Route.INSTANCE: "and ImportInstance makes a stopped instance of them: the old way, only in its old Regions.",
+}
+
+
+def route_words(source: Source, route: Route, via: Via) -> str:
+    """What happens on this route, in one or two sentences."""
+    first = source_words(source)
+    asked = _of(source, route, via)
+    if isinstance(source, SnapshotSource):
+        middle = ""
+    elif "bucket" in asked:
+        parts = "in parts with a manifest " if route is Route.INSTANCE else ""
+        middle = f", they flow through this machine {parts}to S3"
+    elif route is Route.IMAGE_DIRECT or (via is Via.EBS and route in EITHER_WAY):
+        middle = ", their blocks flow through this machine into EBS snapshots"
+    else:
+        middle = " where they are"
+    if route in EITHER_WAY and "role_name" in asked:
+        middle += ", ImportSnapshot makes EBS snapshots of them"
+    words = f"{first}{middle}, {_THEN[route]}"
+    return words if words[1:2].isupper() else words[:1].upper() + words[1:]

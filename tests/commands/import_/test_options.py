@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pytest
 
-from vmie_tui.commands.import_.options import OPTIONS, import_options, make_plan
+from vmie_tui.commands.import_.options import OPTIONS, import_options
 from vmie_tui.model.machine import Disk, Firmware, Machine
 from vmie_tui.model.plan import (
     BootMode,
@@ -22,6 +22,7 @@ from vmie_tui.model.plan import (
     Via,
     Volumes,
 )
+from vmie_tui.operations.import_plan import OptionError, make_plan
 from vmie_tui.settings import AwsSettings, Profile, VCenterSettings
 
 PROFILE = Profile("p", VCenterSettings("vc", "u"), AwsSettings(region="eu-west-1", bucket="some-bucket"))
@@ -122,7 +123,7 @@ def test_an_unmodified_import_knows_the_guest() -> None:
     ],
 )
 def test_an_option_that_would_be_lost_is_refused(arguments: tuple[str, ...]) -> None:
-    with pytest.raises(click.UsageError) as raised:
+    with pytest.raises(OptionError) as raised:
         plan(*arguments)
     assert "belongs to" in str(raised.value)
 

@@ -36,8 +36,7 @@ from vmie_tui.model.rules.routes import needs_bucket, needs_role
 from vmie_tui.model.task import JobState
 from vmie_tui.operations.aws_commands import aws_commands
 from vmie_tui.operations.estimate import estimate, measured
-from vmie_tui.operations.import_plan import Candidate, Draft, of_machines
-from vmie_tui.operations.questions import questions, route_words
+from vmie_tui.operations.import_plan import Candidate, Draft, of_machines, questions, route_words
 from vmie_tui.widgets.choice import ChoiceList
 from vmie_tui.widgets.fold import Fold
 from vmie_tui.widgets.lines import LinePane

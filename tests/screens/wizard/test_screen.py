@@ -41,7 +41,7 @@ async def test_two_linux_machines_from_selection_to_jobs() -> None:
         first = operations.jobs.submitted[0]
         assert first.license_type is LicenseType.BYOL
         assert (first.region, first.bucket, first.prefix) == ("eu-west-1", "migration-eu-west-1", "vmie/")
-        assert (first.profile, first.role_name, first.ami_name) == ("prod", "vmimport", "web-01")
+        assert (first.profile, first.role_name, first.ami_name) == ("prod", "vmimport", ""), "the AMI is named like it"
         assert (first.source.moid, first.source.instance_uuid) == ("vm-1", "uuid-1")
         assert isinstance(pilot.app.screen, JobsScreen)
         await press(pilot, "1")
@@ -229,6 +229,7 @@ async def test_mistakes_of_the_target_are_said_beside_the_field() -> None:
     operations.profile = replace(operations.profile, bucket="", region="Ireland")
     async with running(operations) as pilot:
         screen = await open_wizard(pilot, "vm-1", "vm-2")
+        screen.draft.choose_route(Route.IMAGE)  # without a bucket it is not the default
         await press(pilot, "pagedown", "pagedown", "pagedown")
         text = screen_text(pilot)
         assert "A Region reads like eu-west-1" in text

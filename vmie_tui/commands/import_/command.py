@@ -11,7 +11,7 @@ import click
 
 from vmie_tui.commands import inventory as inventory_command
 from vmie_tui.commands.common import aws_session, json_option, out, out_json, pass_session, say
-from vmie_tui.commands.import_.options import import_options, make_plan
+from vmie_tui.commands.import_.options import import_options
 from vmie_tui.commands.import_.output import check_accounts, tell
 from vmie_tui.commands.session import Session
 from vmie_tui.commands.wait import exit_code_of, wait_for
@@ -26,12 +26,11 @@ from vmie_tui.model.rules.machine import check_machine
 from vmie_tui.model.rules.override import CONTENT, blocked
 from vmie_tui.model.rules.plan import check_plan
 from vmie_tui.model.rules.routes import route_options
+from vmie_tui.operations.import_plan import OptionError, default_route_words, make_plan
 
 if TYPE_CHECKING:
     from vmie_tui.services.describe import Described, Given
     from vmie_tui.settings import Profile
-
-__all__ = ["import_command", "make_plan", "preflight"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +111,15 @@ def import_command(
 
 
 def _plan(profile: Profile, one: _Wanted, chosen: dict[str, Any]) -> ImportPlan:
-    """The plan; the route that was picked for the user is said, with what it is for."""
-    plan = make_plan(profile, one.machine, one.source, **chosen)
-    if chosen["route"] is not None or plan.volumes is not None or plan.legacy is not None:
-        return plan
-    if plan.route is not Route.IMAGE:
-        options = {option.route: option for option in route_options(plan.source, one.machine, plan.region)}
-        why = options[Route.IMAGE].refused or options[Route.IMAGE].doubt or options[plan.route].words
-        say(f"{one.machine.name}: route {plan.route.value}: {why}")
+    """The plan; the route that was taken for the user is said, with the reason."""
+    try:
+        plan = make_plan(profile, one.machine, one.source, **chosen)
+    except OptionError as error:
+        raise click.UsageError(str(error)) from error
+    if chosen["route"] is None and plan.volumes is None and plan.legacy is None:
+        why = default_route_words(plan, one.machine)
+        if why:
+            say(f"{one.machine.name}: route {plan.route.value}: {why}")
     return plan
 
 

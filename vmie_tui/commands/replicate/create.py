@@ -23,6 +23,7 @@ from vmie_tui.model.plan import LicenseType, Route, Via
 from vmie_tui.model.replication import Replication, Verify, every_words, stamp, until
 from vmie_tui.model.rules.replication import overridable, settled
 from vmie_tui.model.rules.replication_schedule import parse_start
+from vmie_tui.operations.import_plan import make_plan
 
 if TYPE_CHECKING:
     from vmie_tui.operations.replication_jobs import ReplicationClient
@@ -168,7 +169,7 @@ def make_spec(
     **plan: Any,
 ) -> Replication:
     """What the options ask for. The names in its plan are still templates: each run fills them in."""
-    made = shared.make_plan(
+    made = make_plan(
         profile,
         machine,
         **plan,

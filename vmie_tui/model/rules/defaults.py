@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from vmie_tui.model.machine import Firmware, Machine, OsFamily
 from vmie_tui.model.plan import BootMode, ImportPlan, LegacyInstance, Route, Source, UploadFormat, Via
 from vmie_tui.model.rules.disks import BY_IMAGE
 from vmie_tui.model.rules.licensing import default_licence
-from vmie_tui.model.rules.routes import format_options, needs_bucket, recommended, route_options, via_options
+from vmie_tui.model.rules.routes import format_options, needs_bucket, recommended, refusal, route_options, via_options
 from vmie_tui.model.rules.systems import system_of
 
 _PLATFORMS = {OsFamily.LINUX: "Linux", OsFamily.WINDOWS_SERVER: "Windows", OsFamily.WINDOWS_CLIENT: "Windows"}
 
 
 def default_route(source: Source, machine: Machine, region: str = "", *, bucket: bool = True) -> Route:
-    """The recommended route; without a ``bucket`` to upload to, the same by EBS direct.
+    """The route that is taken while the user has chosen none; docs/routes.md has the rules, and why.
 
-    Never unmodified: an AMI that nobody has prepared for EC2 is for the user to ask for.
+    Without a ``bucket`` to upload to, the one by EBS direct. Never unmodified: an AMI that nobody has prepared for EC2
+    is for the user to ask for. Where no route would do, the one whose reason the user needs to read.
     """
     options = {option.route: option for option in route_options(source, machine, region)}
     best, direct = recommended(tuple(options.values())), Route.IMAGE_DIRECT
@@ -26,6 +28,17 @@ def default_route(source: Source, machine: Machine, region: str = "", *, bucket:
     if best is Route.IMAGE and not bucket and needs_bucket(ImportPlan("", source, region, "", best)):
         return best if options[direct].refused else direct
     return best
+
+
+def common_route(wanted: Sequence[tuple[Source, Machine]], region: str = "", *, bucket: bool = True) -> Route:
+    """The default for several imports that take the same route: the first one's that all of them can take."""
+    own = [default_route(source, machine, region, bucket=bucket) for source, machine in wanted]
+    possible = (
+        route
+        for route in dict.fromkeys(own)
+        if all(refusal(source, machine, route, region) is None for source, machine in wanted)
+    )
+    return next(possible, own[0] if own else Route.IMAGE)
 
 
 def default_via(route: Route, source: Source, machine: Machine, *, bucket: bool = True) -> Via:

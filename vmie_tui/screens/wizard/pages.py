@@ -14,9 +14,8 @@ from vmie_tui.model.finding import Finding
 from vmie_tui.model.formatting import plural
 from vmie_tui.model.plan import FileSource, ObjectSource, Route, SnapshotSource, UploadFormat, Via
 from vmie_tui.model.verdict import Look, judge
-from vmie_tui.operations.import_plan import Candidate, Draft
+from vmie_tui.operations.import_plan import Candidate, Draft, route_words
 from vmie_tui.operations.licences import FAMILIES, USAGE, WINDOWS, licence_options, licence_words, usage_options
-from vmie_tui.operations.questions import route_words
 from vmie_tui.widgets.choice import ChoiceList
 from vmie_tui.widgets.lines import LinePane
 from vmie_tui.widgets.machines import POWER, short_os, verdict_cell
@@ -149,9 +148,9 @@ class RouteStep(Step):
         if event.choice.id == "route":
             self.draft.choose_route(Route(event.value))
         elif event.choice.id == "via":
-            self.draft.via = Via(event.value)
+            self.draft.choose_via(Via(event.value))
         else:
-            self.draft.upload_format = UploadFormat(event.value)
+            self.draft.choose_format(UploadFormat(event.value))
         self.enter()
         self.post_message(self.Changed())
 

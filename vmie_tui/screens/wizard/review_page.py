@@ -15,8 +15,7 @@ from vmie_tui.model.rules.override import Blocked
 from vmie_tui.model.verdict import Look, judge
 from vmie_tui.operations.aws_commands import aws_commands
 from vmie_tui.operations.estimate import estimate
-from vmie_tui.operations.import_plan import Draft
-from vmie_tui.operations.questions import route_words
+from vmie_tui.operations.import_plan import Draft, route_words
 from vmie_tui.screens.wizard.account_check import AccountSeen, account_lines
 from vmie_tui.screens.wizard.pages import FOUND, Step
 from vmie_tui.widgets.lines import LinePane
