@@ -25,7 +25,7 @@ from vmie_tui.screens.exports.deploy_places import DeployScreen
 from vmie_tui.screens.exports.form import ExportFormScreen
 from vmie_tui.screens.exports.grant_diff import DiffScreen
 from vmie_tui.screens.exports.screen import ExportsScreen
-from vmie_tui.screens.frame.confirm_by_name import ForceScreen
+from vmie_tui.screens.frame.confirm import ForceScreen
 from vmie_tui.screens.jobs.screen import JobsScreen
 from vmie_tui.widgets.choice import ChoiceList
 from vmie_tui.widgets.jobs import job_lines

@@ -32,8 +32,7 @@ from vmie_tui.screens.frame.confirm import ConfirmScreen
 from vmie_tui.screens.frame.form import FormScreen
 from vmie_tui.screens.jobs.detail import JobScreen
 from vmie_tui.screens.jobs.image import AfterScreen
-from vmie_tui.screens.replication.cutover import CutoverScreen
-from vmie_tui.screens.replication.cutover_view import Seen, cutover_lines, final_run
+from vmie_tui.screens.replication.cutover import CutoverScreen, Seen, cutover_lines, final_run
 from vmie_tui.widgets.lines import LinePane
 
 LAUNCH = TestLaunch("", "", "", isolated=False)

@@ -34,7 +34,7 @@ from vmie_tui.screens.exports.form import ExportFormScreen
 from vmie_tui.screens.exports.source import ExportSourceScreen
 from vmie_tui.screens.frame.actions import APP
 from vmie_tui.screens.frame.base import FrameScreen
-from vmie_tui.screens.frame.confirm_by_name import ForceScreen
+from vmie_tui.screens.frame.confirm import ForceScreen
 from vmie_tui.screens.inventory.open_source import OpenScreen
 from vmie_tui.screens.inventory.preflight_report import ReportScreen
 from vmie_tui.screens.jobs.detail import JobScreen

@@ -17,7 +17,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import BootMode, LicenseType, Route
 from vmie_tui.model.rules.account import Account
 from vmie_tui.operations.licences import licence_options
-from vmie_tui.screens.frame.confirm_by_name import ForceScreen
+from vmie_tui.screens.frame.confirm import ForceScreen
 from vmie_tui.screens.inventory.screen import InventoryScreen
 from vmie_tui.screens.jobs.screen import JobsScreen
 from vmie_tui.screens.wizard import screen as wizard

@@ -28,7 +28,7 @@ from vmie_tui.screens.exports.grant_diff import DiffScreen
 from vmie_tui.screens.frame.actions import EXPORT_FORM, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying
-from vmie_tui.screens.frame.confirm_by_name import ForceScreen
+from vmie_tui.screens.frame.confirm import ForceScreen
 from vmie_tui.services.aws.s3.export_bucket import BucketReport
 from vmie_tui.widgets.choice import ChoiceList, Field
 from vmie_tui.widgets.exports import SourceRow

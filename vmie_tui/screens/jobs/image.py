@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,27 +15,209 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.worker import get_current_worker
 
+from vmie_tui.model.choice import Option
 from vmie_tui.model.errors import ErrorKind, Problem, problem_of
 from vmie_tui.model.formatting import plural
 from vmie_tui.model.job import JobView
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan, ObjectSource
 from vmie_tui.operations.images import Launch
+from vmie_tui.operations.import_plan import REGION, SUBNET_ID
 from vmie_tui.screens.frame.actions import AFTER, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.screens.frame.confirm import ConfirmScreen
-from vmie_tui.screens.jobs.image_forms import copy_form, launch_form, rename_form
-from vmie_tui.screens.jobs.image_view import Seen, after_lines, text_of
+from vmie_tui.screens.frame.form import Answers, Ask, FormScreen
 from vmie_tui.services.aws.ec2.image_info import Image
 from vmie_tui.services.aws.ec2.images import Deregistered
 from vmie_tui.services.aws.ec2.launch import InstanceState
 from vmie_tui.widgets.lines import LinePane, OneLine
+from vmie_tui.widgets.machine_detail import heading
 from vmie_tui.widgets.problem import problem_lines
-from vmie_tui.widgets.text import Line, clean
+from vmie_tui.widgets.text import Line, clean, fit, join, paragraph, size
 
+CONSOLE_LINES = 500
+LABEL_CELLS = 10
+ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-_])")  # colours and cursor moves, as boot messages have them
+CHECKS = {"ok": ("✔ ok", "ok"), "impaired": ("✖ impaired", "bad"), "initializing": ("▶ initializing", "busy")}
+STATES = {"running": ("▶ running", "ok"), "pending": ("○ pending", "busy"), "terminated": ("■ terminated", "dim")}
 KEEP = "Keep it"
-WATCH_SECONDS, CALM_SECONDS = 3.0, 20.0  # between looks at the instance, before and after its checks have a verdict
+WATCH_SECONDS, SLOW_SECONDS = 3.0, 20.0  # between looks at the instance, before and after its checks have a verdict
+NO_TYPE = {"type": "Name one, such as t3.medium"}
+
+
+# -- the questions before something is made of it
+
+
+def launch_form(image_id: str, instance_type: str, machine: Machine | None) -> FormScreen:
+    """Answers: type, subnet, key, isolated ("yes" or "")."""
+    why = (
+        f"The type has the VM's {plural(machine.cpus, 'CPU')} and {size(machine.memory_mib << 20)} of memory."
+        if machine
+        else "The type is the smallest: the machine's size is not known here."
+    )
+    return FormScreen(
+        f"Launch a test instance of {image_id}?",
+        f"It runs, and is charged, until you terminate it. {why}",
+        launch_asks(instance_type, isolated=True),
+        yes="Launch",
+        check=lambda answers: ({} if answers["type"] else NO_TYPE) | launch_mistakes(answers),
+    )
+
+
+def launch_asks(
+    instance_type: str = "", subnet: str = "", key: str = "", *, isolated: bool, by_size: bool = False
+) -> tuple[Ask, ...]:
+    """What an instance is launched with; ``by_size``: the type may be left to the VM's size."""
+    network = (Option("yes", "isolated"), Option("", "the subnet's"))
+    return (
+        Ask("type", "Instance type", instance_type, "empty: by the VM's size" if by_size else "such as t3.medium"),
+        Ask("subnet", "Subnet", subnet, "empty: the default VPC's"),
+        Ask("key", "Key pair", key, "empty: none"),
+        Ask("isolated", "Network", "yes" if isolated else "", "", network),
+    )
+
+
+def copy_form(image: Image, here: str) -> FormScreen:
+    """Answers: to (a Region other than ``here``), name."""
+    return FormScreen(
+        f"Copy {image.id} to another Region?",
+        "AWS copies its snapshots; transfer between Regions and the copies are charged.",
+        (Ask("to", "Region", "", "such as eu-central-1"), Ask("name", "AMI name", image.name)),
+        yes="Copy",
+        check=lambda answers: _copy_mistakes(answers, here),
+    )
+
+
+def rename_form(image: Image) -> FormScreen:
+    """Answers: name."""
+    text = "The tag Name of the AMI and its snapshots changes: what the console shows. Its AMI name cannot change."
+    ask = Ask("name", "Name", image.tags.get("Name") or image.name)
+    return FormScreen(f"Rename {image.id}?", text, (ask,), yes="Rename", check=_needs_name)
+
+
+def launch_mistakes(answers: Answers) -> dict[str, str]:
+    """What is wrong with the answers to `launch_asks`; a type is not asked for."""
+    fits = not answers["subnet"] or SUBNET_ID.fullmatch(answers["subnet"])
+    return {} if fits else {"subnet": "A subnet reads like subnet-0abc…"}
+
+
+def _copy_mistakes(answers: Answers, here: str) -> dict[str, str]:
+    if not REGION.fullmatch(answers["to"]):
+        return {"to": "A Region reads like eu-west-1"}
+    if answers["to"] == here:
+        return {"to": "It is in this Region already"}
+    return _needs_name(answers)
+
+
+def _needs_name(answers: Answers) -> dict[str, str]:
+    return {} if answers["name"] else {"name": "Give it a name"}
+
+
+# -- what is known of it, and the lines that say it
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """``image`` is None until it was read, and once it is ``gone``. ``console`` is untrusted text."""
+
+    image_id: str
+    region: str
+    image: Image | None = None
+    gone: bool = False
+    instance_id: str = ""
+    state: InstanceState | None = None
+    console: str = ""
+    picture: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a test instance that can be asked or terminated."""
+        return bool(self.instance_id) and (
+            self.state is None or self.state.state not in {"terminated", "shutting-down"}
+        )
+
+
+def after_lines(seen: Seen, cells: int) -> list[Line]:
+    """The AMI, its test instance, what was done, and what the guest wrote to its console."""
+    lines = [heading(f"AMI {seen.image_id}", cells), *_image(seen, cells), (), heading("Test instance", cells)]
+    lines += _instance(seen, cells)
+    if seen.notes:
+        lines += [(), heading("Done here", cells)]
+        lines += [line for note in seen.notes for line in paragraph(note, cells, "", ((" · ", "dim"),))]
+    if seen.console:
+        lines += [(), heading("Console", cells)]
+        rows = ESCAPES.sub("", seen.console).replace("\r\n", "\n").replace("\r", "\n").split("\n")[-CONSOLE_LINES:]
+        lines += [((" ", ""), (fit(clean(row), cells - 1).rstrip(), "")) for row in rows]
+    return lines
+
+
+def _labelled(label: str, text: str, cells: int, style: str = "") -> list[Line]:
+    return paragraph(text, cells, style, ((f" {fit(label, LABEL_CELLS)}", "dim"),)) if text else []
+
+
+def _image(seen: Seen, cells: int) -> list[Line]:
+    image = seen.image
+    if image is None:
+        words = "It is deregistered." if seen.gone else "Not read yet: r reads it."
+        return paragraph(words, cells, "dim", ((" ", ""),))
+    boot = join([image.architecture, image.boot_mode or "boot mode as AWS chose", "ENA" if image.ena else "no ENA"])
+    disks = ", ".join(f"{disk.device} {disk.snapshot_id} {disk.size_gib} GiB" for disk in image.disks)
+    style = {"available": "ok", "failed": "bad"}.get(image.state, "busy")
+    tags = ", ".join(f"{key}={value}" for key, value in image.tags.items() if key != "Name")
+    return [
+        *_labelled("Name", join(list(dict.fromkeys([image.tags.get("Name", ""), image.name]))), cells, "title"),
+        *_labelled("State", join([image.state, image.state_reason]), cells, style),
+        *_labelled("Boots", join([boot, image.platform]), cells),
+        *_labelled("Disks", disks, cells),
+        *_labelled("Tags", tags, cells, "dim"),
+    ]
+
+
+def _instance(seen: Seen, cells: int) -> list[Line]:
+    if not seen.instance_id:
+        words = "None. l launches one, isolated from the network, to see that the AMI boots."
+        return paragraph(words, cells, "dim", ((" ", ""),))
+    state = seen.state
+    if state is None:
+        return _labelled(seen.instance_id, "asking AWS…", cells, "busy")
+    words, style = STATES.get(state.state, (state.state, "warn"))
+    lines = _labelled("Instance", join([seen.instance_id, state.instance_type]), cells)
+    lines.append(((f" {fit('State', LABEL_CELLS)}", "dim"), (words, style)))
+    if state.reason:
+        lines += _labelled("", state.reason, cells, "dim")
+    if state.state == "running":
+        lines.append(((f" {fit('Checks', LABEL_CELLS)}", "dim"), *_check("system", state.system_check)))
+        lines[-1] = (*lines[-1], ("   ", ""), *_check("instance", state.instance_check))
+        lines += _verdict(state, cells)
+        lines += _labelled("Address", join([state.private_address, state.public_address]), cells)
+    lines += _labelled("Picture", seen.picture, cells)
+    return lines
+
+
+def _check(name: str, value: str) -> Line:
+    return (f"{name} ", ""), CHECKS.get(value, (value or "○ waiting", "dim"))
+
+
+def _verdict(state: InstanceState, cells: int) -> list[Line]:
+    if state.healthy:
+        return _labelled("So", "It boots: the guest answers on its network card.", cells, "ok")
+    if state.settled:
+        words = "The guest does not answer. c reads its console, s takes a picture of it."
+        return _labelled("So", words, cells, "bad")
+    return _labelled("So", "AWS is still checking; this page follows it.", cells, "dim")
+
+
+def text_of(seen: Seen) -> str:
+    """What is copied: the ids, and the console when it was read."""
+    words = [seen.image_id, f"Region: {seen.region}"]
+    words += [f"Test instance: {seen.instance_id}"] if seen.instance_id else []
+    words += [f"Picture: {seen.picture}"] if seen.picture else []
+    return "\n".join([*words, *seen.notes]) + "\n" + (f"\n{seen.console}\n" if seen.console else "")
+
+
+# -- the screen
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +383,7 @@ class AfterScreen(Copying):
             self.post_message(self.Watched(state))
             if state.state == "terminated":
                 return
-            self._wake.wait(CALM_SECONDS if state.settled else WATCH_SECONDS)
+            self._wake.wait(SLOW_SECONDS if state.settled else WATCH_SECONDS)
             self._wake.clear()
 
     @on(Watched)

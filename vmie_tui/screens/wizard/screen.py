@@ -28,7 +28,7 @@ from vmie_tui.screens import registry
 from vmie_tui.screens.frame.actions import WIZARD, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying
-from vmie_tui.screens.frame.confirm_by_name import ForceScreen
+from vmie_tui.screens.frame.confirm import ForceScreen
 from vmie_tui.screens.wizard.account_check import PATIENCE, AccountSeen, look
 from vmie_tui.screens.wizard.pages import FOUND, LicenceStep, RouteStep, SourceStep, Step
 from vmie_tui.screens.wizard.review_page import ReviewStep
