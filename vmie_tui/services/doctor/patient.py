@@ -15,7 +15,7 @@ from vmie_tui.model.doctor import USUAL_FEATURES, Check, CheckState, Feature, Fi
 from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
 from vmie_tui.model.job import WorkerStatus
 from vmie_tui.services.aws.iam.role_probes import principal
-from vmie_tui.services.aws.regions import anywhere, sign_in
+from vmie_tui.services.aws.regions import anywhere, partition_of, sign_in
 from vmie_tui.services.aws.session import Aws, Identity, open_session
 from vmie_tui.services.vsphere.session import VSphere, connect
 from vmie_tui.settings import Profile
@@ -126,7 +126,7 @@ class Patient(Closing):
 
     @property
     def partition(self) -> str:
-        return self.identity().arn.split(":")[1] or "aws"
+        return partition_of(self.region)
 
     @property
     def holder(self) -> str:

@@ -14,7 +14,7 @@ from vmie_tui.services.aws.errors import aws_call, boto_errors, error_code, tran
 from vmie_tui.services.aws.iam import policy_documents as iam
 from vmie_tui.services.aws.iam.kms_keys import bucket_key, ebs_default, ebs_key, look_at_key, missing_actions
 from vmie_tui.services.aws.iam.roles import permission_problems, role_policies, trust_problems
-from vmie_tui.services.aws.regions import REGION_OFF
+from vmie_tui.services.aws.regions import REGION_OFF, partition_of
 from vmie_tui.services.aws.sdk import botocore
 from vmie_tui.services.aws.session import Aws
 
@@ -162,8 +162,8 @@ def _bucket(aws: Aws, case: RoleCase) -> _Seen:
     role = _role(client, case)
     if role is None:
         return _BLIND, "there is no role"
-    partition = str(role.get("Arn", "arn:aws")).split(":")[1]
-    problems = permission_problems(case.role_name, role_policies(client, case.role_name), case.bucket, partition)
+    policies = role_policies(client, case.role_name)
+    problems = permission_problems(case.role_name, policies, case.bucket, partition_of(case.region))
     if problems:
         return _BAD, "; ".join(problem.what for problem in problems)
     return _OK, f"the role's policy allows what is needed on {case.bucket}"

@@ -10,6 +10,7 @@ from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
 from vmie_tui.model.explain import ROLE_ERROR
 from vmie_tui.services.aws.errors import aws_call, boto_errors, error_code, translate
 from vmie_tui.services.aws.iam import policy_documents as iam
+from vmie_tui.services.aws.regions import partition_of
 from vmie_tui.services.aws.session import Aws
 
 
@@ -60,7 +61,7 @@ def inspect_role(aws: Aws, role_name: str, bucket: str, *, exports: bool = False
         if error.kind is not ErrorKind.PERMISSION:
             raise
         return RoleReport(role_name, False, tuple(problems), f"permissions not inspected: {error.problem.detail}")
-    problems += permission_problems(role_name, policies, bucket, _partition(role), exports=exports)
+    problems += permission_problems(role_name, policies, bucket, partition_of(aws.region), exports=exports)
     note = "a permissions boundary is set and was not inspected" if role.get("PermissionsBoundary") else ""
     return RoleReport(role_name, True, tuple(problems), note, tuple(policies))
 
@@ -68,11 +69,6 @@ def inspect_role(aws: Aws, role_name: str, bucket: str, *, exports: bool = False
 def _account(role: dict[str, Any]) -> str:
     parts = str(role.get("Arn", "")).split(":")
     return parts[4] if len(parts) > 4 else ""
-
-
-def _partition(role: dict[str, Any]) -> str:
-    parts = str(role.get("Arn", "")).split(":")
-    return parts[1] if len(parts) > 4 else "aws"
 
 
 def role_policies(client: Any, role_name: str) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from vmie_tui.services.aws.iam import policy_documents as iam
 from vmie_tui.services.aws.regions import partition_of
 from vmie_tui.services.aws.s3.bucket_policy import read_policy
 from vmie_tui.services.aws.s3.objects import ObjectStore
-from vmie_tui.services.aws.session import ANY_OWNER, Aws
+from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.pacing import Check, Poll, nothing
 
 SEEN_PAUSE, SEEN_SECONDS = 0.5, 15.0  # S3 shows a changed bucket at once nearly always
@@ -118,8 +118,9 @@ class ExportBuckets:
         ``instance``: for an export of an instance, which needs the grant; an image's role writes by its own policy.
         """
         notes: list[str] = []
-        region = ObjectStore(self._aws, self.region).region_of(bucket)
-        seen = ExportBucket(bucket, region, self._owned(bucket))
+        store = ObjectStore(self._aws, self.region)
+        region = store.region_of(bucket)
+        seen = ExportBucket(bucket, region, store.owned_by(bucket, self._aws.identity().account))
         if region != self.region or seen.owned is False:
             return BucketReport(seen)
         encryption = self._read(bucket, "get_bucket_encryption", "ServerSideEncryptionConfiguration", notes)
@@ -185,22 +186,6 @@ class ExportBuckets:
         )
 
     # -- reading
-
-    def _owned(self, bucket: str) -> bool | None:
-        """Whether it is this account's: S3 compares, and refuses where it is not."""
-        account = self._aws.identity().account
-        try:
-            self._s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=account)
-        except boto_errors() as error:
-            if error_code(error) not in {"AccessDenied", "403"}:
-                raise translate(error, "look at the bucket's owner", bucket) from error
-        else:
-            return True
-        try:
-            self._s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=ANY_OWNER)
-        except boto_errors():
-            return None  # denied either way: it says nothing about the owner
-        return False
 
     def _read(self, bucket: str, method: str, member: str, notes: list[str]) -> Json | None:
         """A part of the configuration; {} when there is none, None (and a note) when it may not be read."""

@@ -112,7 +112,7 @@ class ObjectStore:
         except ServiceError as error:
             if error.kind is not ErrorKind.PERMISSION:
                 raise
-            if self._of_another_owner(bucket):
+            if self._shows(bucket, ANY_OWNER):
                 raise ServiceError(
                     ErrorKind.PERMISSION,
                     f"the bucket does not belong to account {self._aws.bucket_owner}",
@@ -131,13 +131,26 @@ class ObjectStore:
             ) from error
         return {"EU": "eu-west-1"}.get(location or "", location or OLD_DEFAULT_REGION)
 
-    def _of_another_owner(self, bucket: str) -> bool:
-        """Whether S3 answers about the bucket as soon as nobody says whose it must be."""
-        try:
-            self._s3.get_bucket_location(Bucket=bucket, ExpectedBucketOwner=ANY_OWNER)
-        except boto_errors():
-            return False
-        return True
+    def owned_by(self, bucket: str, account: str) -> bool | None:
+        """Whether the bucket belongs to the account, which S3 compares; None where it may not be looked at either way.
+
+        Raises ServiceError, NETWORK and the like.
+        """
+        if self._shows(bucket, account):
+            return True
+        return False if self._shows(bucket, ANY_OWNER) else None
+
+    def _shows(self, bucket: str, owner: str) -> bool:
+        """Whether S3 answers about the bucket when told whose it must be."""
+        for look in (self._s3.head_bucket, self._s3.get_bucket_location):  # the guides' policy grants the second only
+            try:
+                look(Bucket=bucket, ExpectedBucketOwner=owner)
+            except boto_errors() as error:
+                if error_code(error) not in _DENIED:
+                    raise translate(error, "look at the bucket's owner", bucket) from error
+            else:
+                return True
+        return False
 
     def create_bucket(self, bucket: str, region: str | None = None) -> BucketInfo:
         """Make a bucket in ``region``; nothing happens when it is ours and there already."""
