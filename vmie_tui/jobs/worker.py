@@ -300,7 +300,7 @@ class Worker:
             if record.state in active
             and record.dispatched == record.attempt
             and not self._controls.is_working(record.id)
-            and not phases.is_alive(record.id, record.attempt, self._executor)
+            and not self._is_alive(record)
         }
         now = time.monotonic()
         self._suspects = {job_id: self._suspects.get(job_id, now) for job_id in lost}
@@ -308,8 +308,24 @@ class Worker:
             if now - since >= LOST_SECONDS:  # it was not just between two phases
                 threading.Thread(target=self._clean_up, args=(job_id,), name="clean-up", daemon=True).start()
 
-    def _clean_up(self, job_id: str, problem: Problem = LOST) -> None:
-        """Cancel a job that no workflow of this process is working on, or let it fail with ``problem``."""
+    def _is_alive(self, record: JobRecord) -> bool:
+        """Whether a workflow is left for the job; none is where DBOS's tables are broken."""
+        try:
+            return phases.is_alive(record.id, record.attempt, self._executor)
+        except DBAPIError as error:
+            if schema.is_damaged(error):
+                return False
+            raise
+
+    def _why_lost(self, record: JobRecord) -> Problem:
+        """Why no workflow is left for a job."""
+        try:
+            return FOREIGN if is_foreign(record.id, record.attempt) else LOST
+        except (VmieError, DBAPIError) as error:  # DBOS's tables cannot be read, so nothing will go on with the job
+            return _in_words(error, self._settings).problem
+
+    def _clean_up(self, job_id: str, problem: Problem | None = None) -> None:
+        """Cancel a job that no workflow of this process is working on, or let it fail, with ``problem`` if given."""
         with self._controls.working(job_id):
             try:
                 with open_job(self._runtime, job_id, JobControl()) as job:
@@ -317,8 +333,7 @@ class Worker:
                     if record.state is JobState.CANCELLING:
                         cancel(job)
                     elif record.state in {JobState.QUEUED, JobState.RUNNING}:
-                        foreign = problem is LOST and is_foreign(job_id, record.attempt)
-                        fail(job, FOREIGN if foreign else problem)
+                        fail(job, problem or self._why_lost(record))
             except VmieError as error:
                 _log.warning("%s: %s", job_id, error)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ import pytest
 import sqlalchemy as sa
 
 from vmie_tui.jobs import worker
+from vmie_tui.jobs.engine import phases
 from vmie_tui.jobs.engine.control import Controls, JobControl, Paused
 from vmie_tui.jobs.engine.retry import again
+from vmie_tui.jobs.flows import FLOWS
 from vmie_tui.jobs.store import schema
 from vmie_tui.jobs.store.ledger import DiskLedger, ImportLedger
 from vmie_tui.jobs.store.store import CANCEL, PAUSE, Store
@@ -72,6 +75,37 @@ def test_a_bug_in_a_look_at_the_jobs_does_not_end_the_worker(
     made.serve(PidLock(tmp_path / "lock"))
     assert len(looks) == 2
     assert "could not be looked at" in caplog.text and "a bug" in caplog.text
+
+
+def test_a_job_fails_when_tables_of_the_engine_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a repair that lost them: nothing will go on with the job, and who waits for it would wait for ever."""
+    made = worker.Worker(Settings(tmp_path, tmp_path / "state", tmp_path / "c", {}, ""), None)
+    store = made._store
+    monkeypatch.setattr(phases, "_runtime", [made._runtime])
+    monkeypatch.setattr(phases, "_flows", FLOWS)
+    job_id = store.create(plan())
+    store.become(job_id, JobState.RUNNING)
+
+    def gone(*_: Any) -> bool:
+        raise sa.exc.OperationalError("select", {}, sqlite3.OperationalError("no such table: workflow_status"))
+
+    monkeypatch.setattr(phases, "is_alive", gone)
+    assert not made._is_alive(store.record(job_id))
+    made._clean_up(job_id)  # DBOS has made no tables in this database
+    (view,) = store.views()
+    assert view.state is JobState.FAILED and view.problem is not None
+    assert view.problem.what == "the state database is damaged"
+    assert "no such table: workflow_status" in view.problem.detail
+
+
+@pytest.mark.parametrize(
+    ("state", "what"), [("42P01", "the job database is damaged"), ("08006", "the job database cannot be used")]
+)
+def test_a_table_that_a_server_has_not_is_no_trouble_of_the_network(state: str, what: str) -> None:
+    cause = Exception('relation "dbos.operation_outputs" does not exist')
+    cause.sqlstate = state  # type: ignore[attr-defined]
+    problem = schema.local_problem(sa.exc.ProgrammingError("select", {}, cause), "").problem
+    assert problem.what == what and "operation_outputs" in problem.detail
 
 
 def test_a_new_job_is_queued_with_all_its_stages(store: Store) -> None:

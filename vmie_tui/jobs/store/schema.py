@@ -21,7 +21,13 @@ from vmie_tui.services import sqlite
 DATABASE_FILE = "vmie.db"
 BUSY_SECONDS = 30
 WORKFLOW_CONNECTIONS = 20
-DAMAGED = ("file is not a database", "database disk image is malformed")  # as SQLite says it
+DAMAGED = (  # as SQLite says it; all tables, and DBOS's too, are made before anything reads them
+    "file is not a database",
+    "database disk image is malformed",
+    "no such table",
+    "no such column",
+)
+DAMAGED_STATES = frozenset({"42P01", "42703"})  # PostgreSQL's codes for a table and a column that are not there
 SCHEMA_LOCK = 0x766D6965  # "vmie"
 
 metadata = sa.MetaData()
@@ -259,6 +265,12 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
+def is_damaged(error: Exception) -> bool:
+    """Whether the database itself is broken, so that no second try makes it better."""
+    cause = getattr(error, "orig", None) or error
+    return getattr(cause, "sqlstate", "") in DAMAGED_STATES or any(words in str(cause) for words in DAMAGED)
+
+
 def server_problem(text: str) -> ServiceError:
     """What PostgreSQL, or the way to it, says."""
     remedy = "Check database_url and that the server runs, then try again"
@@ -276,8 +288,17 @@ def local_problem(error: Exception, subject: object) -> ServiceError:
     """What SQLite or the file system says, in words: the disk full, no permission, locked for too long."""
     text = str(getattr(error, "orig", None) or error)
     if not isinstance(subject, Path):
+        if is_damaged(error):
+            return ServiceError(
+                ErrorKind.LOCAL,
+                "the job database is damaged",
+                subject="database_url",
+                remedy="Restore it from a backup, or name an empty one: the list of jobs is lost then, not what they "
+                "brought to AWS",
+                detail=hidden(text),
+            )
         return server_problem(text)
-    if any(words in text for words in DAMAGED):
+    if is_damaged(error):
         return ServiceError(
             ErrorKind.LOCAL,
             "the state database is damaged",
