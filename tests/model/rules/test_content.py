@@ -59,7 +59,6 @@ def test_a_good_guest_has_no_findings() -> None:
     [
         ({"release": NO}, "unknown-os", "E15"),
         ({"os_id": "almalinux"}, "unsupported-os", "E15"),
-        ({"os_version": "13", "point_release": "13.1"}, "unsupported-os", "E15"),
         ({"kernels": (replace(KERNEL, version="6.12.0-custom"),)}, "unsupported-kernel", "E27"),
         ({"kernels": ()}, "no-kernel", "E27"),
         ({"kernels": (replace(KERNEL, ramdisk=NO),)}, "initramfs-missing", "E24"),
@@ -87,6 +86,7 @@ def test_blockers_of_linux_name_the_error_they_prevent(changes: dict[str, object
     ("changes", "rule"),
     [
         ({"point_release": "12.9"}, "point-release"),
+        ({"os_version": "13", "point_release": "13.1", "kernels": None}, "newer-system"),
         ({"fstab_lines": (FstabLine(1, "", "/dev/sda1", "/", "ext4"),)}, "fstab-device-names"),
         ({"nics": (NicConfig("f", "ens192", False),)}, "predictable-nic"),
         ({"nics": (NicConfig("f", "enp0s31f6", False),)}, "predictable-nic"),
@@ -99,7 +99,7 @@ def test_blockers_of_linux_name_the_error_they_prevent(changes: dict[str, object
         ({"sshd_enabled": NO}, "sshd-disabled"),
         ({"kernels": (replace(KERNEL, drivers={"nvme": NO, "ena": YES}),)}, "no-drivers"),
         ({"kernels": (replace(KERNEL, modules=NO, drivers={}),)}, "no-modules"),
-        ({"os_id": "centos", "os_version": "7", "kernels": None}, "deprecated-os"),
+        ({"os_id": "centos", "os_version": "7", "kernels": None}, "end-of-life"),
     ],
 )
 def test_warnings_of_linux(changes: dict[str, object], rule: str) -> None:
@@ -153,8 +153,8 @@ def test_stale_numbers_of_a_dirty_file_system_do_not_block() -> None:
         ({"paging": ("?:\\pagefile.sys",)}, "auto-pagefile", Severity.WARNING),
         ({"static_addresses": ("10.0.0.1",)}, "static-ip", Severity.WARNING),
         ({"language": "0407"}, "language", Severity.WARNING),
-        ({"product": "Windows Server 2008 Standard"}, "deprecated-os", Severity.WARNING),
-        ({"product": "Windows 8.1 Pro"}, "deprecated-os", Severity.WARNING),
+        ({"product": "Windows Server 2008 Standard"}, "end-of-life", Severity.WARNING),
+        ({"product": "Windows 8.1 Pro"}, "end-of-life", Severity.WARNING),
         ({"installation": "Nano Server"}, "unsupported-os", Severity.BLOCKER),
         ({"hibernation": "hibernated"}, "hibernated", Severity.WARNING),
         ({"hibernation": "resumed"}, "hibernated", Severity.WARNING),

@@ -13,13 +13,24 @@ from vmie_tui.model.rules.listed import check_kernel, check_region, check_system
 from vmie_tui.model.rules.systems import Coverage, from_os_release, identify
 
 L, P, M, O, U = Coverage.LISTED, Coverage.POINT, Coverage.MAYBE, Coverage.OUTSIDE, Coverage.UNKNOWN  # noqa: E741
+N = Coverage.NEWER
 
 
 @pytest.mark.parametrize(
     ("name", "system", "coverage"),
     [
         ("Red Hat Enterprise Linux 9.4 (Plow)", "Red Hat Enterprise Linux 9.4", L),
-        ("Red Hat Enterprise Linux 9.7 (Plow)", "Red Hat Enterprise Linux 9.7", P),
+        ("Red Hat Enterprise Linux 9.7 (Plow)", "Red Hat Enterprise Linux 9.7", L),
+        ("Red Hat Enterprise Linux 9.8 (Plow)", "Red Hat Enterprise Linux 9.8", P),
+        ("Red Hat Enterprise Linux 10.1 (Coughlan)", "Red Hat Enterprise Linux 10.1", L),
+        ("Red Hat Enterprise Linux 10.2 (Coughlan)", "Red Hat Enterprise Linux 10.2", P),
+        ("Red Hat Enterprise Linux 11.0", "Red Hat Enterprise Linux 11.0", N),
+        ("Ubuntu 26.04 LTS", "Ubuntu 26.04", L),
+        ("Ubuntu 26.10", "Ubuntu 26.10", N),
+        ("Ubuntu 25.04", "Ubuntu 25.04", O),
+        ("Fedora Linux 43", "Fedora 43", L),
+        ("Fedora Linux 44", "Fedora 44", N),
+        ("Microsoft Windows Server 2028", "Windows Server 2028", N),
         ("Red Hat Enterprise Linux Server release 6.10 (Santiago)", "Red Hat Enterprise Linux 6.10", L),
         ("Red Hat Enterprise Linux 4 (64-bit)", "Red Hat Enterprise Linux 4", O),
         ("Red Hat Enterprise Linux (64-bit)", "Red Hat Enterprise Linux", M),
@@ -32,7 +43,9 @@ L, P, M, O, U = Coverage.LISTED, Coverage.POINT, Coverage.MAYBE, Coverage.OUTSID
         ("CentOS Stream 9", "CentOS 9", L),
         ("Debian GNU/Linux 12 (bookworm)", "Debian 12", L),
         ("Debian GNU/Linux 12.4", "Debian 12.4", L),
-        ("Debian GNU/Linux 12.7", "Debian 12.7", P),
+        ("Debian GNU/Linux 12.7", "Debian 12.7", L),
+        ("Debian GNU/Linux 12.9", "Debian 12.9", P),
+        ("Debian GNU/Linux 13", "Debian 13", N),
         ("Debian GNU/Linux 9 (64-bit)", "Debian 9", O),
         ("Ubuntu 22.04.5 LTS", "Ubuntu 22.04", L),
         ("Ubuntu 23.10", "Ubuntu 23.10", O),
@@ -120,13 +133,13 @@ def test_bits(guest_id: str, name: str, bits: int | None) -> None:
     ("guest_id", "name", "expected"),
     [
         ("windows9Guest", "Microsoft Windows 10 (32-bit)", [(3, "IC12")]),
-        ("windows7Guest", "Microsoft Windows 7 (32-bit)", [(2, "F045"), (2, "F046")]),
-        ("rhel6Guest", "Red Hat Enterprise Linux 6 (32-bit)", [(3, "F074"), (2, "D32")]),
+        ("windows7Guest", "Microsoft Windows 7 (32-bit)", [(3, "F045"), (2, "F046")]),
+        ("rhel6Guest", "Red Hat Enterprise Linux 6 (32-bit)", [(3, "F074"), (2, "F048")]),
         ("armUbuntu64Guest", "Ubuntu 22.04 (64-bit ARM)", [(3, "F043")]),
-        ("windows7Server64Guest", "Microsoft Windows Server 2008 R2 (64-bit)", [(1, "F046")]),
-        ("winNetWebGuest", "Microsoft Windows Server 2003 Web (32-bit)", [(2, "F045"), (2, "F042"), (2, "F046")]),
+        ("windows7Server64Guest", "Microsoft Windows Server 2008 R2 (64-bit)", [(2, "F046")]),
+        ("winNetWebGuest", "Microsoft Windows Server 2003 Web (32-bit)", [(3, "F045"), (2, "F042"), (2, "F046")]),
         ("ubuntu64Guest", "Ubuntu Linux (64-bit)", [(2, "IC20")]),
-        ("rhel9_64Guest", "Red Hat Enterprise Linux 9.7 (64-bit)", [(2, "IC20")]),
+        ("rhel9_64Guest", "Red Hat Enterprise Linux 9.8 (64-bit)", [(2, "IC20")]),
     ],
 )  # fmt: skip
 def test_what_is_said(guest_id: str, name: str, expected: list[tuple[int, str]]) -> None:
@@ -143,9 +156,9 @@ def test_every_line_of_the_list_is_found_by_its_own_name() -> None:
         assert entry["id"] in {row.id for row in found.rows}, (entry, found)
 
 
-def test_every_deprecated_name_is_a_release_of_the_list() -> None:
+def test_every_system_past_its_end_of_life_is_a_release_of_the_list() -> None:
     known = {row.name for rows in matrix.rows().values() for row in rows}
-    assert set(matrix.deprecated()) <= known
+    assert matrix.end_of_life() and matrix.end_of_life() <= known
 
 
 @pytest.mark.parametrize(

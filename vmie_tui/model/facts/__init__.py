@@ -43,3 +43,12 @@ def trap(ident: str) -> dict[str, Any]:
             found: dict[str, Any] = entry
             return found
     raise KeyError(ident)
+
+
+def source(ident: str) -> dict[str, Any]:
+    """Where facts come from, by id: ``edition``, and of a web page ``title``, ``url`` and ``seen`` (ISO 8601)."""
+    for entry in load("provenance")["meta"]["sources"]:
+        if entry["id"] == ident:
+            found: dict[str, Any] = entry
+            return found
+    raise KeyError(ident)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from vmie_tui.model import facts
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.formatting import size
 from vmie_tui.model.guest import Kernel, LinuxFacts, Presence
-from vmie_tui.model.rules import matrix
-from vmie_tui.model.rules.listed import check_kernel, kernel_listed
+from vmie_tui.model.rules.listed import check_kernel, check_listed, kernel_listed
 from vmie_tui.model.rules.systems import Coverage, System, from_os_release
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
@@ -41,29 +41,11 @@ def _system(linux: LinuxFacts) -> Iterator[Finding]:
         return
     name = linux.os_name or f"{linux.os_id} {linux.os_version}"
     system = _listed(linux)
-    if system.coverage in {Coverage.OUTSIDE, Coverage.UNKNOWN}:
-        yield Finding(
-            B, "the system is not one VM import lists", name, "Another version or distribution is not recognised",
-            facts.error("E15")["message"], "Upgrade to a listed version, or take the route without modification",
-            "IC20", "unsupported-os",
-        )  # fmt: skip
+    if system.coverage is Coverage.UNKNOWN:  # the disk says what it is, and AWS lists nothing like it
+        system = replace(system, product=name, coverage=Coverage.OUTSIDE)
+    yield from check_listed(system, name)
+    if system.coverage is Coverage.OUTSIDE:
         return
-    if system.coverage is Coverage.POINT:
-        yield Finding(
-            W, f"{system.name} is not among the listed point releases", name, "Other releases of it are listed", "",
-            "Test one machine first", "IC20", "point-release",
-        )  # fmt: skip
-    elif system.coverage is Coverage.MAYBE:
-        yield Finding(
-            W, f"which version of {system.product} it is was not found", name, "Only some versions are listed", "",
-            "Compare it with the list", "IC20", "unknown-version",
-        )  # fmt: skip
-    when = next((found for release in system.releases if (found := _deprecated(system.product, release))), "")
-    if when:
-        yield Finding(
-            W, f"the system is deprecated {when}", name, "Import may be refused, and AWS does not test it", "",
-            "Upgrade it first, or take the route without modification", "F045", "deprecated-os",
-        )  # fmt: skip
     yield from _kernel_versions(linux, system)
 
 
@@ -71,12 +53,6 @@ def _listed(linux: LinuxFacts) -> System:
     """The system's place in the list; Debian tells its point release in a file of its own."""
     exact = linux.os_id == "debian" and linux.point_release[:1].isdigit()
     return from_os_release(linux.os_id, linux.point_release if exact else linux.os_version)
-
-
-def _deprecated(product: str, release: str) -> str:
-    return {"now": f"since {matrix.deprecated_from()}", "earlier": "by an earlier edition of the guide"}.get(
-        matrix.deprecated().get(f"{product} {release}", ""), ""
-    )
 
 
 def _kernel_versions(linux: LinuxFacts, system: System) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from vmie_tui.model import facts
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.formatting import size
 from vmie_tui.model.guest import WindowsFacts
-from vmie_tui.model.rules import matrix
+from vmie_tui.model.rules.listed import check_listed
 from vmie_tui.model.rules.systems import identify
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
@@ -31,13 +31,9 @@ def _system(windows: WindowsFacts) -> Iterator[Finding]:
             B, "it is a Nano Server installation", windows.product, "Nano Server is not supported",
             facts.error("E15")["message"], "Install Server Core instead", "IC20", "unsupported-os",
         )  # fmt: skip
-    system = identify("", windows.product)
-    if any(matrix.deprecated().get(f"{system.product} {release}") == "now" for release in system.releases):
-        yield Finding(
-            W, f"the system is deprecated since {matrix.deprecated_from()}", windows.product,
-            "Import may be refused, and AWS does not test it", "",
-            "Upgrade it first, or take the route without modification", "F046", "deprecated-os",
-        )  # fmt: skip
+        return
+    if windows.product:
+        yield from check_listed(identify("", windows.product), windows.product)
 
 
 def _blockers(windows: WindowsFacts) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""What the list of systems says about a guest: architecture, release, withdrawal, Region, kernel."""
+"""What the list of systems says about a guest: architecture, release, end of life, Region, kernel."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ from vmie_tui.model.rules.systems import Coverage, System
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
 UNKNOWN_OS, BAD_KERNEL = "E15", "E27"
-_WITHDRAWN = dict.fromkeys(("CentOS", "Debian", "Fedora"), "F047")
+_END_OF_LIFE = dict.fromkeys(("CentOS", "Debian", "Fedora"), "F047")
 
 
 def check_system(system: System, subject: str = "") -> Iterator[Finding]:
-    """Architecture, place in the list of systems, withdrawal."""
+    """Architecture, place in the list of systems, end of life."""
     subject = subject or system.name
     yield from _architecture(system, subject)
+    yield from check_listed(system, subject)
+
+
+def check_listed(system: System, subject: str) -> Iterator[Finding]:
+    """The place in the list of systems, and the end of life; the same for a system named by vCenter or by its disks."""
     yield from _coverage(system, subject)
-    yield from _withdrawn(system, subject)
+    yield from _end_of_life(system, subject)
 
 
 def _architecture(system: System, subject: str) -> Iterator[Finding]:
-    since = facts.load("guests")["operating_systems"]["architecture"]["i386_deprecated_from"]
+    i386 = facts.load("guests")["operating_systems"]["architecture"]["i386"]
     if system.arm:
         yield Finding(
             B,
@@ -56,13 +61,14 @@ def _architecture(system: System, subject: str) -> Iterator[Finding]:
         )
     elif system.bits == 32 and system.windows:
         yield Finding(
-            W,
-            f"32-bit systems are being withdrawn since {since}",
+            B,
+            f"32-bit systems are not supported since {i386['unsupported_from']}",
             subject,
-            "Import may be refused, and AWS does not test it",
+            f"Since then {i386['words']}",
             "",
-            "Move the application to a 64-bit system",
+            "Move the application to a 64-bit system, or take the unmodified route",
             "F045",
+            "i386",
         )
 
 
@@ -81,6 +87,19 @@ def _coverage(system: System, subject: str) -> Iterator[Finding]:
             str(facts.error(UNKNOWN_OS)["message"]),
             "Upgrade or move it to a listed system, or take the unmodified route",
             "IC20",
+            "unsupported-os",
+        )
+    elif system.coverage is Coverage.NEWER:
+        newest = ".".join(f"{part:02}" if at else str(part) for at, part in enumerate(matrix.newest(system.product)))
+        yield Finding(
+            W,
+            f"{system.name} is newer than the list of systems",
+            subject,
+            f"The list, read on {matrix.seen()}, ends with {system.product} {newest}; AWS may have added it since",
+            str(facts.error(UNKNOWN_OS)["message"]),
+            "Take the unmodified route, which does not depend on the list; or try one machine, and fall back to it",
+            "IC20",
+            "newer-system",
         )
     elif system.coverage is Coverage.UNKNOWN:
         yield Finding(
@@ -91,6 +110,7 @@ def _coverage(system: System, subject: str) -> Iterator[Finding]:
             str(facts.error(UNKNOWN_OS)["message"]),
             "Check the list of systems, or take the unmodified route",
             "IC20",
+            "unknown-system",
         )
     elif system.coverage is Coverage.POINT:
         yield Finding(
@@ -101,6 +121,7 @@ def _coverage(system: System, subject: str) -> Iterator[Finding]:
             str(facts.error(BAD_KERNEL)["message"]),
             "Compare its kernel with the list before the upload",
             "IC20",
+            "point-release",
         )
     elif system.coverage is Coverage.MAYBE and not system.rows:
         yield Finding(
@@ -111,7 +132,19 @@ def _coverage(system: System, subject: str) -> Iterator[Finding]:
             "",
             "Run VMware Tools to see the version, or check it in the guest",
             "IC20",
+            "unknown-version",
         )
+    for row in system.rows if system.coverage is Coverage.LISTED else ():
+        if row.caution:
+            yield Finding(
+                W,
+                f"{system.name} is listed, and yet may fail",
+                subject,
+                row.caution,
+                remedy="Take the unmodified route; or try one machine first",
+                fact="F042",
+                rule="listed-but-fails",
+            )
     if system.edition and system.coverage is Coverage.LISTED:
         names = [name for row in system.rows for name in row.editions]
         if names and not any(system.edition in name for name in names):
@@ -121,6 +154,7 @@ def _coverage(system: System, subject: str) -> Iterator[Finding]:
                 subject,
                 f"Listed: {', '.join(dict.fromkeys(names))}",
                 fact="F042",
+                rule="edition",
             )
 
 
@@ -132,40 +166,21 @@ def _spans(system: System) -> Iterator[str]:
         yield f"{span} {packs}".strip()
 
 
-def _withdrawn(system: System, subject: str) -> Iterator[Finding]:
+def _end_of_life(system: System, subject: str) -> Iterator[Finding]:
     for release in system.releases:
         name = f"{system.product} {release}"
-        listed = matrix.deprecated().get(name)
-        if listed == "now":
+        if name in matrix.end_of_life():
             yield Finding(
                 W,
-                f"{name} is deprecated by VM import since {matrix.deprecated_from()}",
+                f"{name} is past its end of life, and not tested by AWS",
                 subject,
-                "Import may be refused, and AWS does not test it",
+                "It is still listed; nobody promises that it is converted, and it gets no updates",
                 "",
                 "Upgrade it first, or take the unmodified route",
-                "F046" if system.windows else _WITHDRAWN.get(system.product, "F048"),
+                "F046" if system.windows else _END_OF_LIFE.get(system.product, "F048"),
+                "end-of-life",
             )
             return
-        if listed == "earlier":
-            yield Finding(
-                W,
-                f"{name} was on an earlier list of systems to be withdrawn",
-                subject,
-                "It is still accepted, and past its end of life",
-                "",
-                "Plan its upgrade",
-                "D32",
-            )
-            return
-        if any(row.id == "ws2008r2" for row in system.rows):
-            yield Finding(
-                I,
-                "AWS withdraws Windows Server 2008; whether R2 is meant is not said",
-                subject,
-                remedy="Plan its upgrade",
-                fact="F046",
-            )
 
 
 # -- Regions and kernels

@@ -36,6 +36,7 @@ class Row:
     opt_in_bits: frozenset[int] = frozenset()
     uefi_only: bool = False
     note: str = ""
+    caution: str = ""  # what speaks against it although it is listed
 
     @property
     def name(self) -> str:
@@ -91,6 +92,7 @@ def _linux(entries: list[dict[str, Any]]) -> Iterator[Row]:
             tuple(entry.get("kernels_excluded", ())),
             frozenset(entry["bits"]),
             note=entry.get("notes", ""),
+            caution=entry.get("caution", ""),
         )
 
 
@@ -123,14 +125,23 @@ def _windows(entries: list[dict[str, Any]]) -> Iterator[Row]:
 
 
 @cache
-def deprecated() -> dict[str, str]:
-    """Name of a system -> ``now`` (on the list of 2026) or ``earlier`` (on an earlier edition's list only)."""
-    listed = facts.load("guests")["operating_systems"]["deprecation"]
-    earlier = listed["listed_in_an_earlier_english_edition_only"]["values"]
-    return {**dict.fromkeys(earlier, "earlier"), **dict.fromkeys(listed["all_versions_of"], "now")}
+def end_of_life() -> frozenset[str]:
+    """Names of the systems that AWS says are past their end of life (``CentOS 7``); it does not test them."""
+    return frozenset(facts.load("guests")["operating_systems"]["end_of_life"]["all_versions_of"])
 
 
-def deprecated_from() -> str:
-    """The day the withdrawal starts, as AWS writes it (ISO 8601)."""
-    since: str = facts.load("guests")["operating_systems"]["deprecation"]["from"]
-    return since
+@cache
+def newest(product: str) -> Version:
+    """The latest release of a product in the list: ``(26, 4)`` of Ubuntu, ``(11,)`` of Windows; () when not listed."""
+    return max((number_of(release) for name, release in rows() if name == product), default=())
+
+
+def number_of(release: str) -> Version:
+    """A release as a number that can be compared: ``(22, 4)`` of ``22.04``, ``(2012,)`` of ``2012 R2``."""
+    return parse_version(release.partition(" ")[0])
+
+
+def seen() -> str:
+    """The day on which AWS's list was last read (ISO 8601)."""
+    ident = facts.load("guests")["operating_systems"]["end_of_life"]["source"]
+    return str(facts.source(ident)["seen"])

@@ -20,6 +20,7 @@ class Coverage(StrEnum):
     LISTED = "listed"
     POINT = "release listed, this point release is not"
     MAYBE = "release not known"
+    NEWER = "newer than any that is listed"
     OUTSIDE = "not listed"
     UNKNOWN = "system not known"
 
@@ -251,7 +252,8 @@ def _judged(
     elif not releases:
         coverage = Coverage.MAYBE
     elif not rows:
-        coverage = Coverage.MAYBE if later else Coverage.OUTSIDE
+        newer = all(matrix.number_of(release) > matrix.newest(product) for release in releases)
+        coverage = Coverage.MAYBE if later else Coverage.NEWER if newer else Coverage.OUTSIDE
     else:
         inside = tuple(row for row in rows if row.holds(version) and (not pack or _has_pack(row, pack)))
         coverage = Coverage.LISTED if inside else Coverage.POINT
