@@ -25,7 +25,7 @@ EXPECTED: dict[str, tuple[tuple[str, str], ...]] = {
     "backup-repo-01": ((B, "23 disks, VM import takes 21"),),
     "media-archive-01": ((B, "10 TiB; ImportImage takes less than 8 TiB"),),
     "video-ingest-01": ((B, "12 TiB; ImportImage"),),
-    "seismic-store-01": ((B, "20 TiB; no way"),),
+    "seismic-store-01": ((B, "20 TiB; ImportImage takes less than 8 TiB"),),
     "ora-rac-01": ((B, "independent"), (W, "shared with other")),
     "ora-rac-02": ((W, "shared with other"),),
     "kiosk-01": ((B, "independent"),),

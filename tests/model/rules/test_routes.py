@@ -242,15 +242,36 @@ def test_a_windows_client_cannot_take_the_instance_route() -> None:
         (12, "snapshot ebs", []),
         (12, "unmodified ebs", []),
         (12, "instance", []),
-        (16, "snapshot ebs", ["F118"]),
+        (16, "snapshot ebs", []),
+        (16, "unmodified", ["F118"]),
+        (20, "unmodified ebs", []),
+        (64, "snapshot ebs", []),
+        (64.1, "snapshot ebs", ["F118"]),
+        (20, "direct", ["F119"]),
         (16, "instance", ["F118"]),
     ],
 )
 def test_the_way_over_8_tib(tib: float, way: str, expected: list[str]) -> None:
     machine = replace(DEBIAN, disks=(Disk(1, "disk", int(tib * facts.TIB)),))
-    found = [f for f in check_plan(plan_of(VM, way), machine) if f.fact in {"F118", "F119"}]
+    found = [
+        f for f in check_plan(plan_of(VM, way), machine) if f.fact in {"F118", "F119"} and f.severity > Severity.INFO
+    ]
     assert [f.fact for f in found] == expected
     assert all(f.severity is Severity.BLOCKER and f.remedy for f in found)
+
+
+@pytest.mark.parametrize(
+    ("tib", "kind", "remark", "refused"),
+    [(15, "gp2", False, False), (16.5, "gp3", True, False), (16.5, "gp2", True, True), (2, "standard", False, True)],
+)
+def test_the_volume_of_a_large_disk_is_of_a_type_that_is_large_enough(
+    tib: float, kind: str, remark: bool, refused: bool
+) -> None:
+    machine = replace(DEBIAN, disks=(Disk(1, "disk", int(tib * facts.TIB)),))
+    plan = plan_of(VM, "snapshot ebs", volumes=Volumes(f"{REGION}a", kind))
+    found = check_plan(plan, machine)
+    assert any("gp3 or io2" in f.what for f in found if f.severity is Severity.INFO) == remark
+    assert any(f.fact == "F254" and "gp3" in f.remedy for f in found if f.severity is Severity.BLOCKER) == refused
 
 
 def test_over_8_tib_the_way_by_ebs_is_offered() -> None:

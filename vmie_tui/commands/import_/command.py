@@ -197,7 +197,7 @@ def weigh(
 ) -> Judged:
     """What the rules find, what the disks have shown (``content``), and what is known of the ``account``."""
     found = (*join_findings(check_plan(plan, machine), content), *account)
-    about_machine = (*check_machine(machine, route=plan.route), *content, *forceable(account))
+    about_machine = (*check_machine(machine, route=plan.route, via=plan.via), *content, *forceable(account))
     return _sort_out(plan, machine, found, about_machine, forced)
 
 

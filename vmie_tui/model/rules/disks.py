@@ -8,18 +8,19 @@ from vmie_tui.model import facts
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.formatting import size
 from vmie_tui.model.machine import Backing, Disk, Machine, Power
-from vmie_tui.model.plan import Route
+from vmie_tui.model.plan import Route, Via
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
 BY_IMAGE = frozenset({Route.IMAGE, Route.IMAGE_DIRECT})
+EITHER_WAY = frozenset({Route.UNMODIFIED, Route.SNAPSHOT})  # by S3 or by EBS direct
 ONE_TIME_STORES = {"vsan": "vSAN", "vvol": "vVol"}  # their files cannot be read one by one
 
 
-def check_disks(vm: Machine, route: Route = Route.IMAGE) -> Iterator[Finding]:
+def check_disks(vm: Machine, route: Route = Route.IMAGE, via: Via = Via.S3) -> Iterator[Finding]:
     """Findings about every disk of the machine, for one way into AWS."""
     yield from _count(vm, route)
     for disk in vm.disks:
-        yield from check_disk_size(disk.capacity, disk.label, route)
+        yield from check_disk_size(disk.capacity, disk.label, route, via)
         if disk.backing is not Backing.FLAT or disk.encrypted:
             yield from _backing(disk)
         if disk.independent:
@@ -60,25 +61,59 @@ def _count(vm: Machine, route: Route) -> Iterator[Finding]:
         )
 
 
-def check_disk_size(capacity: int, label: str, route: Route = Route.IMAGE) -> Iterator[Finding]:
-    """``capacity`` in bytes: 8 TiB for ImportImage, 16 TiB for everything, a manifest between the two."""
-    most = facts.limit("import", "import_image_disk_max")["value_tib"]
-    if capacity < most * facts.TIB:
+def check_disk_size(capacity: int, label: str, route: Route = Route.IMAGE, via: Via = Via.S3) -> Iterator[Finding]:
+    """``capacity`` in bytes against what the route takes; that a file in S3 may need a manifest is `routes`' to say."""
+    words = size(capacity)
+    if route in EITHER_WAY and via is Via.EBS:
+        yield from _as_blocks(capacity, label)
         return
     top = facts.limit("import", "disk_image_size_max")["value_tib"]
-    words = size(capacity)
-    if capacity >= top * facts.TIB:
-        yield Finding(B, f"is {words}; no way of VM import takes {top} TiB", label, remedy="Split it", fact="F118")
-    elif route in BY_IMAGE:
+    most = facts.limit("import", "import_image_disk_max")["value_tib"]
+    blocks = facts.limit("ebs", "snapshot_max")["value_gib"] * facts.GIB // facts.TIB
+    if route in BY_IMAGE and capacity >= most * facts.TIB:
+        remedy = "Take the unmodified route or the snapshot route"
         yield Finding(
             B,
             f"is {words}; ImportImage takes less than {most} TiB",
             label,
-            remedy="Import it as a snapshot instead",
+            remedy=remedy if capacity < top * facts.TIB else f"{remedy}, by EBS direct (--via ebs)",
             fact="F119",
         )
-    elif capacity > facts.limit("import", "manifest_required_above")["value_tib"] * facts.TIB:
-        yield Finding(W, f"is {words}; above {most} TiB AWS wants a manifest file", label, fact="F118")
+    elif route not in BY_IMAGE and capacity >= top * facts.TIB:
+        take = "Send it" if route in EITHER_WAY else "Take the unmodified route or the snapshot route, and send it"
+        yield Finding(
+            B,
+            f"is {words}; a file in S3 may stand for a disk of less than {top} TiB",
+            label,
+            remedy=f"{take} by EBS direct (--via ebs), which takes up to {blocks} TiB",
+            fact="F118",
+        )
+
+
+def _as_blocks(capacity: int, label: str) -> Iterator[Finding]:
+    """EBS direct takes blocks and no file: what it is held to is the size of a volume."""
+    gib = -(-capacity // facts.GIB)
+    most = facts.limit("ebs", "snapshot_max")["value_gib"]
+    if gib > most:
+        what = f"is {size(capacity)}; an EBS volume has at most {most // 1024} TiB"
+        yield Finding(B, what, label, remedy="Split it", fact="F118")
+        return
+    old = facts.limit("ebs", "volume_max_gib")["previous_generation"]
+    current = {name: limit for name, limit in volume_limits().items() if name not in old}
+    if small := [name for name, limit in current.items() if limit < gib]:
+        large = [name for name in current if name not in small]
+        yield Finding(
+            I,
+            f"is {size(capacity)}; its volume must be of the type {' or '.join(large)}",
+            label,
+            f"Volumes of the other types ({', '.join(small)}) are smaller",
+            fact="F118",
+        )
+
+
+def volume_limits() -> dict[str, int]:
+    """The largest volume of each EBS volume type, in GiB."""
+    return {name: most for name, most in facts.limit("ebs", "volume_max_gib").items() if isinstance(most, int)}
 
 
 def _backing(disk: Disk) -> Iterator[Finding]:

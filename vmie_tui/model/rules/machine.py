@@ -12,7 +12,7 @@ from vmie_tui.model import facts
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.formatting import size
 from vmie_tui.model.machine import GuestDisk, Machine, OsFamily, Power
-from vmie_tui.model.plan import Route
+from vmie_tui.model.plan import Route, Via
 from vmie_tui.model.rules.boot import advise_boot, check_boot_machine
 from vmie_tui.model.rules.disks import check_disks, check_stores, one_time_stores
 from vmie_tui.model.rules.listed import check_system
@@ -23,7 +23,9 @@ _NO_TOOLS = frozenset({"", "toolsNotInstalled", "guestToolsNotInstalled"})
 MIB = 1 << 20
 
 
-def check_machine(machine: Machine, *, route: Route = Route.IMAGE, notes: bool = False) -> tuple[Finding, ...]:
+def check_machine(
+    machine: Machine, *, route: Route = Route.IMAGE, via: Via = Via.S3, notes: bool = False
+) -> tuple[Finding, ...]:
     """Everything to be said about importing ``machine``, worst first.
 
     Routes that do not change the guest (``unmodified``, ``snapshot``) do not mind what it runs. ``notes`` adds what is
@@ -31,7 +33,7 @@ def check_machine(machine: Machine, *, route: Route = Route.IMAGE, notes: bool =
     """
     found = [
         *_system(system_of(machine), machine.os_name, machine.name, route),
-        *check_disks(machine, route),
+        *check_disks(machine, route, via),
         *_state(machine),
         *_devices(machine),
         *_guest(machine, route),

@@ -35,7 +35,7 @@ def check_plan(plan: ImportPlan, machine: Machine) -> tuple[Finding, ...]:
     """Findings on the machine and on what is to be done with it, worst first."""
     system = system_of(machine)
     found = [
-        *(finding for finding in check_machine(machine, route=plan.route) if not _manifest_remark(finding)),
+        *check_machine(machine, route=plan.route, via=plan.via),
         *_licence(plan, machine, system),
         *_target(plan),
         *_encryption(plan),
@@ -49,11 +49,6 @@ def check_plan(plan: ImportPlan, machine: Machine) -> tuple[Finding, ...]:
     if plan.region and plan.route in CONVERTED:
         found += check_region(system, plan.region, uefi=machine.firmware is Firmware.UEFI)
     return tuple(sorted(found, key=lambda finding: -finding.severity))
-
-
-def _manifest_remark(finding: Finding) -> bool:
-    """The remark on disks so large that a file of them needs a manifest: `check_route` says whether one does."""
-    return finding.fact == "F118" and finding.severity is Severity.WARNING
 
 
 def _licence(plan: ImportPlan, machine: Machine, system: System) -> Iterator[Finding]:

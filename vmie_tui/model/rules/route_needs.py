@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from vmie_tui.model import facts
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Firmware, Machine, OsFamily
 from vmie_tui.model.plan import BootMode, ImportPlan, Route, SnapshotSource
+from vmie_tui.model.rules.disks import volume_limits
 from vmie_tui.model.rules.systems import System, system_of
 
 ARCHITECTURES = ("x86_64", "i386", "arm64")  # RegisterImage's
-VOLUME_TYPES = ("gp3", "gp2", "io2", "io1", "st1", "sc1", "standard")
+VOLUME_TYPES = tuple(volume_limits())
 MAKES_AMI = frozenset({Route.IMAGE, Route.IMAGE_DIRECT, Route.UNMODIFIED})
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
 _ROOT_DEVICE = re.compile(r"/dev/(?:sd|xvd)[a-z]\d{0,2}")
@@ -31,7 +33,7 @@ def check_needs(plan: ImportPlan, machine: Machine) -> Iterator[Finding]:
             "Have a volume made of it (--volume-zone, --attach), or take another route",
             "F253",
         )
-    yield from _volumes(plan)
+    yield from _volumes(plan, machine)
     yield from _afterwards(plan)
 
 
@@ -105,7 +107,7 @@ def _architecture(plan: ImportPlan, machine: Machine, system: System) -> Iterato
         )
 
 
-def _volumes(plan: ImportPlan) -> Iterator[Finding]:
+def _volumes(plan: ImportPlan, machine: Machine) -> Iterator[Finding]:
     wanted = plan.volumes
     if wanted is None:
         return
@@ -123,6 +125,8 @@ def _volumes(plan: ImportPlan) -> Iterator[Finding]:
         )
     if wanted.volume_type not in VOLUME_TYPES:
         yield _no(f"{wanted.volume_type!r} is no volume type", "target", f"One of {', '.join(VOLUME_TYPES)}", "F254")
+    else:
+        yield from _volume_sizes(wanted.volume_type, machine)
     if wanted.instance_id and _INSTANCE_ID.fullmatch(wanted.instance_id):
         yield Finding(
             Severity.INFO,
@@ -133,6 +137,19 @@ def _volumes(plan: ImportPlan) -> Iterator[Finding]:
         )
     elif wanted.instance_id:
         yield _no(f"{wanted.instance_id!r} is no instance id", "target", "Give one like i-0123456789abcdef0", "F255")
+
+
+def _volume_sizes(volume_type: str, machine: Machine) -> Iterator[Finding]:
+    limits = volume_limits()
+    for disk in machine.disks:
+        if disk.capacity > limits[volume_type] * facts.GIB:
+            fit = [name for name, most in limits.items() if disk.capacity <= most * facts.GIB]
+            yield _no(
+                f"a volume of the type {volume_type} has at most {limits[volume_type] // 1024} TiB",
+                disk.label,
+                f"Choose {' or '.join(fit)} (--volume-type)" if fit else "Split the disk",
+                "F254",
+            )
 
 
 def _afterwards(plan: ImportPlan) -> Iterator[Finding]:

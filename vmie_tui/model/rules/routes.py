@@ -9,14 +9,13 @@ from vmie_tui.model import facts
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Machine, OsFamily
 from vmie_tui.model.plan import ImportPlan, ObjectSource, Route, SnapshotSource, Source, UploadFormat, Via, VmSource
-from vmie_tui.model.rules.disks import BY_IMAGE, check_disk_size
+from vmie_tui.model.rules.disks import BY_IMAGE, EITHER_WAY, check_disk_size
 from vmie_tui.model.rules.formats import check_format
 from vmie_tui.model.rules.listed import check_system
 from vmie_tui.model.rules.override import impossible
 from vmie_tui.model.rules.route_needs import check_needs
 from vmie_tui.model.rules.systems import system_of
 
-EITHER_WAY = frozenset({Route.UNMODIFIED, Route.SNAPSHOT})  # by S3 or by EBS direct
 _PREFERRED = (Route.IMAGE, Route.IMAGE_DIRECT, Route.UNMODIFIED, Route.SNAPSHOT, Route.INSTANCE)
 _BY_QEMU = frozenset({"qcow2", "vdi"})
 
@@ -124,7 +123,7 @@ def via_options(route: Route, source: Source, machine: Machine) -> tuple[ViaOpti
         return ()
     options = []
     for via, (label, words) in _VIAS.items():
-        first = next(_against(source, machine, route, via), None)
+        first = next(_all_against(source, machine, route, via, ""), None)
         options.append(ViaOption(via, label, words, _words(first), first.fact if first else ""))
     return tuple(options)
 
@@ -148,8 +147,8 @@ def refusal(source: Source, machine: Machine, route: Route, region: str = "") ->
     if stuck is not None:
         return stuck
     ways = tuple(Via) if route in EITHER_WAY else (Via.S3,)
-    against = [next(_against(source, machine, route, via, region), None) for via in ways]
-    return next(_too_large(machine, route), None) or (against[0] if None not in against else None)
+    against = [next(_all_against(source, machine, route, via, region), None) for via in ways]
+    return against[0] if None not in against else None
 
 
 def _format_option(kind: UploadFormat, route: Route, machine: Machine) -> FormatOption:
@@ -164,7 +163,12 @@ def _words(finding: Finding | None) -> str:
     return ". ".join(part for part in (finding.what, finding.remedy) if part)
 
 
-def _too_large(machine: Machine, route: Route) -> Iterator[Finding]:
+def _all_against(source: Source, machine: Machine, route: Route, via: Via, region: str) -> Iterator[Finding]:
+    yield from _too_large(machine, route, via)
+    yield from _against(source, machine, route, via, region)
+
+
+def _too_large(machine: Machine, route: Route, via: Via) -> Iterator[Finding]:
     """Sizes and counts that `check_machine` speaks of as well."""
     most = facts.limit("import", "max_volumes_per_vm")["value"]
     if route in BY_IMAGE and len(machine.disks) > most:
@@ -172,7 +176,7 @@ def _too_large(machine: Machine, route: Route) -> Iterator[Finding]:
             f"it has {len(machine.disks)} disks, VM import takes {most}", machine, "Import them as snapshots", "F114"
         )
     for disk in machine.disks:
-        for finding in check_disk_size(disk.capacity, disk.label, route):
+        for finding in check_disk_size(disk.capacity, disk.label, route, via):
             if finding.severity is Severity.BLOCKER:
                 yield replace(finding, what=f"{disk.label} {finding.what}")
 
@@ -285,8 +289,9 @@ def _instance(machine: Machine, region: str) -> Iterator[Finding]:
 
 def _needs_manifest(machine: Machine) -> Iterator[Finding]:
     above = facts.limit("import", "manifest_required_above")["value_tib"]
+    top = facts.limit("import", "disk_image_size_max")["value_tib"]  # above it `check_disk_size` refuses every file
     for disk in machine.disks:
-        if disk.capacity > above * facts.TIB:
+        if above * facts.TIB < disk.capacity < top * facts.TIB:
             yield Finding(
                 Severity.BLOCKER,
                 f"is larger than {above} TiB; as a file in S3 it would need a manifest",
