@@ -82,7 +82,7 @@ def _legacy(pretty: str, kernel: str, *, oracle: bool = False, **more: object) -
 
 _RHEL = "Red Hat Enterprise Linux"
 _UEFI = {"loader": "redhat", "root": "xfs", "bls": True}
-_OLD_SYSTEM = ("deprecated-os",)
+_OLD_SYSTEM = ("end-of-life",)
 _NO_TOOLS = ("usr/bin/vmtoolsd",)
 _SUSE11: Tree = {
     "etc/SuSE-release": "SUSE Linux Enterprise Server 11 (x86_64)\nVERSION = 11\nPATCHLEVEL = 4\n",
@@ -96,7 +96,7 @@ _SUSE11: Tree = {
 
 LINUX_BASES: dict[str, Base] = {
     "debian13": _debian(
-        "13", "13.1", "trixie", "6.12.43+deb13-amd64", "networkd", loader="debian", expect=("unsupported-os",)
+        "13", "13.1", "trixie", "6.12.43+deb13-amd64", "networkd", loader="debian", expect=("newer-system",)
     ),
     "debian12": _debian("12", "12.4", "bookworm", "6.1.0-18-amd64"),
     "debian11": _debian("11", "11.9", "bullseye", "5.10.0-28-amd64"),
@@ -126,7 +126,7 @@ LINUX_BASES: dict[str, Base] = {
     ),
     "rhel5": _legacy(f"{_RHEL} Server release 5.11 (Tikanga)", "2.6.18-398.el5", expect=_OLD_SYSTEM),
     "rhel6-32": _legacy(
-        f"{_RHEL} Server release 6.9 (Santiago)", "2.6.32-696.el6.i686", arch=I386, expect=("i386", "deprecated-os")
+        f"{_RHEL} Server release 6.9 (Santiago)", "2.6.32-696.el6.i686", arch=I386, expect=("i386", "end-of-life")
     ),
     "rocky9": _enterprise(
         "rocky", "9.4", "Rocky Linux 9.4 (Blue Onyx)", "5.14.0-427.13.1.el9_4.x86_64", "networkmanager",
@@ -161,6 +161,7 @@ LINUX_BASES: dict[str, Base] = {
     "sles12": Base(
         "SUSE Linux Enterprise Server 12 SP5", "4.12.14-122.228-default",
         _release("sles", "12.5", "SLES", "SUSE Linux Enterprise Server 12 SP5"), "suse", "wicked", "xfs",
+        expect=_OLD_SYSTEM,
     ),
     "sles11": Base(
         "SUSE Linux Enterprise Server 11 SP4", "3.0.101-108-default", {"PRETTY_NAME": "SLES 11"}, "suse", "wicked",
@@ -261,15 +262,15 @@ WINDOWS_BASES: dict[str, tuple[Windows, tuple[str, ...]]] = {
         ("ws2019", "Windows Server 2019 Standard", "17763", _STANDARD, {}, ()),
         ("ws2016", "Windows Server 2016 Standard", "14393", _STANDARD, {}, ()),
         ("ws2012", "Windows Server 2012 Standard", "9200", _STANDARD, {"version": "6.2"}, ()),
-        ("ws2008r2", "Windows Server 2008 R2 Standard", "7601", _STANDARD, {"version": "6.1"}, ()),
+        ("ws2008r2", "Windows Server 2008 R2 Standard", "7601", _STANDARD, {"version": "6.1"}, _OLD_SYSTEM),
         (
-            "ws2003", "Microsoft Windows Server 2003", "3790", "", {"version": "5.2", "bits": 32}, ("deprecated-os",),
+            "ws2003", "Microsoft Windows Server 2003", "3790", "", {"version": "5.2", "bits": 32}, ("end-of-life",),
         ),
         ("win11", "Windows 11 Pro", "22631", "Professional", {"efi": True, "client": True}, ()),
         ("win10", "Windows 10 Pro", "19045", "Professional", {"client": True}, ()),
         (
             "win7", "Windows 7 Professional", "7601", "Professional", {"version": "6.1", "client": True},
-            ("deprecated-os",),
+            ("end-of-life",),
         ),
     )
 }  # fmt: skip

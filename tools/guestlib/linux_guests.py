@@ -151,7 +151,7 @@ def rhel9_bls_stale(path: Path) -> list[Extent]:
     return _rhel9(path, "rhel9-bls-stale", "0123456789abcdef0123456789abcdef-5.14.0-70.13.1.el9_0.x86_64")
 
 
-@guest("CentOS 7.9, BIOS, XFS", boot="bios", expect=("deprecated-os",))
+@guest("CentOS 7.9, BIOS, XFS", boot="bios", expect=("end-of-life",))
 def centos7_bios_xfs(path: Path) -> list[Extent]:
     """Right but old: MBR, XFS root, GRUB 2; listed as deprecated in an earlier edition of the guide."""
     root = guid("centos7 root")
@@ -223,7 +223,7 @@ def dual_boot(path: Path) -> list[Extent]:
     return disks.mbr(path, 768, parts, seed="dual-boot", boot_code=GRUB_MBR)
 
 
-@guest("CentOS 5.11, 32-bit", boot="bios", expect=("i386", "deprecated-os"))
+@guest("CentOS 5.11, 32-bit", boot="bios", expect=("i386", "end-of-life"))
 def centos5_i386(path: Path) -> list[Extent]:
     """Wrong: a 32-bit system (ELF class of /bin/ls), past its end of life; ext3, GRUB Legacy, no os-release."""
     system = System(guid("centos5 root"), K_CENTOS5, {}, "booking", arch=linux.I386)

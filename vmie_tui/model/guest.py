@@ -222,7 +222,7 @@ class GuestFacts:
     """All of it. ``roots``: volumes that hold a Linux system; ``linux`` is the one that is judged.
 
     ``windows_roots``: those that hold a Windows; ``windows`` is the first. ``loader``: EFI/BOOT/BOOTX64.EFI on an EFI
-    system partition; ``esp``: is there such a partition.
+    system partition; ``esp``: is there such a partition; ``grub_loader``: is a GRUBX64.EFI on it.
     """
 
     disks: tuple[DiskFacts, ...] = ()
@@ -233,6 +233,7 @@ class GuestFacts:
     windows_roots: tuple[str, ...] = ()
     esp: bool = False
     loader: Presence = Presence.UNKNOWN
+    grub_loader: Presence = Presence.UNKNOWN
     grub: tuple[GrubConfig, ...] = ()
     not_inspected: tuple[NotInspected, ...] = ()
 

@@ -12,6 +12,8 @@ from vmie_tui.model.guest import TITLES, DiskFacts, GuestFacts, Kernel, LinuxFac
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import Route
 from vmie_tui.model.preparation import Item, Tick, checklist, modifications, seen_on_disk, to_markdown
+from vmie_tui.model.rules.content import LOADER_FROM_GRUB, NO_LOADER
+from vmie_tui.model.rules.disks import BY_IMAGE
 from vmie_tui.model.verdict import Look, State, Verdict, judge
 
 NOT_INSPECTED = "not-inspected"
@@ -164,6 +166,8 @@ def for_route(findings: Sequence[Finding], route: Route) -> tuple[Finding, ...]:
     """What the disks' content means on a route: AWS looks inside only where it converts the guest (F229)."""
     if route is Route.SNAPSHOT:
         return tuple(finding for finding in findings if finding.severity is Severity.INFO)
+    if route not in BY_IMAGE:
+        findings = [NO_LOADER if finding.rule == LOADER_FROM_GRUB.rule else finding for finding in findings]
     if route is not Route.UNMODIFIED:
         return tuple(findings)
     return tuple(

@@ -23,6 +23,8 @@ from vmie_tui.model.guest import (
     WindowsFacts,
 )
 from vmie_tui.model.machine import Firmware
+from vmie_tui.model.plan import Route
+from vmie_tui.model.preflight import for_route
 from vmie_tui.model.rules.content import check_content
 
 YES, NO, UNKNOWN = Presence.PRESENT, Presence.MISSING, Presence.UNKNOWN
@@ -207,6 +209,20 @@ def test_how_it_boots() -> None:
     assert set(found(replace(no_code, esp=True, loader=YES))) == set()
     assert set(found(GUEST, firmware=Firmware.BIOS)) == set()
     assert set(found(replace(GUEST, loader=NO), firmware=Firmware.UEFI)) == {"no-bootx64"}
+
+
+def test_debians_loader_is_made_from_grubs_where_aws_imports_an_image() -> None:
+    esp = replace(GUEST, esp=True, loader=NO, grub_loader=YES)
+    assert esp.linux is not None
+    debian = replace(esp, linux=replace(esp.linux, os_id="debian"))
+    content = check_content(debian, firmware=Firmware.UEFI)
+    assert [f.rule for f in content] == ["bootx64-from-grub"] and content[0].severity is Severity.INFO
+    for route, severity in {Route.INSTANCE: Severity.BLOCKER, Route.UNMODIFIED: Severity.WARNING}.items():
+        (told,) = for_route(content, route)
+        assert (told.rule, told.severity) == ("no-bootx64", severity)
+    ubuntu = replace(esp, linux=replace(esp.linux, os_id="ubuntu"))
+    assert set(found(ubuntu, firmware=Firmware.UEFI)) >= {"no-bootx64"}
+    assert set(found(replace(debian, grub_loader=NO), firmware=Firmware.UEFI)) == {"no-bootx64"}
 
 
 def test_tables_of_further_disks() -> None:

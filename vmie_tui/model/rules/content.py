@@ -228,11 +228,19 @@ def _loader(guest: GuestFacts, firmware: Firmware | None) -> Iterator[Finding]:
             "Install the boot loader on the disk (grub-install)", "F138", "no-boot-path",
         )  # fmt: skip
     elif guest.loader is Presence.MISSING:
-        yield Finding(
-            B, "EFI/BOOT/BOOTX64.EFI is missing", "EFI system partition",
-            "EC2 starts Linux by UEFI through that file only", "",
-            "Copy the distribution's loader there (grub-install --removable)", "F101", "no-bootx64",
-        )  # fmt: skip
+        from_grub = guest.linux.os_id == "debian" and guest.grub_loader is Presence.PRESENT
+        yield LOADER_FROM_GRUB if from_grub else NO_LOADER
+
+
+NO_LOADER = Finding(
+    B, "EFI/BOOT/BOOTX64.EFI is missing", "EFI system partition", "EC2 starts Linux by UEFI through that file only", "",
+    "Copy the distribution's loader there (grub-install --removable)", "F101", "no-bootx64",
+)  # fmt: skip
+# On the routes that import an image; on the others it is `NO_LOADER`.
+LOADER_FROM_GRUB = Finding(
+    I, "EFI/BOOT/BOOTX64.EFI is missing, and the import makes it", "EFI system partition",
+    "Of Debian, AWS takes GRUBX64.EFI for it, when it imports an image", "", "", "F101", "bootx64-from-grub",
+)  # fmt: skip
 
 
 def _root_place(guest: GuestFacts) -> Iterator[Finding]:

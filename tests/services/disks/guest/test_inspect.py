@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from vmie_tui.model.finding import Severity
+from vmie_tui.model.guest import Presence
 from vmie_tui.model.machine import Firmware
 from vmie_tui.services.disks.formats.open_disk import open_disk
 from vmie_tui.services.disks.guest.inspect import GuestReport, inspect
@@ -57,6 +58,14 @@ def test_the_firmware_decides_what_must_be_there(tmp_path: Path) -> None:
     with RawFile(path) as disk:
         assert rules(inspect([disk], firmware=Firmware.BIOS)) == set()
         assert rules(inspect([disk], firmware=Firmware.UEFI)) == {"no-bootx64"}
+
+
+def test_grubs_own_loader_is_seen_in_the_vendors_folder(tmp_path: Path) -> None:
+    path = tmp_path / "disk.raw"
+    for name, expected in {"ubuntu2204-uefi-nofallback": Presence.PRESENT, "debian12-bios": Presence.MISSING}.items():
+        guests.restore(name, path)
+        with RawFile(path) as disk:
+            assert inspect([disk]).facts.grub_loader is expected
 
 
 def test_a_machine_must_have_a_system(tmp_path: Path) -> None:

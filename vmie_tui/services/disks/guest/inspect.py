@@ -29,6 +29,7 @@ from vmie_tui.services.disks.streams.ranges import BlockReader, Budget
 from vmie_tui.services.disks.streams.source import ByteReader
 
 _LOADER = "/EFI/BOOT/BOOTX64.EFI"
+_GRUB_LOADER = "GRUBX64.EFI"
 _ESPS = ("/boot/efi", "/efi")
 
 
@@ -97,7 +98,8 @@ def _look(disks: Sequence[ByteReader]) -> GuestFacts:
         windows,
         windows_roots,
         any(one.esp for one in found),
-        _loader(found, missed),
+        _on_esp(found, missed, lambda tree: (_LOADER,)),
+        _on_esp(found, missed, _grub_loaders),
         grub,
         tuple(missed),
     )
@@ -112,12 +114,18 @@ def _grub(found: Sequence[Found], missed: list[NotInspected]) -> tuple[GrubConfi
     return tuple(configs)
 
 
-def _loader(found: Sequence[Found], missed: list[NotInspected]) -> Presence:
-    """Whether an EFI system partition has the fallback loader."""
-    seen = {Tree(one.system, missed).has(_LOADER) for one in found if one.esp and one.system is not None}
+def _on_esp(found: Sequence[Found], missed: list[NotInspected], paths: Callable[[Tree], tuple[str, ...]]) -> Presence:
+    """Whether an EFI system partition has one of these files."""
+    trees = [Tree(one.system, missed) for one in found if one.esp and one.system is not None]
+    seen = {tree.has(*paths(tree)) for tree in trees}
     if any(one.esp and one.system is None for one in found):
         seen.add(Presence.UNKNOWN)
     return next((state for state in (Presence.PRESENT, Presence.UNKNOWN) if state in seen), Presence.MISSING)
+
+
+def _grub_loaders(tree: Tree) -> tuple[str, ...]:
+    """Where distributions put GRUB: a folder of the vendor's name below EFI."""
+    return tuple(f"/EFI/{folder}/{_GRUB_LOADER}" for folder in tree.names("/EFI") or ("BOOT",))
 
 
 def find_linux(
