@@ -107,6 +107,13 @@ def test_considerations_of_instances(change: dict[str, object], expected: list[t
     assert facts_of(check_exportable(replace(INSTANCE, **change))) == expected  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("thing", [INSTANCE, IMAGE], ids=["instance", "image"])
+def test_a_32_bit_system_cannot_leave_any_more(thing: Exportable) -> None:
+    assert facts_of(check_exportable(replace(thing, architecture="x86_64"))) == []
+    (refused,) = (f for f in check_exportable(replace(thing, architecture="i386")) if f.severity is B)
+    assert refused.fact == "F045" and "2026-04-01" in refused.what and refused.remedy
+
+
 def test_the_documented_texts_are_named() -> None:
     two = replace(INSTANCE, disks=(ROOT, replace(ROOT, device="/dev/sdb")), interfaces=2)
     texts = [finding.prevents for finding in check_exportable(two) if finding.severity is B]

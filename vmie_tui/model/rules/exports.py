@@ -27,6 +27,7 @@ def check_exportable(thing: Exportable) -> tuple[Finding, ...]:
         *_licences(thing),
         *_disks(thing),
         *_origin(thing),
+        *_architecture(thing),
         *_boot(thing),
         *_tasks(thing),
     ]
@@ -268,9 +269,22 @@ def _origin(thing: Exportable) -> Iterator[Finding]:
             "was not imported",
             thing.id,
             "The newest guide lets most instances be exported, older ones only those that were imported",
-            str(facts.error("E17")["older_message"]).partition(" (001")[0],
+            str(facts.error("E17")["older_message"]),
             f"If AWS refuses: {_MAKE_AN_IMAGE[0].lower()}{_MAKE_AN_IMAGE[1:]}",
             "F271",
+        )
+
+
+def _architecture(thing: Exportable) -> Iterator[Finding]:
+    if thing.architecture == "i386":
+        i386 = facts.load("guests")["operating_systems"]["architecture"]["i386"]
+        yield Finding(
+            B,
+            f"it is a 32-bit system, which is not supported since {i386['unsupported_from']}",
+            thing.id,
+            f"Since then {i386['words']}",
+            remedy="Copy its data to a 64-bit system, and export that",
+            fact="F045",
         )
 
 
