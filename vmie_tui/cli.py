@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from vmie_tui.commands.session import Session, open_app
 from vmie_tui.model.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, VmieError, exit_code
 from vmie_tui.model.formatting import one_line, plain
+from vmie_tui.settings import correct_facts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     _write_anything()
     try:
+        correct_facts()
         alone = not words and sys.stdin.isatty() and sys.stdout.isatty()
         code = open_app(Session()) if alone else _command(words)
         sys.stdout.flush()

@@ -21,6 +21,7 @@ The file lives in the user's config folder (platformdirs). Nothing secret is in 
 from __future__ import annotations
 
 import configparser
+import contextlib
 import os
 import re
 import tomllib
@@ -32,7 +33,7 @@ from typing import Any, TypeVar
 
 from platformdirs import PlatformDirs
 
-from vmie_tui.model import naming
+from vmie_tui.model import facts, naming, site_facts
 from vmie_tui.model.errors import ErrorKind, SettingsError
 from vmie_tui.private_files import check_trusted
 from vmie_tui.proxy import Proxy
@@ -191,7 +192,7 @@ def load(
     """
     env = os.environ if environ is None else environ
     dirs = PlatformDirs("vmie-tui", appauthor=False)
-    config = config_file or Path(env.get("VMIE_CONFIG_FILE") or dirs.user_config_path / "config.toml")
+    config = config_file or _config_file(env)
     state = state_dir or Path(env.get("VMIE_STATE_DIR") or dirs.user_state_path)
     cache = Path(env.get("VMIE_CACHE_DIR") or (state / "cache" if "VMIE_STATE_DIR" in env else dirs.user_cache_path))
     origins: dict[str, str] = {}
@@ -200,9 +201,9 @@ def load(
     demo_file = state / DEMO / "profile.toml"
     table.update(_profiles(_read(demo_file).get("profiles", {}), demo_file, origins))
     default = profile or env.get("VMIE_PROFILE") or data.get("default_profile") or (next(iter(table)) if table else "")
-    unknown = set(data) - {"profiles", "default_profile", "database_url", "read_only"}
+    unknown = set(data) - {"profiles", "default_profile", "database_url", "facts_file", "read_only"}
     if unknown:
-        known = "default_profile, database_url, read_only, and tables such as [profiles.prod.aws]"
+        known = "default_profile, database_url, facts_file, read_only, and tables such as [profiles.prod.aws]"
         raise _bad(config, f"unknown setting {sorted(unknown)[0]!r}; known: {known}")
     if default in table:
         table[default] = _from_environment(table[default], env, origins)
@@ -218,6 +219,36 @@ def load(
     if safe:
         table = {name: replace(entry, read_only=True) for name, entry in table.items()}
     return Settings(state, cache, config, table, str(default), database, origins, safe)
+
+
+def correct_facts() -> None:
+    """Let the site's ``facts_file`` correct the documented facts. Comes before anything asks for one.
+
+    What is wrong with the settings themselves `load` says. Raises SettingsError for a file that cannot correct them.
+    """
+    path = os.environ.get(site_facts.VARIABLE)
+    config = _config_file(os.environ)
+    if path is None:
+        with contextlib.suppress(SettingsError):
+            path = _read(config).get("facts_file")
+    if not path:
+        return
+    if not isinstance(path, str):
+        raise _bad(config, "facts_file must be the name of a file, in quotes")
+    file = (config.parent / Path(path).expanduser()).absolute()
+    try:
+        facts.check(file)
+    except OSError as error:
+        raise _bad(file, f"the file of facts cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise _bad(file, str(error)) from error
+    os.environ[site_facts.VARIABLE] = str(file)  # the worker and the children that read disks judge by it too
+
+
+def _config_file(env: Mapping[str, str]) -> Path:
+    return Path(
+        env.get("VMIE_CONFIG_FILE") or PlatformDirs("vmie-tui", appauthor=False).user_config_path / "config.toml"
+    )
 
 
 def _read_only(flag: bool, env: Mapping[str, str], data: dict[str, Any], path: Path, origins: dict[str, str]) -> bool:

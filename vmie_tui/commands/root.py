@@ -37,6 +37,7 @@ COMMANDS = {
     "worker": "jobs:worker",
     "convert": "convert:convert_command",
     "explain": "explain:explain_command",
+    "facts": "facts:facts_command",
 }  # name: module in vmie_tui.commands, and what it calls the command
 
 

@@ -143,5 +143,5 @@ def number_of(release: str) -> Version:
 
 def seen() -> str:
     """The day on which AWS's list was last read (ISO 8601)."""
-    ident = facts.load("guests")["operating_systems"]["end_of_life"]["source"]
+    ident = facts.load("guests")["operating_systems"]["end_of_life"]["from_page"]
     return str(facts.source(ident)["seen"])

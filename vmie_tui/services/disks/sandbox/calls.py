@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import vmie_tui
+from vmie_tui.model import site_facts
 from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
 from vmie_tui.model.plain_data import UnfitError, decode, encode
 from vmie_tui.services.disks.errors import DiskFormatError
@@ -57,7 +58,7 @@ _PROGRAM = (  # with our own paths, whatever way this process was started
     "from vmie_tui.services.disks.sandbox.helper import main; main(int(sys.argv[1]), json.loads(sys.argv[3]))"
 )
 _MODULES: set[str] = set()  # that have functions for children: the helper imports them once, so that no child has to
-KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ")
+KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", site_facts.VARIABLE)
 
 
 @dataclass(frozen=True, slots=True)
