@@ -37,10 +37,10 @@ from vmie_tui.model.rules.defaults import (
     default_via,
     with_defaults,
 )
+from vmie_tui.model.rules.disks import EITHER_WAY
 from vmie_tui.model.rules.licensing import default_licence
 from vmie_tui.model.rules.route_needs import MAKES_AMI
 from vmie_tui.model.rules.routes import (
-    EITHER_WAY,
     format_options,
     needs_bucket,
     needs_role,
