@@ -56,7 +56,6 @@ REFUSED = {
     "appliance-x": "unsupported-os",
     "alma-ci-01": "unsupported-os",
     "lab-el-03": "unsupported-os",
-    "lab-deb-01": "unsupported-os",
     "vcsa-witness-01": "unsupported-os",
     "pfsense-01": "unknown-os",
     "sunray-01": "unknown-os",
