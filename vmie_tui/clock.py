@@ -21,7 +21,7 @@ class Clock:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._seen: tuple[int, int] | None = None
-        self._base, self._real, self._speed = 0.0, 0.0, 1.0
+        self._base, self._real = 0.0, 0.0
 
     @property
     def simulated(self) -> bool:
@@ -29,23 +29,15 @@ class Clock:
 
     def now(self) -> float:
         self._read()
-        return self._base + (time.time() - self._real) * self._speed
+        return self._base + time.time() - self._real
 
     def advance(self, seconds: float) -> float:
         """Set the simulated clock forward; what it says then. Raises ValueError for the wall clock, or backwards."""
-        return self._write(seconds, None)
-
-    def run_at(self, speed: float) -> float:
-        """Let the simulated clock run ``speed`` times as fast as the wall's from now on. Raises as `advance`."""
-        return self._write(0.0, speed)
-
-    def _write(self, seconds: float, speed: float | None) -> float:
-        if self._path is None or seconds < 0 or (speed is not None and speed <= 0):
+        if self._path is None or seconds < 0:
             raise ValueError("only a simulated clock can be set, and only forward")
         now = self.now() + seconds
-        state = {"base": now, "real": time.time(), "speed": self._speed if speed is None else speed}
         fresh = self._path.with_suffix(".new")
-        write_private(fresh, json.dumps(state).encode()).replace(self._path)  # never seen half written
+        write_private(fresh, json.dumps({"base": now, "real": time.time()}).encode()).replace(self._path)
         return now
 
     def _read(self) -> None:
@@ -56,7 +48,7 @@ class Clock:
             mark = (found.st_mtime_ns, found.st_ino)
             if mark != self._seen:
                 state = json.loads(self._path.read_bytes())
-                self._base, self._real, self._speed = (float(state[key]) for key in ("base", "real", "speed"))
+                self._base, self._real = float(state["base"]), float(state["real"])
                 self._seen = mark
         except (OSError, ValueError, KeyError, TypeError):
             return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import importlib
 import os
-from pathlib import Path
 
 from vmie_tui import settings as settings_module
 from vmie_tui.hangup import watch_terminal
@@ -27,12 +26,6 @@ class Session:
         if self._settings is None:
             self._settings = settings_module.load(self.profile_name, read_only=self.read_only)
             REFUSED.share(self._settings.state_dir, heed=False)
-        return self._settings
-
-    def use(self, state_dir: Path) -> Settings:
-        """Settings with another state folder."""
-        self._settings = settings_module.load(self.profile_name, state_dir=state_dir, read_only=self.read_only)
-        REFUSED.share(state_dir, heed=False)
         return self._settings
 
     def reload(self) -> Settings:

@@ -88,16 +88,6 @@ class TaskRecord:
         """Whether anything about it can still change."""
         return not self.task.terminal and not self.forgotten
 
-    @property
-    def phase_since(self) -> datetime:
-        """When the phase it is in was first seen."""
-        since = self.first_seen
-        for change in reversed(self.changes):
-            if change.phase != self.changes[-1].phase:
-                break
-            since = change.at
-        return since
-
     def to_json(self) -> dict[str, Any]:
         return {
             "profile": self.profile,

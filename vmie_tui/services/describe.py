@@ -40,7 +40,6 @@ from vmie_tui.services.preflight import CONTENT, look_into
 
 S3 = "s3://"
 SUFFIXES = frozenset({".vmdk", ".vhd", ".vhdx", ".raw", ".img", ".ova", ".ovf", ".qcow2", ".vdi"})
-NOT_WANTED = "no look at the content was asked for"
 BY_QEMU = "only qemu-img reads it; its content is seen when it is imported"
 _PROVEN_AT_ONCE = 16 << 20  # bytes of files on this machine
 _SNAPSHOT_ID = re.compile(r"snap-[0-9a-f]{8,17}")

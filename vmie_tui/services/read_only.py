@@ -160,7 +160,3 @@ class Policy:
 def reads_aws(operation: str) -> bool:
     """Whether an AWS operation is known to only read."""
     return operation in AWS_READS
-
-
-FREE = Policy()
-READ_ONLY = Policy(read_only=True)

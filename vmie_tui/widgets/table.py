@@ -251,13 +251,6 @@ class LineTable(LineView, Generic[Row]):
         super().watch_has_focus(focused)
         self.refresh_line(self._cursor + HEADER)
 
-    def refresh_row(self, key: str) -> None:
-        """Repaint the row with this key, where it is in sight."""
-        for row in range(HEADER, self.size.height):
-            number = self.to_document(row) - HEADER
-            if number < len(self._rows) and self.key_of(self._rows[number]) == key:
-                self.refresh_line(number + HEADER)
-
     def on_click(self, event: events.Click) -> None:
         if event.y < HEADER:
             left = 0

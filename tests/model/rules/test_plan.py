@@ -14,7 +14,7 @@ from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Disk, Firmware, GuestDisk, Machine, Nic, OsFamily, Power
 from vmie_tui.model.plan import BootMode, ImportPlan, LegacyInstance, LicenseType, Route, UploadFormat, VmSource
 from vmie_tui.model.rules.account import Account, account_key, check_account, forceable
-from vmie_tui.model.rules.boot import advise_boot, becomes_mbr
+from vmie_tui.model.rules.boot import advise_boot
 from vmie_tui.model.rules.formats import check_format, formats_of
 from vmie_tui.model.rules.licensing import licence_when_omitted, usage_operations
 from vmie_tui.model.rules.machine import check_machine
@@ -146,16 +146,11 @@ def test_boot_modes(machine: Machine, change: dict[str, object], expected: list[
     assert [item for item in found(machine, **change) if item[1] != "LR13"] == expected
 
 
-def test_boot_advice_and_conversion() -> None:
+def test_boot_advice() -> None:
     assert advise_boot(Firmware.UEFI, system_of(WIN11)).mode is BootMode.UEFI
     assert advise_boot(Firmware.UEFI, system_of(DEBIAN)).fact == "F101"
     assert advise_boot(Firmware.UEFI, system_of(SERVER)).fact == "F096"
     assert advise_boot(Firmware.BIOS, system_of(SERVER)).mode is None
-    assert becomes_mbr("vhdx", 2 << 40, 3, dynamic=False)
-    assert not becomes_mbr("VMDK", 1 << 40, 3, dynamic=False)
-    assert not becomes_mbr("VHDX", (2 << 40) + 1, 3, dynamic=False)
-    assert not becomes_mbr("VHDX", 1 << 40, 4, dynamic=False)
-    assert not becomes_mbr("VHDX", 1 << 40, 3, dynamic=True)
 
 
 # -- disks and routes

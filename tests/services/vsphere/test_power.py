@@ -10,7 +10,7 @@ import pytest
 from tests.kits.vcenter_session import log_in, named, simulator
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Power
-from vmie_tui.services.vsphere.power import power_off, power_on, power_state, shut_down
+from vmie_tui.services.vsphere.power import power_on, power_state, shut_down
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.simulators.control import Fault, TlsFiles
 from vmie_tui.simulators.vcenter.server import VCenterSimulator
@@ -53,7 +53,6 @@ def test_one_that_is_off_is_left_alone(vcenter: VCenterSimulator, vsphere: VSphe
     vcenter.set_power(NAME, "poweredOff")
     told: list[Power] = []
     shut_down(vsphere, moid, seconds=1, on_state=told.append)
-    power_off(vsphere, moid)
     assert told == [Power.OFF]
     assert calls(vcenter, "ShutdownGuest") == calls(vcenter, "PowerOffVM_Task") == 0
 
@@ -102,34 +101,33 @@ def test_waiting_for_a_guest_can_be_given_up(vcenter: VCenterSimulator, vsphere:
     shut_down(vsphere, moid, seconds=20)  # it goes down all the same, and asking again does no harm
 
 
-def test_off_and_on_again(vcenter: VCenterSimulator, vsphere: VSphere, moid: str) -> None:
-    power_off(vsphere, moid)
-    assert power_state(vsphere, moid) is Power.OFF
+def test_powered_on_once(vcenter: VCenterSimulator, vsphere: VSphere, moid: str) -> None:
+    vcenter.set_power(NAME, "poweredOff")
     power_on(vsphere, moid)
     power_on(vsphere, moid)
     assert power_state(vsphere, moid) is Power.ON
-    assert calls(vcenter, "PowerOnVM_Task") == calls(vcenter, "PowerOffVM_Task") == 1
+    assert calls(vcenter, "PowerOnVM_Task") == 1
 
 
 def test_somebody_else_was_faster(vcenter: VCenterSimulator, vsphere: VSphere, moid: str) -> None:
     """The state is read, then it changes, then our call is refused: what was wanted is so."""
 
     def first() -> None:
-        vcenter.set_power(NAME, "poweredOff")
+        vcenter.set_power(NAME, "poweredOn")
 
+    vcenter.set_power(NAME, "poweredOff")
     vcenter.options.task_seconds = 0.3
-    power_off(vsphere, moid, check=first)
-    assert power_state(vsphere, moid) is Power.OFF
+    power_on(vsphere, moid, check=first)
+    assert power_state(vsphere, moid) is Power.ON
 
 
 @pytest.mark.parametrize(
     ("work", "privilege"),
     [
         (lambda session, moid: shut_down(session, moid, seconds=1), "VirtualMachine.Interact.PowerOff"),
-        (power_off, "VirtualMachine.Interact.PowerOff"),
         (power_on, "VirtualMachine.Interact.PowerOn"),
     ],
-    ids=["shut-down", "off", "on"],
+    ids=["shut-down", "on"],
 )
 def test_the_missing_privilege_is_named(
     vcenter: VCenterSimulator, vsphere: VSphere, moid: str, work: Callable[[VSphere, str], None], privilege: str
@@ -150,8 +148,7 @@ def test_a_task_that_fails_tells_why(vcenter: VCenterSimulator, vsphere: VSphere
 
 
 def test_a_machine_that_is_gone(vsphere: VSphere) -> None:
-    for work in (power_on, power_off):
-        with pytest.raises(ServiceError) as caught:
-            work(vsphere, "vm-424242")
-        assert caught.value.kind is ErrorKind.NOT_FOUND
+    with pytest.raises(ServiceError) as caught:
+        power_on(vsphere, "vm-424242")
+    assert caught.value.kind is ErrorKind.NOT_FOUND
     assert named(vsphere, NAME).power is Power.ON

@@ -34,17 +34,6 @@ def advise_boot(firmware: Firmware, system: System) -> BootAdvice:
     return BootAdvice(None, "AWS finds UEFI by the fallback loader on the EFI system partition", "F101")
 
 
-def becomes_mbr(format_name: str, capacity: int, partitions: int | None, *, dynamic: bool) -> bool:
-    """Whether AWS turns the GPT boot disk of a UEFI Windows into MBR; the stricter of two documented limits counts.
-
-    ``capacity`` in bytes; ``partitions``: how many primary ones, None when not known (taken as few enough).
-    """
-    most = facts.limit("import", "gpt_to_mbr_max")["value_tib"] * facts.TIB
-    few = facts.limit("import", "gpt_to_mbr_max_primary_partitions")["value"]
-    small = capacity <= most and (partitions is None or partitions <= few)
-    return format_name.upper() == "VHDX" and small and not dynamic
-
-
 def check_boot_machine(vm: Machine, route: Route = Route.IMAGE) -> Iterator[Finding]:
     """What the firmware asks of the guest."""
     if vm.firmware is Firmware.UEFI and vm.os_family is OsFamily.LINUX:

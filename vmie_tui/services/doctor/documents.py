@@ -17,11 +17,9 @@ def _facts() -> Json:
     return found
 
 
-def trust(account: str, partition: str = "aws", *, deputy: bool = True) -> Json:
-    """Who may assume the role: VM import, for this account only (``deputy``: the conditions that see to it)."""
-    name = "trust_policy_confused_deputy" if deputy else "trust_policy"
-    document = _facts()[name]
-    found: Json = filled(document["policy"] if deputy else document, partition, account_id=account)
+def trust(account: str, partition: str = "aws") -> Json:
+    """Who may assume the role: VM Import, for this account only."""
+    found: Json = filled(_facts()["trust_policy_confused_deputy"]["policy"], partition, account_id=account)
     return found
 
 

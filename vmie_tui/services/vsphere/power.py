@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Power
@@ -91,24 +90,14 @@ def _still_on(subject: str, state: Power, seconds: float) -> ServiceError:
     )
 
 
-def power_off(vsphere: VSphere, moid: str, name: str = "", *, check: Check = nothing) -> None:
-    """Switch the machine off hard, as by its plug; one that is off is fine. Raises ServiceError, about ``name``."""
-    _change(vsphere, moid, Power.OFF, name or moid, check)
-
-
 def power_on(vsphere: VSphere, moid: str, name: str = "", *, check: Check = nothing) -> None:
-    """Switch the machine on; one that is on is fine. Raises ServiceError, about ``name``."""
-    _change(vsphere, moid, Power.ON, name or moid, check)
-
-
-def _change(vsphere: VSphere, moid: str, wanted: Power, subject: str, check: Check) -> None:
-    if power_state(vsphere, moid) is wanted:
+    """Power the machine on; one that is on already is fine. Raises ServiceError, about ``name``."""
+    if power_state(vsphere, moid) is Power.ON:
         return
-    machine, doing = vsphere.object(vim.VirtualMachine, moid), f"powering {wanted.value}"
-    begin: Callable[[], Any] = machine.PowerOnVM_Task if wanted is Power.ON else machine.PowerOffVM_Task
+    machine, subject, doing = vsphere.object(vim.VirtualMachine, moid), name or moid, "powering on"
     try:
-        task = vsphere.call(begin, subject=subject, doing=doing)
+        task = vsphere.call(machine.PowerOnVM_Task, subject=subject, doing=doing)
         wait_task(vsphere, task, subject=subject, doing=doing, check=check)
     except ServiceError as error:
-        if error.problem.code != "InvalidPowerState" or power_state(vsphere, moid) is not wanted:
+        if error.problem.code != "InvalidPowerState" or power_state(vsphere, moid) is not Power.ON:
             raise

@@ -16,14 +16,13 @@ import pytest
 from tests.kits.aws_world import BUCKET, REGION, Control, Source, World, content, store_for, world
 from tests.kits.waiting import wait_until
 from vmie_tui.model import facts
-from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
+from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.task import Task, TaskKind
 from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
 from vmie_tui.services.aws.ec2.images import describe_image, describe_snapshots, tag
 from vmie_tui.services.aws.iam.roles import check_role, inspect_role
 from vmie_tui.services.aws.s3.objects import UploadRequest
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.vmie import import_tasks
 from vmie_tui.services.aws.vmie.import_tasks import ImageRequest, SnapshotRequest, VmImport
 from vmie_tui.services.disks.streams.source import sha256_of
 from vmie_tui.simulators.control import Fault, TlsFiles
@@ -149,32 +148,6 @@ def test_a_missing_role_is_explained(aws: World) -> None:
         api.import_image(replace(REQUEST, role_name="nobody"))
     assert caught.value.kind is ErrorKind.REFUSED
     assert caught.value.problem.remedy.lower() == facts.error("E06")["remedy"].lower()
-
-
-def test_a_role_made_just_now_is_waited_for(aws: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    simulator, session = aws
-    monkeypatch.setattr(import_tasks, "ROLE_PAUSE", 0.01)
-    fact = facts.error("E06")
-    not_yet = Fault("ImportImage", times=3, code="InvalidParameter", message=fact["message"], status=400)
-    simulator.faults.add(not_yet)
-    api = VmImport(session, REGION)
-    ended(api, api.import_image(REQUEST, role_is_new=True).id)
-    assert not_yet.fired == 3
-    simulator.faults.clear()
-    forever = simulator.faults.add(replace_times(not_yet))
-    calls = iter(range(10))
-
-    def stop() -> None:
-        if next(calls) == 4:
-            raise Cancelled
-
-    with pytest.raises(Cancelled):
-        api.import_image(REQUEST, role_is_new=True, check=stop)
-    assert forever.fired
-    before = forever.fired
-    with pytest.raises(ServiceError):
-        api.import_image(REQUEST)
-    assert forever.fired == before + 1
 
 
 def replace_times(fault: Fault) -> Fault:

@@ -8,14 +8,11 @@ from typing import Any, NamedTuple
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.task import Task, TaskKind
-from vmie_tui.services.aws.errors import aws_call, boto_errors, is_role_error, translate
+from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.aws.parameters import short_description, task_tags, without_empty
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.aws.vmie.task_parser import image_task, snapshot_task
-from vmie_tui.services.pacing import Check, Poll, nothing
 
-ROLE_SECONDS = 60.0  # IAM takes that long to show a new role everywhere (trap 31)
-ROLE_PAUSE = 5.0
 IMPORT_KINDS = (TaskKind.IMPORT_IMAGE, TaskKind.IMPORT_SNAPSHOT)
 _DRY_RUN_PASSED = "DryRunOperation"
 _IMAGE_TASK, _SNAPSHOT_TASK = "import-ami-", "import-snap-"
@@ -105,17 +102,15 @@ class VmImport:
     def _ec2(self) -> Any:
         return self._aws.client("ec2", self.region)
 
-    def import_image(self, request: ImageRequest, *, role_is_new: bool = False, check: Check = nothing) -> Task:
-        """Start making an AMI of disks in S3. ``role_is_new``: the role was made just now, so wait until it is seen."""
+    def import_image(self, request: ImageRequest) -> Task:
+        """Start making an AMI of disks in S3."""
         arguments = request.to_api()
-        return image_task(
-            self._start(self._ec2.import_image, arguments, "import the image", role_is_new, check), self.region
-        )
+        return image_task(self._start(self._ec2.import_image, arguments, "import the image"), self.region)
 
-    def import_snapshot(self, request: SnapshotRequest, *, role_is_new: bool = False, check: Check = nothing) -> Task:
+    def import_snapshot(self, request: SnapshotRequest) -> Task:
         """Start making an EBS snapshot of one disk in S3."""
         arguments = request.to_api()
-        answer = self._start(self._ec2.import_snapshot, arguments, "import the snapshot", role_is_new, check)
+        answer = self._start(self._ec2.import_snapshot, arguments, "import the snapshot")
         return snapshot_task(answer, self.region)
 
     def dry_run(self, request: ImageRequest | SnapshotRequest) -> None:
@@ -128,24 +123,10 @@ class VmImport:
             if error.problem.code != _DRY_RUN_PASSED:
                 raise
 
-    def _start(
-        self,
-        call: Callable[..., Any],
-        arguments: dict[str, Any],
-        doing: str,
-        role_is_new: bool,
-        check: Check,
-    ) -> dict[str, Any]:
-        subject = arguments.get("RoleName", "") or arguments.get("Description", "")
-        poll = Poll(ROLE_PAUSE, seconds=ROLE_SECONDS if role_is_new else 0.0, check=check)
-        while True:
-            try:
-                answer: dict[str, Any] = call(**arguments)
-            except boto_errors() as error:
-                if not is_role_error(error) or not poll.wait():
-                    raise translate(error, doing, subject) from error
-            else:
-                return answer
+    def _start(self, call: Callable[..., Any], arguments: dict[str, Any], doing: str) -> dict[str, Any]:
+        with aws_call(doing, arguments.get("RoleName", "") or arguments.get("Description", "")):
+            answer: dict[str, Any] = call(**arguments)
+            return answer
 
     def task(self, task_id: str) -> Task:
         """The task as it is now. NOT_FOUND for an unknown id, or one AWS has forgotten (about 7 days, trap 33)."""

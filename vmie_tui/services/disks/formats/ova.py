@@ -26,19 +26,14 @@ class ReadAt(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OvaMember:
-    """A file in the archive: where its bytes start, and how many. ``pax``: described by a PAX header.
-
-    ``link``: a name only, for another file; ``sparse``: its holes are left out, the bytes there are not the file's.
-    ``odd``: its name stands otherwise in the archive (``./name``), or something that is left out stands before it.
-    """
+    """A file in the archive."""
 
     name: str
-    offset: int
+    offset: int  # of its bytes in the archive
     size: int
-    pax: bool = False
-    link: bool = False
-    sparse: bool = False
-    odd: bool = False
+    link: bool = False  # a name only, for another file
+    sparse: bool = False  # its holes are left out: the bytes there are not the file's
+    odd: bool = False  # named otherwise in the archive (``./name``), or something that is left out stands before it
 
     @property
     def chunk(self) -> bool:
@@ -96,7 +91,7 @@ def list_members(read_at: ReadAt, size: int) -> tuple[OvaMember, ...]:
             else:
                 sparse = kind == _OLD_SPARSE or any(key.startswith("GNU.sparse.") for key in pax)
                 plain = _plain(name)
-                members.append(OvaMember(plain, start, length, bool(pax), kind in _LINKS, sparse, odd or plain != name))
+                members.append(OvaMember(plain, start, length, kind in _LINKS, sparse, odd or plain != name))
                 odd = False
         else:
             odd = odd or kind not in _ABOUT_THE_NEXT

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 from urllib.parse import unquote
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
@@ -93,14 +92,6 @@ class Package:
         for disk in self.disks:
             if self.manifest is not None and disk.digest is not None:
                 self.manifest.check(disk.name, disk.source, disk.digest, stop)
-
-
-class _Files(Protocol):
-    """The files of a package, by their names in the descriptor."""
-
-    def open(self, disk: OvfDisk) -> PackagedDisk: ...
-
-    def manifest(self) -> Manifest | None: ...
 
 
 def open_folder(path: Path, file: ByteReader, held: ExitStack) -> Package:

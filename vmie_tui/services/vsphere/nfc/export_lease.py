@@ -32,7 +32,6 @@ class LeaseDisk:
     capacity: int
     file_size: int | None
     thumbprint: str
-    target_id: str
 
 
 class ExportLease(NfcLease):
@@ -115,7 +114,6 @@ class ExportLease(NfcLease):
             capacity=disk.capacity,
             file_size=url.fileSize or None,
             thumbprint=thumbprint_at(url),
-            target_id=url.targetId or "",
         )
 
     # -- holding it ---------------------------------------------------------------------------------------------------
