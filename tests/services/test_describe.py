@@ -18,7 +18,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Firmware, OsFamily
 from vmie_tui.model.plan import FileSource, Route, VmSource
 from vmie_tui.model.rules.systems import system_of
-from vmie_tui.services.describe import describe_file, open_source_disks, parse_source
+from vmie_tui.services.describe import describe_file, open_source_disks
 from vmie_tui.services.disks import convert
 from vmie_tui.services.disks.formats.ovf import parse_ovf
 from vmie_tui.services.disks.streams.read_ahead import ReadAhead
@@ -272,41 +272,6 @@ def test_an_ova_is_no_disk_of_another_machine(folder: Path) -> None:
 
 
 # -- what an argument means
-
-
-@pytest.mark.parametrize(
-    ("text", "kind"),
-    [
-        ("web-01", "vm"),
-        ("DC1/Web/web-01", "vm"),
-        ("vm-17", "vm"),
-        ("snap-0123456789abcdef0", "snapshot"),
-        ("snap-shot", "vm"),
-        ("s3://bucket/key.vmdk", "object"),
-        ("S3://bucket/a/b/", "object"),
-        ("./web-01", "file"),
-        ("/nonexistent", "file"),
-        ("~/disk", "file"),
-        ("gone.OVA", "file"),
-        ("x\0y", "vm"),
-    ],
-)
-def test_what_an_argument_names(text: str, kind: str) -> None:
-    assert parse_source(text).kind == kind
-
-
-def test_a_file_that_is_there_needs_no_suffix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert parse_source("web-01").kind == "vm"
-    (tmp_path / "web-01").touch()
-    assert parse_source("web-01").kind == "file"
-
-
-@pytest.mark.parametrize("text", ["s3://", "s3://bucket", "s3://bucket/", "s3:///key"])
-def test_an_s3_address_has_bucket_and_key(text: str) -> None:
-    with pytest.raises(ServiceError) as raised:
-        parse_source(text)
-    assert raised.value.kind is ErrorKind.INVALID
 
 
 def test_a_vm_has_no_disks_to_open_here() -> None:

@@ -16,16 +16,15 @@ from vmie_tui.commands.session import Session
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.formatting import size
 from vmie_tui.model.machine import Inventory, Machine
-from vmie_tui.model.plan import FileSource
+from vmie_tui.model.plan import FileSource, VmSource
 from vmie_tui.model.rules.machine import check_machine
 from vmie_tui.model.verdict import Look, Verdict, judge
+from vmie_tui.operations.sources import Given
 from vmie_tui.settings import Profile, Settings
 
 if TYPE_CHECKING:
-    from vmie_tui.services.describe import Given
     from vmie_tui.services.vsphere.session import VSphere
 
-VM = "vm"  # as a source's kind
 OFFERED = 8  # how many candidates an error names
 
 
@@ -136,7 +135,7 @@ def machines_of_files(settings: Settings, profile: Profile, given: Sequence[Give
         machines = read(settings, profile).machines
     except ServiceError:
         return list(given)  # that there is no such file is what matters then
-    return [replace(one, kind=VM) if one in absent and named(machines, one.text) else one for one in given]
+    return [replace(one, kind=VmSource.KIND) if one in absent and named(machines, one.text) else one for one in given]
 
 
 def _is_there(text: str) -> bool:

@@ -12,7 +12,7 @@ from vmie_tui.model.rules.account import Account
 from vmie_tui.model.rules.machine import check_machine
 from vmie_tui.model.rules.plan import check_plan
 from vmie_tui.operations.connections import Connections
-from vmie_tui.operations.sources import describe
+from vmie_tui.operations.sources import describe_line
 from vmie_tui.services.aws.account import look_at_account
 from vmie_tui.services.describe import Described
 from vmie_tui.services.preflight import preflight_machine
@@ -42,4 +42,4 @@ class Imports:
 
     def describe(self, text: str, *, raw: bool, on_step: Callable[[str], None]) -> Described:
         """A file, objects in S3 or EBS snapshots, and what is on their disks."""
-        return describe(self._connections.aws, text, raw=raw, on_step=on_step)
+        return describe_line(text, self._connections.aws, raw=raw, on_step=on_step)

@@ -1,4 +1,4 @@
-"""From what was typed to what it is: names of files completed, and a file, S3 objects or EBS snapshots described.
+"""What a typed source is: a VM, files, objects in S3 or EBS snapshots; and what is on the disks of the last three.
 
 Everything here may block: call it in a thread.
 """
@@ -6,21 +6,143 @@ Everything here may block: call it in a thread.
 from __future__ import annotations
 
 import os
+import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.describe import Described, describe_file, describe_object, describe_snapshots, parse_source
+from vmie_tui.model.plan import FileSource, ObjectSource, Route, SnapshotSource, VmSource
+from vmie_tui.services.describe import (
+    S3,
+    SUFFIXES,
+    Described,
+    describe_file,
+    describe_object,
+    describe_snapshots,
+)
 
 if TYPE_CHECKING:
     from vmie_tui.services.aws.session import Aws
 
 MOST_NAMES = 200
-IMAGES = frozenset({".ova", ".ovf", ".vmdk", ".vhd", ".vhdx", ".raw", ".img", ".qcow2", ".vdi"})
-S3, SNAPSHOT = "s3://", "snap-"
+_SNAPSHOT_ID = re.compile(r"snap-[0-9a-f]{8,17}")
+_ID_BEGINS = re.compile(r"snap-[0-9a-f]{0,17}")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a text names."""
+
+    kind: str  # a source's KIND: vm, file, object or snapshot
+    text: str
+    bucket: str = ""
+    key: str = ""
+
+
+def parse_source(text: str) -> Given:
+    """What ``text`` names: an object, a snapshot, a file that is there or is written like one, else a VM.
+
+    A file that is named like an id is written ``./snap-0123456789abcdef0``.
+
+    Raises ServiceError INVALID for an S3 address without bucket or key.
+    """
+    if text.lower().startswith(S3):
+        bucket, _, key = text[len(S3) :].partition("/")
+        if not bucket or not key:
+            raise ServiceError(
+                ErrorKind.INVALID, "is no s3://bucket/key", subject=text, remedy="Name the bucket and the object"
+            )
+        return Given(ObjectSource.KIND, text, bucket, key)
+    if _SNAPSHOT_ID.fullmatch(text):
+        return Given(SnapshotSource.KIND, text)
+    return Given(FileSource.KIND if _is_file(text) else VmSource.KIND, text)
+
+
+def _is_file(text: str) -> bool:
+    if text.startswith(("/", "./", "../", "~")):
+        return True
+    try:
+        return Path(text).exists() or Path(text).suffix.lower() in SUFFIXES
+    except (OSError, ValueError):
+        return False
+
+
+def one_kind(given: Sequence[Given]) -> str:
+    """The kind of them all. Raises ServiceError INVALID when there are several, or none."""
+    kinds = sorted({one.kind for one in given})
+    if len(kinds) == 1:
+        return kinds[0]
+    raise ServiceError(
+        ErrorKind.INVALID,
+        f"give sources of one kind at a time, not {' and '.join(kinds)}" if kinds else "nothing was named",
+        remedy="Name files, s3://bucket/key or snap-… ids",
+    )
+
+
+def describe_sources(
+    given: Sequence[Given],
+    sign_in: Callable[[], Aws],
+    *,
+    region: str | None = None,
+    raw: bool = False,
+    route: Route | None = None,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> Described:
+    """One machine of files, objects (a key that ends in / is a prefix) or snapshots, its boot disk first.
+
+    ``route`` None: image, or image-direct for EBS snapshots. Raises ServiceError, and as `services.describe` does.
+    """
+    kind = one_kind(given)
+    if raw and kind != FileSource.KIND:
+        raise ServiceError(ErrorKind.INVALID, "only files can be taken as RAW", subject=given[0].text)
+    if len({one.bucket for one in given}) > 1:
+        raise ServiceError(
+            ErrorKind.INVALID, "the disks of one machine lie in one bucket", remedy="Import the objects one by one"
+        )
+    if kind == FileSource.KIND:
+        on_step("looking at the file" if len(given) == 1 else "looking at the files")
+        return describe_file([one.text for one in given], raw=raw, route=route or Route.IMAGE)
+    on_step("signing in to AWS")
+    aws = sign_in()
+    if kind == SnapshotSource.KIND:
+        on_step("reading a few blocks of the snapshots")
+        ids = [one.text for one in given]
+        return describe_snapshots(aws, region or aws.region, ids, route=route or Route.IMAGE_DIRECT)
+    on_step("reading a few ranges of the objects")
+    prefix = len(given) == 1 and given[0].key.endswith("/")
+    keys: str | list[str] = given[0].key if prefix else [one.key for one in given]
+    return describe_object(aws, given[0].bucket, keys, route=route or Route.IMAGE)
+
+
+def describe_line(
+    line: str, sign_in: Callable[[], Aws], *, raw: bool = False, on_step: Callable[[str], None] = lambda _: None
+) -> Described:
+    """What a line of one or several sources names; what names no object and no snapshot is a file."""
+    given = [parse_source(word) for word in words_of_line(line)]
+    files = [Given(FileSource.KIND, one.text) if one.kind == VmSource.KIND else one for one in given]
+    return describe_sources(files, sign_in, raw=raw, on_step=on_step)
+
+
+def words_of_line(text: str) -> list[str]:
+    """The things named: one path as it is when such a file exists, however many blanks are in it."""
+    stripped = text.strip()
+    if stripped and Path(stripped).expanduser().exists():
+        return [stripped]
+    try:
+        return shlex.split(stripped)
+    except ValueError:
+        return [stripped]  # an open quotation mark
+
+
+# -- the names of files
+
+
+def may_be_in_aws(text: str) -> bool:
+    """Whether ``text`` may be the beginning of an object's address, or of a snapshot's id."""
+    return text.lower().startswith(S3) or _ID_BEGINS.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +173,7 @@ class Completion:
 
 def complete(text: str) -> Completion:
     """The files and folders whose names begin with ``text``; disk images and folders first."""
-    if text.startswith((S3, SNAPSHOT)):
+    if text.lower().startswith(S3):
         return Completion(text)
     typed = os.path.expanduser(text)  # noqa: PTH111 - a Path would lose the slash at the end
     folder, _, start = typed.rpartition("/")
@@ -65,7 +187,7 @@ def complete(text: str) -> Completion:
                     found.append(Name(path + "/", -1) if entry.is_dir() else Name(path, _size(entry)))
     except OSError as error:
         return Completion(text, why=error.strerror or "cannot be read")
-    found.sort(key=lambda name: (not name.folder and Path(name.path).suffix.lower() not in IMAGES, name.path))
+    found.sort(key=lambda name: (not name.folder and Path(name.path).suffix.lower() not in SUFFIXES, name.path))
     common = _in_common([name.path for name in found]) if found else typed
     grown = text + common[len(typed) :] if common.startswith(typed) else text
     return Completion(grown, tuple(found[:MOST_NAMES]))
@@ -83,42 +205,3 @@ def _size(entry: os.DirEntry[str]) -> int:
         return entry.stat().st_size
     except OSError:
         return 0
-
-
-def describe(sign_in: Callable[[], Aws], text: str, *, raw: bool, on_step: Callable[[str], None]) -> Described:
-    """What ``text`` names: files, ``s3://bucket/key`` objects (a key ending in / is a prefix), or snapshots.
-
-    Several are separated by blanks, the boot disk first. Raises ServiceError, also INVALID for what names nothing.
-    """
-    words = _words(text)
-    kinds = {S3 if word.lower().startswith(S3) else SNAPSHOT if word.startswith(SNAPSHOT) else "" for word in words}
-    if len(kinds) != 1:
-        what = "these are of different kinds" if words else "nothing was named"
-        raise ServiceError(ErrorKind.INVALID, what, subject=text, remedy="Name files, s3://bucket/key or snap-… ids")
-    kind = kinds.pop()
-    if not kind:
-        on_step("looking at the file" if len(words) == 1 else "looking at the files")
-        return describe_file(words, raw=raw)
-    on_step("signing in to AWS")
-    aws = sign_in()
-    if kind == SNAPSHOT:
-        on_step("reading a few blocks of the snapshots")
-        return describe_snapshots(aws, aws.region, words)
-    given = [parse_source(word) for word in words]
-    if len({one.bucket for one in given}) > 1:
-        raise ServiceError(ErrorKind.INVALID, "the objects lie in different buckets", subject=text)
-    on_step("reading a few ranges of the objects")
-    prefix = len(given) == 1 and given[0].key.endswith("/")
-    keys = given[0].key if prefix else [one.key for one in given]
-    return describe_object(aws, given[0].bucket, keys, region=aws.region)
-
-
-def _words(text: str) -> list[str]:
-    """The things named: one path as it is when such a file exists, however many blanks are in it."""
-    stripped = text.strip()
-    if stripped and Path(stripped).expanduser().exists():
-        return [stripped]
-    try:
-        return shlex.split(stripped)
-    except ValueError:
-        return [stripped]  # an open quotation mark

@@ -6,7 +6,6 @@ What the disks hold is found out by a look of a few MiB, as in a preflight; an O
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -42,7 +41,6 @@ S3 = "s3://"
 SUFFIXES = frozenset({".vmdk", ".vhd", ".vhdx", ".raw", ".img", ".ova", ".ovf", ".qcow2", ".vdi"})
 BY_QEMU = "only qemu-img reads it; its content is seen when it is imported"
 _PROVEN_AT_ONCE = 16 << 20  # bytes of files on this machine
-_SNAPSHOT_ID = re.compile(r"snap-[0-9a-f]{8,17}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +53,6 @@ class Described:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """What an argument of the command line names. ``kind``: vm, file, object or snapshot, as the sources' KIND."""
-
-    kind: str
-    text: str
-    bucket: str = ""
-    key: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class _Image:
     """A disk as it was found: what it is called, what holds it, and its bytes when they can be looked at."""
 
@@ -72,32 +60,6 @@ class _Image:
     kind: str  # as in `Disk.image`
     size: int
     look: OpenDisk | None = None
-
-
-def parse_source(text: str) -> Given:
-    """What ``text`` means: ``s3://bucket/key``, ``snap-...``, a file that is there or is written like one, else a VM.
-
-    Raises ServiceError INVALID for an S3 address without bucket or key.
-    """
-    if text.lower().startswith(S3):
-        bucket, _, key = text[len(S3) :].partition("/")
-        if not bucket or not key:
-            raise ServiceError(
-                ErrorKind.INVALID, "is no s3://bucket/key", subject=text, remedy="Name the bucket and the object"
-            )
-        return Given(ObjectSource.KIND, text, bucket, key)
-    if _SNAPSHOT_ID.fullmatch(text):
-        return Given(SnapshotSource.KIND, text)
-    return Given(FileSource.KIND if _is_file(text) else "vm", text)
-
-
-def _is_file(text: str) -> bool:
-    if text.startswith(("/", "./", "../", "~")):
-        return True
-    try:
-        return Path(text).exists() or Path(text).suffix.lower() in SUFFIXES
-    except (OSError, ValueError):
-        return False
 
 
 # -- files

@@ -17,6 +17,7 @@ from vmie_tui.model.deploy_places import DeployNames, choose_place
 from vmie_tui.model.errors import EXIT_OK, ErrorKind, ServiceError
 from vmie_tui.model.export import DeployTarget
 from vmie_tui.model.plan import FileSource, ObjectSource
+from vmie_tui.operations.sources import parse_source
 
 if TYPE_CHECKING:
     from vmie_tui.settings import Profile
@@ -118,8 +119,6 @@ def deploy_command(
 
 def _source(text: str, *, raw: bool) -> FileSource | ObjectSource:
     from pathlib import Path
-
-    from vmie_tui.services.describe import parse_source
 
     given = parse_source(text)
     if given.kind == ObjectSource.KIND:

@@ -18,7 +18,7 @@ from vmie_tui.commands.wait import exit_code_of, wait_for
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding, Severity, worst
 from vmie_tui.model.machine import Machine
-from vmie_tui.model.plan import ImportPlan, ObjectSource, Route, SnapshotSource, Source
+from vmie_tui.model.plan import FileSource, ImportPlan, Route, Source, VmSource
 from vmie_tui.model.preflight import for_route, join_findings
 from vmie_tui.model.rules.account import forceable
 from vmie_tui.model.rules.disks import BY_IMAGE
@@ -27,9 +27,10 @@ from vmie_tui.model.rules.override import CONTENT, blocked
 from vmie_tui.model.rules.plan import check_plan
 from vmie_tui.model.rules.routes import route_options
 from vmie_tui.operations.import_plan import OptionError, default_route_words, make_plan
+from vmie_tui.operations.sources import Given, describe_sources, one_kind, parse_source
+from vmie_tui.services.describe import Described
 
 if TYPE_CHECKING:
-    from vmie_tui.services.describe import Described, Given
     from vmie_tui.settings import Profile
 
 
@@ -128,16 +129,12 @@ def _plan(profile: Profile, one: _Wanted, chosen: dict[str, Any]) -> ImportPlan:
 
 def _look_up(session: Session, texts: Sequence[str], region: str, *, raw: bool, each: bool) -> list[_Wanted]:
     """What the arguments name, in their order; machines from vCenter, everything else by a look at it."""
-    from vmie_tui.services.describe import parse_source
-
     given = [parse_source(text) for text in texts]
     given = inventory_command.machines_of_files(session.settings, session.settings.profile(), given)
-    kinds = sorted({one.kind for one in given})
-    if len(kinds) > 1:
-        raise click.UsageError(f"give sources of one kind at a time, not {' and '.join(kinds)}")
-    if raw and kinds != ["file"]:
+    kind = one_kind(given)
+    if raw and kind != FileSource.KIND:
         raise click.UsageError("--raw-source is for files")
-    if kinds == [inventory_command.VM]:
+    if kind == VmSource.KIND:
         found = inventory_command.read(session.settings, session.settings.profile()).machines
         return [_Wanted(inventory_command.find(found, one.text)) for one in given]
     groups = [[one] for one in given] if each else [given]
@@ -151,23 +148,8 @@ def _look_up(session: Session, texts: Sequence[str], region: str, *, raw: bool, 
 
 def _describe(session: Session, held: ExitStack, group: Sequence[Given], region: str, *, raw: bool) -> Described:
     """One machine of files, objects or snapshots; what could not be looked into is said."""
-    from vmie_tui.services.describe import describe_file, describe_object, describe_snapshots
-
-    texts = [one.text for one in group]
-    kind = group[0].kind
-    say(f"looking into {', '.join(texts)}")
-    if kind == ObjectSource.KIND:
-        buckets = {one.bucket for one in group}
-        if len(buckets) > 1:
-            raise click.UsageError("the disks of one machine lie in one bucket; --each imports each object by itself")
-        keys: Sequence[str] | str = [one.key for one in group]
-        if len(group) == 1 and group[0].key.endswith("/"):
-            keys = group[0].key
-        found = describe_object(aws_session(session, held), buckets.pop(), keys)
-    elif kind == SnapshotSource.KIND:
-        found = describe_snapshots(aws_session(session, held), region, texts, route=Route.IMAGE)
-    else:
-        found = describe_file(texts, raw=raw)
+    say(f"looking into {', '.join(one.text for one in group)}")
+    found = describe_sources(group, lambda: aws_session(session, held), region=region, raw=raw)
     for missed in found.preflight.not_inspected if found.preflight is not None else ():
         say(f"{found.machine.name}: not inspected: {missed.what}: {missed.why}")
     return found

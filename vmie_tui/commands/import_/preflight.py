@@ -27,13 +27,13 @@ from vmie_tui.model.errors import (
 )
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Machine, Power
-from vmie_tui.model.plan import FileSource, ObjectSource, Route, SnapshotSource
+from vmie_tui.model.plan import FileSource, Route, SnapshotSource, VmSource
 from vmie_tui.model.preflight import Preflight, cost_words
 from vmie_tui.model.verdict import Look
+from vmie_tui.operations.sources import describe_sources, parse_source
 
 if TYPE_CHECKING:
     from vmie_tui.services.aws.session import Aws
-    from vmie_tui.services.describe import Described
     from vmie_tui.services.vsphere.session import VSphere
     from vmie_tui.settings import Profile
 
@@ -119,20 +119,16 @@ class _Looker:
 
     def at(self, target: str) -> Preflight:
         """Raises VmieError."""
-        from vmie_tui.services.describe import describe_file, describe_object, describe_snapshots, parse_source
-
         settings, given = self._session.settings, parse_source(target)
         if settings.table:  # a file is looked at without any profile as well
             given = inventory_command.machines_of_files(settings, self._profile, [given])[0]
-        route = self.route or Route.IMAGE
-        if given.kind == ObjectSource.KIND:
-            return _seen(describe_object(self._aws_session(), given.bucket, [given.key], route=route))
-        if given.kind == SnapshotSource.KIND:
-            aws, found = self._aws_session(), self.route or Route.IMAGE_DIRECT
-            return _seen(describe_snapshots(aws, self._profile.aws.region, [target], route=found))
-        if given.kind == FileSource.KIND:
-            return _seen(describe_file([target], raw=self.raw, route=route))
-        return self._machine_at(target, route)
+        if given.kind == VmSource.KIND:
+            return self._machine_at(target, self.route or Route.IMAGE)
+        raw = self.raw and given.kind == FileSource.KIND
+        region = self._profile.aws.region if given.kind == SnapshotSource.KIND else None
+        found = describe_sources([given], self._aws_session, region=region, raw=raw, route=self.route)
+        assert found.preflight is not None  # a look was asked for
+        return found.preflight
 
     def _machine_at(self, target: str, route: Route) -> Preflight:
         from vmie_tui.services.preflight import on_route, preflight_machine
@@ -180,11 +176,6 @@ class _Looker:
         if self._aws is None:
             self._aws = aws_session(self._session, self._held)
         return self._aws
-
-
-def _seen(described: Described) -> Preflight:
-    assert described.preflight is not None  # a look was asked for
-    return described.preflight
 
 
 # -- words

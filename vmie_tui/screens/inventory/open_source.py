@@ -19,7 +19,7 @@ from vmie_tui.model.formatting import plural
 from vmie_tui.model.preflight import markdown
 from vmie_tui.model.verdict import Look, judge
 from vmie_tui.operations.import_plan import Candidate, Draft, draft_of
-from vmie_tui.operations.sources import S3, SNAPSHOT, Completion, complete
+from vmie_tui.operations.sources import Completion, complete, may_be_in_aws
 from vmie_tui.screens import registry
 from vmie_tui.screens.frame.actions import OPEN, bindings
 from vmie_tui.screens.frame.base import style_sheet
@@ -221,7 +221,7 @@ class OpenScreen(Copying):
             return [(), *(line for lines in examples for line in lines)]
         if names.why:
             return [(), *paragraph(f"{names.why}.", cells, "warn", ((" ", ""),))]
-        if not names.names and not typed.startswith((S3, SNAPSHOT)):
+        if not names.names and not may_be_in_aws(typed):
             return [(), *paragraph("No file begins like this.", cells, "dim", ((" ", ""),))]
         room = max(10, cells - 14)
         return [
