@@ -24,7 +24,7 @@ from vmie_tui.jobs.replication.context import ReplicationContext
 from vmie_tui.jobs.replication.cutover import shut_down
 from vmie_tui.jobs.replication.hooks import ReplicationHooks
 from vmie_tui.jobs.replication.removal import FIRST_PAUSE
-from vmie_tui.jobs.replication.snapshot import note
+from vmie_tui.jobs.replication.snapshot import note_snapshot
 from vmie_tui.jobs.replication.target import ReplicaTarget
 from vmie_tui.jobs.store import catalogues
 from vmie_tui.jobs.store.block_journal import BlockJournal
@@ -632,10 +632,10 @@ def test_a_disk_that_came_after_the_check_is_not_left_out(
     monkeypatch.setattr("vmie_tui.jobs.replication.snapshot.snapshot_disks", lambda *_: tuple(disks))
     monkeypatch.setattr("vmie_tui.jobs.replication.snapshot.list_snapshots", lambda *_: (made_at,))
     context.store.set_disks(context.job_id, [DiskProgress(2000, "Hard disk 1", 1 << 30)])
-    error = refused(note, context, made_at, machine())
+    error = refused(note_snapshot, context, made_at, machine())
     assert error.kind is ErrorKind.CONFLICT and "got another disk" in str(error) and "disk-2001" in str(error)
     disks.pop()
-    note(context, made_at, machine())
+    note_snapshot(context, made_at, machine())
     assert context.store.disks(context.job_id)[0].ledger.at_snapshot.change_id == "52 de/2000"
 
 

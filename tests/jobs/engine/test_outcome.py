@@ -12,7 +12,7 @@ import pytest
 from vmie_tui.jobs.engine.context import AwsSessions, Runtime
 from vmie_tui.jobs.engine.control import Controls, JobControl
 from vmie_tui.jobs.engine.import_context import ImportContext
-from vmie_tui.jobs.engine.outcome import END, cancel, outcome_of, settle
+from vmie_tui.jobs.engine.outcome import END, cancel, end_attempt, outcome_of
 from vmie_tui.jobs.engine.ports import RunningJob
 from vmie_tui.jobs.imports import undo
 from vmie_tui.jobs.imports.hooks import ImportHooks
@@ -71,7 +71,7 @@ def test_a_job_that_waits_says_that_its_snapshot_stays(tmp_path: Path, frozen: b
     job_id = store.create(ImportPlan("demo", VmSource("vc", "vm-1", "web-01", "uuid"), "eu-west-1", "bucket"))
     store.become(job_id, JobState.RUNNING)
     store.remember(job_id, ImportLedger, snapshot="snapshot-7" if frozen else "")
-    settle(running(tmp_path, store, job_id), {END: JobState.PAUSED.value})
+    end_attempt(running(tmp_path, store, job_id), {END: JobState.PAUSED.value})
     assert store.record(job_id).state is JobState.PAUSED
     said = "\n".join(line.text for line in store.lines(job_id, 10))
     assert ("our snapshot stays on the machine" in said) is frozen

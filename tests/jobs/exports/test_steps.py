@@ -52,22 +52,22 @@ def job(folder: Path) -> Any:
 def fetch_and_die(context: Any) -> None:
     progress: Any = SimpleNamespace(restart=lambda *_: None, finish=lambda *_: None)
     with pytest.raises(Killed):
-        steps._fetch(context, progress, 1, KEY, len(DATA))
+        steps._download_object(context, progress, 1, KEY, len(DATA))
 
 
 def test_a_download_that_ended_just_before_the_kill_is_kept(tmp_path: Path) -> None:
     context = job(tmp_path)
-    assert not steps._have(context, KEY, len(DATA))
+    assert not steps._is_downloaded(context, KEY, len(DATA))
     fetch_and_die(context)
-    assert steps._have(context, KEY, len(DATA)), "else the next attempt refuses its own file as taken"
-    assert not steps._have(context, KEY, len(DATA) + 1)
+    assert steps._is_downloaded(context, KEY, len(DATA)), "else the next attempt refuses its own file as taken"
+    assert not steps._is_downloaded(context, KEY, len(DATA) + 1)
 
 
 def test_a_file_that_was_there_before_is_never_taken_for_the_download(tmp_path: Path) -> None:
     context = job(tmp_path)
     context.destination(KEY).write_bytes(DATA)
     fetch_and_die(context)
-    assert not steps._have(context, KEY, len(DATA))
+    assert not steps._is_downloaded(context, KEY, len(DATA))
 
 
 def test_a_conversion_that_ended_just_before_the_kill_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

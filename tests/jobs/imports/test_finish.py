@@ -10,7 +10,7 @@ import pytest
 from vmie_tui.jobs.engine.control import JobControl
 from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.imports import finish
-from vmie_tui.jobs.imports.finish import tag_made
+from vmie_tui.jobs.imports.finish import tag_results
 from vmie_tui.jobs.store.ledger import ImportLedger
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import VmSource
@@ -46,7 +46,7 @@ def test_a_refused_tag_says_that_the_image_is_complete(
 
     monkeypatch.setattr(finish, "tag", refuse)
     with pytest.raises(ServiceError, match="cannot tag") as caught:
-        tag_made(context())
+        tag_results(context())
     assert asked == [["ami-1", "snap-1"]]
     assert caught.value.kind is kind and caught.value.problem.code == "TagPolicyViolation"
     assert ("ami-1, snap-1: complete" in caught.value.problem.remedy) is complete

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from vmie_tui.jobs.imports import inspect_guest
-from vmie_tui.jobs.imports.inspect_guest import look_inside
+from vmie_tui.jobs.imports.inspect_guest import inspect_disks
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.guest import NotInspected
@@ -43,7 +43,7 @@ def test_refuses_what_aws_would_refuse_in_its_words(monkeypatch: pytest.MonkeyPa
     disks_hold(monkeypatch, DUAL, FSTAB)
     context: Any = Context()
     with pytest.raises(ServiceError) as raised:
-        look_inside(context, MACHINE)
+        inspect_disks(context, MACHINE)
     problem = raised.value.problem
     assert problem.kind is ErrorKind.REFUSED
     assert (problem.what, problem.subject) == ("it has 2 systems", "web-01")
@@ -56,12 +56,12 @@ def test_says_how_each_kind_of_job_is_forced(monkeypatch: pytest.MonkeyPatch) ->
     disks_hold(monkeypatch, replace(DUAL, subject="web-01"))
     context: Any = Context()
     with pytest.raises(ServiceError) as raised:
-        look_inside(context, MACHINE)
+        inspect_disks(context, MACHINE)
     assert "vmie-tui import --force-name" in raised.value.problem.remedy
     assert str(raised.value).startswith("web-01: it has 2 systems"), "its name once"
     context.plan = ReplicationPlan("p", VmSource("vc", "vm-1", "web-01"), "eu-west-1", "")
     with pytest.raises(ServiceError) as raised:
-        look_inside(context, MACHINE)
+        inspect_disks(context, MACHINE)
     assert "vmie-tui replicate create --force-name web-01" in raised.value.problem.remedy
     assert "import" not in raised.value.problem.remedy
 
@@ -69,14 +69,14 @@ def test_says_how_each_kind_of_job_is_forced(monkeypatch: pytest.MonkeyPatch) ->
 def test_goes_on_with_the_rest_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     disks_hold(monkeypatch, NO_SSHD, missed=(NotInspected("disk 2", "it lies on vSAN"),))
     context: Any = Context()
-    look_inside(context, MACHINE)
+    inspect_disks(context, MACHINE)
     assert context.said[1:] == ["not inspected: disk 2 (it lies on vSAN)", "no SSH server. Install one"]
 
 
 @pytest.mark.parametrize("override", [DUAL.headline, CONTENT])
 def test_lets_pass_what_the_user_has_overridden(monkeypatch: pytest.MonkeyPatch, override: str) -> None:
     disks_hold(monkeypatch, DUAL)
-    look_inside(Context(override), MACHINE)  # type: ignore[arg-type]
+    inspect_disks(Context(override), MACHINE)  # type: ignore[arg-type]
 
 
 def test_a_look_that_fails_does_not_fail_the_job_unless_a_login_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,8 +88,8 @@ def test_a_look_that_fails_does_not_fail_the_job_unless_a_login_is_needed(monkey
 
     context: Any = Context()
     refuse(ErrorKind.TLS)
-    look_inside(context, MACHINE)
+    inspect_disks(context, MACHINE)
     assert context.said[-1].startswith("the disks could not be looked into: no")
     refuse(ErrorKind.LOGIN)
     with pytest.raises(ServiceError):
-        look_inside(context, MACHINE)
+        inspect_disks(context, MACHINE)

@@ -23,7 +23,7 @@ from vmie_tui.model.task import JobState
 from vmie_tui.private_files import private_dir, write_private
 
 Outcome = dict[str, Any]
-END = "end"  # key of an outcome that stops the attempt; its value is the state to settle in
+END = "end"  # key of an outcome that stops the attempt; its value is the state the job enters
 
 
 def outcome_of(context: JobContext, work: Callable[[], Outcome]) -> Outcome:
@@ -66,8 +66,8 @@ def _bug(context: JobContext, error: Exception) -> Problem:
     return Problem(ErrorKind.BUG, f"vmie-tui failed: {type(error).__name__}", remedy=f"Please report it with {path}")
 
 
-def settle(job: RunningJob, outcome: Outcome) -> None:
-    """Clean up as the outcome asks and enter its state."""
+def end_attempt(job: RunningJob, outcome: Outcome) -> None:
+    """Clean up as the outcome demands, and put the job into its state."""
     context: JobContext = job.context
     state = JobState(outcome[END])
     if context.record.state is JobState.CANCELLING:
@@ -75,17 +75,17 @@ def settle(job: RunningJob, outcome: Outcome) -> None:
     if state is JobState.CANCELLED:
         cancel(job)
     elif state is JobState.PAUSED:
-        _rest(context, state, "paused; what was uploaded is kept")
+        _wait(context, state, "paused; what was uploaded is kept")
     elif state is JobState.NEEDS_LOGIN:
         context.forget_login()
         problem = Problem.from_json(outcome["problem"])
         context.say(str(problem), message=False, level="error")
-        _rest(context, state, f"waits for a login: {problem.what}", problem=outcome["problem"])
+        _wait(context, state, f"waits for a login: {problem.what}", problem=outcome["problem"])
     else:
         fail(job, Problem.from_json(outcome["problem"]))
 
 
-def _rest(context: JobContext, state: JobState, message: str, **values: Any) -> None:
+def _wait(context: JobContext, state: JobState, message: str, **values: Any) -> None:
     context.say(message, message=False)
     ledger = context.record.ledger
     if isinstance(ledger, ImportLedger) and ledger.snapshot:  # with it the copy goes on where it stopped

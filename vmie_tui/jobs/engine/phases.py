@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from vmie_tui.jobs.engine.context import JobContext, Runtime
 from vmie_tui.jobs.engine.control import JobControl
-from vmie_tui.jobs.engine.outcome import END, Outcome, outcome_of, settle
+from vmie_tui.jobs.engine.outcome import END, Outcome, end_attempt, outcome_of
 from vmie_tui.jobs.engine.polling import POLL_VARIABLE
 from vmie_tui.jobs.engine.ports import Cleanup, RunningJob
 from vmie_tui.jobs.store.schema import workflow_engine
@@ -226,7 +226,7 @@ def proceed(job: RunningJob, message: str) -> bool:
     """Wait in the next phase's queue; False when the user cancelled meanwhile."""
     if job.context.become(JobState.QUEUED, message=message):
         return True
-    settle(job, {END: JobState.CANCELLED.value})
+    end_attempt(job, {END: JobState.CANCELLED.value})
     return False
 
 
@@ -234,7 +234,7 @@ def end(job: RunningJob, outcome: Outcome, message: str) -> None:
     """The last phase is over: DONE, or what the outcome says."""
     context: JobContext = job.context
     if END in outcome:
-        settle(job, outcome)
+        end_attempt(job, outcome)
         return
     context.say(message, message=False)
     context.become(JobState.DONE, control="", message=message, fraction=1.0, eta=None)

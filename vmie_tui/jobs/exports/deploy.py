@@ -90,7 +90,7 @@ def deploy_machine(context: ExportContext) -> dict[str, Any]:
         context.say(f"sending {target.name} to vCenter")
         done = context.ask_vcenter(lambda: _deploy(context))
         moid = done.moid
-        _tell(context, done)
+        _note_deployed(context, done)
         context.remember(machine_moid=moid)
     if target.power_on:
         context.ask_vcenter(lambda: power_on(context.vsphere, moid, target.name))
@@ -124,7 +124,7 @@ def _as_in_aws(context: ExportContext, hardware: NewHardware) -> NewHardware:
     return replace(hardware, uefi=hardware.uefi or ledger.uefi, guest_id=guest)
 
 
-def _tell(context: ExportContext, done: Deployed) -> None:
+def _note_deployed(context: ExportContext, done: Deployed) -> None:
     rows = context.disks()
     if len(rows) == len(done.disks):
         for row, sent in zip(rows, done.disks, strict=True):

@@ -8,7 +8,7 @@ transfer  this machine's own                 -> download, convert, back into vCe
 from __future__ import annotations
 
 from vmie_tui.jobs.engine import phases
-from vmie_tui.jobs.engine.outcome import END, Outcome, settle
+from vmie_tui.jobs.engine.outcome import END, Outcome, end_attempt
 from vmie_tui.jobs.engine.phases import CHECK, CONVERT, TRANSFER, enqueue, phase, proceed, step, steps
 from vmie_tui.jobs.exports import deploy
 from vmie_tui.jobs.exports import steps as export
@@ -36,7 +36,7 @@ def check_export_phase(job_id: str, attempt: int) -> None:
             return
         checked = step("check", job.context, lambda: export.check(job.context))
         if END in checked:
-            settle(job, checked)
+            end_attempt(job, checked)
         elif proceed(job, f"waiting for a free conversion slot in {job.context.plan.region}"):
             enqueue(CONVERT, write_phase, job_id, attempt, job.context.plan.region)
 
@@ -47,7 +47,7 @@ def write_phase(job_id: str, attempt: int) -> None:
             return
         outcome = _write(job.context)
         if END in outcome:
-            settle(job, outcome)
+            end_attempt(job, outcome)
         elif proceed(job, "waiting to go on with the exported object"):
             enqueue(TRANSFER, bring_phase, job_id, attempt, HERE)
 
@@ -72,7 +72,7 @@ def _bring(context: ExportContext) -> Outcome:
             files = outcome["files"]
             outcome = step("convert", context, lambda: export.convert(context, files))
         if END not in outcome:
-            outcome = step("downloaded", context, lambda: export.downloaded(context))
+            outcome = step("downloaded", context, lambda: export.finish_download(context))
         if END in outcome:
             return outcome
     if plan.deploy is not None:

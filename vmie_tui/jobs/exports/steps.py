@@ -167,15 +167,15 @@ def download(context: ExportContext) -> dict[str, Any]:
     progress = UploadProgress(context.store, context.job_id, between=between)
     written = list(enumerate(context.objects_written, OBJECT))
     for number, (key, size) in written:
-        there = _have(context, key, size)
+        there = _is_downloaded(context, key, size)
         progress.add_disk(number, size, total=size, finished=there)
     for number, (key, size) in written:
-        if not _have(context, key, size):
-            _fetch(context, progress, number, key, size)
+        if not _is_downloaded(context, key, size):
+            _download_object(context, progress, number, key, size)
     return {"files": [str(context.destination(key)) for key, _ in context.objects_written]}
 
 
-def _have(context: ExportContext, key: str, size: int) -> bool:
+def _is_downloaded(context: ExportContext, key: str, size: int) -> bool:
     """Whether the object is here. A worker may be killed after the file got its name and before the job knew: a file
     that was not there when we began, and which appears only when it is whole and proven, is ours.
     """
@@ -185,7 +185,7 @@ def _have(context: ExportContext, key: str, size: int) -> bool:
     return str(target) in ledger.files or (str(target) in ledger.fetching and target.stat().st_size == size)
 
 
-def _fetch(context: ExportContext, progress: UploadProgress, number: int, key: str, size: int) -> None:
+def _download_object(context: ExportContext, progress: UploadProgress, number: int, key: str, size: int) -> None:
     target = context.destination(key)
     context.say(f"downloading to {target}")
     context.update_disk(number, state=StageState.RUNNING.value)
@@ -233,7 +233,7 @@ def _convert(context: ExportContext, source: Path) -> str:
     return str(destination)
 
 
-def downloaded(context: ExportContext) -> dict[str, Any]:
+def finish_download(context: ExportContext) -> dict[str, Any]:
     context.finish_stage(Stage.DOWNLOAD)
     return {}
 

@@ -11,7 +11,7 @@ from vmie_tui.jobs.engine.ports import StepHooks
 from vmie_tui.jobs.imports.inspect_guest import judge_content
 from vmie_tui.jobs.transfer.disk_images import fingerprint
 from vmie_tui.jobs.transfer.target_s3 import key_of
-from vmie_tui.jobs.transfer.transfer import forget_arrived
+from vmie_tui.jobs.transfer.transfer import discard_uploads
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding
 from vmie_tui.model.job import DiskProgress, Stage
@@ -38,7 +38,7 @@ def check(context: ImportContext, hooks: StepHooks) -> dict[str, Any]:
     machine = _described(context)
     refuse_blockers(context, hooks.findings(machine), machine)
     if isinstance(plan.source, VmSource):
-        _exportable(machine)
+        _refuse_unexportable(machine)
     context.retry(partial(_check_aws, context))
     _record(context, machine)
     context.finish_stage(Stage.CHECK)
@@ -52,13 +52,13 @@ def _described(context: ImportContext) -> Machine:
     source = context.plan.source
     if isinstance(source, VmSource):
         return context.ask_vcenter(lambda: find_machine(context.vsphere, context.plan.vm))
-    described = context.retry(partial(_look, context))
+    described = context.retry(partial(_describe_source, context))
     if described.preflight is not None:
         judge_content(context, described.preflight.content, described.preflight.not_inspected, described.machine)
     return described.machine
 
 
-def _look(context: ImportContext) -> Described:
+def _describe_source(context: ImportContext) -> Described:
     plan, source = context.plan, context.plan.source
     look = CONTENT not in plan.override
     if isinstance(source, FileSource):
@@ -75,7 +75,7 @@ def _look(context: ImportContext) -> Described:
 def _record(context: ImportContext, machine: Machine) -> None:
     """The disks and what later phases must know of the source."""
     plan, source, ledger = context.plan, context.plan.source, context.ledger
-    folder = f"{plan.prefix}{_safe(machine.name)}-{context.job_id}"
+    folder = f"{plan.prefix}{_key_safe(machine.name)}-{context.job_id}"
     sizes = {disk.key: disk.capacity for disk in context.disks()}
     resized = any(sizes.get(disk.key, disk.capacity) != disk.capacity for disk in machine.disks)
     context.set_disks(
@@ -84,29 +84,29 @@ def _record(context: ImportContext, machine: Machine) -> None:
                 disk.key,
                 disk.label,
                 disk.capacity,
-                s3_key=_lies_at(plan, number) or key_of(plan, folder, number),
+                s3_key=_existing_key(plan, number) or key_of(plan, folder, number),
                 snapshot_id=source.snapshot_ids[number - 1] if isinstance(source, SnapshotSource) else "",
             )
             for number, disk in enumerate(machine.disks, 1)
         ],
     )
     if ledger.from_job:
-        _inherit(context, ledger.from_job)
+        _take_over_checksums(context, ledger.from_job)
     if isinstance(source, VmSource):
         context.remember(machine=machine)
         context.update(source=machine.path)
         if resized:
-            forget_arrived(context)
+            discard_uploads(context)
             context.say("a disk has another size than in the last attempt: every disk is read again", level="warning")
         return
     moment = fingerprint(context)
     if resized or ledger.source_state not in {"", moment}:
-        forget_arrived(context)
+        discard_uploads(context)
         context.say("the source changed since the last attempt: every disk is read again", level="warning")
     context.remember(machine=machine, source_state=moment)
 
 
-def _inherit(context: ImportContext, before: str) -> None:
+def _take_over_checksums(context: ImportContext, before: str) -> None:
     """What an earlier job found out while it brought these bytes to AWS, for the proof."""
     for old, disk in zip(context.store.disks(before), context.disks(), strict=False):
         context.update_disk(
@@ -118,7 +118,7 @@ def _inherit(context: ImportContext, before: str) -> None:
         )
 
 
-def _lies_at(plan: ImportPlan, number: int) -> str:
+def _existing_key(plan: ImportPlan, number: int) -> str:
     """The key of a disk that AWS reads where it lies; an OVA holds all of them. What is written has a key of ours."""
     source = plan.source
     if not isinstance(source, ObjectSource) or plan.moves_bytes:
@@ -151,11 +151,11 @@ def refuse_blockers(context: ImportContext, findings: tuple[Finding, ...], machi
         )
 
 
-def _exportable(machine: Machine) -> None:
+def _refuse_unexportable(machine: Machine) -> None:
     why = impossible(machine)
     if why is not None:
         raise ServiceError(ErrorKind.CONFLICT, why.what, subject=machine.name, remedy=why.remedy)
 
 
-def _safe(name: str) -> str:
+def _key_safe(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:80].strip("-") or "vm"

@@ -36,8 +36,8 @@ def launch_test(context: ImportContext, hooks: StepHooks) -> dict[str, Any]:
     context.start_stage(Stage.LAUNCH)
     if ledger.instance:
         return {"instance": ledger.instance}
-    if ledger.launch_asked and (found := next(iter(_launched(context)), "")):
-        return _noted(context, found)  # a killed worker has asked for it; EC2 knows the token for a day or so only
+    if ledger.launch_asked and (found := next(iter(_own_instances(context)), "")):
+        return _note_instance(context, found)  # a killed worker asked for it; EC2 knows the token for about a day only
     hooks.before_launch()
     image = context.retry(lambda: describe_image(context.aws, plan.region, record.image_id))
     kind = wanted.instance_type
@@ -66,15 +66,15 @@ def launch_test(context: ImportContext, hooks: StepHooks) -> dict[str, Any]:
     )
     context.remember(launch_asked=True)
     launched = context.retry(lambda: launch(context.aws, plan.region, request))
-    return _noted(context, launched.id)
+    return _note_instance(context, launched.id)
 
 
-def _launched(context: ImportContext) -> list[str]:
+def _own_instances(context: ImportContext) -> list[str]:
     """Instances of the job that are not terminated."""
     return context.retry(lambda: list(tagged_instances(context.aws, context.plan.region, TAG_JOB, context.job_id)))
 
 
-def _noted(context: ImportContext, instance_id: str) -> dict[str, Any]:
+def _note_instance(context: ImportContext, instance_id: str) -> dict[str, Any]:
     context.remember(instance=instance_id)
     context.add_result(context.launches, instance_id)
     return {"instance": instance_id}
@@ -124,7 +124,7 @@ def terminate_test(context: ImportContext) -> None:
         terminate(context.aws, context.plan.region, instance_id)
 
 
-def tag_made(context: ImportContext) -> dict[str, Any]:
+def tag_results(context: ImportContext) -> dict[str, Any]:
     """Name what the job made by tags."""
     context.start_stage(Stage.FINISH)
     context.say("tagging what was made")
@@ -159,11 +159,11 @@ def copy_images(context: ImportContext) -> dict[str, Any]:
         context.add_result(f"AMI in {region}", image_id)
     for region, image_id in copies.items():
         context.say(f"AWS copies the AMI to {region}: {image_id}")
-        _await_copy(context, region, image_id)
+        _wait_for_copy(context, region, image_id)
     return {"copies": copies}
 
 
-def _await_copy(context: ImportContext, region: str, image_id: str) -> None:
+def _wait_for_copy(context: ImportContext, region: str, image_id: str) -> None:
     """Until the copy is available; one that failed is not asked for again by a resume, which makes another."""
     try:
         context.retry(lambda: wait_for_image(context.aws, region, image_id, check=context.control.check))
@@ -198,7 +198,7 @@ def _copy(context: ImportContext, region: str) -> str:
     return copy_image(context.aws, region, request).id
 
 
-def _uploaded_before(context: ImportContext) -> bool:
+def _uploaded_by_earlier_job(context: ImportContext) -> bool:
     """Whether the job this one fell back from has uploaded the source, which else is the user's."""
     before = context.ledger.from_job
     if not before:
@@ -217,7 +217,7 @@ def clean_up(context: ImportContext) -> dict[str, Any]:
                 target_of(context).remove(disk)
             elif plan.route is Route.IMAGE_DIRECT and disk.ledger.uploaded_snapshot:
                 delete_snapshot(context.aws, plan.region, disk.ledger.uploaded_snapshot)
-        if isinstance(plan.source, ObjectSource) and _uploaded_before(context):
+        if isinstance(plan.source, ObjectSource) and _uploaded_by_earlier_job(context):
             for key in plan.source.keys:
                 remove_object(context, key, plan.source.bucket)
         context.say("what was uploaded is deleted", message=False)

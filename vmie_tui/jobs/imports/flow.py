@@ -15,7 +15,7 @@ from functools import partial
 
 from vmie_tui.jobs.engine import phases
 from vmie_tui.jobs.engine.import_context import ImportContext
-from vmie_tui.jobs.engine.outcome import END, Outcome, outcome_of, settle
+from vmie_tui.jobs.engine.outcome import END, Outcome, end_attempt, outcome_of
 from vmie_tui.jobs.engine.phases import CHECK, COMPLETE, CONVERT, TRANSFER, enqueue, phase, proceed, side_by_side, step
 from vmie_tui.jobs.engine.ports import RunningJob
 from vmie_tui.jobs.imports import check, finish, import_image, import_instance, register_image, snapshot
@@ -33,13 +33,13 @@ Work = Callable[[ImportContext], Outcome]
 def dispatch(record: JobRecord) -> None:
     """A job whose disks are in AWS goes on from there: they must not be touched again."""
     plan = record.plan
-    if isinstance(plan, ImportPlan) and (record.task_id or _arrived(plan, record)):
+    if isinstance(plan, ImportPlan) and (record.task_id or _is_uploaded(plan, record)):
         _last_phase(plan, record.id, record.attempt)
     else:
         enqueue(CHECK, check_phase, record.id, record.attempt)
 
 
-def _arrived(plan: ImportPlan, record: JobRecord) -> bool:
+def _is_uploaded(plan: ImportPlan, record: JobRecord) -> bool:
     """Whether all disks are in AWS, in a shape that it will still read: signed URLs of parts end."""
     ledger = record.ledger_as(ImportLedger)
     return ledger.transferred and (plan.route is not Route.INSTANCE or not is_stale(ledger.urls_signed))
@@ -52,7 +52,7 @@ def _last_phase(plan: ImportPlan, job_id: str, attempt: int) -> None:
         enqueue(COMPLETE, convert_phase, job_id, attempt)
 
 
-def _go_on(job: RunningJob, attempt: int) -> None:
+def _queue_last_phase(job: RunningJob, attempt: int) -> None:
     """From the disks being in AWS to what becomes of them."""
     plan: ImportPlan = job.context.plan
     message = f"waiting for a free conversion slot in {plan.region}" if plan.aws_reads else "waiting to go on"
@@ -66,9 +66,9 @@ def check_phase(job_id: str, attempt: int) -> None:
             return
         checked = step("check", job.context, lambda: check.check(job.context, job.hooks))
         if END in checked:
-            settle(job, checked)
+            end_attempt(job, checked)
         elif not job.context.plan.moves_bytes:
-            _go_on(job, attempt)
+            _queue_last_phase(job, attempt)
         elif proceed(job, f"waiting for a free slot on {checked['host']}"):
             enqueue(TRANSFER, transfer_phase, job_id, attempt, checked["host"])
 
@@ -79,13 +79,13 @@ def transfer_phase(job_id: str, attempt: int) -> None:
             return
         outcome: Outcome = {"snapshot": None}
         if isinstance(job.context.plan.source, VmSource):
-            outcome = step("snapshot", job.context, lambda: snapshot.snapshot(job.context, job.hooks))
+            outcome = step("snapshot", job.context, lambda: snapshot.take_snapshot(job.context, job.hooks))
         if END not in outcome:
             outcome = _transfer(job.context, job.hooks, outcome["snapshot"])
         if END in outcome:
-            settle(job, outcome)
+            end_attempt(job, outcome)
         else:
-            _go_on(job, attempt)
+            _queue_last_phase(job, attempt)
 
 
 def _transfer(context: ImportContext, hooks: ImportHooks, snapshot_moid: str | None) -> Outcome:
@@ -99,11 +99,11 @@ def _transfer(context: ImportContext, hooks: ImportHooks, snapshot_moid: str | N
         def one(name: str) -> Outcome:
             result = outcome_of(context, lambda: transfer.move([int(key) for key in name.split("+")]))
             if END in result:
-                transfer.origin.close()
+                transfer.source.close()
             return result
 
         groups = ["+".join(map(str, group)) for group in prepared["groups"]]
-        with context.control.on_stop(transfer.origin.close):
+        with context.control.on_stop(transfer.source.close):
             outcomes = side_by_side(groups, one, name="disk")
         bad = [outcome for outcome in outcomes if END in outcome]
         if bad:
@@ -113,7 +113,7 @@ def _transfer(context: ImportContext, hooks: ImportHooks, snapshot_moid: str | N
             return outcome
         return step("release", context, lambda: _release(context, transfer))
     finally:
-        transfer.origin.forget()
+        transfer.source.forget()
 
 
 def _release(context: ImportContext, transfer: Transfer) -> Outcome:
@@ -132,7 +132,7 @@ def convert_phase(job_id: str, attempt: int) -> None:
         context: ImportContext = job.context
         works = [(name, partial(work, context)) for name, work in _last_steps(context.plan, job.hooks)]
         outcome = phases.steps(context, [*works, *job.hooks.closing()])
-        phases.end(job, outcome, f"done: {_made(context)}")
+        phases.end(job, outcome, f"done: {_results_in_words(context)}")
 
 
 def _last_steps(plan: ImportPlan, hooks: ImportHooks) -> list[tuple[str, Work]]:
@@ -150,13 +150,13 @@ def _last_steps(plan: ImportPlan, hooks: ImportHooks) -> list[tuple[str, Work]]:
         works.append(("make volumes", register_image.make_volumes))
     if plan.test_launch is not None:
         works += [("launch", partial(finish.launch_test, hooks=hooks)), ("watch the test", finish.watch_test)]
-    works.append(("tag", finish.tag_made))
+    works.append(("tag", finish.tag_results))
     if plan.copy_to:
         works.append(("copy", finish.copy_images))
     return works
 
 
-def _made(context: ImportContext) -> str:
+def _results_in_words(context: ImportContext) -> str:
     """What the job made, in a word."""
     if image_id := context.record.image_id:
         return image_id

@@ -8,9 +8,9 @@ from functools import partial
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.ports import Steps, Undo
 from vmie_tui.jobs.imports import finish, undo
-from vmie_tui.jobs.transfer.source import Origin
-from vmie_tui.jobs.transfer.source_image import OpenedOrigin
-from vmie_tui.jobs.transfer.source_lease import LeaseOrigin
+from vmie_tui.jobs.transfer.source import TransferSource
+from vmie_tui.jobs.transfer.source_image import ImageSource
+from vmie_tui.jobs.transfer.source_lease import LeaseSource
 from vmie_tui.jobs.transfer.target import Target
 from vmie_tui.jobs.transfer.target_s3 import target_of
 from vmie_tui.model.finding import Finding
@@ -52,11 +52,11 @@ class ImportHooks:
 
     # what the flow asks
 
-    def source(self, snapshot_moid: str | None) -> Origin:
+    def source(self, snapshot_moid: str | None) -> TransferSource:
         """What the disks are read from in this transfer phase."""
         if isinstance(self.context.plan.source, VmSource):
-            return LeaseOrigin(self.context, self.context.ledger.moid, snapshot_moid)
-        return OpenedOrigin(self.context)
+            return LeaseSource(self.context, self.context.ledger.moid, snapshot_moid)
+        return ImageSource(self.context)
 
     def target(self) -> Target:
         """Where the disks go."""

@@ -10,7 +10,7 @@ from vmie_tui.jobs.engine.polling import watch_tasks
 from vmie_tui.jobs.engine.tags import TAG_JOB, tags
 from vmie_tui.jobs.imports.fallback_unmodified import where_upload_is
 from vmie_tui.jobs.imports.role_error import with_causes
-from vmie_tui.jobs.imports.uploaded import bucket_of, format_of, refuse_vanished, show_tasks, when_free
+from vmie_tui.jobs.imports.uploaded import bucket_of, format_of, refuse_missing_uploads, show_tasks, wait_for_slot
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import Stage
 from vmie_tui.model.plan import Route
@@ -26,7 +26,7 @@ def start_image(context: ImportContext) -> dict[str, Any]:
     context.start_stage(Stage.IMPORT)
     if record.task_id or record.image_id:
         return {"task": record.task_id}
-    refuse_vanished(context)
+    refuse_missing_uploads(context)
     request = ImageRequest(
         disks=tuple(_containers(context)),
         description=plan.description or f"{plan.source.name} imported by vmie-tui",
@@ -42,7 +42,7 @@ def start_image(context: ImportContext) -> dict[str, Any]:
     )
     context.remember(task_asked=True)
     try:
-        task = context.retry(partial(when_free, context, partial(context.vm_import.import_image, request)))
+        task = context.retry(partial(wait_for_slot, context, partial(context.vm_import.import_image, request)))
     except ServiceError as error:
         raise with_causes(context, error) from error
     context.update(task_id=task.id)

@@ -6,7 +6,7 @@ from typing import Any
 
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.polling import watch_tasks
-from vmie_tui.jobs.imports.uploaded import refuse_vanished, show_tasks, when_free
+from vmie_tui.jobs.imports.uploaded import refuse_missing_uploads, show_tasks, wait_for_slot
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import Stage
 from vmie_tui.model.plan import LegacyInstance
@@ -21,14 +21,14 @@ def start_conversion(context: ImportContext) -> dict[str, Any]:
     context.start_stage(Stage.IMPORT)
     if context.record.task_id:  # also once it is over: what it made is in the ledger
         return {"task": context.record.task_id}
-    refuse_vanished(context)
+    refuse_missing_uploads(context)
     (disk,) = context.disks()
     found: Task | None = None
     if context.ledger.task_asked:
         found = context.retry(lambda: _find(context))
     context.remember(task_asked=True)
     # Not tried again by itself: an answer that was lost may have started one, which only `_find` sees.
-    task = found or when_free(context, lambda: _start(context))
+    task = found or wait_for_slot(context, lambda: _start(context))
     context.update(task_id=task.id)
     context.say(f"{disk.label}: AWS converts, {task.id}")
     return {"task": task.id}

@@ -10,7 +10,7 @@ from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.polling import watch_tasks
 from vmie_tui.jobs.engine.tags import TAG_JOB, tags
 from vmie_tui.jobs.imports.role_error import with_causes
-from vmie_tui.jobs.imports.uploaded import FULL, bucket_of, format_of, refuse_vanished, show_tasks, when_free
+from vmie_tui.jobs.imports.uploaded import FULL, bucket_of, format_of, refuse_missing_uploads, show_tasks, wait_for_slot
 from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import Stage
@@ -27,7 +27,7 @@ def import_snapshots(context: ImportContext) -> dict[str, Any]:
     """
     context.start_stage(Stage.IMPORT)
     if not all(disk.snapshot_id for disk in context.disks()):
-        refuse_vanished(context)
+        refuse_missing_uploads(context)
     while True:
         full = _ask(context)
         asked = [disk for disk in context.disks() if disk.ledger.import_task]
@@ -76,7 +76,7 @@ def _start(context: ImportContext, disk: DiskRecord, *, wait: bool) -> Task:
     )
     start = partial(context.vm_import.import_snapshot, request)
     if wait:
-        return when_free(context, start)
+        return wait_for_slot(context, start)
     try:
         return start()
     except ServiceError as error:

@@ -16,7 +16,7 @@ from vmie_tui.model.rules.override import CONTENT, not_overridden
 from vmie_tui.services.preflight import preflight_frozen
 
 
-def look_inside(context: ImportContext, machine: Machine) -> None:
+def inspect_disks(context: ImportContext, machine: Machine) -> None:
     """Read what the disks hold, a few MiB of each, by ranges.
 
     ``machine`` is off, or was read before this job froze it. Raises ServiceError REFUSED for what the conversion is

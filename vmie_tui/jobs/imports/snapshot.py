@@ -6,9 +6,9 @@ from typing import Any
 
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.ports import StepHooks
-from vmie_tui.jobs.imports.inspect_guest import look_inside
-from vmie_tui.jobs.transfer.export_lease import off_moment
-from vmie_tui.jobs.transfer.transfer import forget_arrived
+from vmie_tui.jobs.imports.inspect_guest import inspect_disks
+from vmie_tui.jobs.transfer.export_lease import off_state
+from vmie_tui.jobs.transfer.transfer import discard_uploads
 from vmie_tui.model.job import Stage
 from vmie_tui.model.machine import Machine, Power
 from vmie_tui.services.vsphere.inventory import read_machine
@@ -18,14 +18,14 @@ from vmie_tui.services.vsphere.snapshot import remove_snapshot as remove
 SNAPSHOT_NOTE = "Made by vmie-tui to copy the machine's disks; removed when they are copied"
 
 
-def snapshot(context: ImportContext, hooks: StepHooks) -> dict[str, Any]:
+def take_snapshot(context: ImportContext, hooks: StepHooks) -> dict[str, Any]:
     """Freeze a running machine. Returns ``{"snapshot": moid or None}`` and forgets disks of another moment."""
     ledger = context.ledger
     hooks.before_snapshot()
     machine = context.ask_vcenter(lambda: read_machine(context.vsphere, ledger.moid))
     found: str | None
     if not hooks.needs_snapshot(machine):
-        found, moment = None, off_moment((disk.key, disk.content_id) for disk in machine.disks)
+        found, moment = None, off_state((disk.key, disk.content_id) for disk in machine.disks)
         context.skip_stage(Stage.SNAPSHOT)
     else:
         context.start_stage(Stage.SNAPSHOT)
@@ -34,11 +34,11 @@ def snapshot(context: ImportContext, hooks: StepHooks) -> dict[str, Any]:
         found = moment = made.moid
         context.finish_stage(Stage.SNAPSHOT)
     if ledger.source_state not in {"", moment}:
-        forget_arrived(context)
+        discard_uploads(context)
         context.say("the machine ran since the last attempt: every disk is read again", message=False, level="warning")
     context.remember(source_state=moment, snapshot=found or "", snapshot_asked=False)
     if hooks.inspects_guest():
-        look_inside(context, machine)
+        inspect_disks(context, machine)
     return {"snapshot": found}
 
 
@@ -66,14 +66,14 @@ def remove_snapshot(context: ImportContext) -> bool:
     ledger = context.ledger
     if not (ledger.snapshot or ledger.snapshot_asked):
         return False
-    if remove_named(context, ledger.moid):
+    if remove_own_snapshots(context, ledger.moid):
         context.say("snapshot removed", message=False)
         context.remember(snapshot_asked=False)
     context.remember(snapshot="")
     return True
 
 
-def remove_named(context: ImportContext, moid: str) -> int:
+def remove_own_snapshots(context: ImportContext, moid: str) -> int:
     """Remove all snapshots with this job's name, which nobody else gives; how many there were.
 
     There are two when the request of a killed worker arrived only after its successor had looked for what it made.

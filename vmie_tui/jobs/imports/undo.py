@@ -11,7 +11,7 @@ from vmie_tui.jobs.engine.ports import Undo
 from vmie_tui.jobs.engine.tags import MADE_BY, TAG_JOB
 from vmie_tui.jobs.imports import finish, import_image, import_instance, import_snapshots, register_image
 from vmie_tui.jobs.imports.snapshot import remove_snapshot
-from vmie_tui.jobs.transfer.export_lease import give_back as give_back_lease
+from vmie_tui.jobs.transfer.export_lease import give_lease_back
 from vmie_tui.jobs.transfer.target_s3 import target_of
 from vmie_tui.model.errors import ServiceError
 from vmie_tui.model.plan import Route
@@ -51,7 +51,7 @@ def undo(context: ImportContext) -> Iterator[Undo]:
 
 def give_back(context: ImportContext) -> Iterator[Undo]:
     """What an import holds of vCenter: its export lease and its own snapshot."""
-    yield "the export lease", partial(give_back_lease, context)
+    yield "the export lease", partial(give_lease_back, context)
     # More than one try, whatever the user asked for: a snapshot that is left grows until somebody sees it.
     remove = partial(remove_snapshot, context)
     yield "the snapshot", partial(context.ask_vcenter, remove, control=JobControl(), tries=3)

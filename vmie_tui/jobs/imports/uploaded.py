@@ -34,7 +34,7 @@ def format_of(context: ImportContext) -> str:
     return plan.source.format or image_format(context.machine.disks[0].image)
 
 
-def when_free(context: ImportContext, start: Callable[[], T]) -> T:
+def wait_for_slot(context: ImportContext, start: Callable[[], T]) -> T:
     """Do ``start``, which asks for a conversion task; waits while the Region takes no more of them."""
     near, _ = intervals(simulated=context.profile.aws.endpoint_url is not None)
     poll = Poll(near, wait=context.control.wait)
@@ -48,7 +48,7 @@ def when_free(context: ImportContext, start: Callable[[], T]) -> T:
         poll.wait()
 
 
-def refuse_vanished(context: ImportContext) -> None:
+def refuse_missing_uploads(context: ImportContext) -> None:
     """Raises ServiceError CONFLICT when something that was sent is there no longer; a resume sends it again."""
     if not context.plan.moves_bytes:
         return

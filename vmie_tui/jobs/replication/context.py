@@ -46,7 +46,7 @@ class ReplicationContext(ImportContext):
         return {disk.key: disk for disk in self.replications.kept(self.plan.replication)}
 
     @property
-    def by_lease(self) -> bool:
+    def reads_by_lease(self) -> bool:
         """Whether an export lease reads the disks, all of them: where their datastore shows no files (F424)."""
         return bool(self.lease_reason)
 
@@ -70,7 +70,7 @@ class ReplicationContext(ImportContext):
         """Ids of the jobs of this replication's other runs, newest first."""
         return [job_id for job_id in self.jobs_of_runs().values() if job_id != self.job_id]
 
-    def leave(self, snapshots: Iterable[str]) -> None:
+    def add_leftovers(self, snapshots: Iterable[str]) -> None:
         """Nothing goes on from these snapshots any more: the retention deletes those that no AMI uses."""
         before = self.ledger.leftovers or ()
         self.remember(leftovers=tuple(dict.fromkeys([*before, *sorted(snapshots)])))

@@ -18,7 +18,7 @@ SHUT_DOWN_SECONDS = 900.0  # ours: how long a guest may take, updates that are i
 
 def shut_down(context: ReplicationContext) -> None:
     """Ask the guest to shut down, and wait until the machine is off. Raises ServiceError."""
-    _not_twice(context)
+    _refuse_second_cutover(context)
     context.say("cutover: shutting the guest down")
     context.remember(shut_down=True, ran_again=False)
     shut_down_guest(
@@ -31,7 +31,7 @@ def shut_down(context: ReplicationContext) -> None:
     context.say("the machine is off. To go back to it at any time: power it on in vCenter", message=False)
 
 
-def _not_twice(context: ReplicationContext) -> None:
+def _refuse_second_cutover(context: ReplicationContext) -> None:
     """Raises ServiceError CONFLICT while what an earlier cutover launched runs, unless nothing else can reach it.
 
     A group is cut over as a whole, also where one of its machines was before.
@@ -71,7 +71,7 @@ def ran_again(context: ReplicationContext) -> bool:
     return power is not Power.OFF
 
 
-def still_off(context: ReplicationContext) -> None:
+def refuse_running_machine(context: ReplicationContext) -> None:
     """Raises ServiceError CONFLICT when the machine of a cutover ran again: no instance may take its place then."""
     if context.plan.shut_down and ran_again(context):
         raise ServiceError(
@@ -82,7 +82,7 @@ def still_off(context: ReplicationContext) -> None:
         )
 
 
-def say_where_it_is(context: ReplicationContext) -> None:
+def say_machine_is_off(context: ReplicationContext) -> None:
     """After a cutover that came to nothing: that the machine is off, where it is."""
     ledger = context.ledger
     replaced = bool(ledger.instance) and context.record.state is not JobState.CANCELLING

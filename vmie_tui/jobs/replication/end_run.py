@@ -24,7 +24,7 @@ def ended(job: JobState) -> bool:
     return job in OVER
 
 
-def unsettled(connection: sa.Connection) -> list[RunRecord]:
+def ends_to_note(connection: sa.Connection) -> list[RunRecord]:
     """Runs whose end was not noted yet, and failed ones that go on since the user resumed their jobs; oldest first."""
     runs, jobs = schema.runs, schema.jobs
     over = [state.value for state in OVER]

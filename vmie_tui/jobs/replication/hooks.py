@@ -11,10 +11,10 @@ from vmie_tui.jobs.engine.ports import Steps, Undo
 from vmie_tui.jobs.imports.hooks import ImportHooks
 from vmie_tui.jobs.replication import cutover, retention, verify
 from vmie_tui.jobs.replication.context import ReplicationContext
-from vmie_tui.jobs.replication.snapshot import note, prepare, settle_snapshots
-from vmie_tui.jobs.replication.source_changed_blocks import ChangedOrigin, find_way
+from vmie_tui.jobs.replication.snapshot import note_snapshot, prepare_machine, remove_stale_snapshots
+from vmie_tui.jobs.replication.source_changed_blocks import ChangedBlocksSource, choose_reader
 from vmie_tui.jobs.replication.target import ReplicaTarget
-from vmie_tui.jobs.transfer.source import Origin
+from vmie_tui.jobs.transfer.source import TransferSource
 from vmie_tui.jobs.transfer.target import Target
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding
@@ -55,45 +55,45 @@ class ReplicationHooks(ImportHooks):
 
     def findings(self, machine: Machine) -> tuple[Finding, ...]:
         context = self.context
-        machine, ours = settle_snapshots(context, machine)
+        machine, ours = remove_stale_snapshots(context, machine)
         spec = context.spec
         spec = replace(spec, plan=replace(spec.plan, override=context.plan.override))
         return check_replication(spec, machine, now=context.clock.now(), begun=True, at_work=ours)
 
     def before_snapshot(self) -> None:
-        prepare(self.context)
+        prepare_machine(self.context)
 
     def needs_snapshot(self, machine: Machine) -> bool:
         """Always: change ids come from snapshots (trap 25)."""
         return True
 
     def snapshot_taken(self, snapshot: Snapshot, machine: Machine) -> None:
-        note(self.context, snapshot, machine)
-        if not self.context.by_lease:
-            find_way(self.context)
+        note_snapshot(self.context, snapshot, machine)
+        if not self.context.reads_by_lease:
+            choose_reader(self.context)
 
     def inspects_guest(self) -> bool:
         """Before the first copy only: what would be found later is in the image of every run."""
         return not self.context.kept
 
     def before_launch(self) -> None:
-        cutover.still_off(self.context)
+        cutover.refuse_running_machine(self.context)
 
-    def source(self, snapshot_moid: str | None) -> Origin:
-        return super().source(snapshot_moid) if self.context.by_lease else ChangedOrigin(self.context)
+    def source(self, snapshot_moid: str | None) -> TransferSource:
+        return super().source(snapshot_moid) if self.context.reads_by_lease else ChangedBlocksSource(self.context)
 
     def target(self) -> Target:
         return ReplicaTarget(self.context) if self.context.plan.direct else super().target()
 
     def before_release(self) -> Steps:
-        return [("verify", partial(verify.verify, self.context)), ("keep", partial(verify.keep, self.context))]
+        return [("verify", partial(verify.verify, self.context)), ("keep", partial(verify.keep_copy, self.context))]
 
     def closing(self) -> Steps:
         return [
-            ("retention", partial(retention.retain, self.context)),
-            ("figures", partial(retention.finish, self.context)),
+            ("retention", partial(retention.apply_retention, self.context)),
+            ("figures", partial(retention.finish_run, self.context)),
         ]
 
     def give_back(self) -> Iterator[Undo]:
         yield from super().give_back()
-        cutover.say_where_it_is(self.context)
+        cutover.say_machine_is_off(self.context)

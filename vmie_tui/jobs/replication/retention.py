@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from vmie_tui.jobs.imports.snapshot import remove_named
+from vmie_tui.jobs.imports.snapshot import remove_own_snapshots
 from vmie_tui.jobs.replication.context import ReplicationContext
 from vmie_tui.jobs.store.block_journal import BlockJournal
 from vmie_tui.jobs.store.ledger import RunLedger
@@ -20,14 +20,14 @@ from vmie_tui.services.aws.ec2.tagged import delete_snapshot
 _AFTER_THE_COPY = frozenset({Stage.IMPORT, Stage.REGISTER, Stage.LAUNCH, Stage.FINISH})
 
 
-def retain(context: ReplicationContext) -> dict[str, Any]:
+def apply_retention(context: ReplicationContext) -> dict[str, Any]:
     """Deregister the AMIs beyond those to keep, with their snapshots, and delete parents that are none any more.
 
     What cannot be removed is said, and tried again by the next run. Raises ServiceError LOGIN.
     """
     spec, replications, plan = context.spec, context.replications, context.plan
     if spec.once:  # no run goes on from this one
-        _leave_kept(context)
+        _give_up_kept(context)
     mine = [(plan.run, context.record.image_id)] if context.record.image_id else []
     others = [(run, image) for run, image in replications.images(plan.replication) if run != plan.run]
     for run_id, image_id in to_remove([*mine, *others], spec.keep):
@@ -35,13 +35,13 @@ def retain(context: ReplicationContext) -> dict[str, Any]:
             replications.image_gone(run_id)
             _forget_blocks(context, run_id)
     for snapshot_id in context.ledger.leftovers or ():
-        _sweep(context, snapshot_id)
+        _delete_leftover(context, snapshot_id)
     return {}
 
 
-def _leave_kept(context: ReplicationContext) -> None:
+def _give_up_kept(context: ReplicationContext) -> None:
     disks = context.disks()
-    context.leave({*context.kept_snapshots, *(disk.ledger.uploaded_snapshot for disk in disks)})
+    context.add_leftovers({*context.kept_snapshots, *(disk.ledger.uploaded_snapshot for disk in disks)})
     context.replications.forget_kept(context.plan.replication)
     for disk in disks:
         context.content(disk.key).clear()
@@ -56,12 +56,12 @@ def _forget_blocks(context: ReplicationContext, run_id: str) -> None:
 
 
 def _removed(context: ReplicationContext, image_id: str) -> bool:
-    """Whether the AMI is gone; its snapshots are left to `_sweep`, which a killed worker's successor repeats."""
+    """Whether the AMI is gone. Its EBS snapshots become leftovers, so that a killed worker's successor deletes them."""
     region = context.plan.region
     context.say(f"removing the old AMI {image_id}")
     try:
         image = context.retry(lambda: describe_image(context.aws, region, image_id))
-        context.leave(image.snapshot_ids)
+        context.add_leftovers(image.snapshot_ids)
         context.retry(lambda: deregister_image(context.aws, region, image_id, snapshots=False))
     except ServiceError as error:
         if error.kind is ErrorKind.NOT_FOUND:
@@ -74,7 +74,7 @@ def _removed(context: ReplicationContext, image_id: str) -> bool:
     return True
 
 
-def _sweep(context: ReplicationContext, snapshot_id: str) -> None:
+def _delete_leftover(context: ReplicationContext, snapshot_id: str) -> None:
     """Delete a snapshot unless something goes on from it or an AMI uses it; then it is no leftover."""
     region = context.plan.region
     if snapshot_id not in context.kept_snapshots:
@@ -128,18 +128,18 @@ def _changed(disk: DiskRecord) -> int:
     return disk.total if changed is None or disk.ledger.sync is Sync.CHECKSUM else changed
 
 
-def _look_again(context: ReplicationContext) -> None:
+def _remove_late_snapshot(context: ReplicationContext) -> None:
     """Whether a snapshot has appeared that a killed worker had asked for: then it is late, and goes too."""
     try:
-        if remove_named(context, context.ledger.moid):
+        if remove_own_snapshots(context, context.ledger.moid):
             context.say("a snapshot that a killed worker had asked for appeared late, and is removed", message=False)
     except ServiceError as error:  # all that matters is done; the next run looks again
         context.say(f"vCenter could not be asked whether a snapshot is left: {error}", message=False, level="warning")
 
 
-def finish(context: ReplicationContext) -> dict[str, Any]:
+def finish_run(context: ReplicationContext) -> dict[str, Any]:
     """The run is over."""
-    _look_again(context)
+    _remove_late_snapshot(context)
     note_figures(context)
     context.finish_stage(Stage.FINISH)
     context.replications.end(context.plan.run, context.clock.now())

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from vmie_tui import settings as settings_module
 from vmie_tui.clock import Clocks
 from vmie_tui.jobs.engine.context import AwsSessions
-from vmie_tui.jobs.replication.end_run import ended, note_end, reopen, unsettled
+from vmie_tui.jobs.replication.end_run import ended, ends_to_note, note_end, reopen
 from vmie_tui.jobs.replication.removal import Removal
 from vmie_tui.jobs.replication.start_run import start, waiting
 from vmie_tui.jobs.store import schema
@@ -56,7 +56,7 @@ class Scheduler:
         """
         begin = self._replications.store.begin
         with begin() as connection:
-            ends = unsettled(connection)
+            ends = ends_to_note(connection)
         for run in ends:
             self._safely(run.replication_id, lambda run=run: self._note(run))  # type: ignore[misc]
         with begin() as connection:

@@ -18,7 +18,7 @@ from vmie_tui.services.vsphere.snapshot import find_snapshot, list_snapshots, re
 _DO_WITHOUT = frozenset({ErrorKind.PERMISSION, ErrorKind.CONFLICT, ErrorKind.REFUSED})
 
 
-def settle_snapshots(context: ReplicationContext, machine: Machine) -> tuple[Machine, bool]:
+def remove_stale_snapshots(context: ReplicationContext, machine: Machine) -> tuple[Machine, bool]:
     """The machine without what earlier runs may have left on it, and whether its snapshot is this run's own.
 
     Says when it runs on another host than at the last run, which is allowed (F422).
@@ -45,7 +45,7 @@ def settle_snapshots(context: ReplicationContext, machine: Machine) -> tuple[Mac
     return context.ask_vcenter(look)
 
 
-def prepare(context: ReplicationContext) -> None:
+def prepare_machine(context: ReplicationContext) -> None:
     """Shut the guest down for a cutover, and see that changes are tracked: before our snapshot, or not at all."""
     moid = context.ledger.moid
     there = context.ask_vcenter(lambda: find_snapshot(context.vsphere, moid, snapshot_name(context.job_id)))
@@ -56,7 +56,7 @@ def prepare(context: ReplicationContext) -> None:
         remove_snapshot(context.vsphere, there.moid, check=context.control.check)
     if context.plan.shut_down:
         cutover.shut_down(context)
-    if not context.by_lease:
+    if not context.reads_by_lease:
         _track(context, moid)
 
 
@@ -69,7 +69,7 @@ def _track(context: ReplicationContext, moid: str) -> None:
         context.say(f"changed blocks cannot be tracked: {error}", message=False, level="warning")
 
 
-def note(context: ReplicationContext, snapshot: Any, machine: Machine) -> None:
+def note_snapshot(context: ReplicationContext, snapshot: Any, machine: Machine) -> None:
     """What the snapshot says of each disk, for this and later attempts: change ids are of this moment (trap 25)."""
     first = list_snapshots(context.vsphere, machine.moid)[0]
     if first.moid != snapshot.moid:
@@ -121,7 +121,7 @@ def note(context: ReplicationContext, snapshot: Any, machine: Machine) -> None:
         )
 
 
-def still_frozen(context: ReplicationContext) -> None:
+def refuse_moved_machine(context: ReplicationContext) -> None:
     """Raises ServiceError CONFLICT when the machine was moved, or our snapshot removed, since it was frozen (F423)."""
 
     def look() -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from vmie_tui.jobs.replication.areas import Areas, Delta
 from vmie_tui.jobs.replication.context import ReplicationContext
-from vmie_tui.jobs.replication.snapshot import still_frozen
+from vmie_tui.jobs.replication.snapshot import refuse_moved_machine
 from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.jobs.transfer.source import TRANSFERS, Put, Received
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
@@ -25,7 +25,7 @@ from vmie_tui.services.vsphere.datastore.folder_reader import FolderReader
 ZERO_DIGEST = hashlib.sha256(bytes(BLOCK)).digest()
 
 
-class ChangedOrigin:
+class ChangedBlocksSource:
     """The machine's disks in one transfer phase; there is no lease to lose, so an attempt is the origin itself."""
 
     def __init__(self, context: ReplicationContext) -> None:
@@ -36,9 +36,9 @@ class ChangedOrigin:
         self._since: float | None = time.monotonic()
         TRANSFERS.enter()
 
-    # Origin
+    # TransferSource
 
-    def begin(self) -> ChangedOrigin:
+    def begin(self) -> ChangedBlocksSource:
         return self
 
     def check(self) -> None:
@@ -110,7 +110,7 @@ class ChangedOrigin:
                     control.moved(len(data))
         except ServiceError as error:
             if error.kind is not ErrorKind.CANCELLED:
-                still_frozen(context)  # moved, or its snapshot removed: that is the cause then
+                refuse_moved_machine(context)  # moved, or its snapshot removed: that is the cause then
             raise
 
     def _different(
@@ -127,7 +127,7 @@ class ChangedOrigin:
 
     @contextmanager
     def _reader(self, disk: DiskRecord) -> Iterator[FolderReader]:
-        with open_frozen(self._context, disk) as reader:
+        with open_disk_at_snapshot(self._context, disk) as reader:
             with self._lock:
                 self._readers.add(reader)
             try:
@@ -144,12 +144,12 @@ class ChangedOrigin:
         return Received()
 
 
-def find_way(context: ReplicationContext) -> None:
+def choose_reader(context: ReplicationContext) -> None:
     """See that each frozen disk can be read as a file. Where not even the machine's own host serves one, because of its
     lock, a lease reads all of them: a full copy, and why is in the log. Other troubles are the transfer's own."""
     for disk in context.disks():
         try:
-            with open_frozen(context, disk) as reader:
+            with open_disk_at_snapshot(context, disk) as reader:
                 if reader.at_host:
                     context.say(
                         f"{disk.label}: only the host {reader.at_host} can read its file, so it is asked itself"
@@ -164,7 +164,7 @@ def find_way(context: ReplicationContext) -> None:
 
 
 @contextmanager
-def open_frozen(context: ReplicationContext, disk: DiskRecord) -> Iterator[FolderReader]:
+def open_disk_at_snapshot(context: ReplicationContext, disk: DiskRecord) -> Iterator[FolderReader]:
     """The disk's content that this run's snapshot froze."""
     disk = context.disk(disk.key)
     frozen, host = disk.ledger.at_snapshot, context.ledger.at_snapshot.host

@@ -23,7 +23,7 @@ class ReplicaTarget(EbsTarget):
     def parent(self, disk: DiskRecord) -> str:
         """Also decides what is moved of the disk: see `ReplicationContext.deltas`."""
         context = self.context
-        if context.by_lease:
+        if context.reads_by_lease:
             self._fits(disk, "")
             why = context.lease_reason
             context.remember_disk(disk.key, parent_snapshot="", sync=Sync.FIRST, reason=why)

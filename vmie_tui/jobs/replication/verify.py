@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any
 
 from vmie_tui.jobs.replication.context import ReplicationContext
-from vmie_tui.jobs.replication.cutover import still_off
+from vmie_tui.jobs.replication.cutover import refuse_running_machine
 from vmie_tui.jobs.replication.delta import allocated
 from vmie_tui.jobs.replication.retention import note_figures
-from vmie_tui.jobs.replication.snapshot import still_frozen
-from vmie_tui.jobs.replication.source_changed_blocks import blocks_in, open_frozen
+from vmie_tui.jobs.replication.snapshot import refuse_moved_machine
+from vmie_tui.jobs.replication.source_changed_blocks import blocks_in, open_disk_at_snapshot
 from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.jobs.transfer.sampling import seed_of
 from vmie_tui.model.errors import ErrorKind, ServiceError
@@ -32,13 +32,13 @@ def verify(context: ReplicationContext) -> dict[str, Any]:
     Raises ServiceError CORRUPT for one that differs: no AMI is made then, and the next run copies all anew; CONFLICT
     when the machine was moved meanwhile.
     """
-    if not context.by_lease:
-        still_frozen(context)
+    if not context.reads_by_lease:
+        refuse_moved_machine(context)
     compared = 0
     if context.plan.verify is not Verify.NONE:
         for disk in context.disks():
             context.say(f"{disk.label}: comparing blocks of the copy with the machine")
-            compare = partial(_by_digest if context.by_lease else _compare, context, disk)
+            compare = partial(_compare_digests if context.reads_by_lease else _compare, context, disk)
             compared += context.ask_vcenter(compare)
         context.say(f"{compared:,} blocks read back from EBS are equal to the machine's", message=False)
     context.remember(blocks_verified=compared)
@@ -51,7 +51,7 @@ def _compare(context: ReplicationContext, disk: DiskRecord) -> int:
     made = disk.ledger.uploaded_snapshot
     with (
         SnapshotReader(context.aws, context.plan.region, made, disk.capacity) as copy,
-        open_frozen(context, disk) as frozen,
+        open_disk_at_snapshot(context, disk) as frozen,
     ):
         for index, block in blocks_in(frozen.stream(_areas(context, disk, copy))):
             if copy.read_at(index * BLOCK, len(block)) != block:
@@ -85,7 +85,7 @@ def _some(indexes: Iterator[int], most: int, chosen: random.Random) -> list[int]
     return kept
 
 
-def _by_digest(context: ReplicationContext, disk: DiskRecord) -> int:
+def _compare_digests(context: ReplicationContext, disk: DiskRecord) -> int:
     """The same where the disk went by as a stream: with the digests of what passed."""
     wanted: Iterator[tuple[int, str]] = iter(disk.samples.items())
     if context.plan.verify is Verify.ALL:
@@ -104,7 +104,7 @@ def _by_digest(context: ReplicationContext, disk: DiskRecord) -> int:
 
 def _differs(context: ReplicationContext, disk: DiskRecord, index: int) -> ServiceError:
     """The error for it, once nothing of what the runs left is relied on any more."""
-    context.leave(context.kept_snapshots)
+    context.add_leftovers(context.kept_snapshots)
     context.replications.forget_kept(context.plan.replication)
     for each in context.disks():
         context.content(each.key).clear()
@@ -117,12 +117,12 @@ def _differs(context: ReplicationContext, disk: DiskRecord, index: int) -> Servi
     )
 
 
-def keep(context: ReplicationContext) -> dict[str, Any]:
+def keep_copy(context: ReplicationContext) -> dict[str, Any]:
     """The copy is complete: the next run goes on from it, whatever AWS makes of it. Only now (trap 25)."""
-    still_off(context)
+    refuse_running_machine(context)
     context.remember(kept_after=context.ledger.elapsed)
     note_figures(context)
-    if context.by_lease:  # there is nothing to go on from
+    if context.reads_by_lease:  # there is nothing to go on from
         return {}
     disks = context.disks()
     made = [disk.ledger.uploaded_snapshot for disk in disks]
@@ -138,7 +138,7 @@ def keep(context: ReplicationContext) -> dict[str, Any]:
         )
         for disk, info in zip(disks, infos, strict=True)
     ]
-    context.leave(context.kept_snapshots - set(made))
+    context.add_leftovers(context.kept_snapshots - set(made))
     for disk in disks:
         put = context.block_journal(disk.key).load()
         context.content(disk.key).update(put, disk.ledger.uploaded_snapshot, disk.ledger.parent_snapshot)

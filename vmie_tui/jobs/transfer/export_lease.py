@@ -56,7 +56,7 @@ class LeaseHolder:
     def _refuse_another_moment(self, lease: ExportLease) -> None:
         """A machine that is off may have run since another of its disks was read; under a lease it cannot start."""
         context = self.context
-        moment = off_moment(lease.content_ids)
+        moment = off_state(lease.content_ids)
         if self._snapshot or context.ledger.source_state == moment:
             return
         if any(disk.state is StageState.DONE for disk in context.disks()):
@@ -84,7 +84,7 @@ class LeaseHolder:
                     logins += 1
                     context.reconnect()  # the session may only have expired
                 elif error.problem.code == BUSY and left_behind and time.monotonic() < deadline:
-                    self._end_left_behind()
+                    self._end_orphaned_export()
                 else:
                     if error.problem.code == BUSY:
                         self._ended()  # the export that is going on is another job's: not ours to end
@@ -92,8 +92,8 @@ class LeaseHolder:
         context.say(f"export lease ready, {len(lease.disks)} disk(s)", message=False)
         return lease
 
-    def _end_left_behind(self) -> None:
-        if not end_left_behind(self.context, self._moid):
+    def _end_orphaned_export(self) -> None:
+        if not end_orphaned_export(self.context, self._moid):
             self.context.say("waiting until the export of the killed worker times out")
             self.context.control.wait(LOOK_SECONDS)
 
@@ -133,7 +133,7 @@ class LeaseHolder:
         with self._lock:
             lease, self._lease = self._lease, None
             if lease is None:
-                give_back(self.context)
+                give_lease_back(self.context)
             else:
                 try:
                     lease.complete()
@@ -152,13 +152,13 @@ class LeaseHolder:
         return entry.sha256 if entry is not None else None
 
 
-def off_moment(content_ids: Iterable[tuple[int, str]]) -> str:
+def off_state(content_ids: Iterable[tuple[int, str]]) -> str:
     """What tells one state of a powered-off machine's disks from the next: vSphere gives a disk that was written to
     another content id. ``content_ids`` are (device key, content id)."""
     return "off " + hashlib.sha256(repr(sorted(content_ids)).encode()).hexdigest()[:16]
 
 
-def end_left_behind(context: ImportContext, moid: str) -> bool:
+def end_orphaned_export(context: ImportContext, moid: str) -> bool:
     """End an export of this machine that a killed worker of ours holds; False when there is none."""
     ended = end_own_export(context.vsphere, moid)
     if ended:
@@ -166,9 +166,9 @@ def end_left_behind(context: ImportContext, moid: str) -> bool:
     return ended
 
 
-def give_back(context: ImportContext) -> None:
+def give_lease_back(context: ImportContext) -> None:
     """End the lease that the ledger says was never given back, if there is one. Raises ServiceError."""
     ledger = context.ledger
     if ledger.lease_open:
-        end_left_behind(context, ledger.moid)
+        end_orphaned_export(context, ledger.moid)
         context.remember(lease_open=False)

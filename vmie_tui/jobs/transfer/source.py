@@ -1,4 +1,4 @@
-"""Where a job's bytes come from. An `Origin` serves one transfer phase; each attempt at moving begins with `begin`."""
+"""Where a job's bytes come from. A `TransferSource` serves one transfer phase; each attempt starts with `begin`."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Attempt(Protocol):
         """What is known of a disk once all of it was read."""
 
 
-class Origin(Protocol):
+class TransferSource(Protocol):
     """The source of one transfer phase. Safe to share between the threads that move its disks."""
 
     def begin(self) -> Attempt: ...

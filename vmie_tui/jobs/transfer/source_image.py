@@ -26,7 +26,7 @@ from vmie_tui.services.disks.streams.source import ByteReader
 from vmie_tui.services.transfer_control import DiskControl
 
 
-class OpenedOrigin:
+class ImageSource:
     """Images that are open for one transfer phase; there is nothing to lose, so an attempt is the origin itself."""
 
     def __init__(self, context: ImportContext) -> None:
@@ -57,9 +57,9 @@ class OpenedOrigin:
                 remedy="It was changed after the job began: submit it again",
             ) from None
 
-    # Origin
+    # TransferSource
 
-    def begin(self) -> OpenedOrigin:
+    def begin(self) -> ImageSource:
         return self
 
     def check(self) -> None:

@@ -135,7 +135,7 @@ class LeaseAttempt:
         self._found[disk.key] = Received(sha256, (expected or "").lower())
 
 
-class LeaseOrigin:
+class LeaseSource:
     """A machine, or a snapshot of one, by one export lease for all its disks."""
 
     def __init__(self, context: ImportContext, moid: str, snapshot_moid: str | None) -> None:

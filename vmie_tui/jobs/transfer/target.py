@@ -31,7 +31,7 @@ class Target(ABC):
         """Move one group, and record it. Raises VmieError; what was sent stays for the next attempt."""
 
     def reset(self, disk: DiskRecord) -> None:  # noqa: B027 - objects are written over
-        """What is there is of another moment than what will be read: take away what would hinder."""
+        """What is stored belongs to an older state of the disk: delete what would be in the way of the upload."""
 
     @abstractmethod
     def remove(self, disk: DiskRecord) -> None:

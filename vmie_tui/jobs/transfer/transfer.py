@@ -1,4 +1,4 @@
-"""The transfer phase: every disk from the job's origin to its target, again after what a second try may cure.
+"""The transfer phase: every disk from the job's source to its target, again after what a second try may cure.
 
 A disk that is done is recorded and never read again. After a lost lease, a reset connection or a damaged stream it is
 read again from its start; what has arrived already is recognised and not sent.
@@ -15,8 +15,8 @@ from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.store.store import DiskRecord
 from vmie_tui.jobs.transfer.progress import UPLOAD_TO, UploadProgress
 from vmie_tui.jobs.transfer.reporting import AttemptReport
-from vmie_tui.jobs.transfer.source import Attempt, Origin
-from vmie_tui.jobs.transfer.source_image import OpenedOrigin
+from vmie_tui.jobs.transfer.source import Attempt, TransferSource
+from vmie_tui.jobs.transfer.source_image import ImageSource
 from vmie_tui.jobs.transfer.target import Target
 from vmie_tui.jobs.transfer.target_s3 import target_of
 from vmie_tui.model.errors import Cancelled, ErrorKind, VmieError
@@ -30,8 +30,8 @@ from vmie_tui.services.pacing import Backoff
 class Transfer:
     """The transfer of a job's disks within one phase: `prepare`, then `move` for each group, then `close`."""
 
-    def __init__(self, context: ImportContext, origin: Origin, target: Target) -> None:
-        self.context, self.origin, self.target = context, origin, target
+    def __init__(self, context: ImportContext, source: TransferSource, target: Target) -> None:
+        self.context, self.source, self.target = context, source, target
         self.progress = UploadProgress(context.store, context.job_id)
         self._there: set[int] = set()
 
@@ -47,8 +47,8 @@ class Transfer:
             if not there and disk.done:
                 context.update_disk(disk.key, state=StageState.PENDING.value)
             self.progress.add_disk(disk.key, disk.capacity, total=disk.total if there else 0, finished=there)
-        if isinstance(self.origin, OpenedOrigin) and len(self._there) < len(disks):
-            context.retry(self.origin.open)
+        if isinstance(self.source, ImageSource) and len(self._there) < len(disks):
+            context.retry(self.source.open)
         where = f"EBS in {context.plan.region}" if context.plan.direct else f"s3://{context.plan.bucket}"
         context.say(f"uploading {len(disks)} disk(s) to {where}")
         return [[disk.key for disk in group] for group in self.target.groups(disks)]
@@ -63,18 +63,18 @@ class Transfer:
         return {"keys": list(keys)}
 
     def _persist(self, disks: Sequence[DiskRecord]) -> None:
-        origin, backoff, name = self.origin, Backoff(), disks[0].label if len(disks) == 1 else "the disks"
+        source, backoff, name = self.source, Backoff(), disks[0].label if len(disks) == 1 else "the disks"
         while True:
             attempt: Attempt | None = None
             report: AttemptReport | None = None
             try:
-                attempt = origin.begin()
+                attempt = source.begin()
                 report = AttemptReport(attempt, self.progress, disks[0].key)
                 self.target.send(report, disks)
             except (Cancelled, Paused):
                 raise
             except VmieError as error:
-                origin.check()  # a lease we aborted ourselves looks like a network error
+                source.check()  # a lease we aborted ourselves looks like a network error
                 in_vain = error.kind is ErrorKind.CORRUPT or isinstance(error, SnapshotLost)  # all is sent once more
                 if report is not None and report.new_bytes and not in_vain:
                     backoff.reset()
@@ -91,7 +91,7 @@ class Transfer:
 
     def close(self) -> None:
         """All disks are there: give the lease back."""
-        self.origin.complete()
+        self.source.complete()
         context = self.context
         context.finish_stage(Stage.UPLOAD)
         context.update(rate=0.0, eta=None, fraction=UPLOAD_TO)
@@ -101,7 +101,7 @@ def _worth_another_try(error: VmieError) -> bool:
     return error.problem.retry_safe or error.kind in {ErrorKind.CORRUPT, ErrorKind.NETWORK, ErrorKind.THROTTLED}
 
 
-def forget_arrived(context: ImportContext) -> None:
+def discard_uploads(context: ImportContext) -> None:
     """The source is of another moment than in the last attempt: no disk counts as done, no snapshot as its."""
     target = target_of(context)
     for disk in context.disks():
