@@ -20,7 +20,7 @@ from vmie_tui.commands import inventory as inventory_command
 from vmie_tui.commands.jobs import stop_worker
 from vmie_tui.jobs.engine.polling import INTERVAL_VARIABLE, POLL_VARIABLE
 from vmie_tui.jobs.engine.process import worker_pid
-from vmie_tui.jobs.store.schema import DATABASE_FILE
+from vmie_tui.jobs.store.database import DATABASE_FILE
 from vmie_tui.model.job import JobView
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan

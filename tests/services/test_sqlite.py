@@ -11,7 +11,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import sqlalchemy as sa
 
-from vmie_tui.jobs.store import schema
+from vmie_tui.jobs.store.database import BUSY_SECONDS, DATABASE_FILE, make_engine, workflow_engine
 from vmie_tui.jobs.store.store import Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services import sqlite
@@ -100,7 +100,7 @@ def test_without_any_that_is_new_enough_it_says_which_there_is_and_which_is_need
 ) -> None:
     use(monkeypatch, own, wheel)
     with pytest.raises(ServiceError) as caught:
-        schema.make_engine(f"sqlite:///{tmp_path / 'vmie.db'}")
+        make_engine(f"sqlite:///{tmp_path / 'vmie.db'}")
     assert caught.value.kind is ErrorKind.LOCAL
     assert words in str(caught.value)
     assert "needs 3.35 or newer" in str(caught.value)
@@ -122,7 +122,7 @@ def test_the_workflow_engine_reaches_the_same_file_through_the_same_sqlite(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(sqlite, "WITH_SUBSEC", (99, 0, 0))
-    engine = schema.workflow_engine(f"sqlite:///{tmp_path / 'vmie.db'}")
+    engine = workflow_engine(f"sqlite:///{tmp_path / 'vmie.db'}")
     assert engine is not None
     assert engine.dialect.dbapi is sqlite.driver()
     with engine.begin() as connection:
@@ -130,18 +130,18 @@ def test_the_workflow_engine_reaches_the_same_file_through_the_same_sqlite(
         assert raw is not None
         assert raw.isolation_level == "IMMEDIATE"
         assert connection.execute(sa.text("PRAGMA foreign_keys")).scalar() == 1
-        assert connection.execute(sa.text("PRAGMA busy_timeout")).scalar() == schema.BUSY_SECONDS * 1000
+        assert connection.execute(sa.text("PRAGMA busy_timeout")).scalar() == BUSY_SECONDS * 1000
         connection.execute(sa.text(ENGINES_DEFAULT))
         connection.execute(sa.text("INSERT INTO made DEFAULT VALUES"))
     engine.dispose()
 
 
 def test_for_postgresql_the_workflow_engine_makes_its_own() -> None:
-    assert schema.workflow_engine("postgresql+psycopg://somebody@host/vmie") is None
+    assert workflow_engine("postgresql+psycopg://somebody@host/vmie") is None
 
 
 def test_a_damaged_database_is_said_to_be_damaged_and_left_as_it_is(tmp_path: Path) -> None:
-    path = tmp_path / schema.DATABASE_FILE
+    path = tmp_path / DATABASE_FILE
     path.write_bytes(b"not a database" * 1000)
     store = Store(tmp_path)
     with pytest.raises(ServiceError, match="the state database is damaged") as caught:

@@ -26,7 +26,7 @@ from vmie_tui.jobs.engine.process import Report, executor_id, limit_arenas, work
 from vmie_tui.jobs.engine.takeovers import MOST_DEATHS, Takeovers, set_aside
 from vmie_tui.jobs.flows import FLOWS
 from vmie_tui.jobs.replication.scheduler import Scheduler
-from vmie_tui.jobs.store import schema
+from vmie_tui.jobs.store.database import DATABASE_FILE, is_damaged, local_problem
 from vmie_tui.jobs.store.store import PAUSE, JobRecord, Store
 from vmie_tui.jobs.transfer.disk_images import clear_scratch
 from vmie_tui.jobs.transfer.export_lease import open_holders
@@ -117,7 +117,7 @@ def _in_words(error: Exception, settings: Settings) -> VmieError:
     if isinstance(error, VmieError):
         return error
     if isinstance(error, DBAPIError):
-        return schema.local_problem(error, "" if settings.database_url else settings.state_dir / schema.DATABASE_FILE)
+        return local_problem(error, "" if settings.database_url else settings.state_dir / DATABASE_FILE)
     return ServiceError(
         ErrorKind.LOCAL,
         "the workflow engine refuses",
@@ -313,7 +313,7 @@ class Worker:
         try:
             return phases.is_alive(record.id, record.attempt, self._executor)
         except DBAPIError as error:
-            if schema.is_damaged(error):
+            if is_damaged(error):
                 return False
             raise
 

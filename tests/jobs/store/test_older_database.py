@@ -18,7 +18,7 @@ import pytest
 
 from tests.kits.job_world import World
 from vmie_tui import settings
-from vmie_tui.jobs.store import schema
+from vmie_tui.jobs.store.database import DATABASE_FILE
 from vmie_tui.jobs.store.ledger import (
     DiskAtSnapshot,
     DiskLedger,
@@ -42,9 +42,9 @@ TABLES = {"vmie_jobs": "id", "vmie_job_stages": "job_id", "vmie_job_disks": "job
 
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
-    with closing(sqlite3.connect(tmp_path / schema.DATABASE_FILE)) as made:
+    with closing(sqlite3.connect(tmp_path / DATABASE_FILE)) as made:
         made.executescript(DUMP.read_text("utf-8"))
-    return tmp_path / schema.DATABASE_FILE
+    return tmp_path / DATABASE_FILE
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def test_replications(store: Store, database: Path) -> None:
 @pytest.mark.worker("shared")
 @pytest.mark.parametrize(("job_id", "machine"), [("paused-s3", "db-01"), ("paused-blocks", "app-01")])
 def test_a_job_that_was_paused_goes_on(world: World, database: Path, job_id: str, machine: str) -> None:
-    with closing(sqlite3.connect(world.settings.state_dir / schema.DATABASE_FILE, timeout=30)) as target:
+    with closing(sqlite3.connect(world.settings.state_dir / DATABASE_FILE, timeout=30)) as target:
         target.execute("attach ? as old", (str(database),))
         for table, column in TABLES.items():
             names = ", ".join(row[1] for row in target.execute(f"pragma old.table_info({table})"))

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from tests.kits.job_world import MIB, World
 from vmie_tui.jobs.engine import phases
 from vmie_tui.jobs.replication.scheduler import Scheduler
-from vmie_tui.jobs.store import schema
 from vmie_tui.jobs.store.catalogues import Catalogues
+from vmie_tui.jobs.store.database import DATABASE_FILE
 from vmie_tui.jobs.store.replication_views import read_replications
 from vmie_tui.jobs.store.replications import Replications, add_replication, find
 from vmie_tui.jobs.store.rows import MOST_JSON, MOST_TEXT
@@ -51,7 +51,7 @@ def test_a_worker_refuses_rows_that_claim_to_be_no_json(world: World, tmp_path: 
     world.wait(job, JobState.RUNNING)
     world.kill_worker()
     marker = tmp_path / "ran"
-    with sqlite3.connect(world.settings.state_dir / schema.DATABASE_FILE) as database:
+    with sqlite3.connect(world.settings.state_dir / DATABASE_FILE) as database:
         if table == "workflow_input":
             changed = database.execute("update workflow_input set inputs = ?", (pickled(marker),)).rowcount
             database.execute("update workflow_status set serialization = ?", (claims,))
@@ -118,7 +118,7 @@ def plan(name: str = "web-01") -> ImportPlan:
 
 
 def overwrite(tmp_path: Path, table: str, ident: str, values: dict[str, Any]) -> None:
-    with sqlite3.connect(tmp_path / "state" / schema.DATABASE_FILE) as database:
+    with sqlite3.connect(tmp_path / "state" / DATABASE_FILE) as database:
         for column, value in values.items():
             statement = f"update {table} set {column} = ? where id = ?"
             assert database.execute(statement, (value, ident)).rowcount == 1
@@ -149,7 +149,7 @@ def test_a_job_that_cannot_be_read_says_so_when_it_is_asked_for(store: Store, tm
 
 def test_text_that_is_no_utf8_does_not_fail_the_query(store: Store, tmp_path: Path) -> None:
     strange, mine = store.create(plan()), store.create(plan("db-01"))
-    with sqlite3.connect(tmp_path / "state" / schema.DATABASE_FILE) as database:
+    with sqlite3.connect(tmp_path / "state" / DATABASE_FILE) as database:
         database.execute("update vmie_jobs set name = cast(x'ff41' as text) where id = ?", (strange,))
         database.execute("update vmie_job_log set text = cast(x'ff41' as text)")
     assert {view.id: view.name for view in store.views()} == {strange: "\ufffdA", mine: "db-01"}

@@ -16,6 +16,7 @@ from vmie_tui.jobs.engine.control import Controls, JobControl, Paused
 from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.flows import FLOWS
 from vmie_tui.jobs.store import schema
+from vmie_tui.jobs.store.database import local_problem
 from vmie_tui.jobs.store.ledger import DiskLedger, ImportLedger
 from vmie_tui.jobs.store.store import CANCEL, PAUSE, Store
 from vmie_tui.jobs.transfer.progress import Rate, UploadProgress
@@ -104,7 +105,7 @@ def test_a_job_fails_when_tables_of_the_engine_are_gone(tmp_path: Path, monkeypa
 def test_a_table_that_a_server_has_not_is_no_trouble_of_the_network(state: str, what: str) -> None:
     cause = Exception('relation "dbos.operation_outputs" does not exist')
     cause.sqlstate = state  # type: ignore[attr-defined]
-    problem = schema.local_problem(sa.exc.ProgrammingError("select", {}, cause), "").problem
+    problem = local_problem(sa.exc.ProgrammingError("select", {}, cause), "").problem
     assert problem.what == what and "operation_outputs" in problem.detail
 
 
