@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from vmie_tui.jobs.replication.delta import _bytes
 from vmie_tui.jobs.replication.source_changed_blocks import _Digests, _missing
 from vmie_tui.jobs.store import block_journal
-from vmie_tui.jobs.store.block_digests import ContentLedger
+from vmie_tui.jobs.store.block_digests import BlockDigests
 from vmie_tui.jobs.store.store import Store
 from vmie_tui.services.disks.streams.sample import BLOCK
 
@@ -20,13 +20,13 @@ A, B, C = (bytes([letter]) * 32 for letter in b"abc")
 
 
 @pytest.fixture
-def content(tmp_path: Path) -> Iterator[ContentLedger]:
+def content(tmp_path: Path) -> Iterator[BlockDigests]:
     store = Store(tmp_path)
-    yield ContentLedger(store, "sms-job-12345678", 2000)
+    yield BlockDigests(store, "sms-job-12345678", 2000)
     store.close()
 
 
-def test_digests_are_those_of_one_snapshot_and_its_children(content: ContentLedger) -> None:
+def test_digests_are_those_of_one_snapshot_and_its_children(content: BlockDigests) -> None:
     assert not content.is_of("snap-1")
     assert content.update([(0, A), (7, B)], "snap-1", "")
     assert content.is_of("snap-1")
@@ -37,14 +37,14 @@ def test_digests_are_those_of_one_snapshot_and_its_children(content: ContentLedg
     assert list(content.load()) == [(3, B)]
 
 
-def test_digests_of_another_snapshot_are_of_no_use(content: ContentLedger) -> None:
+def test_digests_of_another_snapshot_are_of_no_use(content: BlockDigests) -> None:
     content.update([(0, A)], "snap-1", "")
     assert not content.update([(1, B)], "snap-3", "snap-2")
     assert not content.is_of("snap-3")
     assert list(content.load()) == []
 
 
-def test_an_update_that_was_broken_off_is_trusted_by_nobody_and_gone_on_with(content: ContentLedger) -> None:
+def test_an_update_that_was_broken_off_is_trusted_by_nobody_and_gone_on_with(content: BlockDigests) -> None:
     content.update([(0, A)], "snap-1", "")
 
     def broken() -> Iterator[tuple[int, bytes]]:
@@ -61,7 +61,7 @@ def test_an_update_that_was_broken_off_is_trusted_by_nobody_and_gone_on_with(con
 
 
 def test_a_clear_that_was_broken_off_leaves_nothing_that_is_trusted(
-    content: ContentLedger, monkeypatch: pytest.MonkeyPatch
+    content: BlockDigests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A block that is missing stands for zeros: were the marker not the first to go, data would be taken for them."""
     monkeypatch.setattr(block_journal, "CLEARED_AT_ONCE", 3)

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
-from vmie_tui.jobs.store.block_digests import ContentLedger
+from vmie_tui.jobs.store.block_digests import BlockDigests
 from vmie_tui.jobs.store.block_journal import BlockJournal
 from vmie_tui.jobs.store.ledger import ImportLedger
 from vmie_tui.jobs.store.records import DiskRecord, JobRecord
@@ -189,11 +189,11 @@ class Prover:
         sample_journal(content, sampler)
         return sampler.samples
 
-    def _content(self, record: JobRecord, disk: DiskRecord) -> ContentLedger | None:
+    def _content(self, record: JobRecord, disk: DiskRecord) -> BlockDigests | None:
         """What all runs of a replication have put into the disk's snapshot, when this is its newest."""
         if not isinstance(record.plan, ReplicationPlan):
             return None
-        content = ContentLedger(self._store, record.plan.replication, disk.key)
+        content = BlockDigests(self._store, record.plan.replication, disk.key)
         return content if content.is_of(disk.ledger.uploaded_snapshot) else None
 
 

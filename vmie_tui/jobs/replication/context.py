@@ -9,7 +9,7 @@ from vmie_tui.jobs.engine.context import Remember, Runtime
 from vmie_tui.jobs.engine.control import JobControl
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.replication.areas import Delta
-from vmie_tui.jobs.store.block_digests import ContentLedger
+from vmie_tui.jobs.store.block_digests import BlockDigests
 from vmie_tui.jobs.store.ledger import RunLedger
 from vmie_tui.jobs.store.replications import Replications, runs_of
 from vmie_tui.model.replication import TAG_REPLICATION, TAG_RUN, KeptDisk, Replication, ReplicationPlan
@@ -57,9 +57,9 @@ class ReplicationContext(ImportContext):
             return "its datastore shows no files: all is read by an export lease"
         return self.ledger.lease_reason
 
-    def content(self, key: int) -> ContentLedger:
+    def content(self, key: int) -> BlockDigests:
         """The digests of what the last run left of a disk."""
-        return ContentLedger(self.store, self.plan.replication, key)
+        return BlockDigests(self.store, self.plan.replication, key)
 
     def jobs_of_runs(self) -> dict[str, str]:
         """Run id -> job id of this replication's runs, newest first."""

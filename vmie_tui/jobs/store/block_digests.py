@@ -19,7 +19,7 @@ MARKER = -1  # the index of the marker among the blocks
 AT_ONCE = 2_000  # blocks written in one transaction: others write to the database too
 
 
-class ContentLedger:
+class BlockDigests:
     """The blocks with data of one disk of a replication; a block that is not there is zeros."""
 
     def __init__(self, database: Database, replication_id: str, key: int) -> None:

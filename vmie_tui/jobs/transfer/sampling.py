@@ -6,7 +6,7 @@ import hashlib
 import random
 import zlib
 
-from vmie_tui.jobs.store.block_digests import ContentLedger
+from vmie_tui.jobs.store.block_digests import BlockDigests
 from vmie_tui.jobs.store.block_journal import BlockJournal
 from vmie_tui.services.disks.streams.sample import BLOCK, MOST, Sampler
 from vmie_tui.services.disks.streams.source import DiskSource
@@ -44,7 +44,7 @@ def sample_disk(source: DiskSource, sampler: Sampler, seed: int) -> None:
                 return
 
 
-def sample_journal(journal: BlockJournal | ContentLedger, sampler: Sampler) -> None:
+def sample_journal(journal: BlockJournal | BlockDigests, sampler: Sampler) -> None:
     """Samples of what was put into a snapshot, by whichever attempt."""
     zeros = hashlib.sha256(bytes(BLOCK)).digest()
     for index, digest in journal.load():
