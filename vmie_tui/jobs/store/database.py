@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,22 @@ class Database:
             raise
         except DatabaseError as error:
             raise local_problem(error, self._file or "database") from error
+
+    def only_id(self, table: sa.Table, prefix: str, starts: Sequence[str], what: str) -> str | None:
+        """The id of the only row of ``table`` that starts with one of ``starts``, or that is ``prefix``; None for none.
+
+        ``what``: "job", ... Raises ServiceError INVALID where several do.
+        """
+        found: list[str] = []
+        if self.exists and prefix:
+            which = sa.or_(*(table.c.id.startswith(start, autoescape=True) for start in starts))
+            with self.begin() as connection:
+                found = list(connection.execute(sa.select(table.c.id).where(which).limit(5)).scalars())
+        if len(found) > 1 and prefix not in found:
+            raise ServiceError(
+                ErrorKind.INVALID, f"more than one {what} starts like this", subject=prefix, detail=", ".join(found)
+            )
+        return prefix if prefix in found else next(iter(found), None)
 
 
 def database_url(state_dir: Path, configured: str | None) -> str:

@@ -124,21 +124,10 @@ class Replications:
 
         Raises ServiceError NOT_FOUND or INVALID.
         """
-        found: list[str] = []
-        if self.store.exists and prefix:
-            column = schema.replications.c.id
-            either = column.startswith(prefix, autoescape=True) | column.startswith(
-                f"{JOB_PREFIX}{prefix}", autoescape=True
-            )
-            with self.store.begin() as connection:
-                found = list(connection.execute(sa.select(column).where(either).limit(5)).scalars())
-        if len(found) > 1 and prefix not in found:
-            raise ServiceError(
-                ErrorKind.INVALID, "more than one replication starts like this", subject=prefix, detail=", ".join(found)
-            )
-        if not found:
+        ident = self.store.only_id(schema.replications, prefix, (prefix, f"{JOB_PREFIX}{prefix}"), "replication")
+        if ident is None:
             raise _unknown(prefix)
-        return prefix if prefix in found else found[0]
+        return ident
 
     def _set(self, replication_id: str, **values: Any) -> None:
         with self.store.begin() as connection:

@@ -217,18 +217,10 @@ class Store(Database):
 
     def resolve(self, prefix: str) -> str:
         """The full id of the only job that starts with ``prefix``. Raises ServiceError NOT_FOUND or INVALID."""
-        found: list[str] = []
-        if self.exists and prefix:
-            query = sa.select(schema.jobs.c.id).where(schema.jobs.c.id.startswith(prefix, autoescape=True)).limit(5)
-            with self.begin() as connection:
-                found = list(connection.execute(query).scalars())
-        if len(found) > 1 and prefix not in found:
-            raise ServiceError(
-                ErrorKind.INVALID, "more than one job starts like this", subject=prefix, detail=", ".join(found)
-            )
-        if not found:
+        ident = self.only_id(schema.jobs, prefix, (prefix,), "job")
+        if ident is None:
             raise _no_job(prefix)
-        return prefix if prefix in found else found[0]
+        return ident
 
     # ---- stages, disks, log
 
