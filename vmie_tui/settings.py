@@ -60,16 +60,13 @@ ALLOWED = {
 
 @dataclass(frozen=True, slots=True)
 class VCenterSettings:
-    """How to reach a vCenter. ``thumbprint`` (SHA-1 or SHA-256, hex with or without colons) pins its certificate.
-
-    ``proxy`` (`vmie_tui.proxy`) leads to vCenter and to its hosts; nothing but this setting does.
-    """
+    """How to reach a vCenter; no proxy is used for it and its hosts but `proxy` (`vmie_tui.proxy`)."""
 
     host: str
     user: str
     port: int = 443
     ca_file: Path | None = None
-    thumbprint: str | None = None
+    thumbprint: str | None = None  # pins its certificate: SHA-1 or SHA-256, hex, colons or none
     password_file: Path | None = None
     password_command: tuple[str, ...] = ()
     proxy: str | None = field(default=None, repr=False)  # it may hold a password
@@ -77,30 +74,23 @@ class VCenterSettings:
 
 @dataclass(frozen=True, slots=True)
 class AwsSettings:
-    """How to reach AWS. ``profile`` is one in the AWS files; ``endpoint_url``, ``ca_bundle`` are for the simulators.
+    """How to reach AWS, and what imports there get when nothing else is said."""
 
-    ``max_rate``: bytes a second of all uploads together, 0 for no limit; ``ami_name`` and ``description`` are
-    templates (`model.naming`), ``tags`` what imports are tagged with when nothing else is said.
-
-    ``encryption`` is asked for with each upload to S3 (one of `ENCRYPTIONS`; "" leaves it to the bucket's default),
-    with ``kms_key_id`` for a key of one's own: for buckets whose policy demands these headers.
-    """
-
-    profile: str | None = None
+    profile: str | None = None  # of the AWS files
     region: str = ""
-    endpoint_url: str | None = None
-    ca_bundle: Path | None = None
+    endpoint_url: str | None = None  # for the simulators
+    ca_bundle: Path | None = None  # for the simulators, or a proxy
     credentials_file: Path | None = None
     bucket: str = ""
     bucket_owner: str = ""
     prefix: str = "vmie/"
-    encryption: str = ""
-    kms_key_id: str = ""
+    encryption: str = ""  # asked for with each upload (`ENCRYPTIONS`); "": the bucket's default
+    kms_key_id: str = ""  # a key of one's own, for buckets whose policy demands it
     role_name: str = "vmimport"
-    max_rate: int = 0
-    ami_name: str = ""
-    description: str = ""
-    tags: tuple[tuple[str, str], ...] = ()
+    max_rate: int = 0  # bytes a second of all uploads together; 0: no limit
+    ami_name: str = ""  # a template (`model.naming`)
+    description: str = ""  # a template
+    tags: tuple[tuple[str, str], ...] = ()  # of imports
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +109,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that was configured; ``origins`` maps ``profile.section.key`` to a file, variable or flag."""
+    """All that was configured."""
 
     state_dir: Path
     cache_dir: Path
@@ -127,7 +117,7 @@ class Settings:
     table: Mapping[str, Profile]
     default_profile: str
     database_url: str | None = None
-    origins: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)  # ``profile.section.key`` -> a file, variable or flag
     read_only: bool = False  # of every profile: by --read-only, VMIE_READ_ONLY or the file
 
     @property

@@ -92,16 +92,13 @@ USUAL_FEATURES = frozenset(Feature) - {Feature.LICENCES}
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One request, exactly as it would be sent: ``operation`` as ``service:Operation``, ``request`` its parameters.
+    """One request, exactly as it would be sent."""
 
-    ``before`` and ``after`` are what it changes, for people to compare; ``before`` is empty for what is new.
-    """
-
-    operation: str
+    operation: str  # ``service:Operation``
     target: str
-    before: Mapping[str, Any]
+    before: Mapping[str, Any]  # what it changes, for people to compare; empty for what is new
     after: Mapping[str, Any]
-    request: Mapping[str, Any]
+    request: Mapping[str, Any]  # the operation's parameters
 
     @property
     def diff(self) -> tuple[str, ...]:
@@ -126,11 +123,11 @@ def _lines(value: Mapping[str, Any]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """What would put a check right: ``words`` in a line, ``changes`` in the order in which they are made."""
+    """What would put a check right."""
 
     id: str
-    words: str
-    changes: tuple[Change, ...]
+    words: str  # in one line
+    changes: tuple[Change, ...]  # in the order in which they are made
 
     def to_json(self) -> Json:
         return {"id": self.id, "words": self.words, "changes": [change.to_json() for change in self.changes]}
@@ -138,15 +135,15 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at. ``reason`` says what was seen, ``remedy`` what to do, ``fact`` where it is documented."""
+    """One thing that was looked at."""
 
     id: str
     group: Group
     title: str
     state: CheckState
-    reason: str = ""
-    remedy: str = ""
-    fact: str = ""
+    reason: str = ""  # what was seen
+    remedy: str = ""  # what to do
+    fact: str = ""  # where it is documented
     fix: Fix | None = None
 
     def to_json(self) -> Json:

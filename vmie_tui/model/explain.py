@@ -175,7 +175,7 @@ def _plain(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A documented error or a trap. ``documented`` is the expression of the error's own words."""
+    """A documented error or a trap."""
 
     id: str
     title: str
@@ -184,7 +184,7 @@ class _Entry:
     action: str
     weight: float
     patterns: tuple[re.Pattern[str], ...]
-    documented: re.Pattern[str] | None = None
+    documented: re.Pattern[str] | None = None  # matches the error's own words
     operations: frozenset[str] = frozenset()
     codes: tuple[str, ...] = ()  # of AWS's errors and vSphere's faults that are this, whatever their words
     facts: tuple[str, ...] = ()

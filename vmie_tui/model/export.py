@@ -38,10 +38,9 @@ class TargetEnvironment(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeployTarget:
-    """Where in the profile's vCenter the exported VM is to be put. Places are managed object ids.
+    """Where in the profile's vCenter the exported VM is to be put; places are managed object ids.
 
-    ``cpus``, ``memory_mib``, ``guest_id`` and ``uefi`` are for disks without an OVF, which say nothing of the hardware;
-    0 and "" leave them to the deployer. The VM is never switched on unless ``power_on`` says so.
+    The hardware fields are for disks without an OVF to describe it; 0 and "" leave them to the deployer.
     """
 
     name: str
@@ -54,35 +53,29 @@ class DeployTarget:
     memory_mib: int = 0
     guest_id: str = ""
     uefi: bool = False
-    power_on: bool = False
+    power_on: bool = False  # else the VM is never switched on
 
 
 @dataclass(frozen=True, slots=True)
 class ExportPlan:
-    """One instance's (``i-…``) or image's (``ami-…``) way out. ``profile`` names the settings profile to connect with.
+    """The export of one instance or image."""
 
-    ``role_name`` is for images, ``container`` and ``target_environment`` are for instances.
-    ``download_to``: a folder on this machine, or "" to leave the object in S3. ``convert_to``: a format of
-    ``vmie-tui convert`` (`CONVERT_TO`), or "". ``deploy``: put it into vCenter afterwards.
-    ``clean_up``: delete the object in S3 once it is downloaded and proven.
-    """
-
-    profile: str
-    source_id: str
+    profile: str  # the settings profile to connect with
+    source_id: str  # ``i-…`` or ``ami-…``
     name: str
     region: str
     bucket: str
     prefix: str = ""
     format: ExportFormat = ExportFormat.VMDK
-    container: Container = Container.NONE
-    target_environment: TargetEnvironment = TargetEnvironment.NONE
-    role_name: str = "vmimport"
+    container: Container = Container.NONE  # for instances
+    target_environment: TargetEnvironment = TargetEnvironment.NONE  # for instances
+    role_name: str = "vmimport"  # for images
     description: str = ""
     tags: dict[str, str] = field(default_factory=dict)
-    download_to: str = ""
-    convert_to: str = ""
-    deploy: DeployTarget | None = None
-    clean_up: bool = False
+    download_to: str = ""  # a folder on this machine; "": the object stays in S3
+    convert_to: str = ""  # a format of ``vmie-tui convert`` (`CONVERT_TO`), or ""
+    deploy: DeployTarget | None = None  # put it into vCenter afterwards
+    clean_up: bool = False  # delete the object in S3 once it is downloaded and proven
     override: tuple[str, ...] = ()  # headlines of the blockers that the user has seen and wants ignored
 
     @property

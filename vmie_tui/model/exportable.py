@@ -11,51 +11,39 @@ from vmie_tui.model.export import INSTANCE_ID
 
 @dataclass(frozen=True, slots=True)
 class ExportDisk:
-    """One disk of the instance, or one entry of the image's block device mapping. ``size_gib`` is 0 when unknown.
-
-    ``late``: attached after the instance was launched. ``snapshot_exists``: of the AMI's own snapshot of this disk.
-    """
+    """One disk of the instance, or one entry of the image's block device mapping."""
 
     device: str
-    size_gib: int = 0
+    size_gib: int = 0  # 0 when unknown
     volume_id: str = ""
     snapshot_id: str = ""
     encrypted: bool = False
     instance_store: bool = False
-    late: bool = False
-    snapshot_exists: bool | None = None
+    late: bool = False  # attached after the instance was launched
+    snapshot_exists: bool | None = None  # the AMI's own snapshot of this disk
 
 
 @dataclass(frozen=True, slots=True)
 class ExportBucket:
-    """The bucket an export goes to, as far as the profile may look.
-
-    ``owned``: by the account that exports. ``ownership``: the Object Ownership setting. ``encryption``: the default
-    algorithm (``AES256``, ``aws:kms``), "" for none. ``granted``: the service has what it needs, by ACL or policy.
-    """
+    """The bucket that an export goes to, as far as the profile may look."""
 
     name: str
     region: str | None = None
-    owned: bool | None = None
-    ownership: str | None = None
-    encryption: str | None = None
-    granted: bool | None = None
+    owned: bool | None = None  # by the account that exports
+    ownership: str | None = None  # the Object Ownership setting
+    encryption: str | None = None  # the default algorithm (``AES256``, ``aws:kms``); "" for none
+    granted: bool | None = None  # the service has what it needs, by ACL or policy
 
 
 @dataclass(frozen=True, slots=True)
 class Exportable:
-    """An instance or image, judged by ``model.rules.exports``.
-
-    ``account`` is the one that asks, ``owner`` the one it belongs to. ``image_*`` are about the AMI an instance was
-    launched from: ``image_imported`` tells whether VM import made it. ``running`` are ids of exports of the same
-    source, ``active_tasks`` counts the conversions and exports of the Region.
-    """
+    """An instance or image that may be exported; `model.rules.exports` judges it."""
 
     id: str
     region: str
     name: str = ""
-    account: str = ""
-    owner: str = ""
+    account: str = ""  # the one that asks
+    owner: str = ""  # the account it belongs to
     state: str = ""
     windows: bool = False
     platform_details: str = ""
@@ -68,13 +56,13 @@ class Exportable:
     memory_mib: int = 0
     disks: tuple[ExportDisk, ...] = ()
     interfaces: int | None = None
-    image_id: str = ""
+    image_id: str = ""  # of the AMI that an instance was launched from
     image_exists: bool | None = None
-    image_imported: bool | None = None
+    image_imported: bool | None = None  # whether VM Import made that AMI
     image_owner: str = ""
     launched: datetime | None = None
-    running: tuple[str, ...] = ()
-    active_tasks: int | None = None
+    running: tuple[str, ...] = ()  # ids of exports of the same source
+    active_tasks: int | None = None  # conversions and exports that run in the Region
     bucket: ExportBucket | None = None
     tags: tuple[tuple[str, str], ...] = ()
 

@@ -17,19 +17,16 @@ class Severity(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``prevents`` is the AWS error that would come later; ``fact`` the id of its source (F031, IC4, LR3).
-
-    ``rule`` names the rule that found it, where other parts ask for it (``no-fstab``).
-    """
+    """What a rule has to say about a machine, a plan or an account."""
 
     severity: Severity
     what: str
     subject: str = ""
     why: str = ""
-    prevents: str = ""
+    prevents: str = ""  # the AWS error that would come later
     remedy: str = ""
-    fact: str = ""
-    rule: str = ""
+    fact: str = ""  # id of its source: F031, IC4, LR3
+    rule: str = ""  # name of the rule, where other parts ask for it (``no-fstab``)
 
     @property
     def headline(self) -> str:

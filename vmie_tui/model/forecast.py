@@ -26,23 +26,17 @@ _DELTAS = frozenset({Sync.CHANGED, Sync.CHECKSUM})
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Rates in bytes a second, None where no run has shown them yet.
+    """What replication will cost; rates in bytes a second, None where no run has shown them yet."""
 
-    ``rate``: what the guest changes; ``throughput``: what a run copies. ``overhead_seconds``: of a run beside the
-    copy. ``delta_bytes``, ``delta_seconds``: a run that froze the machine now; ``downtime_seconds``: a cutover begun
-    now, from the shutdown to the new machine's first boot. ``converges``: whether copying is faster than changing.
-    ``interval_hint``: the shortest interval that a run fits into. ``words``: all of it, and what is assumed.
-    """
-
-    rate: float | None = None
-    throughput: float | None = None
-    overhead_seconds: float | None = None
-    delta_bytes: int | None = None
-    delta_seconds: float | None = None
-    downtime_seconds: float | None = None
-    converges: bool | None = None
-    interval_hint: str = ""
-    words: tuple[str, ...] = ()
+    rate: float | None = None  # what the guest changes
+    throughput: float | None = None  # what a run copies
+    overhead_seconds: float | None = None  # of a run, beside the copy
+    delta_bytes: int | None = None  # of a run that froze the machine now
+    delta_seconds: float | None = None  # of that run
+    downtime_seconds: float | None = None  # of a cutover begun now, from shutdown to first boot
+    converges: bool | None = None  # copying is faster than changing
+    interval_hint: str = ""  # the shortest interval that a run fits into
+    words: tuple[str, ...] = ()  # all of it, and what is assumed
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -50,11 +44,11 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What completed runs have shown. ``rate``: bytes to move a second of the guest's time, in whole blocks."""
+    """What completed runs have shown."""
 
     last: RunFigures | None
     deltas: int
-    rate: float | None
+    rate: float | None  # bytes to move a second of the guest's time, in whole blocks
     changed: float | None
     throughput: float | None
     overhead: float | None

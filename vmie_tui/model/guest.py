@@ -47,94 +47,75 @@ class NotInspected:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """``offset`` and ``size`` in bytes; ``type`` two hex digits (MBR) or a GUID (GPT).
-
-    ``uuid`` and ``name`` are what udev calls PARTUUID (of an MBR: the disk's signature and the number) and PARTLABEL.
-    """
+    """One entry of a partition table."""
 
     number: int
-    offset: int
-    size: int
-    type: str
+    offset: int  # bytes
+    size: int  # bytes
+    type: str  # two hex digits (MBR) or a GUID (GPT)
     active: bool = False
-    uuid: str = ""
-    name: str = ""
+    uuid: str = ""  # udev's PARTUUID; of an MBR: the disk's signature and the number
+    name: str = ""  # udev's PARTLABEL
 
 
 @dataclass(frozen=True, slots=True)
 class DiskFacts:
-    """One disk. ``table``: mbr, gpt, none (a file system from the first byte) or "" when there is nothing valid.
-
-    ``problem``: why there is no valid table. ``backup``: only the GPT's second copy is good. ``blank``: its first 64
-    KiB are zeros. ``boot_code``: its first sector holds a program; ``bios_boot``: it has what a BIOS needs to start it.
-    ``sector``: bytes of the sectors that the table counts in; 4096 on a disk with native sectors of that size.
-    """
+    """One disk."""
 
     number: int
     size: int
-    table: str
+    table: str  # mbr, gpt, none (a file system from the first byte), or "" when nothing is valid
     partitions: tuple[Partition, ...] = ()
-    problem: str = ""
-    backup: bool = False
+    problem: str = ""  # why there is no valid table
+    backup: bool = False  # only the GPT's second copy is good
     dynamic: bool = False
-    blank: bool = False
-    boot_code: bool = False
-    bios_boot: bool = False
-    sector: int = 512
+    blank: bool = False  # its first 64 KiB are zeros
+    boot_code: bool = False  # its first sector holds a program
+    bios_boot: bool = False  # it has what a BIOS needs to start it
+    sector: int = 512  # bytes of the sectors that the table counts in; 4096 with native sectors of that size
 
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """A partition, logical volume or whole disk with something on it; ``kind`` ext4, xfs, ntfs, lvm, luks, ... or "".
-
-    ``size`` in bytes; ``beyond``: by how many bytes the file system is larger than that. ``dirty``: not closed
-    properly, so what is missing may wait in its journal; None when unknown. ``missing``: the physical volumes that no
-    disk holds. ``suspended``: swap space that holds the memory of a hibernated Linux.
-    """
+    """A partition, logical volume or whole disk with something on it."""
 
     name: str
-    kind: str
-    size: int
+    kind: str  # ext4, xfs, ntfs, lvm, luks, … or ""
+    size: int  # bytes
     disk: int = 0
     uuid: str = ""
     label: str = ""
-    dirty: bool | None = None
-    missing: tuple[str, ...] = ()
+    dirty: bool | None = None  # not closed properly: what is missing may wait in its journal
+    missing: tuple[str, ...] = ()  # physical volumes that no disk holds
     subvolumes: int | None = None
-    beyond: int = 0
-    suspended: bool = False
+    beyond: int = 0  # bytes by which the file system is larger than the volume
+    suspended: bool = False  # swap space that holds the memory of a hibernated Linux
 
 
 @dataclass(frozen=True, slots=True)
 class FstabLine:
-    """``number`` counts from 1; ``spec`` and ``mount`` without fstab's octal escapes.
+    """One line of fstab."""
 
-    ``problem`` says why the line is not valid.
-    """
-
-    number: int
+    number: int  # from 1
     text: str
-    spec: str = ""
-    mount: str = ""
+    spec: str = ""  # without fstab's octal escapes
+    mount: str = ""  # likewise
     type: str = ""
-    problem: str = ""
+    problem: str = ""  # why the line is not valid
     options: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """``ramdisk``: is there an initramfs, ``format`` how it begins (gzip, cpio, zstd, ...; "" for none known).
-
-    ``drivers``: nvme, ena and xen-blkfront, each present, missing or unknown.
-    """
+    """An installed kernel and its initramfs."""
 
     version: str
     path: str
-    ramdisk: Presence = Presence.UNKNOWN
+    ramdisk: Presence = Presence.UNKNOWN  # whether there is an initramfs
     ramdisk_path: str = ""
-    format: str | None = None
+    format: str | None = None  # how it begins: gzip, cpio, zstd, …; "" for none known
     modules: Presence = Presence.UNKNOWN
-    drivers: dict[str, Presence] = field(default_factory=dict)
+    drivers: dict[str, Presence] = field(default_factory=dict)  # nvme, ena and xen-blkfront
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +127,10 @@ class GrubConfig:
 
 @dataclass(frozen=True, slots=True)
 class BootEntries:
-    """Boot Loader Specification entries, without ``.conf``; ``saved`` is grubenv's saved_entry, "" when empty."""
+    """Entries of the Boot Loader Specification."""
 
-    entries: tuple[str, ...]
-    saved: str | None
+    entries: tuple[str, ...]  # without ``.conf``
+    saved: str | None  # grubenv's saved_entry; "" when empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,15 +142,15 @@ class NicConfig:
 
 @dataclass(frozen=True, slots=True)
 class LinuxFacts:
-    """One Linux system. ``os_id`` and ``os_version`` as os-release says them; ``elf``: x86_64, i386, arm64, ..."""
+    """One Linux system."""
 
     volume: str
-    os_id: str = ""
-    os_version: str = ""
+    os_id: str = ""  # as os-release says it
+    os_version: str = ""  # as os-release says it
     os_name: str = ""
     release: Presence = Presence.UNKNOWN
     point_release: str = ""
-    elf: str | None = None
+    elf: str | None = None  # x86_64, i386, arm64, …
     fstab: Presence = Presence.UNKNOWN
     fstab_lines: tuple[FstabLine, ...] = ()
     kernels: tuple[Kernel, ...] | None = None
@@ -185,17 +166,13 @@ class LinuxFacts:
 
 @dataclass(frozen=True, slots=True)
 class WindowsFacts:
-    """One Windows system. ``installation``: Server, Server Core, Nano Server or Client.
-
-    ``free`` in bytes; with ``free_at_least`` it is a lower bound. None: could not be read. ``hibernation``: what
-    hiberfil.sys says: hibernated (also by fast startup), resumed (fast startup is in use), or "" for neither.
-    """
+    """One Windows system; None: could not be read."""
 
     volume: str
     product: str = ""
     build: str = ""
     edition: str = ""
-    installation: str = ""
+    installation: str = ""  # Server, Server Core, Nano Server or Client
     computer: str = ""
     rdp_denied: bool | None = None
     hyper_v: bool | None = None
@@ -207,9 +184,9 @@ class WindowsFacts:
     language: str | None = None
     dotnet: int | None = None
     sysprep: int | None = None
-    free: int | None = None
-    free_at_least: bool = False
-    hibernation: str | None = None
+    free: int | None = None  # bytes
+    free_at_least: bool = False  # `free` is a lower bound
+    hibernation: str | None = None  # hiberfil.sys: hibernated (fast startup too), resumed (fast startup in use), or ""
 
     @property
     def client(self) -> bool | None:
@@ -219,21 +196,17 @@ class WindowsFacts:
 
 @dataclass(frozen=True, slots=True)
 class GuestFacts:
-    """All of it. ``roots``: volumes that hold a Linux system; ``linux`` is the one that is judged.
-
-    ``windows_roots``: those that hold a Windows; ``windows`` is the first. ``loader``: EFI/BOOT/BOOTX64.EFI on an EFI
-    system partition; ``esp``: is there such a partition; ``grub_loader``: is a GRUBX64.EFI on it.
-    """
+    """All that the disks of a machine show."""
 
     disks: tuple[DiskFacts, ...] = ()
     volumes: tuple[Volume, ...] = ()
-    roots: tuple[str, ...] = ()
-    linux: LinuxFacts | None = None
-    windows: WindowsFacts | None = None
-    windows_roots: tuple[str, ...] = ()
-    esp: bool = False
-    loader: Presence = Presence.UNKNOWN
-    grub_loader: Presence = Presence.UNKNOWN
+    roots: tuple[str, ...] = ()  # volumes that hold a Linux system
+    linux: LinuxFacts | None = None  # the one that is judged
+    windows: WindowsFacts | None = None  # the first
+    windows_roots: tuple[str, ...] = ()  # volumes that hold a Windows
+    esp: bool = False  # whether there is an EFI system partition
+    loader: Presence = Presence.UNKNOWN  # EFI/BOOT/BOOTX64.EFI on an EFI system partition
+    grub_loader: Presence = Presence.UNKNOWN  # a GRUBX64.EFI on one
     grub: tuple[GrubConfig, ...] = ()
     not_inspected: tuple[NotInspected, ...] = ()
 

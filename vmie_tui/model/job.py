@@ -60,20 +60,15 @@ class StageView:
 
 @dataclass(frozen=True, slots=True)
 class DiskProgress:
-    """One disk's transfer. All sizes are bytes on the wire but ``capacity``; ``rate`` is bytes a second.
-
-    ``done`` is absolute and may go down on a retry. ``total`` is 0 while unknown: hosts often do not say (trap 6), then
-    it is estimated from how far the disk was read.
-    ``skipped`` counts bytes found already uploaded by an earlier run.
-    """
+    """One disk's transfer; sizes are bytes on the wire."""
 
     key: int
     label: str
-    capacity: int
-    total: int = 0
-    done: int = 0
-    skipped: int = 0
-    rate: float = 0.0
+    capacity: int  # bytes of the disk
+    total: int = 0  # 0 while unknown; hosts often do not say (trap 6): estimated from how far the disk was read
+    done: int = 0  # absolute; may go down on a retry
+    skipped: int = 0  # found already uploaded by an earlier run
+    rate: float = 0.0  # bytes a second
     parts_done: int = 0
     state: StageState = StageState.PENDING
     sha256: str = ""
@@ -84,7 +79,7 @@ class DiskProgress:
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """A job at one moment. ``fraction`` is 0..1 over the whole job or None while nothing can be said."""
+    """A job at one moment."""
 
     id: str
     kind: str
@@ -96,7 +91,7 @@ class JobView:
     stages: tuple[StageView, ...] = ()
     disks: tuple[DiskProgress, ...] = ()
     message: str = ""
-    fraction: float | None = None
+    fraction: float | None = None  # 0 to 1 over the whole job; None while nothing can be said
     rate: float = 0.0
     eta_seconds: float | None = None
     task_id: str = ""

@@ -37,15 +37,12 @@ class Backing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """One virtual disk. ``capacity`` is bytes; ``controller`` reads like ``scsi0:0``.
-
-    ``image``: what kind of image holds it, when it comes from no vCenter: ``vmdk-stream``, ``vhd dynamic``, ``raw``.
-    """
+    """One virtual disk."""
 
     key: int
     label: str
-    capacity: int
-    controller: str = ""
+    capacity: int  # bytes
+    controller: str = ""  # ``scsi0:0``
     backing: Backing = Backing.FLAT
     thin: bool | None = None
     mode: str = "persistent"
@@ -56,7 +53,7 @@ class Disk:
     uuid: str = ""
     content_id: str = ""  # another one once the disk was written to; empty when vCenter does not say
     encrypted: bool = False
-    image: str = ""
+    image: str = ""  # the image that holds it, outside vCenter: ``vmdk-stream``, ``vhd dynamic``, ``raw``
 
     @property
     def independent(self) -> bool:
@@ -76,24 +73,22 @@ class Nic:
 
 @dataclass(frozen=True, slots=True)
 class GuestDisk:
-    """A file system the guest mounts, as VMware Tools reports it; ``capacity`` and ``free`` in bytes."""
+    """A file system the guest mounts, as VMware Tools reports it."""
 
     path: str  # "/", "/var", "C:\\"
-    capacity: int
-    free: int
+    capacity: int  # bytes
+    free: int  # bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One virtual machine. ``folder`` is the path of names below the datacenter's VM folder; ``datacenter``: its name,
-    behind those of its folders where another datacenter has the same.
-    """
+    """One virtual machine."""
 
     moid: str
     name: str
     instance_uuid: str = ""
-    datacenter: str = ""
-    folder: tuple[str, ...] = ()
+    datacenter: str = ""  # its name, behind those of its folders where another datacenter has the same
+    folder: tuple[str, ...] = ()  # names below the datacenter's VM folder
     cluster: str = ""
     host: str = ""
     power: Power = Power.OFF
@@ -179,9 +174,9 @@ class VCenterInfo:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """All virtual machines one account may see, at one moment (``taken_at``, aware UTC)."""
+    """All virtual machines that one account may see, at one moment."""
 
     vcenter: VCenterInfo
-    taken_at: datetime
+    taken_at: datetime  # aware, UTC
     machines: tuple[Machine, ...] = field(default=())
     unreadable: int = 0  # objects vCenter listed but would not show (missingSet, trap 8)

@@ -63,15 +63,12 @@ class VmSource:
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
-    """Disk images on this machine, the boot disk first; absolute paths. An OVA or OVF stands for all of its disks.
-
-    ``raw``: take the file as RAW, whatever it looks like.
-    """
+    """Disk images on this machine; an OVA or OVF stands for all of its disks."""
 
     KIND: ClassVar[str] = "file"
     name: str
-    paths: tuple[str, ...]
-    raw: bool = False
+    paths: tuple[str, ...]  # absolute, the boot disk first
+    raw: bool = False  # take the file as RAW, whatever it looks like
 
     @property
     def where(self) -> str:
@@ -80,16 +77,13 @@ class FileSource:
 
 @dataclass(frozen=True, slots=True)
 class ObjectSource:
-    """Disk images that lie in S3, the boot disk first; an OVA stands for all of its disks.
-
-    ``format``: of the objects, as ImportImage names it; empty: to be found out by a look at them.
-    """
+    """Disk images in S3; an OVA stands for all of its disks."""
 
     KIND: ClassVar[str] = "object"
     name: str
     bucket: str
-    keys: tuple[str, ...]
-    format: str = ""
+    keys: tuple[str, ...]  # the boot disk first
+    format: str = ""  # as ImportImage names it; "": to be found out
 
     @property
     def where(self) -> str:
@@ -124,37 +118,30 @@ class Volumes:
 
 @dataclass(frozen=True, slots=True)
 class LegacyInstance:
-    """What ImportInstance wants to know of the instance; with ``volume_only`` it is ImportVolume instead."""
+    """What ImportInstance wants to know of the instance."""
 
     instance_type: str = ""
     availability_zone: str = ""
     subnet_id: str = ""
-    volume_only: bool = False
+    volume_only: bool = False  # ImportVolume instead
 
 
 @dataclass(frozen=True, slots=True)
 class TestLaunch:
-    """An instance of the finished AMI, to see that it boots. Empty texts: chosen by the VM's size, the default VPC's.
-
-    ``isolated``: in a security group of its own that lets nothing in or out.
-    """
+    """A test launch of the finished AMI, to see that it boots."""
 
     __test__: ClassVar[bool] = False  # no test class, whatever pytest thinks of its name
-    instance_type: str = ""
-    subnet_id: str = ""
+    instance_type: str = ""  # "": chosen by the VM's size
+    subnet_id: str = ""  # "": the default VPC's
     key_name: str = ""
-    isolated: bool = True
+    isolated: bool = True  # in a security group of its own that lets nothing in or out
 
 
 @dataclass(frozen=True, slots=True)
 class ImportPlan:
-    """One machine's way into EC2. ``profile`` names the settings profile to connect with.
+    """The import of one machine into EC2."""
 
-    ``architecture``, ``ena`` and ``root_device`` are for RegisterImage alone, where nobody else finds them out.
-    ``clean_up``: delete the objects in S3 once the import is done; never those the user gave as the source.
-    """
-
-    profile: str
+    profile: str  # the settings profile to connect with
     source: Source
     region: str
     bucket: str
@@ -174,14 +161,14 @@ class ImportPlan:
     kms_key_id: str | None = None
     quiesce: bool = True
     override: tuple[str, ...] = ()  # headlines of the blockers that the user has seen and wants ignored
-    architecture: str = "x86_64"
-    ena: bool = True
-    root_device: str = "/dev/sda1"
+    architecture: str = "x86_64"  # for RegisterImage alone, where nobody else finds it out
+    ena: bool = True  # likewise
+    root_device: str = "/dev/sda1"  # likewise
     volumes: Volumes | None = None
     legacy: LegacyInstance | None = None
     copy_to: tuple[str, ...] = ()  # Regions the AMI is copied to
     test_launch: TestLaunch | None = None
-    clean_up: bool = False
+    clean_up: bool = False  # delete the objects in S3 after the import; never those that the user gave
 
     @property
     def vm(self) -> VmSource:

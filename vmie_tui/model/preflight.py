@@ -24,34 +24,29 @@ _SYSPREP_DONE = 7
 
 @dataclass(frozen=True, slots=True)
 class DiskLook:
-    """A disk whose content was read. ``format`` as `services.disks.probe` names it; ``size`` bytes of the disk."""
+    """A disk whose content was read."""
 
     name: str
-    format: str
-    size: int
+    format: str  # as `services.disks.formats.probe` names it
+    size: int  # bytes of the disk
 
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """``target``: a machine's path, a file, or s3://bucket/key. ``findings``: worst first.
+    """What a look at a machine or an image has found."""
 
-    ``content``: those of them that the disks gave. ``guest`` is None when no content was read; ``not_inspected`` says
-    why, and names whatever else was not looked at.
-    ``snapshot``: the snapshot of ours the disks were read through, gone by now; "" when none was needed.
-    """
-
-    target: str
-    findings: tuple[Finding, ...]
-    not_inspected: tuple[NotInspected, ...] = ()
+    target: str  # a machine's path, a file, or s3://bucket/key
+    findings: tuple[Finding, ...]  # worst first
+    not_inspected: tuple[NotInspected, ...] = ()  # what was not looked at, and why
     machine: Machine | None = None
-    guest: GuestFacts | None = None
+    guest: GuestFacts | None = None  # None when no content was read
     items: tuple[Item, ...] = ()
     changes: tuple[str, ...] = ()
     disks: tuple[DiskLook, ...] = ()
     requests: int = 0
     bytes_read: int = 0
-    snapshot: str = ""
-    content: tuple[Finding, ...] = ()
+    snapshot: str = ""  # our own, that the disks were read through, gone by now; "" when none was needed
+    content: tuple[Finding, ...] = ()  # those of the findings that the disks gave
 
     @property
     def blockers(self) -> tuple[Finding, ...]:

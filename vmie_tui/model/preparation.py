@@ -34,13 +34,13 @@ class Tick(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One line of the checklist: ``id`` of its fact, ``words`` what to do, ``seen`` what was seen of it."""
+    """One line of the checklist."""
 
-    id: str
-    words: str
+    id: str  # of its fact
+    words: str  # what to do
     group: str
     tick: Tick = Tick.UNSEEN
-    seen: str = ""
+    seen: str = ""  # what was seen of it
     note: str = ""
 
 

@@ -9,21 +9,16 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class BlockProof:
-    """512 KiB blocks of an EBS snapshot read back and compared. Numbers in ``different`` are their indexes.
-
-    ``exact``: whether they must be equal; AWS changes the boot disk of a machine that it converts. ``against``: what
-    they were compared with. ``absent``: blocks that should have data and are zeros, counted among ``different``.
-    ``vacant``: the disk had no data, and the snapshot has no block.
-    """
+    """Blocks (512 KiB) of an EBS snapshot, read back and compared."""
 
     snapshot_id: str
-    against: str
-    exact: bool
+    against: str  # what they were compared with
+    exact: bool  # they must be equal; AWS changes the boot disk of a machine that it converts
     compared: int = 0
-    different: tuple[int, ...] = ()
-    absent: int = 0
+    different: tuple[int, ...] = ()  # indexes
+    absent: int = 0  # should have data and are zeros; counted among `different`
     whole: bool = False
-    vacant: bool = False
+    vacant: bool = False  # the disk had no data, and the snapshot has no block
 
     @property
     def equal(self) -> bool | None:
@@ -51,14 +46,14 @@ class BlockProof:
 
 @dataclass(frozen=True, slots=True)
 class DiskProof:
-    """One disk. Checksums are "" where there is none; ``stored_then``: as recorded when it was sent, base64."""
+    """One disk; checksums are "" where there is none."""
 
     key: int
     label: str
     host_sha256: str = ""
     received_sha256: str = ""
     stored: str = ""  # where what was sent lies
-    stored_then: str = ""
+    stored_then: str = ""  # as recorded when it was sent, base64
     stored_now: str = ""
     blocks: tuple[BlockProof, ...] = ()
     notes: tuple[str, ...] = ()

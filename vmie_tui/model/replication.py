@@ -83,17 +83,13 @@ class Verify(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReplicationPlan(ImportPlan):
-    """One run: an import of the machine as it is at this moment, on top of what the last run left in AWS.
-
-    ``resync``: `Sync.FULL` or `Sync.CHECKSUM` where the user asked for one. ``shut_down``: the final run of a cutover;
-    the guest is shut down first, and `test_launch` is then the instance that takes its place.
-    """
+    """One run: an import of the machine as it is now, on top of what the last run left in AWS."""
 
     replication: str = ""
     run: str = ""
-    resync: Sync | None = None
+    resync: Sync | None = None  # `Sync.FULL` or `Sync.CHECKSUM` where the user asked for one
     verify: Verify = Verify.SAMPLE
-    shut_down: bool = False
+    shut_down: bool = False  # a cutover's final run: shut the guest down; `test_launch` takes its place
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ReplicationPlan:
@@ -106,20 +102,15 @@ class ReplicationPlan(ImportPlan):
 
 @dataclass(frozen=True, slots=True)
 class Replication:
-    """What the user decides. ``plan``: the machine, Region, licence, role, name, tags, encryption and quiescing; its
-    route is image-direct (AWS converts) or unmodified through EBS.
+    """What the user decides for a replication job."""
 
-    ``every_hours`` 0: a one-time migration. ``start``: of the first run. ``keep``: newest AMIs that stay, 0: all.
-    ``group``: servers that are started together, those of a lower ``order`` first.
-    """
-
-    plan: ImportPlan
-    start: float
-    every_hours: int = 0
-    keep: int = 0
+    plan: ImportPlan  # its route is image-direct (AWS converts), or unmodified through EBS
+    start: float  # of the first run
+    every_hours: int = 0  # 0: a one-time migration
+    keep: int = 0  # newest AMIs that stay; 0: all
     verify: Verify = Verify.SAMPLE
-    group: str = ""
-    order: int = 0
+    group: str = ""  # servers that are started together
+    order: int = 0  # within the group: lower ones first
 
     @property
     def once(self) -> bool:
@@ -136,17 +127,13 @@ class Replication:
 
 @dataclass(frozen=True, slots=True)
 class KeptDisk:
-    """What a completed run left of one disk, for the next one to go on from.
-
-    ``change_id``: of the vSphere snapshot that was copied, "" where changes were not tracked (trap 25).
-    ``snapshot_id``: the EBS snapshot with that content, the next one's parent; it has ``encrypted`` blocks or not.
-    """
+    """What a completed run left of one disk, for the next run to go on from."""
 
     key: int
     uuid: str
     capacity: int
-    change_id: str
-    snapshot_id: str
+    change_id: str  # of the vSphere snapshot copied; "" where changes were not tracked (trap 25)
+    snapshot_id: str  # the EBS snapshot with that content, the next one's parent
     encrypted: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -155,18 +142,15 @@ class KeptDisk:
 
 @dataclass(frozen=True, slots=True)
 class RunFigures:
-    """What a run moved. ``changed``: bytes vCenter names as changed (or allocated), ``moved``: bytes put into EBS, in
-    whole 512 KiB blocks; ``total``: capacity of the disks. ``seconds``: of copying alone. ``overhead``: seconds of the
-    rest: snapshots, AMI. ``sync`` is that of the disk with most to move, ``reason`` why it was no `Sync.CHANGED`.
-    """
+    """What a run moved."""
 
-    sync: Sync = Sync.FIRST
-    reason: str = ""
-    changed: int = 0
-    moved: int = 0
-    total: int = 0
-    seconds: float = 0.0
-    overhead: float = 0.0
+    sync: Sync = Sync.FIRST  # of the disk with most to move
+    reason: str = ""  # why it was no `Sync.CHANGED`
+    changed: int = 0  # bytes that vCenter names as changed, or allocated
+    moved: int = 0  # bytes put into EBS, in whole 512 KiB blocks
+    total: int = 0  # capacity of the disks
+    seconds: float = 0.0  # of copying alone
+    overhead: float = 0.0  # seconds of the rest: snapshots, AMI
     quiesced: bool | None = None
     verified: int = 0  # blocks read back and found equal
     frozen: float = 0.0  # when the machine's snapshot was made
@@ -181,21 +165,20 @@ class RunFigures:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One replication run. ``scheduled``: when it was due; ``job_id``: the job that carries it out, "" when it was
-    missed or still waits for its turn; ``fraction`` 0..1 of a run at work."""
+    """One replication run."""
 
     id: str
     replication_id: str
     type: RunType
     state: RunState
-    scheduled: float
+    scheduled: float  # when it was due
     message: str = ""
-    job_id: str = ""
+    job_id: str = ""  # of the job that carries it out; "" when missed or still waiting
     started: float | None = None
     completed: float | None = None
     image_id: str = ""
     image_gone: bool = False  # by the retention: the AMI was deregistered
-    fraction: float | None = None
+    fraction: float | None = None  # 0 to 1 of a run at work
     rate: float = 0.0
     eta_seconds: float | None = None
     cutover: bool = False
@@ -208,11 +191,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class ReplicationView:
-    """A replication job at one moment. ``next_run`` None: nothing is scheduled. ``runs``: newest first.
-
-    ``first``: start of the VM's first replication ever, whichever job it was by; its days end at ``ends`` (F389),
-    ``extended_days`` after the documented number.
-    """
+    """A replication job at one moment."""
 
     id: str
     spec: Replication
@@ -220,14 +199,14 @@ class ReplicationView:
     created: float
     now: float
     paused: bool = False
-    next_run: float | None = None
+    next_run: float | None = None  # None: nothing is scheduled
     message: str = ""
-    first: float | None = None
-    ends: float | None = None
-    extended_days: int = 0
+    first: float | None = None  # start of the VM's first replication ever, by whichever job
+    ends: float | None = None  # of its days (F389)
+    extended_days: int = 0  # after the documented number
     days: int = 0  # the documented number and those the user asked for
     terminated: bool = False  # replicationJobTerminated: the VM's days were over
-    runs: tuple[Run, ...] = ()
+    runs: tuple[Run, ...] = ()  # newest first
 
     @property
     def name(self) -> str:
@@ -291,10 +270,10 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The servers of a profile's vCenter. ``modified`` None: never imported."""
+    """The servers of a profile's vCenter."""
 
     status: CatalogueStatus = CatalogueStatus.NOT_IMPORTED
-    modified: float | None = None
+    modified: float | None = None  # None: never imported
     servers: tuple[Server, ...] = field(default=())
 
     def to_json(self) -> dict[str, Any]:

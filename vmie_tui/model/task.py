@@ -22,13 +22,13 @@ USER_CANCELLED = "User initiated cancelation"
 
 @dataclass(frozen=True, slots=True)
 class TaskDisk:
-    """One disk of a task. ``image_size`` is bytes as AWS counted them (trap 39)."""
+    """One disk of a task."""
 
     format: str = ""
     bucket: str = ""
     key: str = ""
     snapshot_id: str = ""
-    image_size: float | None = None
+    image_size: float | None = None  # bytes, as AWS counted them (trap 39)
     status: str = ""
     status_message: str = ""
     progress: int | None = None
@@ -36,17 +36,13 @@ class TaskDisk:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Any task of VM import/export in one shape.
-
-    ``state`` is AWS's own word (facts ``tasks.toml``); ``progress`` is 0..100 or None when AWS says nothing,
-    as it does once a task is complete.
-    """
+    """Any task of VM Import/Export in one shape."""
 
     kind: TaskKind
     id: str
-    state: str
+    state: str  # AWS's own word (``tasks.toml``)
     status_message: str = ""
-    progress: int | None = None
+    progress: int | None = None  # 0 to 100; None when AWS says nothing, as of a task that is complete
     description: str = ""
     region: str = ""
     image_id: str = ""

@@ -49,10 +49,10 @@ def _bare(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A reading that differed from the one before. ``until``: when it was last seen unchanged; times are aware."""
+    """A reading that differed from the one before; times are aware."""
 
     at: datetime
-    until: datetime
+    until: datetime  # when it was last seen unchanged
     state: str
     phase: str
     progress: int | None = None
@@ -63,17 +63,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class TaskRecord:
-    """A task, by which profile it was seen, and everything that was seen of it.
-
-    ``forgotten``: AWS no longer lists it (after about 7 days); what is known of it is all there will be.
-    """
+    """A task, the profile that saw it, and everything that was seen of it."""
 
     profile: str
     task: Task
     first_seen: datetime
     last_seen: datetime
     changes: tuple[Change, ...] = ()
-    forgotten: bool = False
+    forgotten: bool = False  # AWS no longer lists it (after about 7 days): what is known is all there will be
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -102,13 +99,13 @@ class TaskRecord:
 
 @dataclass(frozen=True, slots=True)
 class PhaseTime:
-    """How long a phase took, or takes so far, and how long it usually does; seconds. ``usual`` None: not known yet."""
+    """How long a phase took, or takes so far, and how long it usually does."""
 
     phase: str
     begun: datetime
     seconds: float
     over: bool
-    usual: float | None = None
+    usual: float | None = None  # seconds; None: not known yet
     samples: int = 0
 
     @property
@@ -169,18 +166,14 @@ class SortBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TaskQuery:
-    """Which tasks are wanted, and in which order; what is empty wants all.
-
-    ``states`` are outcomes or AWS's own words. ``text`` holds terms that must all be found, with ``!`` before those
-    that must not. ``tags`` are ``key`` or ``key=value``. ``max_age``: since the task was last seen to change.
-    """
+    """Which tasks are wanted, and in which order; what is empty wants all."""
 
     kinds: frozenset[TaskKind] = frozenset()
-    states: frozenset[str] = frozenset()
+    states: frozenset[str] = frozenset()  # outcomes, or AWS's own words
     regions: frozenset[str] = frozenset()
-    max_age: timedelta | None = None
-    text: str = ""
-    tags: tuple[str, ...] = ()
+    max_age: timedelta | None = None  # since the task was last seen to change
+    text: str = ""  # terms that must all be found; ``!`` before those that must not
+    tags: tuple[str, ...] = ()  # ``key`` or ``key=value``
     sort: SortBy = SortBy.AGE
     reverse: bool = False
 

@@ -29,10 +29,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``count``: findings of the worst kind. ``rank``: worse is higher."""
+    """The worst that was found of a machine."""
 
     state: State
-    count: int = 0
+    count: int = 0  # findings of the worst kind
 
     @property
     def glyph(self) -> str:

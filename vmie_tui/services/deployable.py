@@ -25,10 +25,10 @@ from vmie_tui.services.disks.streams.source import ByteReader, DiskSource
 
 @dataclass(frozen=True, slots=True)
 class Deployable:
-    """``disks``: (name, content), the boot disk first. ``ovf`` None where the image says nothing of the hardware."""
+    """What can be put into vCenter."""
 
-    disks: tuple[tuple[str, DiskSource], ...]
-    ovf: Ovf | None = None
+    disks: tuple[tuple[str, DiskSource], ...]  # name and content, the boot disk first
+    ovf: Ovf | None = None  # None where the image says nothing of the hardware
 
 
 @contextmanager

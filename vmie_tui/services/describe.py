@@ -45,11 +45,11 @@ _PROVEN_AT_ONCE = 16 << 20  # bytes of files on this machine
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """``preflight`` is None when nobody was to look into the disks."""
+    """A source, as the rules see it."""
 
     source: Source
     machine: Machine
-    preflight: Preflight | None = None
+    preflight: Preflight | None = None  # None when nobody was to look into the disks
 
 
 @dataclass(frozen=True, slots=True)

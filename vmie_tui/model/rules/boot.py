@@ -16,9 +16,9 @@ W, I = Severity.WARNING, Severity.INFO  # noqa: E741 - as in the other rules
 
 @dataclass(frozen=True, slots=True)
 class BootAdvice:
-    """``mode`` None: leave the parameter out, AWS decides."""
+    """The boot mode to ask AWS for."""
 
-    mode: BootMode | None
+    mode: BootMode | None  # None: leave the parameter out, AWS decides
     why: str
     fact: str
 

@@ -15,19 +15,15 @@ _TWO_PART = frozenset({"Ubuntu"})  # 22.04 is one release, 22.10 another
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. ``release`` is what releases are told apart by: ``9``, ``22.04``, ``2012 R2``.
-
-    ``first`` and ``last`` bound the versions (empty: the whole release); ``kernels`` are beginnings of kernel releases,
-    those of the vendor's own kernel (UEK) with the mark that must be in their name after ``+``.
-    """
+    """One line of the list of supported systems."""
 
     id: str
     product: str
-    release: str
-    first: Version = ()
-    last: Version = ()
+    release: str  # what releases are told apart by: ``9``, ``22.04``, ``2012 R2``
+    first: Version = ()  # the first version; "": the whole release
+    last: Version = ()  # the last version
     service_packs: frozenset[str] = frozenset()
-    kernels: tuple[str, ...] = ()
+    kernels: tuple[str, ...] = ()  # how kernel releases begin; the vendor's own (UEK) has its mark after ``+``
     kernels_excluded: tuple[str, ...] = ()
     bits: frozenset[int] = frozenset({64})
     editions: tuple[str, ...] = ()

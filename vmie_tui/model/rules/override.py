@@ -13,10 +13,10 @@ CONTENT = "whatever is on its disks"  # in a plan's override: the user forced th
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """Blockers of one machine: ``firm`` must be put right first, ``soft`` may be overridden by typing its name."""
+    """Blockers of one machine."""
 
-    firm: tuple[Finding, ...] = ()
-    soft: tuple[Finding, ...] = ()
+    firm: tuple[Finding, ...] = ()  # must be put right first
+    soft: tuple[Finding, ...] = ()  # may be overridden by typing the machine's name
 
 
 def impossible(machine: Machine) -> Finding | None:

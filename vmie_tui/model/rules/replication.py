@@ -60,12 +60,12 @@ def settled(plan: ImportPlan, machine: Machine) -> ImportPlan:
 
 @dataclass(frozen=True, slots=True)
 class DiskNow:
-    """A disk as the run's own vSphere snapshot has it. ``change_id``: "" where changes are not tracked (trap 25)."""
+    """A disk as the run's own vSphere snapshot has it."""
 
     key: int
     uuid: str
     capacity: int
-    change_id: str
+    change_id: str  # "" where changes are not tracked (trap 25)
     label: str = ""
 
 

@@ -42,17 +42,12 @@ def next_after(start: float, every_hours: int, after: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What a look at the schedule comes to.
+    """What a look at the schedule comes to."""
 
-    ``run``: the due time of the run that starts now, None when none does. ``missed``: due times that nobody started.
-    ``next``: the due time to look for then; None after a one-time migration. ``late``: ``run`` lies further back than
-    `GRACE`, which only a first or one-time run may.
-    """
-
-    run: float | None
-    missed: tuple[float, ...] = ()
-    next: float | None = None
-    late: bool = False
+    run: float | None  # due time of the run that starts now; None when none does
+    missed: tuple[float, ...] = ()  # due times that nobody started
+    next: float | None = None  # the due time to look for then; None after a one-time migration
+    late: bool = False  # `run` lies further back than `GRACE`, which only a first or one-time run may
 
 
 def due(spec: Replication, next_run: float, now: float, *, first: bool) -> Due:
@@ -91,11 +86,11 @@ def skip_reason(active: Run) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Age:
-    """How far a VM is in its days: ``day`` from 1 (0 before its first run) of ``days``; ``ends``: when they end."""
+    """How far a VM is in its days of replication."""
 
-    day: int
+    day: int  # from 1; 0 before its first run
     days: int
-    ends: float | None
+    ends: float | None  # when they end
     over: bool
 
     def left(self, now: float) -> float | None:

@@ -22,38 +22,35 @@ _BY_QEMU = frozenset({"qcow2", "vdi"})
 
 @dataclass(frozen=True, slots=True)
 class RouteOption:
-    """``words``: why one would. ``refused``: why not, "" when possible; ``fact`` is the source of that reason.
-
-    ``doubt``: possible, but AWS will not accept, or not boot, this guest; the reason is in the findings too.
-    """
+    """A route that may be chosen."""
 
     route: Route
     label: str
-    words: str
-    refused: str = ""
-    fact: str = ""
-    doubt: str = ""
+    words: str  # why one would
+    refused: str = ""  # why not; "" when it is possible
+    fact: str = ""  # source of that reason
+    doubt: str = ""  # possible, but AWS will not accept, or not boot, this guest: the findings say why
 
 
 @dataclass(frozen=True, slots=True)
 class FormatOption:
-    """A format of the object that is uploaded; ``refused`` as in `RouteOption`."""
+    """A format of the object that is uploaded."""
 
     format: UploadFormat
     label: str
     words: str
-    refused: str = ""
+    refused: str = ""  # as in `RouteOption`
     fact: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ViaOption:
-    """A way for the bytes to become EBS snapshots; ``refused`` as in `RouteOption`."""
+    """A way for the bytes to become EBS snapshots."""
 
     via: Via
     label: str
     words: str
-    refused: str = ""
+    refused: str = ""  # as in `RouteOption`
     fact: str = ""
 
 

@@ -27,20 +27,17 @@ class Coverage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A guest's operating system. ``releases``: what it may be, one when known (``("7",)``, ``("2012 R2",)``).
-
-    ``version`` is as exact as the names are; ``bits`` None when nothing says; ``rows`` are the lines of the list.
-    """
+    """A guest's operating system."""
 
     product: str
-    releases: tuple[str, ...] = ()
-    version: Version = ()
+    releases: tuple[str, ...] = ()  # what it may be, one when known: ``("7",)``, ``("2012 R2",)``
+    version: Version = ()  # as exact as the names are
     service_pack: str = ""
     edition: str = ""
-    bits: int | None = None
+    bits: int | None = None  # None when nothing says
     arm: bool = False
     coverage: Coverage = Coverage.UNKNOWN
-    rows: tuple[Row, ...] = ()
+    rows: tuple[Row, ...] = ()  # lines of the list
 
     @property
     def name(self) -> str:

@@ -46,37 +46,33 @@ _EXTENSIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to do. ``disk``: which disk of an OVA, from 1. ``raw``: take the source as RAW, whatever it looks like."""
+    """What to convert, and into what."""
 
     source: Path
     destination: Path
     format: Format
     small: bool = False
-    disk: int | None = None
-    raw: bool = False
+    disk: int | None = None  # of an OVA, from 1
+    raw: bool = False  # take the source as RAW, whatever it looks like
     force: bool = False
     checksums: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """What was done. ``capacity``: bytes of the disk; ``data``: of them, not left out; ``size``: of the output.
-
-    ``disk_sha256``: of all bytes of the disk as the source has it; ``sha256``: of the output. Empty without checksums.
-    ``warnings``: what the source's package has that is not as it should be, and did not hinder.
-    """
+    """What was done; checksums are empty where none were wanted."""
 
     source: str
     source_format: str
     disk: str
     destination: str
     format: str
-    capacity: int
-    data: int
-    size: int
-    disk_sha256: str
-    sha256: str
-    warnings: tuple[str, ...] = ()
+    capacity: int  # bytes of the disk
+    data: int  # of them, those not left out
+    size: int  # bytes of the output
+    disk_sha256: str  # of all bytes of the disk, as the source has it
+    sha256: str  # of the output
+    warnings: tuple[str, ...] = ()  # what is wrong with the source's package and did not hinder
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

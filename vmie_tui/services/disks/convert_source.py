@@ -34,16 +34,13 @@ QEMU_READS = {"qcow2": "qcow2", "vdi": "vdi"}
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A disk to read all of. ``format``: as `probe` says, with its kind. ``name``: of the file, or the OVA's member.
-
-    ``remarks``: what its package has that is not as it should be.
-    """
+    """A disk to read all of."""
 
     source: DiskSource
-    format: str
-    name: str
+    format: str  # as `probe` says, with its kind
+    name: str  # of the file, or of the OVA's member
     info: DiskInfo
-    remarks: tuple[Finding, ...] = ()
+    remarks: tuple[Finding, ...] = ()  # what is wrong with its package
 
 
 def no_limit() -> Budget:

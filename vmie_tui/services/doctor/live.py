@@ -141,12 +141,12 @@ ASSUMPTIONS: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was seen of one assumption. ``seen`` is fit for an issue; ``code`` is the service's own error code."""
+    """What was seen of one assumption."""
 
     id: str
     saw: Saw
-    seen: str
-    code: str = ""
+    seen: str  # fit for an issue
+    code: str = ""  # the service's own error code
 
     def to_json(self) -> dict[str, Any]:
         found = {"id": self.id, "assumed": ASSUMPTIONS.get(self.id, ""), "saw": self.saw.value, "seen": self.seen}
@@ -155,15 +155,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """``left``: what could not be removed; ``why``: of a step that was skipped, or ended early."""
+    """How a step went."""
 
     id: str
     title: str
     outcome: Outcome
-    why: str = ""
+    why: str = ""  # it was skipped, or ended early
     seconds: float = 0.0
     findings: tuple[Finding, ...] = ()
-    left: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()  # what could not be removed
     kind: ErrorKind | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -341,16 +341,15 @@ _NOT_TRIED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """``does`` says what it will do, before anybody is asked. ``lighter``: what is left of it in a read-only profile,
-    None for nothing."""
+    """A step of the live check."""
 
     id: str
     title: str
-    does: Callable[[Live], str]
+    does: Callable[[Live], str]  # what it will do, said before anybody is asked
     run: Callable[[Run], None]
     vcenter: bool = False
     bucket: bool = False
-    lighter: Callable[[Run], None] | None = None
+    lighter: Callable[[Run], None] | None = None  # what is left of it in a read-only profile; None: nothing
 
 
 class Live(Closing):

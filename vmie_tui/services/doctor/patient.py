@@ -181,13 +181,13 @@ class Patient(Closing):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One thing to look at, and how; makes the checks that say what was seen. ``fact`` is where it is documented."""
+    """One thing to look at, and how; makes the checks that say what was seen."""
 
     id: str
     group: Group
     title: str
     run: Callable[[Patient, Look], Any]
-    fact: str = ""
+    fact: str = ""  # where it is documented
 
     def part(self, ident: str, title: str) -> Look:
         """One of several of its kind: ``permissions`` of a feature, a datacenter, a host."""

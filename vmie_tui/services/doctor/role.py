@@ -22,13 +22,13 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class RoleSeen:
-    """The role as it is. ``inline``: the document of our inline policy, {} without one; ``policies``: all there are."""
+    """The role as it is."""
 
     name: str
     trust: Json
     policy_name: str
-    inline: Json = field(default_factory=dict)
-    policies: tuple[Json, ...] = ()
+    inline: Json = field(default_factory=dict)  # the document of our inline policy; {} without one
+    policies: tuple[Json, ...] = ()  # all there are
     boundary: bool = False
 
 

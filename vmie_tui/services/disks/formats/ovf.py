@@ -32,27 +32,19 @@ _UNSAID_MIB = 1024
 
 @dataclass(frozen=True, slots=True)
 class OvfDisk:
-    """``file``: its name beside the descriptor; ``capacity``, ``size``: bytes of disk and file, None if unsaid.
+    """A disk of the machine that the OVF describes."""
 
-    ``href``: the name as it stands in the descriptor, before %-escapes are decoded. ``parent``: the file of the disk
-    that this one is only the difference to.
-    """
-
-    file: str
+    file: str  # its name beside the descriptor
     label: str = ""
-    capacity: int | None = None
-    size: int | None = None
-    href: str = ""
-    parent: str = ""
+    capacity: int | None = None  # bytes of the disk; None if unsaid
+    size: int | None = None  # bytes of the file; None if unsaid
+    href: str = ""  # the name as it stands there, before %-escapes are decoded
+    parent: str = ""  # file of the disk that this one is only the difference to
 
 
 @dataclass(frozen=True, slots=True)
 class Ovf:
-    """One machine. ``guest_id`` is vSphere's (``debian12_64Guest``), ``guest_name`` the description; "" when unsaid.
-
-    ``empty``: disks of the machine that have no file (name, bytes if said). ``others``: files that are no disks (an
-    ISO, the NVRAM). ``doubts``: what could not be understood, in words.
-    """
+    """One machine; texts are "" when unsaid."""
 
     name: str = ""
     disks: tuple[OvfDisk, ...] = ()
@@ -60,12 +52,12 @@ class Ovf:
     secure_boot: bool = False
     cpus: int = 1
     memory_mib: int = _UNSAID_MIB
-    guest_id: str = ""
-    guest_name: str = ""
+    guest_id: str = ""  # vSphere's: ``debian12_64Guest``
+    guest_name: str = ""  # the description
     nics: tuple[Nic, ...] = ()
-    empty: tuple[tuple[str, int | None], ...] = ()
-    others: tuple[OvfDisk, ...] = ()
-    doubts: tuple[str, ...] = ()
+    empty: tuple[tuple[str, int | None], ...] = ()  # disks without a file: name, bytes if said
+    others: tuple[OvfDisk, ...] = ()  # files that are no disks: an ISO, the NVRAM
+    doubts: tuple[str, ...] = ()  # what could not be understood, in words
 
 
 def is_ovf(head: bytes) -> bool:

@@ -37,10 +37,10 @@ class Hash(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """``algorithm`` as the manifest spells it, ``value`` in lower case hex."""
+    """A file's checksum in a manifest."""
 
-    algorithm: str
-    value: str
+    algorithm: str  # as the manifest spells it
+    value: str  # lower case hex
 
     @property
     def strength(self) -> int:

@@ -28,16 +28,13 @@ _MOST_NAMES = 10_000  # of a folder that are looked through for one in other let
 
 @dataclass(frozen=True, slots=True)
 class PackagedDisk:
-    """A disk's file, open. ``name``: in the folder or archive. ``path`` is None in an archive.
+    """A disk's file, open."""
 
-    ``digest``: what the manifest says of it; None where there is no manifest.
-    """
-
-    name: str
+    name: str  # in the folder or archive
     source: ByteReader
     said: OvfDisk
-    path: Path | None = None
-    digest: Digest | None = None
+    path: Path | None = None  # None in an archive
+    digest: Digest | None = None  # what the manifest says; None without a manifest
 
     @property
     def resized(self) -> bool:
@@ -63,17 +60,13 @@ class PackagedDisk:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """``disks``: boot disk first. ``remarks``: what is not as it should be, and no reason to refuse it.
-
-    ``plain``: an archive that a stricter reader would understand as well: names as they are meant, nothing in between,
-    a descriptor in UTF-8 that says the truth.
-    """
+    """An OVF with the files it names."""
 
     ovf: Ovf
-    disks: tuple[PackagedDisk, ...]
-    remarks: tuple[Finding, ...] = ()
+    disks: tuple[PackagedDisk, ...]  # boot disk first
+    remarks: tuple[Finding, ...] = ()  # what is not as it should be, and no reason to refuse it
     manifest: Manifest | None = None
-    plain: bool = False
+    plain: bool = False  # an archive that a stricter reader understands as well
 
     def with_proof_left(self) -> Package:
         """With the remark, where there is a manifest, that it is compared later: all is too large for a look."""

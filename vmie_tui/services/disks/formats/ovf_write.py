@@ -27,17 +27,14 @@ _CONTROLLERS = {
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What the OVF says of the machine; an import into EC2 takes its own instance type instead.
-
-    ``networks``: the name of the network of each network card.
-    """
+    """What the OVF says of the machine; an import into EC2 takes its own instance type instead."""
 
     cpus: int = 1
     memory_mib: int = 2048
     firmware: str = "bios"  # or efi
     secure_boot: bool = False
     guest_id: str = ""
-    networks: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()  # one network's name for each network card
 
     @classmethod
     def of(cls, machine: Machine) -> Self:
@@ -54,12 +51,12 @@ class Hardware:
 
 @dataclass(frozen=True, slots=True)
 class OvfDisk:
-    """A disk and its file. ``capacity`` and ``file_size`` in bytes; ``controller`` reads like ``scsi0:0``."""
+    """A disk and its file."""
 
     file: str
-    capacity: int
-    file_size: int = _LONGEST
-    controller: str = ""
+    capacity: int  # bytes
+    file_size: int = _LONGEST  # bytes
+    controller: str = ""  # ``scsi0:0``
 
 
 def member_name(text: str) -> str:

@@ -31,21 +31,15 @@ _VHDX_REGIONS, _VHDX_TABLE = 192 << 10, 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class DiskInfo:
-    """What a header tells.
+    """What an image's header tells."""
 
-    ``format``: vmdk-stream | vmdk-sparse | vmdk-descriptor | vhd | vhdx | qcow2 | vdi | ova | raw.
-    ``capacity``: bytes of the disk, None where the header does not say (OVA). ``create_type``: of a VMDK as its
-    descriptor says; fixed, dynamic or differencing for the others. ``parent``: name or id of the image this one is only
-    the difference to. ``files``: the extent files of a VMDK descriptor. ``members``: the files of an OVA.
-    """
-
-    format: str
-    capacity: int | None = None
-    create_type: str = ""
+    format: str  # vmdk-stream, vmdk-sparse, vmdk-descriptor, vhd, vhdx, qcow2, vdi, ova or raw
+    capacity: int | None = None  # bytes of the disk; None where the header does not say (OVA)
+    create_type: str = ""  # of a VMDK as its descriptor says; else fixed, dynamic, differencing
     compressed: bool = False
-    parent: str | None = None
-    files: tuple[str, ...] = ()
-    members: tuple[OvaMember, ...] = ()
+    parent: str | None = None  # name or id of the image that this one is only the difference to
+    files: tuple[str, ...] = ()  # the extent files of a VMDK descriptor
+    members: tuple[OvaMember, ...] = ()  # the files of an OVA
 
     @property
     def ovf_first(self) -> bool:

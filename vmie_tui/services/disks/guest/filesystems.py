@@ -78,11 +78,11 @@ class FileSystem:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """``count`` blocks of a file from its block ``first`` on, at byte ``at``; None where they are zeros."""
+    """Blocks of a file that lie together."""
 
-    first: int
-    count: int
-    at: int | None
+    first: int  # the first block of the file
+    count: int  # blocks
+    at: int | None  # byte of the volume; None where they are zeros
 
 
 def read_runs(source: ByteReader, runs: Iterable[Run], block: int, offset: int, length: int) -> bytes:

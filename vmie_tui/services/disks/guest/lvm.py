@@ -33,18 +33,15 @@ class PhysicalVolume:
 
 @dataclass(frozen=True, slots=True)
 class LogicalVolume:
-    """``missing``: names of physical volumes no disk holds; ``why``: why it cannot be read, "" when it can.
-
-    ``ident``: the ids of its group and its own without hyphens, as in udev's dm-uuid-LVM-...
-    """
+    """A logical volume of LVM."""
 
     group: str
     name: str
     size: int
     source: ByteReader | None
-    missing: tuple[str, ...] = ()
-    why: str = ""
-    ident: str = ""
+    missing: tuple[str, ...] = ()  # names of physical volumes that no disk holds
+    why: str = ""  # why it cannot be read; "" when it can
+    ident: str = ""  # ids of its group and its own without hyphens, as in udev's dm-uuid-LVM-…
 
 
 def physical_volume(source: ByteReader) -> PhysicalVolume:

@@ -165,12 +165,12 @@ def _run(function: Callable[..., Any], limits: Limits, args: Sequence[Any], name
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """``result``: the type of the answer."""
+    """One call for a child."""
 
     request: dict[str, Any]
     readers: Sequence[ByteReader]
     limits: Limits
-    result: Any
+    result: Any  # type of the answer
 
 
 def _served(wire: Wire, ending: _Ending, task: _Task) -> Any:

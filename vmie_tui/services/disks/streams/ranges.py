@@ -24,11 +24,11 @@ class BudgetExceededError(DiskFormatError):
 
 @dataclass(slots=True)
 class Budget:
-    """What an inspection of one image may cost; ``used_*`` count up. ``seconds`` begin with the first read."""
+    """What an inspection of one image may cost, and what it has cost."""
 
     requests: int = MAX_REQUESTS
     bytes: int = MAX_BYTES
-    seconds: float = MAX_SECONDS
+    seconds: float = MAX_SECONDS  # from the first read on
     used_requests: int = 0
     used_bytes: int = 0
     _ends: float = field(default=0.0, repr=False)
