@@ -383,6 +383,17 @@ def transient(error: Exception) -> bool:
 
 
 @contextmanager
+def aws_delete(doing: str, subject: str) -> Iterator[None]:
+    """As `aws_call`, for what takes something away: that it is gone already is as wanted."""
+    try:
+        with aws_call(doing, subject):
+            yield
+    except ServiceError as error:
+        if error.kind is not ErrorKind.NOT_FOUND:
+            raise
+
+
+@contextmanager
 def aws_call(doing: str, subject: str = "") -> Iterator[None]:
     """Turn whatever botocore raises inside into a `ServiceError` that names ``subject``."""
     try:

@@ -5,6 +5,7 @@ A pin is compared on the connected socket before a byte of the request, and so o
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import http.client
@@ -144,6 +145,7 @@ class VerifiedConnection(http.client.HTTPSConnection):
     ) -> None:
         super().__init__(host.strip("[]"), port, timeout=connect_timeout, context=context or make_context(trust))
         self._trust, self._read_timeout, self._proxy, self._cookies = trust, timeout, proxy, cookies
+        self._open_socket: socket.socket | None = None  # `sock` is forgotten at Connection: close
         if proxy is not None:  # the tunnel is a socket like any other: TLS, names and errors stay those of the host
             self._create_connection = lambda place, timeout, *_: _through(proxy, place[0], place[1], timeout)
 
@@ -155,6 +157,7 @@ class VerifiedConnection(http.client.HTTPSConnection):
         except OSError as error:  # includes ssl.SSLError, time-outs and names that do not resolve
             raise unreachable(error, self.host, self.port) from error
         assert isinstance(self.sock, ssl.SSLSocket)
+        self._open_socket = self.sock
         try:
             self._check_pin(self.sock)
         except ServiceError:
@@ -162,6 +165,13 @@ class VerifiedConnection(http.client.HTTPSConnection):
             raise
         self.sock.settimeout(self._read_timeout)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+    def interrupt(self) -> None:
+        """Make what waits on it in another thread fail at once."""
+        if self._open_socket is not None:
+            with contextlib.suppress(OSError):
+                # Not SSLSocket.shutdown: that would let the reader take the ciphertext that is still queued for data.
+                socket.socket.shutdown(self._open_socket, socket.SHUT_RDWR)
 
     def getresponse(self) -> http.client.HTTPResponse:
         answer = super().getresponse()

@@ -101,14 +101,8 @@ class BlockSender(Sender[OutgoingBlock, SentBlock]):
         )
         stored = answer.get("Checksum") or "none"
         if stored != text:
-            raise ServiceError(
-                ErrorKind.CORRUPT,
-                f"EBS does not say that it stored block {item.index} with the checksum it was sent with",
-                subject=self.subject,
-                remedy="Resume: the block is sent again",
-                retry_safe=True,
-                detail=f"{stored} instead of {text}",
-            )
+            what = f"EBS does not say that it stored block {item.index} with the checksum it was sent with"
+            raise self.stored_otherwise(what, "the block", f"{stored} instead of {text}")
         for bucket in self._buckets:
             bucket.went_well()
         return SentBlock(item.index, digest)

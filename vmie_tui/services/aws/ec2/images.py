@@ -18,7 +18,7 @@ from vmie_tui.services.aws.ec2.image_info import (
     rename,
     tag,
 )
-from vmie_tui.services.aws.errors import aws_call
+from vmie_tui.services.aws.errors import aws_call, aws_delete
 from vmie_tui.services.aws.parameters import short_description, tag_specifications, without_empty
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.pacing import Check, Poll, nothing, until_found
@@ -267,13 +267,12 @@ def deregister_image(aws: Aws, region: str | None, image_id: str, *, snapshots: 
             kept[ident] = f"used by {', '.join(users)}"
             continue
         try:
-            with aws_call("delete the snapshot", ident):
+            with aws_delete("delete the snapshot", ident):
                 ec2.delete_snapshot(SnapshotId=ident)
         except ServiceError as error:
-            if error.kind is not ErrorKind.NOT_FOUND:  # deleted by somebody else: as wanted
-                kept[ident] = error.problem.detail or error.problem.what
-                continue
-        deleted.append(ident)
+            kept[ident] = error.problem.detail or error.problem.what
+        else:
+            deleted.append(ident)
     return Deregistered(image_id, tuple(deleted), kept)
 
 

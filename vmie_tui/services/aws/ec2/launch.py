@@ -11,7 +11,7 @@ from typing import Any
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws.ec2.image_info import describe_image, describe_instance
 from vmie_tui.services.aws.ec2.instance_types import InstanceType, pick_instance_type
-from vmie_tui.services.aws.errors import aws_call
+from vmie_tui.services.aws.errors import aws_call, aws_delete
 from vmie_tui.services.aws.parameters import tag_specifications, without_empty
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.pacing import Check, Poll, nothing, until_found
@@ -247,12 +247,8 @@ def _groups(aws: Aws, region: str | None, name: str, vpc: str = "", *, must: boo
 
 
 def _delete_group(aws: Aws, region: str | None, ident: str) -> None:
-    try:
-        with aws_call("delete the security group", ident):
-            aws.client("ec2", region).delete_security_group(GroupId=ident)
-    except ServiceError as error:
-        if error.kind is not ErrorKind.NOT_FOUND:
-            raise
+    with aws_delete("delete the security group", ident):
+        aws.client("ec2", region).delete_security_group(GroupId=ident)
 
 
 # watching

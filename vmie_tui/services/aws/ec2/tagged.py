@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws.ec2.image_info import ALIVE
-from vmie_tui.services.aws.errors import aws_call
+from vmie_tui.services.aws.errors import aws_call, aws_delete
 from vmie_tui.services.aws.session import Aws
 
 
@@ -34,12 +33,8 @@ def tagged_volumes(aws: Aws, region: str | None, key: str, value: str) -> Iterat
 
 def delete_snapshot(aws: Aws, region: str | None, snapshot_id: str) -> None:
     """Delete a snapshot, pending or not; one that is gone already is as wanted. CONFLICT when an AMI uses it."""
-    try:
-        with aws_call("delete the snapshot", snapshot_id):
-            aws.client("ec2", region).delete_snapshot(SnapshotId=snapshot_id)
-    except ServiceError as error:
-        if error.kind is not ErrorKind.NOT_FOUND:
-            raise
+    with aws_delete("delete the snapshot", snapshot_id):
+        aws.client("ec2", region).delete_snapshot(SnapshotId=snapshot_id)
 
 
 def tagged_instances(aws: Aws, region: str | None, key: str, value: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws.ec2.image_info import describe_instance
 from vmie_tui.services.aws.ec2.images import next_device
-from vmie_tui.services.aws.errors import aws_call
+from vmie_tui.services.aws.errors import aws_call, aws_delete
 from vmie_tui.services.aws.parameters import tag_specifications, tags_of, without_empty
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.pacing import Check, Poll, nothing, until_found
@@ -131,12 +131,8 @@ def attach_volume(aws: Aws, region: str | None, volume_id: str, instance_id: str
 
 def delete_volume(aws: Aws, region: str | None, volume_id: str) -> None:
     """Delete a volume that is not attached; one that is gone already is as wanted."""
-    try:
-        with aws_call("delete the volume", volume_id):
-            aws.client("ec2", region).delete_volume(VolumeId=volume_id)
-    except ServiceError as error:
-        if error.kind is not ErrorKind.NOT_FOUND:
-            raise
+    with aws_delete("delete the volume", volume_id):
+        aws.client("ec2", region).delete_volume(VolumeId=volume_id)
 
 
 def _cannot(subject: str, what: str, remedy: str) -> ServiceError:

@@ -17,6 +17,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.private_files import private_dir, write_private
 from vmie_tui.services.aws.errors import aws_call, boto_errors, error_code, transient, translate
 from vmie_tui.services.aws.s3.multipart import RunningCrc, crc_of
+from vmie_tui.services.aws.s3.range_reader import CHANGED, other_bytes
 from vmie_tui.services.aws.session import PARTS, Aws
 from vmie_tui.services.disks.streams.output import check_free, exists, local_errors, part_name, write_error
 from vmie_tui.services.pacing import Backoff, pause
@@ -26,7 +27,6 @@ NOTES = "downloads"  # in the state folder: which part file is of which object
 RANGE_BYTES = 8 << 20  # one request
 READ_BYTES = 1 << 20  # in memory at once
 ATTEMPTS, FIRST_WAIT = 6, 0.5  # for one range, in a row; seconds before the second
-_CHANGED = frozenset({"PreconditionFailed", "412"})
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
@@ -140,7 +140,7 @@ class Download:
             except boto_errors() as error:
                 if run.at > begun:
                     backoff.reset()
-                if error_code(error) in _CHANGED:
+                if error_code(error) in CHANGED:
                     raise _replaced(run.source) from error
                 if not transient(error) or not backoff.fail():
                     raise translate(error, "download the object", run.source.url) from error
@@ -157,13 +157,7 @@ class Download:
         body = answer["Body"]
         with contextlib.closing(body):
             if answer.get("ContentRange") != wanted:
-                raise ServiceError(
-                    ErrorKind.CORRUPT,
-                    "S3 gave other bytes than those asked for",
-                    subject=source.url,
-                    remedy="Check the endpoint and any proxy in between",
-                    detail=f"asked for {wanted}, got {answer.get('ContentRange')}",
-                )
+                raise other_bytes(source.url, wanted, str(answer.get("ContentRange")))
             left = end - start
             while left:
                 data = body.read(min(READ_BYTES, left))

@@ -323,13 +323,8 @@ class _ObjectSender(Sender[OutgoingPart, int]):
         )
         named = answer.get("ChecksumCRC64NVME")
         if named != checksum and (named or not self._there(key, item.length, checksum)):
-            raise ServiceError(
-                ErrorKind.CORRUPT,
-                f"S3 does not say that it stored part {item.number} with the checksum it was sent with",
-                subject=self.subject,
-                remedy="Resume: the part is sent again",
-                retry_safe=True,
-            )
+            what = f"S3 does not say that it stored part {item.number} with the checksum it was sent with"
+            raise self.stored_otherwise(what, "the part")
         return item.number
 
     def _there(self, key: str, size: int, checksum: str) -> bool:

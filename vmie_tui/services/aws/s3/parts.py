@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws.s3.buffer_budget import BufferBudget
 from vmie_tui.services.aws.s3.multipart import Upload, crc_text
 from vmie_tui.services.aws.s3.rate_cap import RateCap
@@ -54,12 +53,6 @@ class PartSender(Sender[OutgoingPart, SentPart]):
         )
         stored = answer.get("ChecksumCRC64NVME", checksum)
         if stored != checksum:
-            raise ServiceError(
-                ErrorKind.CORRUPT,
-                f"S3 stored part {item.number} with another checksum than it was sent with",
-                subject=self.subject,
-                remedy="Resume: the part is sent again",
-                retry_safe=True,
-                detail=f"{stored} instead of {checksum}",
-            )
+            what = f"S3 stored part {item.number} with another checksum than it was sent with"
+            raise self.stored_otherwise(what, "the part", f"{stored} instead of {checksum}")
         return SentPart(item.number, item.length, str(answer["ETag"]))

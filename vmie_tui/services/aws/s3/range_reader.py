@@ -10,7 +10,7 @@ from vmie_tui.services.aws.errors import aws_call, boto_errors, error_code, tran
 from vmie_tui.services.aws.session import Aws
 
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
-_CHANGED = frozenset({"PreconditionFailed", "412"})
+CHANGED = frozenset({"PreconditionFailed", "412"})  # codes for: no longer the object that was asked for
 
 
 class S3Object:
@@ -41,7 +41,7 @@ class S3Object:
             answer = self._client.get_object(**self._place, Range=f"bytes={offset}-{end - 1}", IfMatch=self._etag)
             data: bytes = answer["Body"].read()
         except boto_errors() as error:
-            if error_code(error) in _CHANGED:
+            if error_code(error) in CHANGED:
                 raise ServiceError(
                     ErrorKind.CONFLICT,
                     "the object was replaced while it was being read",
@@ -57,11 +57,17 @@ class S3Object:
             or tuple(map(int, found.groups())) != (offset, end - 1, self._size)
             or len(data) != end - offset
         ):
-            raise ServiceError(
-                ErrorKind.CORRUPT,
-                "S3 gave other bytes than those asked for",
-                subject=self.name,
-                remedy="Check the endpoint and any proxy in between",
-                detail=f"asked for {offset}-{end - 1}, got {answer.get('ContentRange')} with {len(data)} bytes",
-            )
+            got = f"{answer.get('ContentRange')} with {len(data)} bytes"
+            raise other_bytes(self.name, f"{offset}-{end - 1}", got)
         return data
+
+
+def other_bytes(subject: str, wanted: str, got: str) -> ServiceError:
+    """S3, or what stands before it, answered with another range than was asked for."""
+    return ServiceError(
+        ErrorKind.CORRUPT,
+        "S3 gave other bytes than those asked for",
+        subject=subject,
+        remedy="Check the endpoint and any proxy in between",
+        detail=f"asked for {wanted}, got {got}",
+    )

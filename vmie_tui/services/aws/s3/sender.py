@@ -108,6 +108,13 @@ class Sender(ABC, Generic[Item, Done]):
         """What the owner is told of an item that was given up."""
         return translate(error, self.doing(item), self.subject)
 
+    def stored_otherwise(self, what: str, again: str, detail: str = "") -> ServiceError:
+        """The service does not have what was sent: ``again`` is sent once more when the job is resumed."""
+        remedy = f"Resume: {again} is sent again"
+        return ServiceError(
+            ErrorKind.CORRUPT, what, subject=self.subject, remedy=remedy, retry_safe=True, detail=detail
+        )
+
     def body(self, view: memoryview) -> Any:
         """The bytes as a request's body that a stop breaks off."""
         return HaltingBody(view, self._halted, self._cap) if len(view) else b""

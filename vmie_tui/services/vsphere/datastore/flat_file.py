@@ -12,10 +12,8 @@ more in the form for a single decoding.
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import re
-import socket
 from dataclasses import dataclass
 from urllib.parse import quote, unquote_plus, urlencode
 
@@ -259,7 +257,6 @@ class FlatConnection:
     def __init__(self, file: FlatFile) -> None:
         self._file, self.requests = file, 0
         self._connection: VerifiedConnection | None = None
-        self._socket: socket.socket | None = None
         self._interrupted = False
 
     def get(self, offset: int, end: int) -> bytes:
@@ -322,7 +319,7 @@ class FlatConnection:
         if self._connection is None:
             connection = self._open(ticket)
             connection.connect()
-            self._connection, self._socket = connection, connection.sock
+            self._connection = connection
         if self._interrupted:
             raise http.client.NotConnected
         self.requests += 1
@@ -347,12 +344,10 @@ class FlatConnection:
     def interrupt(self) -> None:
         """Make a read that waits in another thread fail at once, and every later one."""
         self._interrupted = True
-        if (sock := self._socket) is not None:
-            with contextlib.suppress(OSError):
-                # Not SSLSocket.shutdown: that would let the reader take the ciphertext still queued for data.
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        if (connection := self._connection) is not None:
+            connection.interrupt()
 
     def close(self) -> None:
-        connection, self._connection, self._socket = self._connection, None, None
+        connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()

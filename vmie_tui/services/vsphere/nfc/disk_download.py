@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
-import socket
 from collections.abc import Callable
 
 from vmie_tui.closing import Closing
@@ -47,7 +45,6 @@ class DiskStream(Closing):
         try:
             try:
                 self._connection.connect()
-                self._socket: socket.socket = self._connection.sock  # the connection forgets it at Connection: close
                 self._connection.request("GET", path, headers=headers)
                 self._response = self._connection.getresponse()
             except (OSError, http.client.HTTPException) as error:
@@ -111,9 +108,7 @@ class DiskStream(Closing):
     def interrupt(self) -> None:
         """Make a read that waits in another thread fail at once."""
         self._broken = True
-        with contextlib.suppress(OSError):
-            # Not SSLSocket.shutdown: that would let the reader take the ciphertext that is still queued for data.
-            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+        self._connection.interrupt()
 
     def close(self) -> None:
         self._connection.close()

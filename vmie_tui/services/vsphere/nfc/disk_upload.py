@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
-import socket
 from collections.abc import Callable
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
@@ -36,7 +35,6 @@ class DiskUpload:
             place.host, place.port, trust=place.trust, timeout=ANSWER_SECONDS, proxy=place.proxy
         )
         self._connection.connect()
-        self._socket: socket.socket = self._connection.sock
 
     def send(self, feed: Feed, tell: Callable[[int], None], length: int | None = None) -> None:
         """All that ``feed`` gives, in chunks unless its ``length`` in bytes is given; ``tell`` hears of each piece
@@ -114,8 +112,7 @@ class DiskUpload:
     def interrupt(self) -> None:
         """Make a send that waits in another thread fail at once."""
         self._broken = True
-        with contextlib.suppress(OSError):
-            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+        self._connection.interrupt()
 
     def close(self) -> None:
         self._connection.close()
