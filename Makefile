@@ -1,11 +1,11 @@
-# Needs python3 (3.11 or newer) and make, nothing else. `make demo`, `make test`, `make check`.
+# Needs python3 (3.11 or newer) and make, nothing else. `make demo`, `make test`, `make check`, `make fix`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 JOBS ?= 3
 
-.PHONY: demo test check matrix days fuzz peers audit lock clean setup
+.PHONY: demo test check fix matrix days fuzz peers audit lock clean setup
 
 setup: $(READY)
 
@@ -20,14 +20,20 @@ $(READY): requirements/all.txt pyproject.toml
 demo: $(READY)
 	@if [ -n "$(HEADLESS)" ] || ! [ -t 0 ] || ! [ -t 1 ]; then $(BIN)/vmie-tui demo --headless; else $(BIN)/vmie-tui demo; fi
 
+# ONE=path or ONE=path::test runs just that, in this process.
 test: $(READY)
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest $(or $(ONE),-n $(JOBS))
 
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# What ruff can put right by itself.
+fix: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 # Every source on every route against the simulators; ROWS=ova,vhd for some of them.
 matrix: $(READY)
