@@ -365,8 +365,16 @@ def test_jobs_refuse_too(tmp_path: Path, everything: bool) -> None:
         client.close()
 
 
-def test_a_policy_that_allows_changes_asks_nothing() -> None:
-    free = Policy()
-    free.check_aws("DeleteObject")
-    free.check_vsphere("Destroy_Task")
-    free.check_work("started")
+CHANGES: list[Callable[[Policy], None]] = [
+    lambda policy: policy.check_aws("DeleteObject"),
+    lambda policy: policy.check_vsphere("Destroy_Task"),
+    lambda policy: policy.check_work("started"),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=["AWS", "vCenter", "work"])
+def test_changes_are_refused_when_read_only_and_by_default_are_not(change: Callable[[Policy], None]) -> None:
+    with pytest.raises(ServiceError, match="read-only") as caught:
+        change(Policy(read_only=True))
+    assert caught.value.kind is ErrorKind.REFUSED
+    change(Policy())

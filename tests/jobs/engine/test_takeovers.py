@@ -148,8 +148,11 @@ def test_a_suspect_that_is_no_longer_wanted_waits_no_longer(store: Store) -> Non
     first, second = store.create(PLAN), store.create(PLAN)
     work = Takeovers(store, "local")
     work.begin(first, TRIED_ALONE)
-    work.begin(second, TRIED_ALONE, lambda: False)
-    work.end(second)
+    thread = threading.Thread(target=work.begin, args=(second, TRIED_ALONE, lambda: False), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert set(store.count_deaths("local")) == {first, second}, "both are marked as at work"
 
 
 def test_a_job_that_workers_die_of_is_set_aside_and_can_be_resumed(world: World) -> None:

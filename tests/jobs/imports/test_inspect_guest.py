@@ -73,10 +73,23 @@ def test_goes_on_with_the_rest_and_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     assert context.said[1:] == ["not inspected: disk 2 (it lies on vSAN)", "no SSH server. Install one"]
 
 
-@pytest.mark.parametrize("override", [DUAL.headline, CONTENT])
-def test_lets_pass_what_the_user_has_overridden(monkeypatch: pytest.MonkeyPatch, override: str) -> None:
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [(DUAL.headline, ["looking into the disks", "it has 2 systems. Leave one"]), (CONTENT, [])],
+    ids=["one finding", "everything inside"],
+)
+def test_lets_pass_what_is_overridden(monkeypatch: pytest.MonkeyPatch, override: str, said: list[str]) -> None:
     disks_hold(monkeypatch, DUAL)
-    inspect_disks(Context(override), MACHINE)  # type: ignore[arg-type]
+    context: Any = Context(override)
+    inspect_disks(context, MACHINE)
+    assert context.said == said
+
+
+def test_another_override_lets_nothing_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    disks_hold(monkeypatch, DUAL)
+    context: Any = Context(NO_SSHD.headline)
+    with pytest.raises(ServiceError, match="it has 2 systems"):
+        inspect_disks(context, MACHINE)
 
 
 def test_a_look_that_fails_does_not_fail_the_job_unless_a_login_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:

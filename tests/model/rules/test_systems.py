@@ -221,4 +221,5 @@ def test_no_name_breaks_it(guest_id: str, name: str, tools: str) -> None:
 @given(st.text(alphabet="0123456789./ SPRr2xor later", max_size=20))
 def test_no_version_breaks_it(text: str) -> None:
     for product in ("Ubuntu", "Windows Server", "SUSE Linux Enterprise Server", "Amazon Linux", "CentOS"):
-        list(check_system(identify("x64Guest", f"{product} {text}")))
+        system = identify("x64Guest", f"{product} {text}")
+        assert all(finding.what for finding in check_system(system)), system

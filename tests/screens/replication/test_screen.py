@@ -585,8 +585,9 @@ async def test_opening_the_app_sees_to_a_worker_for_schedules() -> None:
 async def test_it_is_read_only_while_it_is_seen() -> None:
     operations = with_replicas()
     async with replication(operations) as pilot:
-        await press(pilot, "1")
         followers = [one for one in pilot.app.workers if one.group == "replications"]
+        assert followers
+        await press(pilot, "1")
         await until(pilot, lambda: all(one.is_finished or one.is_cancelled for one in followers), "no longer followed")
         seen = operations.replications.looks
         await press(pilot, "5")

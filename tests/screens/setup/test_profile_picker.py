@@ -40,7 +40,7 @@ async def test_all_screens_become_the_other_profiles_and_jobs_stay() -> None:
     fake = operations()
     async with running(fake) as pilot:
         await press(pilot, "2", "3", "1", "p", "escape")  # a preflight is known, and other modes are open
-        assert pilot.app.preflights or "web-01" in screen_text(pilot)
+        assert pilot.app.preflights and "web-01" in screen_text(pilot)
         old = pilot.app.screen
         await press(pilot, "P", "down", "enter")
         text = screen_text(pilot)

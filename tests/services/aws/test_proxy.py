@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,11 @@ WORDS = (
 def keys(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
+
+
+def proxy_of(client: Any) -> str | None:
+    """The proxy that botocore sends this client's requests through."""
+    return client._endpoint.http_session._proxy_config.proxy_url_for(client.meta.endpoint_url)
 
 
 def session(**more: str) -> Aws:
@@ -72,7 +78,8 @@ def test_a_backslash_in_the_user_would_make_half_the_login_a_host(monkeypatch: p
 )
 def test_what_can_be_read_is_used(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", address)
-    session().client("sts")
+    used = proxy_of(session().client("sts"))
+    assert (used or "").removeprefix("http://") == address.removeprefix("http://")
 
 
 @pytest.mark.parametrize(
@@ -86,9 +93,9 @@ def test_what_http_cannot_carry_is_refused_too(address: str) -> None:
 
 def test_a_proxy_that_is_not_asked_stands_in_nobodys_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://corpuser:Sec#ret123@127.0.0.1:9")
-    session(endpoint_url="https://localhost:9").client("sts")  # the demo's
+    assert proxy_of(session(endpoint_url="https://localhost:9").client("sts")) is None  # the demo's
     monkeypatch.setenv("NO_PROXY", ".amazonaws.com")
-    session().client("sts")
+    assert proxy_of(session().client("sts")) is None
 
 
 def test_what_botocore_says_of_an_address_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -150,6 +150,8 @@ def test_what_stays_a_raw_disk(kind: str) -> None:
 )
 def test_names_that_promise_nothing_else(name: str) -> None:
     check_raw(Memory(PLAIN).read_at, len(PLAIN), name)
+    with open_disk(Memory(PLAIN), name=name) as disk:
+        assert (disk.info.format, disk.size) == ("raw", len(PLAIN))
 
 
 @pytest.mark.parametrize(
