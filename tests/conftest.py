@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Iterator
@@ -13,13 +14,14 @@ from vmie_tui import passwords
 from vmie_tui.simulators.control import TlsFiles, make_tls
 
 pytest.register_assert_rewrite("tests.kits")
-pytest_plugins = ["tests.kits.job_world", "tests.kits.simulated_services"]  # their fixtures, for every folder
+pytest_plugins = ["tests.kits.job_world"]  # its fixtures, for every folder: there is one pair of simulators
+HOMES = itertools.count()
 
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test sees the developer's own configuration, credentials or colours."""
-    home = tmp_path_factory.mktemp("home")
+    home = tmp_path_factory.mktemp(f"home{next(HOMES)}", numbered=False)  # to number it, all others would be listed
     for name in list(os.environ):
         if name.startswith(("VMIE_", "AWS_", "XDG_")) and name not in {"VMIE_VCSIM", "VMIE_GOVC", "VMIE_CLIENTS"}:
             monkeypatch.delenv(name)

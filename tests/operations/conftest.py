@@ -1,0 +1,3 @@
+"""The simulated vCenter and AWS for the tests of this folder."""
+
+from tests.kits.simulated_services import aws, shared, vcenter, vsphere  # noqa: F401
