@@ -1,4 +1,4 @@
-"""What the steps of any job work with: its plan and wish, the store, and connections made when first needed."""
+"""What the steps of any job work with: its plan, the store, and connections that are made when first needed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class AwsSessions:
             return self._sessions[settings, read_only]
 
     def forget(self, settings: AwsSettings) -> None:
-        """Read the credentials anew at the next use: after a login."""
+        """After a login: read the credentials again at the next use."""
         with self._lock:
             for read_only in (False, True):
                 self._sessions.pop((settings, read_only), None)
@@ -94,7 +94,7 @@ class RememberDisk(Generic[P]):
 
 
 class JobContext:
-    """One job in one phase; each kind has its own. Use as a context manager: at the end vCenter is logged out of."""
+    """One job in one phase; each kind has its own class. A context manager: leaving it logs out of vCenter."""
 
     plan: JobPlan
     remember_disk = RememberDisk(DiskLedger)
@@ -124,7 +124,7 @@ class JobContext:
         return self.store.become(self.job_id, state, **values)
 
     def add_result(self, label: str, value: str) -> None:
-        """Something the job made, for the screens: "test instance", "AMI in us-east-1", ..."""
+        """Record something the job made, for the screens: "test instance", "AMI in us-east-1", ..."""
         self.store.result(self.job_id, label, value)
 
     def start_stage(self, stage: Stage) -> None:
@@ -137,7 +137,7 @@ class JobContext:
         self.store.stage(self.job_id, stage, StageState.SKIPPED)
 
     def close_stages(self, state: StageState) -> None:
-        """Put the stages and disks that are at work into ``state``: the attempt is over."""
+        """The attempt is over: put the stages and disks that were running into ``state``."""
         self.store.close_stages(self.job_id, state)
 
     def disks(self) -> list[DiskRecord]:
@@ -149,7 +149,7 @@ class JobContext:
         return self.store.disk_now(self.job_id, key)
 
     def set_disks(self, disks: Sequence[DiskProgress]) -> None:
-        """Record the disks to move; those known already keep what they have, but for their size."""
+        """Record the disks to upload; known ones keep their values, except for the size."""
         self.store.set_disks(self.job_id, disks)
 
     def update_disk(self, key: int, **values: Any) -> None:
@@ -159,20 +159,20 @@ class JobContext:
     # ---- the job's log
 
     def say(self, text: str, *, message: bool = True, level: str = "info") -> None:
-        """A line in the job's log, and in its row unless ``message`` is off."""
+        """Write a line to the job's log and, unless ``message`` is off, show it as the job's message."""
         self.store.log(self.job_id, text, level)
         if message:
             self.store.update(self.job_id, message=text)
 
     def say_version_stays(self, what: str) -> None:
-        """For what `ObjectStore.delete` could not delete for good."""
+        """Warn that `ObjectStore.delete` left an older version of an object behind."""
         self.say(f"{what}: {VERSION_STAYS}", message=False, level="warning")
 
     # ---- settings and connections
 
     @property
     def profile(self) -> Profile:
-        """Settings are read anew for each phase: a profile may have been added or corrected since."""
+        """The job's profile, read again in each phase: it may have been added or corrected since."""
         if self._profile is None:
             base = self.settings
             fresh = settings_module.load(self.plan.profile, state_dir=base.state_dir, config_file=base.config_file)
@@ -197,18 +197,18 @@ class JobContext:
             return self._vsphere
 
     def retry(self, work: Callable[[], T]) -> T:
-        """Do ``work``, again while it raises an error that is safe to retry. Raises Cancelled and Paused in between."""
+        """Do ``work``, and repeat it while it fails with an error that is safe to retry. Raises Cancelled or Paused."""
         return again(work, self.control)
 
     def ask_vcenter(self, work: Callable[[], T], *, control: JobControl | None = None, tries: int = TRIES) -> T:
         """As `retry`, with a new vCenter session before each retry: the old one may have expired.
 
-        ``control``: whose wish to stop is heeded instead of the job's.
+        ``control``: obeyed instead of the job's own, which the user may have cancelled.
         """
         return again(work, control or self.control, tries=tries, before=lambda _: self.reconnect())
 
     def reconnect(self) -> None:
-        """Forget the vCenter session, which may have expired; the next use logs in again."""
+        """Close the vCenter session, which may have expired; the next use logs in again."""
         with self._lock:
             old, self._vsphere = self._vsphere, None
         if old is not None:
@@ -219,7 +219,7 @@ class JobContext:
         return self._sessions.of(self.profile.aws, read_only=self.profile.read_only)
 
     def forget_login(self) -> None:
-        """The credentials did not do: the next attempt reads them again."""
+        """The credentials were refused: the next attempt reads them again."""
         self.reconnect()
         if self._profile is not None:
             self._sessions.forget(self._profile.aws)

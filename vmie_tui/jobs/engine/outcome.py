@@ -1,4 +1,4 @@
-"""How a job ends or waits: one place that cleans up and puts it into its last state of an attempt."""
+"""How an attempt ends: what its error means for the job, the clean-up, and the job's next state."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ END = "end"  # key of an outcome that stops the attempt; its value is the state 
 
 
 def outcome_of(context: JobContext, work: Callable[[], Outcome]) -> Outcome:
-    """The work's result, or what its error means for the job, as plain JSON: errors never reach the engine."""
+    """The work's result or, as plain JSON, what its error means for the job: DBOS never sees an exception."""
     try:
         context.control.check()
         return work()
@@ -50,7 +50,7 @@ def _meaning(context: JobContext, error: Exception) -> Outcome:
 
 
 def _named(context: JobContext, problem: Problem) -> Problem:
-    """With the machine's name where vCenter's id of it stands: that says nothing to a user."""
+    """The problem with the machine's name as its subject, where vCenter's id says nothing to a user."""
     with contextlib.suppress(VmieError):  # the database may be what fails
         record = context.record
         from_vm = isinstance(record.plan, ImportPlan) and isinstance(record.plan.source, VmSource)
@@ -96,19 +96,19 @@ def _wait(context: JobContext, state: JobState, message: str, **values: Any) -> 
 
 
 def fail(job: RunningJob, problem: Problem) -> None:
-    """FAILED: what the job holds of vCenter and AWS is given back, what was uploaded stays for a resume."""
+    """The job failed: give back what it holds of vCenter and AWS, and keep the upload for a resume."""
     give_back(job)
     record_failure(job.context.store, job.context.job_id, problem)
 
 
 def give_back(job: RunningJob) -> None:
-    """Give back what the job holds of vCenter and AWS; what was uploaded stays for a resume."""
+    """Give back what the job holds of vCenter and AWS; the upload stays for a resume."""
     for what, work in job.hooks.give_back():
         _try(job.context, what, work)
 
 
 def record_failure(store: Store, job_id: str, problem: Problem) -> None:
-    """FAILED in the database, and nothing else."""
+    """Put the job into FAILED, without any clean-up."""
     store.log(job_id, str(problem), "error")
     store.close_stages(job_id, StageState.FAILED)
     store.become(
@@ -123,7 +123,7 @@ def record_failure(store: Store, job_id: str, problem: Problem) -> None:
 
 
 def cancel(job: RunningJob) -> None:
-    """CANCELLED: nothing of this job stays anywhere. What cannot be removed is named in the log."""
+    """The job is cancelled: remove all it made. What cannot be removed is named in the log."""
     context: JobContext = job.context
     for what, work in job.hooks.undo():
         _try(context, what, work)

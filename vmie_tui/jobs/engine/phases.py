@@ -1,9 +1,8 @@
 """The durable side of every kind of job: DBOS queues, phases and steps.
 
-A job walks through phases, workflows each in the queue whose limit it obeys. A phase ends by queueing the next one.
-Steps return plain JSON, also for errors; a killed worker's successor finds the finished steps recorded and goes on. A
-workflow carries the number of its attempt: one that was overtaken by a resume, pause or cancel finds so at its start
-and leaves.
+A job runs in phases. Each is a DBOS workflow in the queue whose limit it obeys, and ends by queueing the next one.
+Steps return plain JSON, also for errors; after a kill the next worker finds the finished steps recorded and goes on.
+A workflow carries the number of its attempt: when the user has resumed, paused or cancelled the job since, it leaves.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ T = TypeVar("T")
 
 
 class ForeignRow(ValueError):
-    """A row of the engine's tables says that it was written in a way that this program never writes."""
+    """A row of DBOS's tables claims a format that this program never writes."""
 
 
 def _refuse(_serializer: object, _text: str) -> Any:
@@ -81,7 +80,7 @@ _runtime: list[Runtime] = []
 
 
 def launch(runtime: Runtime, flows: Mapping[str, Flow], executor: str) -> None:
-    """Start DBOS with these flows, by their kinds; it goes on with the workflows that a killed worker left."""
+    """Start DBOS with the flows of all kinds; it goes on with the workflows that a killed worker left."""
     _runtime[:] = [runtime]
     _flows.update(flows)
     refuse_pickles()
@@ -107,7 +106,7 @@ def launch(runtime: Runtime, flows: Mapping[str, Flow], executor: str) -> None:
 
 
 def poll_seconds() -> float:
-    """How often a queue is looked at: seldom enough for a database that many hosts share."""
+    """Seconds between two looks at a queue: enough for a database that many hosts share."""
     try:
         return max(float(os.environ.get(POLL_VARIABLE, "")), 0.01)
     except ValueError:
@@ -115,7 +114,7 @@ def poll_seconds() -> float:
 
 
 def _register_queues() -> None:
-    """The queues and the documented limits."""
+    """Make the queues, with the documented limits."""
     conversions = int(facts.limit("export", "concurrent_conversion_tasks_per_region_default")["value"])
     always = {"polling_interval_sec": poll_seconds(), "on_conflict": "always_update"}
     dbos.DBOS.register_queue(CHECK, worker_concurrency=CHECKS_AT_ONCE, **always)  # type: ignore[arg-type]
@@ -130,22 +129,22 @@ def _register_queues() -> None:
 
 
 def dispatch(record: JobRecord) -> None:
-    """Queue the first phase of an attempt; doing so twice is harmless."""
+    """Queue an attempt's first phase; doing so twice is harmless."""
     _flows[record.kind].dispatch(record)
 
 
 @contextmanager
 def open_job(runtime: Runtime, job_id: str, control: JobControl) -> Iterator[RunningJob]:
-    """The job with a context and hooks of its own kind."""
+    """Open a job: a context and hooks of its kind."""
     flow = _flows[runtime.store.record(job_id).kind]
     with flow.context(runtime, job_id, control) as context:
         yield RunningJob(context, flow.hooks(context))
 
 
 def is_alive(job_id: str, attempt: int, executor: str) -> bool:
-    """Whether a phase of this attempt waits in a queue, or runs in another process than this executor's.
+    """Whether a phase of this attempt is queued, or runs in a process other than this executor's.
 
-    Phases that an earlier version queued are dead: nobody takes them up.
+    Phases that another version queued do not count: no worker takes them up.
     """
     found = dbos.DBOS.list_workflows(
         workflow_id_prefix=f"{job_id}.{attempt}.",
@@ -158,7 +157,7 @@ def is_alive(job_id: str, attempt: int, executor: str) -> bool:
 
 
 def is_foreign(job_id: str, attempt: int) -> bool:
-    """Whether a phase of this attempt is recorded in a way that this program never writes."""
+    """Whether a phase of this attempt is recorded in a format that this program never writes."""
     with _runtime[0].store.begin() as connection:
         schema = "dbos" if connection.dialect.name == "postgresql" else None
         for name in ("workflow_status", "operation_outputs"):
@@ -196,7 +195,7 @@ def phase(job_id: str, attempt: int, message: str) -> Iterator[RunningJob | None
 
 @contextmanager
 def _marked(runtime: Runtime, record: JobRecord, control: JobControl) -> Iterator[None]:
-    """While inside, the next worker will know that this job was at work if this one dies."""
+    """Mark the job as running, so that the next worker knows it if this one dies."""
     if runtime.takeovers is None:
         yield
         return
@@ -208,12 +207,12 @@ def _marked(runtime: Runtime, record: JobRecord, control: JobControl) -> Iterato
 
 
 def step(name: str, context: JobContext, work: Callable[[], Outcome]) -> Outcome:
-    """Do ``work`` once and record its outcome; a later run of the workflow gets the outcome without the work."""
+    """Do ``work`` and record its outcome; when the workflow runs again, the recorded outcome is returned instead."""
     return dbos.DBOS.run_step({"name": name}, outcome_of, context, work)
 
 
 def steps(context: JobContext, works: Sequence[tuple[str, Callable[[], Outcome]]]) -> Outcome:
-    """Recorded steps one after another, until one says END; the last outcome."""
+    """Run recorded steps one after another until one says END. Returns the last outcome."""
     outcome: Outcome = {}
     for name, work in works:
         outcome = step(name, context, work)
@@ -223,7 +222,7 @@ def steps(context: JobContext, works: Sequence[tuple[str, Callable[[], Outcome]]
 
 
 def proceed(job: RunningJob, message: str) -> bool:
-    """Wait in the next phase's queue; False when the user cancelled meanwhile."""
+    """Let the job wait for its next phase; False when the user has cancelled it."""
     if job.context.become(JobState.QUEUED, message=message):
         return True
     end_attempt(job, {END: JobState.CANCELLED.value})
@@ -231,7 +230,7 @@ def proceed(job: RunningJob, message: str) -> bool:
 
 
 def end(job: RunningJob, outcome: Outcome, message: str) -> None:
-    """The last phase is over: DONE, or what the outcome says."""
+    """The last phase is over: the job is done, or ends as the outcome says."""
     context: JobContext = job.context
     if END in outcome:
         end_attempt(job, outcome)
@@ -241,7 +240,7 @@ def end(job: RunningJob, outcome: Outcome, message: str) -> None:
 
 
 def side_by_side(items: Sequence[T], work: Callable[[T], Outcome], *, name: str) -> list[Outcome]:
-    """One recorded step per item in threads of their own; the steps' numbers are drawn in the order of the items."""
+    """Run one recorded step per item, each in its own thread; DBOS numbers the steps in the order of the items."""
     reserved = [(item, dbos.DBOS.reserve_step()) for item in items]
     if not reserved:
         return []

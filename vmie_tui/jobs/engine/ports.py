@@ -1,4 +1,4 @@
-"""What the engine and the steps of an import ask of a kind of job; its flow hands in the object that answers."""
+"""What the engine and an import's steps ask of a kind of job. Its flow hands in an object that implements it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Steps = list[tuple[str, Callable[[], dict[str, Any]]]]  # recorded steps of a ph
 
 
 class Cleanup(Protocol):
-    """How a job of any kind leaves nothing behind."""
+    """How a job of any kind cleans up after itself."""
 
     def undo(self) -> Iterator[Undo]:
-        """All that a cancelled job must remove, in this order; each is tried though another failed."""
+        """What a cancelled job removes, in this order; each is tried even when another failed."""
 
     def give_back(self) -> Iterator[Undo]:
-        """What a failed job gives back at once. It may be resumed, so what was uploaded stays."""
+        """What a failed job gives back at once. The upload stays: the job may be resumed."""
 
 
 class StepHooks(Protocol):
-    """What the steps of an import leave to their kind of job: a replication's run does it in another way."""
+    """What an import's steps leave open, because a replication's run does it in another way."""
 
     def attempt_begins(self) -> None:
         """The check begins, and with it an attempt."""

@@ -1,4 +1,4 @@
-"""The tags on all that an import makes: the user's, and where it comes from."""
+"""The tags on everything that an import makes: the user's own, and where it comes from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TAG_SOURCE, TAG_JOB, TAG_VERSION = "vmie-tui:source-vm", "vmie-tui:job", "vmie-t
 
 
 def tags(context: ImportContext) -> dict[str, str]:
-    """The user's tags and ours."""
+    """The user's tags and our own."""
     plan = context.plan
     name = plan.ami_name or plan.source.name
     path = context.ledger.machine.path if isinstance(plan.source, VmSource) else plan.source.where

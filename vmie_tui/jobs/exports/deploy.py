@@ -1,4 +1,4 @@
-"""The step that puts an export into vCenter: its disks are read in S3 and sent on as they come, nothing lies here."""
+"""The step that deploys an export into vCenter: its disks are streamed from S3, and nothing is stored here."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def _target(context: ExportContext) -> DeployTarget:
 
 
 def mark_of(job_id: str) -> str:
-    """The word in a machine's notes that says which job made it."""
+    """The mark in a machine's notes that says which job made it."""
     return f"job-{job_id}"
 
 
 def check_target(context: ExportContext) -> None:
-    """Refuse early what would fail after hours: a name that is taken, places that are gone. Raises ServiceError."""
+    """Refuse now what would fail hours later: a name that is taken, a place that is gone. Raises ServiceError."""
     target = _target(context)
     context.say(f"looking where {target.name} is to go in vCenter")
     context.ask_vcenter(lambda: look_at_target(context.vsphere, target, mark_of(context.job_id)))
@@ -81,7 +81,7 @@ class _DeployReport:
 
 
 def deploy_machine(context: ExportContext) -> dict[str, Any]:
-    """Make the virtual machine; one that an earlier attempt finished is kept. Returns ``{"machine": moid}``."""
+    """Create the virtual machine, unless an earlier attempt finished it. Returns ``{"machine": moid}``."""
     target = _target(context)
     context.start_stage(Stage.DEPLOY)
     moid = context.ledger.machine_moid
@@ -114,7 +114,7 @@ def _deploy(context: ExportContext) -> Deployed:
 
 
 def _as_in_aws(context: ExportContext, hardware: NewHardware) -> NewHardware:
-    """A disk says nothing of the hardware: firmware and kind of guest are taken over from what was exported."""
+    """Firmware and guest kind as they were in EC2: a disk alone says nothing about the hardware."""
     from dataclasses import replace
 
     ledger = context.ledger
@@ -142,7 +142,7 @@ def _note_deployed(context: ExportContext, done: Deployed) -> None:
 
 
 def remove_machine(context: ExportContext) -> None:
-    """Take away the machine that this job made, whole or not; never one that it did not make, or that runs."""
+    """Remove the machine that this job made, complete or not; never another one, and never one that runs."""
     if not context.ledger.machine_asked:
         return
     target, vsphere = _target(context), context.vsphere

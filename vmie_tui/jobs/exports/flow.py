@@ -21,7 +21,7 @@ HERE = "local"  # the partition of transfers that no ESXi host limits
 
 
 def dispatch(record: JobRecord) -> None:
-    """A job whose object is written goes on with it; one whose task AWS has taken up waits for that task."""
+    """Queue an attempt's first phase: download a finished export, watch a running task, or begin with the check."""
     if record.ledger_as(ExportLedger).objects:
         enqueue(TRANSFER, bring_phase, record.id, record.attempt, HERE)
     elif record.task_id:

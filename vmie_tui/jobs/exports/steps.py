@@ -1,4 +1,4 @@
-"""The steps that bring an instance or image out of EC2. Each may be repeated at any time without harm."""
+"""The steps that export an instance or image from EC2. Each can be repeated at any time without harm."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OBJECT = 1  # the key of the first object among the job's disks
 
 
 def check(context: ExportContext) -> dict[str, Any]:
-    """Everything the guides say would be refused, before AWS is asked. Raises ServiceError REFUSED."""
+    """Refuse everything that the guides say AWS would refuse, before it is asked. Raises ServiceError REFUSED."""
     plan = context.plan
     context.start_stage(Stage.CHECK)
     if plan.downloads:  # an export takes hours: a folder that cannot be written is told before it
@@ -68,7 +68,7 @@ def check(context: ExportContext) -> dict[str, Any]:
 
 
 def own_task(context: ExportContext) -> Task | None:
-    """This job's export task; one whose answer a killed worker never saw goes by its tag."""
+    """This job's export task; one that a killed worker asked for is found by its tag."""
     record = context.record
     if record.task_id:
         return context.exports.task(record.task_id)
@@ -78,7 +78,7 @@ def own_task(context: ExportContext) -> Task | None:
 
 
 def _attempt_tag(context: ExportContext) -> str:
-    """Tells the exports of one job apart: after one that failed the next is another."""
+    """The tag's value: tells the exports of one job apart, since a new one is started after a failure."""
     return f"{context.job_id}-{context.ledger.export_try}"
 
 
@@ -161,7 +161,7 @@ class _DownloadReport:
 
 
 def download(context: ExportContext) -> dict[str, Any]:
-    """Bring the objects to this machine, proven; a file that is there already from an earlier attempt is kept."""
+    """Download the objects and prove them; a file of an earlier attempt is kept."""
     context.start_stage(Stage.DOWNLOAD)
     between = (EXPORT_TO, DOWNLOAD_TO if context.plan.deploy is not None else 0.95)
     progress = UploadProgress(context.store, context.job_id, between=between)
@@ -200,7 +200,7 @@ def _download_object(context: ExportContext, progress: UploadProgress, number: i
 
 
 def convert(context: ExportContext, files: list[str]) -> dict[str, Any]:
-    """The downloaded files in the format the user wants, beside them; the downloads themselves stay."""
+    """Convert the downloaded files to the format the user wants, beside the downloads, which stay."""
     return {"files": [_convert(context, Path(file)) for file in files]}
 
 
@@ -239,7 +239,7 @@ def finish_download(context: ExportContext) -> dict[str, Any]:
 
 
 def finish(context: ExportContext) -> dict[str, Any]:
-    """Delete the object in S3 when the user wants that and a proven copy is here."""
+    """Delete the object in S3 if the user wants that and a proven copy is here."""
     context.start_stage(Stage.FINISH)
     if context.plan.clean_up and context.plan.downloads:
         for key, _ in context.objects_written:

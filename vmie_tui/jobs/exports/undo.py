@@ -1,4 +1,4 @@
-"""What a cancelled export removes again."""
+"""What a cancelled export removes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vmie_tui.services.aws.s3.download import NOTES, forget
 
 
 class ExportUndo:
-    """Of one job: `ports.Cleanup`."""
+    """`ports.Cleanup` of one export."""
 
     def __init__(self, context: ExportContext) -> None:
         self.context = context
@@ -26,7 +26,7 @@ class ExportUndo:
         yield "the unfinished download", self._forget_download
 
     def give_back(self) -> Iterator[Undo]:
-        """Nothing: an export holds nothing of vCenter or AWS that would wait for it."""
+        """Nothing: an export holds nothing in vCenter or AWS while it waits for a resume."""
         return iter(())
 
     def _cancel_task(self) -> None:

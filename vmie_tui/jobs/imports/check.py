@@ -1,4 +1,4 @@
-"""The first phase of an import: everything that can be refused before a byte moves."""
+"""The first phase of an import: refuse everything that cannot work before a byte is moved."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HERE = "local"  # the partition of all transfers that read no ESXi host
 
 
 def check(context: ImportContext, hooks: StepHooks) -> dict[str, Any]:
-    """Refuses what cannot work; records the disks. Returns ``{"host": whom to pace the transfer by}``."""
+    """Refuse what cannot work, and record the disks. Returns ``{"host": whose limit the transfer obeys}``."""
     plan = context.plan
     context.start_stage(Stage.CHECK)
     context.say("checking the source, the role and the bucket")
@@ -48,7 +48,7 @@ def check(context: ImportContext, hooks: StepHooks) -> dict[str, Any]:
 
 
 def _described(context: ImportContext) -> Machine:
-    """The machine, or what stands for one; what the disks of the latter hold is judged at once."""
+    """The machine, or a description of image files or snapshots as one, whose content is judged at once."""
     source = context.plan.source
     if isinstance(source, VmSource):
         return context.ask_vcenter(lambda: find_machine(context.vsphere, context.plan.vm))
@@ -73,7 +73,7 @@ def _describe_source(context: ImportContext) -> Described:
 
 
 def _record(context: ImportContext, machine: Machine) -> None:
-    """The disks and what later phases must know of the source."""
+    """Record the disks, and what later phases must know of the source."""
     plan, source, ledger = context.plan, context.plan.source, context.ledger
     folder = f"{plan.prefix}{_key_safe(machine.name)}-{context.job_id}"
     sizes = {disk.key: disk.capacity for disk in context.disks()}
@@ -107,7 +107,7 @@ def _record(context: ImportContext, machine: Machine) -> None:
 
 
 def _take_over_checksums(context: ImportContext, before: str) -> None:
-    """What an earlier job found out while it brought these bytes to AWS, for the proof."""
+    """Take over, for the proof, the checksums of the earlier job that uploaded these disks."""
     for old, disk in zip(context.store.disks(before), context.disks(), strict=False):
         context.update_disk(
             disk.key,
@@ -119,7 +119,7 @@ def _take_over_checksums(context: ImportContext, before: str) -> None:
 
 
 def _existing_key(plan: ImportPlan, number: int) -> str:
-    """The key of a disk that AWS reads where it lies; an OVA holds all of them. What is written has a key of ours."""
+    """The key of an existing object that AWS reads for this disk; "" when we upload one. An OVA holds all disks."""
     source = plan.source
     if not isinstance(source, ObjectSource) or plan.moves_bytes:
         return ""
@@ -136,7 +136,7 @@ def _check_aws(context: ImportContext) -> None:
 
 
 def refuse_blockers(context: ImportContext, findings: tuple[Finding, ...], machine: Machine) -> None:
-    """Blockers stop the job, but for those the user has seen and overridden, which are written down in its log."""
+    """Raises ServiceError REFUSED for blockers, except for those that the user overrode, which go to the log."""
     for words in context.plan.override:
         context.say(f"forced by the user: {words}", message=False, level="warning")
     blockers = not_overridden(findings, context.plan.override)

@@ -1,4 +1,4 @@
-"""When AWS will not convert a machine: the same machine unmodified, from the bytes that are in AWS already."""
+"""When AWS refuses to convert a machine: import it unmodified, from the upload that is already in AWS."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONVERSIONS = frozenset({Route.IMAGE, Route.IMAGE_DIRECT})
 
 
 def fallback_plan(record: JobRecord, disks: Sequence[DiskRecord]) -> ImportPlan:
-    """The plan of an unmodified import. Raises ServiceError CONFLICT unless the job failed, REFUSED with the reason."""
+    """The plan of the unmodified import. Raises ServiceError CONFLICT unless the job failed, REFUSED with a reason."""
     if record.state is not JobState.FAILED:
         raise ServiceError(
             ErrorKind.CONFLICT,
@@ -61,7 +61,7 @@ def fallback_plan(record: JobRecord, disks: Sequence[DiskRecord]) -> ImportPlan:
 
 
 def _as_import(plan: ImportPlan) -> ImportPlan:
-    """The plan without what makes it a replication's run: what falls back is no run, and none goes on from it."""
+    """The plan of a plain import: one that falls back is no run of a replication, and no run goes on from it."""
     return ImportPlan(**{field.name: getattr(plan, field.name) for field in fields(ImportPlan)})
 
 

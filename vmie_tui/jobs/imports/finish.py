@@ -29,7 +29,7 @@ CONSOLE_LINES = 15  # of the test instance's console, for the log
 
 
 def launch_test(context: ImportContext, hooks: StepHooks) -> dict[str, Any]:
-    """Start the test instance, once. Returns ``{"instance": id}``."""
+    """Launch the test instance, once. Returns ``{"instance": id}``."""
     plan, record, ledger, wanted = context.plan, context.record, context.ledger, context.plan.test_launch
     if wanted is None:
         return {}
@@ -70,7 +70,7 @@ def launch_test(context: ImportContext, hooks: StepHooks) -> dict[str, Any]:
 
 
 def _own_instances(context: ImportContext) -> list[str]:
-    """Instances of the job that are not terminated."""
+    """Instances of the job that are not terminated, found by its tag."""
     return context.retry(lambda: list(tagged_instances(context.aws, context.plan.region, TAG_JOB, context.job_id)))
 
 
@@ -81,7 +81,7 @@ def _note_instance(context: ImportContext, instance_id: str) -> dict[str, Any]:
 
 
 def watch_test(context: ImportContext) -> dict[str, Any]:
-    """Wait for the status checks, for a while; what they say goes to the log and never fails the job."""
+    """Wait a while for the status checks. Their result goes to the log and never fails the job."""
     region, instance_id = context.plan.region, context.ledger.instance
     if not instance_id:
         return {}
@@ -117,7 +117,7 @@ def watch_test(context: ImportContext) -> dict[str, Any]:
 
 
 def terminate_test(context: ImportContext) -> None:
-    """A cancelled job leaves no test instance behind; one that a killed worker never saw goes by its tag."""
+    """Terminate the test instance, also one that a killed worker asked for: it is found by its tag."""
     if not context.ledger.launch_asked:
         return
     for instance_id in tagged_instances(context.aws, context.plan.region, TAG_JOB, context.job_id):
@@ -125,7 +125,7 @@ def terminate_test(context: ImportContext) -> None:
 
 
 def tag_results(context: ImportContext) -> dict[str, Any]:
-    """Name what the job made by tags."""
+    """Tag everything the job made."""
     context.start_stage(Stage.FINISH)
     context.say("tagging what was made")
     record = context.record
@@ -150,7 +150,7 @@ def tag_results(context: ImportContext) -> dict[str, Any]:
 
 
 def copy_images(context: ImportContext) -> dict[str, Any]:
-    """Copies of the AMI in the Regions the plan names, started side by side and then waited for."""
+    """Copy the AMI to the Regions of the plan: start all copies, then wait for them."""
     copies: dict[str, str] = {}
     for region in context.plan.copy_to:
         image_id = context.retry(lambda region=region: _copy(context, region))  # type: ignore[misc]
@@ -164,7 +164,7 @@ def copy_images(context: ImportContext) -> dict[str, Any]:
 
 
 def _wait_for_copy(context: ImportContext, region: str, image_id: str) -> None:
-    """Until the copy is available; one that failed is not asked for again by a resume, which makes another."""
+    """Wait until the copy is available. After a failure a resume starts another copy."""
     try:
         context.retry(lambda: wait_for_image(context.aws, region, image_id, check=context.control.check))
     except ServiceError as error:
@@ -199,7 +199,7 @@ def _copy(context: ImportContext, region: str) -> str:
 
 
 def _uploaded_by_earlier_job(context: ImportContext) -> bool:
-    """Whether the job this one fell back from has uploaded the source, which else is the user's."""
+    """Whether the job that this one fell back from uploaded the source; otherwise it is the user's."""
     before = context.ledger.from_job
     if not before:
         return False
@@ -208,7 +208,7 @@ def _uploaded_by_earlier_job(context: ImportContext) -> bool:
 
 
 def clean_up(context: ImportContext) -> dict[str, Any]:
-    """Delete what was only on the way: objects, parts and intermediate snapshots of our own. Ends the job's stages."""
+    """Delete our own objects, parts and intermediate snapshots. Ends the job's stages."""
     plan = context.plan
     if plan.clean_up:
         context.say("removing what was only on the way")

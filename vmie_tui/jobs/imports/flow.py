@@ -5,7 +5,7 @@
     convert   per Region (its conversion limit)  -> AWS converts or reads the disks, what is made of them, tags
     complete  a few at once                      -> the same where no task of AWS is needed
 
-An attempt begins where the last one got to: with the transfer done, a disk is not touched again.
+An attempt continues where the last one stopped: once the transfer is done, no disk is read again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Work = Callable[[ImportContext], Outcome]
 
 
 def dispatch(record: JobRecord) -> None:
-    """A job whose disks are in AWS goes on from there: they must not be touched again."""
+    """Queue the first phase of an attempt; a job whose disks are in AWS goes on from there."""
     plan = record.plan
     if isinstance(plan, ImportPlan) and (record.task_id or _is_uploaded(plan, record)):
         _last_phase(plan, record.id, record.attempt)
@@ -40,7 +40,7 @@ def dispatch(record: JobRecord) -> None:
 
 
 def _is_uploaded(plan: ImportPlan, record: JobRecord) -> bool:
-    """Whether all disks are in AWS, in a shape that it will still read: signed URLs of parts end."""
+    """Whether all disks are in AWS and it can still read them: the signed URLs of parts expire."""
     ledger = record.ledger_as(ImportLedger)
     return ledger.transferred and (plan.route is not Route.INSTANCE or not is_stale(ledger.urls_signed))
 
@@ -53,7 +53,7 @@ def _last_phase(plan: ImportPlan, job_id: str, attempt: int) -> None:
 
 
 def _queue_last_phase(job: RunningJob, attempt: int) -> None:
-    """From the disks being in AWS to what becomes of them."""
+    """The disks are in AWS: wait for the phase that makes the result of them."""
     plan: ImportPlan = job.context.plan
     message = f"waiting for a free conversion slot in {plan.region}" if plan.aws_reads else "waiting to go on"
     if proceed(job, message):
@@ -89,7 +89,7 @@ def transfer_phase(job_id: str, attempt: int) -> None:
 
 
 def _transfer(context: ImportContext, hooks: ImportHooks, snapshot_moid: str | None) -> Outcome:
-    """One step per group of disks, side by side under one lease; the first that fails stops the others."""
+    """Move the disks, one step per group, side by side under one lease; the first failure stops the others."""
     transfer = Transfer(context, hooks.source(snapshot_moid), hooks.target())
     try:
         prepared = outcome_of(context, lambda: {"groups": transfer.prepare()})  # reads only: not a recorded step
@@ -136,7 +136,7 @@ def convert_phase(job_id: str, attempt: int) -> None:
 
 
 def _last_steps(plan: ImportPlan, hooks: ImportHooks) -> list[tuple[str, Work]]:
-    """What becomes of the disks in AWS, but for the clean-up; each step finds in the store what those before it did."""
+    """The steps from the disks in AWS to the result; each reads from the store what the earlier ones did."""
     works: list[tuple[str, Work]] = []
     if plan.route in {Route.IMAGE, Route.IMAGE_DIRECT}:
         works += [("start import", import_image.start_image), ("watch", import_image.watch_image)]
@@ -157,7 +157,7 @@ def _last_steps(plan: ImportPlan, hooks: ImportHooks) -> list[tuple[str, Work]]:
 
 
 def _results_in_words(context: ImportContext) -> str:
-    """What the job made, in a word."""
+    """What the job made, for its last message."""
     if image_id := context.record.image_id:
         return image_id
     volumes = [disk.ledger.volume for disk in context.disks() if disk.ledger.volume]

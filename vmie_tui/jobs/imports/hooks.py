@@ -1,4 +1,4 @@
-"""What an import does in its own way; a replication's run overrides it."""
+"""What an import does at the points where kinds of jobs differ; a replication's run overrides it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vmie_tui.services.vsphere.snapshot import Snapshot
 
 
 class ImportHooks:
-    """Of one job in one phase: `ports.StepHooks`, `ports.Cleanup`, and what the flow itself asks."""
+    """`ports.StepHooks` and `ports.Cleanup` of one job in one phase, and what the flow itself asks."""
 
     def __init__(self, context: ImportContext) -> None:
         self.context = context
@@ -29,20 +29,20 @@ class ImportHooks:
     # what the steps ask
 
     def attempt_begins(self) -> None:
-        """There is nothing to note."""
+        """An import notes nothing."""
 
     def findings(self, machine: Machine) -> tuple[Finding, ...]:
         return check_plan(self.context.plan, machine)
 
     def before_snapshot(self) -> None:
-        """The machine is taken as it is."""
+        """An import takes the machine as it is."""
 
     def needs_snapshot(self, machine: Machine) -> bool:
         """A machine that is off does not change."""
         return machine.power is not Power.OFF
 
     def snapshot_taken(self, snapshot: Snapshot, machine: Machine) -> None:
-        """All that is needed of it is its id."""
+        """An import needs no more than its id."""
 
     def inspects_guest(self) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""Conversion by AWS: ImportImage from objects in S3, an OVA or EBS snapshots; asked for, watched, cancelled."""
+"""Conversion by AWS: ImportImage of objects in S3, an OVA or EBS snapshots; started, watched, cancelled."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FALL_BACK = "or fall back to an unmodified import of what is in AWS (vmie-tui fa
 
 
 def start_image(context: ImportContext) -> dict[str, Any]:
-    """Ask AWS for the conversion; asking twice gives the same task. Returns ``{"task": id}``."""
+    """Start the conversion; asking twice gives the same task. Returns ``{"task": id}``."""
     plan, record, ledger = context.plan, context.record, context.ledger
     context.start_stage(Stage.IMPORT)
     if record.task_id or record.image_id:
@@ -97,7 +97,7 @@ def _remedy(context: ImportContext) -> str:
 
 
 def cancel_image(context: ImportContext) -> None:
-    """Cancel the task that may still go on; one that a killed worker never saw is known by its tag."""
+    """Cancel the task if it may still run; one that a killed worker asked for is found by its tag."""
     task_id = _going_on(context)
     if task_id:
         context.vm_import.cancel(task_id)

@@ -1,4 +1,4 @@
-"""The instance route, legacy: ImportInstance or ImportVolume of part objects; asked for, watched, cancelled."""
+"""The legacy instance route: ImportInstance or ImportVolume of part objects; started, watched, cancelled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vmie_tui.services.aws.vmie.conversion_tasks import Conversions, DiskImage, 
 
 
 def start_conversion(context: ImportContext) -> dict[str, Any]:
-    """Ask AWS for the instance or volume; the call has no client token, so one that was asked for is looked for."""
+    """Start the conversion. The call has no client token, so a task that was asked for before is looked for first."""
     context.start_stage(Stage.IMPORT)
     if context.record.task_id:  # also once it is over: what it made is in the ledger
         return {"task": context.record.task_id}
@@ -89,7 +89,7 @@ def watch_conversion(context: ImportContext) -> dict[str, Any]:
 
 
 def cancel_conversion(context: ImportContext) -> None:
-    """Cancel the task, which removes its instance or volume; one that was never seen is known by its manifest."""
+    """Cancel the task, which removes its instance or volume; one whose id is not known is found by its manifest."""
     if not context.ledger.task_asked:
         return
     (disk,) = context.disks()

@@ -1,4 +1,4 @@
-"""ImportSnapshot: AWS makes an EBS snapshot of each disk's object; asked for, watched, cancelled."""
+"""ImportSnapshot: AWS makes an EBS snapshot of each disk's object; started, watched, cancelled."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from vmie_tui.services.aws.vmie.import_tasks import ImportDisk, SnapshotRequest
 
 
 def import_snapshots(context: ImportContext) -> dict[str, Any]:
-    """Every disk's snapshot: asked for once, watched to its end. Returns ``{"snapshots": [ids]}``.
+    """Import every disk's snapshot: start each task once, and watch them all. Returns ``{"snapshots": [ids]}``.
 
-    Where the Region's limit of conversion tasks is reached, those that run are waited for first. Raises ServiceError
+    At the Region's limit of conversion tasks, those of this job that run are waited for first. Raises ServiceError
     REMOTE with AWS's words; the snapshots of the other disks are kept for a resume.
     """
     context.start_stage(Stage.IMPORT)
@@ -112,7 +112,7 @@ def _watch(context: ImportContext, disks: list[DiskRecord]) -> None:
 
 
 def cancel_snapshots(context: ImportContext) -> None:
-    """Cancel the tasks that may still go on, and delete the snapshots that others have made."""
+    """Cancel the tasks that may still run, and delete the snapshots of those that ended."""
     for task in _own_tasks(context):
         if not task.terminal:
             context.vm_import.cancel(task.id)

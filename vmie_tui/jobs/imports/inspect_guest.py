@@ -1,4 +1,4 @@
-"""The last look before the upload: what AWS would refuse after hours is refused now, in AWS's own words."""
+"""The last inspection before the upload: refuse now, in AWS's own words, what AWS would refuse hours later."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from vmie_tui.services.preflight import preflight_frozen
 
 
 def inspect_disks(context: ImportContext, machine: Machine) -> None:
-    """Read what the disks hold, a few MiB of each, by ranges.
+    """Inspect the disks' content: a few MiB of each, read by ranges.
 
-    ``machine`` is off, or was read before this job froze it. Raises ServiceError REFUSED for what the conversion is
+    ``machine`` is off, or was read before this job's snapshot. Raises ServiceError REFUSED for what the conversion is
     documented to refuse and the user has not overridden; anything else that was found, or that could not be looked
     at, goes to the job's log.
     """
@@ -39,7 +39,7 @@ def inspect_disks(context: ImportContext, machine: Machine) -> None:
 def judge_content(
     context: ImportContext, content: Sequence[Finding], missed: Sequence[NotInspected], machine: Machine
 ) -> None:
-    """Refuse what the disks hold, or write it to the log. Raises ServiceError REFUSED."""
+    """Raises ServiceError REFUSED for content that AWS refuses; everything else goes to the log."""
     for one in missed:
         context.say(f"not inspected: {one.what} ({one.why})", message=False)
     blockers = not_overridden(content, context.plan.override)
@@ -60,7 +60,7 @@ def judge_content(
 
 
 def _as_it_is(plan: ImportPlan, machine: Machine) -> str:
-    """How the user starts it in spite of what was found; a replication's plan cannot be forced once it is made."""
+    """How to start it in spite of the findings; an existing replication's plan cannot be forced."""
     if isinstance(plan, ReplicationPlan):
         return (
             "To replicate it as it is: delete its replication, then make one that is forced "

@@ -34,7 +34,7 @@ JOURNAL, SAMPLES = "what was put into EBS", "what passed on its way"
 
 
 class Prover:
-    """One job at a time; ``all_blocks``: every block that can be compared, not only samples."""
+    """Proves one job at a time; ``all_blocks``: compare every block that can be compared, not only samples."""
 
     def __init__(self, store: Store, aws: Aws, *, all_blocks: bool, on_step: OnStep) -> None:
         self._store, self._aws, self._all, self._on_step = store, aws, all_blocks, on_step
@@ -56,7 +56,7 @@ class Prover:
         return Proof(record.id, plan.source.name, plan.route.value, proofs, tuple(notes))
 
     def _needs_original(self, disks: list[DiskRecord]) -> bool:
-        """Whether something must be compared with what lies in S3 or in a file: no samples, or more than samples."""
+        """Whether to compare with the object or file itself: there are no samples, or more than samples are wanted."""
         return any(not disk.samples or (self._all and not disk.ledger.uploaded_snapshot) for disk in disks)
 
     # what was sent
@@ -64,7 +64,7 @@ class Prover:
     def _originals(
         self, record: JobRecord, plan: ImportPlan, disks: list[DiskRecord], held: ExitStack
     ) -> dict[int, tuple[str, DiskSource]]:
-        """The disks as they can still be read: from the objects in S3, the source snapshots, or the files."""
+        """The disks that can still be read: from the objects in S3, the source snapshots, or the files."""
         source = _still_there(plan, disks)
         if source is None:
             return {}
@@ -116,7 +116,7 @@ class Prover:
         return found.checksum if found else ""
 
     def _snapshots(self, record: JobRecord, plan: ImportPlan, disk: DiskRecord) -> Iterator[tuple[str, bool]]:
-        """Ids to read, snapshots or the volume of the instance route, and whether they must be equal."""
+        """Ids of the snapshots to read, or of the instance route's volume, and whether they must be equal."""
         uploaded = disk.ledger.uploaded_snapshot
         if uploaded and uploaded != disk.snapshot_id:
             yield uploaded, True
@@ -128,7 +128,7 @@ class Prover:
 
     @contextmanager
     def _readable(self, record: JobRecord, ident: str) -> Iterator[SnapshotReader]:
-        """The snapshot; of a volume one that is deleted again."""
+        """The snapshot; for a volume, a temporary one."""
         region = record.plan.region
         if ident.startswith("vol-"):
             made = snapshot_of(self._aws, region, ident, f"vmie-tui proof of {record.id}")
@@ -181,7 +181,7 @@ class Prover:
         )
 
     def _samples(self, record: JobRecord, disk: DiskRecord) -> Mapping[int, str]:
-        """Those taken on the way, which are of what changed only when the job was a replication's run."""
+        """The samples taken during the upload; of a replication's run, only of what changed."""
         content = self._content(record, disk)
         if content is None:
             return disk.samples
@@ -190,7 +190,7 @@ class Prover:
         return sampler.samples
 
     def _content(self, record: JobRecord, disk: DiskRecord) -> BlockDigests | None:
-        """What all runs of a replication have put into the disk's snapshot, when this is its newest."""
+        """Digests of what all runs of a replication have put into the disk's snapshot, if this run is the newest."""
         if not isinstance(record.plan, ReplicationPlan):
             return None
         content = BlockDigests(self._store, record.plan.replication, disk.key)
@@ -198,7 +198,7 @@ class Prover:
 
 
 def _still_there(plan: ImportPlan, disks: list[DiskRecord]) -> Source | None:
-    """What can still be read of that which was sent: None for a machine whose blocks went to EBS."""
+    """What can still be read of the upload; None for a machine whose blocks went to EBS."""
     if isinstance(plan.source, ObjectSource | SnapshotSource):
         return plan.source
     if plan.moves_bytes and not plan.direct and plan.route is not Route.INSTANCE and disks:

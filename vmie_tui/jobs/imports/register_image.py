@@ -1,4 +1,4 @@
-"""What is made of finished EBS snapshots: an AMI that is registered unmodified, or volumes."""
+"""What becomes of finished EBS snapshots: an AMI, registered unmodified, or volumes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NAME_TAKEN = "InvalidAMIName.Duplicate"
 
 
 def register(context: ImportContext) -> dict[str, Any]:
-    """An AMI of the disks' snapshots, nothing in them changed. Returns ``{"image": id}``; again the same one."""
+    """Register an AMI of the disks' unmodified snapshots. Returns ``{"image": id}``; again the same one."""
     plan, made = context.plan, context.record.image_id
     context.start_stage(Stage.REGISTER)
     if not made:
@@ -45,7 +45,7 @@ def register(context: ImportContext) -> dict[str, Any]:
 
 
 def _registered(context: ImportContext) -> str:
-    """The id of the AMI: by the plan's name, with the job's id behind it where another AMI has that name."""
+    """Register the AMI by the plan's name, with the job's id appended if another AMI has that name. Returns its id."""
     plan = context.plan
     context.say("registering the AMI")
     context.remember(register_asked=True)
@@ -62,7 +62,7 @@ def _registered(context: ImportContext) -> str:
 
 
 def find_registered(context: ImportContext) -> None:
-    """Before a job is undone: the AMI that a killed worker asked for and never saw, known by its tag."""
+    """Before a job is undone, note the AMI that a killed worker asked for; it is found by its tag."""
     if context.record.image_id or not context.ledger.register_asked:
         return
     found = next(own_images(context.aws, context.plan.region, **{f"tag:{TAG_JOB}": context.job_id}), None)
@@ -85,13 +85,13 @@ def _request(context: ImportContext, name: str) -> Any:
 
 
 def ami_name(text: str) -> str:
-    """A name RegisterImage takes: 3 to 128 characters of those it knows."""
+    """A name that RegisterImage accepts."""
     low, high = NAME_BOUNDS
     return NAME_REFUSED.sub("-", text)[:high].strip().ljust(low, "-")
 
 
 def make_volumes(context: ImportContext) -> dict[str, Any]:
-    """A volume of each snapshot, attached where an instance is named. Returns ``{"volumes": [ids]}``."""
+    """Make a volume of each snapshot, and attach them if the plan names an instance. Returns ``{"volumes": [ids]}``."""
     plan, wanted = context.plan, context.plan.volumes
     if wanted is None:
         return {"volumes": []}
@@ -116,7 +116,7 @@ def make_volumes(context: ImportContext) -> dict[str, Any]:
 
 
 def _volume(context: ImportContext, disk: DiskRecord, zone: str) -> str:
-    """The id of a volume that is available; one that failed is not asked for again by a resume, which makes another."""
+    """Make a volume and wait until it is available. Returns its id. After a failure a resume makes another one."""
     try:
         volume_id = context.retry(lambda: _asked_volume(context, disk, zone))
         context.remember_disk(disk.key, volume=volume_id)
@@ -147,7 +147,7 @@ def _asked_volume(context: ImportContext, disk: DiskRecord, zone: str) -> str:
 
 
 def remove_volumes(context: ImportContext) -> None:
-    """Delete the volumes of a job that was cancelled before it was done, but for those that are attached."""
+    """Delete the volumes of a cancelled job, except for those that are attached."""
     if not context.ledger.volumes_asked:
         return
     for volume_id in tagged_volumes(context.aws, context.plan.region, TAG_JOB, context.job_id):

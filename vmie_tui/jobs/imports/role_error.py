@@ -1,4 +1,4 @@
-"""What hides behind "the service role does not exist": its six causes are looked for, and those found are named."""
+"""What hides behind "the service role does not exist": look for its six causes, and name those found."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from vmie_tui.services.aws.iam.role_probes import Outcome, RoleCase, probe_role_
 
 
 def with_causes(context: ImportContext, error: ServiceError) -> ServiceError:
-    """The same error naming the causes that were found; any other error, or one that cannot be looked into, as it is.
+    """The error with the causes that were found; any other error, or one that cannot be examined, as it is.
 
-    What was seen of each cause goes to the job's log. Only reads.
+    The result for each cause goes to the job's log. Only reads.
     """
     if not is_role_error(error):
         return error

@@ -1,4 +1,4 @@
-"""A running machine is frozen by a snapshot of this job's own while its disks are read."""
+"""The vSphere snapshot that a running machine's disks are read from, and its removal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ SNAPSHOT_NOTE = "Made by vmie-tui to copy the machine's disks; removed when they
 
 
 def take_snapshot(context: ImportContext, hooks: StepHooks) -> dict[str, Any]:
-    """Freeze a running machine. Returns ``{"snapshot": moid or None}`` and forgets disks of another moment."""
+    """Take our snapshot of a running machine, and discard uploads of an older state.
+
+    Returns ``{"snapshot": moid or None}``.
+    """
     ledger = context.ledger
     hooks.before_snapshot()
     machine = context.ask_vcenter(lambda: read_machine(context.vsphere, ledger.moid))
@@ -62,7 +65,7 @@ def snapshot_name(job_id: str) -> str:
 
 
 def remove_snapshot(context: ImportContext) -> bool:
-    """Remove this job's own snapshot, never its children; False when there was none."""
+    """Remove the job's own vSphere snapshot; never its children. False when there was none."""
     ledger = context.ledger
     if not (ledger.snapshot or ledger.snapshot_asked):
         return False
@@ -74,9 +77,9 @@ def remove_snapshot(context: ImportContext) -> bool:
 
 
 def remove_own_snapshots(context: ImportContext, moid: str) -> int:
-    """Remove all snapshots with this job's name, which nobody else gives; how many there were.
+    """Remove all snapshots with this job's name, which nobody else uses. Returns how many there were.
 
-    There are two when the request of a killed worker arrived only after its successor had looked for what it made.
+    There are two when a killed worker's request arrived after the next worker had looked for its snapshot.
     """
     name = snapshot_name(context.job_id)
     found = [snapshot for snapshot in list_snapshots(context.vsphere, moid) if snapshot.name == name]

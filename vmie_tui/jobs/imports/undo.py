@@ -1,4 +1,4 @@
-"""What a cancelled import removes again, and what a failed one gives back at once."""
+"""What a cancelled import removes, and what a failed one gives back at once."""
 
 from __future__ import annotations
 

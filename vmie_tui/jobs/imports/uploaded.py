@@ -1,4 +1,4 @@
-"""What lies in AWS once a job's disks are there: where, in which format, and whether it still does."""
+"""The upload of a job in AWS: where it is, in which format, and whether it is still there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FULL = "ResourceCountLimitExceeded"  # as many conversion tasks as the Region al
 
 
 def bucket_of(context: ImportContext) -> str:
-    """The bucket the disks' objects are in: the job's own, or the one they lay in from the start."""
+    """The bucket of the disks' objects: the job's own, or the one that the source was in from the start."""
     source = context.plan.source
     uses = isinstance(source, ObjectSource) and not context.plan.moves_bytes
     return source.bucket if uses and isinstance(source, ObjectSource) else context.plan.bucket
@@ -35,7 +35,7 @@ def format_of(context: ImportContext) -> str:
 
 
 def wait_for_slot(context: ImportContext, start: Callable[[], T]) -> T:
-    """Do ``start``, which asks for a conversion task; waits while the Region takes no more of them."""
+    """Start a conversion task, waiting while the Region's limit of them is reached."""
     near, _ = intervals(simulated=context.profile.aws.endpoint_url is not None)
     poll = Poll(near, wait=context.control.wait)
     while True:
@@ -49,7 +49,7 @@ def wait_for_slot(context: ImportContext, start: Callable[[], T]) -> T:
 
 
 def refuse_missing_uploads(context: ImportContext) -> None:
-    """Raises ServiceError CONFLICT when something that was sent is there no longer; a resume sends it again."""
+    """Raises ServiceError CONFLICT when part of the upload is gone; a resume uploads it again."""
     if not context.plan.moves_bytes:
         return
     target = target_of(context)
@@ -65,7 +65,7 @@ def refuse_missing_uploads(context: ImportContext) -> None:
 
 
 def show_tasks(context: ImportContext, tasks: Sequence[Task]) -> None:
-    """Write how far AWS is; of several tasks the one that is furthest behind."""
+    """Record how far AWS is; of several tasks, the one that is furthest behind."""
     last = min(tasks, key=lambda task: 101 if task.completed else task.progress or 0)
     said = f", {last.status_message}" if last.status_message else ""
     share = sum(100 if task.completed else task.progress or 0 for task in tasks) // len(tasks)

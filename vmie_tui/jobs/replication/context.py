@@ -1,4 +1,4 @@
-"""One run of a replication at work: an import of the machine as it is now, on top of what the last run left in AWS."""
+"""One run of a replication: an import of the machine as it is now, on top of the last run's copy in AWS."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ReplicationContext(ImportContext):
 
     @property
     def clock(self) -> Clock:
-        """The one that the replication's schedule follows."""
+        """The clock that the replication's schedule follows."""
         return clock_of(self.settings.state_dir, self.profile)
 
     @property
@@ -42,23 +42,23 @@ class ReplicationContext(ImportContext):
 
     @property
     def kept(self) -> dict[int, KeptDisk]:
-        """What the last run left, by the disk's key."""
+        """What the last run left of each disk, by its key."""
         return {disk.key: disk for disk in self.replications.kept(self.plan.replication)}
 
     @property
     def reads_by_lease(self) -> bool:
-        """Whether an export lease reads the disks, all of them: where their datastore shows no files (F424)."""
+        """Whether an export lease reads all disks, because their datastore shows no files (F424)."""
         return bool(self.lease_reason)
 
     @property
     def lease_reason(self) -> str:
-        """Why a lease reads the disks, in words; "" when their files are read."""
+        """Why an export lease reads the disks, in words; "" when their files are read."""
         if one_time_stores(self.machine):
             return "its datastore shows no files: all is read by an export lease"
         return self.ledger.lease_reason
 
     def content(self, key: int) -> BlockDigests:
-        """The digests of what the last run left of a disk."""
+        """The block digests of the last run's copy of a disk."""
         return BlockDigests(self.store, self.plan.replication, key)
 
     def jobs_of_runs(self) -> dict[str, str]:
@@ -71,7 +71,7 @@ class ReplicationContext(ImportContext):
         return [job_id for job_id in self.jobs_of_runs().values() if job_id != self.job_id]
 
     def add_leftovers(self, snapshots: Iterable[str]) -> None:
-        """Nothing goes on from these snapshots any more: the retention deletes those that no AMI uses."""
+        """No run goes on from these EBS snapshots any more: the retention deletes those that no AMI uses."""
         before = self.ledger.leftovers or ()
         self.remember(leftovers=tuple(dict.fromkeys([*before, *sorted(snapshots)])))
 

@@ -1,4 +1,4 @@
-"""The power of a cutover's machine: shut down before the last copy, and off until the instance takes its place."""
+"""The machine of a cutover: shut down before the last copy, and off until the instance replaces it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def shut_down(context: ReplicationContext) -> None:
 
 
 def _refuse_second_cutover(context: ReplicationContext) -> None:
-    """Raises ServiceError CONFLICT while what an earlier cutover launched runs, unless nothing else can reach it.
+    """Raises ServiceError CONFLICT while an earlier cutover's instance runs, unless it is isolated.
 
-    A group is cut over as a whole, also where one of its machines was before.
+    A group is cut over as a whole, and one of its machines may have been cut over before.
     """
     for job_id, wish in context.replications.wishes(context.plan.replication):
         if job_id == context.job_id or wish.cutover is None or wish.cutover.isolated:
@@ -58,9 +58,9 @@ def _refuse_second_cutover(context: ReplicationContext) -> None:
 
 
 def ran_again(context: ReplicationContext) -> bool:
-    """Whether somebody has powered the machine on since it was shut down; once seen, it stays so until the next time.
+    """Whether somebody powered the machine on after we shut it down; once seen, it stays noted.
 
-    What it has written then is in no copy of this run, also when it is off once more.
+    What it wrote then is in no copy of this run, even if it is off again.
     """
     ledger = context.ledger
     if ledger.ran_again:
@@ -72,7 +72,7 @@ def ran_again(context: ReplicationContext) -> bool:
 
 
 def refuse_running_machine(context: ReplicationContext) -> None:
-    """Raises ServiceError CONFLICT when the machine of a cutover ran again: no instance may take its place then."""
+    """Raises ServiceError CONFLICT when a cutover's machine ran again: then no instance may replace it."""
     if context.plan.shut_down and ran_again(context):
         raise ServiceError(
             ErrorKind.CONFLICT,
@@ -83,7 +83,7 @@ def refuse_running_machine(context: ReplicationContext) -> None:
 
 
 def say_machine_is_off(context: ReplicationContext) -> None:
-    """After a cutover that came to nothing: that the machine is off, where it is."""
+    """After a cutover that failed: say that the machine is still off in vCenter."""
     ledger = context.ledger
     replaced = bool(ledger.instance) and context.record.state is not JobState.CANCELLING
     if replaced or not ledger.shut_down:

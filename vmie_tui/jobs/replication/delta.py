@@ -1,4 +1,4 @@
-"""What a run of a replication has to move of a disk: how that is found out, why, and which whole blocks it touches."""
+"""What a run of a replication has to move of a disk, how that is found out, and why."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vmie_tui.services.vsphere.changed_blocks import ALLOCATED, TrackingLost, ch
 
 
 def delta_of(context: ReplicationContext, disk: DiskRecord) -> Delta:
-    """The delta between what the last run left of a disk and what this run's snapshot froze. Raises ServiceError."""
+    """What changed between the last run's copy of a disk and this run's snapshot. Raises ServiceError."""
     now, kept = _now(disk), context.kept.get(disk.key)
     sync, reason = _choice(context, disk, now, kept)
     areas: Areas = []
@@ -43,7 +43,7 @@ def _now(disk: DiskRecord) -> DiskNow:
 
 
 def _choice(context: ReplicationContext, disk: DiskRecord, now: DiskNow, kept: KeptDisk | None) -> tuple[Sync, str]:
-    """The rules' choice, and what only this side knows: the parent, and the digests of its blocks."""
+    """How to sync the disk, and why: the rules' choice, corrected by what the store knows of the last copy."""
     asked, tracked = context.plan.resync, bool(now.change_id)
     sync, reason = choose_sync(kept, now, asked=asked, tracked=tracked)
     if kept is None:
@@ -66,7 +66,7 @@ def _choice(context: ReplicationContext, disk: DiskRecord, now: DiskNow, kept: K
 
 
 def allocated(context: ReplicationContext, disk: DiskRecord) -> Areas:
-    """What was ever written of the frozen disk, as far as vCenter tells; else all of it (trap 26)."""
+    """The areas ever written of the disk at the snapshot, if vCenter tells them; otherwise all of it (trap 26)."""
     now = _now(disk)
     try:
         return _asked(context, now, ALLOCATED)
@@ -91,7 +91,7 @@ def _asked(context: ReplicationContext, now: DiskNow, change_id: str) -> Areas:
 
 
 def _bytes(blocks: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, int]]:
-    """(start, end) of runs of blocks, given ascending: a large disk has millions of them, and few runs."""
+    """(start, end) of consecutive blocks, which are given ascending: a large disk has millions in few ranges."""
     first = last = -1
     for index, _ in blocks:
         if index != last:

@@ -1,4 +1,4 @@
-"""What the end of a run means for its replication: one after another fails, the one-time one is done, a cutover."""
+"""What the end of a run means for its replication: paused after failures, completed, or cut over."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ GOES_ON = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.PAUSED, JobStat
 
 
 def ended(job: JobState) -> bool:
-    """Whether a run with such a job is over, unless the user wants otherwise."""
+    """Whether a run whose job is in this state is over, unless the user resumes it."""
     return job in OVER
 
 
 def ends_to_note(connection: sa.Connection) -> list[RunRecord]:
-    """Runs whose end was not noted yet, and failed ones that go on since the user resumed their jobs; oldest first."""
+    """Runs whose end is not noted yet, and failed runs whose jobs the user resumed; oldest first."""
     runs, jobs = schema.runs, schema.jobs
     over = [state.value for state in OVER]
     again = [state.value for state in GOES_ON] + [JobState.DONE.value]
@@ -65,7 +65,7 @@ def _settle(connection: sa.Connection, run: RunRecord, how: str, **values: Any) 
 
 
 def _consequence(record: ReplicationRecord, run: RunRecord, job: JobState, now: float) -> dict[str, Any]:
-    """Columns of the replication that change."""
+    """The columns of the replication that change."""
     states = ReplicationState
     if record.state in {states.DELETING, states.DELETED} or record.terminated:
         return {}

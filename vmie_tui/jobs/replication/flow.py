@@ -1,4 +1,4 @@
-"""A run of a replication goes through the phases of an import, in the same queues; its hooks do the rest."""
+"""A replication's run goes through the phases of an import, in the same queues; its hooks do the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a replication's run does in another way than an import."""
+"""What a replication's run does differently from an import."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from vmie_tui.services.vsphere.snapshot import Snapshot
 
 
 class ReplicationHooks(ImportHooks):
-    """Of one run in one phase."""
+    """The hooks of one run in one phase."""
 
     context: ReplicationContext
 

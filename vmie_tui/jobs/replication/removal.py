@@ -1,4 +1,4 @@
-"""What the worker does about a deleted replication: its run is cancelled, then what only it needed is taken away."""
+"""How the worker removes a deleted replication: its run is cancelled, then what only it needed is deleted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 30.0, 3600.0  # seconds between attempts that faile
 
 
 class Removal:
-    """Takes deleted replications away, one at a time, in a thread of its own: AWS may be slow."""
+    """Removes deleted replications, one at a time, in its own thread: AWS may be slow."""
 
     def __init__(self, replications: Replications, sessions: AwsSessions, profile: Callable[[str], Profile]) -> None:
         self._replications, self._sessions, self._profile = replications, sessions, profile
@@ -37,7 +37,7 @@ class Removal:
         self._backoffs: dict[str, tuple[Backoff, float]] = {}  # of those that failed; when to try once more
 
     def look(self, ident: str) -> None:
-        """Go on with a replication that is DELETING, as far as can be done without waiting."""
+        """Continue the removal of a replication as far as possible without waiting."""
         with self._replications.store.begin() as connection:
             jobs = [run.job for run in open_runs(connection, ident) if not run.job_id or run.job is not None]
         if any(job is None or not (job.terminal or job is JobState.CANCELLING) for job in jobs):
@@ -52,7 +52,7 @@ class Removal:
         self._thread.start()
 
     def remove(self, ident: str) -> None:
-        """Take away what is left, then DELETED. What could not be removed is named, and tried again later."""
+        """Delete what is left, then enter DELETED. What could not be removed is named, and tried again later."""
         try:
             record = self._replications.record(ident)
             message = self._snapshots(record) + self._left(record)
@@ -72,7 +72,7 @@ class Removal:
                 change(connection, ident, state=ReplicationState.DELETED.value, kept=None, message=message)
 
     def _snapshots(self, record: ReplicationRecord) -> str:
-        """Delete EBS snapshots that no AMI uses; what there is to be said. Raises ServiceError."""
+        """Delete the EBS snapshots that no AMI uses. Returns the message for the user. Raises ServiceError."""
         region, kept = record.spec.plan.region, [disk.snapshot_id for disk in record.kept if disk.snapshot_id]
         kept += self._replications.leftovers(record.id)
         try:
@@ -99,7 +99,7 @@ class Removal:
         return "deleted; its AMIs are kept"
 
     def _left(self, record: ReplicationRecord) -> str:
-        """What to say of the machine: its last run's snapshot could not be removed, and no run does it any more."""
+        """What to tell of a vSphere snapshot that the last run could not remove; no later run will."""
         store = self._replications.store
         with store.begin() as connection:
             last = next((run.job_id for run in runs_of(connection, record.id) if run.job_id), "")
@@ -110,7 +110,7 @@ class Removal:
         return f"; remove the snapshot {snapshot_name(last)!r} of {name} in vCenter, if it is there"
 
     def _journal(self, ident: str) -> None:
-        """The SHA-256 of what its disks hold."""
+        """Delete the digests of its disks' blocks."""
         table = schema.blocks
         with self._replications.store.begin() as connection:
             keys = connection.execute(sa.select(table.c.key).where(table.c.job_id == ident).distinct()).scalars().all()

@@ -1,4 +1,4 @@
-"""The last steps of a replication's run: old AMIs are removed, what nobody needs is deleted, its figures recorded."""
+"""The last steps of a replication's run: old AMIs and unneeded snapshots are deleted, the figures recorded."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _AFTER_THE_COPY = frozenset({Stage.IMPORT, Stage.REGISTER, Stage.LAUNCH, Stage.F
 
 
 def apply_retention(context: ReplicationContext) -> dict[str, Any]:
-    """Deregister the AMIs beyond those to keep, with their snapshots, and delete parents that are none any more.
+    """Deregister the AMIs beyond those to keep, with their snapshots, and delete parents no run needs.
 
-    What cannot be removed is said, and tried again by the next run. Raises ServiceError LOGIN.
+    What cannot be removed is logged, and the next run tries again. Raises ServiceError LOGIN.
     """
     spec, replications, plan = context.spec, context.replications, context.plan
     if spec.once:  # no run goes on from this one
@@ -48,7 +48,7 @@ def _give_up_kept(context: ReplicationContext) -> None:
 
 
 def _forget_blocks(context: ReplicationContext, run_id: str) -> None:
-    """What a run has put, block by block, is of no use without its AMI, and of a large disk are millions of rows."""
+    """Delete the block journals of a run whose AMI is gone: a large disk has millions of rows."""
     job_id = context.jobs_of_runs().get(run_id, context.job_id)
     if job_id != context.job_id:
         for disk in context.store.disks(job_id):
@@ -75,7 +75,7 @@ def _removed(context: ReplicationContext, image_id: str) -> bool:
 
 
 def _delete_leftover(context: ReplicationContext, snapshot_id: str) -> None:
-    """Delete a snapshot unless something goes on from it or an AMI uses it; then it is no leftover."""
+    """Delete a leftover snapshot, unless the next run goes on from it or an AMI uses it."""
     region = context.plan.region
     if snapshot_id not in context.kept_snapshots:
         try:
@@ -92,7 +92,7 @@ def _delete_leftover(context: ReplicationContext, snapshot_id: str) -> None:
 
 
 def note_figures(context: ReplicationContext) -> RunFigures:
-    """What the run has moved, and how long it took so far."""
+    """Record what the run has moved, and how long it took so far."""
     ledger, disks = context.ledger, context.disks()
     most = max(disks, key=lambda disk: (disk.total, disk.capacity))
     figures = RunFigures(
@@ -112,7 +112,7 @@ def note_figures(context: ReplicationContext) -> RunFigures:
 
 
 def _overhead(context: ReplicationContext, ledger: RunLedger) -> float:
-    """Seconds that the run took besides copying: those of the attempt that copied, and of the stages after it."""
+    """Seconds besides copying: of the attempt that copied, and of the stages after it."""
     if ledger.kept_after is None:  # how long the copying took is known a little later, at its release
         return max(ledger.elapsed - ledger.copy_seconds, 0.0)
     (view,) = context.store.views(job_id=context.job_id)
@@ -123,13 +123,13 @@ def _overhead(context: ReplicationContext, ledger: RunLedger) -> float:
 
 
 def _changed(disk: DiskRecord) -> int:
-    """Bytes: a resync by checksums finds out itself which blocks changed."""
+    """Changed bytes: a resync by checksums finds out itself which blocks changed."""
     changed = disk.ledger.changed
     return disk.total if changed is None or disk.ledger.sync is Sync.CHECKSUM else changed
 
 
 def _remove_late_snapshot(context: ReplicationContext) -> None:
-    """Whether a snapshot has appeared that a killed worker had asked for: then it is late, and goes too."""
+    """Remove a vSphere snapshot that a killed worker had asked for and that appeared late."""
     try:
         if remove_own_snapshots(context, context.ledger.moid):
             context.say("a snapshot that a killed worker had asked for appeared late, and is removed", message=False)
@@ -138,7 +138,7 @@ def _remove_late_snapshot(context: ReplicationContext) -> None:
 
 
 def finish_run(context: ReplicationContext) -> dict[str, Any]:
-    """The run is over."""
+    """Record the run's end and figures."""
     _remove_late_snapshot(context)
     note_figures(context)
     context.finish_stage(Stage.FINISH)

@@ -1,4 +1,4 @@
-"""Around the snapshot of a replication's run: what is done before it, noted of it, and must still be true later."""
+"""The vSphere snapshot of a replication's run: preparation, what is noted of it, and whether it still holds."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _DO_WITHOUT = frozenset({ErrorKind.PERMISSION, ErrorKind.CONFLICT, ErrorKind.REF
 
 
 def remove_stale_snapshots(context: ReplicationContext, machine: Machine) -> tuple[Machine, bool]:
-    """The machine without what earlier runs may have left on it, and whether its snapshot is this run's own.
+    """Remove the snapshots that earlier runs left. Returns the machine, and whether its snapshot is this run's own.
 
-    Says when it runs on another host than at the last run, which is allowed (F422).
+    Logs when it runs on another host than at the last run, which is allowed (F422).
     """
     earlier = context.earlier_jobs()
     if earlier:
@@ -46,7 +46,7 @@ def remove_stale_snapshots(context: ReplicationContext, machine: Machine) -> tup
 
 
 def prepare_machine(context: ReplicationContext) -> None:
-    """Shut the guest down for a cutover, and see that changes are tracked: before our snapshot, or not at all."""
+    """Shut the guest down for a cutover, and enable changed block tracking: both must precede our snapshot."""
     moid = context.ledger.moid
     there = context.ask_vcenter(lambda: find_snapshot(context.vsphere, moid, snapshot_name(context.job_id)))
     if there is not None:  # a killed worker has made it, or a failed attempt could not remove it
@@ -70,7 +70,7 @@ def _track(context: ReplicationContext, moid: str) -> None:
 
 
 def note_snapshot(context: ReplicationContext, snapshot: Any, machine: Machine) -> None:
-    """What the snapshot says of each disk, for this and later attempts: change ids are of this moment (trap 25)."""
+    """Note each disk as the snapshot has it, for this and later attempts: change ids are of this moment (trap 25)."""
     first = list_snapshots(context.vsphere, machine.moid)[0]
     if first.moid != snapshot.moid:
         raise ServiceError(
@@ -122,7 +122,7 @@ def note_snapshot(context: ReplicationContext, snapshot: Any, machine: Machine) 
 
 
 def refuse_moved_machine(context: ReplicationContext) -> None:
-    """Raises ServiceError CONFLICT when the machine was moved, or our snapshot removed, since it was frozen (F423)."""
+    """Raises ServiceError CONFLICT when the machine was moved, or our snapshot removed, since it was taken (F423)."""
 
     def look() -> None:
         why = _what_changed(context)

@@ -1,4 +1,4 @@
-"""A frozen machine as the source of a replication's run: what changed, read by ranges from the files of its disks."""
+"""The source of a replication's run: what changed, read by ranges from the snapshot's disk files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ZERO_DIGEST = hashlib.sha256(bytes(BLOCK)).digest()
 
 
 class ChangedBlocksSource:
-    """The machine's disks in one transfer phase; there is no lease to lose, so an attempt is the origin itself."""
+    """The machine's disks in one transfer phase. There is no lease to lose, so the source is its own attempt."""
 
     def __init__(self, context: ReplicationContext) -> None:
         self._context = context
@@ -54,7 +54,7 @@ class ChangedBlocksSource:
             reader.close()
 
     def complete(self) -> None:
-        """All was read: what the forecast calls copying ends here."""
+        """Everything was read: what the forecast calls copying ends here."""
         self._note_time()
 
     def forget(self) -> None:
@@ -62,7 +62,7 @@ class ChangedBlocksSource:
         TRANSFERS.leave()
 
     def _note_time(self) -> None:
-        """Seconds of copying, of all attempts that did not die."""
+        """Add this attempt's seconds of copying to those before."""
         since, self._since = self._since, None
         if since is not None:
             context = self._context
@@ -145,8 +145,11 @@ class ChangedBlocksSource:
 
 
 def choose_reader(context: ReplicationContext) -> None:
-    """See that each frozen disk can be read as a file. Where not even the machine's own host serves one, because of its
-    lock, a lease reads all of them: a full copy, and why is in the log. Other troubles are the transfer's own."""
+    """See whether each disk can be read as a file; other errors are left to the transfer.
+
+    Where even the machine's own host refuses, because of a lock, an export lease reads all disks: a full copy, with
+    the reason in the log.
+    """
     for disk in context.disks():
         try:
             with open_disk_at_snapshot(context, disk) as reader:
@@ -165,7 +168,7 @@ def choose_reader(context: ReplicationContext) -> None:
 
 @contextmanager
 def open_disk_at_snapshot(context: ReplicationContext, disk: DiskRecord) -> Iterator[FolderReader]:
-    """The disk's content that this run's snapshot froze."""
+    """Open a disk's file as this run's snapshot has it."""
     disk = context.disk(disk.key)
     frozen, host = disk.ledger.at_snapshot, context.ledger.at_snapshot.host
     machine = context.machine
@@ -189,7 +192,7 @@ def open_disk_at_snapshot(context: ReplicationContext, disk: DiskRecord) -> Iter
 
 
 def _missing(areas: Areas, capacity: int, target: Put) -> Iterator[tuple[int, int]]:
-    """What of the areas the writer still wants."""
+    """The parts of the areas that the writer still wants."""
     for offset, length in areas:
         start = offset
         for at in range(offset, offset + length, BLOCK):

@@ -1,4 +1,4 @@
-"""How a run comes to be a job: its plan, and the transaction that starts it once nothing else of its VM is at work."""
+"""How a run becomes a job: its plan, and the transaction that starts it once no other run of its VM is active."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def plan_of(record: ReplicationRecord, run_id: str, wish: Wish, at: float) -> Re
 
 
 def waiting(connection: sa.Connection) -> list[RunRecord]:
-    """Runs that were recorded and have no job yet, oldest first."""
+    """Recorded runs that have no job yet, oldest first."""
     table = schema.runs
     query = select_runs().where(table.c.job_id == "", table.c.settled == "")
     return readable("run", connection.execute(query).mappings(), run_record)[::-1]
 
 
 def start(connection: sa.Connection, record: ReplicationRecord, run: RunRecord, at: float) -> str:
-    """Make the run's job; its id, or "" while the VM's other runs, and those of its group before it, are not over.
+    """Make the run's job. Returns its id, or "" while other runs of the VM, or earlier ones of its group, are not over.
 
     A failed run makes room: its job is cancelled first, so that it cleans up. A run of the group that did not complete
     leaves this one missed. All in one transaction: no run has two jobs, and no job is without its run.
@@ -78,7 +78,7 @@ def start(connection: sa.Connection, record: ReplicationRecord, run: RunRecord, 
 
 
 def _before(connection: sa.Connection, run_ids: Iterable[str]) -> list[tuple[RunState, str]]:
-    """State and machine of runs."""
+    """The states and machine names of runs."""
     ids = list(run_ids)
     if not ids:
         return []

@@ -1,4 +1,4 @@
-"""EBS snapshots as the target of a replication's run: each continues the one that the last run made of the disk."""
+"""The target of a replication's run: EBS snapshots, each on top of the one that the last run made of the disk."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from vmie_tui.services.aws.ec2.tagged import delete_snapshot
 
 
 class ReplicaTarget(EbsTarget):
-    """Each disk a snapshot of its own, also where nothing changed: then one without a block, on its parent."""
+    """One snapshot per disk, even where nothing changed: then without a block, on its parent."""
 
     context: ReplicationContext
 
     def parent(self, disk: DiskRecord) -> str:
-        """Also decides what is moved of the disk: see `ReplicationContext.deltas`."""
+        """The parent; also decides what is moved of the disk: see `ReplicationContext.deltas`."""
         context = self.context
         if context.reads_by_lease:
             self._fits(disk, "")
@@ -45,7 +45,7 @@ class ReplicaTarget(EbsTarget):
         return delta.parent
 
     def _fits(self, disk: DiskRecord, parent: str) -> bool:
-        """Whether an earlier attempt has begun a snapshot on this parent; one on another is given up."""
+        """Whether an earlier attempt began a snapshot on this parent; one on another parent is deleted."""
         context, ledger = self.context, self.ledger(disk)
         begun = {ledger.uploaded_snapshot, ledger.pending_snapshot} - {""}
         if begun and ledger.parent_snapshot != parent:

@@ -1,4 +1,4 @@
-"""While the machine is still frozen: the copy is compared with it, and becomes what the next run goes on from."""
+"""While our snapshot still exists: compare the copy with it, and make it what the next run goes on from."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ SAMPLES = 32  # ours: blocks of each disk, half of them anywhere, half of those 
 
 
 def verify(context: ReplicationContext) -> dict[str, Any]:
-    """Read blocks of the new snapshots back, and compare them with the frozen disks. Returns ``{"verified": blocks}``.
+    """Read blocks of the new EBS snapshots back and compare them with the machine. Returns ``{"verified": blocks}``.
 
-    Raises ServiceError CORRUPT for one that differs: no AMI is made then, and the next run copies all anew; CONFLICT
-    when the machine was moved meanwhile.
+    Raises ServiceError CORRUPT for a block that differs: then no AMI is made, and the next run copies everything again;
+    CONFLICT when the machine was moved meanwhile.
     """
     if not context.reads_by_lease:
         refuse_moved_machine(context)
@@ -46,7 +46,7 @@ def verify(context: ReplicationContext) -> dict[str, Any]:
 
 
 def _compare(context: ReplicationContext, disk: DiskRecord) -> int:
-    """How many blocks are equal."""
+    """Compare blocks of a disk with its copy. Returns how many."""
     compared = 0
     made = disk.ledger.uploaded_snapshot
     with (
@@ -61,7 +61,7 @@ def _compare(context: ReplicationContext, disk: DiskRecord) -> int:
 
 
 def _areas(context: ReplicationContext, disk: DiskRecord, copy: SnapshotReader) -> list[tuple[int, int]]:
-    """What to compare: the sample, or all that has data here or there."""
+    """What to compare: a sample, or everything that has data on either side."""
     if context.plan.verify is Verify.ALL:
         both = [*allocated(context, disk), *copy.extents()]
         ends = ((at // BLOCK * BLOCK, -(-(at + length) // BLOCK) * BLOCK) for at, length in both)
@@ -75,7 +75,7 @@ def _areas(context: ReplicationContext, disk: DiskRecord, copy: SnapshotReader) 
 
 
 def _some(indexes: Iterator[int], most: int, chosen: random.Random) -> list[int]:
-    """Up to ``most`` of them, each with the same chance, whatever their number."""
+    """Choose up to ``most`` of them at random, without knowing how many there are."""
     kept: list[int] = []
     for number, index in enumerate(indexes):
         if number < most:
@@ -86,7 +86,7 @@ def _some(indexes: Iterator[int], most: int, chosen: random.Random) -> list[int]
 
 
 def _compare_digests(context: ReplicationContext, disk: DiskRecord) -> int:
-    """The same where the disk went by as a stream: with the digests of what passed."""
+    """The same for a disk that came as a stream: compare with the digests of what was sent."""
     wanted: Iterator[tuple[int, str]] = iter(disk.samples.items())
     if context.plan.verify is Verify.ALL:
         journal = context.block_journal(disk.key).load()
@@ -103,7 +103,7 @@ def _compare_digests(context: ReplicationContext, disk: DiskRecord) -> int:
 
 
 def _differs(context: ReplicationContext, disk: DiskRecord, index: int) -> ServiceError:
-    """The error for it, once nothing of what the runs left is relied on any more."""
+    """Give up everything that earlier runs left, and return the error for this block."""
     context.add_leftovers(context.kept_snapshots)
     context.replications.forget_kept(context.plan.replication)
     for each in context.disks():
@@ -118,7 +118,7 @@ def _differs(context: ReplicationContext, disk: DiskRecord, index: int) -> Servi
 
 
 def keep_copy(context: ReplicationContext) -> dict[str, Any]:
-    """The copy is complete: the next run goes on from it, whatever AWS makes of it. Only now (trap 25)."""
+    """The copy is complete: from now on, and not before, the next run goes on from it (trap 25)."""
     refuse_running_machine(context)
     context.remember(kept_after=context.ledger.elapsed)
     note_figures(context)
