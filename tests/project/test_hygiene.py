@@ -17,6 +17,7 @@ HEAVY = ("boto3", "botocore", "pyVmomi", "dbos", "moto", "sqlalchemy")
         ("vmie_tui.app", HEAVY),
         ("vmie_tui.model.rules", (*HEAVY, "textual", "click", "platformdirs")),
         ("vmie_tui.operations.jobs", ("textual", "boto3", "pyVmomi", "dbos")),
+        ("vmie_tui.jobs.worker", ("textual", "boto3", "pyVmomi", "dbos", "moto")),
     ],
 )
 def test_importing_stays_light(module: str, forbidden: tuple[str, ...]) -> None:

@@ -99,11 +99,11 @@ def _record(context: ImportContext, machine: Machine) -> None:
             discard_uploads(context)
             context.say("a disk has another size than in the last attempt: every disk is read again", level="warning")
         return
-    moment = fingerprint(context)
-    if resized or ledger.source_state not in {"", moment}:
+    state = fingerprint(context)
+    if resized or ledger.source_state not in {"", state}:
         discard_uploads(context)
         context.say("the source changed since the last attempt: every disk is read again", level="warning")
-    context.remember(machine=machine, source_state=moment)
+    context.remember(machine=machine, source_state=state)
 
 
 def _take_over_checksums(context: ImportContext, before: str) -> None:

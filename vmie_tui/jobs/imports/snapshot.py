@@ -28,18 +28,18 @@ def take_snapshot(context: ImportContext, hooks: StepHooks) -> dict[str, Any]:
     machine = context.ask_vcenter(lambda: read_machine(context.vsphere, ledger.moid))
     found: str | None
     if not hooks.needs_snapshot(machine):
-        found, moment = None, off_state((disk.key, disk.content_id) for disk in machine.disks)
+        found, state = None, off_state((disk.key, disk.content_id) for disk in machine.disks)
         context.skip_stage(Stage.SNAPSHOT)
     else:
         context.start_stage(Stage.SNAPSHOT)
         made = _own_snapshot(context, machine)
         hooks.snapshot_taken(made, machine)
-        found = moment = made.moid
+        found = state = made.moid
         context.finish_stage(Stage.SNAPSHOT)
-    if ledger.source_state not in {"", moment}:
+    if ledger.source_state not in {"", state}:
         discard_uploads(context)
         context.say("the machine ran since the last attempt: every disk is read again", message=False, level="warning")
-    context.remember(source_state=moment, snapshot=found or "", snapshot_asked=False)
+    context.remember(source_state=state, snapshot=found or "", snapshot_asked=False)
     if hooks.inspects_guest():
         inspect_disks(context, machine)
     return {"snapshot": found}

@@ -57,7 +57,7 @@ def open_images(context: ImportContext, held: ExitStack) -> dict[int, OpenedDisk
             told = words
 
     aws = None if isinstance(source, FileSource) else context.aws
-    moment = ledger.source_state
+    state = ledger.source_state
     found = held.enter_context(
         open_source_disks(
             source,
@@ -65,10 +65,10 @@ def open_images(context: ImportContext, held: ExitStack) -> dict[int, OpenedDisk
             context.plan.region,
             scratch=scratch,
             progress=progress,
-            proven=bool(moment) and ledger.proven_state == moment,
+            proven=bool(state) and ledger.proven_state == state,
         )
     )
-    context.remember(proven_state=moment)  # an attempt after this one need not read all of it for the manifest
+    context.remember(proven_state=state)  # an attempt after this one need not read all of it for the manifest
     records = context.disks()
     return {
         record.key: OpenedDisk(one.source, _kind(one), _plain(context, number, one, held))

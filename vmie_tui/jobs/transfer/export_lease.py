@@ -45,7 +45,7 @@ class LeaseHolder:
                 if self._closed:  # while it was being opened: `close` had nothing to end yet
                     self._give_up(lease, "the transfer was stopped")
                     self.check()
-                self._refuse_another_moment(lease)
+                self._refuse_changed_machine(lease)
                 self._lease = lease
             return self._lease
 
@@ -53,11 +53,11 @@ class LeaseHolder:
         lease.abort(reason)
         self._ended()
 
-    def _refuse_another_moment(self, lease: ExportLease) -> None:
+    def _refuse_changed_machine(self, lease: ExportLease) -> None:
         """A machine that is off may have run since another of its disks was read; under a lease it cannot start."""
         context = self.context
-        moment = off_state(lease.content_ids)
-        if self._snapshot or context.ledger.source_state == moment:
+        state = off_state(lease.content_ids)
+        if self._snapshot or context.ledger.source_state == state:
             return
         if any(disk.state is StageState.DONE for disk in context.disks()):
             self._give_up(lease, "the machine ran meanwhile")
@@ -67,7 +67,7 @@ class LeaseHolder:
                 subject=context.plan.source.name,
                 remedy="Power it off and resume the job: every disk is read again",
             )
-        context.remember(source_state=moment)
+        context.remember(source_state=state)
 
     def _open(self) -> ExportLease:
         """A new lease; one that a killed worker of ours left on the machine is ended first."""

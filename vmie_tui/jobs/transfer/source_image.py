@@ -27,7 +27,7 @@ from vmie_tui.services.transfer_control import DiskControl
 
 
 class ImageSource:
-    """Images that are open for one transfer phase; there is nothing to lose, so an attempt is the origin itself."""
+    """Images that are open for one transfer phase. There is nothing to lose, so the source is its own attempt."""
 
     def __init__(self, context: ImportContext) -> None:
         self._context = context

@@ -102,7 +102,7 @@ def _worth_another_try(error: VmieError) -> bool:
 
 
 def discard_uploads(context: ImportContext) -> None:
-    """The source is of another moment than in the last attempt: no disk counts as done, no snapshot as its."""
+    """The source has changed since the last attempt: delete what was uploaded, so that every disk is read again."""
     target = target_of(context)
     for disk in context.disks():
         context.retry(partial(target.reset, disk))
