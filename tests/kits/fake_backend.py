@@ -38,7 +38,7 @@ from vmie_tui.model.rules.licensing import check_licence
 from vmie_tui.model.task import JobState
 from vmie_tui.operations.profile import AwsStatus, ProfileInfo
 from vmie_tui.operations.vcenter import OnPage
-from vmie_tui.services.describe import Described
+from vmie_tui.services.image_sources import Described
 
 NOW = datetime(2026, 3, 4, 10, 41, 7, tzinfo=UTC)
 GIB = 1 << 30

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from vmie_tui.model.errors import ErrorKind
 from vmie_tui.model.plan import Route
-from vmie_tui.services import describe
-from vmie_tui.services.describe import Described
+from vmie_tui.services import image_sources
 from vmie_tui.services.disks.errors import DiskFormatError
 from vmie_tui.services.disks.sandbox.calls import Limits, in_child
 from vmie_tui.services.disks.sandbox.wire import ANSWER, Wire
 from vmie_tui.services.disks.streams.source import ByteReader
+from vmie_tui.services.image_sources import Described
 
 
 @in_child(Limits(cpu=1))
@@ -118,7 +118,7 @@ def describe_slowly(files: Sequence[Path], raw: bool, look: bool, route: Route) 
     """A container that is read well, with a guest that is never done."""
     while look:
         pass
-    return describe._describe_files(files, raw, look, route)
+    return image_sources._describe_files(files, raw, look, route)
 
 
 @in_child(Limits(cpu=1))

@@ -18,7 +18,7 @@ from vmie_tui.model.guest import GuestFacts, LinuxFacts, NotInspected
 from vmie_tui.model.machine import Disk, Inventory, Machine, VCenterInfo
 from vmie_tui.model.preflight import DiskLook, Preflight, markdown
 from vmie_tui.model.verdict import MEANINGS, Look, State, Verdict, judge
-from vmie_tui.services.describe import describe_file
+from vmie_tui.services.image_sources import describe_file
 from vmie_tui.simulators.fleet import guests
 from vmie_tui.widgets.machine_detail import machine_lines
 from vmie_tui.widgets.machines import MachineRow, machine_row, select

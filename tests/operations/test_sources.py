@@ -20,7 +20,7 @@ from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import FileSource
 from vmie_tui.operations import sources
 from vmie_tui.operations.sources import describe_line, may_be_in_aws, parse_source
-from vmie_tui.services.describe import Described
+from vmie_tui.services.image_sources import Described
 from vmie_tui.settings import AwsSettings, Profile
 
 ID = "snap-0123456789abcdef0"

@@ -14,9 +14,9 @@ from vmie_tui.model.machine import Disk, Machine, Power
 from vmie_tui.model.plan import Route
 from vmie_tui.model.preflight import Preflight, doubt_missing, join_findings
 from vmie_tui.model.rules.override import blocked, impossible, not_overridden
-from vmie_tui.services.describe import describe_file
 from vmie_tui.services.disks.formats.vmdk_write import encode
 from vmie_tui.services.disks.streams.source import RawFile
+from vmie_tui.services.image_sources import describe_file
 from vmie_tui.services.preflight import on_route
 from vmie_tui.simulators.fleet import guests
 

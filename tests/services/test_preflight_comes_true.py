@@ -10,9 +10,9 @@ import pytest
 
 from tests.kits.aws_clients import Kit, running
 from vmie_tui.model.finding import Severity
-from vmie_tui.services.describe import describe_file
 from vmie_tui.services.disks.formats.vmdk_write import encode
 from vmie_tui.services.disks.streams.source import RawFile
+from vmie_tui.services.image_sources import describe_file
 from vmie_tui.simulators.control import TlsFiles
 from vmie_tui.simulators.fleet import guests
 

@@ -14,7 +14,7 @@ from vmie_tui.model.rules.plan import check_plan
 from vmie_tui.operations.connections import Connections
 from vmie_tui.operations.sources import describe_line
 from vmie_tui.services.aws.account import look_at_account
-from vmie_tui.services.describe import Described
+from vmie_tui.services.image_sources import Described
 from vmie_tui.services.preflight import preflight_machine
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import FileSource, ObjectSource, Route, SnapshotSource, VmSource
-from vmie_tui.services.describe import (
+from vmie_tui.services.image_sources import (
     S3,
     SUFFIXES,
     Described,
@@ -93,7 +93,7 @@ def describe_sources(
 ) -> Described:
     """One machine of files, objects (a key that ends in / is a prefix) or snapshots, its boot disk first.
 
-    ``route`` None: image, or image-direct for EBS snapshots. Raises ServiceError, and as `services.describe` does.
+    ``route`` None: image, or image-direct for EBS snapshots. Raises ServiceError, and as `services.image_sources` does.
     """
     kind = one_kind(given)
     if raw and kind != FileSource.KIND:

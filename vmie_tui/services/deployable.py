@@ -11,7 +11,6 @@ from vmie_tui.model.export import ExportFormat
 from vmie_tui.model.plan import FileSource, ObjectSource
 from vmie_tui.services.aws.s3.range_reader import S3Object
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.describe import open_source_disks
 from vmie_tui.services.disks.convert_source import no_limit
 from vmie_tui.services.disks.formats.open_disk import open_file, open_raw
 from vmie_tui.services.disks.formats.ovf import HEAD, MAX_OVF, Ovf, is_ovf, parse_ovf
@@ -21,6 +20,7 @@ from vmie_tui.services.disks.sandbox.calls import UnfinishedError, in_child
 from vmie_tui.services.disks.streams.ranges import BlockReader
 from vmie_tui.services.disks.streams.read_ahead import ReadAhead
 from vmie_tui.services.disks.streams.source import ByteReader, DiskSource
+from vmie_tui.services.image_sources import open_source_disks
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,7 +203,7 @@ def _reason(error: ServiceError) -> str:
     return f"{problem.what} ({problem.detail})" if problem.detail else problem.what
 
 
-# -- images, objects and EBS snapshots (see `services.describe`)
+# -- images, objects and EBS snapshots (see `services.image_sources`)
 
 
 def look_into(

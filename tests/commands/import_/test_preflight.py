@@ -14,7 +14,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Disk, Machine, Power
 from vmie_tui.model.plan import ImportPlan, LicenseType, VmSource
 from vmie_tui.model.preflight import markdown
-from vmie_tui.services.describe import describe_file
+from vmie_tui.services.image_sources import describe_file
 from vmie_tui.simulators.fleet import guests
 
 

@@ -28,7 +28,7 @@ from vmie_tui.model.rules.plan import check_plan
 from vmie_tui.model.rules.routes import route_options
 from vmie_tui.operations.import_plan import OptionError, default_route_words, make_plan
 from vmie_tui.operations.sources import Given, describe_sources, one_kind, parse_source
-from vmie_tui.services.describe import Described
+from vmie_tui.services.image_sources import Described
 
 if TYPE_CHECKING:
     from vmie_tui.settings import Profile

@@ -19,9 +19,9 @@ from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import FileSource, ImportPlan, ObjectSource, SnapshotSource, VmSource
 from vmie_tui.model.rules.override import CONTENT, impossible, not_overridden
 from vmie_tui.model.rules.routes import bucket_of, needs_role
-from vmie_tui.services import describe
+from vmie_tui.services import image_sources
 from vmie_tui.services.aws.iam.roles import check_role
-from vmie_tui.services.describe import Described
+from vmie_tui.services.image_sources import Described
 from vmie_tui.services.vsphere.inventory import find_machine
 
 HERE = "local"  # the partition of all transfers that read no ESXi host
@@ -62,13 +62,15 @@ def _describe_source(context: ImportContext) -> Described:
     plan, source = context.plan, context.plan.source
     look = CONTENT not in plan.override
     if isinstance(source, FileSource):
-        return describe.describe_file(source.paths, raw=source.raw, look=look, route=plan.route)
+        return image_sources.describe_file(source.paths, raw=source.raw, look=look, route=plan.route)
     if isinstance(source, ObjectSource):
-        return describe.describe_object(
+        return image_sources.describe_object(
             context.aws, source.bucket, source.keys, region=plan.region, look=look, route=plan.route
         )
     if isinstance(source, SnapshotSource):
-        return describe.describe_snapshots(context.aws, plan.region, source.snapshot_ids, look=look, route=plan.route)
+        return image_sources.describe_snapshots(
+            context.aws, plan.region, source.snapshot_ids, look=look, route=plan.route
+        )
     raise TypeError(source.KIND)
 
 

@@ -24,10 +24,10 @@ from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
 from vmie_tui.services.aws.ec2.tagged import delete_snapshot, snapshot_of
 from vmie_tui.services.aws.s3.objects import ObjectStore
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.describe import open_source_disks
 from vmie_tui.services.disks.streams.pieces import runs_of
 from vmie_tui.services.disks.streams.sample import BLOCK, Sampler
 from vmie_tui.services.disks.streams.source import DiskSource
+from vmie_tui.services.image_sources import open_source_disks
 
 OnStep = Callable[[str], None]
 JOURNAL, SAMPLES = "what was put into EBS", "what passed on its way"

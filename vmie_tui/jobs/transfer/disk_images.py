@@ -12,11 +12,11 @@ from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import FileSource, ObjectSource, UploadFormat
 from vmie_tui.private_files import private_dir
-from vmie_tui.services.describe import SourceDisk, open_source_disks
 from vmie_tui.services.disks.convert_source import is_plain_archive, probe_file, source_files
 from vmie_tui.services.disks.feeds.disk_feed import Feed
 from vmie_tui.services.disks.formats.open_disk import open_file
 from vmie_tui.services.disks.streams.source import ByteReader, DiskSource, read_into
+from vmie_tui.services.image_sources import SourceDisk, open_source_disks
 from vmie_tui.services.transfer_control import DiskControl
 
 STEP = 1 << 20  # bytes read from an image at once

@@ -97,7 +97,7 @@ def needs_role(plan: ImportPlan) -> bool:
 
 
 def route_options(source: Source, machine: Machine, region: str = "") -> tuple[RouteOption, ...]:
-    """All five routes, the preferred one first; ``machine`` as vCenter or `services.describe` tells it."""
+    """All five routes, the preferred one first; ``machine`` as vCenter or `services.image_sources` tells it."""
     return tuple(_route_option(route, source, machine, region) for route in _PREFERRED)
 
 

@@ -24,7 +24,7 @@ from vmie_tui.screens import registry
 from vmie_tui.screens.frame.actions import OPEN, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying
-from vmie_tui.services.describe import Described
+from vmie_tui.services.image_sources import Described
 from vmie_tui.widgets.choice import ChoiceList
 from vmie_tui.widgets.frame import HintBar
 from vmie_tui.widgets.lines import LinePane, OneLine

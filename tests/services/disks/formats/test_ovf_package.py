@@ -21,13 +21,13 @@ from tests.kits.ovf_texts import ovf_text, tar_of, v7
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Severity
-from vmie_tui.services.describe import describe_file, open_source_disks
 from vmie_tui.services.disks.convert import Format, Request, convert
 from vmie_tui.services.disks.formats.open_disk import open_disks
 from vmie_tui.services.disks.formats.ova import list_members
 from vmie_tui.services.disks.formats.ovf_manifest import Manifest, parse_manifest
 from vmie_tui.services.disks.formats.ovf_package import Package, open_archive
 from vmie_tui.services.disks.streams.source import sha256_of
+from vmie_tui.services.image_sources import describe_file, open_source_disks
 
 unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 MIB = 1 << 20

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from tests.kits.disk_containers import Memory
 from tests.kits.disk_images import content, needs_qemu, patched
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.describe import describe_file
 from vmie_tui.services.disks.convert_source import open_every
 from vmie_tui.services.disks.errors import DiskFormatError
 from vmie_tui.services.disks.formats import qemu
+from vmie_tui.services.image_sources import describe_file
 
 MIB = 1 << 20
 

@@ -20,7 +20,7 @@ import pytest
 from tests.kits import sandbox_cases as cases
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.plain_data import UnfitError, decode, encode
-from vmie_tui.services import describe, preflight
+from vmie_tui.services import image_sources, preflight
 from vmie_tui.services.disks import convert_source
 from vmie_tui.services.disks.convert import Format, Request, convert
 from vmie_tui.services.disks.errors import DiskFormatError
@@ -171,8 +171,8 @@ def image(tmp_path: Path) -> Path:
 
 
 def test_a_guest_that_is_never_read_is_not_inspected(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(describe, "_describe_files", cases.describe_slowly)
-    seen = describe.describe_file([image]).preflight
+    monkeypatch.setattr(image_sources, "_describe_files", cases.describe_slowly)
+    seen = image_sources.describe_file([image]).preflight
     assert seen is not None
     assert seen.guest is None
     assert seen.verdict != "ready"
@@ -183,9 +183,9 @@ def test_a_guest_that_is_never_read_is_not_inspected(image: Path, monkeypatch: p
 
 
 def test_a_container_that_is_never_read_is_an_error_on_the_file(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(describe, "_describe_files", cases.describe_never)
+    monkeypatch.setattr(image_sources, "_describe_files", cases.describe_never)
     with pytest.raises(ServiceError) as raised:
-        describe.describe_file([image])
+        image_sources.describe_file([image])
     assert raised.value.problem.subject == str(image)
 
 

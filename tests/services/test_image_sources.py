@@ -18,11 +18,11 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Firmware, OsFamily
 from vmie_tui.model.plan import FileSource, Route, VmSource
 from vmie_tui.model.rules.systems import system_of
-from vmie_tui.services.describe import describe_file, open_source_disks
 from vmie_tui.services.disks import convert
 from vmie_tui.services.disks.formats.ovf import parse_ovf
 from vmie_tui.services.disks.streams.read_ahead import ReadAhead
 from vmie_tui.services.disks.streams.source import RawFile, sha256_of
+from vmie_tui.services.image_sources import describe_file, open_source_disks
 from vmie_tui.simulators.fleet import guests
 from vmie_tui.simulators.fleet.tiny import make_boot
 

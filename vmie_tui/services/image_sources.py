@@ -1,6 +1,7 @@
-"""A `Machine` for what is none: disk image files, objects in S3 and EBS snapshots, so that every rule can judge them.
+"""Sources that are no VM of vCenter: disk image files, objects in S3 and EBS snapshots.
 
-What the disks hold is found out by a look of a few MiB, as in a preflight; an OVF adds the hardware it describes.
+Each is described as a `Machine`, so that every rule can judge it. A preflight of a few MiB shows what the disks hold;
+an OVF adds the hardware that it describes.
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import ObjectSource, Route, SnapshotSource
 from vmie_tui.services.aws.ebs.snapshot_writer import MemoryJournal, SnapshotTarget, SnapshotWriter
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.describe import describe_object, describe_snapshots, open_source_disks
 from vmie_tui.services.disks import convert
 from vmie_tui.services.disks.streams.source import RawFile, sha256_of
+from vmie_tui.services.image_sources import describe_object, describe_snapshots, open_source_disks
 from vmie_tui.simulators.control import Fault, TlsFiles
 from vmie_tui.simulators.fleet.tiny import make_boot
 
