@@ -27,7 +27,8 @@ from vmie_tui.jobs.engine.takeovers import MOST_DEATHS, Takeovers, set_aside
 from vmie_tui.jobs.flows import FLOWS
 from vmie_tui.jobs.replication.scheduler import Scheduler
 from vmie_tui.jobs.store.database import DATABASE_FILE, is_damaged, local_problem
-from vmie_tui.jobs.store.store import PAUSE, JobRecord, Store
+from vmie_tui.jobs.store.records import JobRecord
+from vmie_tui.jobs.store.store import PAUSE, Store
 from vmie_tui.jobs.transfer.disk_images import clear_scratch
 from vmie_tui.jobs.transfer.export_lease import open_holders
 from vmie_tui.known_secrets import HidingFormatter, hide_in_tracebacks, remember_environment

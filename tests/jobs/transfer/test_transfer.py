@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vmie_tui.jobs.engine.control import JobControl
-from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.jobs.store.records import DiskRecord
 from vmie_tui.jobs.transfer.reporting import AttemptReport
 from vmie_tui.jobs.transfer.transfer import Transfer
 from vmie_tui.model.errors import ErrorKind, ServiceError

@@ -15,7 +15,8 @@ from vmie_tui.jobs.engine.retry import again
 from vmie_tui.jobs.engine.takeovers import Takeovers
 from vmie_tui.jobs.store.kinds import JobPlan
 from vmie_tui.jobs.store.ledger import DiskLedger, JobLedger
-from vmie_tui.jobs.store.store import DiskRecord, JobRecord, Store
+from vmie_tui.jobs.store.records import DiskRecord, JobRecord
+from vmie_tui.jobs.store.store import Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import DiskProgress, Stage, StageState
 from vmie_tui.model.task import JobState

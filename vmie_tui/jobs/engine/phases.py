@@ -24,7 +24,7 @@ from vmie_tui.jobs.engine.outcome import END, Outcome, end_attempt, outcome_of
 from vmie_tui.jobs.engine.polling import POLL_VARIABLE
 from vmie_tui.jobs.engine.ports import Cleanup, RunningJob
 from vmie_tui.jobs.store.database import workflow_engine
-from vmie_tui.jobs.store.store import JobRecord
+from vmie_tui.jobs.store.records import JobRecord
 from vmie_tui.model import facts
 from vmie_tui.model.task import JobState
 from vmie_tui.services.late_import import LateModule

@@ -15,7 +15,7 @@ from vmie_tui.jobs.exports import steps as export
 from vmie_tui.jobs.exports.context import ExportContext
 from vmie_tui.jobs.exports.undo import ExportUndo
 from vmie_tui.jobs.store.ledger import ExportLedger
-from vmie_tui.jobs.store.store import JobRecord
+from vmie_tui.jobs.store.records import JobRecord
 
 HERE = "local"  # the partition of transfers that no ESXi host limits
 

@@ -11,7 +11,7 @@ from vmie_tui.jobs.engine.polling import watch_tasks
 from vmie_tui.jobs.engine.tags import TAG_JOB, tags
 from vmie_tui.jobs.imports.role_error import with_causes
 from vmie_tui.jobs.imports.uploaded import FULL, bucket_of, format_of, refuse_missing_uploads, show_tasks, wait_for_slot
-from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.jobs.store.records import DiskRecord
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import Stage
 from vmie_tui.model.task import Task, TaskKind

@@ -6,7 +6,7 @@ from typing import Any
 
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.engine.tags import TAG_JOB, tags
-from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.jobs.store.records import DiskRecord
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import Stage
 from vmie_tui.services.aws.ec2.images import (

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from vmie_tui.jobs.replication.areas import Areas, Delta
 from vmie_tui.jobs.replication.context import ReplicationContext
 from vmie_tui.jobs.store.ledger import RunLedger
-from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.jobs.store.records import DiskRecord
 from vmie_tui.model.replication import KeptDisk, Sync
 from vmie_tui.model.rules.replication import DiskNow, choose_sync
 from vmie_tui.services.disks.streams.sample import BLOCK

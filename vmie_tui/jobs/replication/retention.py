@@ -9,7 +9,7 @@ from vmie_tui.jobs.imports.snapshot import remove_own_snapshots
 from vmie_tui.jobs.replication.context import ReplicationContext
 from vmie_tui.jobs.store.block_journal import BlockJournal
 from vmie_tui.jobs.store.ledger import RunLedger
-from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.jobs.store.records import DiskRecord
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import Stage
 from vmie_tui.model.replication import RunFigures, Sync

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from vmie_tui.jobs.replication.areas import Areas, Delta
 from vmie_tui.jobs.replication.context import ReplicationContext
 from vmie_tui.jobs.replication.snapshot import refuse_moved_machine
-from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.jobs.store.records import DiskRecord
 from vmie_tui.jobs.transfer.source import TRANSFERS, Put, Received
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.plan import UploadFormat

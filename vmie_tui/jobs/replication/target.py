@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vmie_tui.jobs.replication.context import ReplicationContext
 from vmie_tui.jobs.replication.delta import delta_of
-from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.jobs.store.records import DiskRecord
 from vmie_tui.jobs.transfer.reporting import AttemptReport
 from vmie_tui.jobs.transfer.target_ebs import EbsTarget
 from vmie_tui.model.formatting import size

@@ -14,7 +14,7 @@ from vmie_tui.jobs.replication.delta import allocated
 from vmie_tui.jobs.replication.retention import note_figures
 from vmie_tui.jobs.replication.snapshot import refuse_moved_machine
 from vmie_tui.jobs.replication.source_changed_blocks import blocks_in, open_disk_at_snapshot
-from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.jobs.store.records import DiskRecord
 from vmie_tui.jobs.transfer.sampling import seed_of
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.replication import KeptDisk, Verify

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from vmie_tui.jobs.store import schema, views
 from vmie_tui.jobs.store.database import Database
-from vmie_tui.jobs.store.kinds import KIND_IMPORT, JobPlan, kind_of
+from vmie_tui.jobs.store.kinds import JobPlan, kind_of
 from vmie_tui.jobs.store.ledger import DiskLedger, JobLedger
 from vmie_tui.jobs.store.records import DiskRecord, JobRecord, disk_record, job_record
 from vmie_tui.jobs.store.rows import UNREADABLE, one, readable, typed
@@ -20,8 +20,6 @@ from vmie_tui.known_secrets import hidden
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import DiskProgress, JobView, LogLine, Stage, StageState
 from vmie_tui.model.task import JobState, may_become
-
-__all__ = ["CANCEL", "KIND_IMPORT", "PAUSE", "DiskRecord", "JobRecord", "Store"]
 
 P = ParamSpec("P")
 CANCEL, PAUSE = "cancel", "pause"

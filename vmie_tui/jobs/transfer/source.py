@@ -9,7 +9,7 @@ from typing import Protocol
 
 from vmie_tui.closing import Closing
 from vmie_tui.jobs.engine.process import give_memory_back
-from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.jobs.store.records import DiskRecord
 from vmie_tui.model.plan import UploadFormat
 from vmie_tui.services.aws.s3.buffer_budget import SHARED
 from vmie_tui.services.disks.feeds.disk_feed import Feed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from vmie_tui.jobs.engine.import_context import ImportContext
-from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.jobs.store.records import DiskRecord
 from vmie_tui.jobs.transfer.disk_images import (
     STEP,
     OpenedDisk,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vmie_tui.jobs.engine.import_context import ImportContext
-from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.jobs.store.records import DiskRecord
 from vmie_tui.jobs.transfer.export_lease import LeaseHolder
 from vmie_tui.jobs.transfer.source import ROOM, TRANSFERS, ClosingFeed, Put, Received
 from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError

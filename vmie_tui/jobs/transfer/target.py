@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vmie_tui.jobs.engine.import_context import ImportContext
-from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.jobs.store.records import DiskRecord
 from vmie_tui.jobs.transfer.reporting import AttemptReport
 from vmie_tui.model.job import StageState
 

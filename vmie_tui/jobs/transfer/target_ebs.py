@@ -8,7 +8,7 @@ from functools import partial
 from vmie_tui.jobs.engine.tags import MADE_BY, tags
 from vmie_tui.jobs.store.block_journal import BlockJournal
 from vmie_tui.jobs.store.ledger import DiskLedger
-from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.jobs.store.records import DiskRecord
 from vmie_tui.jobs.transfer.reporting import AttemptReport
 from vmie_tui.jobs.transfer.sampling import sample_journal, sampler_for
 from vmie_tui.jobs.transfer.target import Target, said

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from vmie_tui.jobs.engine.import_context import ImportContext
-from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.jobs.store.records import DiskRecord
 from vmie_tui.jobs.transfer.disk_images import PlainFeed
 from vmie_tui.jobs.transfer.reporting import ArchiveReport, AttemptReport
 from vmie_tui.jobs.transfer.sampling import sampler_for

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.jobs.store.records import DiskRecord
 from vmie_tui.jobs.transfer.reporting import AttemptReport
 from vmie_tui.jobs.transfer.sampling import sampler_for
 from vmie_tui.jobs.transfer.target import Target, said

@@ -12,7 +12,7 @@ from typing import Any
 
 from vmie_tui.jobs.engine.control import Paused
 from vmie_tui.jobs.engine.import_context import ImportContext
-from vmie_tui.jobs.store.store import DiskRecord
+from vmie_tui.jobs.store.records import DiskRecord
 from vmie_tui.jobs.transfer.progress import UPLOAD_TO, UploadProgress
 from vmie_tui.jobs.transfer.reporting import AttemptReport
 from vmie_tui.jobs.transfer.source import Attempt, TransferSource
