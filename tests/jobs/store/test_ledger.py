@@ -156,6 +156,18 @@ def test_each_kind_of_job_reads_its_own_ledger(store: Store) -> None:
             record.ledger_as(kind)
 
 
+def test_a_disk_that_a_newer_version_wrote_says_so(store: Store) -> None:
+    job_id = store.create(PLAN)
+    store.set_disks(job_id, [DiskProgress(1, "Hard disk 1", 1 << 20)])
+    with store.begin() as connection:
+        connection.execute(schema.disks.update().values(ledger={"pending": ["snap-1", "snap-2"]}))
+    for read in (lambda: store.disks(job_id), lambda: store.disk_now(job_id, 1)):
+        with pytest.raises(ServiceError) as caught:
+            read()
+        assert (caught.value.kind, caught.value.problem.subject) == (ErrorKind.CORRUPT, job_id)
+        assert "newer vmie-tui" in caught.value.problem.remedy
+
+
 @pytest.mark.parametrize(
     "value", [[1], {"instance": 7}, {"copies": ["us-east-1"]}, {"machine": {"name": "web-01"}}], ids=str
 )

@@ -75,8 +75,8 @@ class Remember(Generic[P]):
         self._ledger = ledger
 
     def __get__(self, context: JobContext, owner: type[JobContext]) -> Callable[P, None]:
-        def remember(*_: P.args, **fields: P.kwargs) -> None:
-            context.store.remember(context.job_id, self._ledger, *_, **fields)
+        def remember(*args: P.args, **fields: P.kwargs) -> None:
+            context.store.remember(context.job_id, self._ledger, *args, **fields)
 
         return remember
 
@@ -88,8 +88,8 @@ class RememberDisk(Generic[P]):
         self._ledger = ledger
 
     def __get__(self, context: JobContext, owner: type[JobContext]) -> Callable[Concatenate[int, P], None]:
-        def remember(key: int, /, *_: P.args, **fields: P.kwargs) -> None:
-            context.store.remember_disk(context.job_id, key, self._ledger, *_, **fields)
+        def remember(key: int, /, *args: P.args, **fields: P.kwargs) -> None:
+            context.store.remember_disk(context.job_id, key, self._ledger, *args, **fields)
 
         return remember
 

@@ -14,7 +14,7 @@ CLEARED_AT_ONCE = 50_000  # rows of one transaction
 
 
 class BlockJournal:
-    """The blocks of one disk of one job (`services.aws.block_ledger.Journal`)."""
+    """The blocks of one disk of one job (`services.aws.ebs.block_ledger.Journal`)."""
 
     def __init__(self, database: Database, job_id: str, key: int) -> None:
         self._database, self._job_id, self._key = database, job_id, key

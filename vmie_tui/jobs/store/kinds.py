@@ -1,7 +1,7 @@
 """The kinds of job there are: which plan each has, its stages, and the words for what it moves from where to where.
 
 Plain data, cheap to import: the command line and the screens create and read jobs with it. What the worker does for a
-kind is in its flow (see `engine.Flow`). A new kind of job is an entry here and a flow.
+kind is in its flow (`engine.phases.Flow`). A new kind of job is an entry here and a flow.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Rows of the job database are read as what a stranger may have written: by type and size, one by one.
+"""Rows of the job database are not trusted: each is checked by type and size before a value is made of it.
 
-A row that is not what this version writes (of a newer version, damaged, put there by somebody) is said once and left
-out; it keeps no other row from being read.
+A row that this version did not write (a newer version's, a damaged one, one that somebody put there) is logged once and
+left out; it keeps no other row from being read.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def typed(table: sa.Table, row: sa.RowMapping) -> None:
 
 
 def readable(what: str, rows: Iterable[sa.RowMapping], make: Callable[[sa.RowMapping], T]) -> list[T]:
-    """What ``make`` makes of each row; those it cannot read are left out, and said once. ``what``: "job", ..."""
+    """What ``make`` makes of each row; those it cannot read are left out, and logged once. ``what``: "job", ..."""
     found = []
     for row in rows:
         try:
@@ -88,14 +88,14 @@ def readable(what: str, rows: Iterable[sa.RowMapping], make: Callable[[sa.RowMap
 
 
 def one(what: str, row: sa.RowMapping, make: Callable[[sa.RowMapping], T]) -> T:
-    """What ``make`` makes of a row that somebody asked for by its id. Raises ServiceError CORRUPT."""
+    """What ``make`` makes of a row that cannot be left out: a job, or one of its disks. Raises ServiceError CORRUPT."""
     try:
         return make(row)
     except UNREADABLE as error:
         raise ServiceError(
             ErrorKind.CORRUPT,
             f"what the job database holds of this {what} cannot be read",
-            subject=str(row["id"]),
+            subject=str(row["id"] if "id" in row else row["job_id"]),
             remedy="A newer vmie-tui may have written it: use that one. Otherwise see who else may write to the "
             "database",
             detail=_words(error),

@@ -89,16 +89,16 @@ class Store(Database):
                 schema.jobs.update().where(schema.jobs.c.id == job_id).values(updated=time.time(), **_checked(values))
             )
 
-    def remember(self, job_id: str, ledger: Callable[P, JobLedger], *_: P.args, **fields: P.kwargs) -> None:
+    def remember(self, job_id: str, ledger: Callable[P, JobLedger], *args: P.args, **fields: P.kwargs) -> None:
         """Write fields of a job's ledger, which is of the class ``ledger``; all else in it stays as it is."""
-        self._merge(schema.jobs.c.ledger, schema.jobs.c.id == job_id, ledger(*_, **fields).changes(fields))
+        self._merge(schema.jobs.c.ledger, schema.jobs.c.id == job_id, ledger(*args, **fields).changes(fields))
 
     def remember_disk(
-        self, job_id: str, key: int, ledger: Callable[P, DiskLedger], *_: P.args, **fields: P.kwargs
+        self, job_id: str, key: int, ledger: Callable[P, DiskLedger], *args: P.args, **fields: P.kwargs
     ) -> None:
         """The same for the ledger of one disk."""
         which = (schema.disks.c.job_id == job_id) & (schema.disks.c.key == key)
-        self._merge(schema.disks.c.ledger, which, ledger(*_, **fields).changes(fields))
+        self._merge(schema.disks.c.ledger, which, ledger(*args, **fields).changes(fields))
 
     def result(self, job_id: str, label: str, value: str) -> None:
         """Something the job made, for the screens: "test instance", "AMI in us-east-1", ..."""
@@ -287,13 +287,13 @@ class Store(Database):
     def disks(self, job_id: str) -> list[DiskRecord]:
         query = sa.select(schema.disks).where(schema.disks.c.job_id == job_id).order_by(schema.disks.c.ordinal)
         with self.begin() as connection:
-            return [disk_record(row) for row in connection.execute(query).mappings()]
+            return [one("disk", row, disk_record) for row in connection.execute(query).mappings()]
 
     def disk_now(self, job_id: str, key: int) -> DiskRecord:
         """One disk that was recorded, as it is now."""
         query = sa.select(schema.disks).where(schema.disks.c.job_id == job_id, schema.disks.c.key == key)
         with self.begin() as connection:
-            return disk_record(connection.execute(query).mappings().one())
+            return one("disk", connection.execute(query).mappings().one(), disk_record)
 
     def log(self, job_id: str, text: str, level: str = "info") -> None:
         with self.begin() as connection:
