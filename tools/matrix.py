@@ -265,10 +265,10 @@ def snapshots_of(world: World, view: JobView) -> list[str]:
     """The snapshots a job made; of an instance's volumes those that are taken now."""
     if not view.task_id.startswith("import-i-"):
         return [disk.snapshot_id for disk in view.disks]
-    from vmie_tui.services.aws.vmie.conversion_tasks import Conversions
+    from vmie_tui.services.aws.vmie.conversion_tasks import ConversionTasks
 
     ec2 = world.aws.client("ec2")
-    volumes = Conversions(world.aws, REGION).task(view.task_id).volume_ids
+    volumes = ConversionTasks(world.aws, REGION).task(view.task_id).volume_ids
     return [str(ec2.create_snapshot(VolumeId=volume)["SnapshotId"]) for volume in volumes]
 
 

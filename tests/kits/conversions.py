@@ -16,7 +16,7 @@ from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
 from vmie_tui.services.aws.s3.buffer_budget import BufferBudget
 from vmie_tui.services.aws.s3.instance_parts import PartObjects, PartsRequest, PartsUploaded
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.vmie.conversion_tasks import Conversions, DiskImage, InstanceRequest
+from vmie_tui.services.aws.vmie.conversion_tasks import ConversionTasks, DiskImage, InstanceRequest
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.fleet.tiny import MIB, make_linux
 
@@ -47,7 +47,7 @@ def upload(aws: Aws, name: str, data: bytes, format_name: str = "RAW", gib: int 
     return parts.upload(request, Source(data), control=Control())
 
 
-def ended(simulator: AwsSimulator, conversions: Conversions, task_id: str) -> Task:
+def ended(simulator: AwsSimulator, conversions: ConversionTasks, task_id: str) -> Task:
     def look() -> Task | None:
         simulator.clock.advance(60)
         task = conversions.task(task_id)

@@ -14,7 +14,7 @@ from vmie_tui.model.task_history import Change, TaskRecord, phases
 from vmie_tui.model.task_report import explanation_of
 from vmie_tui.operations.desk import Exploring, Places, Study
 from vmie_tui.operations.tasks import why_not_cancel
-from vmie_tui.services.aws.vmie.explorer import OnPage, Page, Trouble
+from vmie_tui.services.aws.vmie.explorer import OnPage, Page, RegionTrouble
 
 NOW = datetime(2026, 3, 4, 10, 41, 7, tzinfo=UTC)
 KINDS = tuple(TaskKind)
@@ -75,7 +75,7 @@ class FakeExplorer:
     def records(self) -> tuple[TaskRecord, ...]:
         return tuple(self._known.values())
 
-    def troubles(self) -> tuple[Trouble, ...]:
+    def troubles(self) -> tuple[RegionTrouble, ...]:
         places = set(self.places)
         return tuple(trouble for trouble in self._desk.troubles if (trouble.profile, trouble.region) in places)
 
@@ -116,7 +116,7 @@ class FakeDesk:
         self.remembered: tuple[TaskRecord, ...] = ()
         self.next: list[tuple[TaskRecord, ...]] = []
         self.regions: tuple[str, ...] = ("eu-central-1", "eu-west-1", "us-east-1")
-        self.troubles: tuple[Trouble, ...] = ()
+        self.troubles: tuple[RegionTrouble, ...] = ()
         self.failed: tuple[tuple[str, Problem], ...] = ()
         self.error: ServiceError | None = None  # of opening the accounts
         self.regions_error: ServiceError | None = None
@@ -168,7 +168,7 @@ class FakeDesk:
         return f"~/copied/vmie-{one.task.id}.zip"
 
 
-def denied(region: str, kind: ErrorKind = ErrorKind.PERMISSION) -> Trouble:
+def denied(region: str, kind: ErrorKind = ErrorKind.PERMISSION) -> RegionTrouble:
     """A Region that could not be read, asked again in a minute."""
     problem = Problem(kind, "AWS refuses: read the tasks", region, "Ask for the permission", detail="not authorized")
-    return Trouble("prod", region, KINDS, problem, NOW, 60.0)
+    return RegionTrouble("prod", region, KINDS, problem, NOW, 60.0)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vmie_tui.model.explain import Explanation
     from vmie_tui.operations.connections import Connections
     from vmie_tui.services.aws.session import Aws
-    from vmie_tui.services.aws.vmie.explorer import OnPage, Trouble
+    from vmie_tui.services.aws.vmie.explorer import OnPage, RegionTrouble
     from vmie_tui.services.task_history import History
 
 
@@ -49,7 +49,7 @@ class Explores(Protocol):
     @property
     def places(self) -> tuple[tuple[str, str], ...]: ...
     def records(self) -> tuple[TaskRecord, ...]: ...
-    def troubles(self) -> tuple[Trouble, ...]: ...
+    def troubles(self) -> tuple[RegionTrouble, ...]: ...
     def remembered(self) -> tuple[TaskRecord, ...]: ...
     def load(self, on_page: OnPage) -> None: ...
     def refresh(self, on_page: OnPage) -> None: ...
@@ -116,9 +116,9 @@ class LiveDesk:
     def look(self, record: TaskRecord) -> TaskRecord:
         """The task as AWS shows it now; as it was last seen when AWS has forgotten it."""
         from vmie_tui.operations.tasks import Opened, find_task
-        from vmie_tui.services.aws.vmie.explorer import Watched
+        from vmie_tui.services.aws.vmie.explorer import WatchedAccount
 
-        watched = Watched(record.profile, self._aws(record.profile), (record.task.region,))
+        watched = WatchedAccount(record.profile, self._aws(record.profile), (record.task.region,))
         return find_task(Opened((watched,)), self._history(), record.task.id)
 
     def why_not_cancel(self, record: TaskRecord) -> str:

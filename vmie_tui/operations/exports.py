@@ -48,22 +48,22 @@ class LiveOutward:
 
     def sources(self, region: str, on_page: OnSources) -> None:
         """Instances, then images, a page at a time."""
-        from vmie_tui.services.aws.ec2.exportable import Candidates
+        from vmie_tui.services.aws.ec2.exportable import ExportableSources
 
-        candidates = Candidates(self._session(), region)
+        candidates = ExportableSources(self._session(), region)
         candidates.instances(on_page)
         candidates.images(on_page)
 
     def tasks(self, region: str) -> tuple[Task, ...]:
         """The exports AWS lists; a running one's subject is read besides, which lists leave out."""
-        from vmie_tui.services.aws.vmie.export_tasks import Exports
+        from vmie_tui.services.aws.vmie.export_tasks import ExportTasks
 
-        return tuple(Exports(self._session(), region).tasks())
+        return tuple(ExportTasks(self._session(), region).tasks())
 
     def look(self, region: str, source_id: str) -> Exportable:
-        from vmie_tui.services.aws.ec2.exportable import Candidates
+        from vmie_tui.services.aws.ec2.exportable import ExportableSources
 
-        return Candidates(self._session(), region).look(source_id)
+        return ExportableSources(self._session(), region).look(source_id)
 
     def bucket(self, region: str, name: str, *, instance: bool) -> BucketReport:
         from vmie_tui.services.aws.s3.export_bucket import ExportBuckets
@@ -79,10 +79,10 @@ class LiveOutward:
     def fetch(self, wanted: Fetch, on_bytes: Callable[[int, int], None], stopped: Callable[[], bool]) -> Downloaded:
         """Bring the object here, proven by S3's checksum; ``on_bytes`` hears (bytes here, of how many)."""
         from vmie_tui.services.aws.s3.download import NOTES, Download
-        from vmie_tui.services.aws.vmie.export_tasks import Exports
+        from vmie_tui.services.aws.vmie.export_tasks import ExportTasks
 
         aws = self._session()
-        found = Exports(aws, wanted.region).find_object(wanted.task)
+        found = ExportTasks(aws, wanted.region).find_object(wanted.task)
         folder = Path(wanted.folder).expanduser()
         target = folder / found.key.rpartition("/")[2]
         report = _DownloadReport(found.size, on_bytes, stopped)

@@ -14,7 +14,7 @@ from vmie_tui.services.task_history import History
 
 if TYPE_CHECKING:
     from vmie_tui.services.aws.session import Aws
-    from vmie_tui.services.aws.vmie.explorer import Watched
+    from vmie_tui.services.aws.vmie.explorer import WatchedAccount
     from vmie_tui.settings import Profile
 
 ALL_REGIONS = "all"
@@ -24,7 +24,7 @@ ALL_REGIONS = "all"
 class Opened:
     """The accounts that could be opened, and for the others why not: (profile, problem)."""
 
-    watched: tuple[Watched, ...]
+    watched: tuple[WatchedAccount, ...]
     failed: tuple[tuple[str, Problem], ...] = ()
 
 
@@ -34,9 +34,9 @@ def open_accounts(profiles: Sequence[Profile], regions: Sequence[str] = ()) -> I
     for the profile's own. A profile that cannot sign in does not stop the others.
     """
     from vmie_tui.services.aws.session import open_session
-    from vmie_tui.services.aws.vmie.explorer import Watched, enabled_regions
+    from vmie_tui.services.aws.vmie.explorer import WatchedAccount, enabled_regions
 
-    opened: list[Watched] = []
+    opened: list[WatchedAccount] = []
     failed: list[tuple[str, Problem]] = []
     try:
         for profile in profiles:
@@ -49,7 +49,7 @@ def open_accounts(profiles: Sequence[Profile], regions: Sequence[str] = ()) -> I
                 if aws is not None:
                     aws.close()
             else:
-                opened.append(Watched(profile.name, aws, every))
+                opened.append(WatchedAccount(profile.name, aws, every))
         yield Opened(tuple(opened), tuple(failed))
     finally:
         for each in opened:
@@ -116,14 +116,14 @@ def why_not_cancel(record: TaskRecord) -> str:
 def cancel_task(aws: Aws, task: Task, reason: str = "") -> None:
     """Cancel a task of any kind; ``reason`` where the call takes one. Raises ServiceError in AWS's own words."""
     if task.kind in {TaskKind.EXPORT_IMAGE, TaskKind.EXPORT_INSTANCE}:
-        from vmie_tui.services.aws.vmie.export_tasks import Exports
+        from vmie_tui.services.aws.vmie.export_tasks import ExportTasks
 
-        Exports(aws, task.region).cancel(task.id)
+        ExportTasks(aws, task.region).cancel(task.id)
     elif task.kind is TaskKind.CONVERSION:
-        from vmie_tui.services.aws.vmie.conversion_tasks import Conversions
+        from vmie_tui.services.aws.vmie.conversion_tasks import ConversionTasks
 
-        Conversions(aws, task.region).cancel(task.id, reason)
+        ConversionTasks(aws, task.region).cancel(task.id, reason)
     else:
-        from vmie_tui.services.aws.vmie.import_tasks import VmImport
+        from vmie_tui.services.aws.vmie.import_tasks import ImportTasks
 
-        VmImport(aws, task.region).cancel(task.id, reason)
+        ImportTasks(aws, task.region).cancel(task.id, reason)

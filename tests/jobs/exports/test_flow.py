@@ -93,7 +93,7 @@ def test_a_killed_worker_asks_for_no_second_export(world: World, image: str) -> 
 
 def test_cancel_in_the_middle_leaves_no_object(world: World, image: str) -> None:
     from vmie_tui.services.aws.session import open_session
-    from vmie_tui.services.aws.vmie.export_tasks import Exports
+    from vmie_tui.services.aws.vmie.export_tasks import ExportTasks
 
     world.admin("aws", "POST", "clock", {"speed": 20})
     try:
@@ -104,7 +104,7 @@ def test_cancel_in_the_middle_leaves_no_object(world: World, image: str) -> None
     finally:
         world.admin("aws", "POST", "clock", {"speed": 1000})
     aws = open_session(world.settings.profile().aws)
-    exports = Exports(aws, "eu-west-1")
+    exports = ExportTasks(aws, "eu-west-1")
     wait_until(lambda: exports.task(view.task_id).terminal, 10)
     assert not exports.task(view.task_id).completed
     key = plan(world, image).object_key(view.task_id)

@@ -110,9 +110,9 @@ def test_cancel_while_aws_converts_cancels_the_task(world: World) -> None:
         world.client.cancel(job_id)
         world.wait(job_id, JobState.CANCELLED)
         from vmie_tui.services.aws.session import open_session
-        from vmie_tui.services.aws.vmie.import_tasks import VmImport
+        from vmie_tui.services.aws.vmie.import_tasks import ImportTasks
 
-        task = VmImport(open_session(world.settings.profile().aws), "eu-west-1").task(view.task_id)
+        task = ImportTasks(open_session(world.settings.profile().aws), "eu-west-1").task(view.task_id)
         assert task.state in {"deleting", "deleted"}
     finally:
         world.admin("aws", "POST", "clock", {"speed": 1000})

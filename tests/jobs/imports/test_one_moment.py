@@ -56,9 +56,9 @@ def test_a_snapshot_that_a_killed_worker_never_saw_is_removed(world: World) -> N
 
 def test_a_task_that_a_killed_worker_never_saw_is_cancelled(world: World) -> None:
     from vmie_tui.services.aws.session import open_session
-    from vmie_tui.services.aws.vmie.import_tasks import VmImport
+    from vmie_tui.services.aws.vmie.import_tasks import ImportTasks
 
-    api = VmImport(open_session(world.settings.profile().aws), "eu-west-1")
+    api = ImportTasks(open_session(world.settings.profile().aws), "eu-west-1")
     world.admin("aws", "POST", "clock", {"speed": 0.01})
     try:
         world.fault("aws", operation="ImportImage", action="delay", seconds=1.5, times=1)

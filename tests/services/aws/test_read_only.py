@@ -28,9 +28,9 @@ from vmie_tui.services.aws.iam.roles import check_role
 from vmie_tui.services.aws.s3.export_bucket import ExportBuckets
 from vmie_tui.services.aws.s3.objects import ObjectStore, UploadRequest
 from vmie_tui.services.aws.session import Aws, open_session
-from vmie_tui.services.aws.vmie.conversion_tasks import Conversions, DiskImage, InstanceRequest, VolumeRequest
-from vmie_tui.services.aws.vmie.export_tasks import Exports
-from vmie_tui.services.aws.vmie.import_tasks import ImageRequest, SnapshotRequest, VmImport
+from vmie_tui.services.aws.vmie.conversion_tasks import ConversionTasks, DiskImage, InstanceRequest, VolumeRequest
+from vmie_tui.services.aws.vmie.export_tasks import ExportTasks
+from vmie_tui.services.aws.vmie.import_tasks import ImageRequest, ImportTasks, SnapshotRequest
 from vmie_tui.simulators.control import TlsFiles
 
 
@@ -74,7 +74,7 @@ def upload(store: ObjectStore, key: str) -> object:
 
 def export(aws: Aws, source: str) -> object:
     where = TargetEnvironment.VMWARE if source == "instance" else TargetEnvironment.NONE
-    return Exports(aws, REGION).start(
+    return ExportTasks(aws, REGION).start(
         ExportPlan("p", THINGS[source], "x", REGION, BUCKET, target_environment=where), client_token="t"
     )
 
@@ -102,13 +102,13 @@ class NoJournal:
 def desk(aws: Aws) -> dict[str, Callable[[], object]]:
     """The ways out, conversions, images, volumes, launches: what came after imports."""
     image = DiskImage("https://s3/x", 1, "RAW", 1)
-    conversions = Conversions(aws, REGION)
+    conversions = ConversionTasks(aws, REGION)
     made_of_snapshot = volumes.VolumeRequest(THINGS["snapshot"], f"{REGION}a")
     unregistered = RegisterRequest("new", (RegisterDisk(THINGS["snapshot"], 1),))
     return {
         "export_instance": partial(export, aws, "instance"),
         "export_image": partial(export, aws, "image"),
-        "cancel_export": partial(Exports(aws, REGION).cancel, "export-i-0123456789abcdef0"),
+        "cancel_export": partial(ExportTasks(aws, REGION).cancel, "export-i-0123456789abcdef0"),
         "grant": partial(grant, aws),
         "import_instance": partial(conversions.import_instance, InstanceRequest(image, "Linux")),
         "import_volume": partial(conversions.import_volume, VolumeRequest(image, f"{REGION}a")),
@@ -129,7 +129,7 @@ def desk(aws: Aws) -> dict[str, Callable[[], object]]:
 
 
 def writes(aws: Aws) -> dict[str, Callable[[], object]]:
-    store, tasks = store_for(aws), VmImport(aws, REGION)
+    store, tasks = store_for(aws), ImportTasks(aws, REGION)
     return {
         **desk(aws),
         "create_bucket": partial(store.create_bucket, "another-bucket"),
@@ -196,7 +196,7 @@ def test_writing_is_refused_before_a_request(aws: World, name: str) -> None:
 def test_all_writes_are_tried(aws: World) -> None:
     public = {
         name
-        for kind in (ObjectStore, VmImport)
+        for kind in (ObjectStore, ImportTasks)
         for name in vars(kind)
         if not name.startswith("_") and callable(getattr(kind, name))
     }
@@ -214,4 +214,4 @@ def test_reading_works(aws: World) -> None:
     assert store.head(BUCKET, "kept") is not None
     assert store.find_upload(BUCKET, "unfinished") is not None
     assert check_role(session, "vmimport", BUCKET).inspected
-    assert list(VmImport(session, REGION).tasks()) == []
+    assert list(ImportTasks(session, REGION).tasks()) == []

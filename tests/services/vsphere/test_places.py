@@ -23,7 +23,7 @@ from vmie_tui.services.vsphere.datastore.folder_reader import FolderReader
 from vmie_tui.services.vsphere.datastore.range_reader import open_datastore_disk
 from vmie_tui.services.vsphere.errors import from_fault
 from vmie_tui.services.vsphere.inventory import read_inventory
-from vmie_tui.services.vsphere.places import Places, escaped, read_places
+from vmie_tui.services.vsphere.places import InventoryPaths, escaped, read_inventory_paths
 from vmie_tui.services.vsphere.session import VSphere, connect
 from vmie_tui.services.vsphere.snapshot import create_snapshot, remove_snapshot
 from vmie_tui.simulators.control import Fault, TlsFiles
@@ -53,13 +53,13 @@ def machines(vsphere: VSphere) -> tuple[Machine, ...]:
 class Known:
     """As much of a session as the names of files need."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: InventoryPaths) -> None:
         self.places = places
 
 
-def _places(store: str, folder: str, site: str) -> Places:
+def _places(store: str, folder: str, site: str) -> InventoryPaths:
     kinds = {"f": "Folder", "d": "Datacenter", "s": "Datastore"}
-    return Places({"f": folder, "d": site, "s": store}, {"d": "f", "s": "d"}, kinds)
+    return InventoryPaths({"f": folder, "d": site, "s": store}, {"d": "f", "s": "d"}, kinds)
 
 
 @given(NAMES, NAMES, NAMES, NAMES)
@@ -126,7 +126,7 @@ def test_escapes_are_those_of_vcenter(name: str) -> None:
 def test_datacenters_of_one_name_are_told_apart(vsphere: VSphere, machines: tuple[Machine, ...]) -> None:
     twice = [one for one in machines if one.name == "pay-01"]
     assert sorted(one.path for one in twice) == ["EU/DC1/pay-01", "US/DC1/pay-01"]
-    places = read_places(vsphere)
+    places = read_inventory_paths(vsphere)
     for one in twice:
         assert places.datacenter_path(one.datacenter_id) == places.datacenter_path(one.datacenter) == one.datacenter
 

@@ -29,7 +29,7 @@ from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws.s3.instance_parts import PartObjects, PartsUploaded
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.vmie.conversion_tasks import Conversions, DiskImage, VolumeRequest
+from vmie_tui.services.aws.vmie.conversion_tasks import ConversionTasks, DiskImage, VolumeRequest
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import Fault
 from vmie_tui.simulators.fleet.tiny import MIB
@@ -117,10 +117,10 @@ def test_import_instance_refuses(aws: World, ready: PartsUploaded, name: str) ->
     change, code, text = REFUSED[name]
     asked = copy.deepcopy(spec(ready))
     change(asked)
-    before = len(list(Conversions(session, REGION).tasks()))
+    before = len(list(ConversionTasks(session, REGION).tasks()))
     with refused(code, text):
         blind(simulator, session).import_instance(**asked)
-    assert len(list(Conversions(session, REGION).tasks())) == before
+    assert len(list(ConversionTasks(session, REGION).tasks())) == before
 
 
 @pytest.mark.parametrize(
@@ -171,17 +171,17 @@ def test_a_gpt_disk_has_no_bootable_partition(aws: World) -> None:
     head[450], head[510:512], head[512:520] = 0xEE, b"\x55\xaa", b"EFI PART"
     done = upload(session, "gpt", bytes(head))
     with pytest.raises(ServiceError) as caught:
-        Conversions(session, REGION).import_instance(instance_request(done))
+        ConversionTasks(session, REGION).import_instance(instance_request(done))
     assert (caught.value.problem.code, caught.value.kind) == ("Unsupported", ErrorKind.INVALID)
     assert "No bootable partition found" in caught.value.problem.detail
-    task = Conversions(session, REGION).import_volume(VolumeRequest(DiskImage.of(done), f"{REGION}a"))
+    task = ConversionTasks(session, REGION).import_volume(VolumeRequest(DiskImage.of(done), f"{REGION}a"))
     assert task.state == "active"  # a volume need not boot
-    Conversions(session, REGION).cancel(task.id)
+    ConversionTasks(session, REGION).cancel(task.id)
 
 
 def test_no_more_than_the_region_allows(aws: World, ready: PartsUploaded) -> None:
     simulator, session = aws
-    conversions = Conversions(session, REGION)
+    conversions = ConversionTasks(session, REGION)
     simulator.clock.advance(3600)
     simulator.clock.speed = 0.0
     room = simulator.max_tasks - simulator.running(REGION)
@@ -227,7 +227,7 @@ def test_what_cannot_be_converted_ends_as_cancelled(aws: World, name: str) -> No
     simulator, session = aws
     make, more, text = BAD[name]
     data, kind, gib = make()
-    conversions = Conversions(session, REGION)
+    conversions = ConversionTasks(session, REGION)
     request = instance_request(upload(session, f"bad-{name}", data, kind, gib), **more)
     task = ended(simulator, conversions, conversions.import_instance(request).id)
     assert task.failed and text in task.reason, task.reason
@@ -237,7 +237,7 @@ def test_what_cannot_be_converted_ends_as_cancelled(aws: World, name: str) -> No
 def test_a_volume_smaller_than_the_disk(aws: World) -> None:
     simulator, session = aws
     disk = Sparse(2 * GIB, {0: linux()})
-    conversions = Conversions(session, REGION)
+    conversions = ConversionTasks(session, REGION)
     done = upload(session, "small", vmdk_stream(disk), "VMDK", gib=1)
     task = ended(simulator, conversions, conversions.import_volume(VolumeRequest(DiskImage.of(done), f"{REGION}a")).id)
     assert task.failed and "needs a volume of 2 GiB" in task.reason
@@ -245,7 +245,7 @@ def test_a_volume_smaller_than_the_disk(aws: World) -> None:
 
 def test_a_part_that_is_not_what_the_manifest_says(aws: World) -> None:
     simulator, session = aws
-    conversions = Conversions(session, REGION)
+    conversions = ConversionTasks(session, REGION)
     done = upload(session, "short", linux())
     key = done.manifest_key.replace("manifest.xml", ".part1")
     session.client("s3").put_object(Bucket=BUCKET, Key=key, Body=b"short")
@@ -258,7 +258,7 @@ def test_a_task_told_to_fail(aws: World, operation: str) -> None:
     simulator, session = aws
     done = upload(session, "doomed", linux())
     simulator.faults.add(Fault(operation, "fail-task", match="jobs/doomed/", code="E27"))
-    conversions, image = Conversions(session, REGION), DiskImage.of(done)
+    conversions, image = ConversionTasks(session, REGION), DiskImage.of(done)
     if operation == "ImportInstance":
         started = conversions.import_instance(instance_request(done))
     else:

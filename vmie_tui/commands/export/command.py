@@ -169,11 +169,11 @@ def _what(
 
 
 def _look(session: Session, held: ExitStack, plan: ExportPlan) -> tuple[Exportable, BucketReport]:
-    from vmie_tui.services.aws.ec2.exportable import Candidates, with_bucket
+    from vmie_tui.services.aws.ec2.exportable import ExportableSources, with_bucket
     from vmie_tui.services.aws.s3.export_bucket import ExportBuckets
 
     aws = aws_session(session, held)
-    thing = Candidates(aws, plan.region).look(plan.source_id)
+    thing = ExportableSources(aws, plan.region).look(plan.source_id)
     if not plan.bucket:
         raise ServiceError(ErrorKind.INVALID, "no bucket was chosen", remedy="Name one with --bucket")
     report = ExportBuckets(aws, plan.region).look(plan.bucket, instance=plan.is_instance)

@@ -8,7 +8,7 @@ from vmie_tui.jobs.store.ledger import ImportLedger
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan
 from vmie_tui.services.aws.s3.objects import ObjectStore
-from vmie_tui.services.aws.vmie.import_tasks import VmImport
+from vmie_tui.services.aws.vmie.import_tasks import ImportTasks
 
 
 class ImportContext(JobContext):
@@ -32,8 +32,8 @@ class ImportContext(JobContext):
         return ObjectStore(self.aws, self.plan.region)
 
     @property
-    def vm_import(self) -> VmImport:
-        return VmImport(self.aws, self.plan.region)
+    def vm_import(self) -> ImportTasks:
+        return ImportTasks(self.aws, self.plan.region)
 
     def block_journal(self, key: int) -> BlockJournal:
         """The blocks of a disk that EBS has confirmed to this job."""

@@ -9,7 +9,7 @@ from vmie_tui.jobs.store.ledger import ExportLedger
 from vmie_tui.model.export import ExportPlan
 from vmie_tui.services.aws.s3.download import NOTES, Download
 from vmie_tui.services.aws.s3.objects import ObjectStore
-from vmie_tui.services.aws.vmie.export_tasks import Exports
+from vmie_tui.services.aws.vmie.export_tasks import ExportTasks
 
 
 class ExportContext(JobContext):
@@ -24,8 +24,8 @@ class ExportContext(JobContext):
         return self.record.ledger_as(ExportLedger)
 
     @property
-    def exports(self) -> Exports:
-        return Exports(self.aws, self.plan.region)
+    def exports(self) -> ExportTasks:
+        return ExportTasks(self.aws, self.plan.region)
 
     @property
     def objects(self) -> ObjectStore:

@@ -18,7 +18,7 @@ from vmie_tui.model.job import DiskProgress, Stage, StageState
 from vmie_tui.model.rules.exports import check_export
 from vmie_tui.model.rules.override import not_overridden
 from vmie_tui.model.task import Task
-from vmie_tui.services.aws.ec2.exportable import Candidates, with_bucket
+from vmie_tui.services.aws.ec2.exportable import ExportableSources, with_bucket
 from vmie_tui.services.aws.iam.roles import check_role
 from vmie_tui.services.aws.s3.export_bucket import ExportBuckets
 from vmie_tui.services.disks.convert import Format, Request, extension
@@ -35,7 +35,7 @@ def check(context: ExportContext) -> dict[str, Any]:
     if plan.downloads:  # an export takes hours: a folder that cannot be written is told before it
         check_folder(Path(plan.download_to).expanduser())
     context.say(f"checking {plan.source_id}, the bucket" + ("" if plan.is_instance else " and the role"))
-    thing = context.retry(lambda: Candidates(context.aws, plan.region).look(plan.source_id))
+    thing = context.retry(lambda: ExportableSources(context.aws, plan.region).look(plan.source_id))
     bucket = context.retry(lambda: ExportBuckets(context.aws, plan.region).look(plan.bucket, instance=plan.is_instance))
     for note in bucket.notes:
         context.say(f"bucket {plan.bucket}: {note}", message=False, level="warning")

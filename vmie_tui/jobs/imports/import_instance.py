@@ -13,7 +13,7 @@ from vmie_tui.model.plan import LegacyInstance
 from vmie_tui.model.rules.legacy import platform_of
 from vmie_tui.model.task import Task
 from vmie_tui.services.aws.s3.instance_parts import PartObjects
-from vmie_tui.services.aws.vmie.conversion_tasks import Conversions, DiskImage, InstanceRequest, VolumeRequest
+from vmie_tui.services.aws.vmie.conversion_tasks import ConversionTasks, DiskImage, InstanceRequest, VolumeRequest
 
 
 def start_conversion(context: ImportContext) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def start_conversion(context: ImportContext) -> dict[str, Any]:
 
 def _find(context: ImportContext) -> Task | None:
     (disk,) = context.disks()
-    return Conversions(context.aws, context.plan.region).find(context.plan.bucket, disk.ledger.manifest_key)
+    return ConversionTasks(context.aws, context.plan.region).find(context.plan.bucket, disk.ledger.manifest_key)
 
 
 def _start(context: ImportContext) -> Task:
@@ -45,7 +45,7 @@ def _start(context: ImportContext) -> Task:
     url = PartObjects(context.aws, plan.region).manifest_url(plan.bucket, disk.ledger.manifest_key)
     image = DiskImage(url, disk.ledger.image_bytes, plan.upload_format.value, disk.ledger.volume_gib)
     description = plan.description or f"{plan.source.name} imported by vmie-tui"
-    api = Conversions(context.aws, plan.region)
+    api = ConversionTasks(context.aws, plan.region)
     if legacy.volume_only:
         return api.import_volume(VolumeRequest(image, legacy.availability_zone, description))
     return api.import_instance(
@@ -65,7 +65,7 @@ def watch_conversion(context: ImportContext) -> dict[str, Any]:
     """Wait for the task's end. Returns ``{"made": [instance and volumes]}``; raises ServiceError REMOTE."""
     if context.ledger.to_tag:
         return {"made": list(context.ledger.to_tag)}
-    api, task_id = Conversions(context.aws, context.plan.region), context.record.task_id
+    api, task_id = ConversionTasks(context.aws, context.plan.region), context.record.task_id
     (task,) = watch_tasks(context, api.task, [task_id], lambda found: show_tasks(context, found))
     if not task.completed:
         context.remember(transferred=False, task_asked=False)
@@ -95,4 +95,4 @@ def cancel_conversion(context: ImportContext) -> None:
     (disk,) = context.disks()
     found = _find(context) if disk.ledger.manifest_key else None
     if found is not None and not found.completed:
-        Conversions(context.aws, context.plan.region).cancel(found.id)
+        ConversionTasks(context.aws, context.plan.region).cancel(found.id)

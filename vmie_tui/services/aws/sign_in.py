@@ -42,7 +42,7 @@ _WAYS = {
 _NO_KEYS = (ValueError, KeyError, AttributeError, TypeError)  # what botocore meets in an answer of another shape
 
 
-def load(core: botocore.session.Session, mfa_code: MfaCode | None = None) -> Watched | None:
+def load(core: botocore.session.Session, mfa_code: MfaCode | None = None) -> WatchedCredentials | None:
     """The session's credentials, proven to be there; None when nothing is set up. Raises ServiceError LOGIN and others.
 
     From then on every client of the session uses them.
@@ -55,7 +55,7 @@ def load(core: botocore.session.Session, mfa_code: MfaCode | None = None) -> Wat
     found = _first_found(resolver, profile)
     if found is None:
         return None
-    watched = Watched(found, profile)
+    watched = WatchedCredentials(found, profile)
     watched.get_frozen_credentials()
     core._credentials = watched  # botocore has no other place for it
     return watched
@@ -73,7 +73,7 @@ def _first_found(resolver: Any, profile: str) -> Any:
     return None
 
 
-class Watched:
+class WatchedCredentials:
     """Credentials whose renewal fails in our words, and whose secrets are known as such."""
 
     def __init__(self, inner: Any, profile: str) -> None:

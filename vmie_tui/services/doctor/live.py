@@ -42,7 +42,7 @@ from vmie_tui.services.aws.s3.objects import ObjectStore
 from vmie_tui.services.aws.s3.range_reader import S3Object
 from vmie_tui.services.aws.s3.uploader import UploadRequest
 from vmie_tui.services.aws.session import BLOCKS, PARTS, Aws
-from vmie_tui.services.aws.vmie.import_tasks import ImageRequest, ImportDisk, SnapshotRequest, VmImport
+from vmie_tui.services.aws.vmie.import_tasks import ImageRequest, ImportDisk, ImportTasks, SnapshotRequest
 from vmie_tui.services.disks.formats.vmdk_stream import StreamDecoder
 from vmie_tui.services.doctor.patient import Patient, Skip
 from vmie_tui.services.pacing import Poll
@@ -1064,7 +1064,7 @@ def _dry_run(run: Run, ident: str, *, snapshot_id: str = "", snapshot: bool = Fa
     role = settings.role_name
     request = SnapshotRequest(disk, role_name=role) if snapshot else ImageRequest((disk,), role_name=role)
     with run.proving(ident, fatal=False):
-        VmImport(run.aws).dry_run(request)
+        ImportTasks(run.aws).dry_run(request)
         run.held(ident, "DryRunOperation")
 
 

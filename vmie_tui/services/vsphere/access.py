@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from vmie_tui.proxy import Proxy, open_socket
-from vmie_tui.services.vsphere.places import read_places
+from vmie_tui.services.vsphere.places import read_inventory_paths
 from vmie_tui.services.vsphere.sdk import vim
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.services.vsphere.tls import proxy_trouble, thumbprint_of, unreachable
@@ -27,7 +27,7 @@ class Certificate:
 
 def missing_privileges(vsphere: VSphere, wanted: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Name of each datacenter in sight -> the privileges of these that the user lacks on it. Raises ServiceError."""
-    places = read_places(vsphere, fresh=True)
+    places = read_inventory_paths(vsphere, fresh=True)
     sites = {moid: places.datacenter(moid) for moid, kind in places.kinds.items() if kind == "Datacenter"}
     if not sites:
         return {}
@@ -50,7 +50,7 @@ def missing_privileges(vsphere: VSphere, wanted: Sequence[str]) -> dict[str, tup
 
 def hosts(vsphere: VSphere) -> tuple[str, ...]:
     """Names of the ESXi hosts in sight, which are the addresses vCenter knows them by."""
-    places = read_places(vsphere)
+    places = read_inventory_paths(vsphere)
     return tuple(sorted(places.names[moid] for moid, kind in places.kinds.items() if kind == "HostSystem"))
 
 

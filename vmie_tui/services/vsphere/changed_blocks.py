@@ -9,7 +9,7 @@ from typing import Any
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.pacing import Check, nothing
-from vmie_tui.services.vsphere.places import read_places
+from vmie_tui.services.vsphere.places import read_inventory_paths
 from vmie_tui.services.vsphere.property_collector import properties
 from vmie_tui.services.vsphere.sdk import vim
 from vmie_tui.services.vsphere.session import VSphere
@@ -66,7 +66,7 @@ def snapshot_disks(vsphere: VSphere, snapshot_moid: str) -> tuple[SnapshotDisk, 
     )
     devices = found.get("config.hardware.device") or ()
     disks = (device for device in devices if isinstance(device, vim.vm.device.VirtualDisk))
-    names = read_places(vsphere).devices.datastores
+    names = read_inventory_paths(vsphere).devices.datastores
     return tuple(_frozen(disk, names) for disk in disks if not _independent(disk))
 
 

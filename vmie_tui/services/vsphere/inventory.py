@@ -15,7 +15,7 @@ from vmie_tui.model.machine import Firmware, Inventory, Machine, Power
 from vmie_tui.model.plan import VmSource
 from vmie_tui.services.vsphere.errors import from_fault_name
 from vmie_tui.services.vsphere.hardware import read_guest_disks, read_hardware
-from vmie_tui.services.vsphere.places import Places, read_places
+from vmie_tui.services.vsphere.places import InventoryPaths, read_inventory_paths
 from vmie_tui.services.vsphere.property_collector import (
     PAGE_SIZE,
     Record,
@@ -73,7 +73,7 @@ def read_inventory(
 
     Raises ServiceError, and Cancelled when ``cancelled()`` turned true between two pages.
     """
-    places = read_places(vsphere, fresh=True)
+    places = read_inventory_paths(vsphere, fresh=True)
     with view_of_all(vsphere, ["VirtualMachine"], doing=_DOING) as view:
         total = _count(vsphere, view)
         reading = _Reading(vsphere, view, places, total, on_page, cancelled, page_size)
@@ -88,7 +88,7 @@ class _Reading:
 
     vsphere: VSphere
     view: Any
-    places: Places
+    places: InventoryPaths
     total: int
     on_page: Callable[[Sequence[Machine], int], None] | None
     cancelled: Callable[[], bool]
@@ -143,7 +143,7 @@ def _count(vsphere: VSphere, view: Any) -> int:
     )
 
 
-def machine_from(record: Record, places: Places) -> Machine:
+def machine_from(record: Record, places: InventoryPaths) -> Machine:
     """One record, read with `PATHS`, as a model value."""
     power = _POWER.get(record.text("runtime.powerState"), Power.OFF)
     devices = record.values.get("config.hardware.device")
@@ -204,10 +204,10 @@ def read_machine(vsphere: VSphere, moid: str, *, name: str = "") -> Machine:
             for path in _NEEDED:
                 if path in record.missing:
                     raise from_fault_name(record.missing[path], doing="reading the virtual machine")
-            places = read_places(vsphere)
+            places = read_inventory_paths(vsphere)
             parent = record.text("parent") or record.text("parentVApp")
             if not places.know(parent, record.text("runtime.host")):  # made since the names were read
-                places = read_places(vsphere, fresh=True)
+                places = read_inventory_paths(vsphere, fresh=True)
             found = machine_from(record, places)
         if found is not None:
             return found

@@ -22,7 +22,7 @@ _PATHS = {
 
 
 @dataclass(slots=True)
-class Places:
+class InventoryPaths:
     """Everything but machines, by moid."""
 
     names: dict[str, str] = field(default_factory=dict)
@@ -102,11 +102,11 @@ def escaped(name: str) -> str:
     return name.replace("%", "%25").replace("/", "%2f").replace("\\", "%5c")
 
 
-def read_places(vsphere: VSphere, *, fresh: bool = False) -> Places:
+def read_inventory_paths(vsphere: VSphere, *, fresh: bool = False) -> InventoryPaths:
     """The names as read before in this session, or read now. Raises ServiceError."""
-    if isinstance(vsphere.places, Places) and not fresh:
+    if isinstance(vsphere.places, InventoryPaths) and not fresh:
         return vsphere.places
-    places = Places()
+    places = InventoryPaths()
     networks: dict[str, str] = {}
     with view_of_all(vsphere, _PATHS, doing="reading the inventory") as view:
         for record in retrieve(vsphere, view_specification(view, _PATHS)):

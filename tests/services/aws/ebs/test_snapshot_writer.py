@@ -27,10 +27,10 @@ from vmie_tui.services.aws.ebs.snapshot_writer import (
     SnapshotLost,
     SnapshotTarget,
     SnapshotWriter,
-    Written,
+    WrittenSnapshot,
 )
 from vmie_tui.services.aws.ec2.images import describe_snapshots
-from vmie_tui.services.aws.s3.buffer_budget import BufferBudget, Share
+from vmie_tui.services.aws.s3.buffer_budget import BudgetShare, BufferBudget
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.simulators.control import Fault, TlsFiles
 
@@ -58,7 +58,7 @@ def put(out: SnapshotWriter, data: bytes, at: int = 0, step: int = 100_001) -> N
         out.put(at + start, view[start : start + step])
 
 
-def write(session: Aws, data: bytes, journal: Journal | None = None, **more: Any) -> Written:
+def write(session: Aws, data: bytes, journal: Journal | None = None, **more: Any) -> WrittenSnapshot:
     with writer(session, len(data), journal, **more) as out:
         put(out, data)
         return out.complete()
@@ -458,7 +458,7 @@ def test_memory_stays_within_the_budget_and_the_journal_is_written_often(aws: Wo
 def test_writers_together_keep_within_their_share(aws: World) -> None:
     _, session = aws
     whole = BufferBudget(32 * BLOCK)
-    share = Share(whole, 3 * BLOCK)
+    share = BudgetShare(whole, 3 * BLOCK)
     data = content(12 * BLOCK)
     with ThreadPoolExecutor(3) as pool:
         done = list(pool.map(lambda _: write(session, data, budget=share), range(3)))
@@ -469,7 +469,7 @@ def test_writers_together_keep_within_their_share(aws: World) -> None:
     assert share.lent == 0
 
 
-def stopped(share: Share, whole: BufferBudget) -> None:
+def stopped(share: BudgetShare, whole: BufferBudget) -> None:
     taken = whole.acquire(32 * BLOCK)
     try:
         share.acquire(BLOCK, raising)

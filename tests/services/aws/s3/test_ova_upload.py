@@ -30,7 +30,7 @@ from vmie_tui.services.aws.s3.multipart import MIB, SMALLEST_PART, crc_of, crc_t
 from vmie_tui.services.aws.s3.ova_upload import OvaDisk, OvaRequest, OvaUpload
 from vmie_tui.services.aws.s3.uploader import UploadRequest
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.vmie.import_tasks import ImageRequest, VmImport
+from vmie_tui.services.aws.vmie.import_tasks import ImageRequest, ImportTasks
 from vmie_tui.services.disks.feeds import disk_feed as feeds
 from vmie_tui.services.disks.formats.open_disk import open_disks
 from vmie_tui.services.disks.streams.source import sha256_of
@@ -105,7 +105,7 @@ def test_an_import_of_it_is_byte_equal_disk_by_disk(aws: World, tmp_path: Path) 
     boot = (tmp_path / "boot.raw").read_bytes()
     disks = [Sparse(len(boot), {0: boot}), *DISKS[1:]]
     OvaUpload(store_for(session)).upload(request("import.ova", disks), control=Control())
-    api = VmImport(session, REGION)
+    api = ImportTasks(session, REGION)
     simulator.clock.speed = 5000
     task = api.import_image(
         ImageRequest(disks=((BUCKET, "import.ova", "OVA", "machine"),), description="", role_name="vmimport")

@@ -28,8 +28,8 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.task import TaskKind
 from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
 from vmie_tui.services.aws.s3.instance_parts import PartsUploaded
-from vmie_tui.services.aws.vmie.conversion_tasks import Conversions, DiskImage, VolumeRequest
-from vmie_tui.services.aws.vmie.import_tasks import ImageRequest, ImportDisk, SnapshotRequest, VmImport
+from vmie_tui.services.aws.vmie.conversion_tasks import ConversionTasks, DiskImage, VolumeRequest
+from vmie_tui.services.aws.vmie.import_tasks import ImageRequest, ImportDisk, ImportTasks, SnapshotRequest
 from vmie_tui.services.aws.vmie.task_parser import conversion_task, place_of
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import TlsFiles
@@ -52,7 +52,7 @@ def ready(shared: World) -> PartsUploaded:
 @pytest.mark.parametrize("kind", ["RAW", "VHD", "VHD-fixed", "VMDK"])
 def test_an_instance_with_the_very_bytes(aws: World, kind: str) -> None:
     simulator, session = aws
-    conversions = Conversions(session, REGION)
+    conversions = ConversionTasks(session, REGION)
     done = upload(session, f"instance-{kind}", image_of(kind), kind.partition("-")[0])
     started = conversions.import_instance(instance_request(done))
     assert (started.kind, started.state, started.instance_id[:2]) == (TaskKind.CONVERSION, "active", "i-")
@@ -76,7 +76,7 @@ def test_a_windows_instance(aws: World) -> None:
         path = Path(folder) / "disk.raw"
         make_boot(path, 8 * MIB, MIB, "legacy", WINDOWS)
         done = upload(session, "windows", path.read_bytes())
-    conversions = Conversions(session, REGION)
+    conversions = ConversionTasks(session, REGION)
     request = instance_request(done, platform="Windows", instance_type="m5.large", availability_zone=f"{REGION}b")
     task = ended(simulator, conversions, conversions.import_instance(request).id)
     assert task.completed, task.status_message
@@ -87,7 +87,7 @@ def test_a_windows_instance(aws: World) -> None:
 def test_a_volume_with_the_very_bytes(aws: World) -> None:
     simulator, session = aws
     done = upload(session, "volume", image_of("VMDK"), "VMDK", gib=3)
-    conversions = Conversions(session, REGION)
+    conversions = ConversionTasks(session, REGION)
     started = conversions.import_volume(VolumeRequest(DiskImage.of(done), f"{REGION}c", "data of job 8"))
     task = ended(simulator, conversions, started.id)
     assert task.completed and not task.instance_id and task.description == "data of job 8"
@@ -100,7 +100,7 @@ def test_states_and_progress_follow_the_clock(aws: World) -> None:
     simulator, session = aws
     done = upload(session, "states", linux())
     simulator.clock.speed = 0.0
-    conversions = Conversions(session, REGION)
+    conversions = ConversionTasks(session, REGION)
     ident = conversions.import_instance(instance_request(done)).id
     seen: list[tuple[str, str, int | None]] = []
 
@@ -127,7 +127,7 @@ def test_parts_may_come_later(aws: World) -> None:
     client, key = session.client("s3"), done.manifest_key.replace("manifest.xml", ".part3")
     part = client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
     client.delete_object(Bucket=BUCKET, Key=key)
-    conversions = Conversions(session, REGION)
+    conversions = ConversionTasks(session, REGION)
     ident = conversions.import_instance(instance_request(done)).id
     simulator.clock.advance(3600)
     assert conversions.task(ident).status_message == "Pending"
@@ -147,7 +147,7 @@ def test_parts_may_come_later(aws: World) -> None:
 def test_cancel_removes_the_instance_and_leaves_the_parts(aws: World, ready: PartsUploaded) -> None:
     simulator, session = aws
     simulator.clock.speed = 0.0
-    conversions = Conversions(session, REGION)
+    conversions = ConversionTasks(session, REGION)
     started = conversions.import_instance(instance_request(ready))
     conversions.cancel(started.id, "wrong disk")
     task = conversions.task(started.id)
@@ -164,7 +164,7 @@ def test_cancel_removes_the_instance_and_leaves_the_parts(aws: World, ready: Par
 def test_it_is_too_late_to_cancel_the_last_transfer(aws: World, ready: PartsUploaded) -> None:
     simulator, session = aws
     simulator.clock.speed = 0.0
-    conversions = Conversions(session, REGION)
+    conversions = ConversionTasks(session, REGION)
     ident = conversions.import_instance(instance_request(ready)).id
 
     def nearly() -> bool:
@@ -181,7 +181,7 @@ def test_it_is_too_late_to_cancel_the_last_transfer(aws: World, ready: PartsUplo
 def test_the_instance_does_not_start_before_it_has_its_disk(aws: World, ready: PartsUploaded) -> None:
     simulator, session = aws
     simulator.clock.speed = 0.0
-    conversions = Conversions(session, REGION)
+    conversions = ConversionTasks(session, REGION)
     task = conversions.import_instance(instance_request(ready))
     with refused("InvalidParameterValue", "does not have a volume attached at root (/dev/sda1)"):
         session.client("ec2").start_instances(InstanceIds=[task.instance_id])
@@ -191,7 +191,7 @@ def test_the_instance_does_not_start_before_it_has_its_disk(aws: World, ready: P
 def test_a_start_whose_answer_was_lost_is_found(aws: World) -> None:
     simulator, session = aws
     done = upload(session, "lost", linux())
-    conversions = Conversions(session, REGION)
+    conversions = ConversionTasks(session, REGION)
     assert conversions.find(BUCKET, done.manifest_key) is None
     started = conversions.import_instance(instance_request(done))
     found = conversions.find(BUCKET, done.manifest_key)
@@ -210,7 +210,7 @@ def test_a_start_whose_answer_was_lost_is_found(aws: World) -> None:
 )
 def test_unknown_tasks(aws: World, ident: str, kind: ErrorKind) -> None:
     with pytest.raises(ServiceError) as caught:
-        Conversions(aws[1], REGION).task(ident)
+        ConversionTasks(aws[1], REGION).task(ident)
     assert caught.value.kind is kind
 
 
@@ -263,7 +263,7 @@ def test_a_snapshot_of_any_volume_has_its_bytes(aws: World) -> None:
     simulator, session = aws
     ec2 = session.client("ec2")
     done = upload(session, "chain", linux())
-    conversions = Conversions(session, REGION)
+    conversions = ConversionTasks(session, REGION)
     task = ended(simulator, conversions, conversions.import_volume(VolumeRequest(DiskImage.of(done), f"{REGION}a")).id)
     tags = [{"ResourceType": "snapshot", "Tags": [{"Key": "job", "Value": "9"}]}]
     made = ec2.create_snapshot(VolumeId=task.volume_ids[0], Description="first", TagSpecifications=tags)
@@ -294,7 +294,7 @@ def test_what_volumes_held_is_dropped_at_a_start(tls: TlsFiles, tmp_path: Path) 
 def test_a_vhdx_is_imported(aws: World, operation: str) -> None:
     simulator, session = aws
     session.client("s3").put_object(Bucket=BUCKET, Key="disk.vhdx", Body=vhdx(Sparse(len(linux()), {0: linux()})))
-    imports, disk = VmImport(session, REGION), ImportDisk(BUCKET, "disk.vhdx", "VHDX")
+    imports, disk = ImportTasks(session, REGION), ImportDisk(BUCKET, "disk.vhdx", "VHDX")
     if operation == "image":
         ident = imports.import_image(ImageRequest((disk,), license_type="BYOL")).id
     else:
@@ -317,7 +317,7 @@ def test_a_vhdx_that_cannot_be_read(aws: World, broken: str) -> None:
     disk = Sparse(MIB, {0: NOISE})
     data = {"differencing": vhdx(disk, flags=2), "not closed": vhdx(disk, log=b"x" * 16), "no VHDX": NOISE}[broken]
     session.client("s3").put_object(Bucket=BUCKET, Key="broken.vhdx", Body=data)
-    imports = VmImport(session, REGION)
+    imports = ImportTasks(session, REGION)
     ident = imports.import_snapshot(SnapshotRequest(ImportDisk(BUCKET, "broken.vhdx", "VHDX"))).id
 
     def look() -> bool:

@@ -26,7 +26,7 @@ from vmie_tui.services.aws.vmie.explorer import (
     Explorer,
     Page,
     RequestBudget,
-    Watched,
+    WatchedAccount,
     enabled_regions,
 )
 from vmie_tui.services.aws.vmie.task_parser import task_kind
@@ -88,7 +88,7 @@ def requests(kit: Kit) -> Counter[str]:
 
 
 def test_two_thousand_tasks_of_twenty_regions(kit: Kit, aws: Aws, places: list[str], history: History) -> None:
-    explorer = Explorer([Watched("prod", aws, tuple(places))], history=history)
+    explorer = Explorer([WatchedAccount("prod", aws, tuple(places))], history=history)
     pages: list[tuple[float, Page]] = []
     begun = time.monotonic()
     explorer.load(lambda page: pages.append((time.monotonic() - begun, page)))
@@ -107,7 +107,7 @@ def test_two_thousand_tasks_of_twenty_regions(kit: Kit, aws: Aws, places: list[s
 
 def test_a_refresh_asks_for_what_can_still_change(kit: Kit, aws: Aws, places: list[str], history: History) -> None:
     clock, some = Clock(), tuple(places[:4])
-    explorer = Explorer([Watched("prod", aws, some)], history=history, clock=clock)
+    explorer = Explorer([WatchedAccount("prod", aws, some)], history=history, clock=clock)
     explorer.load()
     kit.sim.stats.reset()
     explorer.refresh()
@@ -129,7 +129,7 @@ def test_a_refresh_asks_for_what_can_still_change(kit: Kit, aws: Aws, places: li
 def test_new_tasks_and_their_ends_are_seen(kit: Kit, aws: Aws, history: History) -> None:
     kit.put("disk.vmdk", linux_disk(kit.folder)[1])
     clock = Clock()
-    explorer = Explorer([Watched("prod", aws, (REGION,))], history=history, clock=clock)
+    explorer = Explorer([WatchedAccount("prod", aws, (REGION,))], history=history, clock=clock)
     explorer.load()
     ident = kit.import_image("disk.vmdk")["ImportTaskId"]
     clock.now += module.NEW_SECONDS
@@ -164,7 +164,7 @@ def test_regions_in_trouble_are_named_and_stop_no_other(
     for region, action in ((denied, "deny"), (throttled, "throttle"), (silent, "timeout"), (disabled, "disabled")):
         kit.sim.faults.add(Fault("*", action, times=None, region=region))
     clock = Clock()
-    explorer = Explorer([Watched("prod", session, tuple(places[:8]))], history=history, clock=clock)
+    explorer = Explorer([WatchedAccount("prod", session, tuple(places[:8]))], history=history, clock=clock)
     explorer.load()
     assert {record.task.region for record in explorer.records()} == set(fine)
     troubles = {trouble.region: trouble for trouble in explorer.troubles()}
@@ -199,7 +199,7 @@ def test_two_accounts_side_by_side(kit: Kit, aws: Aws, history: History, tls: Tl
     settings.credentials_file.write_text(text.replace(kit.sim.access_key, OTHER_KEY))
     other = open_session(settings, read_only=True)
     explorer = Explorer(
-        [Watched("prod", aws, (REGION,)), Watched("test", other, (REGION,))],
+        [WatchedAccount("prod", aws, (REGION,)), WatchedAccount("test", other, (REGION,))],
         history=history,
         kinds=[TaskKind.IMPORT_IMAGE],
     )
@@ -209,16 +209,16 @@ def test_two_accounts_side_by_side(kit: Kit, aws: Aws, history: History, tls: Tl
     assert {r.task.id for r in explorer.records() if r.profile == "prod"}.isdisjoint(
         {r.task.id for r in explorer.records() if r.profile == "test"}
     )
-    later = Explorer([Watched("test", other, (REGION,))], history=history, kinds=[TaskKind.IMPORT_IMAGE])
+    later = Explorer([WatchedAccount("test", other, (REGION,))], history=history, kinds=[TaskKind.IMPORT_IMAGE])
     assert {record.profile for record in later.remembered()} == {"test"}, "before AWS has answered"
     other.close()
 
 
 def test_what_aws_forgets_stays(kit: Kit, aws: Aws, history: History) -> None:
-    explorer = Explorer([Watched("prod", aws, (REGION,))], history=history)
+    explorer = Explorer([WatchedAccount("prod", aws, (REGION,))], history=history)
     explorer.load()
     [phantom] = history.record("prod", [replace(next(iter(explorer.records())).task, id="import-ami-forgotten0")])
-    again = Explorer([Watched("prod", aws, (REGION,))], history=history)
+    again = Explorer([WatchedAccount("prod", aws, (REGION,))], history=history)
     again.load()
     records = {record.task.id: record for record in again.records()}
     assert records[phantom.task.id].forgotten and not records[phantom.task.id].live
@@ -227,7 +227,9 @@ def test_what_aws_forgets_stays(kit: Kit, aws: Aws, history: History) -> None:
 
 def test_a_running_task_that_is_forgotten_is_no_trouble(kit: Kit, aws: Aws, history: History) -> None:
     clock = Clock()
-    explorer = Explorer([Watched("prod", aws, (REGION,))], history=history, clock=clock, kinds=[TaskKind.IMPORT_IMAGE])
+    explorer = Explorer(
+        [WatchedAccount("prod", aws, (REGION,))], history=history, clock=clock, kinds=[TaskKind.IMPORT_IMAGE]
+    )
     explorer.load()
     kit.put("forgotten.vmdk", linux_disk(kit.folder)[1])
     ident = kit.import_image("forgotten.vmdk")["ImportTaskId"]
@@ -242,7 +244,7 @@ def test_a_running_task_that_is_forgotten_is_no_trouble(kit: Kit, aws: Aws, hist
 
 
 def test_it_stops_at_once(kit: Kit, aws: Aws, places: list[str], history: History) -> None:
-    explorer = Explorer([Watched("prod", aws, tuple(places))], history=history)
+    explorer = Explorer([WatchedAccount("prod", aws, tuple(places))], history=history)
     explorer.load(lambda page: explorer.stop())
     assert explorer.requests < REGIONS * len(TaskKind)
     kit.sim.stats.reset()

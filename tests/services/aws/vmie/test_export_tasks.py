@@ -19,13 +19,13 @@ from vmie_tui.model.export import Container, ExportFormat, ExportPlan, TargetEnv
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.rules.exports import check_export, check_exportable
 from vmie_tui.model.task import Task
-from vmie_tui.services.aws.ec2.exportable import Candidates, with_bucket
+from vmie_tui.services.aws.ec2.exportable import ExportableSources, with_bucket
 from vmie_tui.services.aws.iam.roles import check_role
 from vmie_tui.services.aws.s3 import download
 from vmie_tui.services.aws.s3.download import Download, forget, partial
 from vmie_tui.services.aws.s3.export_bucket import ChangeKind, ExportBuckets, canonical_id
 from vmie_tui.services.aws.session import Aws, open_session
-from vmie_tui.services.aws.vmie.export_tasks import Exports
+from vmie_tui.services.aws.vmie.export_tasks import ExportTasks
 from vmie_tui.services.disks.formats.open_disk import open_disk
 from vmie_tui.services.disks.streams.ranges import Budget
 from vmie_tui.simulators.control import Fault, TlsFiles
@@ -79,7 +79,7 @@ def plan_for(source: str, **change: Any) -> ExportPlan:
     return ExportPlan("p", source, "web", REGION, values.pop("bucket", OUT), **values)
 
 
-def finished(kit: Kit, exports: Exports, task: Task) -> Task:
+def finished(kit: Kit, exports: ExportTasks, task: Task) -> Task:
     kit.sim.clock.speed = 3000.0
     return exports.watch(task.id, lambda _: None, seconds=0.05)
 
@@ -108,7 +108,7 @@ class Control:
 
 
 def test_an_imported_instance_and_its_image_are_candidates(kit: Kit, aws: Aws, instance: str, image: str) -> None:
-    candidates = Candidates(aws, REGION)
+    candidates = ExportableSources(aws, REGION)
     pages: list[int] = []
     found = {thing.id: thing for thing in candidates.instances(lambda page: pages.append(len(page)))}
     thing = found[instance]
@@ -129,10 +129,10 @@ def test_what_there_is_against_it_is_found(kit: Kit, aws: Aws, image: str) -> No
     zone = ec2.describe_instances(InstanceIds=[ident])["Reservations"][0]["Instances"][0]["Placement"]
     volume = ec2.create_volume(AvailabilityZone=zone["AvailabilityZone"], Size=1100, Encrypted=True)["VolumeId"]
     ec2.attach_volume(InstanceId=ident, VolumeId=volume, Device="/dev/sdf")
-    thing = Candidates(aws, REGION).look(ident)
+    thing = ExportableSources(aws, REGION).look(ident)
     assert blockers(check_exportable(thing)) == ["F301", "F309", "F305"]
     with pytest.raises(ServiceError, match=r"cannot be exported|multiple volumes"):
-        Exports(aws, REGION).start(plan_for(ident))
+        ExportTasks(aws, REGION).start(plan_for(ident))
 
 
 def test_an_image_that_is_gone_is_seen(kit: Kit, aws: Aws, image: str) -> None:
@@ -141,10 +141,10 @@ def test_an_image_that_is_gone_is_seen(kit: Kit, aws: Aws, image: str) -> None:
     kit.sim.clock.advance(3600)
     ident = launch(kit, copy)
     ec2.deregister_image(ImageId=copy)
-    thing = Candidates(aws, REGION).look(ident)
+    thing = ExportableSources(aws, REGION).look(ident)
     assert thing.image_exists is False and blockers(check_exportable(thing)) == ["F304"]
     with pytest.raises(ServiceError, match="cannot be exported"):
-        Exports(aws, REGION).start(plan_for(ident))
+        ExportTasks(aws, REGION).start(plan_for(ident))
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_an_image_that_is_gone_is_seen(kit: Kit, aws: Aws, image: str) -> None:
 )
 def test_what_does_not_exist(aws: Aws, ident: str, kind: ErrorKind) -> None:
     with pytest.raises(ServiceError) as caught:
-        Candidates(aws, REGION).look(ident)
+        ExportableSources(aws, REGION).look(ident)
     assert caught.value.kind is kind
 
 
@@ -173,19 +173,19 @@ def test_a_bucket_is_put_right(kit: Kit, aws: Aws, instance: str) -> None:
     assert (report.bucket.owned, report.bucket.region, report.bucket.granted) == (True, REGION, False)
     assert [change.kind for change in report.changes] == [ChangeKind.OWNERSHIP, ChangeKind.ACL]
     plan = plan_for(instance, bucket="g-new-bucket")
-    thing = with_bucket(Candidates(aws, REGION).look(instance), report.bucket)
+    thing = with_bucket(ExportableSources(aws, REGION).look(instance), report.bucket)
     assert blockers(check_export(plan, thing)) == ["F274", "F276"]
     with pytest.raises(ServiceError):
-        Exports(aws, REGION).start(plan)
+        ExportTasks(aws, REGION).start(plan)
     added = [line for line in report.changes[1].diff if line.startswith("+")]
     assert sum(canonical_id(REGION)[0] in line for line in added) == 2
     assert any("READ_ACP" in line for line in added) and any('"WRITE"' in line for line in added)
     assert not [line for line in report.changes[1].diff if line.startswith("-") and "ID" in line], "nobody loses access"
     after = buckets.apply(report)
     assert after.changes == () and after.bucket.granted and after.bucket.ownership == "BucketOwnerPreferred"
-    task = Exports(aws, REGION).start(plan)
+    task = ExportTasks(aws, REGION).start(plan)
     assert task.state == "active"
-    Exports(aws, REGION).cancel(task.id)
+    ExportTasks(aws, REGION).cancel(task.id)
     with pytest.raises(ServiceError) as caught:  # the report is old now
         buckets.apply(report)
     assert caught.value.kind is ErrorKind.CONFLICT
@@ -262,7 +262,7 @@ def test_the_role_of_exports(aws: Aws) -> None:
 def test_each_format_comes_back_byte_equal(
     kit: Kit, aws: Aws, disk: bytes, tmp_path: Path, request: pytest.FixtureRequest, source: str, change: dict[str, Any]
 ) -> None:
-    exports, plan = Exports(aws, REGION), plan_for(request.getfixturevalue(source), **change)
+    exports, plan = ExportTasks(aws, REGION), plan_for(request.getfixturevalue(source), **change)
     task = exports.start(plan, client_token=f"t-{source}-{plan.extension}", tags={"vmie:job": "job-1"})
     assert (
         task.state == "active" and not task.terminal and task.id.startswith(f"export-{plan.source_id.split('-')[0]}-")
@@ -285,11 +285,11 @@ def test_each_format_comes_back_byte_equal(
 
 
 def test_a_task_is_cancelled_and_nothing_is_left(kit: Kit, aws: Aws, image: str) -> None:
-    exports = Exports(aws, REGION)
+    exports = ExportTasks(aws, REGION)
     task = exports.start(plan_for(image, prefix="gone/"))
     assert [own.id for own in exports.tasks() if not own.terminal] == [task.id]
-    assert Candidates(aws, REGION).look(image).running == (task.id,)
-    assert "F332" in blockers(check_exportable(Candidates(aws, REGION).look(image)))
+    assert ExportableSources(aws, REGION).look(image).running == (task.id,)
+    assert "F332" in blockers(check_exportable(ExportableSources(aws, REGION).look(image)))
     exports.cancel(task.id)
     ended = finished(kit, exports, task)
     assert not ended.completed and ended.terminal
@@ -302,10 +302,10 @@ def test_a_task_is_cancelled_and_nothing_is_left(kit: Kit, aws: Aws, image: str)
 @pytest.mark.parametrize("ident", ["export-ami-0123456789abcdef0", "export-i-0123456789abcdef0"])
 def test_an_unknown_task(aws: Aws, ident: str) -> None:
     with pytest.raises(ServiceError) as caught:
-        Exports(aws, REGION).task(ident)
+        ExportTasks(aws, REGION).task(ident)
     assert caught.value.kind is ErrorKind.NOT_FOUND
     with pytest.raises(ServiceError) as caught:
-        Exports(aws, REGION).task("import-ami-1")
+        ExportTasks(aws, REGION).task("import-ami-1")
     assert caught.value.kind is ErrorKind.INVALID
 
 

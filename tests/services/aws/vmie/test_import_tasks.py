@@ -23,7 +23,7 @@ from vmie_tui.services.aws.ec2.images import describe_image, describe_snapshots,
 from vmie_tui.services.aws.iam.roles import check_role, inspect_role
 from vmie_tui.services.aws.s3.objects import UploadRequest
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.vmie.import_tasks import ImageRequest, SnapshotRequest, VmImport
+from vmie_tui.services.aws.vmie.import_tasks import ImageRequest, ImportTasks, SnapshotRequest
 from vmie_tui.services.disks.streams.source import sha256_of
 from vmie_tui.simulators.control import Fault, TlsFiles
 from vmie_tui.simulators.fleet import guests
@@ -60,13 +60,13 @@ REQUEST = ImageRequest(
 )
 
 
-def ended(api: VmImport, task_id: str) -> Task:
+def ended(api: ImportTasks, task_id: str) -> Task:
     return wait_until(lambda: task if (task := api.task(task_id)).terminal else None, 60, f"{task_id} ended")
 
 
 def test_an_image_is_imported_tagged_and_equal_to_its_source(aws: World) -> None:
     _, session = aws
-    api = VmImport(session, REGION)
+    api = ImportTasks(session, REGION)
     task = api.import_image(REQUEST)
     assert task.kind is TaskKind.IMPORT_IMAGE
     assert task.id.startswith("import-ami-")
@@ -92,7 +92,7 @@ def test_an_image_is_imported_tagged_and_equal_to_its_source(aws: World) -> None
 
 def test_a_damaged_block_is_read_again(aws: World) -> None:
     simulator, session = aws
-    api = VmImport(session, REGION)
+    api = ImportTasks(session, REGION)
     done = ended(api, api.import_snapshot(SnapshotRequest((BUCKET, "disk.raw", "RAW"), role_name=ROLE)).id)
     assert done.completed, done.reason
     simulator.faults.add(Fault("GetSnapshotBlock", "reset", times=2))
@@ -102,7 +102,7 @@ def test_a_damaged_block_is_read_again(aws: World) -> None:
 
 def test_tasks_are_listed_and_found(aws: World) -> None:
     _, session = aws
-    api = VmImport(session, REGION)
+    api = ImportTasks(session, REGION)
     image = api.import_image(REQUEST)
     snapshot = api.import_snapshot(SnapshotRequest((BUCKET, "disk.raw", "RAW"), description="data", role_name=ROLE))
     found = {task.id: task for task in api.tasks()}
@@ -115,7 +115,7 @@ def test_tasks_are_listed_and_found(aws: World) -> None:
 
 
 def test_unknown_tasks(aws: World) -> None:
-    api = VmImport(aws[1], REGION)
+    api = ImportTasks(aws[1], REGION)
     for task_id in ("import-ami-00000000000000000", "import-snap-00000000000000000"):
         with pytest.raises(ServiceError) as caught:
             api.task(task_id)
@@ -125,7 +125,7 @@ def test_unknown_tasks(aws: World) -> None:
 
 def test_a_task_is_cancelled_once(aws: World) -> None:
     simulator, session = aws
-    api = VmImport(session, REGION)
+    api = ImportTasks(session, REGION)
     simulator.clock.speed = 1
     task = api.import_image(REQUEST)
     api.cancel(task.id, "test")
@@ -136,14 +136,14 @@ def test_a_task_is_cancelled_once(aws: World) -> None:
 
 
 def test_licence_rules_are_refused(aws: World) -> None:
-    api = VmImport(aws[1], REGION)
+    api = ImportTasks(aws[1], REGION)
     with pytest.raises(ServiceError) as caught:
         api.import_image(replace(REQUEST, usage_operation="RunInstances"))
     assert caught.value.kind is ErrorKind.INVALID
 
 
 def test_a_missing_role_is_explained(aws: World) -> None:
-    api = VmImport(aws[1], REGION)
+    api = ImportTasks(aws[1], REGION)
     with pytest.raises(ServiceError) as caught:
         api.import_image(replace(REQUEST, role_name="nobody"))
     assert caught.value.kind is ErrorKind.REFUSED
@@ -165,7 +165,7 @@ def test_throttled_describes_are_repeated(aws: World) -> None:
             status=503,
         )
     )
-    list(VmImport(session, REGION).tasks([TaskKind.IMPORT_IMAGE]))
+    list(ImportTasks(session, REGION).tasks([TaskKind.IMPORT_IMAGE]))
     assert fault.fired == 2
 
 

@@ -17,7 +17,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.vsphere.changed_blocks import SnapshotDisk, snapshot_disks
 from vmie_tui.services.vsphere.datastore import flat_file, folder_reader
 from vmie_tui.services.vsphere.datastore.folder_reader import FolderReader
-from vmie_tui.services.vsphere.places import Places
+from vmie_tui.services.vsphere.places import InventoryPaths
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.services.vsphere.snapshot import create_snapshot, list_snapshots, remove_snapshot
 from vmie_tui.simulators.control import Fault
@@ -491,7 +491,7 @@ def test_closing_ends_the_wait_for_a_slot(
 def test_a_datacenter_is_named_with_the_folders_it_lies_in(vsphere: VSphere) -> None:
     kinds = {"f1": "Folder", "d1": "Datacenter", "d2": "Datacenter", "d3": "Datacenter", "d4": "Datacenter"}
     names = {"f1": "EU / North", "d1": "DC1", "d2": "DC2", "d3": "Twin", "d4": "Twin"}
-    places = Places(names, {"f1": "group-d1", "d1": "f1", "d2": "group-d1"}, kinds)
+    places = InventoryPaths(names, {"f1": "group-d1", "d1": "f1", "d2": "group-d1"}, kinds)
     assert places.datacenter_path("DC1") == "EU %2f North/DC1"
     assert places.datacenter_path("DC2") == "DC2"
     assert places.datacenter_path("Twin") == "Twin", "unclear which"

@@ -25,18 +25,18 @@ from vmie_tui.services.aws.ebs.snapshot_reader import BLOCK
 from vmie_tui.services.aws.ebs.start_snapshot import SnapshotTarget, persist, start, state_of
 from vmie_tui.services.aws.errors import boto_errors
 from vmie_tui.services.aws.s3 import buffer_budget
-from vmie_tui.services.aws.s3.buffer_budget import BufferBudget, Share
+from vmie_tui.services.aws.s3.buffer_budget import BudgetShare, BufferBudget
 from vmie_tui.services.aws.s3.rate_cap import cap_of
 from vmie_tui.services.aws.s3.sender import POLL_SECONDS
 from vmie_tui.services.aws.session import BLOCKS, Aws
 from vmie_tui.services.pacing import Poll
 from vmie_tui.services.transfer_control import TransferControl
 
-__all__ = ["Journal", "MemoryJournal", "SnapshotLost", "SnapshotTarget", "SnapshotWriter", "Written"]
+__all__ = ["Journal", "MemoryJournal", "SnapshotLost", "SnapshotTarget", "SnapshotWriter", "WrittenSnapshot"]
 
 PARALLEL = 64
 # of all writers in the process: the 1,000 puts a second an account may have, at 96 ms each; more costs only memory
-IN_FLIGHT = Share(buffer_budget.SHARED, 96 * BLOCK)
+IN_FLIGHT = BudgetShare(buffer_budget.SHARED, 96 * BLOCK)
 JOURNAL_BLOCKS = 32  # 16 MiB: what a kill may cost at most
 JOURNAL_SECONDS = 0.5
 FIRST_LOOK, LONGEST_LOOK = 0.25, 10.0  # seconds between two looks at a snapshot that completes
@@ -45,7 +45,7 @@ ZERO_DIGEST = hashlib.sha256(ZEROS).digest()
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenSnapshot:
     """A completed snapshot. ``sent`` and ``skipped`` are bytes of the disk put now, and found put by earlier attempts;
     ``checksum`` the linear SHA-256 of its ``blocks`` own blocks, in base64."""
 
@@ -182,7 +182,7 @@ class SnapshotWriter:
             if self._filled == BLOCK:
                 self._finish()
 
-    def complete(self, *, asking: Callable[[], None] = lambda: None) -> Written:
+    def complete(self, *, asking: Callable[[], None] = lambda: None) -> WrittenSnapshot:
         """Send what is left, let EC2 make the snapshot of it, and wait until it is completed.
 
         ``asking`` is called when all is there: from then on the snapshot may be completed, whatever becomes of us.
@@ -201,7 +201,7 @@ class SnapshotWriter:
             for index in list(self._ledger.journaled_between(0, self.blocks)):
                 self._keep(index, self._ledger.journaled(index) or b"")
             self._ledger.fold(self.blocks)
-        return Written(
+        return WrittenSnapshot(
             self.snapshot_id,
             self._target.size_gib,
             self._ledger.count,

@@ -25,7 +25,7 @@ _EXPORTS = frozenset({TaskKind.EXPORT_IMAGE, TaskKind.EXPORT_INSTANCE})
 Json = Mapping[str, Any]
 
 
-class Candidates:
+class ExportableSources:
     """The instances and own images of one Region, as `Exportable`."""
 
     def __init__(self, aws: Aws, region: str | None = None) -> None:

@@ -124,7 +124,7 @@ class BufferBudget:
             self._idle.pop(0)
 
 
-class Share(BufferBudget):
+class BudgetShare(BufferBudget):
     """At most ``limit`` bytes of another budget: who has many small buffers leaves room for the others, and for what a
     connection needs besides its buffer."""
 

@@ -1,7 +1,7 @@
 """The instance route in EC2: start, watch and cancel the conversion tasks of ImportInstance and ImportVolume.
 
 Both calls are legacy: AWS recommends ImportImage (F258), the AWS CLI does not offer them (F259), and they know neither
-client tokens nor encryption, tags or boot modes. `Conversions.find` stands in for the token.
+client tokens nor encryption, tags or boot modes. `ConversionTasks.find` stands in for the token.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class VolumeRequest:
         )
 
 
-class Conversions:
+class ConversionTasks:
     """The conversion tasks of one Region."""
 
     def __init__(self, aws: Aws, region: str | None = None) -> None:

@@ -39,7 +39,7 @@ OnPage = Callable[["Page"], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class WatchedAccount:
     """An account to look at, through a session that may be read-only; ``regions`` of it."""
 
     profile: str
@@ -59,7 +59,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class RegionTrouble:
     """Could not be read: ``kinds`` of its tasks are missing or old; ``retry``: seconds until it is asked again."""
 
     profile: str
@@ -91,7 +91,7 @@ _VERBS = {
 class _Cell:
     """One account's Region, and when it is to be asked for what; times of the clock. Only one thread works on it."""
 
-    watched: Watched
+    watched: WatchedAccount
     region: str
     whole: set[TaskKind] = field(default_factory=set)  # kinds that have been read completely
     live_at: float = 0.0
@@ -134,7 +134,7 @@ class Explorer:
 
     def __init__(
         self,
-        watched: Sequence[Watched],
+        watched: Sequence[WatchedAccount],
         *,
         history: History,
         kinds: Iterable[TaskKind] = tuple(TaskKind),
@@ -165,7 +165,7 @@ class Explorer:
         with self._lock:
             return tuple(self._records.values())
 
-    def troubles(self) -> tuple[Trouble, ...]:
+    def troubles(self) -> tuple[RegionTrouble, ...]:
         """The Regions that could not be read the last time."""
         now, found = self._clock(), []
         with self._lock:
@@ -176,7 +176,7 @@ class Explorer:
                 for kinds in groups.values():
                     problem, since = cell.troubles[kinds[0]]
                     retry = max(0.0, cell.blocked_until - now)
-                    found.append(Trouble(cell.watched.profile, cell.region, tuple(kinds), problem, since, retry))
+                    found.append(RegionTrouble(cell.watched.profile, cell.region, tuple(kinds), problem, since, retry))
         return tuple(found)
 
     def remembered(self) -> tuple[TaskRecord, ...]:

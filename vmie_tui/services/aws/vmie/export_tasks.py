@@ -40,7 +40,7 @@ class ExportedObject:
         return f"s3://{self.bucket}/{self.key}"
 
 
-class Exports:
+class ExportTasks:
     """The export tasks of one Region."""
 
     def __init__(self, aws: Aws, region: str | None = None) -> None:

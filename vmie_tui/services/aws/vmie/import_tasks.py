@@ -92,7 +92,7 @@ class SnapshotRequest:
         )
 
 
-class VmImport:
+class ImportTasks:
     """The import tasks of one Region. The client underneath slows down when AWS throttles."""
 
     def __init__(self, aws: Aws, region: str | None = None) -> None:

@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote_plus, urlencode
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.vsphere.nfc.nfc_lease import thumbprint_at
-from vmie_tui.services.vsphere.places import Places, read_places
+from vmie_tui.services.vsphere.places import InventoryPaths, read_inventory_paths
 from vmie_tui.services.vsphere.sdk import vim
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.services.vsphere.tls import Trust, VerifiedConnection, unreachable
@@ -56,7 +56,7 @@ class FlatFile:
 
         Raises ServiceError INVALID for a name that is not ``[datastore] folder/name.vmdk``.
         """
-        places = read_places(vsphere)
+        places = read_inventory_paths(vsphere)
         store, path = places.split_file(file_name, datastore)
         if not store or not path.endswith(_SUFFIX) or path == _SUFFIX:
             raise ServiceError(
@@ -223,7 +223,7 @@ def _place(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _of_others(places: Places, store: str, site: str) -> bool:
+def _of_others(places: InventoryPaths, store: str, site: str) -> bool:
     """Would the form for a single decoding, decoded twice, name another datastore or datacenter that there is?"""
     names = {name for moid, name in places.names.items() if places.kinds[moid] in ("Datastore", "Datacenter")}
     return unquote_plus(store) in names - {store} or ("+" in site and unquote_plus(site.rpartition("/")[2]) in names)
