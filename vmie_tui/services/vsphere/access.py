@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from vmie_tui.proxy import Proxy, open_socket
-from vmie_tui.services.vsphere.places import read_inventory_paths
+from vmie_tui.services.vsphere.inventory_paths import read_inventory_paths
 from vmie_tui.services.vsphere.sdk import vim
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.services.vsphere.tls import proxy_trouble, thumbprint_of, unreachable

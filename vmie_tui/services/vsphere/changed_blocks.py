@@ -9,7 +9,7 @@ from typing import Any
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.pacing import Check, nothing
-from vmie_tui.services.vsphere.places import read_inventory_paths
+from vmie_tui.services.vsphere.inventory_paths import read_inventory_paths
 from vmie_tui.services.vsphere.property_collector import properties
 from vmie_tui.services.vsphere.sdk import vim
 from vmie_tui.services.vsphere.session import VSphere

@@ -20,9 +20,9 @@ from vmie_tui.services.disks.formats.ovf import Ovf
 from vmie_tui.services.disks.formats.vmdk_write import encode
 from vmie_tui.services.disks.streams.source import DiskSource
 from vmie_tui.services.vsphere.config_spec import CPUS, GUEST_ID, MEMORY_MIB, NewHardware, config_spec, network_backing
+from vmie_tui.services.vsphere.inventory_paths import escaped
 from vmie_tui.services.vsphere.nfc.import_lease import ImportLease
 from vmie_tui.services.vsphere.nfc.orphaned_leases import end_own_imports
-from vmie_tui.services.vsphere.places import escaped
 from vmie_tui.services.vsphere.property_collector import properties
 from vmie_tui.services.vsphere.sdk import vim
 from vmie_tui.services.vsphere.session import VSphere

@@ -15,7 +15,7 @@ from vmie_tui.model.machine import Firmware, Inventory, Machine, Power
 from vmie_tui.model.plan import VmSource
 from vmie_tui.services.vsphere.errors import from_fault_name
 from vmie_tui.services.vsphere.hardware import read_guest_disks, read_hardware
-from vmie_tui.services.vsphere.places import InventoryPaths, read_inventory_paths
+from vmie_tui.services.vsphere.inventory_paths import InventoryPaths, read_inventory_paths
 from vmie_tui.services.vsphere.property_collector import (
     PAGE_SIZE,
     Record,

@@ -17,7 +17,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.vsphere.changed_blocks import SnapshotDisk, snapshot_disks
 from vmie_tui.services.vsphere.datastore import flat_file, folder_reader
 from vmie_tui.services.vsphere.datastore.folder_reader import FolderReader
-from vmie_tui.services.vsphere.places import InventoryPaths
+from vmie_tui.services.vsphere.inventory_paths import InventoryPaths
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.services.vsphere.snapshot import create_snapshot, list_snapshots, remove_snapshot
 from vmie_tui.simulators.control import Fault

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote_plus, urlencode
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.services.vsphere.inventory_paths import InventoryPaths, read_inventory_paths
 from vmie_tui.services.vsphere.nfc.nfc_lease import thumbprint_at
-from vmie_tui.services.vsphere.places import InventoryPaths, read_inventory_paths
 from vmie_tui.services.vsphere.sdk import vim
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.services.vsphere.tls import Trust, VerifiedConnection, unreachable

@@ -23,7 +23,7 @@ from vmie_tui.services.vsphere.datastore.folder_reader import FolderReader
 from vmie_tui.services.vsphere.datastore.range_reader import open_datastore_disk
 from vmie_tui.services.vsphere.errors import from_fault
 from vmie_tui.services.vsphere.inventory import read_inventory
-from vmie_tui.services.vsphere.places import InventoryPaths, escaped, read_inventory_paths
+from vmie_tui.services.vsphere.inventory_paths import InventoryPaths, escaped, read_inventory_paths
 from vmie_tui.services.vsphere.session import VSphere, connect
 from vmie_tui.services.vsphere.snapshot import create_snapshot, remove_snapshot
 from vmie_tui.simulators.control import Fault, TlsFiles
