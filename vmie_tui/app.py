@@ -1,4 +1,4 @@
-"""The application: modes, theme, what is known of vCenter, AWS and the worker, and a clean way out."""
+"""The application: its modes, the status of vCenter, AWS and the worker, logins, and the profile in use."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ from vmie_tui.widgets.frame import Health, Part, Status, TitleBar
 if TYPE_CHECKING:
     from vmie_tui.model.preflight import Preflight
 
-PASSING = "passing"  # the mode while the others are made anew
+PASSING = "passing"  # the mode shown while the screens of all others are rebuilt
 POLL_SECONDS = 0.5  # the worker writes progress twice a second
 MFA_NEEDED = "MfaCodeNeeded"  # as services.aws.sign_in says, which is not imported before the first paint
 QUIET_POLL_SECONDS = 2.0  # on other screens, for the worker's count in the status line
 
 
 class VmieApp(ThemedApp):
-    """Give it any `Operations`; ``now`` is the clock (aware times)."""
+    """The app over any `Operations`; ``now`` is the clock (aware times)."""
 
     MODES: ClassVar[dict[str, str | Callable[[], Screen[bool]]]] = MODES
     DEFAULT_MODE = "inventory"
@@ -56,8 +56,8 @@ class VmieApp(ThemedApp):
     status: var[Status] = var(Status)
     jobs: var[tuple[JobView, ...] | None] = var(None)
     jobs_problem: var[Problem | None] = var(None)
-    wanted_job: var[str] = var("")  # just started: the cursor of the jobs goes there once it is read
-    preflights: var[dict[str, Preflight]] = var(dict)  # by `Machine.key`; what this session has looked into
+    wanted_job: var[str] = var("")  # just started: the list of jobs moves its cursor there
+    preflights: var[dict[str, Preflight]] = var(dict)  # by `Machine.key`: the disks this session has inspected
 
     class JobsRead(Message):
         def __init__(self, jobs: tuple[JobView, ...], worker: WorkerStatus) -> None:
@@ -90,7 +90,7 @@ class VmieApp(ThemedApp):
         self.now = now
         self._poll, self._closing = threading.Event(), False
         self._worker_seen: WorkerStatus | None = None
-        self._reviving = False  # whether a worker is being looked for, as at the start
+        self._reviving = False  # whether a worker is being started
         self._aws_problem: Problem | None = None
         self.set_reactive(VmieApp.status, self._first_status())
 
@@ -107,9 +107,9 @@ class VmieApp(ThemedApp):
         self.call_after_refresh(self._start_watching)
 
     def _start_watching(self) -> None:
-        """After the first paint: here boto3 and the job store are imported, in threads."""
+        """After the first paint, in threads: boto3 and the job store are imported here."""
         gc.enable()
-        gc.freeze()  # what was imported stays: a full collection need not walk it, and hold the loop, again
+        gc.freeze()  # imported modules stay: no full collection walks them again and stalls the event loop
         self._follow_jobs()
         self.check_aws()
 
@@ -143,7 +143,7 @@ class VmieApp(ThemedApp):
 
     @work(thread=True, exclusive=True, group="schedules", exit_on_error=False)
     def _revive_worker(self) -> None:
-        """See that a worker runs where jobs are under way, or replications are due some day."""
+        """Start a worker if jobs are unfinished or replications are scheduled, and none runs."""
         try:
             if not self.operations.profile.read_only:
                 self.operations.replications.ensure_worker()
@@ -169,7 +169,7 @@ class VmieApp(ThemedApp):
         self._show_worker()
 
     def _show_worker(self) -> None:
-        """Red is for a worker that died, or that could not start."""
+        """Red is for a worker that died or could not start."""
         worker = self._worker_seen
         if worker is None or self.jobs_problem is not None:
             return
@@ -233,7 +233,7 @@ class VmieApp(ThemedApp):
         self.status = replace(self.status, aws=part)
 
     def action_login(self) -> None:
-        """AWS is asked again, with an MFA code if it wants one; the vCenter password when vCenter is what is wrong."""
+        """Check AWS again, with an MFA code if it asks for one; ask for the vCenter password if that login failed."""
         if self._aws_problem is not None and self._aws_problem.code == MFA_NEEDED:
             self._ask_mfa_code(self._aws_problem)
             return
@@ -290,7 +290,7 @@ class VmieApp(ThemedApp):
 
     @on(Switched)
     async def _switched(self, event: Switched) -> None:
-        """All screens are made anew: what the old ones show, and are reading now, belongs to the other profile."""
+        """Rebuild every screen: what the old ones show, and are still reading, belongs to the other profile."""
         if event.problem is not None:
             self._say(f"{event.name}: {event.problem.what}", error=True)
             return
@@ -306,7 +306,7 @@ class VmieApp(ThemedApp):
         self._say(f"Profile {event.name}")
 
     def _forget_profile(self) -> None:
-        """The operations are those of the new profile, and no screen of the old one is left."""
+        """Drop what is known of the old profile, whose screens are gone by now."""
         self.preflights = {}
         self.status = replace(self._first_status(), worker=self.status.worker)
         self.check_aws()
@@ -324,7 +324,7 @@ class VmieApp(ThemedApp):
             self.poll_now()
 
     def show_list(self, mode: str) -> None:
-        """Enter a mode at its list: pages that were left open there are closed, as esc closes them."""
+        """Enter a mode at its list; pages left open there are closed, as esc would close them."""
         self.action_mode(mode)
         for page in self.screen_stack[:0:-1]:
             if page is self.screen:

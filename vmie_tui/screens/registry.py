@@ -1,8 +1,8 @@
 """What is imported when it is first used: every screen that is opened from another feature, or by a key of the first.
 
 The first paint needs the inventory alone. A function here has the signature of what stands at its place, so that mypy
-checks the callers; tests/screens/test_registry.py holds the two together. No feature imports the screen of another one
-but by this table, so none imports another to and fro.
+checks the callers; tests/screens/test_registry.py holds the two together. Where two features open each other's screens
+(inventory and wizard, inventory and replication), this table keeps them from importing each other.
 """
 
 # mypy: disable-error-code="empty-body"

@@ -22,15 +22,12 @@ class Health(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One of vCenter, AWS and the worker: what it is called, how it is, and who or why.
-
-    ``extra`` is shown where there is room.
-    """
+    """The status of vCenter, AWS or the worker."""
 
     name: str
     health: Health = Health.UNKNOWN
-    text: str = ""
-    extra: str = ""
+    text: str = ""  # who is logged in, or what is wrong
+    extra: str = ""  # shown only where there is room
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A table drawn by line: one cursor, marks, sortable columns, a header that stays. 20,000 rows cost what 20 cost."""
+"""A table drawn line by line: a cursor, marks, sortable columns, a fixed header. 20,000 rows cost no more than 20."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ HEADER = 1
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """``cells`` wide, or at least that when it ``grows``; left out below ``from_width`` cells of table."""
+    """A column of a `LineTable`."""
 
     key: str
     title: str
-    cells: int
+    cells: int  # its width, the least when it ``grows``
     align: str = "left"
-    grows: int = 0
-    from_width: int = 0
-    gap: int = 1
+    grows: int = 0  # its share of what width is left
+    from_width: int = 0  # left out of a narrower table
+    gap: int = 1  # blanks before it
 
 
 class LineTable(LineView, Generic[Row]):

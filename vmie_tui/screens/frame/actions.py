@@ -11,19 +11,16 @@ MOST_HINTS = 7
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something a user can do. ``run`` is the Textual action; ``hint`` is the footer's word, empty for none.
-
-    ``keys`` are Textual key names, the first one is the one shown; ``shown`` overrides how it is shown.
-    """
+    """Something a user can do."""
 
     id: str
-    keys: str
-    run: str
+    keys: str  # Textual key names, separated by commas; the first is the one shown
+    run: str  # the Textual action
     description: str
     tooltip: str
-    hint: str = ""
-    shown: str = ""
-    palette: bool = True
+    hint: str = ""  # the footer's word; empty: not in the footer
+    shown: str = ""  # how the key is shown, where not by its name
+    palette: bool = True  # whether the command palette offers it
 
     @property
     def key(self) -> str:
@@ -311,5 +308,5 @@ def bindings(*groups: tuple[Action, ...]) -> list[Binding]:
 
 
 def hints(*groups: tuple[Action, ...]) -> tuple[tuple[str, str], ...]:
-    """(key, word) for the footer, at most `MOST_HINTS`."""
+    """(key, word) for the footer: at most `MOST_HINTS` of them."""
     return tuple((action.key, action.hint) for group in groups for action in group if action.hint)[:MOST_HINTS]

@@ -29,7 +29,7 @@ MOST_TOLD = 600  # characters of a toast
 
 
 class FrameScreen(Screen[bool]):
-    """A screen inside the frame. Subclasses give ``MODE``, ``ACTIONS``, their ``BINDINGS`` and `compose_body`."""
+    """A screen with title bar, status line and key hints. Subclasses set ``MODE``, ``ACTIONS`` and ``BINDINGS``."""
 
     MODE: ClassVar[str] = ""
     ACTIONS: ClassVar[tuple[Action, ...]] = ()
@@ -58,11 +58,11 @@ class FrameScreen(Screen[bool]):
         self.show_hints()
 
     def offered(self) -> tuple[Action, ...]:
-        """What the footer and the palette offer; the keys of the rest say why it cannot be done."""
+        """The actions that the footer and the palette offer; the keys of all others say why they cannot be done now."""
         return self.ACTIONS
 
     def show_hints(self, extra: tuple[tuple[str, str], ...] = ()) -> None:
-        """The footer: ``extra`` first, then what the registry says of this screen and of the app."""
+        """Fill the footer: ``extra`` first, then the hints of this screen's actions and of the app's."""
         shown = (*extra, *hints(self.offered()), *hints(APP))
         self.query_one(HintBar).set_hints(fitting(shown))
 
@@ -74,13 +74,13 @@ class FrameScreen(Screen[bool]):
         """The vCenter password was typed: a screen that waits for it reads again."""
 
     def tell(self, text: str, *, error: bool = False) -> None:
-        """A toast; the text is never markup, steers no terminal and covers no screen."""
+        """Show a toast: no markup, no control characters, and short enough not to cover the screen."""
         shown = plain(text) if len(text) <= MOST_TOLD else f"{plain(text[:MOST_TOLD])}…"
         self.notify(shown, severity="error" if error else "information", markup=False, timeout=8 if error else 4)
 
 
 def fitting(shown: tuple[tuple[str, str], ...], most: int = 7, cells: int = 80) -> tuple[tuple[str, str], ...]:
-    """The first hints that fit a line of 80; help is always the last of them."""
+    """The first hints that fit into 80 columns; help always is the last of them."""
     helping = tuple(hint for hint in shown if hint[1] == "help")
     kept: list[tuple[str, str]] = []
     used = sum(len(key) + len(word) + 3 for key, word in helping)

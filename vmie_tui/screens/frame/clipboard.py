@@ -1,4 +1,4 @@
-"""Copying text out of a terminal, over SSH and inside tmux: OSC 52, tmux's own buffer, and always a file."""
+"""Copies text out of a terminal, over SSH and inside tmux: by OSC 52 or tmux's buffer, and always to a file."""
 
 from __future__ import annotations
 

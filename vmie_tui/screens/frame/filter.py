@@ -1,4 +1,4 @@
-"""What screens with a table share: a line that filters it while one types, and the order of its rows."""
+"""Filtering and sorting a table: a line that filters while one types, and keys that change the order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vmie_tui.widgets.table import LineTable
 
 
 class FilterInput(Input):
-    """Filters while typing; esc gives the words up, enter and down keep them."""
+    """Filters while typing; esc clears it, enter and down keep it and go to the table."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "screen.clear", "Clear filter"),
@@ -29,7 +29,7 @@ class FilterInput(Input):
 
 
 class Filtering(FrameScreen):
-    """Keeps the filter's words; a screen with it has a ``table`` and shows what fits them in `filtered`."""
+    """A screen whose ``table`` can be filtered; `filtered` shows the rows that match."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,13 +41,13 @@ class Filtering(FrameScreen):
         raise NotImplementedError
 
     def filtered(self) -> None:
-        """The words are others now."""
+        """The filter has changed: show the rows that match it."""
         raise NotImplementedError
 
     def filter_line(
         self, placeholder: str = "words that must be there, !word must not", *, found: bool = True
     ) -> Iterable[Widget]:
-        """``found``: with a place behind it for what it finds."""
+        """``found``: with room behind it for the number of rows found."""
         with Horizontal(id="editing"):
             yield OneLine([((" filter: ", "dim"),)], id="prompt")
             yield FilterInput(id="filter", compact=True, placeholder=placeholder)
@@ -68,7 +68,7 @@ class Filtering(FrameScreen):
         self.set_focus(self.table)
 
     def give_up_filter(self) -> bool:
-        """Back to all rows, which the caller then shows; False when nothing was filtered."""
+        """Clear the filter; the caller shows the rows. False when there was none."""
         if not self._words and not self.has_class("-editing"):
             return False
         editor = self.query_one(FilterInput)
@@ -80,7 +80,7 @@ class Filtering(FrameScreen):
 
 
 class Sorting(Filtering):
-    """The order goes by a column: `_apply` puts the rows into that of ``table.sorted_by``."""
+    """A screen whose ``table`` can be sorted by a column too; `_apply` follows ``table.sorted_by``."""
 
     SORTS: ClassVar[Collection[str]] = ()  # keys of the columns it may go by
     LARGEST_FIRST: ClassVar[Collection[str]] = ()
@@ -96,7 +96,7 @@ class Sorting(Filtering):
             self.sort_by(event.column, reverse=not reverse and event.column == by)
 
     def action_sort(self) -> None:
-        """By the next column in sight."""
+        """Sort by the next visible column."""
         shown = [column.key for column, _ in self.table.columns() if column.key in self.SORTS]
         by = self.table.sorted_by[0]
         column = shown[(shown.index(by) + 1) % len(shown)] if by in shown else shown[0]

@@ -23,17 +23,17 @@ Answers = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One question. With ``options`` a choice on one line, else a line of text."""
+    """One question of a `FormScreen`."""
 
     key: str
     label: str
     value: str = ""
-    hint: str = ""
-    options: tuple[Option, ...] = ()
+    hint: str = ""  # shown in a line of text while it is empty
+    options: tuple[Option, ...] = ()  # to choose from on one line; none: a line of text
 
 
 class FormScreen(ModalScreen[dict[str, str] | None]):
-    """Dismisses with the answers by key, or None. ``check`` gives what is wrong by key, and may hold the dialog."""
+    """Dismisses with the answers by key, or None. It stays open while ``check`` finds mistakes, given by key."""
 
     CSS_PATH = style_sheet(__file__)
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -103,7 +103,7 @@ class FormScreen(ModalScreen[dict[str, str] | None]):
             self.action_answer()
 
     def action_answer(self) -> None:
-        """Close with the answers, unless something is wrong with one: then it is said beside it."""
+        """Close with the answers, or say beside each wrong one what is wrong with it."""
         answers = self.answers
         mistakes = self._check(answers)
         for key, text in mistakes.items():

@@ -1,4 +1,4 @@
-"""All keys, written by the registry of actions."""
+"""The help page: every key of a screen, from its actions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOVING = (
 
 
 def help_lines(title: str, actions: tuple[Action, ...], cells: int, *, verdicts: bool = False) -> list[Line]:
-    """The help page of a screen: its own keys, those of the app, how to move, and what the ``verdicts`` mean."""
+    """A screen's keys, those of the app, the keys that move, and what the ``verdicts`` mean."""
     lines: list[Line] = []
     for heading, group in ((title, actions), ("Everywhere", APP)):
         lines += [((heading, "title"),)]

@@ -1,4 +1,4 @@
-"""A page of text over the screen below; with a question at its end, when there is one to answer."""
+"""A page of text over the screen below, with a question at its end where one is to be answered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command palette's entries, out of the registry of actions: those of the screen below it, then the app's."""
+"""The entries of the command palette: the actions of the screen below it, then those of the app."""
 
 from __future__ import annotations
 

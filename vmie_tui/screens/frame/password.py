@@ -1,4 +1,4 @@
-"""Asks for the vCenter password, or the code of an MFA device; it stays in memory."""
+"""Asks for the vCenter password or the code of an MFA device; what is typed stays in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A page of questions in groups that unfold: only those that matter for the answers so far are shown."""
+"""Forms in sections that unfold; a question is shown only when the answers so far make it matter."""
 
 from __future__ import annotations
 
@@ -28,23 +28,20 @@ D = TypeVar("D", bound=Asked)
 
 
 def same(*values: str) -> tuple[Option, ...]:
-    """Options that are called what they are."""
+    """Options whose labels are their values."""
     return tuple(Option(value, value) for value in values)
 
 
 @dataclass(frozen=True, slots=True)
 class Question(Generic[D]):
-    """One line of the page: ``key`` is the draft's field; a line of text unless there are ``options``.
+    """One line of the form."""
 
-    ``asked`` names the question of the draft's ``asked`` it belongs to; ``when``: only if that holds too.
-    """
-
-    key: str
+    key: str  # the draft's field
     label: str
     hint: str = ""
-    options: tuple[Option, ...] = ()
-    asked: str = ""
-    when: Callable[[D], bool] = lambda _: True
+    options: tuple[Option, ...] = ()  # none: a line of text
+    asked: str = ""  # the entry of the draft's ``asked`` that it belongs to; empty: its own key
+    when: Callable[[D], bool] = lambda _: True  # shown only if this holds too
     inline: bool = True  # options on one line, without their notes
 
     def wanted(self, draft: D) -> bool:
@@ -61,7 +58,7 @@ class Group(Generic[D]):
 
 
 def group_widgets(groups: Sequence[Group[D]], draft: D, fixed: Mapping[str, str] | None = None) -> Iterable[Widget]:
-    """All of it, shown or not; ``fixed`` says of questions that have their answer why it stays."""
+    """The widgets of all questions, shown or not; ``fixed``: why the answers of some cannot be changed."""
     for group in groups:
         yield Fold(group.title, unfolded=group.unfolded, id=f"fold-{group.id}")
         for question in group.questions:
@@ -83,7 +80,7 @@ def _fixed_line(question: Question[Any], value: Any, why: str) -> tuple[tuple[st
 
 
 def show_groups(page: Widget, groups: Sequence[Group[D]], draft: D, mistakes: Mapping[str, str]) -> None:
-    """Bring the widgets up to date: which are shown, what is wrong, what a folded group holds."""
+    """Update the widgets: which are shown, which answers are wrong, what a folded section holds."""
     for group in groups:
         fold = page.query_one(f"#fold-{group.id}", Fold)
         wanted = {question.key for question in group.questions if question.wanted(draft)}
@@ -101,7 +98,7 @@ def show_groups(page: Widget, groups: Sequence[Group[D]], draft: D, mistakes: Ma
 
 
 def take(draft: object, key: str, value: str) -> bool:
-    """Put an answer into the draft; whether it is another one. A yes or no is kept as such."""
+    """Put an answer into the draft, a yes or no as a bool. True if it differs from the one before."""
     known = getattr(draft, key, None)
     answer: object = bool(value) if isinstance(known, bool) else value
     if known is None or known == answer:

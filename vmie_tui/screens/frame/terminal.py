@@ -21,7 +21,7 @@ from textual.app import App
 from textual.message import Message
 from textual.screen import Screen
 
-PATIENCE = 0.25  # seconds to wait for a key whose widget vanished while it was handled
+PATIENCE = 0.25  # seconds to wait for a key whose widget was removed while it was handled
 
 
 class TightUpdate(ChopsUpdate):

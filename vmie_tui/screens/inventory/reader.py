@@ -1,4 +1,4 @@
-"""Reading the inventory in a thread: pages of machines become judged rows, and messages to the screen."""
+"""Reads the inventory in a thread: turns pages of machines into judged rows and posts them to the screen."""
 
 from __future__ import annotations
 
@@ -81,23 +81,23 @@ class Reader:
         if cached is not None:
             rows = [judged(self._operations, machine, self._inspected) for machine in cached.machines]
             self._post(RowsRead(by_name(rows), len(rows), cached.taken_at, cached=True))
-            self._settle()
+            self._spare_collector()
 
     def _page(self, machines: Sequence[Machine], total: int) -> None:
         self._judge(machines)
         if self._told == 0 or len(self._rows) - self._told >= CHUNK:
             self._told = len(self._rows)
             self._post(RowsRead(by_name(self._rows.values()), total, None, cached=False))
-            self._settle()
+            self._spare_collector()
 
     def _complete(self, found: Inventory) -> None:
         self._judge([machine for machine in found.machines if machine.moid not in self._rows])
         rows = by_name(self._rows[machine.moid] for machine in found.machines)
         self._post(RowsRead(rows, len(rows), found.taken_at, cached=False, unreadable=found.unreadable))
-        self._settle()
+        self._spare_collector()
 
-    def _settle(self) -> None:
-        """Take the rows, which hold no cycles, out of the garbage collector's sight.
+    def _spare_collector(self) -> None:
+        """Hide the rows, which hold no reference cycles, from the garbage collector.
 
         A full collection over 20,000 machines holds the event loop for 100 to 200 ms; reference counts still free them.
         """
