@@ -45,3 +45,11 @@ async def test_keys_go_on_after_a_screen_went_away() -> None:
         assert pilot.app.screen.query_one(MachineTable).cursor == 2
         await press(pilot, "k")
         assert pilot.app.screen.query_one(MachineTable).cursor == 1
+
+
+async def test_keys_left_when_the_app_ends_are_dropped() -> None:
+    async with running() as pilot:
+        app = pilot.app
+    app._keys.append(events.Key("j", "j"))
+    await app._handle_next()
+    assert not app._keys

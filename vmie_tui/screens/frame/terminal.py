@@ -62,6 +62,9 @@ class TerminalApp(App[int]):
             self.set_timer(PATIENCE, self._unstick)
 
     async def _handle_next(self) -> None:
+        if not self.screen_stack:
+            self._keys.clear()  # the app is ending: no screen is left to take them
+            return
         event, target = self._keys.popleft(), self.focused or self.screen
         self._key_since = monotonic()
         await super().on_event(event)
