@@ -19,8 +19,9 @@ from vmie_tui.commands.common import left_text, out, out_json, percent_text, say
 from vmie_tui.commands.import_.command import preflight
 from vmie_tui.commands.inventory import find, matches
 from vmie_tui.commands.wait import exit_code_of
+from vmie_tui.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LOGIN, EXIT_OK
 from vmie_tui.jobs.store.store import Store
-from vmie_tui.model.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LOGIN, EXIT_OK, ErrorKind, Problem, ServiceError
+from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
 from vmie_tui.model.formatting import size
 from vmie_tui.model.job import JobView
 from vmie_tui.model.machine import Disk, Machine

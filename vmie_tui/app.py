@@ -20,8 +20,9 @@ from textual.reactive import var
 from textual.screen import Screen
 from textual.worker import get_current_worker
 
+from vmie_tui.exit_codes import EXIT_OK
 from vmie_tui.gc_pause import collector_paused
-from vmie_tui.model.errors import EXIT_OK, ErrorKind, Problem, problem_of
+from vmie_tui.model.errors import ErrorKind, Problem, problem_of
 from vmie_tui.model.formatting import plain
 from vmie_tui.model.job import JobView, WorkerStatus
 from vmie_tui.operations.operations import Operations
@@ -31,6 +32,7 @@ from vmie_tui.screens.frame.base import FrameScreen
 from vmie_tui.screens.frame.palette import ActionProvider
 from vmie_tui.screens.frame.theme import ThemedApp
 from vmie_tui.screens.registry import MODES, explain_ahead, help_screen, password_screen, profile_picker
+from vmie_tui.services.vsphere.refused_logins import REFUSED
 from vmie_tui.settings import Settings
 from vmie_tui.widgets.frame import Health, Part, Status, TitleBar
 
@@ -343,6 +345,7 @@ def run(settings: Settings, *, profile: str | None = None, mouse: bool | None = 
     Raises SettingsError when the named profile does not exist.
     """
     chosen = settings.profile(profile)
+    REFUSED.share(settings.state_dir, heed=True)  # what a worker was refused the app does not send either
     app = VmieApp(Operations(settings, chosen, password))
     app.run(mouse="SSH_CONNECTION" not in os.environ if mouse is None else mouse)
     return app.return_value if app.return_value is not None else app.return_code or EXIT_OK

@@ -8,20 +8,29 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import json
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from pathlib import Path
 
-from vmie_tui.commands.session import Session, open_app
-from vmie_tui.model.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, VmieError, exit_code
+from vmie_tui.commands.session import Session
+from vmie_tui.commands.start import open_app
+from vmie_tui.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, exit_code
+from vmie_tui.known_secrets import hidden, remember_environment, trace
+from vmie_tui.lazy import load
+from vmie_tui.model.errors import VmieError
 from vmie_tui.model.formatting import one_line, plain
+from vmie_tui.model.rules.secrets import redacted
+from vmie_tui.private_files import write_private
 from vmie_tui.settings import correct_facts
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 PROGRAM = "vmie-tui"
+# Imported when they are needed: the app's first paint does without them.
+ROOT = "vmie_tui.commands.root:cli"
+KNOWN_SECRETS = "vmie_tui.operations.bundle:known_secrets"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,8 +77,6 @@ def _write_anything() -> None:
 
 def _print_problem(error: VmieError) -> None:
     """With ``--json`` an error is data too: ``{"error": {...}}`` on standard output."""
-    import json
-
     with contextlib.suppress(OSError):
         sys.stdout.write(json.dumps({"error": error.problem.to_json()}, indent=2) + "\n")
         sys.stdout.flush()
@@ -84,10 +91,8 @@ def _command(words: list[str]) -> int:
     """What click makes of the words. It is imported here: the app's first paint does without it."""
     import click
 
-    from vmie_tui.commands.root import cli
-
     try:
-        return int(cli.main(args=words, prog_name=PROGRAM, standalone_mode=False) or EXIT_OK)
+        return int(load(ROOT).main(args=words, prog_name=PROGRAM, standalone_mode=False) or EXIT_OK)
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(shown)
@@ -105,26 +110,14 @@ def _say(text: str) -> None:
 
 def _without_secrets(text: str) -> str:
     """What this machine's files and variables hold is taken out too, as far as the settings can be read."""
-    from vmie_tui.known_secrets import hidden
-    from vmie_tui.model.rules.secrets import redacted
-
     words: frozenset[str] = frozenset()
     with contextlib.suppress(Exception):
-        from vmie_tui.operations.bundle import known_secrets
-
-        words = known_secrets(Session().settings)
+        words = load(KNOWN_SECRETS)(Session().settings)
     return redacted(hidden(text), words)
 
 
 def _crash_file(error: Exception) -> Path:
     """Write the traceback where the user can find it."""
-    import tempfile
-    from datetime import UTC, datetime
-    from pathlib import Path
-
-    from vmie_tui.known_secrets import remember_environment, trace
-    from vmie_tui.private_files import write_private
-
     name = f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.txt"
     remember_environment()
     text = _without_secrets(trace(error))

@@ -19,7 +19,8 @@ from tests.kits.disk_images import content, names, needs_qemu
 from tests.kits.waiting import wait_until
 from vmie_tui.cli import main
 from vmie_tui.commands.convert import Meter
-from vmie_tui.model.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, ErrorKind, ServiceError
+from vmie_tui.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
+from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.disks.convert import Format, Request, convert
 from vmie_tui.services.disks.formats import qemu
 

@@ -11,7 +11,7 @@ import pytest
 from tests.kits.aws_world import BUCKET, REGION
 from tests.kits.clinic import ROLE, Clinic, clinic
 from vmie_tui.cli import main
-from vmie_tui.model.errors import EXIT_FAILED, EXIT_OK, EXIT_REFUSED, EXIT_USAGE
+from vmie_tui.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_REFUSED, EXIT_USAGE
 from vmie_tui.simulators.control import TlsFiles
 
 Said = pytest.CaptureFixture[str]

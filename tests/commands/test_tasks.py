@@ -12,13 +12,14 @@ import pytest
 from tests.kits.aws_clients import REGION, Kit, bucket_for_exports, launch, linux_disk, roles_for, running
 from tests.kits.aws_world import settings_for
 from vmie_tui import cli
-from vmie_tui.commands import tasks as commands
-from vmie_tui.commands.export.command import make_plan
-from vmie_tui.model.errors import EXIT_FAILED, EXIT_LOGIN, EXIT_OK, EXIT_REFUSED
+from vmie_tui.commands import task as commands
+from vmie_tui.commands import tasks
+from vmie_tui.commands.export import draft_of
+from vmie_tui.exit_codes import EXIT_FAILED, EXIT_LOGIN, EXIT_OK, EXIT_REFUSED
 from vmie_tui.model.export import Container, ExportFormat, ExportPlan, TargetEnvironment
-from vmie_tui.operations.jobs import JobClient
+from vmie_tui.operations.jobs import Jobs
+from vmie_tui.operations.profile import ProfileInfo
 from vmie_tui.services.task_history import History
-from vmie_tui.settings import AwsSettings, Profile
 from vmie_tui.simulators.control import Fault, TlsFiles
 
 OTHER, OTHER_KEY, OUT = "444455556666", "AKIAI44QH8DHBEXAMPLE", "cli-export-bucket"
@@ -75,7 +76,7 @@ def folder(kit: Kit, tls: TlsFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "config.toml").write_text(text)
     monkeypatch.setenv("VMIE_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("VMIE_CONFIG_FILE", str(tmp_path / "config.toml"))
-    monkeypatch.setattr(commands, "TASK_SECONDS", 0.05)
+    monkeypatch.setattr(commands, "LOOK_SECONDS", 0.05)
     yield tmp_path
     kit.sim.faults.clear()
 
@@ -84,9 +85,9 @@ def folder(kit: Kit, tls: TlsFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def submitted(monkeypatch: pytest.MonkeyPatch) -> list[ExportPlan]:
     """Jobs are recorded; no worker is started."""
     plans: list[ExportPlan] = []
-    original = JobClient.submit
-    monkeypatch.setattr(JobClient, "ensure_worker", lambda self: None)
-    monkeypatch.setattr(JobClient, "submit", lambda self, plan: (plans.append(plan), original(self, plan))[1])
+    original = Jobs.submit
+    monkeypatch.setattr(Jobs, "ensure_worker", lambda self: None)
+    monkeypatch.setattr(Jobs, "submit", lambda self, plan: (plans.append(plan), original(self, plan))[1])
     return plans
 
 
@@ -159,7 +160,7 @@ def test_watching_says_what_changes(
             raise KeyboardInterrupt
         kit.ended(ident)
 
-    monkeypatch.setattr(commands.time, "sleep", sleep)
+    monkeypatch.setattr(tasks.time, "sleep", sleep)
     from vmie_tui.services.aws.vmie.explorer import Explorer
 
     monkeypatch.setattr(Explorer, "_due", lambda self, cell: 0.0)
@@ -205,7 +206,7 @@ def test_cancelling_is_asked_for_and_says_why_not(kit: Kit, folder: Path, capsys
     ident = kit.import_image("cancelled.vmdk")["ImportTaskId"]
     assert cli.main(["task", ident, "--cancel"]) == 2, "without a terminal nobody can be asked"
     assert cli.main(["--read-only", "task", ident, "--cancel", "--yes"]) == EXIT_REFUSED
-    assert "so CancelImportTask is not sent" in capsys.readouterr().err
+    assert "so nothing is cancelled" in capsys.readouterr().err
     assert run(capsys, "task", ident, "--cancel", "--yes", "--json")["state"] in {"deleting", "deleted"}
     kit.ended(ident)
     capsys.readouterr()
@@ -264,8 +265,8 @@ def test_a_job_is_submitted(
 def test_what_follows_from_what(options: dict[str, str], expected: tuple[str, str, str]) -> None:
     names = ("target", "container", "form", "region", "bucket", "prefix", "role_name", "download", "convert_to")
     values = {name: options.get(name) for name in names}
-    profile = Profile("p", aws=AwsSettings(region=REGION, bucket="b"))
-    plan = make_plan(profile, "i-1", **values, description="", tags=(), clean_up=False)
+    profile = ProfileInfo("p", region=REGION, bucket="b")
+    plan = draft_of(profile, "i-1", **values, description="", tags=(), clean_up=False).plan()
     form, container, target = expected
     assert (plan.format, plan.container, plan.target_environment) == (
         ExportFormat(form),

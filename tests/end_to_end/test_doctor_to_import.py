@@ -11,8 +11,8 @@ import pytest
 from tests.kits.job_world import World
 from vmie_tui import settings as settings_module
 from vmie_tui.cli import main
-from vmie_tui.model.errors import EXIT_FAILED, EXIT_OK
-from vmie_tui.operations.jobs import JobClient
+from vmie_tui.exit_codes import EXIT_FAILED, EXIT_OK
+from vmie_tui.operations.jobs import Jobs
 from vmie_tui.settings import DEMO
 from vmie_tui.simulators import launch
 from vmie_tui.simulators.aws.roles import role_document, trust_document
@@ -84,7 +84,7 @@ def test_doctor_makes_ready_for_the_first_import(bare: World, capsys: pytest.Cap
     bare.admin("aws", "POST", "policy", {"policy": policy})
     before = denied(bare)
     assert main(["--profile", DEMO, "import", "odd-size-01", "--dry-run"]) == EXIT_OK, "the look at the account"
-    bare.client = JobClient(bare.settings)
+    bare.client = Jobs(bare.settings)
     view = bare.wait(bare.submit("odd-size-01"))
     assert view.image_id.startswith("ami-")
     assert denied(bare) == before, "the printed policy is enough for the whole job"

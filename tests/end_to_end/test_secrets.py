@@ -24,13 +24,12 @@ from tests.kits.job_world import World
 from tests.kits.waiting import wait_until
 from vmie_tui import cli
 from vmie_tui import settings as settings_module
-from vmie_tui.commands.jobs import stop_worker
+from vmie_tui.exit_codes import EXIT_FAILED
 from vmie_tui.jobs.engine.polling import INTERVAL_VARIABLE, POLL_VARIABLE
-from vmie_tui.jobs.engine.process import worker_pid
-from vmie_tui.model.errors import EXIT_FAILED
+from vmie_tui.jobs.engine.process import stop_worker, worker_pid
 from vmie_tui.model.plan import LegacyInstance, Route
 from vmie_tui.model.task import JobState
-from vmie_tui.operations.jobs import JobClient
+from vmie_tui.operations.jobs import Jobs
 from vmie_tui.settings import Settings
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import Fault, SimClock, TlsFiles
@@ -73,7 +72,7 @@ class Marked(World):
 
     def __init__(self, settings: Settings, aws: AwsSimulator, secrets: dict[str, str]) -> None:
         self.settings, self.simulator, self.secrets = settings, aws, secrets
-        self.client = JobClient(settings)
+        self.client = Jobs(settings)
 
 
 @pytest.fixture
@@ -229,5 +228,5 @@ def _crash_a_command(marked: Marked, monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError(f"provoked: {words}")
 
     with monkeypatch.context() as patched:
-        patched.setattr(JobClient, "jobs", fall)
+        patched.setattr(Jobs, "jobs", fall)
         assert cli.main(["jobs"]) == EXIT_FAILED

@@ -23,7 +23,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import Route
 from vmie_tui.model.replication import Replication, ReplicationState, RunState
 from vmie_tui.model.task import JobState
-from vmie_tui.operations.replication_jobs import ReplicationClient
+from vmie_tui.operations.replication_jobs import ReplicationJobs
 
 
 def command(*arguments: str) -> list[str]:
@@ -184,7 +184,7 @@ def test_no_secret_is_stored(world: World) -> None:
 
 def test_worker_stays_while_something_is_scheduled_and_sees_the_clock_jump(world: World) -> None:
     """By itself it would leave after half a second; schedules that nobody looks at would be missed for ever."""
-    client, settings = ReplicationClient(world.settings), world.settings
+    client, settings = ReplicationJobs(world.settings), world.settings
     plan = replace(world.plan("web-01"), route=Route.IMAGE_DIRECT)
     book = Replications(Store(settings.state_dir))
     with book.alone() as connection:

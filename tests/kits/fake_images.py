@@ -9,7 +9,7 @@ from vmie_tui.model.machine import Machine
 from vmie_tui.operations.images import Launch
 from vmie_tui.services.aws.ec2.image_info import Image, ImageDisk
 from vmie_tui.services.aws.ec2.images import Deregistered
-from vmie_tui.services.aws.ec2.launch import InstanceState
+from vmie_tui.services.aws.ec2.launch import InstanceState, LaunchedInstance
 
 INSTANCE = "i-0aa11bb22cc33dd44"
 RUNNING = InstanceState(INSTANCE, "running", "", "ok", "initializing", "t3.medium", private_address="172.31.4.9")
@@ -51,9 +51,9 @@ class FakeImages:
         self._ask("suggest_type", region, image.id, machine.cpus if machine else None)
         return "t3.medium"
 
-    def launch(self, region: str, image: Image, wanted: Launch) -> str:
+    def launch(self, region: str, image: Image, wanted: Launch) -> LaunchedInstance:
         self._ask("launch", region, image.id, wanted)
-        return INSTANCE
+        return LaunchedInstance(INSTANCE, image.id, wanted.instance_type)
 
     def state(self, region: str, instance_id: str) -> InstanceState:
         return self.now

@@ -12,8 +12,7 @@ from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
 from vmie_tui.model.task import USER_CANCELLED, Task, TaskDisk, TaskKind
 from vmie_tui.model.task_history import Change, TaskRecord, phases
 from vmie_tui.model.task_report import explanation_of
-from vmie_tui.operations.desk import Exploring, Places, Study
-from vmie_tui.operations.tasks import why_not_cancel
+from vmie_tui.operations.tasks import Exploring, Scope, Study, why_not_cancel
 from vmie_tui.services.aws.vmie.explorer import OnPage, Page, RegionTrouble
 
 NOW = datetime(2026, 3, 4, 10, 41, 7, tzinfo=UTC)
@@ -64,7 +63,7 @@ def some_records() -> tuple[TaskRecord, ...]:
 class FakeExplorer:
     """Gives its records at the first load; `refresh` gives what ``next`` holds. ``gate`` holds the load back."""
 
-    def __init__(self, desk: FakeDesk, places: Places) -> None:
+    def __init__(self, desk: FakeDesk, places: Scope) -> None:
         self._desk, self._stopped = desk, threading.Event()
         regions = places.regions or ("eu-west-1",)
         every = desk.regions if "all" in regions else regions
@@ -136,7 +135,7 @@ class FakeDesk:
         return self.regions
 
     @contextmanager
-    def exploring(self, places: Places) -> Iterator[Exploring]:
+    def exploring(self, places: Scope) -> Iterator[Exploring]:
         self.asked.append(("explore", places))
         if self.error is not None:
             raise self.error

@@ -17,16 +17,15 @@ import pytest
 from tests.kits.waiting import wait_until
 from vmie_tui import settings as settings_module
 from vmie_tui.commands import inventory as inventory_command
-from vmie_tui.commands.jobs import stop_worker
 from vmie_tui.jobs.engine.polling import INTERVAL_VARIABLE, POLL_VARIABLE
-from vmie_tui.jobs.engine.process import worker_pid
+from vmie_tui.jobs.engine.process import stop_worker, worker_pid
 from vmie_tui.jobs.store.database import DATABASE_FILE
 from vmie_tui.model.job import JobView
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.task import JobState
 from vmie_tui.operations.import_plan import make_plan
-from vmie_tui.operations.jobs import JobClient
+from vmie_tui.operations.jobs import Jobs
 from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
 from vmie_tui.services.aws.ec2.tagged import snapshot_of
 from vmie_tui.services.aws.session import Aws, open_session
@@ -44,7 +43,7 @@ class World:
 
     def __init__(self, settings: Settings, admin: launch.Admin) -> None:
         self.settings, self.admin = settings, admin
-        self.client = JobClient(settings)
+        self.client = Jobs(settings)
 
     def machine(self, name: str) -> Machine:
         return inventory_command.find(inventory_command.read(self.settings).machines, name)

@@ -18,7 +18,7 @@ from vmie_tui.model.job import JobView
 from vmie_tui.model.plan import Route, Via
 from vmie_tui.model.replication import KeptDisk, Replication, Run, RunFigures, RunState
 from vmie_tui.model.task import JobState
-from vmie_tui.operations.replication_jobs import ReplicationClient
+from vmie_tui.operations.replication_jobs import ReplicationJobs
 from vmie_tui.services.aws.ebs.snapshot_reader import BLOCK, SnapshotReader
 from vmie_tui.services.disks.streams.source import RawFile
 
@@ -31,7 +31,7 @@ class Replica:
 
     def __init__(self, world: World, name: str, *, hours: int = 24, keep: int = 0, **chosen: Any) -> None:
         self.world, self.name = world, name
-        self.client = ReplicationClient(world.settings)
+        self.client = ReplicationJobs(world.settings)
         self.store = Store(world.settings.state_dir)
         plan = replace(world.plan(name), **{"route": Route.UNMODIFIED, "via": Via.EBS, **chosen})
         spec = Replication(plan, start=self.clock.now() + 25 * DAY, every_hours=hours, keep=keep)

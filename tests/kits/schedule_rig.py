@@ -19,7 +19,7 @@ from vmie_tui.model.plan import ImportPlan, Route, VmSource
 from vmie_tui.model.replication import Replication, ReplicationPlan, ReplicationView
 from vmie_tui.model.task import JobState
 from vmie_tui.operations import replication_jobs
-from vmie_tui.operations.replication_jobs import ReplicationClient
+from vmie_tui.operations.replication_jobs import ReplicationJobs
 
 HOUR, DAY = 3600.0, 86_400.0
 ACCOUNT, HOST = "123456789012", "vc.test"
@@ -71,7 +71,7 @@ class Rig:
         monkeypatch.setattr(replication_jobs, "ensure_worker", lambda settings: self.started.append("worker"))
         self.store = Store(self.state_dir)
         self.book = Replications(self.store)
-        self.client = ReplicationClient(self.settings)
+        self.client = ReplicationJobs(self.settings)
         (self.state_dir / "demo").mkdir(parents=True)
         self.clock: Clock = clock_of(self.state_dir, self.settings.profile("demo"))
         self.scheduler = Scheduler(self.settings, self.store, AwsSessions())
@@ -84,10 +84,10 @@ class Rig:
         """The user's file; ``more``: lines of the profile demo."""
         self.config.write_text(CONFIG.format(host=host, more=more))
 
-    def other_client(self, **flags: Any) -> ReplicationClient:
+    def other_client(self, **flags: Any) -> ReplicationJobs:
         """As another process has it, which reads the file as it is now."""
         found = settings_module.load("demo", state_dir=self.state_dir, config_file=self.config, **flags)
-        return ReplicationClient(found)
+        return ReplicationJobs(found)
 
     def create(self, every_hours: int = 12, *, number: int = 1, ahead: float = 0.0, **chosen: Any) -> str:
         wanted = spec(self.clock.now() + ahead, every_hours, number=number, **chosen)

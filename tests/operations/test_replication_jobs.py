@@ -48,7 +48,7 @@ from vmie_tui.model.replication import (
     Verify,
 )
 from vmie_tui.model.task import JobState
-from vmie_tui.operations.replication_jobs import EXTEND_DAYS, ReplicationClient
+from vmie_tui.operations.replication_jobs import EXTEND_DAYS, ReplicationJobs
 from vmie_tui.services.vsphere.changed_blocks import SnapshotDisk
 from vmie_tui.services.vsphere.snapshot import Snapshot
 
@@ -715,10 +715,10 @@ def test_a_lease_writes_on_no_parent(context: ReplicationContext, monkeypatch: p
 
 
 def test_two_users_make_one_replication_of_a_machine(rig: Rig) -> None:
-    clients = [ReplicationClient(rig.settings) for _ in range(4)]
+    clients = [ReplicationJobs(rig.settings) for _ in range(4)]
     gate, told = threading.Barrier(len(clients)), []
 
-    def race(client: ReplicationClient) -> None:
+    def race(client: ReplicationJobs) -> None:
         gate.wait(10)
         try:
             client.create(spec(rig.clock.now()), machine(), account=ACCOUNT)

@@ -164,7 +164,7 @@ def test_the_newest_cutover_that_took_place_is_gone_back_from() -> None:
     assert last_cutover(replica(1, "web-01", run_of(6), cut)).id == cut.id
     assert last_cutover(replica(1, "web-01", missed, failed, cut)).id == failed.id  # its machine may be off
     at_work = run_of(7, RunState.ACTIVE, cutover=True)
-    with pytest.raises(ServiceError, match="still at work"):  # it would stop the one before, and power the machine on
+    with pytest.raises(ServiceError, match="is at work"):  # it would stop the one before, and power the machine on
         last_cutover(replica(1, "web-01", at_work, cut))
     with pytest.raises(ServiceError, match="was not cut over"):
         last_cutover(replica(1, "web-01", run_of(6), missed))

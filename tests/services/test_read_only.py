@@ -24,7 +24,7 @@ from tests.kits.vcenter_session import log_in, named, settings_for
 from vmie_tui.model.errors import ErrorKind, ServiceError, SettingsError
 from vmie_tui.model.plan import ImportPlan, VmSource
 from vmie_tui.model.task import JobState
-from vmie_tui.operations.jobs import JobClient
+from vmie_tui.operations.jobs import Jobs
 from vmie_tui.services.aws.session import BLOCKS, PARTS, Aws, open_session
 from vmie_tui.services.read_only import AWS_READS, VSPHERE_READS, Policy, reads_aws
 from vmie_tui.services.vsphere.changed_blocks import enable_tracking
@@ -336,7 +336,7 @@ def test_nonsense_is_not_taken_for_no(tmp_path: Path, head: str, env: dict[str, 
         settings(tmp_path, head, env)
 
 
-def steps(client: JobClient, job_id: str, profile: str) -> dict[str, Callable[[], object]]:
+def steps(client: Jobs, job_id: str, profile: str) -> dict[str, Callable[[], object]]:
     plan = ImportPlan(profile, VmSource("vc", "vm-1", "app"), "eu-west-1", "bucket")
     return {
         "submit": partial(client.submit, plan),
@@ -350,7 +350,7 @@ def steps(client: JobClient, job_id: str, profile: str) -> dict[str, Callable[[]
 @pytest.mark.parametrize("everything", [False, True])
 def test_jobs_refuse_too(tmp_path: Path, everything: bool) -> None:
     profile = "a" if everything else "b"
-    client = JobClient(settings(tmp_path, read_only=everything))
+    client = Jobs(settings(tmp_path, read_only=everything))
     job_id = client._store.create(ImportPlan(profile, VmSource("vc", "vm-1", "app"), "eu-west-1", "bucket"))
     try:
         for step in steps(client, job_id, profile).values():

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from vmie_tui.services.aws.session import Aws
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
+job_ids_argument = click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
+region_option = click.option("--region", help="Region it is in; the profile's when left out.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 pass_session = click.make_pass_decorator(Session)
@@ -66,6 +68,17 @@ def aws_session(session: Session, held: ExitStack, *, read_only: bool = True, pr
     aws = open_session(profile.aws, read_only=read_only or profile.read_only)
     held.callback(aws.close)
     return aws
+
+
+def tags_of(pairs: Sequence[str]) -> dict[str, str]:
+    """The options ``--tag KEY=VALUE``. Raises click.BadParameter."""
+    tags: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not key or not equals:
+            raise click.BadParameter(f"{pair!r} is not KEY=VALUE", param_hint="--tag")
+        tags[key] = value
+    return tags
 
 
 def finding_words(finding: Finding) -> str:

@@ -1,18 +1,21 @@
-"""``vmie-tui demo`` and ``vmie-tui simulate``."""
+"""``vmie-tui demo``: the app on a simulated vCenter and a simulated AWS."""
 
 from __future__ import annotations
 
 import sys
-import tempfile
 from contextlib import suppress
-from pathlib import Path
 
 import click
 
-from vmie_tui.commands.common import json_option, pass_session, say
-from vmie_tui.commands.session import Session, check_machine, run_app
+from vmie_tui.commands.common import pass_session, say
+from vmie_tui.commands.session import Session
+from vmie_tui.commands.start import check_machine, run_app
 from vmie_tui.hangup import watch_terminal
+from vmie_tui.lazy import load
 from vmie_tui.settings import DEMO
+from vmie_tui.simulators import launch
+
+HEADLESS = "vmie_tui.commands.demo_headless:run"
 
 
 @click.command()
@@ -24,11 +27,8 @@ from vmie_tui.settings import DEMO
 def demo(session: Session, headless: bool, stop: bool, speed: float | None, vms: tuple[str, ...]) -> int:
     """Open the app on a simulated vCenter and a simulated AWS: no account, no network."""
     if headless:
-        from vmie_tui.commands.demo_headless import run
-
-        return run(speed, vms)
-    from vmie_tui.simulators import launch
-
+        code: int = load(HEADLESS)(speed, vms)
+        return code
     root = session.settings.demo_dir
     if stop:
         say("simulators stopped" if launch.stop(root) else "no simulators are running")
@@ -40,8 +40,6 @@ def demo(session: Session, headless: bool, stop: bool, speed: float | None, vms:
 
 def open_demo(session: Session, speed: float | None = None) -> int:
     """Start the simulators unless they run, and open the app on them; its exit code."""
-    from vmie_tui.simulators import launch
-
     watch_terminal()
     check_machine(session.settings)
     root = session.settings.demo_dir
@@ -55,24 +53,3 @@ def open_demo(session: Session, speed: float | None = None) -> int:
     code = run_app(session.reload())
     say("the simulators go on in the background; 'vmie-tui demo --stop' ends them")
     return code
-
-
-@click.command()
-@click.option("--dir", "folder", type=click.Path(path_type=Path, file_okay=False), help="Where to keep what is made.")
-@click.option("--scale", type=click.IntRange(min=0), default=0, help="At least so many virtual machines.")
-@click.option("--speed", type=click.FloatRange(min=0.1), default=1.0, show_default=True, help="Of the AWS clock.")
-@click.option("--rate", type=click.IntRange(min=0), default=0, help="Bytes a second of each disk stream; 0: no limit.")
-@click.option("--fleet", type=click.Choice(["company", "tiny", "odd"]), default="company", show_default=True)
-@json_option
-def simulate(*, folder: Path | None, scale: int, speed: float, rate: int, fleet: str, as_json: bool) -> int:
-    """Run the simulated vCenter and AWS alone, until interrupted."""
-    from vmie_tui.simulators.serve import main
-
-    options = ["--scale", str(scale), "--speed", f"{speed:g}", "--rate", str(rate), "--fleet", fleet]
-    options += ["--json" if as_json else "--text"]
-    if folder is not None:
-        say(f"serving from {folder}; ctrl+c ends it")
-        return main([str(folder), *options])
-    with tempfile.TemporaryDirectory(prefix="vmie-simulate-") as temporary:
-        say(f"serving from {temporary}; ctrl+c ends it")
-        return main([temporary, *options])

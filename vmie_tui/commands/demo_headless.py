@@ -14,15 +14,21 @@ from vmie_tui import settings as settings_module
 from vmie_tui.commands import inventory as inventory_command
 from vmie_tui.commands.common import out_json, say
 from vmie_tui.commands.import_ import command
-from vmie_tui.commands.session import check_machine
+from vmie_tui.commands.start import check_machine
 from vmie_tui.commands.wait import wait_for
-from vmie_tui.model.errors import EXIT_FAILED, EXIT_OK, ErrorKind, ServiceError, VmieError
+from vmie_tui.exit_codes import EXIT_FAILED, EXIT_OK
+from vmie_tui.jobs.engine.process import stop_worker
+from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
 from vmie_tui.model.formatting import one_line
 from vmie_tui.model.job import JobView
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.task import JobState
 from vmie_tui.operations.import_plan import make_plan
+from vmie_tui.operations.jobs import Jobs
+from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
+from vmie_tui.services.aws.session import open_session
+from vmie_tui.services.disks.streams.source import RawFile, sha256_of
 from vmie_tui.settings import DEMO, Settings
 from vmie_tui.simulators import launch
 
@@ -61,8 +67,6 @@ def run(speed: float | None, wanted: Sequence[str]) -> int:
 
 
 def _migrate(settings: Settings, wanted: Sequence[str]) -> list[dict[str, Any]]:
-    from vmie_tui.operations.jobs import JobClient
-
     found = inventory_command.read(settings).machines
     say(f"{len(found)} virtual machines in the simulated vCenter")
     machines = [inventory_command.find(found, name) for name in wanted]
@@ -70,7 +74,7 @@ def _migrate(settings: Settings, wanted: Sequence[str]) -> list[dict[str, Any]]:
     for plan, machine in zip(plans, machines, strict=True):
         command.preflight(plan, machine)
     launch.Admin(settings.demo_dir)("vcenter", "POST", "witness", {"on": True})
-    client = JobClient(settings)
+    client = Jobs(settings)
     ids = [client.submit(plan) for plan in plans]
     for job_id, machine in zip(ids, machines, strict=True):
         say(f"importing {machine.path}, job {job_id}")
@@ -94,10 +98,6 @@ def _failure(view: JobView) -> VmieError:
 
 def prove(settings: Settings, machine: Machine, plan: ImportPlan, view: JobView) -> list[dict[str, Any]]:
     """Compare each snapshot, read back through EBS direct, with the simulator's raw disk."""
-    from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
-    from vmie_tui.services.aws.session import open_session
-    from vmie_tui.services.disks.streams.source import RawFile, sha256_of
-
     admin = launch.Admin(settings.demo_dir)
     frozen = admin("vcenter", "GET", f"witness?vm={machine.moid}")["snapshots"]  # one that runs writes on meanwhile
     rows = admin("vcenter", "GET", f"{'witness' if frozen else 'disks'}?vm={machine.moid}&snapshot=last")["disks"]
@@ -149,8 +149,6 @@ def _report(machine: Machine, view: JobView, disks: list[dict[str, Any]]) -> dic
 
 def _tidy(settings: Settings, folder: Path, keep: Path | None = None) -> None:
     """Stop what was started and remove the folder, but for ``keep`` within it."""
-    from vmie_tui.commands.jobs import stop_worker
-
     try:
         stop_worker(settings)
         launch.stop(settings.demo_dir)

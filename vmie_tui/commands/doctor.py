@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from vmie_tui.commands import inventory as inventory_command
 from vmie_tui.commands.common import json_option, out, out_json, pass_session, say
 from vmie_tui.commands.session import Session
+from vmie_tui.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LOGIN, EXIT_OK
 from vmie_tui.model.doctor import USUAL_FEATURES, Check, CheckState, DoctorReport, Feature, Fix, Group
-from vmie_tui.model.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LOGIN, EXIT_OK, ErrorKind, ServiceError
+from vmie_tui.model.errors import ErrorKind
 from vmie_tui.model.formatting import one_line
-from vmie_tui.model.job import WorkerStatus
-
-if TYPE_CHECKING:
-    from vmie_tui.model.machine import Machine
-    from vmie_tui.services.doctor.live import StepReport
-    from vmie_tui.services.doctor.patient import Patient
-    from vmie_tui.services.vsphere.session import VSphere
-    from vmie_tui.settings import Profile
-
-POLICIES = ("user", "role", "trust", "vcenter")
+from vmie_tui.model.machine import Machine
+from vmie_tui.operations.doctor import POLICIES, Doctor
+from vmie_tui.services.doctor.live import ASSUMPTIONS, Live, Outcome, Saw, Step, StepReport
+from vmie_tui.services.vsphere.inventory import read_inventory
+from vmie_tui.services.vsphere.session import VSphere
+from vmie_tui.settings import Profile
 
 
 @click.command("doctor")
@@ -80,36 +75,29 @@ def doctor_command(
     if live is not None and (fix or groups or features or print_policy):
         raise click.UsageError("--live goes with --yes and --json alone")
     wanted = frozenset(map(Feature, features)) or USUAL_FEATURES
-    profile = session.settings.profile()
+    doctor = session.operations.doctor
     if live is not None:
-        return _live(session, profile, live, yes=yes, as_json=as_json)
+        return _live(doctor, session.settings.profile(), live, yes=yes, as_json=as_json)
     if print_policy:
-        _print_policy(session, print_policy, profile, wanted)
+        out_json(doctor.policy_document(print_policy, wanted))
         return EXIT_OK
-    from vmie_tui.services.read_only import Policy
-
     if fix:
-        Policy(profile.read_only).check_work("changed", profile.name)
-    with _patient(session, profile, wanted) as patient:
-        chosen = tuple(map(Group, groups)) or tuple(Group)
-        report = _examined(patient, chosen)
+        doctor.check_fix()
+    chosen = tuple(map(Group, groups)) or tuple(Group)
+    report = doctor.examine(groups=chosen, features=wanted)
+    if not as_json:
+        _show(report, offer=not fix)
+    if fix:
+        _fix_all(doctor, report, ask=not yes)
+        report = doctor.examine(groups=chosen, features=wanted)
         if not as_json:
-            _show(report, offer=not fix)
-        if fix:
-            _fix_all(patient, report, ask=not yes)
-            patient.forget()
-            report = _examined(patient, chosen)
-            if not as_json:
-                _show(report, offer=False)
-        if as_json:
-            out_json(report.to_json())
+            _show(report, offer=False)
+    if as_json:
+        out_json(report.to_json())
     return EXIT_FAILED if report.failed else EXIT_OK
 
 
-def _live(session: Session, profile: Profile, wanted: str, *, yes: bool, as_json: bool) -> int:
-    from vmie_tui.services.doctor.live import Live, Outcome, Saw, Step
-    from vmie_tui.services.vsphere.inventory import read_inventory
-
+def _live(doctor: Doctor, profile: Profile, wanted: str, *, yes: bool, as_json: bool) -> int:
     if wanted and profile.vcenter is None:
         raise click.UsageError("the profile has no vCenter: give --live without a virtual machine to try AWS alone")
     if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -130,10 +118,8 @@ def _live(session: Session, profile: Profile, wanted: str, *, yes: bool, as_json
     def find(vsphere: VSphere) -> Machine:
         return inventory_command.find(read_inventory(vsphere).machines, wanted)
 
-    with (
-        _patient(session, profile, USUAL_FEATURES) as patient,
-        Live(patient, find if wanted else None, ask=None if yes else agreed, say=say, done=show) as live,
-    ):
+    found = find if wanted else None
+    with Live(doctor.patient(), found, ask=None if yes else agreed, say=say, done=show) as live:
         report = live.run()
     if as_json:
         out_json(report.to_json())
@@ -150,8 +136,6 @@ def _live(session: Session, profile: Profile, wanted: str, *, yes: bool, as_json
 
 
 def _show_step(report: StepReport) -> None:
-    from vmie_tui.services.doctor.live import ASSUMPTIONS, Outcome, Saw
-
     ended = "" if report.outcome is Outcome.DONE else f": {report.outcome.value}"
     why = f" ({report.why})" if report.why and report.outcome is Outcome.SKIPPED else ""
     out(f"{report.title}{ended}{why}")
@@ -167,36 +151,6 @@ def _show_step(report: StepReport) -> None:
         out(f"  ✖ {one_line(report.why)}")
     for left in report.left:
         out(f"  ✖ left behind: {one_line(left)}")
-
-
-def _patient(session: Session, profile: Profile, features: frozenset[Feature]) -> Patient:
-    from vmie_tui.passwords import password_for
-    from vmie_tui.services.doctor.patient import Patient
-
-    return Patient(
-        profile,
-        session.settings.state_dir,
-        features,
-        lambda: password_for(profile),
-        dict(os.environ),
-        lambda: _worker(session),
-    )
-
-
-def _worker(session: Session) -> WorkerStatus:
-    from vmie_tui.operations.jobs import JobClient
-
-    client = JobClient(session.settings)
-    try:
-        return client.worker()
-    finally:
-        client.close()
-
-
-def _examined(patient: Patient, groups: tuple[Group, ...]) -> DoctorReport:
-    from vmie_tui.services.doctor.run import examine
-
-    return examine(patient, groups)
 
 
 def _show(report: DoctorReport, *, offer: bool) -> None:
@@ -218,33 +172,18 @@ def _line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _fix_all(patient: Patient, report: DoctorReport, *, ask: bool) -> None:
+def _fix_all(doctor: Doctor, report: DoctorReport, *, ask: bool) -> None:
     """Show each fix as it would be made now, ask, make it, and say how it is then."""
-    from vmie_tui.services.doctor.run import apply, look_again
 
-    done: set[str] = set()
-    queue = list(report.fixable)
-    while queue:
-        check = look_again(patient, queue.pop(0))
-        if check.fix is None or check.id in done:
-            continue
-        done.add(check.id)
-        _show_fix(check, check.fix)
-        if ask and not click.confirm("Make this change?", err=True):
-            continue
-        try:
-            now = apply(patient, check)
-        except ServiceError as error:
+    def agreed(check: Check, fix: Fix) -> bool:
+        _show_fix(check, fix)
+        return not ask or click.confirm("Make this change?", err=True)
+
+    for check, error in doctor.fix_all(report, agreed):
+        if error is not None:
             say(f"✖ {check.title}: {error}")
-            continue
-        say(f"{now.state.glyph} {now.title}: {_line(now.reason)}")
-        waiting = done | {other.id for other in queue}
-        queue += [other for other in _more(patient, check) if other.id not in waiting]
-
-
-def _more(patient: Patient, check: Check) -> list[Check]:
-    """What can be made now that was not even looked at before: the parts of a bucket or role that was not there."""
-    return list(_examined(patient, (check.group,)).fixable)
+        else:
+            say(f"{check.state.glyph} {check.title}: {_line(check.reason)}")
 
 
 def _show_fix(check: Check, fix: Fix) -> None:
@@ -253,19 +192,3 @@ def _show_fix(check: Check, fix: Fix) -> None:
         say(f"  {change.operation} {change.target}")
         for line in change.diff:
             say(f"    {line}")
-
-
-def _print_policy(session: Session, which: str, profile: Profile, features: frozenset[Feature]) -> None:
-    from vmie_tui.services.doctor import policies
-
-    if which == "vcenter":
-        out_json(policies.vcenter_role(features))
-        return
-    with _patient(session, profile, features) as patient:
-        place = policies.place_of(patient)
-    if which == "user":
-        found: Any = policies.user_policy(place, features)
-    else:
-        both = policies.role_policies(place, features)
-        found = both["trust"] if which == "trust" else both["permissions"]
-    out_json(found)

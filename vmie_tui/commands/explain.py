@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import click
 
 from vmie_tui.commands.common import json_option, out, out_json, say
-from vmie_tui.model.errors import EXIT_FAILED, EXIT_OK
+from vmie_tui.exit_codes import EXIT_FAILED, EXIT_OK
 from vmie_tui.model.explain import LONGEST, Explanation, Match, actions, explain
 
 WIDTH = 100

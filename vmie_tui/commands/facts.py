@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import click
 
 from vmie_tui.commands.common import json_option, out, out_json, say
-from vmie_tui.model.errors import EXIT_OK
+from vmie_tui.exit_codes import EXIT_OK
 from vmie_tui.model.facts_list import Stated, stated_facts
 
 WIDTH = 100

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from typing import Any
 
 import click
+
+from vmie_tui.lazy import load
 
 
 class LazyGroup(click.Group):
@@ -22,6 +23,5 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._lazy:
             return None
-        module, attribute = self._lazy[cmd_name].split(":")
-        command: click.Command = getattr(importlib.import_module(f"vmie_tui.commands.{module}"), attribute)
+        command: click.Command = load(f"vmie_tui.commands.{self._lazy[cmd_name]}")
         return command

@@ -8,33 +8,35 @@ import click
 
 from vmie_tui import __version__
 from vmie_tui.commands.lazy import LazyGroup
-from vmie_tui.commands.session import Session, open_app
-from vmie_tui.model.errors import EXIT_OK
+from vmie_tui.commands.session import Session
+from vmie_tui.commands.start import open_app
+from vmie_tui.exit_codes import EXIT_OK
+from vmie_tui.model.example_profile import EXAMPLE
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 COMMANDS = {
     "demo": "demo:demo",
     "doctor": "doctor:doctor_command",
-    "simulate": "demo:simulate",
+    "simulate": "simulate:simulate",
     "inventory": "inventory:inventory",
     "preflight": "import_.preflight:preflight_command",
     "import": "import_.command:import_command",
-    "launch": "image:launch_command",
-    "instance": "image:instance_command",
+    "launch": "launch:launch_command",
+    "instance": "instance:instance_command",
     "image": "image:image_command",
-    "export": "export.command:export_command",
-    "deploy": "export.deploy_options:deploy_command",
+    "export": "export:export_command",
+    "deploy": "deploy:deploy_command",
     "tasks": "tasks:tasks_command",
-    "task": "tasks:task_command",
+    "task": "task:task_command",
     "bundle": "bundle:bundle_command",
     "jobs": "jobs:jobs",
-    "job": "jobs:job",
-    "cancel": "jobs:cancel",
-    "pause": "jobs:pause",
-    "resume": "jobs:resume",
-    "fallback": "jobs:fallback",
+    "job": "job:job",
+    "cancel": "cancel:cancel",
+    "pause": "pause:pause",
+    "resume": "resume:resume",
+    "fallback": "fallback:fallback",
     "replicate": "replicate.group:replicate_command",
-    "worker": "jobs:worker",
+    "worker": "worker:worker",
     "convert": "convert:convert_command",
     "explain": "explain:explain_command",
     "facts": "facts:facts_command",
@@ -52,6 +54,7 @@ def cli(context: click.Context, profile: str | None, read_only: bool) -> int:
     Without a command the app opens. 'vmie-tui demo' shows everything with simulated services.
     """
     session = context.obj = Session(profile, read_only=read_only)
+    context.call_on_close(session.close)
     if context.invoked_subcommand is not None:
         return EXIT_OK
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -63,8 +66,6 @@ def cli(context: click.Context, profile: str | None, read_only: bool) -> int:
 
 def _how_to_begin(config_file: str) -> str:
     """What the guided set-up would ask for, for whoever has no terminal."""
-    from vmie_tui.widgets.problem import EXAMPLE
-
     example = "\n".join(f"    {line}" for line in EXAMPLE)
     return (
         "the app needs a terminal, and nothing is configured yet.\n"

@@ -1,17 +1,22 @@
-"""One invocation's settings, and how the app is opened. The first paint waits for this module, so no click in it."""
+"""One invocation's settings and operations. The first paint waits for this module, so no click in it."""
 
 from __future__ import annotations
 
-import gc
-import importlib
-import os
+from typing import TYPE_CHECKING
 
 from vmie_tui import settings as settings_module
-from vmie_tui.hangup import watch_terminal
-from vmie_tui.model.errors import EXIT_OK
-from vmie_tui.services import sqlite
+from vmie_tui.lazy import load
+from vmie_tui.operations.operations import Operations
 from vmie_tui.services.vsphere.refused_logins import REFUSED
 from vmie_tui.settings import Settings
+
+if TYPE_CHECKING:
+    from vmie_tui.operations.jobs import Jobs
+    from vmie_tui.operations.replication_jobs import ReplicationJobs
+
+# They bring SQLAlchemy, which the app's first paint does not wait for.
+JOBS = "vmie_tui.operations.jobs:Jobs"
+REPLICATIONS = "vmie_tui.operations.replication_jobs:ReplicationJobs"
 
 
 class Session:
@@ -20,6 +25,9 @@ class Session:
     def __init__(self, profile: str | None = None, *, read_only: bool = False) -> None:
         self.profile_name, self.read_only = profile, read_only
         self._settings: Settings | None = None
+        self._operations: dict[str, Operations] = {}  # by profile
+        self._jobs: Jobs | None = None
+        self._replications: ReplicationJobs | None = None
 
     @property
     def settings(self) -> Settings:
@@ -32,37 +40,35 @@ class Session:
         self._settings = None
         return self.settings
 
+    # Jobs and replications are of all profiles: they are shown where none is configured, too.
 
-def open_app(session: Session) -> int:
-    """The app; where nothing is configured yet, first the questions that configure it. Its exit code."""
-    watch_terminal()
-    settings = session.settings
-    if settings.configured or session.profile_name or "VMIE_PROFILE" in os.environ:
-        return run_app(settings)
-    from vmie_tui.screens.setup import first_start
+    @property
+    def jobs(self) -> Jobs:
+        if self._jobs is None:
+            self._jobs = load(JOBS)(self.settings)
+        return self._jobs
 
-    outcome, password = first_start.run(settings, mouse="SSH_CONNECTION" not in os.environ)
-    if outcome == first_start.DEMO:
-        code: int = importlib.import_module("vmie_tui.commands.demo").open_demo(session)
-        return code
-    return run_app(session.reload(), password) if outcome == first_start.SAVED else EXIT_OK
+    @property
+    def replications(self) -> ReplicationJobs:
+        if self._replications is None:
+            self._replications = load(REPLICATIONS)(self.settings)
+        return self._replications
 
+    @property
+    def operations(self) -> Operations:
+        """Of the profile in use."""
+        return self.operations_of(self.settings.profile().name)
 
-def check_machine(settings: Settings) -> None:
-    """What nothing works without. Raises ServiceError LOCAL: the SQLite here is too old."""
-    if not settings.database_url:
-        sqlite.driver()
+    def operations_of(self, profile: str) -> Operations:
+        """Of this profile, as a job or a replication names it; closed with the session."""
+        if profile not in self._operations:
+            self._operations[profile] = Operations(self.settings, self.settings.profile(profile))
+        return self._operations[profile]
 
-
-def run_app(settings: Settings, password: str = "") -> int:
-    """Run the app until it is closed; its exit code.
-
-    ``password``: vCenter's, when it was typed already. Raises ServiceError as `check_machine`.
-    """
-    check_machine(settings)
-    gc.disable()  # what is imported and parsed up to the first paint stays; the app collects from then on
-    try:
-        code: int = importlib.import_module("vmie_tui.app").run(settings, password=password)
-    finally:
-        gc.enable()
-    return code
+    def close(self) -> None:
+        while self._operations:
+            self._operations.popitem()[1].close()
+        for opened in (self._jobs, self._replications):
+            if opened is not None:
+                opened.close()
+        self._jobs = self._replications = None

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from vmie_tui.commands.common import job_line, say
-from vmie_tui.model.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LOGIN, EXIT_OK, ErrorKind, ServiceError, exit_code
+from vmie_tui.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LOGIN, EXIT_OK, exit_code
+from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import JobView
 from vmie_tui.model.task import JobState
+from vmie_tui.operations.jobs import Jobs
 from vmie_tui.services.pacing import Poll
-
-if TYPE_CHECKING:  # it brings SQLAlchemy, which the app's first paint does not wait for
-    from vmie_tui.operations.jobs import JobClient
 
 LOOK_SECONDS = 0.3
 WORKERS_IN_VAIN = 3
@@ -21,7 +19,7 @@ SAY_SECONDS = 2.0  # between two lines about the same stage of a job
 STILL = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.NEEDS_LOGIN, JobState.PAUSED})
 
 
-def wait_for(client: JobClient, ids: Sequence[str]) -> list[JobView]:
+def wait_for(client: Jobs, ids: Sequence[str]) -> list[JobView]:
     """The jobs once none of them moves any more without the user. Interrupting only ends the waiting.
 
     Raises ServiceError LOCAL when the worker does not start, or ends again and again before anything moves.

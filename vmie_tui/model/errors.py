@@ -141,16 +141,3 @@ def problem_of(error: BaseException) -> Problem:
         f"unexpected {type(error).__name__}: {error}",
         remedy="This is a fault of vmie-tui: please report it",
     )
-
-
-EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_REFUSED, EXIT_LOGIN, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 130
-
-
-def exit_code(kind: ErrorKind) -> int:
-    """The process exit code that stands for an error (design section 6)."""
-    return {
-        ErrorKind.INVALID: EXIT_USAGE,
-        ErrorKind.REFUSED: EXIT_REFUSED,
-        ErrorKind.LOGIN: EXIT_LOGIN,
-        ErrorKind.CANCELLED: EXIT_INTERRUPTED,
-    }.get(kind, EXIT_FAILED)

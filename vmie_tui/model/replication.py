@@ -4,6 +4,7 @@ Service for it (F386 to F449). Times are seconds since the epoch; a job's clock 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -31,6 +32,11 @@ class ReplicationState(StrEnum):
     def counts(self) -> bool:
         """Whether it is one of the VMs that an account migrates at once (F388)."""
         return self in {ReplicationState.PENDING, ReplicationState.ACTIVE, ReplicationState.PAUSED_ON_FAILURE}
+
+    @property
+    def runnable(self) -> bool:
+        """Whether a run beside the schedule can be asked for."""
+        return self.counts or self is ReplicationState.FAILED
 
 
 class RunState(StrEnum):
@@ -283,6 +289,17 @@ class Catalogue:
 # -- in words, the same in the command line and on the screens; nothing of it is taken as markup
 
 NOTHING = "–"
+
+
+def members_of(views: Iterable[ReplicationView], group: str) -> tuple[ReplicationView, ...]:
+    """All of a group in the order they are started in; none for no group."""
+    found = [view for view in views if group and view.spec.group == group]
+    return tuple(sorted(found, key=lambda view: (view.spec.order, view.name.casefold())))
+
+
+def runnable_members(views: Iterable[ReplicationView], group: str) -> tuple[ReplicationView, ...]:
+    """Those of the group that are started with it."""
+    return tuple(view for view in members_of(views, group) if view.state.runnable)
 
 
 def stamp(at: float) -> str:

@@ -77,6 +77,11 @@ class TaskRecord:
         return self.profile, self.task.region, self.task.id
 
     @property
+    def reading(self) -> tuple[str, str, int | None]:
+        """What AWS says of it; while this stays the same, there is nothing to tell anew."""
+        return self.task.state, self.task.reason, self.task.progress
+
+    @property
     def outcome(self) -> Outcome:
         return outcome(self.task)
 

@@ -14,14 +14,20 @@ from typing import Any
 
 from vmie_tui import __version__
 from vmie_tui.known_secrets import SECRET_NAMES, hidden, known, remember, remember_environment, shapes
+from vmie_tui.model.explain import explain_problem
+from vmie_tui.model.formatting import one_line
+from vmie_tui.model.replication import JOB_PREFIX, ReplicationPlan
 from vmie_tui.model.rules.secrets import redacted, redacted_value
 from vmie_tui.model.task_history import TaskRecord, phases
 from vmie_tui.model.task_report import explanation_of, markdown
+from vmie_tui.operations.jobs import Jobs
+from vmie_tui.operations.replication_jobs import ReplicationJobs
 from vmie_tui.services.disks.streams.output import Output, check_free, local_errors
 from vmie_tui.services.task_history import History
 from vmie_tui.settings import Settings
 
 TAIL_BYTES = 200_000
+LOG_LINES = 2000
 _PACKAGES = ("boto3", "botocore", "pyvmomi", "textual", "dbos", "click")
 
 
@@ -93,6 +99,16 @@ def write_bundle(destination: Path, files: Mapping[str, Any], secrets: Iterable[
         return target.commit()
 
 
+def support_files(settings: Settings, now: datetime) -> dict[str, Any]:
+    """What every ticket wants to know of this machine: versions, settings, the end of the worker's log."""
+    worker = tail(settings.log_dir / "worker.log")
+    return {
+        "versions.json": {**versions(), "made": now.isoformat()},
+        "settings.json": settings_summary(settings),
+        **({"worker.log": worker} if worker else {}),
+    }
+
+
 def task_files(record: TaskRecord, history: History, now: datetime) -> dict[str, Any]:
     """The task with its timeline, the report of it, and what its message means."""
     times = phases(record, now, history.usual)
@@ -102,6 +118,26 @@ def task_files(record: TaskRecord, history: History, now: datetime) -> dict[str,
     }
     found = explanation_of(record)
     return files if found is None else {**files, "explanation.json": found.to_json()}
+
+
+def job_files(jobs: Jobs, replications: ReplicationJobs, subject: str) -> tuple[dict[str, Any], str]:
+    """A job with its plan and log, or a replication with its runs and the newest one's job; the id of its AWS task."""
+    files: dict[str, Any] = {}
+    if subject.startswith(JOB_PREFIX):
+        replication = replications.view(subject)
+        files["replication.json"] = replication.to_json()
+        subject = next((run.job_id for run in replication.runs if run.job_id), "")
+    if not subject:
+        return files, ""
+    view = jobs.job(subject)
+    plan, lines = jobs.plan(view.id), jobs.log(view.id, LOG_LINES)
+    files["job.json"], files["plan.json"] = view.to_json(), plan.to_json()
+    if isinstance(plan, ReplicationPlan) and "replication.json" not in files:
+        files["replication.json"] = replications.view(plan.replication).to_json()
+    files["job.log"] = "".join(f"{line.at.isoformat()} {line.level:<7} {one_line(line.text)}\n" for line in lines)
+    if view.problem is not None:
+        files["explanation.json"] = explain_problem(view.problem).to_json()
+    return files, view.task_id
 
 
 def settings_summary(settings: Settings) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vmie_tui.model.choice import Option
-from vmie_tui.model.deploy_places import DeployChoice
+from vmie_tui.model.deploy_places import DeployChoice, DeployNames
 from vmie_tui.model.export import (
     CONVERT_TO,
     IMAGE_ID,
@@ -23,9 +24,7 @@ from vmie_tui.model.finding import Finding
 from vmie_tui.model.formatting import one_line
 from vmie_tui.model.rules.deploying import check_deploy
 from vmie_tui.model.rules.exports import check_export, instance_formats
-
-if TYPE_CHECKING:
-    from vmie_tui.operations.profile import ProfileInfo
+from vmie_tui.operations.profile import ProfileInfo
 
 WRITTEN_FOR = {  # where an instance runs whose format alone was chosen
     ExportFormat.VMDK: TargetEnvironment.VMWARE,
@@ -174,3 +173,45 @@ def format_choices(draft: ExportDraft) -> tuple[Option, ...]:
         for form, container, target in instance_formats()
         if target.value == draft.target
     )
+
+
+# -- the same by hand
+
+
+def export_command(plan: ExportPlan, deploy: DeployChoice | None) -> str:
+    """The ``vmie-tui export`` command that does the same.
+
+    ``deploy``: the places of ``plan.deploy`` by their names, which is how the command line says them.
+    """
+    words = ["vmie-tui", "--profile", plan.profile, "export", plan.source_id, *_options(plan)]
+    if plan.deploy is not None and deploy is not None:
+        words += _places(plan.deploy, deploy.names)
+    return shlex.join(words)
+
+
+def _options(plan: ExportPlan) -> Iterator[str]:
+    yield from ("--format", plan.format.value)
+    if plan.is_instance:
+        yield from ("--target", plan.target_environment.value, "--container", plan.container.value or "none")
+    else:
+        yield from ("--role-name", plan.role_name)
+    yield from ("--region", plan.region, "--bucket", plan.bucket, "--prefix", plan.prefix)
+    if plan.download_to:
+        yield from ("--download", plan.download_to)
+    if plan.description:
+        yield from ("--description", plan.description)
+    for key, value in plan.tags.items():
+        yield from ("--tag", f"{key}={value}")
+    if plan.convert_to:
+        yield from ("--convert", plan.convert_to)
+    if plan.clean_up:
+        yield "--clean-up"
+
+
+def _places(target: DeployTarget, names: DeployNames) -> Iterator[str]:
+    yield from ("--deploy", target.name, "--pool", names.pool, "--datastore", names.datastore)
+    for option, value in (("--folder", names.folder), ("--network", names.network)):
+        if value:
+            yield from (option, value)
+    if target.cpus and target.memory_mib:
+        yield from ("--cpus", str(target.cpus), "--memory", str(target.memory_mib))

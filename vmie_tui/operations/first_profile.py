@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from vmie_tui.settings import Settings
+from vmie_tui.config_file import add_profile, profile_text
+from vmie_tui.passwords import keep_in_keyring, usable_keyring
+from vmie_tui.services.aws.s3.objects import ObjectStore
+from vmie_tui.services.aws.session import known_profiles, open_session
+from vmie_tui.services.vsphere.refused_logins import REFUSED
+from vmie_tui.services.vsphere.session import connect
+from vmie_tui.services.vsphere.tls import shown_thumbprint
+from vmie_tui.settings import AwsSettings, Settings, VCenterSettings
 
 PIN, CA, SYSTEM = "pin", "ca", "system"
 KEYRING, ASK = "keyring", "ask"
@@ -83,28 +89,18 @@ class LiveGuiding:
 
     def aws_profiles(self) -> tuple[tuple[str, str], ...]:
         """(name, Region) of the profiles in ~/.aws; Region empty where none is set there."""
-        from vmie_tui.services.aws.session import known_profiles
-
         return known_profiles()
 
     def keyring(self) -> str:
         """The name of the keyring a password can be kept in; empty when this machine has none."""
-        from vmie_tui.passwords import usable_keyring
-
         return usable_keyring()
 
     def thumbprint(self, guide: Guide) -> str:
         """The SHA-256 thumbprint of the certificate vCenter shows, to be compared by the user; raises ServiceError."""
-        from vmie_tui.services.vsphere.tls import shown_thumbprint
-
         return shown_thumbprint(*guide.place)
 
     def try_vcenter(self, guide: Guide) -> str:
         """Log in and out; who answered, in words. Raises ServiceError."""
-        from vmie_tui.services.vsphere.refused_logins import REFUSED
-        from vmie_tui.services.vsphere.session import connect
-        from vmie_tui.settings import VCenterSettings
-
         host, port = guide.place
         ca_file = Path(guide.ca_file).expanduser() if guide.trust == CA else None
         pinned = guide.thumbprint if guide.trust == PIN else None
@@ -115,10 +111,6 @@ class LiveGuiding:
 
     def try_aws(self, guide: Guide) -> str:
         """Ask who is signed in, and look at the bucket; in words. Raises ServiceError."""
-        from vmie_tui.services.aws.s3.objects import ObjectStore
-        from vmie_tui.services.aws.session import open_session
-        from vmie_tui.settings import AwsSettings
-
         aws = open_session(AwsSettings(profile=guide.aws_profile or None, region=guide.region), read_only=True)
         try:
             identity = aws.identity()
@@ -132,16 +124,10 @@ class LiveGuiding:
 
     def text(self, guide: Guide) -> str:
         """What would be added to the file."""
-        from vmie_tui.config_file import profile_text
-
         return profile_text(guide.name, guide.vcenter(), guide.aws())
 
     def write(self, guide: Guide) -> str:
         """Keep the password if that was asked for, then write the file; its path. Raises VmieError."""
-        from vmie_tui.config_file import add_profile
-        from vmie_tui.passwords import keep_in_keyring
-        from vmie_tui.settings import VCenterSettings
-
         if guide.host and guide.password and guide.keep == KEYRING:
             keep_in_keyring(VCenterSettings(guide.place[0], guide.user), guide.password)
         return str(add_profile(self._settings.config_file, guide.name, guide.vcenter(), guide.aws()))

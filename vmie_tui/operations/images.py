@@ -1,83 +1,117 @@
-"""What the screens do with an AMI once it is made: one protocol, and its real implementation over services and jobs.
-
-Every method blocks: call it in a thread worker. Raises ServiceError.
-"""
+"""An AMI once it is made: test instances of it, copies, names, and the way to be rid of it again."""
 
 from __future__ import annotations
 
+import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:
-    from vmie_tui.model.machine import Machine
-    from vmie_tui.operations.connections import Connections
-    from vmie_tui.services.aws.ec2.image_info import Image
-    from vmie_tui.services.aws.ec2.images import Deregistered
-    from vmie_tui.services.aws.ec2.launch import InstanceState
+from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.job import JobView
+from vmie_tui.model.machine import Machine
+from vmie_tui.model.plan import ImportPlan, ObjectSource
+from vmie_tui.operations.connections import Connections
+from vmie_tui.operations.import_plan import REGION, SUBNET_ID
+from vmie_tui.services.aws.ec2 import images, launch
+from vmie_tui.services.aws.ec2.image_info import Image, describe_image, instances_of, rename
+from vmie_tui.services.aws.ec2.images import CopyRequest, Deregistered
+from vmie_tui.services.aws.ec2.instance_types import pick_instance_type
+from vmie_tui.services.aws.ec2.launch import InstanceState, LaunchedInstance, LaunchRequest
+from vmie_tui.services.aws.s3.objects import ObjectStore
 
-OWN_TAG = "vmie-tui"
+AMI, INSTANCE = re.compile(r"ami-[0-9a-f]{8,17}"), re.compile(r"i-[0-9a-f]{8,17}")
+TEST_TAGS = {"vmie-tui": "test launch"}
+OnState = Callable[[InstanceState], None]
+SMALLEST = (1, 1024)  # vCPUs, MiB: where nothing says what the machine had
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A test instance as the form asks for it; empty texts are AWS's defaults."""
+    """A test instance as it is asked for; empty texts are AWS's defaults."""
 
     instance_type: str
     subnet_id: str = ""
     key_name: str = ""
     isolated: bool = True
 
-
-class Images(Protocol):
-    def image(self, region: str, image_id: str) -> Image: ...
-    def instances(self, region: str, image_id: str) -> tuple[str, ...]: ...
-    def suggest_type(self, region: str, image: Image, machine: Machine | None) -> str: ...
-    def launch(self, region: str, image: Image, wanted: Launch) -> str: ...
-    def state(self, region: str, instance_id: str) -> InstanceState: ...
-    def console(self, region: str, instance_id: str) -> str: ...
-    def screenshot(self, region: str, instance_id: str) -> str: ...
-    def terminate(self, region: str, instance_id: str) -> None: ...
-    def copy(self, region: str, image: Image, to: str, name: str) -> Image: ...
-    def rename(self, region: str, image_id: str, name: str) -> None: ...
-    def deregister(self, region: str, image_id: str) -> Deregistered: ...
-    def delete_objects(self, bucket: str, keys: tuple[str, ...]) -> None: ...
+    @property
+    def mistakes(self) -> dict[str, str]:
+        """What is wrong with what was typed, by field."""
+        fits = not self.subnet_id or SUBNET_ID.fullmatch(self.subnet_id)
+        return {} if fits else {"subnet": "A subnet reads like subnet-0abc…"}
 
 
-class LiveImages:
+class Images:
+    """Every method blocks: call it in a thread. Raises ServiceError."""
+
     def __init__(self, connections: Connections) -> None:
         self._session, self._save = connections.aws, connections.save
 
-    def image(self, region: str, image_id: str) -> Image:
-        from vmie_tui.services.aws.ec2.image_info import describe_image
+    @property
+    def region(self) -> str:
+        """The profile's, or what the AWS tools' own files and variables say."""
+        return self._session().region
 
+    # -- the AMI
+
+    def image(self, region: str, image_id: str) -> Image:
         return describe_image(self._session(), region, image_id)
+
+    def copy(self, region: str, image: Image, to: str, name: str) -> Image:
+        """Start the copy to Region ``to``; the new AMI, pending."""
+        _refuse(copy_mistakes(region, to, name), image.id)
+        request = CopyRequest(image.id, region, name, client_token=secrets.token_hex(16), tags=image.tags)
+        return images.copy_image(self._session(), to, request)
+
+    def wait_for(self, region: str, image_id: str) -> Image:
+        """The AMI once it is available."""
+        return images.wait_for_image(self._session(), region, image_id)
+
+    def rename(self, region: str, image_id: str, name: str) -> None:
+        """Set the tag Name of the AMI and its snapshots."""
+        _refuse(name_mistakes(name), image_id)
+        rename(self._session(), region, image_id, name)
+
+    def deregister(self, region: str, image_id: str, *, snapshots: bool = True) -> Deregistered:
+        """``snapshots``: those that no other AMI uses are deleted with it."""
+        return images.deregister_image(self._session(), region, image_id, snapshots=snapshots)
+
+    def delete_objects(self, bucket: str, keys: tuple[str, ...]) -> None:
+        store = ObjectStore(self._session())
+        for key in keys:
+            store.delete(bucket, key)
+
+    # -- its instances
 
     def instances(self, region: str, image_id: str) -> tuple[str, ...]:
         """Ids of the AMI's instances that are not terminated, the newest first."""
-        from vmie_tui.services.aws.ec2.image_info import instances_of
 
         return instances_of(self._session(), region, image_id)
 
-    def suggest_type(self, region: str, image: Image, machine: Machine | None) -> str:
-        """The smallest type that has the machine's CPUs and memory; without a machine the smallest there is."""
-        from vmie_tui.services.aws.ec2.launch import pick_instance_type
-
-        cpus, memory = (machine.cpus, machine.memory_mib) if machine is not None else (1, 1024)
+    def suggest_type(
+        self, region: str, image: Image, machine: Machine | None, *, cpus: int | None = None, memory: int | None = None
+    ) -> str:
+        """The smallest type with the CPUs and MiB that were asked for, else with the machine's where it is known."""
+        known = (machine.cpus, machine.memory_mib) if machine is not None else SMALLEST
         found = pick_instance_type(
             self._session(),
             region,
-            cpus,
-            memory,
+            cpus or known[0],
+            memory or known[1],
             image.architecture or "x86_64",
             image.boot_mode or None,
             ena=image.ena,
         )
         return found.name
 
-    def launch(self, region: str, image: Image, wanted: Launch) -> str:
-        from vmie_tui.services.aws.ec2.launch import LaunchRequest, launch
-
+    def launch(self, region: str, image: Image, wanted: Launch) -> LaunchedInstance:
+        """Start a test instance. Raises ServiceError CONFLICT for an AMI that is not available."""
+        _refuse(wanted.mistakes, image.id)
+        if why := why_not_launch(image):
+            raise ServiceError(
+                ErrorKind.CONFLICT, why, subject=image.id, remedy="Launch it once it is available", retry_safe=True
+            )
         request = LaunchRequest(
             image.id,
             wanted.instance_type,
@@ -85,51 +119,57 @@ class LiveImages:
             wanted.subnet_id,
             wanted.key_name,
             wanted.isolated,
-            {"Name": f"test of {image.tags.get('Name') or image.name or image.id}", OWN_TAG: "test launch"},
+            {"Name": f"test of {image.tags.get('Name') or image.name or image.id}", **TEST_TAGS},
         )
-        return launch(self._session(), region, request).id
+        return launch.launch(self._session(), region, request)
 
     def state(self, region: str, instance_id: str) -> InstanceState:
-        from vmie_tui.services.aws.ec2.launch import state
+        return launch.state(self._session(), region, instance_id)
 
-        return state(self._session(), region, instance_id)
+    def wait_for_checks(self, region: str, instance_id: str, on_state: OnState) -> InstanceState:
+        """How it is once its status checks have a verdict; ``on_state`` hears each state until then."""
+        return launch.wait_for_checks(self._session(), region, instance_id, on_state=on_state)
 
     def console(self, region: str, instance_id: str) -> str:
-        from vmie_tui.services.aws.ec2.launch import console_output
+        return launch.console_output(self._session(), region, instance_id)
 
-        return console_output(self._session(), region, instance_id)
+    def picture(self, region: str, instance_id: str) -> bytes:
+        """Its console's screen as a JPEG."""
+        return launch.screenshot(self._session(), region, instance_id)
 
     def screenshot(self, region: str, instance_id: str) -> str:
         """The path of the file the picture of the console was saved to."""
-        from vmie_tui.services.aws.ec2.launch import screenshot
-
-        return self._save(f"{instance_id}.jpg", screenshot(self._session(), region, instance_id))
+        return self._save(f"{instance_id}.jpg", self.picture(region, instance_id))
 
     def terminate(self, region: str, instance_id: str) -> None:
-        from vmie_tui.services.aws.ec2.launch import terminate
+        """End it for good, with its volumes and the security group that was made for it."""
+        launch.terminate(self._session(), region, instance_id)
 
-        terminate(self._session(), region, instance_id)
 
-    def copy(self, region: str, image: Image, to: str, name: str) -> Image:
-        """Start the copy to Region ``to``; the new AMI, pending."""
-        from vmie_tui.services.aws.ec2.images import CopyRequest, copy_image
+def why_not_launch(image: Image) -> str:
+    """Why no instance of it can be launched yet; "" when one can."""
+    return "" if image.state == "available" else f"it is {image.state}"
 
-        request = CopyRequest(image.id, region, name, client_token=secrets.token_hex(16), tags=image.tags)
-        return copy_image(self._session(), to, request)
 
-    def rename(self, region: str, image_id: str, name: str) -> None:
-        from vmie_tui.services.aws.ec2.image_info import rename
+def copy_mistakes(here: str, to: str, name: str) -> dict[str, str]:
+    """What is wrong with a copy to Region ``to``, by field."""
+    if not REGION.fullmatch(to):
+        return {"to": "A Region reads like eu-west-1"}
+    if to == here:
+        return {"to": "It is in this Region already"}
+    return name_mistakes(name)
 
-        rename(self._session(), region, image_id, name)
 
-    def deregister(self, region: str, image_id: str) -> Deregistered:
-        from vmie_tui.services.aws.ec2.images import deregister_image
+def name_mistakes(name: str) -> dict[str, str]:
+    return {} if name else {"name": "Give it a name"}
 
-        return deregister_image(self._session(), region, image_id)
 
-    def delete_objects(self, bucket: str, keys: tuple[str, ...]) -> None:
-        from vmie_tui.services.aws.s3.objects import ObjectStore
+def own_objects(job: JobView, plan: ImportPlan) -> tuple[str, ...]:
+    """Keys of what a finished import has uploaded and left in its bucket; never of what it was given."""
+    given = isinstance(plan.source, ObjectSource)
+    return () if given or plan.clean_up else tuple(dict.fromkeys(disk.s3_key for disk in job.disks if disk.s3_key))
 
-        store = ObjectStore(self._session())
-        for key in keys:
-            store.delete(bucket, key)
+
+def _refuse(mistakes: dict[str, str], subject: str) -> None:
+    for why in mistakes.values():
+        raise ServiceError(ErrorKind.INVALID, f"{why[:1].lower()}{why[1:]}", subject=subject)

@@ -1,4 +1,4 @@
-"""What the screens and the command line may ask of jobs. Cheap: the workflow engine is the worker's alone."""
+"""Jobs: submitted, read and steered. Cheap to import: the workflow engine is the worker's alone."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from datetime import UTC, datetime
 
 from vmie_tui.jobs.engine.process import announced, ensure_worker, executor_id, is_starting, start_failure, worker_pid
 from vmie_tui.jobs.imports.fallback_unmodified import fallback_plan
+from vmie_tui.jobs.imports.proof import Prover
 from vmie_tui.jobs.store.kinds import JobPlan
 from vmie_tui.jobs.store.ledger import ImportLedger
 from vmie_tui.jobs.store.store import CANCEL, PAUSE, Store
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.job import JobView, LogLine, WorkerStatus
+from vmie_tui.model.formatting import one_line
+from vmie_tui.model.job import JobView, LogLine, Stage, StageState, WorkerStatus
+from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.proof import Proof
-from vmie_tui.model.task import JobState
+from vmie_tui.model.task import JOB_TRANSITIONS, JobState
+from vmie_tui.services.aws.session import open_session
 from vmie_tui.services.read_only import Policy
 from vmie_tui.services.vsphere.refused_logins import REFUSED
 from vmie_tui.settings import Settings
@@ -25,8 +29,20 @@ SILENT_SECONDS = 30.0  # a worker writes its heartbeat every two seconds, and ma
 ACTIVE = frozenset({JobState.RUNNING, JobState.CANCELLING})
 
 
-class JobClient:
-    """Submit, read and steer jobs. Every method blocks: call it in a thread. Raises ServiceError."""
+def _leading_to(*targets: JobState) -> frozenset[JobState]:
+    return frozenset(one for one in JobState if JOB_TRANSITIONS[one] & set(targets))
+
+
+STEERABLE = {  # the states in which a job can be
+    "pause": _leading_to(JobState.PAUSED),
+    # A live one too: where its worker is gone, another takes it up.
+    "resume": _leading_to(JobState.QUEUED) | {state for state in JobState if state.live},
+    "cancel": _leading_to(JobState.CANCELLING),
+}
+
+
+class Jobs:
+    """Every method blocks: call it in a thread. Raises ServiceError."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -80,6 +96,19 @@ class JobClient:
         """What a job was asked to do."""
         return self._store.record(self._store.resolve(job_id)).plan
 
+    def image_of(self, job_id: str) -> tuple[str, ImportPlan]:
+        """(the AMI a job has made, its plan). Raises ServiceError CONFLICT where there is none."""
+        view = self.job(job_id)
+        plan = self.plan(view.id)
+        if not view.image_id or not isinstance(plan, ImportPlan):
+            raise ServiceError(
+                ErrorKind.CONFLICT,
+                no_image(view),
+                subject=view.id,
+                remedy="Give a job of the routes image, image-direct or unmodified that is done",
+            )
+        return view.image_id, plan
+
     def log(self, job_id: str, tail: int = 200) -> list[LogLine]:
         """The last lines of a job's log, oldest first."""
         return self._store.lines(self._store.resolve(job_id), tail)
@@ -95,8 +124,7 @@ class JobClient:
     def pause(self, job_id: str) -> None:
         """Stop a job for now; what was uploaded is kept."""
         job_id = self._may_steer(job_id, "paused")
-        record = self._store.record(job_id)
-        if record.state not in {JobState.QUEUED, JobState.RUNNING}:
+        if self._store.record(job_id).state not in STEERABLE["pause"]:
             raise self._wrong_state(job_id, "paused")
         self._store.update(job_id, control=PAUSE, message="pausing")
         self._store.log(job_id, "pause requested by the user")
@@ -136,15 +164,6 @@ class JobClient:
             self.ensure_worker()
         return new
 
-    def no_fallback(self, job_id: str) -> str:
-        """Why `fallback` would be refused; "" when it would not."""
-        record = self._store.record(self._store.resolve(job_id))
-        try:
-            fallback_plan(record, self._store.disks(record.id))
-        except ServiceError as error:
-            return str(error.problem)
-        return ""
-
     def proof(
         self, job_id: str, *, all_blocks: bool = False, on_step: Callable[[str], None] = lambda text: None
     ) -> Proof:
@@ -153,9 +172,6 @@ class JobClient:
         Samples of each disk are read back from EBS, with ``all_blocks`` every block with data that is known. Raises
         ServiceError INVALID for a job that is no import, LOGIN and the like when AWS cannot be asked.
         """
-        from vmie_tui.jobs.imports.proof import Prover
-        from vmie_tui.services.aws.session import open_session
-
         record = self._store.record(self._store.resolve(job_id))
         profile = self._settings.profile(record.plan.profile)
         aws = open_session(profile.aws, read_only=profile.read_only)
@@ -198,3 +214,38 @@ class JobClient:
     def _wrong_state(self, job_id: str, verb: str) -> ServiceError:
         state = self._store.record(job_id).state
         return ServiceError(ErrorKind.CONFLICT, f"a job that is {state.value} cannot be {verb}", subject=job_id)
+
+
+# -- what cannot be asked of a job, and why
+
+
+def no_fallback(job: JobView) -> str:
+    """Why the bytes in AWS cannot be used instead of the conversion; "" when they can."""
+    if job.kind == "replicate":
+        return f"{job.name} is a run of a replication: the next run takes its place, or r tries it again."
+    if not job.inward:
+        return f"{job.name} is no import: there is nothing to fall back to."
+    if job.state is not JobState.FAILED:
+        return f"{job.name} is {job.state.value}: this is for imports that failed at the conversion."
+    if job.stage is not Stage.IMPORT:
+        where = job.stage.value if job.stage else "its start"
+        return f"{job.name} failed at {where}, not at the conversion: its bytes are not all in AWS."
+    return ""
+
+
+def no_proof(job: JobView) -> str:
+    """Why there is nothing to compare yet; "" when there is."""
+    if not job.inward:
+        return f"{job.name} is no import: there is nothing to prove."
+    if not any(disk.state is StageState.DONE or disk.snapshot_id for disk in job.disks):
+        return f"{job.name} is {job.state.value}, and none of its disks is in AWS yet: there is nothing to compare."
+    return ""
+
+
+def no_image(job: JobView) -> str:
+    """Why there is no AMI to go on with."""
+    if not job.inward:
+        return f"{job.name} is no import: what it made is {one_line(job.message) or 'not there yet'}."
+    if job.state is JobState.DONE:
+        return f"{job.name} made no AMI ({one_line(job.message) or 'its route ends without one'})."
+    return f"{job.name} has no AMI yet: it is {job.state.value}."

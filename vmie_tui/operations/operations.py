@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import threading
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
+from vmie_tui.lazy import load
 from vmie_tui.operations.profile import AwsStatus, ProfileInfo, profile_info
 from vmie_tui.passwords import keep_typed
 from vmie_tui.services.vsphere.refused_logins import REFUSED
@@ -13,13 +14,13 @@ from vmie_tui.settings import Profile, Settings
 
 if TYPE_CHECKING:
     from vmie_tui.operations.connections import Connections
-    from vmie_tui.operations.desk import LiveDesk
-    from vmie_tui.operations.doctor import LiveDoctor
-    from vmie_tui.operations.exports import LiveOutward
-    from vmie_tui.operations.images import LiveImages
+    from vmie_tui.operations.doctor import Doctor
+    from vmie_tui.operations.exports import Exports
+    from vmie_tui.operations.images import Images
     from vmie_tui.operations.import_check import Imports
-    from vmie_tui.operations.jobs import JobClient
-    from vmie_tui.operations.replications import LiveReplicas
+    from vmie_tui.operations.jobs import Jobs
+    from vmie_tui.operations.replications import Replications
+    from vmie_tui.operations.tasks import Tasks
     from vmie_tui.operations.vcenter import VCenter
 
 # Each subject's class, and the attributes of `Operations` that it is made of. Its module is imported when the subject
@@ -28,12 +29,12 @@ _SUBJECTS = {
     "connections": ("connections:Connections", ("_settings", "_profile")),
     "vcenter": ("vcenter:VCenter", ("connections",)),
     "imports": ("import_check:Imports", ("connections",)),
-    "jobs": ("jobs:JobClient", ("_settings",)),
-    "tasks": ("desk:LiveDesk", ("connections",)),
-    "exports": ("exports:LiveOutward", ("connections",)),
-    "images": ("images:LiveImages", ("connections",)),
-    "replications": ("replications:LiveReplicas", ("connections", "vcenter")),
-    "doctor": ("doctor:LiveDoctor", ("connections", "jobs")),
+    "jobs": ("jobs:Jobs", ("_settings",)),
+    "tasks": ("tasks:Tasks", ("connections",)),
+    "exports": ("exports:Exports", ("connections",)),
+    "images": ("images:Images", ("connections",)),
+    "replications": ("replications:Replications", ("connections", "vcenter")),
+    "doctor": ("doctor:Doctor", ("connections", "jobs")),
 }
 _OF_ALL_PROFILES = frozenset({"jobs"})
 
@@ -47,16 +48,15 @@ class Operations:
     connections: Connections
     vcenter: VCenter
     imports: Imports
-    jobs: JobClient
-    tasks: LiveDesk
-    exports: LiveOutward
-    images: LiveImages
-    replications: LiveReplicas
-    doctor: LiveDoctor
+    jobs: Jobs
+    tasks: Tasks
+    exports: Exports
+    images: Images
+    replications: Replications
+    doctor: Doctor
 
     def __init__(self, settings: Settings, profile: Profile, password: str = "") -> None:
         """``password``: the vCenter's, where it was typed before the start."""
-        REFUSED.share(settings.state_dir, heed=True)  # what a worker was refused the app does not send either
         self._settings, self._profile = settings, profile
         self._lock = threading.Lock()
         if password and profile.vcenter is not None:
@@ -69,8 +69,7 @@ class Operations:
             raise AttributeError(name)
         place, needs = _SUBJECTS[name]
         made_of = [getattr(self, need) for need in needs]
-        module, attribute = place.split(":")
-        subject = getattr(importlib.import_module(f"vmie_tui.operations.{module}"), attribute)
+        subject = load(f"vmie_tui.operations.{place}")
         with self._lock:
             if name not in self.__dict__:  # another thread may have been faster
                 self.__dict__[name] = subject(*made_of)
@@ -88,9 +87,16 @@ class Operations:
     def switch(self, name: str) -> None:
         """Go on with another profile, and close what is open of this one. SettingsError for an unknown name."""
         chosen = self._settings.profile(name)
+        self._close(_SUBJECTS.keys() - _OF_ALL_PROFILES)
+        self._profile = chosen
+
+    def close(self) -> None:
+        """Close what is open; what is asked for afterwards is opened anew."""
+        self._close(_SUBJECTS.keys())
+
+    def _close(self, subjects: Collection[str]) -> None:
         with self._lock:
-            closed = [self.__dict__.pop(subject, None) for subject in _SUBJECTS.keys() - _OF_ALL_PROFILES]
-            self._profile = chosen
+            closed = [self.__dict__.pop(subject, None) for subject in subjects]
         for one in closed:
             if hasattr(one, "close"):
                 one.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from vmie_tui.settings import Profile, Settings
 
@@ -33,6 +34,14 @@ class AwsStatus:
 
     account: str
     user: str  # the last part of the ARN
+
+
+class FirstStart(StrEnum):
+    """How the questions of the first start ended."""
+
+    SAVED = "saved"
+    DEMO = "demo"
+    LEFT = ""
 
 
 def profile_info(settings: Settings, profile: Profile) -> ProfileInfo:

@@ -1,8 +1,8 @@
-"""What the screens and the command line may ask of replications. Cheap: the work is the worker's alone."""
+"""Replications as the store has them: created, read, steered and run. The work is the worker's alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -39,6 +39,7 @@ from vmie_tui.model.finding import Finding
 from vmie_tui.model.machine import Inventory, Machine
 from vmie_tui.model.plan import TestLaunch
 from vmie_tui.model.replication import (
+    JOB_PREFIX,
     Catalogue,
     Replication,
     ReplicationState,
@@ -47,6 +48,7 @@ from vmie_tui.model.replication import (
     RunType,
     Sync,
     Verify,
+    runnable_members,
     stamp,
 )
 from vmie_tui.model.rules.override import not_overridden
@@ -55,19 +57,11 @@ from vmie_tui.model.rules.replication_schedule import DAY, age, latest_start, ne
 from vmie_tui.services.read_only import Policy
 from vmie_tui.settings import Settings
 
-RUNNABLE = frozenset(
-    {
-        ReplicationState.PENDING,
-        ReplicationState.ACTIVE,
-        ReplicationState.PAUSED_ON_FAILURE,
-        ReplicationState.FAILED,
-    }
-)
 EXTEND_DAYS = 365  # ours: the most that one request may add
 
 
-class ReplicationClient:
-    """Create, read and steer replications. Every method blocks: call it in a thread. Raises ServiceError.
+class ReplicationJobs:
+    """Of every profile. Every method blocks: call it in a thread. Raises ServiceError.
 
     ``ident``: of a replication, or a prefix only it has.
     """
@@ -101,6 +95,35 @@ class ReplicationClient:
         ident = self._replications.resolve(ident)
         with self._store.begin() as connection:
             return read_replications(connection, self.now, replication_id=ident)[0]
+
+    def find(self, wanted: str) -> ReplicationView:
+        """The only one of this id, beginning of an id, or name of a VM. Raises ServiceError NOT_FOUND, INVALID.
+
+        Of a VM that was replicated before, it is the one that still goes on.
+        """
+        if wanted.startswith(JOB_PREFIX):
+            return self.view(wanted)
+        named = [view for view in self.views() if view.name == wanted]
+        live = [view for view in named if view.state.counts] or named
+        if len(live) > 1:
+            raise ServiceError(
+                ErrorKind.INVALID,
+                f"{len(live)} replications are of VMs with this name",
+                subject=wanted,
+                remedy=f"Give the id of one of them: {', '.join(view.id for view in live)}",
+            )
+        return live[0] if live else self.view(wanted)
+
+    def find_all(self, wanted: Sequence[str]) -> list[ReplicationView]:
+        """Each of ``wanted`` once, before anything is done to any."""
+        return list({view.id: view for view in map(self.find, wanted)}.values())
+
+    def group(self, profile: str, group: str) -> list[ReplicationView]:
+        """Those that `start_group` would start, in its order. Raises ServiceError NOT_FOUND when there is none."""
+        found = runnable_members(self.views(profile), group)
+        if not found:
+            raise _empty_group(group)
+        return list(found)
 
     def findings(
         self, spec: Replication, machine: Machine, *, account: str = "", ident: str = ""
@@ -173,7 +196,7 @@ class ReplicationClient:
         Raises ServiceError REFUSED with the first blocker's words, INVALID for a time behind us or too far ahead.
         """
         with self._steer(ident, "changed") as (connection, record, now):
-            if not (record.state in RUNNABLE or record.terminated):
+            if not (record.state.runnable or record.terminated):
                 raise _wrong_state(record, "changed")
             ever = bool(record.kept) or any(run.state is RunState.COMPLETED for run in runs_of(connection, record.id))
             _refuse(not_overridden(check_edit(record.spec, spec, replicated=ever), spec.plan.override))
@@ -291,9 +314,9 @@ class ReplicationClient:
             table = schema.replications
             rows = connection.execute(sa.select(table).where(table.c.profile == profile).order_by(table.c.created))
             records = [replication_record(row) for row in rows.mappings()]
-            members = [record for record in records if record.spec.group == group and record.state in RUNNABLE]
+            members = [record for record in records if record.spec.group == group and record.state.runnable]
             if not members or not group:
-                raise ServiceError(ErrorKind.NOT_FOUND, "no replication is in this group", subject=group)
+                raise _empty_group(group)
             for order in sorted({record.spec.order for record in members}):
                 before = tuple(asked)
                 for record in (one for one in members if one.spec.order == order):
@@ -377,6 +400,15 @@ def _refuse(blockers: tuple[Finding, ...]) -> None:
         raise blockers[0].refusal(blockers[0].why)
 
 
+def _empty_group(group: str) -> ServiceError:
+    return ServiceError(
+        ErrorKind.NOT_FOUND,
+        "no replication is in this group",
+        subject=group,
+        remedy="See 'vmie-tui replicate list' for those there are; 'replicate edit --group' puts one into it",
+    )
+
+
 def _wrong_state(record: ReplicationRecord, verb: str) -> ServiceError:
     state = "paused" if record.paused and record.state.counts else record.state.value
     return ServiceError(ErrorKind.CONFLICT, f"a replication that is {state} cannot be {verb}", subject=record.id)
@@ -419,7 +451,7 @@ def _record_run(
     connection: sa.Connection, record: ReplicationRecord, now: float, wish: Wish, before: tuple[str, ...]
 ) -> str:
     """Record an on-demand run. Raises ServiceError with the rule's words."""
-    if record.state not in RUNNABLE:
+    if not record.state.runnable:
         raise _wrong_state(record, "run")
     first, extended = replicated(connection, record.vm)
     if age(first, extended, now).over:

@@ -1,10 +1,9 @@
-"""What the form of a replication has been told so far: pure values, turned into one `Replication` per machine."""
+"""What is wanted of replications: what a profile presets, what was chosen, and the `Replication` of each machine."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from vmie_tui.model import facts, naming
 from vmie_tui.model.choice import Option
@@ -12,19 +11,19 @@ from vmie_tui.model.errors import Problem, ServiceError
 from vmie_tui.model.finding import Finding
 from vmie_tui.model.formatting import plural
 from vmie_tui.model.machine import Machine
-from vmie_tui.model.plan import ImportPlan, LicenseType, Route, Via, VmSource
+from vmie_tui.model.plan import BootMode, ImportPlan, LicenseType, Route, Via, VmSource
 from vmie_tui.model.replication import Replication, ReplicationView, RunState, Verify, stamp, until
 from vmie_tui.model.rules.defaults import default_architecture
 from vmie_tui.model.rules.disks import one_time_stores
-from vmie_tui.model.rules.replication import auto_license, check_edit
+from vmie_tui.model.rules.override import not_overridden
+from vmie_tui.model.rules.replication import auto_license, check_edit, settled
 from vmie_tui.model.rules.replication_schedule import parse_start
 from vmie_tui.model.rules.routes import needs_role, route_options
 from vmie_tui.operations.import_plan import REGION, VM, tag_table
 from vmie_tui.operations.licences import licence_options
+from vmie_tui.operations.profile import ProfileInfo
 
-if TYPE_CHECKING:
-    from vmie_tui.operations.profile import ProfileInfo
-
+Rules = Callable[[Replication, Machine, str], tuple[Finding, ...]]
 REPEAT, ONCE, AUTO = "repeat", "once", ""
 NOW = "now"
 KINDS = (Option(REPEAT, "Every few hours"), Option(ONCE, "One-time"))
@@ -37,21 +36,17 @@ ENCRYPTED = "fixed by the first run: each snapshot builds on it"
 
 @dataclass(slots=True)
 class ReplicationDraft:
-    """Answers of the form. Texts are as typed; AMI name and description are templates that each run fills in.
-
-    ``now``: seconds since the epoch by the profile's clock. ``edit``: the replication that is changed; ``start`` is
-    then that of its next run, empty: as it is.
-    """
+    """What was answered so far; texts are as typed. AMI name and description are templates that each run fills in."""
 
     machines: tuple[Machine, ...]
     profile: str
     vcenter: str
-    now: float
-    edit: ReplicationView | None = None
+    now: float  # seconds since the epoch by the profile's clock
+    edit: ReplicationView | None = None  # the replication that is changed
     kind: str = REPEAT
     every: str = "12"
-    start: str = NOW
-    keep: str = "5"
+    start: str = NOW  # of an edit: that of its next run; empty: as it is
+    keep: str = "0"
     verify: str = Verify.SAMPLE.value
     licence: str = AUTO
     route: str = Route.IMAGE_DIRECT.value
@@ -67,6 +62,10 @@ class ReplicationDraft:
     quiesce: bool = True
     group: str = ""
     order: str = "0"
+    # What a command line may say besides.
+    added_tags: Mapping[str, str] = field(default_factory=dict)
+    boot_mode: BootMode | None = None  # None: found out
+    architecture: str = ""  # "": found out
 
     # -- what matters
 
@@ -158,6 +157,26 @@ class ReplicationDraft:
         asked = self.asked - self.fixed.keys()
         return {key: text for key, text in self._mistakes() if key in asked}
 
+    @property
+    def unreadable(self) -> dict[str, str]:
+        """The numbers that are none: no rule ever sees what was typed."""
+        mistakes = dict(self._mistakes())
+        return {key: mistakes[key] for key in ("every", "keep", "order") if not getattr(self, key).isdecimal()}
+
+    def judge(self, machine: Machine | None, rules: Rules) -> tuple[Finding, ...]:
+        """What there is to be said of the answers for a machine, worst first; of an edit what of it is refused, too.
+
+        ``machine`` None: that of an edit is not known. ``rules``: `Replications.findings`.
+        """
+        found = self.edit_findings()
+        if machine is not None:
+            found = (*found, *rules(self.spec_for(machine), machine, self.edit.id if self.edit is not None else ""))
+        return tuple(sorted(dict.fromkeys(found), key=lambda finding: -finding.severity))
+
+    def standing(self, found: Sequence[Finding]) -> tuple[Finding, ...]:
+        """The blockers among them that were not overridden when the replication was created."""
+        return not_overridden(found, self.edit.spec.plan.override if self.edit is not None else ())
+
     def _mistakes(self) -> Iterator[tuple[str, str]]:
         low, high = _hours()
         if not (self.every.isdecimal() and low <= int(self.every) <= high):
@@ -183,8 +202,8 @@ class ReplicationDraft:
     def _typed_tags(self) -> dict[str, str]:
         """ValueError for what are none; those that an edit found are taken as they are, commas and all."""
         if self.edit is not None and self.tags == tags_text(self.edit.spec.plan.tags):
-            return self.edit.spec.plan.tags
-        return tag_table(self.tags)
+            return {**self.edit.spec.plan.tags, **self.added_tags}
+        return {**tag_table(self.tags), **self.added_tags}
 
     # -- when
 
@@ -217,15 +236,21 @@ class ReplicationDraft:
     def spec_for(self, machine: Machine | None) -> Replication:
         """What a machine is to be replicated by; None: the one whose replication is edited.
 
-        An answer that cannot be read is taken as the form presets it: `mistakes` keeps it from being used.
+        An answer that cannot be read is taken as it is preset: `mistakes` keeps it from being used. Of an edit the
+        plan is settled by the machine, where it is known.
         """
         start = self.start_at()
         if self.edit is not None:
             plan, start = self._plan(self.edit.spec.plan), self.edit.spec.start
+            plan = settled(plan, self.machines[0]) if self.machines else plan
         else:
             assert machine is not None
             plan = ImportPlan(self.profile, self._source(machine), self.region, "", via=Via.EBS)
-            plan = replace(self._plan(plan), architecture=default_architecture(machine))
+            plan = replace(
+                self._plan(plan),
+                boot_mode=self.boot_mode,
+                architecture=self.architecture or default_architecture(machine),
+            )
         return Replication(
             plan,
             self.now if start is None else start,
@@ -244,6 +269,7 @@ class ReplicationDraft:
             route=self.way,
             via=Via.EBS,
             license_type=LicenseType(self.licence) if self.licence and converts else None,
+            usage_operation=None if self.licence else plan.usage_operation,
             role_name=self.role_name,
             ami_name=self.ami_name,
             description=self.description,

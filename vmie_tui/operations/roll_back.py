@@ -16,20 +16,18 @@ from vmie_tui.services.vsphere.power import power_on
 from vmie_tui.services.vsphere.session import VSphere
 
 
+def no_way_back(view: ReplicationView) -> str:
+    """Why one cannot go back from its cutover, in a sentence; "" when one can."""
+    if view.current is not None and view.current.cutover:
+        return f"The cutover {view.current.id} of {view.name} is at work: wait until it is over, or cancel it."
+    return "" if view.cut_over is not None else f"{view.name} was not cut over: there is nothing to go back from."
+
+
 def last_cutover(view: ReplicationView) -> Run:
     """The run to go back from. Raises ServiceError CONFLICT when there is none, or one is still at work."""
-    if view.current is not None and view.current.cutover:
-        raise ServiceError(
-            ErrorKind.CONFLICT,
-            "its cutover is still at work",
-            subject=view.name,
-            remedy="Cancel that run first, or wait for its end",
-        )
     run = view.cut_over
-    if run is None:
-        raise ServiceError(
-            ErrorKind.CONFLICT, "it was not cut over: there is nothing to go back from", subject=view.name
-        )
+    if run is None or no_way_back(view):
+        raise ServiceError(ErrorKind.CONFLICT, no_way_back(view).rstrip("."))
     return run
 
 

@@ -5,16 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from vmie_tui.model.errors import Problem
+from vmie_tui.model.example_profile import EXAMPLE
 from vmie_tui.widgets.text import Line, paragraph
-
-EXAMPLE = (
-    "[profiles.prod.vcenter]",
-    'host = "vcenter.corp"',
-    'user = "svc-mig@vsphere.local"',
-    "[profiles.prod.aws]",
-    'region = "eu-west-1"',
-    'bucket = "migration-eu-west-1"',
-)
 
 
 def problem_lines(

@@ -20,17 +20,17 @@ from vmie_tui import settings as settings_module
 from vmie_tui.cli import main
 from vmie_tui.clock import Clock, clock_of
 from vmie_tui.commands import wait
+from vmie_tui.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_REFUSED
 from vmie_tui.jobs.engine.context import AwsSessions
 from vmie_tui.jobs.replication.scheduler import Scheduler
 from vmie_tui.jobs.store.replications import Replications
 from vmie_tui.jobs.store.store import Store
-from vmie_tui.model.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_REFUSED
 from vmie_tui.model.plan import LicenseType, Route, TestLaunch, Via
 from vmie_tui.model.replication import ReplicationPlan, ReplicationState, ReplicationView, RunFigures, Sync, Verify
 from vmie_tui.model.task import JobState
 from vmie_tui.operations import replication_jobs
-from vmie_tui.operations.jobs import JobClient
-from vmie_tui.operations.replication_jobs import ReplicationClient
+from vmie_tui.operations.jobs import Jobs
+from vmie_tui.operations.replication_jobs import ReplicationJobs
 from vmie_tui.settings import DEMO
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import TlsFiles
@@ -70,7 +70,7 @@ class Desk:
     def __init__(self, said: Said) -> None:
         self.said, self.settings = said, settings_module.load(DEMO)
         self.store = Store(self.settings.state_dir)
-        self.client = ReplicationClient(self.settings)
+        self.client = ReplicationJobs(self.settings)
         self.clock: Clock = clock_of(self.settings.state_dir, self.settings.profile())
         self.scheduler = Scheduler(self.settings, self.store, AwsSessions())
 
@@ -146,7 +146,7 @@ def desk(
     (folder / PROFILE_FILE).write_text(text)
     (own_home / "config.toml").write_text(REAL)
     monkeypatch.setattr(replication_jobs, "ensure_worker", lambda settings: None)
-    monkeypatch.setattr(JobClient, "ensure_worker", lambda self: None)
+    monkeypatch.setattr(Jobs, "ensure_worker", lambda self: None)
     monkeypatch.setattr(wait, "LOOK_SECONDS", 0.0)
     made = Desk(capsys)
     yield made
@@ -360,7 +360,7 @@ def test_edit_changes_what_is_given(desk: Desk) -> None:
     made = desk(
         "edit", ident, "--license", "auto", "--description", "x {date}", "--no-quiesce", "--group", "g", "--json"
     )
-    assert made["spec"]["plan"]["description"] == "x {date}" and made["spec"]["plan"]["license_type"] is None
+    assert made["spec"]["plan"]["description"] == "x {date}" and made["spec"]["plan"]["license_type"] == "BYOL"
     assert made["spec"]["every_hours"] == 6 and made["spec"]["group"] == "g"
     assert "say what to change" in desk.refused("edit", ident, code=USAGE)
     assert "an interval of 25 h" in desk.refused("edit", ident, "--every", "25")
@@ -424,7 +424,7 @@ def worker(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> list[JobState]:
     """Whoever waits for runs is served by a worker that ends each as told, in their order."""
     ends: list[JobState] = []
 
-    def serve(self: JobClient) -> None:
+    def serve(self: Jobs) -> None:
         desk.scheduler.tick()
         queued = [view for view in self.jobs() if view.state is JobState.QUEUED]
         if queued:
@@ -435,7 +435,7 @@ def worker(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> list[JobState]:
             else:
                 desk.work(queued[-1].id, end=end)
 
-    monkeypatch.setattr(JobClient, "ensure_worker", serve)
+    monkeypatch.setattr(Jobs, "ensure_worker", serve)
     return ends
 
 
@@ -450,14 +450,14 @@ def test_a_run_that_starts_between_two_looks_is_waited_for(
     desk: Desk, worker: list[JobState], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A one-time migration has no next time from the moment on that its run is recorded."""
-    look = ReplicationClient.view
+    look = ReplicationJobs.view
 
-    def view(self: ReplicationClient, ident: str) -> ReplicationView:
+    def view(self: ReplicationJobs, ident: str) -> ReplicationView:
         seen = look(self, ident)
         desk.scheduler.tick()
         return seen
 
-    monkeypatch.setattr(ReplicationClient, "view", view)
+    monkeypatch.setattr(ReplicationJobs, "view", view)
     worker.append(JobState.DONE)
     assert "  repl-01  ami-" in desk("create", "repl-01", "--once", "--wait")
 

@@ -14,8 +14,7 @@ import sqlalchemy as sa
 
 from tests.kits.job_world import World
 from tests.kits.waiting import wait_until
-from vmie_tui.commands.jobs import stop_worker
-from vmie_tui.jobs.engine.process import worker_pid
+from vmie_tui.jobs.engine.process import stop_worker, worker_pid
 from vmie_tui.jobs.engine.takeovers import ALONE_SECONDS, HEALTHY_SECONDS, MOST_DEATHS, TRIED_ALONE, Takeovers
 from vmie_tui.jobs.store import schema
 from vmie_tui.jobs.store.ledger import DiskLedger, ImportLedger
@@ -205,7 +204,7 @@ def test_a_worker_that_stands_still_is_said_and_ended(world: World, monkeypatch:
         assert status.pid == pid
         assert status.silent_since is not None
         assert status.silent_since.timestamp() == pytest.approx(beat)
-        monkeypatch.setattr("vmie_tui.commands.jobs.STOP_SECONDS", 0.5)
+        monkeypatch.setattr("vmie_tui.jobs.engine.process.STOP_SECONDS", 0.5)
         said: list[str] = []
         assert stop_worker(world.settings, said.append) == pid
         assert said == [f"worker {pid} did not end within 0 s: it was killed"]

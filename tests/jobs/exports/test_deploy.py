@@ -15,8 +15,8 @@ import pytest
 from tests.kits.job_world import REGION, World
 from tests.kits.waiting import wait_until
 from vmie_tui.cli import main
+from vmie_tui.exit_codes import EXIT_FAILED, EXIT_REFUSED
 from vmie_tui.model.deploy_places import DeployNames, choose_place
-from vmie_tui.model.errors import EXIT_FAILED, EXIT_REFUSED
 from vmie_tui.model.export import DeployTarget, ExportPlan
 from vmie_tui.model.job import Stage, StageState
 from vmie_tui.model.machine import Firmware

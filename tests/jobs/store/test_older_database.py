@@ -34,7 +34,7 @@ from vmie_tui.jobs.store.store import Store
 from vmie_tui.model.machine import Firmware, Power
 from vmie_tui.model.replication import RunState, Sync
 from vmie_tui.model.task import JobState
-from vmie_tui.operations.replication_jobs import ReplicationClient
+from vmie_tui.operations.replication_jobs import ReplicationJobs
 
 DUMP = Path(__file__).with_name("jobs_of_62dbee8.sql")
 TABLES = {"vmie_jobs": "id", "vmie_job_stages": "job_id", "vmie_job_disks": "job_id", "vmie_blocks": "job_id"}
@@ -198,7 +198,7 @@ def test_replications(store: Store, database: Path) -> None:
         "snap-4a9a12273f353c20b",
         "snap-48190eecfaf86e4e1",
     ]
-    with closing(ReplicationClient(settings.load(state_dir=database.parent))) as client:
+    with closing(ReplicationJobs(settings.load(state_dir=database.parent))) as client:
         (cutover,) = client.view("sms-job-5cf90e3e").runs
         assert (cutover.state, cutover.instance_id) == (RunState.COMPLETED, "i-3139545cafee27c7e")
 

@@ -156,14 +156,14 @@ async def test_a_refusal_is_said_and_the_answers_stay() -> None:
         assert pilot.app.screen.query_one("#name", Input).value == ""  # the name is typed each time
 
 
-async def test_a_third_run_within_a_day_is_refused_before_anything_is_asked() -> None:
+async def test_a_cutover_is_no_third_run_within_a_day() -> None:
     twice = [run_of(20 + n, ago=n * HOUR, type=RunType.ON_DEMAND) for n in (1, 2)]
     view = steady(1, "web-01", *twice)
     async with running(operations_of(view)) as pilot:
         screen = await cutover(pilot, view)
-        assert "2 on-demand runs within 24 hours are the most" in page(pilot)
+        assert "2 on-demand runs within 24 hours are the most" not in page(pilot)
         await press(pilot, "c")
-        assert pilot.app.screen is screen and "Not now: 2 on-demand runs" in toasts(pilot)
+        assert pilot.app.screen is not screen and "Shut down and cut over" in screen_text(pilot)
 
 
 async def test_a_cutover_is_found_where_it_is_whenever_one_looks() -> None:

@@ -18,7 +18,8 @@ from vmie_tui import settings as settings_module
 from vmie_tui.cli import main
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.operations.first_profile import ASK, KEYRING, PIN, Guide, LiveGuiding
-from vmie_tui.screens.setup.first_start import DEMO, LEFT, SAVED, AwsStep, GuideApp, StartStep, VCenterStep, WriteStep
+from vmie_tui.operations.profile import FirstStart
+from vmie_tui.screens.setup.first_start import AwsStep, GuideApp, StartStep, VCenterStep, WriteStep
 from vmie_tui.services.vsphere.tls import thumbprint_of
 from vmie_tui.simulators.control import TlsFiles
 
@@ -106,7 +107,7 @@ async def test_the_whole_way() -> None:
         await fill(pilot, name="migration")
         assert "[profiles.migration.vcenter]" in screen_text(pilot)
         await go(pilot)
-    assert pilot.app.outcome == SAVED
+    assert pilot.app.outcome is FirstStart.SAVED
     assert guiding.asked == ["log in vc.corp svc system ", "aws ops eu-central-1 b-1", f"write migration {KEYRING}"]
 
 
@@ -171,7 +172,7 @@ async def test_what_is_wrong_is_said_and_can_be_passed_over() -> None:
         await press(pilot, "escape")
         assert pilot.app.screen.query_one("#host", Input).value == "vc.corp"
         await press(pilot, "pagedown", "escape", "escape", "escape")
-    assert pilot.app.outcome == LEFT and not any(asked.startswith("write") for asked in guiding.asked)
+    assert pilot.app.outcome is FirstStart.LEFT and not any(asked.startswith("write") for asked in guiding.asked)
 
 
 async def test_without_a_vcenter_and_the_demo() -> None:
@@ -183,7 +184,7 @@ async def test_without_a_vcenter_and_the_demo() -> None:
     async with guided(guiding) as pilot:
         await press(pilot, "down", "space")
         await go(pilot)
-    assert pilot.app.outcome == DEMO
+    assert pilot.app.outcome is FirstStart.DEMO
 
 
 def test_the_real_one_tries_vcenter_and_writes_no_secret(tmp_path: Path, tls: TlsFiles) -> None:

@@ -27,9 +27,9 @@ from vmie_tui.model.plan import ImportPlan, Route, VmSource
 from vmie_tui.model.replication import CatalogueStatus, Replication, ReplicationView
 from vmie_tui.model.task import JobState, TaskKind
 from vmie_tui.operations.import_plan import Draft, of_machines
-from vmie_tui.operations.jobs import JobClient
+from vmie_tui.operations.jobs import Jobs
 from vmie_tui.operations.operations import Operations
-from vmie_tui.operations.replication_jobs import ReplicationClient
+from vmie_tui.operations.replication_jobs import ReplicationJobs
 from vmie_tui.screens.exports.form import ExportFormScreen
 from vmie_tui.screens.exports.source import ExportSourceScreen
 from vmie_tui.screens.frame.actions import APP
@@ -161,7 +161,7 @@ def some_jobs(store: Store) -> list[str]:
 
 def a_replication(operations: Operations, free: dict[str, Profile], machines: Sequence[Machine]) -> ReplicationView:
     """Of the first machine that can be replicated, as another profile's user has made it: it starts in an hour."""
-    client = ReplicationClient(replace(operations._settings, table=free))
+    client = ReplicationJobs(replace(operations._settings, table=free))
     for machine in machines:
         vcenter = free["prod"].vcenter
         assert vcenter is not None
@@ -288,7 +288,7 @@ async def test_read_only_no_key_of_any_screen_changes_anything(
     replicas = operations.replications
     assert [replace(one, now=0.0) for one in replicas.views()] == [replace(view, now=0.0)]
     assert replicas.catalogue().status is CatalogueStatus.NOT_IMPORTED
-    assert {view.id: view.state for view in JobClient(operations._settings).jobs()} == dict(
+    assert {view.id: view.state for view in Jobs(operations._settings).jobs()} == dict(
         zip(jobs, (JobState.QUEUED, JobState.FAILED, JobState.DONE), strict=True)
     )
 

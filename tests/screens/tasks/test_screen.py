@@ -19,7 +19,7 @@ from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
 from vmie_tui.model.task import TaskKind
 from vmie_tui.model.task_filter import parse_age, parse_filter
 from vmie_tui.model.task_history import Change, TaskQuery
-from vmie_tui.operations.desk import Places
+from vmie_tui.operations.tasks import Scope
 from vmie_tui.screens.frame.confirm import ConfirmScreen
 from vmie_tui.screens.tasks.detail import TaskScreen
 from vmie_tui.screens.tasks.scope_picker import PlacesScreen, PlaceTable
@@ -203,7 +203,7 @@ async def test_regions_and_profiles_are_chosen() -> None:
         assert "Mark a profile first" in told(pilot)
         await press(pilot, "a", "enter")
         await until(pilot, lambda: len(ids(pilot)) == 3, "all of them")
-        assert desk.asked[-1] == ("explore", Places(("prod", "desk"), ("all",)))
+        assert desk.asked[-1] == ("explore", Scope(("prod", "desk"), ("all",)))
         assert "3 Regions of 2 profiles · 3 tasks" in screen_text(pilot)
         assert "us-east-1" in screen_text(pilot)
         await press(pilot, "R")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vmie_tui.commands import inventory as inventory_command
-from vmie_tui.commands.common import aws_session, json_option, out, out_json, pass_session, say
+from vmie_tui.commands.common import aws_session, json_option, out, out_json, pass_session, say, tags_of
 from vmie_tui.commands.import_.options import import_options
 from vmie_tui.commands.import_.output import check_accounts, tell
 from vmie_tui.commands.session import Session
@@ -67,7 +67,7 @@ def import_command(
               vmie-tui import data.vmdk --route snapshot --attach i-0123456789abcdef0
               vmie-tui import s3://images/db.vhd --route image-direct --test-launch
     """
-    from vmie_tui.operations.jobs import JobClient
+    from vmie_tui.operations.jobs import Jobs
 
     settings = session.settings
     profile = settings.profile()
@@ -85,7 +85,7 @@ def import_command(
     if dry_run:
         return tell(judged, as_json=as_json)
     plans = [allow(one) for one in judged]
-    client = JobClient(settings)
+    client = Jobs(settings)
     ids = [client.submit(plan) for plan in plans]
     for job_id, one in zip(ids, wanted, strict=True):
         say(f"{one.machine.path}: job {job_id}")
@@ -259,13 +259,3 @@ def _another(plan: ImportPlan, machine: Machine) -> str:
 def finding_line(machine: Machine, finding: Finding) -> str:
     words = ". ".join(part for part in (finding.what, finding.remedy) if part)
     return f"{machine.name}: {f'{finding.subject}: ' if finding.subject not in {'', machine.name} else ''}{words}"
-
-
-def tags_of(pairs: tuple[str, ...]) -> dict[str, str]:
-    tags: dict[str, str] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not key or not equals:
-            raise click.BadParameter(f"{pair!r} is not KEY=VALUE", param_hint="--tag")
-        tags[key] = value
-    return tags

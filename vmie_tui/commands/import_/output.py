@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from vmie_tui.commands.common import finding_words, out, out_json, say
-from vmie_tui.model.errors import EXIT_OK, EXIT_REFUSED, ErrorKind, ServiceError, VmieError
+from vmie_tui.exit_codes import EXIT_OK, EXIT_REFUSED
+from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
 from vmie_tui.model.finding import Finding
 from vmie_tui.model.rules.account import account_key, check_account
 

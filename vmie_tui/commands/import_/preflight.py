@@ -14,17 +14,8 @@ from vmie_tui import passwords
 from vmie_tui.commands import inventory as inventory_command
 from vmie_tui.commands.common import aws_session, json_option, out, out_json, pass_session, say
 from vmie_tui.commands.session import Session
-from vmie_tui.model.errors import (
-    EXIT_FAILED,
-    EXIT_INTERRUPTED,
-    EXIT_LOGIN,
-    EXIT_OK,
-    EXIT_REFUSED,
-    EXIT_USAGE,
-    ErrorKind,
-    VmieError,
-    exit_code,
-)
+from vmie_tui.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LOGIN, EXIT_OK, EXIT_REFUSED, EXIT_USAGE, exit_code
+from vmie_tui.model.errors import ErrorKind, VmieError
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Machine, Power
 from vmie_tui.model.plan import FileSource, Route, SnapshotSource, VmSource

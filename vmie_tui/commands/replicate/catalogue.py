@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import click
 
-from vmie_tui.commands import inventory as inventory_command
 from vmie_tui.commands.common import json_option, out, out_json, pass_session, say, sure, table, yes_option
-from vmie_tui.commands.replicate.common import client_of, page, page_options, say_rest
+from vmie_tui.commands.replicate.common import page, page_options, say_rest
 from vmie_tui.commands.session import Session
 from vmie_tui.model.formatting import one_line
 from vmie_tui.model.replication import Catalogue, CatalogueStatus, stamp
@@ -28,8 +27,7 @@ def catalogue() -> None:
 @pass_session
 def show(session: Session, max_items: int | None, starting_token: str | None, as_json: bool) -> None:
     """List the servers, with the replication of each."""
-    with client_of(session) as client:
-        found = client.catalogue(session.settings.profile().name)
+    found = session.operations.replications.catalogue()
     _show(found, as_json=as_json, most=max_items, token=starting_token)
 
 
@@ -38,13 +36,7 @@ def show(session: Session, max_items: int | None, starting_token: str | None, as
 @pass_session
 def import_(session: Session, as_json: bool) -> None:
     """Read the servers from the vCenter; again, to pick up those added later."""
-    settings = session.settings
-    profile = settings.profile()
-    with client_of(session) as client:
-        with client.importing(profile.name):
-            machines = inventory_command.read(settings, profile)
-        found = client.import_catalogue(profile.name, machines)
-    _show(found, as_json=as_json)
+    _show(session.operations.replications.import_catalogue(), as_json=as_json)
 
 
 @catalogue.command("clear")
@@ -53,12 +45,10 @@ def import_(session: Session, as_json: bool) -> None:
 @pass_session
 def clear(session: Session, yes: bool, as_json: bool) -> None:
     """Remove the list. Replications stay, and go on."""
-    profile = session.settings.profile().name
-    with client_of(session) as client:
-        there = client.catalogue(profile)
-        sure(f"Clear the catalogue of {profile} ({len(there.servers)} servers)? Replications go on.", yes)
-        found = client.clear_catalogue(profile)
-    _show(found, as_json=as_json)
+    replications, profile = session.operations.replications, session.operations.profile.name
+    there = replications.catalogue()
+    sure(f"Clear the catalogue of {profile} ({len(there.servers)} servers)? Replications go on.", yes)
+    _show(replications.clear_catalogue(), as_json=as_json)
 
 
 def _show(found: Catalogue, *, as_json: bool, most: int | None = None, token: str | None = None) -> None:

@@ -1,73 +1,41 @@
-"""What the commands of ``vmie-tui replicate`` share: the client, a replication as a user names it, waiting for runs."""
+"""What the commands of ``vmie-tui replicate`` share: a replication as a user names it, pages, waiting for runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from vmie_tui.commands import wait
-from vmie_tui.commands.common import say
+from vmie_tui.commands.common import out, out_json, say
 from vmie_tui.commands.session import Session
+from vmie_tui.exit_codes import EXIT_FAILED, EXIT_OK
 from vmie_tui.model import facts
-from vmie_tui.model.errors import EXIT_FAILED, EXIT_OK, ErrorKind, ServiceError
+from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.formatting import one_line
-from vmie_tui.model.replication import JOB_PREFIX, ReplicationState, ReplicationView, Run, RunState, message_of
+from vmie_tui.model.replication import ReplicationState, ReplicationView, Run, RunState, message_of, stamp, until
 from vmie_tui.model.task import JobState
 from vmie_tui.services.pacing import Poll
 
 if TYPE_CHECKING:
-    from vmie_tui.operations.jobs import JobClient
-    from vmie_tui.operations.replication_jobs import ReplicationClient
+    pass
+from vmie_tui.operations.jobs import Jobs
+from vmie_tui.operations.replication_jobs import ReplicationJobs
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 SETTLE_SECONDS = 5.0  # the worker looks at the ends of runs once a second
 
 
-def ids_argument(name: str = "idents", *, several: bool = True, required: bool = True) -> Callable[[F], F]:
-    """``ID`` or ``ID...``: a replication's id, its beginning, or the name of its VM."""
-    if several:
-        return click.argument(name, nargs=-1, required=required, metavar="ID..." if required else "[ID...]")
-    return click.argument(name, metavar="ID")
+def ids_argument(command: F) -> F:
+    """``ID...``: each a replication's id, its beginning, or the name of its VM."""
+    return click.argument("idents", nargs=-1, required=True, metavar="ID...")(command)
 
 
-@contextmanager
-def client_of(session: Session) -> Iterator[ReplicationClient]:
-    """The replications of this state folder."""
-    from vmie_tui.operations.replication_jobs import ReplicationClient
-
-    client = ReplicationClient(session.settings)
-    try:
-        yield client
-    finally:
-        client.close()
-
-
-def find(client: ReplicationClient, wanted: str) -> ReplicationView:
-    """The only replication of this id, beginning of an id, or name of a VM. Raises ServiceError NOT_FOUND, INVALID.
-
-    Of a VM that was replicated before, it is the one that still goes on.
-    """
-    if wanted.startswith(JOB_PREFIX):
-        return client.view(wanted)
-    named = [view for view in client.views() if view.name == wanted]
-    live = [view for view in named if view.state.counts] or named
-    if len(live) > 1:
-        raise ServiceError(
-            ErrorKind.INVALID,
-            f"{len(live)} replications are of VMs with this name",
-            subject=wanted,
-            remedy=f"Give the id of one of them: {', '.join(view.id for view in live)}",
-        )
-    return live[0] if live else client.view(wanted)
-
-
-def find_all(client: ReplicationClient, wanted: Sequence[str]) -> list[ReplicationView]:
-    """Each of ``wanted`` once, before anything is done to any. Raises ServiceError."""
-    return list({view.id: view for view in (find(client, word) for word in wanted)}.values())
+def ident_argument(command: F) -> F:
+    """``ID``, as `ids_argument`."""
+    return click.argument("ident", metavar="ID")(command)
 
 
 def name_of(view: ReplicationView) -> str:
@@ -104,23 +72,18 @@ def say_rest(shown: int, total: int, following: str | None) -> None:
 # -- waiting
 
 
-def follow(session: Session, client: ReplicationClient, wanted: Sequence[tuple[str, str]]) -> tuple[list[Run], int]:
+def follow(session: Session, wanted: Sequence[tuple[str, str]]) -> tuple[list[Run], int]:
     """(the runs once they are over or need the user, exit code). Interrupting only ends the waiting.
 
     ``wanted``: (replication's id, run's id or "" for its first one), in the order in which they start.
     """
-    from vmie_tui.operations.jobs import JobClient
-
-    jobs = JobClient(session.settings)
-    try:
-        codes = [_follow(jobs, client, *each) for each in wanted]
-    finally:
-        jobs.close()
+    jobs, client = session.jobs, session.replications
+    codes = [_follow(jobs, client, *each) for each in wanted]
     runs = [_settled(client, *each) for each in wanted]
     return [run for run in runs if run is not None], next((code for code in codes if code), EXIT_OK)
 
 
-def _follow(jobs: JobClient, client: ReplicationClient, replication_id: str, run_id: str) -> int:
+def _follow(jobs: Jobs, client: ReplicationJobs, replication_id: str, run_id: str) -> int:
     """Wait for one run; its exit code."""
     view = client.view(replication_id)
     run, poll = _run_of(view, run_id), Poll(wait.LOOK_SECONDS)
@@ -137,7 +100,7 @@ def _follow(jobs: JobClient, client: ReplicationClient, replication_id: str, run
     return wait.exit_code_of(wait.wait_for(jobs, [run.job_id]))
 
 
-def _held_up(jobs: JobClient, client: ReplicationClient, view: ReplicationView, run: Run | None) -> bool:
+def _held_up(jobs: Jobs, client: ReplicationJobs, view: ReplicationView, run: Run | None) -> bool:
     """Whether nothing will start the run: nothing is scheduled, or a run of its group before it waits for the user."""
     if run is None:
         if view.next_run is not None and not view.paused:
@@ -152,7 +115,7 @@ def _held_up(jobs: JobClient, client: ReplicationClient, view: ReplicationView, 
     return bool(stuck)
 
 
-def _settled(client: ReplicationClient, replication_id: str, run_id: str) -> Run | None:
+def _settled(client: ReplicationJobs, replication_id: str, run_id: str) -> Run | None:
     """The run, once the worker has noted what its end means for its replication, or not within some seconds."""
     run: Run | None = None
     for _ in Poll(wait.LOOK_SECONDS, seconds=SETTLE_SECONDS):
@@ -176,3 +139,14 @@ def made_words(run: Run) -> str:
     if run.state is RunState.COMPLETED and run.image_id:
         return f"{run.image_id}  {run.instance_id}".rstrip()
     return run.state.value.lower()
+
+
+def show_views(views: list[ReplicationView], *, as_json: bool) -> None:
+    """Their ids as data; when they run next is narrated."""
+    if as_json:
+        out_json([view.to_json() for view in views])
+        return
+    for view in views:
+        if view.next_run is not None and not view.paused:
+            say(f"{view.id}: next run {stamp(view.next_run)} ({until(view.next_run, view.now)})")
+        out(view.id)

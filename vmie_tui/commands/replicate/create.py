@@ -1,46 +1,40 @@
-"""``vmie-tui replicate create`` and ``edit``: what is wanted of replications, checked before anything is recorded."""
+"""``vmie-tui replicate create``: what is wanted of replications, checked before anything is recorded."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from vmie_tui.commands import inventory as inventory_command
-from vmie_tui.commands.common import aws_session, json_option, out, out_json, pass_session, say
+from vmie_tui.commands.common import json_option, out, out_json, pass_session, say, tags_of
 from vmie_tui.commands.import_ import options as shared
-from vmie_tui.commands.import_.command import finding_line, judge, tags_of
-from vmie_tui.commands.replicate.common import client_of, find, follow, ids_argument, made_words, name_of
+from vmie_tui.commands.import_.command import finding_line, judge
+from vmie_tui.commands.replicate.common import follow, made_words, name_of
 from vmie_tui.commands.session import Session
-from vmie_tui.model.errors import EXIT_OK, EXIT_REFUSED
+from vmie_tui.exit_codes import EXIT_OK, EXIT_REFUSED
+from vmie_tui.model.errors import ServiceError
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.formatting import one_line
 from vmie_tui.model.machine import Machine
-from vmie_tui.model.plan import LicenseType, Route, Via
+from vmie_tui.model.plan import BootMode, LicenseType, Route
 from vmie_tui.model.replication import Replication, Verify, every_words, stamp, until
 from vmie_tui.model.rules.replication import overridable, settled
-from vmie_tui.model.rules.replication_schedule import parse_start
-from vmie_tui.operations.import_plan import make_plan
-
-if TYPE_CHECKING:
-    from vmie_tui.operations.replication_jobs import ReplicationClient
-    from vmie_tui.settings import Profile
+from vmie_tui.operations.profile import ProfileInfo
+from vmie_tui.operations.replication_plan import AUTO, ONCE, REPEAT, ReplicationDraft, new_draft
+from vmie_tui.operations.replications import Replications
 
 F = TypeVar("F", bound=Callable[..., Any])
-AUTO = "auto"
 ROUTES = (Route.IMAGE_DIRECT, Route.UNMODIFIED)
-PLAN = ("role_name", "encrypted", "kms_key_id", "quiesce", "ami_name", "description")  # of the plan, as options call it
-OWN = ("keep", "group", "order")
 
 EVERY = click.option("--every", type=int, metavar="HOURS", help="A run, and an AMI, each so many hours: 1 to 24.")
 KEEP = click.option("--keep", type=click.IntRange(0), metavar="N", help="Newest AMIs that stay; 0, the default: all.")
 LICENSE = click.option(
     "--license",
     "license_type",
-    type=click.Choice([AUTO, *(kind.value.lower() for kind in LicenseType)], case_sensitive=False),
+    type=click.Choice(["auto", *(kind.value.lower() for kind in LicenseType)], case_sensitive=False),
     help="Auto, the default, takes the guest's: Linux brings its own.",
 )
 QUIESCE = click.option("--quiesce/--no-quiesce", default=None, help="Ask VMware Tools for a consistent snapshot.")
@@ -104,42 +98,90 @@ def create(
         raise click.UsageError("choose one of --every and --once")
     if chosen["every"] == 0:
         raise click.UsageError("an interval is 1 to 24 hours; --once is a one-time migration")
-    profile = session.settings.profile()
-    chosen["tags"], forced = tags_of(chosen["tags"]), frozenset(chosen.pop("forced"))
-    with client_of(session) as client:
-        now = client.now(profile.name)
-        chosen["start"] = parse_start(chosen["start"], now)
-        if wait and chosen["start"] > now + 1:
-            raise click.UsageError(f"--wait belongs to a start now, not {until(chosen['start'], now)}")
-        machines = inventory_command.read(session.settings, profile).machines
-        found = [inventory_command.find(machines, name) for name in dict.fromkeys(names)]
-        if unknown := sorted(forced - {machine.name for machine in found}):
-            raise click.BadParameter(f"{unknown[0]!r} is none of the VMs to replicate", param_hint="--force-name")
-        wanted = [_wanted(client, profile, machine, chosen) for machine in found]
-        if dry_run:
-            return _say_all(wanted, as_json=as_json)
-        wanted = [_judged(each, forced) for each in wanted]
-        with ExitStack() as held:
-            account = aws_session(session, held).identity().account
-        made = []
-        for each in wanted:
-            ident = client.create(each.spec, each.machine, account=account)
-            when = f"{every_words(each.spec)}, from {stamp(each.spec.start)}"
-            say(f"{one_line(each.machine.path)}: replication {ident}, {when}")
-            made.append(ident)
-        if wait:
-            return _wait(session, client, made, as_json=as_json)
-        if as_json:
-            out_json([client.view(ident).to_json() for ident in made])
-        else:
-            for ident in made:
-                out(ident)
+    operations = session.operations
+    replications, profile, forced = operations.replications, operations.profile, frozenset(chosen.pop("forced"))
+    machines = inventory_command.read(session.settings, session.settings.profile()).machines
+    found = tuple(inventory_command.find(machines, name) for name in dict.fromkeys(names))
+    if unknown := sorted(forced - {machine.name for machine in found}):
+        raise click.BadParameter(f"{unknown[0]!r} is none of the VMs to replicate", param_hint="--force-name")
+    draft = draft_of(profile, found, replications.now(), **chosen)
+    start = draft.start_at()
+    if wait and start is not None and start > draft.now + 1:
+        raise click.UsageError(f"--wait belongs to a start now, not {until(start, draft.now)}")
+    wanted = [_wanted(replications, draft, machine) for machine in found]
+    if dry_run:
+        return _say_all(wanted, as_json=as_json)
+    wanted = [_judged(each, forced) for each in wanted]
+    made = []
+    for each in wanted:
+        ident = replications.create(each.spec, each.machine)
+        when = f"{every_words(each.spec)}, from {stamp(each.spec.start)}"
+        say(f"{one_line(each.machine.path)}: replication {ident}, {when}")
+        made.append(ident)
+    if wait:
+        return _wait(session, made, as_json=as_json)
+    if as_json:
+        out_json([replications.jobs.view(ident).to_json() for ident in made])
+    else:
+        for ident in made:
+            out(ident)
     return EXIT_OK
 
 
-def _wait(session: Session, client: ReplicationClient, made: list[str], *, as_json: bool) -> int:
-    _, code = follow(session, client, [(ident, "") for ident in made])
-    views = [client.view(ident) for ident in made]
+def draft_of(
+    profile: ProfileInfo,
+    machines: tuple[Machine, ...],
+    now: float,
+    *,
+    every: int | None,
+    once: bool,
+    start: str,
+    **chosen: Any,
+) -> ReplicationDraft:
+    """What the options say, and what is preset for the rest. Raises ServiceError for a time that is none."""
+    draft = new_draft(profile, machines, now)
+    draft.kind, draft.start = ONCE if once else REPEAT, start
+    draft.every = draft.every if every is None else str(every)
+    answer(draft, **{name: value for name, value in chosen.items() if value != ""})
+    check_readable(draft)
+    return draft
+
+
+def check_readable(draft: ReplicationDraft) -> None:
+    """Raise ServiceError or click.UsageError for what cannot even be read; the rules judge the rest."""
+    if (problem := draft.start_problem()) is not None:
+        raise ServiceError.of(problem)
+    for key, why in draft.unreadable.items():
+        raise click.UsageError(f"--{key}: {why}")
+
+
+def answer(
+    draft: ReplicationDraft,
+    *,
+    license_type: str | None = None,
+    tags: tuple[str, ...] = (),
+    no_ena: bool = False,
+    boot_mode: str | None = None,
+    kms_key_id: str | None = None,
+    **chosen: Any,
+) -> None:
+    """Answer what was said on the command line; the rest stays as it is."""
+    for key, value in chosen.items():
+        if value is not None:
+            setattr(draft, key, str(value) if isinstance(value, int) and not isinstance(value, bool) else value)
+    if license_type is not None:
+        draft.licence = AUTO if license_type == "auto" else license_type.upper()
+    if kms_key_id is not None:
+        draft.kms_key = kms_key_id
+    draft.added_tags = tags_of(tags)
+    draft.ena = draft.ena and not no_ena
+    draft.boot_mode = BootMode(boot_mode) if boot_mode else draft.boot_mode
+
+
+def _wait(session: Session, made: list[str], *, as_json: bool) -> int:
+    replications = session.replications
+    _, code = follow(session, [(ident, "") for ident in made])
+    views = [replications.view(ident) for ident in made]
     if as_json:
         out_json([view.to_json() for view in views])
     else:
@@ -148,50 +190,8 @@ def _wait(session: Session, client: ReplicationClient, made: list[str], *, as_js
     return code
 
 
-def _wanted(client: ReplicationClient, profile: Profile, machine: Machine, chosen: dict[str, Any]) -> _Wanted:
-    spec = make_spec(profile, machine, **chosen)
-    return _Wanted(machine, spec, client.findings(spec, machine))
-
-
-def make_spec(
-    profile: Profile,
-    machine: Machine,
-    *,
-    start: float,
-    every: int | None,
-    once: bool,
-    keep: int | None,
-    verify: str | None,
-    group: str | None,
-    order: int | None,
-    license_type: str | None,
-    quiesce: bool | None,
-    **plan: Any,
-) -> Replication:
-    """What the options ask for. The names in its plan are still templates: each run fills them in."""
-    made = make_plan(
-        profile,
-        machine,
-        **plan,
-        via=Via.EBS.value,
-        bucket="",
-        no_quiesce=quiesce is False,
-    )
-    made = replace(
-        made,
-        ami_name=plan["ami_name"] or profile.aws.ami_name,
-        description=plan["description"] or profile.aws.description,
-        license_type=_licence(license_type or AUTO),
-    )
-    return Replication(
-        made,
-        start,
-        every_hours=0 if once else every or 0,
-        keep=keep or 0,
-        verify=Verify(verify) if verify else Verify.SAMPLE,
-        group=group or "",
-        order=order or 0,
-    )
+def _wanted(replications: Replications, draft: ReplicationDraft, machine: Machine) -> _Wanted:
+    return _Wanted(machine, draft.spec_for(machine), draft.judge(machine, replications.findings))
 
 
 def _judged(wanted: _Wanted, forced: frozenset[str]) -> _Wanted:
@@ -237,71 +237,3 @@ def _plan_words(wanted: _Wanted) -> str:
         f"group {spec.group}, order {spec.order}" if spec.group else "",
     )
     return one_line(f"{wanted.machine.name}: {', '.join(part for part in parts if part)}")
-
-
-# -- edit
-
-
-@click.command("edit")
-@ids_argument("ident", several=False)
-@EVERY
-@click.option(
-    "--next-run", metavar="TIME", help="Start of the next run, and of the interval: now, +2h, 2026-03-04T15:30."
-)
-@KEEP
-@LICENSE
-@click.option("--role-name", metavar="ROLE", help="The service role.")
-@click.option("--encrypted/--not-encrypted", default=None, help="Only before the first run is complete.")
-@click.option("--kms-key-id", metavar="KEY", help="With --encrypted: the key, instead of the account's default.")
-@QUIESCE
-@VERIFY
-@click.option("--ami-name", metavar="NAME", help="Name of the AMIs; may have {vm}, {date}, {time}, {region}.")
-@click.option("--description", metavar="TEXT", help="Description of the tasks and the AMIs; likewise.")
-@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Tags from now on, instead of all before.")
-@GROUP
-@ORDER
-@json_option
-@pass_session
-def edit(session: Session, /, *, ident: str, next_run: str | None, as_json: bool, **chosen: Any) -> None:
-    """Change what a replication does from its next run on. What is not given stays.
-
-    The VM, the Region and whether it runs once cannot be changed.
-
-    \b
-    Examples: vmie-tui replicate edit web-01 --every 6 --keep 10
-              vmie-tui replicate edit web-01 --next-run +30m
-    """
-    given = {name: value for name, value in chosen.items() if value is not None and value != ()}
-    if not given and next_run is None:
-        raise click.UsageError("say what to change; see --help")
-    if given.get("every") == 0:
-        raise click.UsageError("an interval is 1 to 24 hours; a replication cannot be made one-time")
-    with client_of(session) as client:
-        view = find(client, ident)
-        at = None if next_run is None else parse_start(next_run, client.now(view.spec.plan.profile))
-        client.edit(view.id, changed(view.spec, given), next_run=at)
-        view = client.view(view.id)
-    if view.next_run is not None:
-        say(f"{view.id}: {name_of(view)}: next run {stamp(view.next_run)} ({until(view.next_run, view.now)})")
-    out_json(view.to_json()) if as_json else out(view.id)
-
-
-def changed(spec: Replication, given: dict[str, Any]) -> Replication:
-    """The replication with what was given."""
-    plan: dict[str, Any] = {name: given[name] for name in PLAN if name in given}
-    own: dict[str, Any] = {name: given[name] for name in OWN if name in given}
-    if "tags" in given:
-        plan["tags"] = tags_of(given["tags"])
-    if "license_type" in given:
-        plan |= {"license_type": _licence(given["license_type"]), "usage_operation": None}
-    if given.get("encrypted") is False:
-        plan["kms_key_id"] = None
-    if "every" in given:
-        own["every_hours"] = given["every"]
-    if "verify" in given:
-        own["verify"] = Verify(given["verify"])
-    return replace(spec, plan=replace(spec.plan, **plan), **own)
-
-
-def _licence(word: str) -> LicenseType | None:
-    return None if word == AUTO else LicenseType(word.upper())

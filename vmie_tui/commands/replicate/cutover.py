@@ -1,53 +1,19 @@
-"""``vmie-tui replicate forecast``, ``cutover`` and ``rollback``: the end of a replication, and the way back from it."""
+"""``vmie-tui replicate cutover``: a replicated VM moved into EC2 for good."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from typing import TYPE_CHECKING
-
 import click
 
-from vmie_tui.commands.common import aws_session, json_option, out, out_json, pass_session, say, sure, yes_option
-from vmie_tui.commands.image import known_machine, test_launch
-from vmie_tui.commands.inventory import open_vcenter
-from vmie_tui.commands.replicate.common import client_of, find, follow, ids_argument, made_words, name_of
+from vmie_tui.commands.common import json_option, out, out_json, pass_session, say, sure, yes_option
+from vmie_tui.commands.launch import test_launch
+from vmie_tui.commands.replicate.common import follow, made_words, name_of
 from vmie_tui.commands.session import Session
-from vmie_tui.model.errors import EXIT_OK, ErrorKind, ServiceError
+from vmie_tui.exit_codes import EXIT_OK
+from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.forecast import forecast
 from vmie_tui.model.formatting import one_line
 from vmie_tui.model.plan import TestLaunch
-from vmie_tui.model.replication import ReplicationView, Verify, stamp, until
-from vmie_tui.services.read_only import Policy
-
-if TYPE_CHECKING:
-    from vmie_tui.model.replication import Run
-    from vmie_tui.operations.replication_jobs import ReplicationClient
-
-# -- forecast
-
-
-@click.command("forecast")
-@ids_argument("ident", several=False)
-@json_option
-@pass_session
-def forecast_command(session: Session, ident: str, as_json: bool) -> None:
-    """Say how long a cutover would keep the VM off, and whether its runs keep pace with what it writes.
-
-    \b
-    Example: vmie-tui replicate forecast web-01
-    """
-    with client_of(session) as client:
-        view = find(client, ident)
-    found = forecast(view)
-    if as_json:
-        out_json({"replication": view.id, "name": view.name, **found.to_json()})
-        return
-    for line in (*found.words, found.interval_hint):
-        if line:
-            out(one_line(line))
-
-
-# -- cutover
+from vmie_tui.model.replication import ReplicationView, Run, Verify, stamp, until
 
 
 @click.command("cutover")
@@ -103,38 +69,39 @@ def cutover(
         raise click.UsageError("--test and --verify belong to an ID")
     if test and verify:
         raise click.UsageError("--verify belongs to a cutover, not to --test")
-    with client_of(session) as client:
-        views = [find(client, ident)] if ident is not None else _members(session, client, group or "")
-        if test:
-            (view,) = views
-            plan = view.spec.plan
-            return test_launch(
-                session,
-                _newest(view),
-                plan.region,
-                known_machine(session, plan),
-                profile_name=plan.profile,
-                instance_type=instance_type,
-                subnet=subnet,
-                key=key,
-                reachable=isolated is False,
-                wait=wait,
-                as_json=as_json,
-            )
-        for view in views:
-            _say_what_comes(view, instance_type or "", subnet, isolated=bool(isolated))
-        names = ", then ".join(name_of(view) for view in views)
-        sure(f"Shut {names} down and cut {'it' if len(views) == 1 else 'them'} over?", yes)
-        launch = TestLaunch(instance_type or "", subnet, key, isolated=bool(isolated))
-        if group is not None:
-            begun = set(client.start_group(views[0].spec.plan.profile, group, cutover=launch))
-        else:
-            begun = {client.run_now(views[0].id, verify=Verify(verify) if verify else None, cutover=launch)}
-        started = [(view, run) for view in views for run in client.view(view.id).runs if run.id in begun]
-        say("\n".join(f"{name_of(view)}: run {run.id}" for view, run in started))
-        runs, code = [run for _, run in started], EXIT_OK
-        if wait:
-            runs, code = follow(session, client, [(view.id, run.id) for view, run in started])
+    replications = session.replications
+    profile = session.operations.profile.name
+    views = [replications.find(ident)] if ident is not None else replications.group(profile, group or "")
+    if test:
+        (view,) = views
+        plan = view.spec.plan
+        operations = session.operations_of(plan.profile)
+        return test_launch(
+            operations,
+            _newest(view),
+            plan.region,
+            operations.vcenter.machine_of(plan),
+            instance_type=instance_type,
+            subnet=subnet,
+            key=key,
+            reachable=isolated is False,
+            wait=wait,
+            as_json=as_json,
+        )
+    for view in views:
+        _say_what_comes(view, instance_type or "", subnet, isolated=bool(isolated))
+    names = ", then ".join(name_of(view) for view in views)
+    sure(f"Shut {names} down and cut {'it' if len(views) == 1 else 'them'} over?", yes)
+    launch = TestLaunch(instance_type or "", subnet, key, isolated=bool(isolated))
+    if group is not None:
+        begun = set(replications.start_group(profile, group, cutover=launch))
+    else:
+        begun = {replications.run_now(views[0].id, verify=Verify(verify) if verify else None, cutover=launch)}
+    started = [(view, run) for view in views for run in replications.view(view.id).runs if run.id in begun]
+    say("\n".join(f"{name_of(view)}: run {run.id}" for view, run in started))
+    runs, code = [run for _, run in started], EXIT_OK
+    if wait:
+        runs, code = follow(session, [(view.id, run.id) for view, run in started])
     if as_json:
         found = [run.to_json() for run in runs]
         out_json(found if group is not None else found[0] if found else None)
@@ -144,20 +111,6 @@ def cutover(
             out(f"{run.id}  {made_words(run)}" if wait else run.id)
         _say_what_now(by_id[run.replication_id], run, wait=wait)
     return code
-
-
-def _members(session: Session, client: ReplicationClient, group: str) -> list[ReplicationView]:
-    """Those of the group that still go on, in its order. Raises ServiceError NOT_FOUND."""
-    profile = session.settings.profile().name
-    found = [view for view in client.views(profile) if view.spec.group == group and view.state.counts]
-    if not found:
-        raise ServiceError(
-            ErrorKind.NOT_FOUND,
-            "no replication is in this group",
-            subject=group,
-            remedy="See 'vmie-tui replicate list' for those there are; 'replicate edit --group' puts one into it",
-        )
-    return sorted(found, key=lambda view: (view.spec.order, view.name))
 
 
 def _newest(view: ReplicationView) -> str:
@@ -198,50 +151,3 @@ def _say_what_now(view: ReplicationView, run: Run, *, wait: bool) -> None:
         say(f"{name} runs as {run.instance_id} now; 'vmie-tui instance {run.instance_id} --wait' looks at its checks")
     if run.job_id:  # one that did not begin has shut nothing down
         say(f"the way back: vmie-tui replicate rollback {view.id}")
-
-
-# -- rollback
-
-
-@click.command("rollback")
-@ids_argument("ident", several=False)
-@yes_option
-@json_option
-@pass_session
-def rollback(session: Session, ident: str, yes: bool, as_json: bool) -> None:
-    """Go back from a cutover: the instance it launched is stopped, the VM powered on.
-
-    What was written in EC2 since the cutover stays on the instance's volumes, and does not come back to the VM.
-
-    \b
-    Example: vmie-tui replicate rollback web-01
-    """
-    from vmie_tui.operations.roll_back import last_cutover, roll_back
-    from vmie_tui.services.vsphere.inventory import find_machine
-
-    with client_of(session) as client:
-        view = find(client, ident)
-    plan = view.spec.plan
-    profile = session.settings.profile(plan.profile)
-    Policy(profile.read_only).check_work("rolled back", view.id)
-    run = last_cutover(view)
-    stops = f"stop {run.instance_id}, " if run.instance_id else ""
-    sure(f"Go back from the cutover of {name_of(view)}: {stops}power the VM on?", yes)
-    with ExitStack() as held:
-        aws = aws_session(session, held, read_only=False, profile_name=plan.profile)
-        vsphere = held.enter_context(open_vcenter(profile))
-        done = roll_back(
-            vsphere,
-            aws,
-            plan.region,
-            moid=find_machine(vsphere, plan.vm).moid,  # it may have been registered anew
-            instance_id=run.instance_id,
-            on_step=lambda words: say(one_line(words)),
-        )
-    if view.paused:
-        say(f"its schedule is paused: vmie-tui replicate resume {view.id} goes on with it")
-    if as_json:
-        out_json({"replication": view.id, "instance_id": run.instance_id, "done": list(done)})
-        return
-    for words in done:
-        out(one_line(words))

@@ -9,12 +9,13 @@ import json
 import logging
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from vmie_tui.model.errors import ErrorKind, Problem, ServiceError, VmieError
 from vmie_tui.passwords import hear_typed, typed
 from vmie_tui.pidlock import PidLock, holder
 from vmie_tui.private_files import private_dir, private_fd
+from vmie_tui.services.pacing import Poll
 from vmie_tui.services.read_only import Policy
 from vmie_tui.settings import Settings
 
@@ -38,6 +40,7 @@ START_SECONDS = 60.0  # for one that is alive and says nothing: the machine may 
 START_TRIES = 3
 TOO_SLOW = "too-slow"  # code of a start that no second try makes better
 SEE_LOG = "See the end of that file, or run 'vmie-tui worker' to watch it start"
+STOP_SECONDS, KILL_SECONDS = 12.0, 5.0  # after SIGTERM, which takes ten at most, and after SIGKILL
 IDLE_MINUTES = 10.0  # a worker started by the way leaves when there was nothing to do for so long
 
 _failures: dict[Path, Problem] = {}  # by state folder
@@ -275,3 +278,28 @@ def give_memory_back() -> None:
     """Return free heap pages to the system, as far as the C library can."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def stop_worker(settings: Settings, on_kill: Callable[[str], None] = lambda words: None) -> int | None:
+    """End the running worker and wait for its end; its pid, None when none ran.
+
+    One that does not end when told to is killed, which ``on_kill`` hears in words. Raises ServiceError LOCAL for one
+    that cannot even be killed.
+    """
+    pid = worker_pid(settings.state_dir)
+    if not pid:
+        return None
+    for number, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, KILL_SECONDS)):
+        if number is signal.SIGKILL:
+            on_kill(f"worker {pid} did not end within {STOP_SECONDS:.0f} s: it was killed")
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        for _ in Poll(0.05, seconds=seconds):
+            if worker_pid(settings.state_dir) != pid:
+                return pid
+    raise ServiceError(
+        ErrorKind.LOCAL,
+        "the worker cannot be killed",
+        subject=str(pid),
+        remedy="Look at what its state folder lies on: it waits for the system",
+    )

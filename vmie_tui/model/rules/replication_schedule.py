@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from vmie_tui.model import facts
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError
-from vmie_tui.model.replication import Replication, Run, RunType, stamp, until
+from vmie_tui.model.replication import Replication, ReplicationView, Run, RunType, stamp, until
 
 T = TypeVar("T")
 HOUR, DAY = 3_600.0, 86_400.0
@@ -120,7 +120,7 @@ def refuse_on_demand(asked: Sequence[float], now: float, active: Run | None) -> 
             retry_safe=True,
             code="F446",
         )
-    most = int(facts.limit("sms", "on_demand_runs_per_24h")["value"])
+    most = on_demand_most()
     recent = sorted(at for at in asked if now - DAY < at)
     if len(recent) < most:
         return None
@@ -132,6 +132,27 @@ def refuse_on_demand(asked: Sequence[float], now: float, active: Run | None) -> 
         retry_safe=True,
         code="F445",
     )
+
+
+def refuse_run(view: ReplicationView, *, cutover: bool = False) -> Problem | None:
+    """Why no run beside the schedule may be started now; a ``cutover`` is held up by a run at work alone."""
+    asked = [] if cutover else [run.scheduled for run in _on_demand(view)]
+    return refuse_on_demand(asked, view.now, view.current)
+
+
+def on_demand_left(view: ReplicationView) -> int:
+    """How many on-demand runs may still be started within 24 hours."""
+    return max(0, on_demand_most() - sum(view.now - DAY < run.scheduled for run in _on_demand(view)))
+
+
+def on_demand_most() -> int:
+    """On-demand runs within 24 hours (F445)."""
+    return int(facts.limit("sms", "on_demand_runs_per_24h")["value"])
+
+
+def _on_demand(view: ReplicationView) -> list[Run]:
+    """A cutover's run is not limited, nor does it count."""
+    return [run for run in view.runs if run.type is RunType.ON_DEMAND and not run.cutover]
 
 
 def to_remove(images: Sequence[T], keep: int) -> tuple[T, ...]:

@@ -21,8 +21,7 @@ from vmie_tui.model.export import CONVERT_TO, ExportPlan
 from vmie_tui.model.exportable import Exportable, ExportBucket
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.formatting import plural
-from vmie_tui.operations.export_plan import ExportDraft, format_choices, new_draft, target_choices
-from vmie_tui.screens.exports.cli_equivalent import export_command
+from vmie_tui.operations.export_plan import ExportDraft, export_command, format_choices, new_draft, target_choices
 from vmie_tui.screens.exports.deploy_places import DeployScreen
 from vmie_tui.screens.exports.grant_diff import DiffScreen
 from vmie_tui.screens.frame.actions import EXPORT_FORM, bindings

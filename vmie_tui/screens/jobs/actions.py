@@ -7,15 +7,18 @@ from collections.abc import Callable
 from textual import work
 
 from vmie_tui.model.errors import problem_of
-from vmie_tui.model.job import JobView, Stage, StageState
+from vmie_tui.model.job import JobView
 from vmie_tui.model.plan import ImportPlan
-from vmie_tui.model.task import JobState, may_become
+from vmie_tui.model.task import JobState
+from vmie_tui.operations.jobs import STEERABLE, no_fallback, no_image, no_proof
 from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.screens.frame.confirm import ConfirmScreen
 from vmie_tui.screens.frame.explain import ExplainScreen
 from vmie_tui.screens.jobs.image import AfterScreen, made_by
 from vmie_tui.screens.jobs.proof import ProofScreen
 from vmie_tui.widgets.text import clean
+
+DONE = {"pause": "paused", "resume": "resumed", "cancel": "cancelled"}
 
 
 class AfterJob(Copying):
@@ -74,17 +77,17 @@ class JobActions(AfterJob):
         super().show_hints((*extra, *suited))
 
     def action_pause(self) -> None:
-        job = self._job_that("pause", JobState.PAUSED)
+        job = self._job_that("pause")
         if job:
             self._ask_client(job, "paused", self.operations.jobs.pause)
 
     def action_resume(self) -> None:
-        job = self._job_that("resume", JobState.QUEUED)
+        job = self._job_that("resume")
         if job:
             self._ask_client(job, "resumed", self.operations.jobs.resume)
 
     def action_cancel(self) -> None:
-        job = self._job_that("cancel", JobState.CANCELLING, JobState.CANCELLED)
+        job = self._job_that("cancel")
         if job is None:
             return
 
@@ -167,7 +170,7 @@ class JobActions(AfterJob):
         text = made or (str(job.problem) if job.problem else job.id)
         self.copy(f"job-{job.id}.txt", text)
 
-    def _job_that(self, verb: str, *states: JobState) -> JobView | None:
+    def _job_that(self, verb: str) -> JobView | None:
         """The job in view, or None, said in a toast, when its state forbids ``verb`` or the profile is read-only."""
         job = self.job_in_view()
         if job is None:
@@ -175,8 +178,8 @@ class JobActions(AfterJob):
         if self.operations.profile.read_only:
             self.tell("This profile is read-only: jobs cannot be changed from it.", error=True)
             return None
-        if not any(may_become(job.state, state) and job.state is not state for state in states):
-            self.tell(f"{job.name} is {job.state.value}: it cannot be {verb}{'d' if verb[-1] == 'e' else 'led'}.")
+        if job.state not in STEERABLE[verb]:
+            self.tell(f"{job.name} is {job.state.value}: it cannot be {DONE[verb]}.")
             return None
         return job
 
@@ -189,35 +192,3 @@ class JobActions(AfterJob):
         else:
             self.app.call_from_thread(self.tell, f"{job.name} {done}.")
             self.host.poll_now()
-
-
-def no_fallback(job: JobView) -> str:
-    """Why the bytes in AWS cannot be used instead of the conversion; "" when they can."""
-    if job.kind == "replicate":
-        return f"{job.name} is a run of a replication: the next run takes its place, or r tries it again."
-    if not job.inward:
-        return f"{job.name} is no import: there is nothing to fall back to."
-    if job.state is not JobState.FAILED:
-        return f"{job.name} is {job.state.value}: this is for imports that failed at the conversion."
-    if job.stage is not Stage.IMPORT:
-        where = job.stage.value if job.stage else "its start"
-        return f"{job.name} failed at {where}, not at the conversion: its bytes are not all in AWS."
-    return ""
-
-
-def no_proof(job: JobView) -> str:
-    """Why there is nothing to compare yet; "" when there is."""
-    if not job.inward:
-        return f"{job.name} is no import: there is nothing to prove."
-    if not any(disk.state is StageState.DONE or disk.snapshot_id for disk in job.disks):
-        return f"{job.name} is {job.state.value}, and none of its disks is in AWS yet: there is nothing to compare."
-    return ""
-
-
-def no_image(job: JobView) -> str:
-    """Why there is no AMI to go on with."""
-    if not job.inward:
-        return f"{job.name} is no import: what it made is {clean(job.message) or 'not there yet'}."
-    if job.state is JobState.DONE:
-        return f"{job.name} made no AMI ({clean(job.message) or 'its route ends without one'})."
-    return f"{job.name} has no AMI yet: it is {job.state.value}."

@@ -20,9 +20,8 @@ from vmie_tui.model.errors import ErrorKind, Problem, problem_of
 from vmie_tui.model.formatting import plural
 from vmie_tui.model.job import JobView
 from vmie_tui.model.machine import Machine
-from vmie_tui.model.plan import ImportPlan, ObjectSource
-from vmie_tui.operations.images import Launch
-from vmie_tui.operations.import_plan import REGION, SUBNET_ID
+from vmie_tui.model.plan import ImportPlan
+from vmie_tui.operations.images import Launch, copy_mistakes, name_mistakes, own_objects, why_not_launch
 from vmie_tui.screens.frame.actions import AFTER, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying
@@ -85,7 +84,7 @@ def copy_form(image: Image, here: str) -> FormScreen:
         "AWS copies its snapshots; transfer between Regions and the copies are charged.",
         (Ask("to", "Region", "", "such as eu-central-1"), Ask("name", "AMI name", image.name)),
         yes="Copy",
-        check=lambda answers: _copy_mistakes(answers, here),
+        check=lambda answers: copy_mistakes(here, answers["to"], answers["name"]),
     )
 
 
@@ -93,25 +92,13 @@ def rename_form(image: Image) -> FormScreen:
     """Answers: name."""
     text = "The tag Name of the AMI and its snapshots changes: what the console shows. Its AMI name cannot change."
     ask = Ask("name", "Name", image.tags.get("Name") or image.name)
-    return FormScreen(f"Rename {image.id}?", text, (ask,), yes="Rename", check=_needs_name)
+    check = lambda answers: name_mistakes(answers["name"])  # noqa: E731
+    return FormScreen(f"Rename {image.id}?", text, (ask,), yes="Rename", check=check)
 
 
 def launch_mistakes(answers: Answers) -> dict[str, str]:
     """What is wrong with the answers to `launch_asks`; a type is not asked for."""
-    fits = not answers["subnet"] or SUBNET_ID.fullmatch(answers["subnet"])
-    return {} if fits else {"subnet": "A subnet reads like subnet-0abc…"}
-
-
-def _copy_mistakes(answers: Answers, here: str) -> dict[str, str]:
-    if not REGION.fullmatch(answers["to"]):
-        return {"to": "A Region reads like eu-west-1"}
-    if answers["to"] == here:
-        return {"to": "It is in this Region already"}
-    return _needs_name(answers)
-
-
-def _needs_name(answers: Answers) -> dict[str, str]:
-    return {} if answers["name"] else {"name": "Give it a name"}
+    return Launch("", answers["subnet"]).mistakes
 
 
 # -- what is known of it, and the lines that say it
@@ -234,9 +221,7 @@ class Made:
 
 def made_by(job: JobView, plan: ImportPlan, machine: Machine | None) -> Made:
     """What a finished import has made; its objects are those it uploaded, never those it was given."""
-    keys = tuple(dict.fromkeys(disk.s3_key for disk in job.disks if disk.s3_key))
-    own = not isinstance(plan.source, ObjectSource) and not plan.clean_up
-    return Made(job.name, plan.region, job.image_id, machine, plan.bucket, keys if own else ())
+    return Made(job.name, plan.region, job.image_id, machine, plan.bucket, own_objects(job, plan))
 
 
 class AfterScreen(Copying):
@@ -343,7 +328,7 @@ class AfterScreen(Copying):
             self.tell(f"{self._seen.instance_id} is there already: t terminates it.")
             return
         images, made, image = self.operations.images, self._made, self._image
-        if image.state != "available":
+        if why_not_launch(image):
             self.tell(f"{image.id} is {image.state}: it can be launched once it is available. r looks again.")
             return
         machine = made.machine
@@ -360,7 +345,7 @@ class AfterScreen(Copying):
         wanted = Launch(answers["type"], answers["subnet"], answers["key"], bool(answers["isolated"]))
         images, made, image = self.operations.images, self._made, self._image
         self._do(
-            f"launching a {wanted.instance_type}", lambda: images.launch(made.region, image, wanted), self._watch_it
+            f"launching a {wanted.instance_type}", lambda: images.launch(made.region, image, wanted).id, self._watch_it
         )
 
     def _watch_it(self, instance_id: str) -> None:

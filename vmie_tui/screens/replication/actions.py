@@ -16,11 +16,13 @@ from vmie_tui.model.replication import (
     ReplicationView,
     Run,
     message_of,
+    runnable_members,
     stamp,
     state_words,
     type_words,
 )
 from vmie_tui.model.rules.replication_schedule import parse_start
+from vmie_tui.operations.roll_back import no_way_back
 from vmie_tui.screens import registry
 from vmie_tui.screens.frame.confirm import ConfirmScreen
 from vmie_tui.screens.frame.form import Answers, Ask, FormScreen
@@ -212,7 +214,7 @@ class ReplicationActions(AfterJob):
         if not group:
             self.tell(f"{view.name} is in no group: e puts it into one.")
             return
-        of_group = [one for one in self.every() if one.spec.group == group and one.state not in GONE]
+        of_group = runnable_members(self.every(), group)
         orders = sorted({one.spec.order for one in of_group})
         steps = "; then ".join(names_of([one for one in of_group if one.spec.order == order]) for order in orders)
         text = f"One run each, in this order: {steps}. Those of the next place wait until all before are completed."
@@ -231,11 +233,8 @@ class ReplicationActions(AfterJob):
         view = self.one("rolled back", ended=True)
         if view is None:
             return
-        if view.cut_over is None:
-            self.tell(f"{view.name} was not cut over: there is nothing to go back from.")
-            return
-        if view.current is not None and view.current.cutover:
-            self.tell(f"{view.current.id}, a cutover, is at work: wait until it is over, or cancel it.")
+        if why := no_way_back(view):
+            self.tell(why)
             return
 
         def went_back() -> str:

@@ -25,8 +25,18 @@ from vmie_tui.model.formatting import duration, one_line
 from vmie_tui.model.job import JobView
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import TestLaunch
-from vmie_tui.model.replication import ReplicationView, Run, RunState, Verify, stamp, until
-from vmie_tui.operations.roll_back import last_cutover
+from vmie_tui.model.replication import (
+    ReplicationView,
+    Run,
+    RunState,
+    Verify,
+    members_of,
+    runnable_members,
+    stamp,
+    until,
+)
+from vmie_tui.model.rules.replication_schedule import refuse_run
+from vmie_tui.operations.roll_back import last_cutover, no_way_back
 from vmie_tui.screens import registry
 from vmie_tui.screens.frame.actions import CUTOVER, bindings
 from vmie_tui.screens.frame.base import style_sheet
@@ -34,7 +44,6 @@ from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.screens.frame.confirm import ConfirmScreen
 from vmie_tui.screens.frame.form import Answers, Ask, FormScreen
 from vmie_tui.screens.jobs.image import AfterScreen, Made, launch_asks, launch_mistakes
-from vmie_tui.screens.replication.run_now import refused
 from vmie_tui.services.aws.ec2.launch import InstanceState
 from vmie_tui.widgets.jobs import stage_lines
 from vmie_tui.widgets.lines import LinePane, OneLine
@@ -134,15 +143,6 @@ def may_again(seen: Seen, run: Run) -> bool:
     return run.state.over and (run.state is not RunState.COMPLETED or gone_back(seen))
 
 
-def members_of(view: ReplicationView, every: Sequence[ReplicationView]) -> tuple[ReplicationView, ...]:
-    """All of its group in the order they are started in; none for one without a group."""
-    group = view.spec.group
-    found = [
-        one for one in every if group and one.spec.group == group and one.spec.plan.profile == view.spec.plan.profile
-    ]
-    return tuple(sorted(found, key=lambda one: (one.spec.order, one.name.casefold())))
-
-
 def newest(view: ReplicationView) -> Run | None:
     """The run whose AMI is the newest that is kept."""
     return next((run for run in view.runs if run.image_id and not run.image_gone), None)
@@ -237,10 +237,10 @@ def _final(seen: Seen, run: Run | None, cells: int) -> list[Line]:
         lines = _words(asked, cells)
         if not may_again(seen, run):
             return lines
-        why = refused(view)
+        why = refuse_run(view, cutover=True)
         again = "c cuts it over once more." if why is None else str(why)
         return lines + _words(again, cells, "" if why is None else "warn")
-    why = refused(view)
+    why = refuse_run(view, cutover=True)
     if why is not None:
         return problem_lines(why, cells, margin="   ", retry="")
     what = (
@@ -365,7 +365,7 @@ class CutoverScreen(Copying):
 
     def __init__(self, view: ReplicationView) -> None:
         super().__init__()
-        self._seen = Seen(view, members_of(view, [view]))
+        self._seen = Seen(view, members_of([view], view.spec.group))
         self._views: Sequence[ReplicationView] = (view,)
         self._busy = ""
         self._problem: Problem | None = None
@@ -456,7 +456,7 @@ class CutoverScreen(Copying):
         before, made = newest(self._seen.view), newest(view)
         if view.id != self._seen.view.id:
             self._seen, self._problem = Seen(view), None
-        members = members_of(view, self._views)
+        members = members_of(self._views, view.spec.group)
         self._seen = replace(self._seen, view=view, members=members, forecast=self._forecast(view))
         if (made.image_id if made else "") != (before.image_id if before else ""):
             self._seen = replace(self._seen, test=None)
@@ -557,7 +557,7 @@ class CutoverScreen(Copying):
 
     def action_cut_over(self) -> None:
         view, run = self._seen.view, final_run(self._seen.view)
-        why = refused(view)
+        why = refuse_run(view, cutover=True)
         if not self._may("cut over"):
             return
         if run is not None and not run.state.over:
@@ -567,7 +567,8 @@ class CutoverScreen(Copying):
         elif why is not None:
             self.tell(f"Not now: {why}", error=True)
         else:
-            self.app.push_screen(cutover_form(view, self._seen.members, self._answers), self._answered)
+            started_together = runnable_members(self._seen.members, view.spec.group)
+            self.app.push_screen(cutover_form(view, started_together, self._answers), self._answered)
 
     def _answered(self, answers: Mapping[str, str] | None) -> None:
         if answers is None:
@@ -600,11 +601,8 @@ class CutoverScreen(Copying):
         view = self._seen.view
         if not self._may("rolled back"):
             return
-        if view.current is not None:
-            self.tell(f"{view.current.id} is at work: wait until it is over, or cancel it.")
-            return
-        if view.cut_over is None:
-            self.tell(f"{clean(view.name)} was not cut over: there is nothing to go back from.")
+        if why := no_way_back(view):
+            self.tell(why)
             return
 
         def answered(yes: bool | None) -> None:

@@ -19,7 +19,6 @@ from vmie_tui.model.finding import Finding
 from vmie_tui.model.formatting import plural
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.replication import ReplicationView
-from vmie_tui.model.rules.replication import settled
 from vmie_tui.operations.replication_plan import NOW, ReplicationDraft, edit_draft, new_draft
 from vmie_tui.screens.frame.actions import REPLICATION_FORM, bindings
 from vmie_tui.screens.frame.base import style_sheet
@@ -104,18 +103,13 @@ class ReplicationForm(Copying):
             for machine in draft.machines:
                 if worker.is_cancelled:
                     return
-                found[machine.moid] = self._findings(draft, machine)
+                found[machine.moid] = draft.judge(machine, self.operations.replications.findings)
             if draft.edit is not None and not draft.machines:
-                found[""] = draft.edit_findings()
+                found[""] = draft.judge(None, self.operations.replications.findings)
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             problem = problem_of(error)
         if not worker.is_cancelled:
             self.post_message(self.Judged(version, draft.now, found, problem))
-
-    def _findings(self, draft: ReplicationDraft, machine: Machine) -> tuple[Finding, ...]:
-        spec, ident = draft.spec_for(machine), draft.edit.id if draft.edit else ""
-        found = (*draft.edit_findings(), *self.operations.replications.findings(spec, machine, ident))
-        return tuple(sorted(dict.fromkeys(found), key=lambda finding: -finding.severity))
 
     @on(Judged)
     def _was_judged(self, event: Judged) -> None:
@@ -260,7 +254,7 @@ class ReplicationForm(Copying):
         self.post_message(self.Submitted(tuple(done), refused))
 
     def _save(self) -> None:
-        found = [finding for some in self._found.values() for finding in blockers(some)]
+        found = [finding for some in self._found.values() for finding in self.draft.standing(some)]
         if found:
             self.tell(f"Nothing was saved: {found[0].headline}.", error=True)
             return
@@ -271,13 +265,11 @@ class ReplicationForm(Copying):
     @work(thread=True, exclusive=True, group="submit", exit_on_error=False)
     def _change(self, draft: ReplicationDraft) -> None:
         assert draft.edit is not None
-        spec, refused = draft.spec_for(None), dict[str, Problem]()
+        refused = dict[str, Problem]()
         try:
-            if draft.machines:
-                spec = replace(spec, plan=settled(spec.plan, draft.machines[0]))
             if draft.start.lower() == NOW:
                 draft.now = self.operations.replications.now()
-            self.operations.replications.edit(draft.edit.id, spec, draft.start_at())
+            self.operations.replications.edit(draft.edit.id, draft.spec_for(None), draft.start_at())
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             refused[draft.edit.name] = problem_of(error)
         self.post_message(self.Submitted((), refused))

@@ -12,11 +12,10 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
-from vmie_tui.model import facts
 from vmie_tui.model.choice import Option
 from vmie_tui.model.errors import Problem, problem_of
-from vmie_tui.model.replication import ReplicationView, Run, RunType, Sync, Verify, next_words
-from vmie_tui.model.rules.replication_schedule import DAY, refuse_on_demand
+from vmie_tui.model.replication import ReplicationView, Sync, Verify, next_words
+from vmie_tui.model.rules.replication_schedule import on_demand_left, on_demand_most, refuse_run
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.host import host_of
 from vmie_tui.widgets.choice import ChoiceList
@@ -44,7 +43,7 @@ class RunNow(ModalScreen[bool]):
     def __init__(self, view: ReplicationView) -> None:
         super().__init__()
         self._view = view
-        self._problem = refused(view)
+        self._problem = refuse_run(view)
         self._busy = False
 
     def compose(self) -> ComposeResult:
@@ -76,7 +75,7 @@ class RunNow(ModalScreen[bool]):
         if self._problem is not None:
             lines += problem_lines(self._problem, cells, retry="")
         pane.set_lines(lines)
-        self.query_one("#yes", Button).disabled = self._busy or refused(self._view) is not None
+        self.query_one("#yes", Button).disabled = self._busy or refuse_run(self._view) is not None
 
     @on(Button.Pressed, "#no")
     def _cancelled(self) -> None:
@@ -123,24 +122,7 @@ def sync_options(view: ReplicationView) -> tuple[Option, ...]:
     )
 
 
-def refused(view: ReplicationView) -> Problem | None:
-    """Why no run may be started now (F445, F446)."""
-    return refuse_on_demand([run.scheduled for run in _on_demand(view)], view.now, view.current)
-
-
-def left(view: ReplicationView) -> int:
-    """How many on-demand runs may still be started within 24 hours."""
-    most = int(facts.limit("sms", "on_demand_runs_per_24h")["value"])
-    return max(0, most - sum(view.now - DAY < run.scheduled for run in _on_demand(view)))
-
-
 def run_words(view: ReplicationView) -> tuple[str, ...]:
-    most = int(facts.limit("sms", "on_demand_runs_per_24h")["value"])
     following = next_words(view)
     schedule = f" The schedule stays as it is: next run {following}." if view.next_run is not None else ""
-    return (f"On-demand runs: {left(view)} of {most} in 24 hours are left.{schedule}",)
-
-
-def _on_demand(view: ReplicationView) -> list[Run]:
-    """A cutover's run is not limited, nor does it count."""
-    return [run for run in view.runs if run.type is RunType.ON_DEMAND and not run.cutover]
+    return (f"On-demand runs: {on_demand_left(view)} of {on_demand_most()} in 24 hours are left.{schedule}",)

@@ -18,6 +18,7 @@ from vmie_tui.model.choice import Option
 from vmie_tui.model.errors import ErrorKind, Problem, problem_of
 from vmie_tui.model.rules.route_needs import REGION
 from vmie_tui.operations.first_profile import ASK, CA, KEYRING, PIN, SYSTEM, Guide, Guiding, LiveGuiding
+from vmie_tui.operations.profile import FirstStart
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.theme import ThemedApp
 from vmie_tui.settings import Settings, host_trouble
@@ -28,7 +29,6 @@ from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.text import Line, clean, paragraph
 
-SAVED, DEMO, LEFT = "saved", "demo", ""
 CHAIN = ""  # of AWS: whatever the environment and the files say
 COMPARE = "Compare it with the one shown on the server itself, for example at its console. If they are the same"
 
@@ -223,7 +223,7 @@ class StartStep(GuideStep):
 
     def next(self) -> None:
         if self.answer("what") == "demo":
-            self.guide_app.finish(DEMO)
+            self.guide_app.finish(FirstStart.DEMO)
         else:
             self.app.push_screen(VCenterStep(self.guide))
 
@@ -381,7 +381,7 @@ class WriteStep(GuideStep):
         return ""
 
     def next(self) -> None:
-        self.guide_app.finish(SAVED)
+        self.guide_app.finish(FirstStart.SAVED)
 
 
 class GuideApp(ThemedApp):
@@ -396,7 +396,8 @@ class GuideApp(ThemedApp):
 
     def __init__(self, guiding: Guiding) -> None:
         super().__init__()
-        self.guiding, self.outcome, self.guide = guiding, LEFT, Guide(name=guiding.name)
+        self.guiding, self.guide = guiding, Guide(name=guiding.name)
+        self.outcome = FirstStart.LEFT
         self.keyring = ""
         self.aws_profiles: tuple[tuple[str, str], ...] = ()
 
@@ -415,12 +416,12 @@ class GuideApp(ThemedApp):
         if isinstance(self.screen, GuideStep):
             self.screen.known()
 
-    def finish(self, outcome: str) -> None:
+    def finish(self, outcome: FirstStart) -> None:
         self.outcome = outcome
         self.exit(0)
 
 
-def run(settings: Settings, *, mouse: bool) -> tuple[str, str]:
+def run(settings: Settings, *, mouse: bool) -> tuple[FirstStart, str]:
     """Ask until it is written, or the user leaves: SAVED, DEMO or LEFT, and the vCenter password, if one was typed."""
     app = GuideApp(LiveGuiding(settings))
     app.run(mouse=mouse)

@@ -10,7 +10,7 @@ from vmie_tui import __version__
 from vmie_tui.model.errors import problem_of
 from vmie_tui.model.task_history import TaskRecord
 from vmie_tui.model.task_report import markdown
-from vmie_tui.operations.desk import Study
+from vmie_tui.operations.tasks import Study
 from vmie_tui.screens.frame.base import FrameScreen
 from vmie_tui.screens.frame.clipboard import copy_in_thread
 from vmie_tui.screens.frame.confirm import ConfirmScreen

@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from vmie_tui.model.errors import problem_of
 from vmie_tui.model.task_history import TaskRecord
-from vmie_tui.operations.desk import Study
+from vmie_tui.operations.tasks import Study
 from vmie_tui.screens.frame.actions import TASK, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.tasks.actions import TaskActions

@@ -9,7 +9,7 @@ from textual.message import Message
 
 from vmie_tui.model.errors import Problem, problem_of
 from vmie_tui.model.task_history import TaskRecord
-from vmie_tui.operations.desk import Desk, Explores, Places
+from vmie_tui.operations.tasks import Explores, Scope, Tasks
 
 SHOW_SECONDS = 0.25  # at most so often is a growing list shown again
 LEAST_SECONDS = 1.0  # between two looks
@@ -55,9 +55,9 @@ class Following:
     """Reads until it is stopped; ``shown`` says whether anybody looks. `follow` blocks: run it in a thread."""
 
     def __init__(
-        self, desk: Desk, places: Places, post: Callable[[Message], object], shown: Callable[[], bool]
+        self, tasks: Tasks, places: Scope, post: Callable[[Message], object], shown: Callable[[], bool]
     ) -> None:
-        self._desk, self._places, self._post, self._shown = desk, places, post, shown
+        self._tasks, self._places, self._post, self._shown = tasks, places, post, shown
         self._wake, self._stopped = threading.Event(), threading.Event()
         self._explorer: Explores | None = None
         self._failed: tuple[tuple[str, float], ...] = ()
@@ -75,7 +75,7 @@ class Following:
 
     def follow(self) -> None:
         try:
-            with self._desk.exploring(self._places) as opened:
+            with self._tasks.exploring(self._places) as opened:
                 explorer = self._explorer = opened.explorer
                 self._failed = tuple((f"{name}: {problem}", 0.0) for name, problem in opened.failed)
                 if self._stopped.is_set():

@@ -15,7 +15,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from vmie_tui.model.errors import Problem, problem_of
-from vmie_tui.operations.desk import Desk, Places
+from vmie_tui.operations.tasks import Scope, Tasks
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.widgets.table import Column, LineTable
 from vmie_tui.widgets.text import Cell, clean
@@ -53,7 +53,7 @@ class PlaceTable(LineTable[Place]):
         return cells[column]
 
 
-class PlacesScreen(ModalScreen[Places | None]):
+class PlacesScreen(ModalScreen[Scope | None]):
     """Dismisses with what was marked, or None. ``own`` is the profile's Region."""
 
     CSS_PATH = style_sheet(__file__)
@@ -69,9 +69,9 @@ class PlacesScreen(ModalScreen[Places | None]):
             super().__init__()
             self.regions, self.problem = regions, problem
 
-    def __init__(self, desk: Desk, chosen: Places, own: str) -> None:
+    def __init__(self, tasks: Tasks, chosen: Scope, own: str) -> None:
         super().__init__()
-        self._desk, self._own = desk, own
+        self._tasks, self._own = tasks, own
         self._chosen = chosen
 
     def compose(self) -> ComposeResult:
@@ -93,7 +93,7 @@ class PlacesScreen(ModalScreen[Places | None]):
         table = self.query_one(PlaceTable)
         names = tuple(dict.fromkeys((self._own, *sorted(regions))))
         own = {self._own: "of the profile"}
-        profiles = self._desk.profiles()
+        profiles = self._tasks.profiles()
         rows = [Place(PROFILE, name, "" if number else "in use") for number, name in enumerate(profiles)]
         rows.append(Place(REGION, ALL, note))
         rows += [Place(REGION, name, own.get(name, "")) for name in names if name]
@@ -102,7 +102,7 @@ class PlacesScreen(ModalScreen[Places | None]):
     @work(thread=True, exclusive=True, group="regions", exit_on_error=False)
     def _read(self) -> None:
         try:
-            self.post_message(self.RegionsRead(self._desk.enabled_regions()))
+            self.post_message(self.RegionsRead(self._tasks.enabled_regions()))
         except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
             self.post_message(self.RegionsRead((), problem_of(error)))
 
@@ -140,4 +140,4 @@ class PlacesScreen(ModalScreen[Places | None]):
             what = "a profile" if not profiles else "a Region"
             self.notify(f"Mark {what} first: space.", severity="warning", markup=False)
             return
-        self.dismiss(Places(profiles, () if regions == (self._own,) and len(profiles) == 1 else regions))
+        self.dismiss(Scope(profiles, () if regions == (self._own,) and len(profiles) == 1 else regions))

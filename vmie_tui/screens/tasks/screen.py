@@ -18,7 +18,7 @@ from vmie_tui.model.formatting import plural
 from vmie_tui.model.task import TaskKind
 from vmie_tui.model.task_filter import parse_filter
 from vmie_tui.model.task_history import SortBy, TaskQuery, TaskRecord
-from vmie_tui.operations.desk import Places, Study
+from vmie_tui.operations.tasks import Scope, Study
 from vmie_tui.screens.frame.actions import TASKS, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.filter import Sorting
@@ -56,7 +56,7 @@ class TasksScreen(Sorting, TaskActions):
         super().__init__()
         self._records: tuple[TaskRecord, ...] = ()
         self._query, self._mistake = TaskQuery(), ""
-        self._places: Places | None = None
+        self._places: Scope | None = None
         self._following: Following | None = None
         self._seen: TasksSeen | None = None
         self._problem: Problem | None = None
@@ -76,7 +76,7 @@ class TasksScreen(Sorting, TaskActions):
         self.query_one("#troubles", LinePane).can_focus = False
         self.table.sorted_by = ("age", False)
         self.table.focus()
-        self._places = Places((self.operations.profile.name,))
+        self._places = Scope((self.operations.profile.name,))
         self._show_empty()
         self._show_head()
         self.call_after_refresh(self._start)
@@ -304,7 +304,7 @@ class TasksScreen(Sorting, TaskActions):
         super().sort_by(column, reverse=reverse)
 
     def action_places(self) -> None:
-        def chosen(places: Places | None) -> None:
+        def chosen(places: Scope | None) -> None:
             if places is not None and places != self._places:
                 self._places = places
                 self._records, self._newer = (), {}

@@ -14,14 +14,13 @@ from textual.widget import Widget
 from vmie_tui.model.errors import Problem, problem_of
 from vmie_tui.model.formatting import one_line
 from vmie_tui.model.task_history import TaskRecord
+from vmie_tui.operations.tasks import LOOK_SECONDS
 from vmie_tui.screens.frame.actions import WATCH, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.widgets.lines import LinePane, OneLine
 from vmie_tui.widgets.tasks import OUTCOMES, change_line
 from vmie_tui.widgets.text import Line, clean, clock, paragraph
-
-LOOK_SECONDS = 5.0  # between two looks at one task
 
 
 class WatchScreen(Copying):
@@ -93,10 +92,9 @@ class WatchScreen(Copying):
         self.query_one("#summary", OneLine).show(
             (f" {clean(task.id)} ", "title"), (f" {words} ", style), (f" {task.kind.value} in {task.region}", "dim")
         )
-        reading = (task.state, task.reason, task.progress)
-        if reading == self._told:
+        if record.reading == self._told:
             return
-        self._told = reading
+        self._told = record.reading
         self._add(change_line(record, self._cells()))
         if not record.live:
             self._add([((" It is over: nothing will change any more.", "dim"),)])

@@ -1,26 +1,29 @@
-"""``vmie-tui deploy``: a disk image, here or in S3, becomes a machine in vCenter; and the options that export has."""
+"""``vmie-tui deploy``: a disk image, here or in S3, becomes a machine in vCenter; its options are export's too."""
 
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
-from vmie_tui.commands.common import aws_session, json_option, out, out_json, pass_session, say
+from vmie_tui.commands.common import json_option, out, out_json, pass_session, say
 from vmie_tui.commands.convert import Meter, terminated_is_interrupted
-from vmie_tui.commands.inventory import open_vcenter
 from vmie_tui.commands.session import Session
-from vmie_tui.model.deploy_places import DeployNames, choose_place
-from vmie_tui.model.errors import EXIT_OK, ErrorKind, ServiceError
-from vmie_tui.model.export import DeployTarget
+from vmie_tui.exit_codes import EXIT_OK
+from vmie_tui.model.deploy_places import DeployChoice, DeployNames, choose_place
+from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import FileSource, ObjectSource
 from vmie_tui.operations.sources import parse_source
-
-if TYPE_CHECKING:
-    from vmie_tui.settings import Profile
+from vmie_tui.operations.vcenter import VCenter
+from vmie_tui.services.deployable import open_deployable
+from vmie_tui.services.vsphere.deploy import deploy, hardware_of
+from vmie_tui.services.vsphere.power import power_on
 
 F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS = (
@@ -45,25 +48,21 @@ def target_options(command: F) -> F:
     return command
 
 
-def resolve_target(profile: Profile, name: str, **chosen: Any) -> DeployTarget:
+def chosen_place(vcenter: VCenter, name: str, **chosen: Any) -> DeployChoice:
     """The options as a target, its places looked up in vCenter. Raises ServiceError, click.UsageError."""
-    from dataclasses import replace
-
-    from vmie_tui.services.vsphere.deploy_places import read_deploy_places
-
     if not chosen["pool"]:
         raise click.UsageError("a new VM wants --pool: the cluster or resource pool it is to be in")
     wanted = DeployNames(*((chosen[key] or "") for key in ("pool", "datastore", "folder", "network", "host")))
-    with open_vcenter(profile) as vsphere:
-        found = choose_place(read_deploy_places(vsphere), name, wanted).target
-    return replace(
-        found,
+    found = choose_place(vcenter.deploy_places(), name, wanted)
+    target = replace(
+        found.target,
         cpus=chosen["cpus"] or 0,
         memory_mib=chosen["memory"] or 0,
         guest_id=chosen["guest_id"] or "",
         uefi=chosen["uefi"],
         power_on=chosen["power_on"],
     )
+    return replace(found, target=target)
 
 
 @click.command("deploy")
@@ -84,20 +83,13 @@ def deploy_command(
 
     Example: vmie-tui deploy s3://exports/export-ami-0123456789abcdef0.vmdk web-01 --pool Compute --datastore vmfs-01
     """
-    import secrets
-    from dataclasses import asdict
-
-    from vmie_tui.services.deployable import open_deployable
-    from vmie_tui.services.vsphere.deploy import deploy, hardware_of
-    from vmie_tui.services.vsphere.power import power_on
-
-    profile = session.settings.profile()
+    operations = session.operations
     given = _source(source, raw=raw)
-    target = resolve_target(profile, name, **chosen)
+    target = chosen_place(operations.vcenter, name, **chosen).target
     with ExitStack() as held:
-        aws = aws_session(session, held) if isinstance(given, ObjectSource) else None
+        aws = operations.connections.aws() if isinstance(given, ObjectSource) else None
         found = held.enter_context(open_deployable(given, aws, region))
-        vsphere = held.enter_context(open_vcenter(profile))
+        vsphere = held.enter_context(operations.connections.vsphere())
         held.enter_context(terminated_is_interrupted())
         meter = held.enter_context(Meter())
         watch = _Watch(meter, [disk.size for _, disk in found.disks])
@@ -118,7 +110,6 @@ def deploy_command(
 
 
 def _source(text: str, *, raw: bool) -> FileSource | ObjectSource:
-    from pathlib import Path
 
     given = parse_source(text)
     if given.kind == ObjectSource.KIND:

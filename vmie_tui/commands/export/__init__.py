@@ -1,1 +1,0 @@
-"""`vmie-tui export` and `vmie-tui deploy`."""
