@@ -48,8 +48,8 @@ class Played:
 def test_a_snapshot_that_is_lost_each_time_is_given_up(error: ServiceError, tries: int) -> None:
     """As where its KMS key is disabled: each try sends the whole disk, and AWS drops it at the end."""
     played = Played(error)
-    transfer = Transfer.__new__(Transfer)
-    transfer.context = transfer.progress = transfer.target = transfer.origin = played  # type: ignore[assignment]
+    transfer = Transfer(played, played, played)  # type: ignore[arg-type]
+    transfer.progress = played  # type: ignore[assignment]
     disk = DiskRecord(2000, "Hard disk 1", 1 << 30, 0, StageState.RUNNING, "", "", "")
     if tries == ENOUGH:
         transfer._persist([disk])
