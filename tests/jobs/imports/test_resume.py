@@ -127,7 +127,7 @@ def made(world: World, name: str, job_id: str) -> int:
     if name == "volume":
         return len(ec2.describe_volumes(Filters=mine)["Volumes"])
     tasks = ec2.describe_conversion_tasks()["ConversionTasks"]
-    volumes = [volume for task in tasks for volume in task["ImportInstance"]["Volumes"]]
+    volumes = [volume for task in tasks for volume in task.get("ImportInstance", {"Volumes": []})["Volumes"]]
     return sum(job_id in volume["Image"]["ImportManifestUrl"] for volume in volumes)
 
 
