@@ -16,7 +16,7 @@ import pytest
 from vmie_tui import cli, settings
 from vmie_tui.commands import root
 from vmie_tui.commands.common import left_text, out, out_json, percent_text, say, table
-from vmie_tui.commands.import_.command import preflight
+from vmie_tui.commands.import_.command import allow
 from vmie_tui.commands.inventory import find, matches
 from vmie_tui.commands.wait import exit_code_of
 from vmie_tui.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LOGIN, EXIT_OK
@@ -27,6 +27,7 @@ from vmie_tui.model.job import JobView
 from vmie_tui.model.machine import Disk, Machine
 from vmie_tui.model.plan import ImportPlan, LicenseType, VmSource
 from vmie_tui.model.task import JobState
+from vmie_tui.operations.import_check import weigh
 from vmie_tui.operations.import_plan import make_plan
 from vmie_tui.settings import AwsSettings, Profile, VCenterSettings
 
@@ -191,7 +192,7 @@ def test_windows_server_wants_a_choice_of_licence(capsys: pytest.CaptureFixture[
     plan = make_plan(PROFILE, server)
     assert plan.license_type is None
     with pytest.raises(ServiceError) as raised:
-        preflight(plan, server)
+        allow(weigh(plan, server))
     assert raised.value.kind is ErrorKind.REFUSED
 
 

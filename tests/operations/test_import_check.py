@@ -11,7 +11,6 @@ from vmie_tui.commands.import_ import output
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import ImportPlan, VmSource
 from vmie_tui.model.rules.account import Account
-from vmie_tui.services.aws import account, session
 from vmie_tui.settings import AwsSettings, Profile
 
 PLAN = ImportPlan("p", VmSource("vc", "vm-1", "web"), "eu-west-1", "some-bucket")
@@ -32,15 +31,15 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[ImportPlan]:
         plans.append(plan)
         return Account(root=True) if plan.region == "eu-west-1" else Account(region_enabled=False)
 
-    monkeypatch.setattr(session, "open_session", lambda settings, **_: Session())
-    monkeypatch.setattr(account, "look_at_account", look)
+    monkeypatch.setattr(output, "open_session", lambda settings, **_: Session())
+    monkeypatch.setattr(output, "look_at_account", look)
     return plans
 
 
 def test_a_target_is_looked_at_once(asked: list[ImportPlan]) -> None:
     other = replace(PLAN, source=VmSource("vc", "vm-2", "db"))
     far = replace(PLAN, region="us-east-1")
-    found = output.check_accounts(PROFILE, [PLAN, other, far])
+    found = output.look_at_accounts(PROFILE, [PLAN, other, far])
     assert [[finding.fact for finding in each] for each in found] == [["trap 34"], ["trap 34"], ["F090"]]
     assert asked == [PLAN, far]
 
@@ -54,9 +53,9 @@ def test_an_aws_that_says_nothing_is_waited_for_a_while(
         gate.wait(20)
         return Account()
 
-    monkeypatch.setattr(account, "look_at_account", never)
+    monkeypatch.setattr(output, "look_at_account", never)
     monkeypatch.setattr(output, "PATIENCE", 0.05)
-    assert output.check_accounts(PROFILE, [PLAN]) == [()]
+    assert output.look_at_accounts(PROFILE, [PLAN]) == ((),)
     gate.set()
     assert "the account could not be looked at: eu-west-1: AWS has not answered" in capsys.readouterr().err
 
@@ -67,7 +66,7 @@ def test_without_credentials_it_says_why(
     def none(settings: AwsSettings, **_: object) -> Session:
         raise ServiceError(ErrorKind.LOGIN, "there are no AWS credentials", remedy="Sign in")
 
-    monkeypatch.setattr(session, "open_session", none)
-    assert output.check_accounts(PROFILE, [PLAN]) == [()]
+    monkeypatch.setattr(output, "open_session", none)
+    assert output.look_at_accounts(PROFILE, [PLAN]) == ((),)
     assert "could not be looked at: there are no AWS credentials. Sign in" in capsys.readouterr().err
     assert asked == []

@@ -36,7 +36,7 @@ def by_command(monkeypatch: pytest.MonkeyPatch, settings: Settings, *arguments: 
     """What ``vmie-tui import … --dry-run --json`` prints of the demo's machines; AWS is not asked."""
     inventory = Inventory(VCenterInfo("vcenter.corp"), datetime.now(UTC), MACHINES)
     monkeypatch.setattr(inventory_command, "read", lambda *_: inventory)
-    monkeypatch.setattr(command, "check_accounts", lambda _, plans: [() for _ in plans])
+    monkeypatch.setattr(command, "look_at_accounts", lambda _, plans: [() for _ in plans])
     wanted = [*arguments, "--dry-run", "--json"]
     session = Session()
     monkeypatch.setattr(Session, "settings", settings)

@@ -84,7 +84,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Asked:
     monkeypatch.setattr(sources, "describe_object", lambda aws, bucket, keys, **_: seen("object", bucket, keys))
     monkeypatch.setattr(sources, "describe_snapshots", lambda aws, region, ids, **_: seen("snapshot", region, *ids))
     monkeypatch.setattr(command, "aws_session", lambda *_: Aws())
-    monkeypatch.setattr(command, "check_accounts", lambda _, plans: [() for _ in plans])
+    monkeypatch.setattr(command, "look_at_accounts", lambda _, plans: [() for _ in plans])
     return calls
 
 

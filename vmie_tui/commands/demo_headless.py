@@ -13,7 +13,7 @@ from typing import Any
 from vmie_tui import settings as settings_module
 from vmie_tui.commands import inventory as inventory_command
 from vmie_tui.commands.common import out_json, say
-from vmie_tui.commands.import_ import command
+from vmie_tui.commands.import_.command import allow
 from vmie_tui.commands.start import check_machine
 from vmie_tui.commands.wait import wait_for
 from vmie_tui.exit_codes import EXIT_FAILED, EXIT_OK
@@ -24,6 +24,7 @@ from vmie_tui.model.job import JobView
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.task import JobState
+from vmie_tui.operations.import_check import weigh
 from vmie_tui.operations.import_plan import make_plan
 from vmie_tui.operations.jobs import Jobs
 from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
@@ -72,7 +73,7 @@ def _migrate(settings: Settings, wanted: Sequence[str]) -> list[dict[str, Any]]:
     machines = [inventory_command.find(found, name) for name in wanted]
     plans = [make_plan(settings.profile(), machine) for machine in machines]
     for plan, machine in zip(plans, machines, strict=True):
-        command.preflight(plan, machine)
+        allow(weigh(plan, machine))
     launch.Admin(settings.demo_dir)("vcenter", "POST", "witness", {"on": True})
     client = Jobs(settings)
     ids = [client.submit(plan) for plan in plans]

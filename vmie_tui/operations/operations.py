@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vmie_tui.operations.doctor import Doctor
     from vmie_tui.operations.exports import Exports
     from vmie_tui.operations.images import Images
-    from vmie_tui.operations.import_check import Imports
+    from vmie_tui.operations.imports import Imports
     from vmie_tui.operations.jobs import Jobs
     from vmie_tui.operations.replications import Replications
     from vmie_tui.operations.tasks import Tasks
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _SUBJECTS = {
     "connections": ("connections:Connections", ("_settings", "_profile")),
     "vcenter": ("vcenter:VCenter", ("connections",)),
-    "imports": ("import_check:Imports", ("connections",)),
+    "imports": ("imports:Imports", ("connections",)),
     "jobs": ("jobs:Jobs", ("_settings",)),
     "tasks": ("tasks:Tasks", ("connections",)),
     "exports": ("exports:Exports", ("connections",)),

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from vmie_tui.cli import main
-from vmie_tui.commands.import_.command import preflight
+from vmie_tui.commands.import_.command import allow
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Disk, Machine, Power
 from vmie_tui.model.plan import ImportPlan, LicenseType, VmSource
 from vmie_tui.model.preflight import markdown
+from vmie_tui.operations.import_check import weigh
 from vmie_tui.services.image_sources import describe_file
 from vmie_tui.simulators.fleet import guests
 
@@ -120,10 +121,10 @@ OLD = Machine("vm-1", "old", guest_id="centosGuest", guest_name="CentOS 4/5 (32-
 
 def test_a_blocker_is_overridden_by_the_name_only(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ServiceError) as raised:
-        preflight(PLAN, OLD)
+        allow(weigh(PLAN, OLD))
     assert raised.value.kind is ErrorKind.REFUSED
     assert "--route unmodified" in str(raised.value)
-    plan = preflight(PLAN, OLD, {"old"})
+    plan = allow(weigh(PLAN, OLD, {"old"}))
     assert plan.override
     assert "forced: old" in capsys.readouterr().err
     assert ImportPlan.from_json(plan.to_json()) == plan
@@ -140,7 +141,7 @@ def test_a_blocker_is_overridden_by_the_name_only(capsys: pytest.CaptureFixture[
 )
 def test_what_can_be_corrected_or_cannot_be_done_is_not_overridden(plan: ImportPlan, machine: Machine) -> None:
     with pytest.raises(ServiceError):
-        preflight(plan, machine, {"old"})
+        allow(weigh(plan, machine, {"old"}))
 
 
 def test_plans_of_earlier_versions_have_no_override() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,20 +12,13 @@ import click
 from vmie_tui.commands import inventory as inventory_command
 from vmie_tui.commands.common import aws_session, json_option, out, out_json, pass_session, say, tags_of
 from vmie_tui.commands.import_.options import import_options
-from vmie_tui.commands.import_.output import check_accounts, tell
+from vmie_tui.commands.import_.output import look_at_accounts, tell
 from vmie_tui.commands.session import Session
 from vmie_tui.commands.wait import exit_code_of, wait_for
-from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.model.finding import Finding, Severity, worst
+from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.machine import Machine
-from vmie_tui.model.plan import FileSource, ImportPlan, Route, Source, VmSource
-from vmie_tui.model.preflight import for_route, join_findings
-from vmie_tui.model.rules.account import forceable
-from vmie_tui.model.rules.disks import BY_IMAGE
-from vmie_tui.model.rules.machine import check_machine
-from vmie_tui.model.rules.override import CONTENT, blocked
-from vmie_tui.model.rules.plan import check_plan
-from vmie_tui.model.rules.routes import route_options
+from vmie_tui.model.plan import FileSource, ImportPlan, Source, VmSource
+from vmie_tui.operations.import_check import Judged, finding_line, weigh
 from vmie_tui.operations.import_plan import OptionError, default_route_words, make_plan
 from vmie_tui.operations.sources import Given, describe_sources, one_kind, parse_source
 from vmie_tui.services.image_sources import Described
@@ -79,8 +72,8 @@ def import_command(
         raise click.BadParameter(f"{unknown[0]!r} is none of the sources to import", param_hint="--force-name")
     plans = [_plan(profile, one, chosen) for one in wanted]
     judged = [
-        weigh(plan, one.machine, forced, for_route(one.content, plan.route), account)
-        for plan, one, account in zip(plans, wanted, check_accounts(profile, plans), strict=True)
+        weigh(plan, one.machine, forced, one.content, account)
+        for plan, one, account in zip(plans, wanted, look_at_accounts(profile, plans), strict=True)
     ]
     if dry_run:
         return tell(judged, as_json=as_json)
@@ -155,75 +148,8 @@ def _describe(session: Session, held: ExitStack, group: Sequence[Given], region:
     return found
 
 
-# -- what the rules say
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """``found``: all there is to say of it, worst first. ``overridden``: the blockers that were pushed aside;
-    ``standing``: those that were not, or cannot be."""
-
-    plan: ImportPlan
-    machine: Machine
-    found: tuple[Finding, ...]
-    overridden: tuple[Finding, ...] = ()
-    standing: tuple[Finding, ...] = ()
-
-
-def weigh(
-    plan: ImportPlan,
-    machine: Machine,
-    forced: Collection[str] = (),
-    content: Sequence[Finding] = (),
-    account: Sequence[Finding] = (),
-) -> Judged:
-    """What the rules find, what the disks have shown (``content``), and what is known of the ``account``."""
-    found = (*join_findings(check_plan(plan, machine), content), *account)
-    about_machine = (*check_machine(machine, route=plan.route, via=plan.via), *content, *forceable(account))
-    return _sort_out(plan, machine, found, about_machine, forced)
-
-
-def _sort_out(
-    plan: ImportPlan,
-    machine: Machine,
-    found: Sequence[Finding],
-    about_machine: Sequence[Finding],
-    forced: Collection[str],
-) -> Judged:
-    """``about_machine``: the findings that may be overridden, where the machine's name is in ``forced``."""
-    sorted_out = blocked(machine, found, about_machine)
-    overridden = sorted_out.soft if machine.name in forced else ()
-    standing = (*sorted_out.firm, *sorted_out.soft[len(overridden) :])
-    if machine.name in forced:
-        plan = replace(plan, override=(*(finding.headline for finding in overridden), CONTENT))
-    worst_first = tuple(sorted(found, key=lambda finding: -finding.severity))
-    return Judged(plan, machine, worst_first, overridden, standing)
-
-
-def preflight(
-    plan: ImportPlan, machine: Machine, forced: Collection[str] = (), content: Sequence[Finding] = ()
-) -> ImportPlan:
-    """Say what the rules find, and what the disks have shown (``content``).
-
-    The plan; with the blockers of a machine whose name is in ``forced`` overridden. Raises ServiceError REFUSED when
-    something would make the import fail that was not, or cannot be, overridden.
-    """
-    return allow(weigh(plan, machine, forced, content))
-
-
-def judge(
-    plan: ImportPlan,
-    machine: Machine,
-    found: Sequence[Finding],
-    about_machine: Sequence[Finding],
-    forced: Collection[str] = (),
-) -> ImportPlan:
-    """`preflight` of findings that are there already; ``about_machine``: those that may be overridden."""
-    return allow(_sort_out(plan, machine, found, about_machine, forced))
-
-
 def allow(judged: Judged) -> ImportPlan:
-    """The plan, once its warnings are said. Raises ServiceError REFUSED for blockers that stand."""
+    """The plan to start, once its warnings are said. Raises ServiceError REFUSED for blockers that stand."""
     machine = judged.machine
     for finding in judged.found:
         if finding.severity is Severity.WARNING:
@@ -232,30 +158,7 @@ def allow(judged: Judged) -> ImportPlan:
         say(f"forced: {finding_line(machine, finding)}")
     for finding in judged.standing[1:]:
         say(f"refused: {finding_line(machine, finding)}")
-    if judged.standing:
-        first = judged.standing[0]
-        raise ServiceError(
-            ErrorKind.REFUSED,
-            finding_line(machine, first),
-            code=first.fact,
-            remedy=_another(judged.plan, machine),
-        )
-    return judged.plan
-
-
-def _another(plan: ImportPlan, machine: Machine) -> str:
-    """The way there is, when the chosen route is none or AWS would not convert the guest."""
-    options = {option.route: option for option in route_options(plan.source, machine, plan.region)}
-    if options[plan.route].refused:
-        free = [route.value for route, option in options.items() if not option.refused]
-        return f"Possible routes: {', '.join(free)}" if free else ""
-    unmodified = check_machine(machine, route=Route.UNMODIFIED)
-    taken = not options[Route.UNMODIFIED].refused and worst(unmodified) is not Severity.BLOCKER
-    if taken and plan.route in BY_IMAGE and worst(check_machine(machine)) is Severity.BLOCKER:
-        return "Or import it as it is, without AWS's drivers: --route unmodified"
-    return ""
-
-
-def finding_line(machine: Machine, finding: Finding) -> str:
-    words = ". ".join(part for part in (finding.what, finding.remedy) if part)
-    return f"{machine.name}: {f'{finding.subject}: ' if finding.subject not in {'', machine.name} else ''}{words}"
+    refusal = judged.refusal()
+    if refusal is not None:
+        raise refusal
+    return judged.to_start

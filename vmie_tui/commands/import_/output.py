@@ -4,42 +4,32 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vmie_tui.commands.common import finding_words, out, out_json, say
 from vmie_tui.exit_codes import EXIT_OK, EXIT_REFUSED
-from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
+from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding
-from vmie_tui.model.rules.account import account_key, check_account
-
-if TYPE_CHECKING:
-    from vmie_tui.commands.import_.command import Judged
-    from vmie_tui.model.plan import ImportPlan
-    from vmie_tui.model.rules.account import Account
-    from vmie_tui.settings import Profile
+from vmie_tui.model.plan import ImportPlan
+from vmie_tui.model.rules.account import Account
+from vmie_tui.operations.import_check import Judged, check_accounts
+from vmie_tui.services.aws.account import look_at_account
+from vmie_tui.services.aws.session import open_session
+from vmie_tui.settings import Profile
 
 PATIENCE = 30.0  # seconds; the job retries for longer, and says so in its log
 
 
-def check_accounts(profile: Profile, plans: Sequence[ImportPlan]) -> list[tuple[Finding, ...]]:
+def look_at_accounts(profile: Profile, plans: Sequence[ImportPlan]) -> tuple[tuple[Finding, ...], ...]:
     """The findings for each plan; of an account that cannot be looked at there are none, and that is said."""
-    accounts: dict[tuple[object, ...], Account] = {}
-    try:
-        for plan in plans:
-            key = account_key(plan)
-            if key not in accounts:
-                accounts[key] = _look(profile, plan)
-    except VmieError as error:
-        say(f"the account could not be looked at: {error}")
-    known = [accounts.get(account_key(plan)) for plan in plans]
-    return [check_account(plan, account) if account else () for plan, account in zip(plans, known, strict=True)]
+    seen = check_accounts(plans, lambda plan: _look(profile, plan))
+    if seen.problem is not None:
+        say(f"the account could not be looked at: {seen.problem}")
+    return seen.found
 
 
 def _look(profile: Profile, plan: ImportPlan) -> Account:
     """`look_at_account` of an AWS that answers in time; raises ServiceError."""
-    from vmie_tui.services.aws.account import look_at_account
-    from vmie_tui.services.aws.session import open_session
-
     seen: list[Account] = []
     failed: list[BaseException] = []
 
@@ -86,5 +76,5 @@ def _json(one: Judged) -> dict[str, Any]:
         "name": one.machine.name,
         "refused": bool(one.standing),
         "findings": [finding.to_json() for finding in one.found],
-        "plan": one.plan.to_json(),
+        "plan": one.to_start.to_json(),
     }

@@ -11,7 +11,7 @@ import click
 from vmie_tui.commands import inventory as inventory_command
 from vmie_tui.commands.common import json_option, out, out_json, pass_session, say, tags_of
 from vmie_tui.commands.import_ import options as shared
-from vmie_tui.commands.import_.command import finding_line, judge
+from vmie_tui.commands.import_.command import allow
 from vmie_tui.commands.replicate.common import follow, made_words, name_of
 from vmie_tui.commands.session import Session
 from vmie_tui.exit_codes import EXIT_OK, EXIT_REFUSED
@@ -22,6 +22,7 @@ from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import BootMode, LicenseType, Route
 from vmie_tui.model.replication import Replication, Verify, every_words, stamp, until
 from vmie_tui.model.rules.replication import overridable, settled
+from vmie_tui.operations.import_check import Judged, finding_line, worst_first
 from vmie_tui.operations.profile import ProfileInfo
 from vmie_tui.operations.replication_plan import AUTO, ONCE, REPEAT, ReplicationDraft, new_draft
 from vmie_tui.operations.replications import Replications
@@ -197,7 +198,9 @@ def _wanted(replications: Replications, draft: ReplicationDraft, machine: Machin
 def _judged(wanted: _Wanted, forced: frozenset[str]) -> _Wanted:
     """With what was forced in its plan. Raises ServiceError REFUSED for blockers that were not, or cannot be."""
     machine, plan = wanted.machine, wanted.spec.plan
-    plan = judge(plan, machine, wanted.found, overridable(machine, plan.route), forced)
+    plan = allow(
+        Judged(plan, machine, worst_first(wanted.found), overridable(machine, plan.route), machine.name in forced)
+    )
     return replace(wanted, spec=replace(wanted.spec, plan=plan))
 
 

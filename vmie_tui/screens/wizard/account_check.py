@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from vmie_tui.model.errors import Problem, problem_of
+from vmie_tui.model.errors import Problem
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.plan import ImportPlan
-from vmie_tui.model.rules.account import account_key, check_account
 from vmie_tui.model.verdict import Look, judge
+from vmie_tui.operations.import_check import check_accounts
 from vmie_tui.operations.import_plan import Candidate
 from vmie_tui.operations.operations import Operations
 from vmie_tui.widgets.machine_detail import finding_lines
@@ -21,15 +21,13 @@ PATIENCE = 5.0  # seconds the start waits for AWS; the job looks at what matters
 
 @dataclass(frozen=True, slots=True)
 class AccountSeen:
-    """``found`` by candidate's key; ``problem``: why the account could not be looked at.
+    found: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict)  # by candidate's key
+    problem: Problem | None = None  # why the account could not be looked at
+    asking: bool = False  # AWS was asked and has not answered
+    late: bool = False  # for longer than the start should wait
 
-    ``asking``: AWS was asked and has not answered; ``late``: for longer than the start should wait.
-    """
-
-    found: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict)
-    problem: Problem | None = None
-    asking: bool = False
-    late: bool = False
+    def of(self, one: Candidate) -> tuple[Finding, ...]:
+        return self.found.get(one.key, ())
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -43,17 +41,9 @@ class AccountSeen:
 
 
 def look(operations: Operations, pairs: Sequence[tuple[Candidate, ImportPlan]]) -> AccountSeen:
-    """Ask AWS about the plans' targets, once for all with the same. Blocks: call it in a thread."""
-    accounts, found = {}, {}
-    try:
-        for one, plan in pairs:
-            key = account_key(plan)
-            if key not in accounts:
-                accounts[key] = operations.imports.look_at_account(plan)
-            found[one.key] = check_account(plan, accounts[key])
-    except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
-        return AccountSeen(found, problem_of(error))
-    return AccountSeen(found)
+    """Ask AWS about the plans' targets. Blocks: call it in a thread."""
+    seen = check_accounts([plan for _, plan in pairs], operations.imports.look_at_account)
+    return AccountSeen({one.key: found for (one, _), found in zip(pairs, seen.found, strict=True)}, seen.problem)
 
 
 def account_lines(seen: AccountSeen, region: str, cells: int) -> list[Line]:

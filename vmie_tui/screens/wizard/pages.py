@@ -14,6 +14,7 @@ from vmie_tui.model.finding import Finding
 from vmie_tui.model.formatting import plural
 from vmie_tui.model.plan import FileSource, ObjectSource, Route, SnapshotSource, UploadFormat, Via
 from vmie_tui.model.verdict import Look, judge
+from vmie_tui.operations.import_check import Judged
 from vmie_tui.operations.import_plan import Candidate, Draft, route_words
 from vmie_tui.operations.licences import FAMILIES, USAGE, WINDOWS, licence_options, licence_words, usage_options
 from vmie_tui.widgets.choice import ChoiceList
@@ -22,6 +23,7 @@ from vmie_tui.widgets.machines import POWER, short_os, verdict_cell
 from vmie_tui.widgets.text import Cell, Line, clean, fit, paragraph, size
 
 FOUND = tuple[Candidate, tuple[Finding, ...]]
+JUDGED = tuple[Candidate, Judged]
 
 
 class Step(Vertical):

@@ -15,9 +15,10 @@ from vmie_tui.model.rules.override import Blocked
 from vmie_tui.model.verdict import Look, judge
 from vmie_tui.operations.aws_commands import aws_commands
 from vmie_tui.operations.estimate import estimate
+from vmie_tui.operations.import_check import other_routes
 from vmie_tui.operations.import_plan import Draft, route_words
 from vmie_tui.screens.wizard.account_check import AccountSeen, account_lines
-from vmie_tui.screens.wizard.pages import FOUND, Step
+from vmie_tui.screens.wizard.pages import JUDGED, Step
 from vmie_tui.widgets.lines import LinePane
 from vmie_tui.widgets.machine_detail import finding_lines
 from vmie_tui.widgets.machines import verdict_cell
@@ -36,7 +37,7 @@ class ReviewStep(Step):
 
     def show_findings(
         self,
-        found: Iterable[FOUND],
+        judged: Iterable[JUDGED],
         blocked: Mapping[str, Blocked],
         mistakes: Mapping[str, str],
         looks: Mapping[str, Look],
@@ -60,7 +61,8 @@ class ReviewStep(Step):
             lines += paragraph(words, cells, "bad", margin)
         for text in mistakes.values():
             lines += paragraph(f"{text}.", cells, "", ((" ", ""), ("✖ ", "bad")))
-        for one, findings in found:
+        for one, weighed in judged:
+            findings = weighed.found
             look = looks.get(one.key, Look.NONE)
             note = "  disks not inspected: p looks" if look is Look.NONE and one.in_vcenter else ""
             cell = verdict_cell(judge(findings, look))
@@ -68,6 +70,10 @@ class ReviewStep(Step):
             for finding in findings:
                 if finding.severity is not Severity.INFO:
                     lines += finding_lines(finding, cells - 1, indent="   ")
+            others = other_routes(weighed) if weighed.standing else ()
+            if others:
+                words = f"Possible routes, chosen on the page Route: {', '.join(route.value for route in others)}."
+                lines += paragraph(words, cells, "dim", (("   ", ""),))
         lines += account_lines(account, clean(self.draft.region), cells)
         lines += self._what(cells)
         if "tags" not in mistakes:

@@ -18,9 +18,8 @@ from vmie_tui.model.errors import problem_of
 from vmie_tui.model.finding import Finding
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan
-from vmie_tui.model.preflight import Preflight, for_route, join_findings
-from vmie_tui.model.rules.account import forceable
-from vmie_tui.model.rules.override import Blocked, blocked
+from vmie_tui.model.preflight import Preflight, join_findings
+from vmie_tui.model.rules.override import Blocked
 from vmie_tui.operations.aws_commands import aws_commands
 from vmie_tui.operations.import_plan import Candidate, Draft, draft_of, of_machines
 from vmie_tui.operations.profile import ProfileInfo
@@ -30,7 +29,7 @@ from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.screens.frame.confirm import ForceScreen
 from vmie_tui.screens.wizard.account_check import PATIENCE, AccountSeen, look
-from vmie_tui.screens.wizard.pages import FOUND, LicenceStep, RouteStep, SourceStep, Step
+from vmie_tui.screens.wizard.pages import FOUND, JUDGED, LicenceStep, RouteStep, SourceStep, Step
 from vmie_tui.screens.wizard.review_page import ReviewStep
 from vmie_tui.screens.wizard.target_page import TargetStep
 from vmie_tui.widgets.lines import OneLine
@@ -54,12 +53,12 @@ class WizardScreen(Copying):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(WIZARD)]
     CSS_PATH = style_sheet(__file__)
 
-    class Judged(Message):
+    class Checked(Message):
         """The rules have looked at the draft as it is now."""
 
-        def __init__(self, sources: tuple[FOUND, ...], found: tuple[FOUND, ...]) -> None:
+        def __init__(self, sources: tuple[FOUND, ...], judged: tuple[JUDGED, ...]) -> None:
             super().__init__()
-            self.sources, self.found = sources, found
+            self.sources, self.judged = sources, judged
 
     class Looked(Message):
         """AWS has said what it does of the account, or that it does not."""
@@ -81,7 +80,7 @@ class WizardScreen(Copying):
         self._at = 0
         self._starting = False
         self._sources: tuple[FOUND, ...] = ()  # what the rules say of the sources alone
-        self._found: tuple[FOUND, ...] = ()  # and of the plans
+        self._judged: tuple[JUDGED, ...] = ()  # and of the plans
         self._account = AccountSeen()
         self._patience: Timer | None = None
 
@@ -161,12 +160,12 @@ class WizardScreen(Copying):
             (one, join_findings(self.operations.imports.check_machine(one.machine), content))
             for (one, _), content in zip(pairs, looks, strict=True)
         )
-        found = tuple(
-            (one, join_findings(self.operations.imports.check_plan(plan, one.machine), for_route(content, plan.route)))
+        judged = tuple(
+            (one, self.operations.imports.weigh(plan, one.machine, content))
             for (one, plan), content in zip(pairs, looks, strict=True)
         )
         if not get_current_worker().is_cancelled:
-            self.post_message(self.Judged(sources, found))
+            self.post_message(self.Checked(sources, judged))
 
     # -- the account, in a thread: asked anew whenever the review is reached
 
@@ -207,9 +206,9 @@ class WizardScreen(Copying):
         known = self._preflight(candidate)
         return known.content if known is not None else ()
 
-    @on(Judged)
-    def _judged(self, event: Judged) -> None:
-        self._sources, self._found = event.sources, event.found
+    @on(Checked)
+    def _checked(self, event: Checked) -> None:
+        self._sources, self._judged = event.sources, event.judged
         self._show_found()
 
     def _show_found(self) -> None:
@@ -217,23 +216,14 @@ class WizardScreen(Copying):
         looks = {key: preflight.look for key, preflight in known if preflight is not None}
         self.query_one(SourceStep).show_findings(self._sources, looks)
         self.query_one(ReviewStep).show_findings(
-            self._found, self._blocked(), self.draft.mistakes(), looks, self.host.jobs or (), account=self._account
+            self._judged, self._blocked(), self.draft.mistakes(), looks, self.host.jobs or (), account=self._account
         )
         if self._at == REVIEW and not self._starting:
             self._focus_first()  # the start button may be free only now
 
     def _blocked(self) -> dict[str, Blocked]:
-        """The blockers of each candidate, by its key, as far as the rules have looked."""
-        about = {one.key: findings for one, findings in self._sources}
-        target = self._account.found
-        return {
-            one.key: blocked(
-                one.machine,
-                (*found, *target.get(one.key, ())),
-                (*about.get(one.key, ()), *forceable(target.get(one.key, ()))),
-            )
-            for one, found in self._found
-        }
+        """The blockers of each candidate, by its key, as far as the rules and AWS have looked."""
+        return {one.key: judged.with_account(self._account.of(one)).blocked for one, judged in self._judged}
 
     # -- start
 
@@ -242,7 +232,7 @@ class WizardScreen(Copying):
         """Blocked machines one after the other: each one's name must be typed, else nothing starts."""
         if not self._starting:
             known = self._blocked()
-            self._force([(one, known[one.key].soft) for one, _ in self._found if known[one.key].soft])
+            self._force([(one, known[one.key].soft) for one, _ in self._judged if known[one.key].soft])
 
     @work(thread=False, exclusive=True, group="asking", exit_on_error=False)
     async def _force(self, candidates: list[tuple[Candidate, tuple[Finding, ...]]]) -> None:
