@@ -17,7 +17,8 @@ _ABOUT = re.compile(
     r"id|seeds?|from_page|origin|regex|patterns?|facts|action|applies_to|severity|check|wording|.*note|notes|.*garbled.*|"
     r"older.*|before|caution_from_page|same_in|only_in|damaged_in|corruptions|.*inconsistency|.*_in_00\d"
 )
-_REMARK = re.compile(r"\s*\([^()]*\b00[0-4]\b[^()]*\)")  # which edition prints it otherwise
+_IN_BRACKETS = re.compile(r" ?\([^()]*\)")
+_A_GUIDE = re.compile(r"\b00[0-4]\b")  # by its number
 _ORIGINS = {"api": "AWS's public API models", "known": "general knowledge", "english": "an English edition"}
 
 
@@ -85,4 +86,9 @@ def _is_plain(value: Any) -> bool:
 def _words(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(_words, value))
-    return str(value).lower() if isinstance(value, bool) else _REMARK.sub("", str(value))
+    return str(value).lower() if isinstance(value, bool) else _without_remarks(str(value))
+
+
+def _without_remarks(text: str) -> str:
+    """Without what is said in brackets about the guides that print it otherwise."""
+    return _IN_BRACKETS.sub(lambda match: "" if _A_GUIDE.search(match[0]) else match[0], text)
