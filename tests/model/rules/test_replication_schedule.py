@@ -103,6 +103,12 @@ def test_the_newest_due_time_runs_unless_it_is_long_past(start: float, every: in
     assert list(found.missed) == sorted(found.missed) and (found.run is None or newest == found.run)
 
 
+@pytest.mark.parametrize(("late", "starts"), [(GRACE, True), (GRACE + 1, False)])
+def test_the_grace_is_over_when_it_is_passed(late: float, starts: bool) -> None:
+    found = due(job(12), 1000.0, 1000.0 + late, first=False)
+    assert (found.run, found.missed) == ((1000.0, ()) if starts else (None, (1000.0,)))
+
+
 @given(moments, hours, st.floats(0, 90 * DAY))
 def test_a_first_run_is_never_missed(start: float, every: int, passed: float) -> None:
     found = due(job(every), start, start + passed, first=True)
