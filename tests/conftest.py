@@ -14,7 +14,8 @@ from vmie_tui import passwords
 from vmie_tui.simulators.control import TlsFiles, make_tls
 
 pytest.register_assert_rewrite("tests.kits")
-pytest_plugins = ["tests.kits.job_world"]  # its fixtures, for every folder: there is one pair of simulators
+# for every folder: one pair of simulators, and AWS's models read once
+pytest_plugins = ["tests.kits.job_world", "tests.kits.botocore_data"]
 HOMES = itertools.count()
 
 
