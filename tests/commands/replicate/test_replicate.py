@@ -31,6 +31,7 @@ from vmie_tui.model.task import JobState
 from vmie_tui.operations import replication_jobs
 from vmie_tui.operations.jobs import Jobs
 from vmie_tui.operations.replication_jobs import ReplicationJobs
+from vmie_tui.services import pacing
 from vmie_tui.settings import DEMO
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import TlsFiles
@@ -330,16 +331,15 @@ def test_watching_says_what_changes(desk: Desk, monkeypatch: pytest.MonkeyPatch)
     ident = desk.create()
     looks = iter((lambda: desk.run(ident), lambda: None))
 
-    def sleep(_: float) -> None:
+    def pause(*_: object) -> None:
         step: Callable[[], object] | None = next(looks, None)
         if step is None:
             raise KeyboardInterrupt
         step()
 
-    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(pacing, "pause", pause)
     lines = desk("list", "--watch", code=EXIT_INTERRUPTED).splitlines()
     assert len(lines) == 2 and "  pending  –  " in lines[0] and "41 MiB in 0:52" in lines[1]
-    monkeypatch.setattr(time, "sleep", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     assert main(["replicate", "list", "--watch", "--json"]) == EXIT_INTERRUPTED
     assert json.loads(desk.said.readouterr().out)["id"] == ident
 
