@@ -15,32 +15,68 @@ from vmie_tui.model.example_profile import EXAMPLE
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 COMMANDS = {
-    "demo": "demo:demo",
-    "doctor": "doctor:doctor_command",
-    "simulate": "simulate:simulate",
-    "inventory": "inventory:inventory",
-    "preflight": "import_.preflight:preflight_command",
-    "import": "import_.command:import_command",
-    "launch": "launch:launch_command",
-    "instance": "instance:instance_command",
-    "image": "image:image_command",
-    "export": "export:export_command",
-    "deploy": "deploy:deploy_command",
-    "tasks": "tasks:tasks_command",
-    "task": "task:task_command",
-    "bundle": "bundle:bundle_command",
-    "jobs": "jobs:jobs",
-    "job": "job:job",
-    "cancel": "cancel:cancel",
-    "pause": "pause:pause",
-    "resume": "resume:resume",
-    "fallback": "fallback:fallback",
-    "replicate": "replicate.group:replicate_command",
-    "worker": "worker:worker",
-    "convert": "convert:convert_command",
-    "explain": "explain:explain_command",
-    "facts": "facts:facts_command",
-}  # name: module in vmie_tui.commands, and what it calls the command
+    "demo": ("demo:demo", "Open the app on a simulated vCenter and a simulated AWS: no account, no network."),
+    "doctor": (
+        "doctor:doctor_command",
+        "Check AWS, the service role, the bucket, permissions, vCenter and this machine; name what is missing.",
+    ),
+    "simulate": ("simulate:simulate", "Run the simulated vCenter and AWS alone, until interrupted."),
+    "inventory": (
+        "inventory:inventory",
+        "List the virtual machines of the vCenter, each with a verdict on its configuration.",
+    ),
+    "preflight": (
+        "import_.preflight:preflight_command",
+        "Say what would make an import fail, without importing anything.",
+    ),
+    "import": (
+        "import_.command:import_command",
+        "Turn virtual machines, disk images and EBS snapshots into AMIs, snapshots or volumes.",
+    ),
+    "launch": ("launch:launch_command", "Launch a test instance of an AMI, or of the AMI a job has made."),
+    "instance": (
+        "instance:instance_command",
+        "Look at a test instance: its state and status checks, its console, a picture of its screen; or end it.",
+    ),
+    "image": ("image:image_command", "Show an AMI; copy it to other Regions, rename it, or deregister it."),
+    "export": (
+        "export:export_command",
+        "Export an instance (i-…) or an image (ami-…) of EC2 as a VM: into S3, and on to this machine if wanted.",
+    ),
+    "deploy": (
+        "deploy:deploy_command",
+        "Make a virtual machine NAME in vCenter of a disk image or OVA, here or in S3.",
+    ),
+    "tasks": (
+        "tasks:tasks_command",
+        "List the tasks of VM import and export: imports of images, snapshots and instances, exports of both kinds.",
+    ),
+    "task": (
+        "task:task_command",
+        "Show one task: its timeline, what its message means and what to do, the time it takes against the usual.",
+    ),
+    "bundle": (
+        "bundle:bundle_command",
+        "Pack what is known of a task or job, and of this program, into a zip for a ticket.",
+    ),
+    "jobs": ("jobs:jobs", "List the jobs, newest first."),
+    "job": ("job:job", "Show one job."),
+    "cancel": ("cancel:cancel", "Stop jobs for good: lease, uploads, snapshot and import task are cleaned up."),
+    "pause": ("pause:pause", "Stop jobs for now; what was uploaded is kept."),
+    "resume": ("resume:resume", "Go on with jobs that were paused, wait for a login or failed, where they stopped."),
+    "fallback": (
+        "fallback:fallback",
+        "Import what AWS refused to convert as it is, from the bytes that are in AWS already.",
+    ),
+    "replicate": (
+        "replicate.group:replicate_command",
+        "Copy running VMs into EC2 again and again, only what changed, until they are cut over.",
+    ),
+    "worker": ("worker:worker", "Do the work of all jobs, in the foreground."),
+    "convert": ("convert:convert_command", "Convert a disk image: SOURCE into DESTINATION."),
+    "explain": ("explain:explain_command", "Explain an error: TEXT, or '-' for standard input (a pasted log)."),
+    "facts": ("facts:facts_command", "List the documented facts that have all WORDS, with their sources."),
+}  # name: where it stands below vmie_tui.commands, and the first sentence of its help, which a test holds
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS, invoke_without_command=True, context_settings=CONTEXT)
