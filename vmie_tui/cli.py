@@ -23,13 +23,13 @@ from vmie_tui.known_secrets import hidden, remember_environment, trace
 from vmie_tui.lazy import load
 from vmie_tui.model.errors import VmieError
 from vmie_tui.model.formatting import one_line, plain
-from vmie_tui.model.rules.secrets import redacted
 from vmie_tui.private_files import write_private
 from vmie_tui.settings import correct_facts
 
 PROGRAM = "vmie-tui"
 # Imported when they are needed: the app's first paint does without them.
 ROOT = "vmie_tui.commands.root:cli"
+REDACTED = "vmie_tui.model.rules.secrets:redacted"
 KNOWN_SECRETS = "vmie_tui.operations.bundle:known_secrets"
 
 
@@ -113,7 +113,7 @@ def _without_secrets(text: str) -> str:
     words: frozenset[str] = frozenset()
     with contextlib.suppress(Exception):
         words = load(KNOWN_SECRETS)(Session().settings)
-    return redacted(hidden(text), words)
+    return str(load(REDACTED)(hidden(text), words))
 
 
 def _crash_file(error: Exception) -> Path:

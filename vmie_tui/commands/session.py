@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 from vmie_tui import settings as settings_module
 from vmie_tui.lazy import load
-from vmie_tui.operations.operations import Operations
 from vmie_tui.services.vsphere.refused_logins import REFUSED
 from vmie_tui.settings import Settings
 
 if TYPE_CHECKING:
     from vmie_tui.operations.jobs import Jobs
+    from vmie_tui.operations.operations import Operations
     from vmie_tui.operations.replication_jobs import ReplicationJobs
 
-# They bring SQLAlchemy, which the app's first paint does not wait for.
+# Imported when a command asks for them: the app's first paint waits for no SQLAlchemy, --version for none of it.
+OPERATIONS = "vmie_tui.operations.operations:Operations"
 JOBS = "vmie_tui.operations.jobs:Jobs"
 REPLICATIONS = "vmie_tui.operations.replication_jobs:ReplicationJobs"
 
@@ -62,7 +63,7 @@ class Session:
     def operations_of(self, profile: str) -> Operations:
         """Of this profile, as a job or a replication names it; closed with the session."""
         if profile not in self._operations:
-            self._operations[profile] = Operations(self.settings, self.settings.profile(profile))
+            self._operations[profile] = load(OPERATIONS)(self.settings, self.settings.profile(profile))
         return self._operations[profile]
 
     def close(self) -> None:
