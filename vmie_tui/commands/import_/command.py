@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -20,11 +20,10 @@ from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import FileSource, ImportPlan, Source, VmSource
 from vmie_tui.operations.import_check import Judged, finding_line, weigh
 from vmie_tui.operations.import_plan import OptionError, default_route_words, make_plan
+from vmie_tui.operations.jobs import Jobs
 from vmie_tui.operations.sources import Given, describe_sources, one_kind, parse_source
 from vmie_tui.services.image_sources import Described
-
-if TYPE_CHECKING:
-    from vmie_tui.settings import Profile
+from vmie_tui.settings import Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +59,6 @@ def import_command(
               vmie-tui import data.vmdk --route snapshot --attach i-0123456789abcdef0
               vmie-tui import s3://images/db.vhd --route image-direct --test-launch
     """
-    from vmie_tui.operations.jobs import Jobs
-
     settings = session.settings
     profile = settings.profile()
     chosen["tags"], forced = tags_of(chosen.pop("tags")), frozenset(chosen.pop("forced"))

@@ -6,7 +6,6 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 import click
 
@@ -22,11 +21,10 @@ from vmie_tui.model.plan import FileSource, Route, SnapshotSource, VmSource
 from vmie_tui.model.preflight import Preflight, cost_words
 from vmie_tui.model.verdict import Look
 from vmie_tui.operations.sources import describe_sources, parse_source
-
-if TYPE_CHECKING:
-    from vmie_tui.services.aws.session import Aws
-    from vmie_tui.services.vsphere.session import VSphere
-    from vmie_tui.settings import Profile
+from vmie_tui.services.aws.session import Aws
+from vmie_tui.services.preflight import on_route, preflight_machine
+from vmie_tui.services.vsphere.session import VSphere, connect
+from vmie_tui.settings import Profile
 
 WIDTH = 100
 _LOOKS = {Look.NONE: "its disks were not looked into", Look.PART: "not all of its disks could be read"}
@@ -122,8 +120,6 @@ class _Looker:
         return found.preflight
 
     def _machine_at(self, target: str, route: Route) -> Preflight:
-        from vmie_tui.services.preflight import on_route, preflight_machine
-
         machine = self._machine(target)
         found = preflight_machine(
             self._vcenter(),
@@ -155,8 +151,6 @@ class _Looker:
 
     def _vcenter(self) -> VSphere:
         if self._vsphere is None:
-            from vmie_tui.services.vsphere.session import connect
-
             profile = self._profile
             assert profile.vcenter is not None  # the inventory was read from it
             password = passwords.password_for(profile) or ""
