@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.passwords import forget_typed, keep_typed, password_for
+from vmie_tui.passwords import PASSWORD_VARIABLE, forget_typed, keep_typed, password_for
 from vmie_tui.private_files import private_dir, safe_name, write_private
 from vmie_tui.services.aws.session import Aws, open_session
 from vmie_tui.services.vsphere.refused_logins import REFUSED
@@ -83,7 +83,10 @@ class Connections:
             )
         if self.password() is None:
             raise ServiceError(
-                ErrorKind.LOGIN, "the password is not known", subject=vcenter.host, remedy="Press L to type it"
+                ErrorKind.LOGIN,
+                "the password is not known",
+                subject=vcenter.host,
+                remedy=f"Type it in the app (L), set {PASSWORD_VARIABLE}, name a password_file, or use the keyring",
             )
         return vcenter
 
