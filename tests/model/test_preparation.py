@@ -53,6 +53,10 @@ def test_what_vcenter_shows_is_ticked_and_the_rest_is_not_claimed() -> None:
     assert found["GL1"] is found["GP1"] is Tick.UNSEEN
 
 
+def test_what_our_own_client_does_is_not_asked_of_the_user() -> None:
+    assert not {"GP6", "GL7", "GL16"} & {*ticks(WINDOWS), *ticks(LINUX)}
+
+
 def test_each_system_has_its_own_lines() -> None:
     assert not {ident for ident in ticks(WINDOWS) if ident.startswith("GL")}
     assert not {ident for ident in ticks(LINUX) if ident.startswith("GW")}

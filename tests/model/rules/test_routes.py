@@ -26,7 +26,13 @@ from vmie_tui.model.plan import (
     VmSource,
     Volumes,
 )
-from vmie_tui.model.rules.defaults import default_architecture, default_route, default_via, with_defaults
+from vmie_tui.model.rules.defaults import (
+    default_architecture,
+    default_format,
+    default_route,
+    default_via,
+    with_defaults,
+)
 from vmie_tui.model.rules.plan import check_plan
 from vmie_tui.model.rules.routes import (
     check_route,
@@ -344,6 +350,7 @@ def test_bucket_and_role_are_asked_for_where_they_are_used(source: Source, way: 
 # -- what a route must be told
 
 UEFI = replace(DEBIAN, firmware=Firmware.UEFI)
+OLD = replace(DEBIAN, guest_id="debian8Guest", guest_name="Debian GNU/Linux 8 (32-bit)")
 ARM = replace(DEBIAN, guest_id="otherLinuxArm64Guest", guest_name="Debian GNU/Linux 12 ARM")
 FREEBSD = replace(DEBIAN, guest_id="freebsd13_64Guest", guest_name="FreeBSD 13")
 
@@ -400,6 +407,20 @@ def test_an_unmodified_ami_is_not_promised_to_boot() -> None:
 
 
 # -- what is taken when nothing was said
+
+
+@pytest.mark.parametrize(
+    ("machine", "expected"),
+    [(DEBIAN, "x86_64"), (ARM, "arm64"), (OLD, "i386")],
+    ids=["64 bits", "ARM", "32 bits"],
+)
+def test_the_architecture_is_the_guests(machine: Machine, expected: str) -> None:
+    assert default_architecture(machine) == expected
+
+
+def test_the_format_is_the_first_that_is_possible() -> None:
+    possible = [option.format for option in format_options(R.IMAGE, VM, DEBIAN) if not option.refused]
+    assert len(possible) > 1 and default_format(R.IMAGE, VM, DEBIAN) is possible[0] is UploadFormat.VMDK
 
 
 @pytest.mark.parametrize("machine", [DEBIAN, UEFI, ARM, replace(DEBIAN, guest_id="winNetStandardGuest")])
