@@ -57,6 +57,7 @@ def logins(vcenter: VCenterSimulator) -> int:
         ([["s=1; Path=/", "B~P=x=y/z==; Expires=Wed, 21 Oct 2099 07:28:00 GMT"]], "s=1; B~P=x=y/z=="),
         ([["s=1"], ["s=2"], []], "s=2"),
         ([["a=1", "b=2"], ["a=0; Max-Age=0"]], "b=2"),
+        ([["a=1", "b=2"], ["a=0; Max-Age=-1"]], "b=2"),
         ([["a=1", "b=2"], ["b=; path=/"], ['a=""']], ""),
         ([["a=1"], ["a=2; Expires=Thu, 01-Jan-1970 00:00:00 GMT"]], ""),
         ([["a=1; Max-Age=x", "nonsense", "=1", "b=2; Expires=soon"]], "a=1; b=2"),
