@@ -59,6 +59,34 @@ def test_no_two_modules_load_each_other() -> None:
     assert len(order) >= len(MODULES)
 
 
+def in_functions(node: ast.AST, inside: bool = False) -> Iterator[tuple[int, str]]:
+    """(line, module of ours) of every import inside a function."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom) and inside:
+            names = [child.module or ""] if isinstance(child, ast.ImportFrom) else [alias.name for alias in child.names]
+            yield from ((child.lineno, name) for name in names if name.partition(".")[0] == "vmie_tui")
+        yield from in_functions(child, inside or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda))
+
+
+def test_no_function_imports_a_module_of_ours() -> None:
+    """Such an import is a circle in disguise: the linter takes it for one, and a reader does not see it."""
+    late = {
+        f"{name}:{line}": module
+        for name, path in MODULES.items()
+        for line, module in in_functions(ast.parse(path.read_text()))
+    }
+    assert late == {}
+    hidden = ast.parse("def f():\n    from vmie_tui.model import facts\n\nfrom vmie_tui.model import plan")
+    assert list(in_functions(hidden)) == [(2, "vmie_tui.model")]
+
+
+def test_every_folder_says_in_one_sentence_what_it_holds() -> None:
+    packages = {name: path for name, path in MODULES.items() if path.name == "__init__.py"}
+    silent = [name for name, path in packages.items() if len(ast.get_docstring(ast.parse(path.read_text())) or "") < 20]
+    assert len(packages) > 30
+    assert silent == []
+
+
 def test_threads_load_what_the_screens_load() -> None:
     """The modules the screens' workers import at the app's start, all at once, in a fresh process."""
     script = """
