@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -15,9 +15,7 @@ from vmie_tui.model.finding import Finding
 from vmie_tui.model.formatting import minutes, one_line, plain, rate
 from vmie_tui.model.job import JobView
 from vmie_tui.model.task import JobState
-
-if TYPE_CHECKING:
-    from vmie_tui.services.aws.session import Aws
+from vmie_tui.services.aws.session import Aws, open_session
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
 job_ids_argument = click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
@@ -62,8 +60,6 @@ def sure(question: str, yes: bool) -> None:
 
 def aws_session(session: Session, held: ExitStack, *, read_only: bool = True, profile_name: str | None = None) -> Aws:
     """The profile's AWS, closed with ``held``; ``read_only``: nothing may be changed through it."""
-    from vmie_tui.services.aws.session import open_session
-
     profile = session.settings.profile(profile_name)
     aws = open_session(profile.aws, read_only=read_only or profile.read_only)
     held.callback(aws.close)

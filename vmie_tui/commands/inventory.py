@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -20,10 +19,10 @@ from vmie_tui.model.plan import FileSource, VmSource
 from vmie_tui.model.rules.machine import check_machine
 from vmie_tui.model.verdict import Look, Verdict, judge
 from vmie_tui.operations.sources import Given
+from vmie_tui.services.vsphere.cache import save_cached
+from vmie_tui.services.vsphere.inventory import read_inventory
+from vmie_tui.services.vsphere.session import VSphere, connect
 from vmie_tui.settings import Profile, Settings
-
-if TYPE_CHECKING:
-    from vmie_tui.services.vsphere.session import VSphere
 
 OFFERED = 8  # how many candidates an error names
 
@@ -78,9 +77,6 @@ def _verdict(machine: Machine) -> Verdict:
 
 def read(settings: Settings, profile: Profile | None = None) -> Inventory:
     """Everything the profile's account may see, now; kept for the next start of the app."""
-    from vmie_tui.services.vsphere.cache import save_cached
-    from vmie_tui.services.vsphere.inventory import read_inventory
-
     used = profile or settings.profile()
     with open_vcenter(used) as vsphere:
         found = read_inventory(vsphere)
@@ -94,8 +90,6 @@ def read(settings: Settings, profile: Profile | None = None) -> Inventory:
 
 def open_vcenter(used: Profile) -> VSphere:
     """A session with the profile's vCenter, to be closed. Raises ServiceError."""
-    from vmie_tui.services.vsphere.session import connect
-
     if used.vcenter is None:
         raise ServiceError(ErrorKind.INVALID, "the profile names no vCenter", subject=used.name)
     password = passwords.password_for(used)

@@ -11,10 +11,10 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import FileSource, ObjectSource, Route, SnapshotSource, VmSource
+from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.image_sources import (
     S3,
     SUFFIXES,
@@ -23,9 +23,6 @@ from vmie_tui.services.image_sources import (
     describe_object,
     describe_snapshots,
 )
-
-if TYPE_CHECKING:
-    from vmie_tui.services.aws.session import Aws
 
 MOST_NAMES = 200
 _SNAPSHOT_ID = re.compile(r"snap-[0-9a-f]{8,17}")
