@@ -33,13 +33,16 @@ from typing import Any, TypeVar
 
 from platformdirs import PlatformDirs
 
-from vmie_tui.model import facts, naming, site_facts
+from vmie_tui.lazy import load as load_late
+from vmie_tui.model import naming
 from vmie_tui.model.errors import ErrorKind, SettingsError
 from vmie_tui.private_files import check_trusted
 from vmie_tui.proxy import Proxy
 
 DEMO = "demo"
 READ_ONLY_VARIABLE = "VMIE_READ_ONLY"
+FACTS_VARIABLE = "VMIE_FACTS_FILE"  # also `model.site_facts.VARIABLE`, which not every start has to load
+CHECK_FACTS = "vmie_tui.model.facts:check"
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 PATHS = frozenset({"ca_file", "ca_bundle", "password_file", "credentials_file"})
 TEMPLATES = frozenset({"ami_name", "description"})
@@ -216,7 +219,7 @@ def correct_facts() -> None:
 
     What is wrong with the settings themselves `load` says. Raises SettingsError for a file that cannot correct them.
     """
-    path = os.environ.get(site_facts.VARIABLE)
+    path = os.environ.get(FACTS_VARIABLE)
     config = _config_file(os.environ)
     if path is None:
         with contextlib.suppress(SettingsError):
@@ -227,12 +230,12 @@ def correct_facts() -> None:
         raise _bad(config, "facts_file must be the name of a file, in quotes")
     file = (config.parent / Path(path).expanduser()).absolute()
     try:
-        facts.check(file)
+        load_late(CHECK_FACTS)(file)
     except OSError as error:
         raise _bad(file, f"the file of facts cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise _bad(file, str(error)) from error
-    os.environ[site_facts.VARIABLE] = str(file)  # the worker and the children that read disks judge by it too
+    os.environ[FACTS_VARIABLE] = str(file)  # the worker and the children that read disks judge by it too
 
 
 def _config_file(env: Mapping[str, str]) -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from vmie_tui import settings
 from vmie_tui.model import facts, site_facts
 from vmie_tui.model.facts_list import stated_facts
 
@@ -104,6 +105,10 @@ def test_the_settings_name_the_file_and_the_list_shows_what_it_says(tmp_path: Pa
 def test_a_bad_file_ends_every_command_with_one_line(tmp_path: Path) -> None:
     refused = run(tmp_path, "--version", facts_file="none.toml")
     assert refused.returncode == 2 and "none.toml" in refused.stderr and len(refused.stderr.splitlines()) == 1
+
+
+def test_the_settings_and_the_facts_speak_of_one_variable() -> None:
+    assert settings.FACTS_VARIABLE == site_facts.VARIABLE
 
 
 def test_every_fact_has_a_source_and_says_when_it_was_read() -> None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from vmie_tui import settings as settings_module
 from vmie_tui.lazy import load
-from vmie_tui.services.vsphere.refused_logins import REFUSED
 from vmie_tui.settings import Settings
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
 # Imported when a command asks for them: the app's first paint waits for no SQLAlchemy, --version for none of it.
 OPERATIONS = "vmie_tui.operations.operations:Operations"
+REFUSED_LOGINS = "vmie_tui.services.vsphere.refused_logins:REFUSED"
 JOBS = "vmie_tui.operations.jobs:Jobs"
 REPLICATIONS = "vmie_tui.operations.replication_jobs:ReplicationJobs"
 
@@ -34,7 +34,7 @@ class Session:
     def settings(self) -> Settings:
         if self._settings is None:
             self._settings = settings_module.load(self.profile_name, read_only=self.read_only)
-            REFUSED.share(self._settings.state_dir, heed=False)
+            load(REFUSED_LOGINS).share(self._settings.state_dir, heed=False)
         return self._settings
 
     def reload(self) -> Settings:
