@@ -2,7 +2,7 @@
 
     python benchmarks/inventory_20k.py [--scale 20000] [--presses 10]
 
-The simulators run in a process of their own; the app runs here, headless, on the real backend. A heartbeat of 2 ms on
+The simulators run in a process of their own; the app runs here, headless, on real operations. A heartbeat of 2 ms on
 its loop tells how long the loop did nothing else. Prints JSON: the longest blocks while the inventory is read from
 vCenter, while it is read from the cache and vCenter at a second start, and from keys; and for each key the median and
 the longest time from the key to the last repaint it causes, in milliseconds.
@@ -27,7 +27,7 @@ from textual import events
 
 from vmie_tui import settings
 from vmie_tui.app import VmieApp
-from vmie_tui.operations.backend import LiveBackend
+from vmie_tui.operations.operations import Operations
 from vmie_tui.screens.inventory.screen import InventoryScreen
 from vmie_tui.settings import DEMO
 from vmie_tui.simulators import launch
@@ -102,7 +102,7 @@ async def key(app: Measured, name: str, character: str | None) -> float:
 
 async def session(configured: settings.Settings, presses: int) -> dict[str, Any]:
     """Open the app, wait for the list, press every key ``presses`` times."""
-    app = Measured(LiveBackend(configured, configured.profile(DEMO)))
+    app = Measured(Operations(configured, configured.profile(DEMO)))
     report: dict[str, Any] = {}
     async with app.run_test(size=(120, 40)):
         beat = Heartbeat()

@@ -30,7 +30,7 @@ import click
 
 from vmie_tui.model.errors import ServiceError
 from vmie_tui.model.plan import Route
-from vmie_tui.services import describe
+from vmie_tui.services import image_sources
 from vmie_tui.services.disks.convert import Format, Request, convert
 from vmie_tui.services.disks.sandbox import calls
 from vmie_tui.services.disks.sandbox.calls import UnfinishedError
@@ -220,7 +220,7 @@ class Fuzz:
     def look(self, image: Path, words: str) -> None:
         """Everything about one damaged image."""
         self.count["images"] += 1
-        self._ask(image, words, "in the child", lambda: describe.describe_file([image]))
+        self._ask(image, words, "in the child", lambda: image_sources.describe_file([image]))
         self._ask(image, words, "without it", lambda: _here(image))
         out = image.with_name("ours.raw")
         if image.suffix in QEMU_NAMES and self._ask(image, words, "converted", lambda: _converted(image, out)):
@@ -272,7 +272,7 @@ def _here(image: Path) -> object:
     """The same look as in the child, in this process."""
     calls._INSIDE = True
     try:
-        return describe._describe_files([image], False, True, Route.IMAGE)
+        return image_sources._describe_files([image], False, True, Route.IMAGE)
     finally:
         calls._INSIDE = False
 

@@ -15,8 +15,8 @@ from textual.pilot import Pilot
 from textual.widgets import Button
 
 from vmie_tui.app import VmieApp
-from vmie_tui.commands.jobs import stop_worker
-from vmie_tui.operations.backend import LiveBackend
+from vmie_tui.jobs.engine.process import stop_worker
+from vmie_tui.operations.operations import Operations
 from vmie_tui.settings import DEMO, load
 from vmie_tui.simulators import launch
 
@@ -47,7 +47,7 @@ def save(pilot: Pilot[int], name: str) -> None:
 
 async def take(state: Path) -> None:
     settings = load(DEMO, state_dir=state)
-    app = VmieApp(LiveBackend(settings, settings.profile()))
+    app = VmieApp(Operations(settings, settings.profile()))
     async with app.run_test(size=SIZE) as pilot:
         await shows(pilot, "▲ 1 warning")
         await pilot.press("/", *"web", "enter")

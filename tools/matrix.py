@@ -26,8 +26,8 @@ from typing import Any
 
 from vmie_tui import settings as settings_module
 from vmie_tui.commands import inventory as inventory_command
-from vmie_tui.commands.jobs import stop_worker
 from vmie_tui.jobs.engine.polling import INTERVAL_VARIABLE, POLL_VARIABLE
+from vmie_tui.jobs.engine.process import stop_worker
 from vmie_tui.model.errors import VmieError
 from vmie_tui.model.finding import Severity
 from vmie_tui.model.job import JobView
@@ -47,7 +47,7 @@ from vmie_tui.model.rules.machine import check_machine
 from vmie_tui.model.rules.override import CONTENT, blocked, impossible
 from vmie_tui.model.rules.plan import check_plan
 from vmie_tui.model.task import JobState
-from vmie_tui.operations.jobs import JobClient
+from vmie_tui.operations.jobs import Jobs
 from vmie_tui.services.aws.session import Aws, open_session
 from vmie_tui.services.disks import convert
 from vmie_tui.services.disks.streams.source import RawFile
@@ -90,7 +90,7 @@ class World:
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.folder, self.settings = folder, settings
         self.profile = settings.profile()
-        self.client = JobClient(settings)
+        self.client = Jobs(settings)
         self.aws: Aws = open_session(self.profile.aws)
         self.admin = launch.Admin(settings.demo_dir)
         self.raw = folder / "disk.raw"
@@ -161,14 +161,14 @@ ROWS = ("VM off", "VM on", *FILES, *OBJECTS, "EBS snapshot")
 
 
 def file_row(world: World, name: str) -> Row:
-    from vmie_tui.services.describe import describe_file
+    from vmie_tui.services.image_sources import describe_file
 
     found = describe_file([str(FILES[name](world))], raw=name == "RAW")
     return Row(name, found.source, found.machine, (world.raw,))
 
 
 def object_row(world: World, name: str) -> Row:
-    from vmie_tui.services.describe import describe_object
+    from vmie_tui.services.image_sources import describe_object
 
     path, bucket = OBJECTS[name](world), world.profile.aws.bucket
     key = f"given/{path.name}"
@@ -179,7 +179,7 @@ def object_row(world: World, name: str) -> Row:
 
 
 def snapshot_row(world: World) -> Row:
-    from vmie_tui.services.describe import describe_snapshots
+    from vmie_tui.services.image_sources import describe_snapshots
 
     view = run(world, plan_for(world, file_row(world, "VMDK stream"), Route.SNAPSHOT))
     found = describe_snapshots(world.aws, REGION, [disk.snapshot_id for disk in view.disks])

@@ -27,7 +27,7 @@ from vmie_tui.commands.import_ import command
 from vmie_tui.jobs.imports.snapshot import snapshot_name
 from vmie_tui.model.plan import Route, Via
 from vmie_tui.model.replication import Replication, ReplicationState, ReplicationView, Run, RunState
-from vmie_tui.operations.replication_jobs import ReplicationClient
+from vmie_tui.operations.replication_jobs import ReplicationJobs
 from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
 from vmie_tui.services.disks.streams.source import RawFile
 from vmie_tui.simulators import launch
@@ -50,7 +50,7 @@ class Days:
         self.clock = clock_of(world.settings.state_dir, profile)
         machine = inventory_command.find(inventory_command.read(world.settings).machines, VM)
         plan = replace(command.make_plan(profile, machine), route=Route.UNMODIFIED, via=Via.EBS)
-        self.client = ReplicationClient(world.settings)
+        self.client = ReplicationJobs(world.settings)
         spec = Replication(plan, start=self.clock.now(), every_hours=hours, keep=keep)
         self.id = self.client.create(spec, machine, account=world.aws.identity().account)
 

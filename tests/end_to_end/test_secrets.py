@@ -47,7 +47,7 @@ SECRETS = {
 # The worker's interpreter runs this first: a bug in the middle of an upload, whose words hold every secret there is.
 BUG = """
 import logging, os, threading
-from vmie_tui.services.aws import ova_upload, objects
+from vmie_tui.services.aws.s3 import objects
 upload = objects.ObjectStore.upload
 
 def broken(self, request, *rest, **more):

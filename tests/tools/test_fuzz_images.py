@@ -53,7 +53,7 @@ def test_only_an_error_in_words_is_no_finding(
     def fails(_paths: object) -> None:
         raise error
 
-    monkeypatch.setattr(fuzz_images.describe, "describe_file", fails)
+    monkeypatch.setattr(fuzz_images.image_sources, "describe_file", fails)
     run = fuzz(tmp_path)
     run.look(image, "nothing")
     assert bool(run.findings) is found

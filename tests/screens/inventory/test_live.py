@@ -14,7 +14,7 @@ from vmie_tui import settings as settings_module
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.operations.operations import Operations
 from vmie_tui.screens.frame.password import PasswordScreen
-from vmie_tui.services.vsphere.refused_logins import RefusedLogins
+from vmie_tui.services.vsphere.refused_logins import FILE, REFUSED, RefusedLogins
 from vmie_tui.settings import AwsSettings, Profile, VCenterSettings
 from vmie_tui.simulators.control import TlsFiles, make_tls
 from vmie_tui.simulators.vcenter.server import VCenterSimulator
@@ -65,8 +65,11 @@ async def test_a_password_that_the_worker_was_refused_is_not_sent_until_it_is_ty
 ) -> None:
     monkeypatch.setenv("VMIE_VCENTER_PASSWORD", vcenter.password)
     settings = settings_for(vcenter)
+    state = settings_module.load().state_dir
     worker = RefusedLogins()
-    worker.share(settings_module.load().state_dir, heed=True)
+    worker.share(state, heed=True)
+    monkeypatch.setattr(REFUSED, "_file", state / FILE)  # as `app.run` shares it
+    monkeypatch.setattr(REFUSED, "_heed", True)
     with pytest.raises(ServiceError), worker.attempt(settings, vcenter.password):
         raise ServiceError(ErrorKind.LOGIN, "refused", code="InvalidLogin")
     vcenter.stats.reset()

@@ -201,7 +201,7 @@ def test_all_writes_are_tried(aws: World) -> None:
         if not name.startswith("_") and callable(getattr(kind, name))
     }
     assert set(desk(aws[1])) == set(DESK)
-    reads = {"check_bucket", "region_of", "find_upload", "list_parts", "head", "task", "tasks"}
+    reads = {"check_bucket", "owned_by", "region_of", "find_upload", "list_parts", "head", "task", "tasks"}
     reads.add("transfer")  # `upload` is one
     assert public - reads == set(WRITES) - {"resume", "tag"}
 
