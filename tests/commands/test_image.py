@@ -15,7 +15,7 @@ from vmie_tui.services.aws.ec2.images import RegisterDisk, RegisterRequest, regi
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import TlsFiles
-from vmie_tui.simulators.fleet.tiny import make_linux
+from vmie_tui.simulators.fleet.tiny import make_boot
 
 World = tuple[AwsSimulator, Aws, str]
 Said = pytest.CaptureFixture[str]
@@ -25,7 +25,7 @@ Said = pytest.CaptureFixture[str]
 def shared(tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("aws")
     with world(tls, folder) as (simulator, aws):
-        make_linux(folder / "linux.raw", 8 << 20, 1 << 20, "after")
+        make_boot(folder / "linux.raw", 8 << 20, 1 << 20, "after")
         data = (folder / "linux.raw").read_bytes()
         target = SnapshotTarget(len(data))
         with SnapshotWriter(aws, REGION, target, journal=MemoryJournal(), control=Control()) as out:

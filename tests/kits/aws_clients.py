@@ -25,7 +25,7 @@ from vmie_tui.simulators.aws import roles
 from vmie_tui.simulators.aws.export_checks import canonical_id
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import TOKEN_HEADER, TlsFiles
-from vmie_tui.simulators.fleet.tiny import make_linux
+from vmie_tui.simulators.fleet.tiny import make_boot
 
 MIB = 1 << 20
 REGION, BUCKET = "eu-west-1", "sim-import-bucket"
@@ -121,7 +121,7 @@ def refused(code: str, text: str = "") -> Iterator[None]:
 def linux_disk(folder: Path, capacity: int = 9 * MIB + 512, data: int = 6 * MIB) -> tuple[bytes, bytes]:
     """(raw content, the same as streamOptimized VMDK)."""
     path, out = folder / "disk.raw", io.BytesIO()
-    make_linux(path, capacity, data, "sim disk")
+    make_boot(path, capacity, data, "sim disk")
     with RawFile(path) as source:
         encode(source, out.write)
     return path.read_bytes(), out.getvalue()

@@ -18,7 +18,7 @@ from vmie_tui.services.aws.s3.instance_parts import PartObjects, PartsRequest, P
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.aws.vmie.conversion_tasks import ConversionTasks, DiskImage, InstanceRequest
 from vmie_tui.simulators.aws.server import AwsSimulator
-from vmie_tui.simulators.fleet.tiny import MIB, make_linux
+from vmie_tui.simulators.fleet.tiny import MIB, make_boot
 
 PART = 512 << 10
 GIB = 1 << 30
@@ -29,7 +29,7 @@ def linux() -> bytes:
     """A RAW disk with an MBR, a small Linux and some data."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "disk.raw"
-        make_linux(path, 8 * MIB + 512, MIB, "legacy")
+        make_boot(path, 8 * MIB + 512, MIB, "legacy")
         return path.read_bytes()
 
 

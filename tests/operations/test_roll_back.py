@@ -20,7 +20,7 @@ from vmie_tui.services.aws.ec2.tagged import tagged_snapshots
 from vmie_tui.services.vsphere.inventory import read_machine
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.simulators.control import Fault
-from vmie_tui.simulators.fleet.tiny import make_linux
+from vmie_tui.simulators.fleet.tiny import make_boot
 from vmie_tui.simulators.vcenter.server import VCenterSimulator
 
 MIB = 1 << 20
@@ -30,7 +30,7 @@ OURS = {TAG_RUN: "sms-run-0a1b2c3d", "Name": "app-01"}
 @pytest.fixture(scope="module")
 def image(shared: World, tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("disk") / "linux.raw"
-    make_linux(path, 8 * MIB, MIB, "cutover")
+    make_boot(path, 8 * MIB, MIB, "cutover")
     return register(shared, "cut over", path.read_bytes())
 
 

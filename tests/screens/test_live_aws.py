@@ -22,7 +22,7 @@ from vmie_tui.services.aws.ec2.images import RegisterDisk, RegisterRequest
 from vmie_tui.settings import Profile
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import SimClock, TlsFiles
-from vmie_tui.simulators.fleet.tiny import make_linux
+from vmie_tui.simulators.fleet.tiny import make_boot
 from vmie_tui.widgets.lines import LinePane
 
 MIB = 1 << 20
@@ -47,7 +47,7 @@ def operations(simulator: AwsSimulator, tls: TlsFiles, tmp_path: Path, monkeypat
 @pytest.fixture
 def disk(tmp_path: Path) -> Path:
     path = tmp_path / "linux.raw"
-    make_linux(path, 8 * MIB, MIB, "screens")
+    make_boot(path, 8 * MIB, MIB, "screens")
     return path
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from vmie_tui.simulators.fleet import guests
 from vmie_tui.simulators.fleet.company import company
-from vmie_tui.simulators.fleet.tiny import LINUX, MIB, ODD_CAPACITY, WINDOWS, make_linux, tiny
+from vmie_tui.simulators.fleet.tiny import LINUX, MIB, ODD_CAPACITY, WINDOWS, make_boot, tiny
 from vmie_tui.simulators.spec import FleetSpec, VmSpec
 
 GIB, TIB = 1 << 30, 1 << 40
@@ -191,7 +191,7 @@ def test_tiny_disks_are_made_as_promised(tmp_path: Path) -> None:
 
 def test_a_disk_too_small_for_its_system_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="tiny-linux needs"):
-        make_linux(tmp_path / "disk", 5 * MIB, MIB, "seed")
+        make_boot(tmp_path / "disk", 5 * MIB, MIB, "seed")
 
 
 def test_the_same_tiny_disk_comes_out_every_time(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -37,11 +36,6 @@ def make_boot(path: Path, capacity: int, data: int, seed: str, guest: str = LINU
     fill(path, [*free, (end, capacity - end)], data, seed, kind="random")
 
 
-def make_linux(path: Path, capacity: int, data: int, seed: str) -> None:
-    """`make_boot` with the small Linux."""
-    make_boot(path, capacity, data, seed)
-
-
 def make_data(path: Path, capacity: int, data: int, seed: str) -> None:
     """A disk without a partition table: half log text, half random, the rest a hole."""
     with path.open("wb") as file:
@@ -68,10 +62,6 @@ def _boot_room(capacity: int, guest: str) -> list[tuple[int, int]]:
     return [*room(guest), (end, capacity - end)]
 
 
-def _disk(capacity: int, make: Callable[[Path], None]) -> DiskSpec:
-    return DiskSpec(capacity=capacity, make=make)
-
-
 def _vm(name: str, *disks: DiskSpec, **more: object) -> VmSpec:
     values: dict[str, object] = {"folder": ("Test",), "cpus": 1, "memory_mib": 1024, **LINUX_GUEST, **more}
     store = str(values.pop("datastore", DATASTORE))
@@ -96,7 +86,7 @@ def tiny() -> FleetSpec:
         _vm(
             "db-01",
             boot_disk(12 * MIB, 6 * MIB, "db-01"),
-            _disk(5 * MIB, partial(make_data, capacity=5 * MIB, data=4 * MIB, seed="db-01 data")),
+            DiskSpec(5 * MIB, partial(make_data, capacity=5 * MIB, data=4 * MIB, seed="db-01 data")),
             folder=("Test", "Databases"),
         ),
         _vm("app-01", boot_disk(8 * MIB, 5 * MIB, "app-01"), power="on", nics=(NicSpec(addresses=("10.0.0.11",)),)),
@@ -110,7 +100,7 @@ def tiny() -> FleetSpec:
         _vm(
             "empty-disk-01",
             boot_disk(8 * MIB, 3 * MIB, "empty-disk-01"),
-            _disk(6 * MIB, partial(make_zeros, capacity=6 * MIB)),
+            DiskSpec(6 * MIB, partial(make_zeros, capacity=6 * MIB)),
         ),
         _vm("odd-size-01", boot_disk(ODD_CAPACITY, 5 * MIB, "odd-size-01")),
         _vm("big-01", boot_disk(56 * MIB, 48 * MIB, "big-01")),
@@ -126,7 +116,7 @@ def tiny() -> FleetSpec:
             "repl-01",
             "10.0.0.21",
             boot_disk(8 * MIB, 3 * MIB, "repl-01"),
-            _disk(6 * MIB, partial(make_data, capacity=6 * MIB, data=2 * MIB, seed="repl-01 data")),
+            DiskSpec(6 * MIB, partial(make_data, capacity=6 * MIB, data=2 * MIB, seed="repl-01 data")),
         ),
         _running("repl-02", "10.0.0.22", boot_disk(10 * MIB, 4 * MIB, "repl-02"), cbt=True),
         _running("vsan-01", "10.0.0.23", boot_disk(8 * MIB, 3 * MIB, "vsan-01"), datastore=VSAN),

@@ -13,7 +13,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws.ec2 import images, launch
 from vmie_tui.services.aws.ec2.instance_types import PAGE, instance_types
 from vmie_tui.services.aws.ec2.launch import LaunchRequest, pick_instance_type
-from vmie_tui.simulators.fleet.tiny import WINDOWS, make_boot, make_linux
+from vmie_tui.simulators.fleet.tiny import WINDOWS, make_boot
 
 MIB = 1 << 20
 
@@ -21,7 +21,7 @@ MIB = 1 << 20
 @pytest.fixture(scope="module")
 def linux(shared: World, tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("disk") / "linux.raw"
-    make_linux(path, 8 * MIB, MIB, "launch")
+    make_boot(path, 8 * MIB, MIB, "launch")
     return register(shared, "tiny linux", path.read_bytes())
 
 
@@ -150,7 +150,7 @@ def test_an_image_that_does_not_start_shows_it(
     elif guest == "windows":
         make_boot(path, 8 * MIB, 0, "launch", WINDOWS)
     else:
-        make_linux(path, 8 * MIB, 0, "launch")
+        make_boot(path, 8 * MIB, 0, "launch")
     image = register(
         aws, f"{guest} {more}".replace("{", "").replace("}", "").replace(":", ""), path.read_bytes(), **more
     )
