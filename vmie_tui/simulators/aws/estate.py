@@ -14,7 +14,7 @@ from vmie_tui.simulators.aws.export_checks import canonical_id
 from vmie_tui.simulators.aws.s3 import S3Service
 from vmie_tui.simulators.aws.s3_buckets import owner_acl
 from vmie_tui.simulators.aws.snapshots import SnapshotStore, new_id
-from vmie_tui.simulators.fleet.tiny import make_linux
+from vmie_tui.simulators.fleet.tiny import make_boot
 
 MIB = 1 << 20
 EXPORT_BUCKET = "vmie-demo-export"
@@ -101,7 +101,7 @@ def _content(owner: Owner) -> str:
     """A snapshot with a small Linux that starts; all volumes with data share its bytes."""
     info = owner.snapshots.create(region=owner.region, size_gib=1, origin="volume", state="completed", token=MARK)
     path = owner.snapshots.data_path(info.id)
-    make_linux(path, facts.GIB, 24 * MIB, "estate")
+    make_boot(path, facts.GIB, 24 * MIB, "estate")
     owner.snapshots.map_data(info.id)
     return info.id
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import socket
 import ssl
-import struct
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Protocol
 
 from vmie_tui.simulators.aws import auth, regions
 from vmie_tui.simulators.aws.errors import render
 from vmie_tui.simulators.aws.wire import ApiError, Body, Disconnect, Reply, Request, Throttle
 from vmie_tui.simulators.control import Fault, Gate, TlsFiles, admin
+from vmie_tui.simulators.listener import Listener
 
 LOG = logging.getLogger(__name__)
 HANDSHAKE_SECONDS = 20.0
@@ -65,61 +63,15 @@ class Desk(Protocol):
     def seed_history(self, tasks: int, regions: int, account: str = "") -> list[str]: ...
 
 
-class Server(ThreadingHTTPServer):
-    """A listening socket and its connections."""
-
-    daemon_threads = True
-    request_queue_size = 256
-    block_on_close = False
+class Server(Listener):
+    """The listener whose connections are answered by the simulated services."""
 
     def __init__(self, port: int, desk: Desk, tls: TlsFiles | None) -> None:
         self.desk = desk
-        self._context: ssl.SSLContext | None = None
-        if tls is not None:
-            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self._context.minimum_version = ssl.TLSVersion.TLSv1_2
-            self._context.load_cert_chain(tls.chain, tls.key)
-        self._open: set[socket.socket] = set()
-        self._broken: set[socket.socket] = set()
-        self._lock = threading.Lock()
-        super().__init__(("127.0.0.1", port), Front)
-
-    def get_request(self) -> tuple[socket.socket, Any]:
-        connection, address = super().get_request()
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._context is not None:
-            # the handshake happens in the connection's own thread, at its first read
-            connection = self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
-        with self._lock:
-            self._open.add(connection)
-        return connection, address
-
-    def shutdown_request(self, request: Any) -> None:
-        with self._lock:
-            self._open.discard(request)
-            broken = request in self._broken
-            self._broken.discard(request)
-        if broken:
-            self.close_request(request)
-        else:
-            super().shutdown_request(request)
-
-    def reset(self, connection: socket.socket) -> None:
-        """Let the connection end with a reset, as a broken network does, instead of a goodbye."""
-        with self._lock, contextlib.suppress(OSError):
-            self._broken.add(connection)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        super().__init__(port, tls, Front)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         LOG.debug("a connection of the simulated AWS ended", exc_info=True)
-
-    def hang_up(self) -> None:
-        """Cut every open connection."""
-        with self._lock:
-            connections = list(self._open)
-        for connection in connections:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
 
 
 class Front(BaseHTTPRequestHandler):
@@ -169,7 +121,7 @@ class Front(BaseHTTPRequestHandler):
             self._send(reply, request)
         except (Disconnect, ConnectionError):
             self.close_connection = True
-            self.server.reset(self.connection)
+            self.server.cut(self.connection)
         finally:
             self._expects = False
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from vmie_tui.model import facts
 from vmie_tui.simulators.aws import (
@@ -24,7 +22,7 @@ from vmie_tui.simulators.aws.front import Server
 from vmie_tui.simulators.aws.history_seed import past_tasks
 from vmie_tui.simulators.aws.wire import Request
 from vmie_tui.simulators.aws.world import Account
-from vmie_tui.simulators.control import Faults, Gate, SimClock, Stats, TlsFiles
+from vmie_tui.simulators.control import Faults, Gate, Serving, SimClock, Stats, TlsFiles
 
 ACCESS_KEY = "AKIAIOSFODNN7EXAMPLE"
 SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105 - AWS's own placeholder
@@ -32,7 +30,7 @@ BUSY_REGIONS = ("eu-central-1", "us-east-1", "us-west-2")  # where a small past 
 DEFAULT_SPEED = 60.0  # a ten-minute import in ten seconds
 
 
-class AwsSimulator(Account):
+class AwsSimulator(Account, Serving):
     """S3, EBS direct, EC2 with VM import, IAM, STS and KMS on ``https://localhost:<port>`` (HTTP without ``tls``).
 
     ``root`` holds objects and snapshots and may be used again by a later start; moto's models (images, roles) live in
@@ -100,7 +98,7 @@ class AwsSimulator(Account):
             max_tasks=max_tasks,
         )
 
-    def add_account(self, account: str, access_key: str, secret_key: str = SECRET_KEY, **options: object) -> Account:
+    def add_account(self, account: str, access_key: str, **options: object) -> Account:
         """One more account in this simulator, with buckets, images and tasks of its own; ``options`` as `Account`."""
         values = {"region": self.region, "max_tasks": self.max_tasks, **options}
         added = Account(
@@ -108,7 +106,7 @@ class AwsSimulator(Account):
             self.root / "accounts" / account,
             account=account,
             access_key=access_key,
-            secret_key=secret_key,
+            secret_key=SECRET_KEY,
             **values,  # type: ignore[arg-type]
         )
         self.accounts[account] = added
@@ -155,17 +153,8 @@ class AwsSimulator(Account):
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
-            self._server.hang_up()
+            self._server.close_all()
             self._server = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     @property
     def port(self) -> int:

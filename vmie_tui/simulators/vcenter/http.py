@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import re
-import ssl
 import threading
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
@@ -18,15 +17,15 @@ from urllib.parse import SplitResult, parse_qs, unquote, unquote_plus, urlsplit
 from pyVmomi import vim, vmodl
 
 from vmie_tui.services.disks.streams.source import RawFile
-from vmie_tui.simulators.control import Fault, Gate
+from vmie_tui.simulators.control import Fault, Gate, TlsFiles
 from vmie_tui.simulators.fleet.content import LARGEST
+from vmie_tui.simulators.listener import Listener
 from vmie_tui.simulators.vcenter.calls import Session
 from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.dispatch import Dispatcher, DroppedError
 from vmie_tui.simulators.vcenter.folder import Folders, Found, RefusedError, byte_range
 from vmie_tui.simulators.vcenter.imports import ImportLease, Receiver, RejectedError
 from vmie_tui.simulators.vcenter.leases import Leases
-from vmie_tui.simulators.vcenter.listener import Listener
 from vmie_tui.simulators.vcenter.machine import Device, Lease
 from vmie_tui.simulators.vcenter.nfc import PIECE, Pace, Stream, StreamEndedError
 from vmie_tui.simulators.vcenter.registry import Managed
@@ -71,7 +70,6 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "VMware"
     sys_version = ""
-    disable_nagle_algorithm = True
     wbufsize = 64 << 10
     timeout = None
     server: Server
@@ -134,7 +132,6 @@ class Handler(BaseHTTPRequestHandler):
         return None if found is None else found[1]
 
     def _drop(self) -> None:
-        """End the connection with a TCP reset once this request is over."""
         self.close_connection = True
         self.server.cut(self.connection)
 
@@ -453,6 +450,6 @@ def _changed_at(found: Found) -> str:
 class Server(Listener):
     """The listener whose connections speak all of this."""
 
-    def __init__(self, port: int, context: ssl.SSLContext, parts: Parts) -> None:
-        super().__init__(port, context, Handler)
+    def __init__(self, port: int, tls: TlsFiles, parts: Parts) -> None:
+        super().__init__(port, tls, Handler)
         self.parts = parts

@@ -17,7 +17,6 @@ from vmie_tui.simulators.vcenter.tasks import Tasks
 from vmie_tui.simulators.vcenter.values import data
 
 KEPT_SECONDS = 300.0  # an ended lease's life
-NVRAM_BYTES = 8684
 
 
 class Leases:

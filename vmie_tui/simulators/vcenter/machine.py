@@ -30,8 +30,8 @@ class Tracker:
     sequence: int = 1
     writes: list[tuple[int, int, int]] = field(default_factory=list)  # (sequence, start, end)
 
-    def change_id(self, sequence: int | None = None) -> str:
-        return f"{self.epoch}/{self.sequence if sequence is None else sequence}"
+    def change_id(self) -> str:
+        return f"{self.epoch}/{self.sequence}"
 
     def wrote(self, start: int, end: int, capacity: int) -> None:
         self.writes.append((self.sequence, start // GRAIN * GRAIN, min(-(-end // GRAIN) * GRAIN, capacity)))

@@ -14,9 +14,10 @@ from vmie_tui.services.disks.formats.vmdk_write import encode
 from vmie_tui.services.disks.streams.source import RawFile
 from vmie_tui.simulators.control import Fault
 from vmie_tui.simulators.vcenter.center import Center
-from vmie_tui.simulators.vcenter.leases import NVRAM_BYTES, Leases
+from vmie_tui.simulators.vcenter.leases import Leases
 from vmie_tui.simulators.vcenter.machine import Device, Lease
 
+NVRAM_BYTES = 8684
 PIECE, SMALLEST = 256 << 10, 4 << 10  # bytes gathered before they are sent, on fast and slow links
 
 PREPARING = threading.Lock()  # one disk is compressed at a time

@@ -7,10 +7,9 @@ import ssl
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from vmie_tui.simulators.control import Gate, SimClock, TlsFiles
+from vmie_tui.simulators.control import Gate, Serving, SimClock, TlsFiles
 from vmie_tui.simulators.spec import FleetSpec
 from vmie_tui.simulators.vcenter.center import Options
 from vmie_tui.simulators.vcenter.controls import Controls
@@ -22,7 +21,7 @@ DEFAULT_USER = "administrator@vsphere.local"
 DEFAULT_PASSWORD = "VMware1!"  # noqa: S105 - the simulator's own, on loopback
 
 
-class VCenterSimulator(World):
+class VCenterSimulator(World, Serving):
     """A vCenter 8 on loopback. Content of disks lives below ``root`` and survives a restart.
 
     With ``nfc_tls`` disk data comes from a port of its own with that certificate, as from an ESXi host whose
@@ -91,9 +90,7 @@ class VCenterSimulator(World):
         self.center.later.start()
 
     def _listen(self, port: int, tls: TlsFiles) -> Server:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(tls.chain, tls.key)
-        server = Server(port, context, self)
+        server = Server(port, tls, self)
         thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="vcenter-http", daemon=True)
         thread.start()
         self._servers.append((server, thread))
@@ -113,15 +110,6 @@ class VCenterSimulator(World):
         self._servers.clear()
         with self.center.registry.lock:
             self.witness.close()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def control(self, method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, dict[str, Any]]:
         """Answer one ``/_sim/`` request."""
