@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from vmie_tui.services.disks.errors import DiskFormatError, corrupt, truncated
+from vmie_tui.services.disks.streams.source import ByteReader
 
 CHECKED_AT_ONCE = 256 << 10  # bytes of a block table: its beginning is gone through when an image is opened
 _PAGE = 8192  # bytes: 65,536 numbers
@@ -41,6 +44,28 @@ class Places:
             raise beyond(number, self._format, self._size)
         if not self._taken.add(at // self._block):
             raise corrupt(f"block {number} of the {self._format} lies where another block does")
+
+
+def read_blocks(
+    image: ByteReader, block_size: int, place: Callable[[int], int | None], span: tuple[int, int], format_name: str
+) -> bytes:
+    """The ``span`` (offset, length) of a disk stored in blocks; ``place``: the byte of the file a block begins at,
+    None for a block of zeros.
+    """
+    offset, length = span
+    out = bytearray(length)
+    done = 0
+    while done < length:
+        block, within = divmod(offset + done, block_size)
+        step = min(length - done, block_size - within)
+        at = place(block)
+        if at is not None:
+            data = image.read_at(at + within, step)
+            if len(data) != step:
+                raise beyond(block, format_name, image.size)
+            out[done : done + step] = data
+        done += step
+    return bytes(out)
 
 
 def beyond(number: int, format_name: str, size: int) -> DiskFormatError:

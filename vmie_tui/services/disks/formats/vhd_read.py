@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from vmie_tui.model.errors import ErrorKind
 from vmie_tui.services.disks.errors import DiskFormatError, corrupt, documented, truncated
 from vmie_tui.services.disks.formats.ova import ReadAt
-from vmie_tui.services.disks.formats.places import CHECKED_AT_ONCE, Places, beyond
+from vmie_tui.services.disks.formats.places import CHECKED_AT_ONCE, Places, read_blocks
 from vmie_tui.services.disks.streams.source import ByteReader, read_fields
 
 MAGIC = b"conectix"
@@ -108,19 +108,7 @@ class VhdReader:
         length = max(0, min(length, self.size - offset))
         if not self._block:
             return self._image.read_at(offset, length)
-        out = bytearray(length)
-        done = 0
-        while done < length:
-            block, within = divmod(offset + done, self._block)
-            step = min(length - done, self._block - within)
-            place = self._place(block)
-            if place is not None:
-                data = self._image.read_at(place + within, step)
-                if len(data) != step:
-                    raise beyond(block, "VHD", self._image.size)
-                out[done : done + step] = data
-            done += step
-        return bytes(out)
+        return read_blocks(self._image, self._block, self._place, (offset, length), "VHD")
 
     def extents(self) -> Iterator[tuple[int, int]]:
         """The blocks that are in the file, each held against its end and against the others."""

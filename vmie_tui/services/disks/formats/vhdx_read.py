@@ -9,7 +9,7 @@ from functools import cache
 
 from vmie_tui.model.errors import ErrorKind
 from vmie_tui.services.disks.errors import DiskFormatError, corrupt, truncated
-from vmie_tui.services.disks.formats.places import CHECKED_AT_ONCE, Places, beyond
+from vmie_tui.services.disks.formats.places import CHECKED_AT_ONCE, Places, read_blocks
 from vmie_tui.services.disks.streams.source import ByteReader, read_fields
 
 _HEADERS, _TABLES, _TABLE_SIZE = (0x10000, 0x20000), (0x30000, 0x40000), 0x10000
@@ -177,19 +177,8 @@ class VhdxReader:
 
     def read_at(self, offset: int, length: int) -> bytes:
         """``length`` bytes from byte ``offset`` of the disk, fewer only at its end."""
-        out = bytearray(max(0, min(length, self._size - offset)))
-        done = 0
-        while done < len(out):
-            block, within = divmod(offset + done, self._block)
-            step = min(len(out) - done, self._block - within)
-            place = self._place(block)
-            if place is not None:
-                data = self._image.read_at(place + within, step)
-                if len(data) != step:
-                    raise beyond(block, "VHDX", self._image.size)
-                out[done : done + step] = data
-            done += step
-        return bytes(out)
+        length = max(0, min(length, self._size - offset))
+        return read_blocks(self._image, self._block, self._place, (offset, length), "VHDX")
 
     def extents(self) -> Iterator[tuple[int, int]]:
         """The blocks that are in the file, each held against its end, its tables and the other blocks."""
