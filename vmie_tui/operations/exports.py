@@ -60,7 +60,7 @@ class Exports:
     def fetch(self, wanted: Fetch, on_bytes: Callable[[int, int], None], stopped: Callable[[], bool]) -> Downloaded:
         """Bring the object here, proven by S3's checksum; ``on_bytes`` hears (bytes here, of how many)."""
         aws = self._session()
-        found = ExportTasks(aws, wanted.region).find_object(wanted.task)
+        found = ExportTasks(aws, wanted.region).find_objects(wanted.task)[0]
         target = Path(wanted.folder).expanduser() / found.key.rpartition("/")[2]
         report = _DownloadReport(found.size, on_bytes, stopped)
         download = Download(aws, wanted.region, self._state_dir / NOTES)

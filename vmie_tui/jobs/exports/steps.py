@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from vmie_tui.model.job import DiskProgress, Stage, StageState
 from vmie_tui.model.rules.exports import check_export
 from vmie_tui.model.rules.override import not_overridden
 from vmie_tui.model.task import Task
-from vmie_tui.services.aws.ec2.exportable import ExportableSources, with_bucket
+from vmie_tui.services.aws.ec2.exportable import ExportableSources
 from vmie_tui.services.aws.iam.roles import check_role
 from vmie_tui.services.aws.s3.export_bucket import ExportBuckets
 from vmie_tui.services.disks.convert import Format, Request, extension
@@ -39,7 +40,7 @@ def check(context: ExportContext) -> dict[str, Any]:
     bucket = context.retry(lambda: ExportBuckets(context.aws, plan.region).look(plan.bucket, instance=plan.is_instance))
     for note in bucket.notes:
         context.say(f"bucket {plan.bucket}: {note}", message=False, level="warning")
-    found = check_export(plan, with_bucket(thing, bucket.bucket))
+    found = check_export(plan, replace(thing, bucket=bucket.bucket))
     for words in plan.override:
         context.say(f"forced by the user: {words}", message=False, level="warning")
     blockers = not_overridden(found, plan.override)

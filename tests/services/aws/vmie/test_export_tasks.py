@@ -19,7 +19,7 @@ from vmie_tui.model.export import Container, ExportFormat, ExportPlan, TargetEnv
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.rules.exports import check_export, check_exportable
 from vmie_tui.model.task import Task
-from vmie_tui.services.aws.ec2.exportable import ExportableSources, with_bucket
+from vmie_tui.services.aws.ec2.exportable import ExportableSources
 from vmie_tui.services.aws.iam.roles import check_role
 from vmie_tui.services.aws.s3 import download
 from vmie_tui.services.aws.s3.download import Download, forget, partial
@@ -173,7 +173,7 @@ def test_a_bucket_is_put_right(kit: Kit, aws: Aws, instance: str) -> None:
     assert (report.bucket.owned, report.bucket.region, report.bucket.granted) == (True, REGION, False)
     assert [change.kind for change in report.changes] == [ChangeKind.OWNERSHIP, ChangeKind.ACL]
     plan = plan_for(instance, bucket="g-new-bucket")
-    thing = with_bucket(ExportableSources(aws, REGION).look(instance), report.bucket)
+    thing = replace(ExportableSources(aws, REGION).look(instance), bucket=report.bucket)
     assert blockers(check_export(plan, thing)) == ["F274", "F276"]
     with pytest.raises(ServiceError):
         ExportTasks(aws, REGION).start(plan)
@@ -271,8 +271,8 @@ def test_each_format_comes_back_byte_equal(
     assert exports.started(plan.source_id, "vmie:job", "job-2") is None
     ended = finished(kit, exports, task)
     assert ended.completed and ended.disks[0].bucket == OUT
-    found = exports.find_object(ended, plan)
-    assert found == exports.find_object(ended) and found.key == plan.object_key(task.id)
+    [found] = exports.find_objects(ended, plan)
+    assert (found,) == exports.find_objects(ended) and found.key == plan.object_key(task.id)
     if plan.format is not ExportFormat.RAW:  # a GiB, nearly all of it zeros
         path = tmp_path / f"x.{plan.extension}"
         got = Download(aws, REGION).fetch(found.bucket, found.key, path, control=Control())
@@ -281,7 +281,7 @@ def test_each_format_comes_back_byte_equal(
             assert whole.read_at(0, len(disk)) == disk
     kit.client("s3").delete_object(Bucket=OUT, Key=found.key)
     with pytest.raises(ServiceError, match="not there"):
-        exports.find_object(ended, plan)
+        exports.find_objects(ended, plan)
 
 
 def test_a_task_is_cancelled_and_nothing_is_left(kit: Kit, aws: Aws, image: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.export import IMAGE_ID, INSTANCE_ID
-from vmie_tui.model.exportable import Exportable, ExportBucket, ExportDisk
+from vmie_tui.model.exportable import Exportable, ExportDisk
 from vmie_tui.model.task import Task, TaskKind
 from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.aws.parameters import tags_of
@@ -276,10 +276,6 @@ class ExportableSources:
         names: dict[str, Any] = {TASK_APIS[kind].ids: [task.id for task in live]}
         with aws_call(f"look at the tasks ({kind.value})", self.region):
             return [task for page in read_pages(self._ec2, kind, self.region, **names) for task in page]
-
-
-def with_bucket(thing: Exportable, bucket: ExportBucket | None) -> Exportable:
-    return replace(thing, bucket=bucket)
 
 
 def _imported(image: Json) -> bool:

@@ -147,10 +147,6 @@ class ExportTasks:
         with aws_call("cancel the export", task_id):
             self._ec2.cancel_export_task(ExportTaskId=task_id)
 
-    def find_object(self, task: Task, plan: ExportPlan | None = None) -> ExportedObject:
-        """The first object of `find_objects`."""
-        return self.find_objects(task, plan)[0]
-
     def find_objects(self, task: Task, plan: ExportPlan | None = None) -> tuple[ExportedObject, ...]:
         """The objects a completed export wrote: one, or of an image with several disks one for each, in their order.
 

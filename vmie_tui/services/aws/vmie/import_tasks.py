@@ -11,7 +11,7 @@ from vmie_tui.model.task import Task, TaskKind
 from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.aws.parameters import short_description, task_tags, without_empty
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.aws.vmie.task_parser import image_task, snapshot_task
+from vmie_tui.services.aws.vmie.task_parser import forgotten, image_task, read_pages, snapshot_task
 
 IMPORT_KINDS = (TaskKind.IMPORT_IMAGE, TaskKind.IMPORT_SNAPSHOT)
 _DRY_RUN_PASSED = "DryRunOperation"
@@ -130,16 +130,9 @@ class ImportTasks:
 
     def task(self, task_id: str) -> Task:
         """The task as it is now. NOT_FOUND for an unknown id, or one AWS has forgotten (about 7 days, trap 33)."""
-        kind = kind_of(task_id)
-        found = list(self._read(kind, ImportTaskIds=[task_id]))
-        if not found:
-            raise ServiceError(
-                ErrorKind.NOT_FOUND,
-                "AWS knows no such task",
-                subject=task_id,
-                remedy="Check the id and the Region; AWS forgets tasks after about 7 days",
-            )
-        return found[0]
+        for task in self._read(kind_of(task_id), ImportTaskIds=[task_id]):
+            return task
+        raise forgotten(task_id)
 
     def tasks(self, kinds: Iterable[TaskKind] = IMPORT_KINDS) -> Iterator[Task]:
         """All import tasks of the Region, page by page, of these kinds (`IMPORT_KINDS`)."""
@@ -147,16 +140,9 @@ class ImportTasks:
             yield from self._read(kind)
 
     def _read(self, kind: TaskKind, **arguments: Any) -> Iterator[Task]:
-        if kind is TaskKind.IMPORT_IMAGE:
-            operation, member, parse = "describe_import_image_tasks", "ImportImageTasks", image_task
-        elif kind is TaskKind.IMPORT_SNAPSHOT:
-            operation, member, parse = "describe_import_snapshot_tasks", "ImportSnapshotTasks", snapshot_task
-        else:
-            raise ValueError(f"{kind.value} is no kind of import task")
         with aws_call("read import tasks", ", ".join(arguments.get("ImportTaskIds", ())) or self.region):
-            for page in self._ec2.get_paginator(operation).paginate(**arguments):
-                for item in page.get(member, ()):
-                    yield parse(item, self.region)
+            for page in read_pages(self._ec2, kind, self.region, **arguments):
+                yield from page
 
     def cancel(self, task_id: str, reason: str = "") -> None:
         """Ask AWS to cancel a task; one that is over already raises CONFLICT or NOT_FOUND."""
