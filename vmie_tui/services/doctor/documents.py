@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from vmie_tui.model import facts
@@ -23,13 +23,13 @@ def trust(account: str, partition: str = "aws") -> Json:
     return found
 
 
-def role(bucket: str, partition: str = "aws", *, exports: bool = True, keys: Sequence[str] = ()) -> Json:
+def role(bucket: str, partition: str = "aws", *, exports: bool = True) -> Json:
     """What the role may do: read the bucket, write to it for exports, and make snapshots and images of it."""
     statements = [*role_statements(bucket, partition, exports=False)]
     if exports:
         both = role_statements(bucket, partition, exports=True)
         statements = [both[0], *(one for one in statements if one["Resource"] == "*")]
-    return {"Version": VERSION, "Statement": [*statements, *([kms(keys)] if keys else [])]}
+    return {"Version": VERSION, "Statement": statements}
 
 
 def role_statements(bucket: str, partition: str, *, exports: bool) -> list[Json]:

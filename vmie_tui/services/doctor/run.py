@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 
 from vmie_tui.model.doctor import Change, Check, DoctorReport, Fix, Group
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError, VmieError
@@ -67,7 +68,7 @@ def run_look(patient: Patient, look: Look) -> list[Check]:
         return [look.trouble(error)]
 
 
-def apply(patient: Patient, check: Check, *, stop: Callable[[], None] = lambda: None) -> Check:
+def apply(patient: Patient, check: Check) -> Check:
     """Make the changes of the check's fix, exactly those that were shown, and look again: the check as it is now.
 
     Raises ServiceError REFUSED for a read-only profile or a check without a fix, and CONFLICT, before anything is
@@ -85,14 +86,10 @@ def apply(patient: Patient, check: Check, *, stop: Callable[[], None] = lambda: 
             remedy="Look at it again, then decide",
         )
     for number, change in enumerate(fix.changes):
-        _send_on(patient, change, stop, fresh=number > 0)
-    return _settled(patient, check, fix, stop)
-
-
-def _send_on(patient: Patient, change: Change, stop: Callable[[], None], *, fresh: bool) -> None:
-    """Send a change; ``fresh``: what it is about was made a moment ago, and may not be found everywhere yet."""
-    poll = Poll(SETTLE_PAUSE, seconds=SETTLE_SECONDS if fresh else 0.0, check=stop)
-    until_found(lambda: send(patient, change), poll)
+        # what a later change is about was made a moment ago, and may not be found everywhere yet
+        poll = Poll(SETTLE_PAUSE, seconds=SETTLE_SECONDS if number else 0.0)
+        until_found(partial(send, patient, change), poll)
+    return _settled(patient, check, fix)
 
 
 def send(patient: Patient, change: Change) -> None:
@@ -102,10 +99,10 @@ def send(patient: Patient, change: Change) -> None:
         getattr(patient.aws().client(service, patient.region), method_name(operation))(**change.request)
 
 
-def _settled(patient: Patient, check: Check, fix: Fix, stop: Callable[[], None]) -> Check:
+def _settled(patient: Patient, check: Check, fix: Fix) -> Check:
     """Look until the change shows everywhere: what was made may be seen by AWS only a minute later."""
     reason = ""
-    for _ in Poll(SETTLE_PAUSE, seconds=SETTLE_SECONDS, check=stop):
+    for _ in Poll(SETTLE_PAUSE, seconds=SETTLE_SECONDS):
         now = look_again(patient, check)
         if now.fix is None or now.fix.id != fix.id:
             return now  # right, or the next thing that is wrong with it

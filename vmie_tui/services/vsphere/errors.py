@@ -98,9 +98,9 @@ def from_fault(fault: BaseException, *, subject: str = "", doing: str = "") -> S
     return _build(rule, fault_name(fault), fault, subject=subject, doing=doing)
 
 
-def from_fault_name(name: str, *, text: str = "", subject: str = "", doing: str = "") -> ServiceError:
-    """As `from_fault` for a fault known only by its name and text (missingSet)."""
-    return _build(_RULES.get(name, _GENERAL), name, None, subject=subject, doing=doing, text=text)
+def from_fault_name(name: str, *, doing: str = "") -> ServiceError:
+    """As `from_fault`, for a fault of which only the name is known (missingSet)."""
+    return _build(_RULES.get(name, _GENERAL), name, None, subject="", doing=doing)
 
 
 def _ancestry(fault: BaseException) -> Iterator[str]:
@@ -108,9 +108,7 @@ def _ancestry(fault: BaseException) -> Iterator[str]:
         yield kind.__name__.rpartition(".")[2]
 
 
-def _build(
-    rule: _Rule, name: str, fault: BaseException | None, *, subject: str, doing: str, text: str = ""
-) -> ServiceError:
+def _build(rule: _Rule, name: str, fault: BaseException | None, *, subject: str, doing: str) -> ServiceError:
     remedy = rule.remedy
     privilege = getattr(fault, "privilegeId", None)
     if rule.kind is ErrorKind.PERMISSION:
@@ -125,7 +123,7 @@ def _build(
         remedy=remedy,
         retry_safe=rule.retry_safe,
         code=name,
-        detail=(text or _text(fault)).strip().rstrip("."),
+        detail=_text(fault).strip().rstrip("."),
     )
 
 

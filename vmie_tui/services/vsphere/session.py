@@ -154,9 +154,9 @@ class VSphere(Closing):
         }
         return stub
 
-    def second_stub(self, *, timeout: float = 30.0) -> Any:
+    def second_stub(self) -> Any:
         """Another stub on this session with connections of its own: for a thread that must never wait for others."""
-        return self._make_stub(self.stub.version, self._cookies.copy(), timeout=timeout)
+        return self._make_stub(self.stub.version, self._cookies.copy(), timeout=30.0)
 
     @property
     def cookie(self) -> str:

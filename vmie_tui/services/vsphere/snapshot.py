@@ -105,19 +105,13 @@ def _walk(trees: Any) -> Iterator[Any]:
         yield from _walk(tree.childSnapshotList)
 
 
-def remove_snapshot(
-    vsphere: VSphere,
-    snapshot_moid: str,
-    *,
-    on_progress: Callable[[int], None] | None = None,
-    check: Check = nothing,
-) -> None:
+def remove_snapshot(vsphere: VSphere, snapshot_moid: str, *, check: Check = nothing) -> None:
     """Remove this snapshot and merge its disks; its children stay. One that is gone already is fine."""
     snapshot = vsphere.object(vim.vm.Snapshot, snapshot_moid)
     doing = "removing the snapshot"
     try:
         task = vsphere.call(lambda: snapshot.RemoveSnapshot_Task(False, True), subject=snapshot_moid, doing=doing)
-        wait_task(vsphere, task, subject=snapshot_moid, doing=doing, on_progress=on_progress, check=check)
+        wait_task(vsphere, task, subject=snapshot_moid, doing=doing, check=check)
     except ServiceError as error:
         if error.kind is not ErrorKind.NOT_FOUND:
             raise

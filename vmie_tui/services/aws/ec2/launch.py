@@ -333,9 +333,9 @@ def _no_screenshot(error: ServiceError) -> ServiceError:
     )
 
 
-def terminate(aws: Aws, region: str | None, instance_id: str, *, check: Check = nothing) -> None:
+def terminate(aws: Aws, region: str | None, instance_id: str) -> None:
     """Terminate a test instance, wait for it, and delete the security group made for it. Safe to repeat."""
-    data, poll = describe_instance(aws, region, instance_id), Poll(FIRST_LOOK, LONGEST_LOOK, check=check)
+    data, poll = describe_instance(aws, region, instance_id), Poll(FIRST_LOOK, LONGEST_LOOK)
     token = str(data.get("ClientToken") or "")
     with aws_call("terminate the instance", instance_id):
         aws.client("ec2", region).terminate_instances(InstanceIds=[instance_id])
@@ -345,19 +345,12 @@ def terminate(aws: Aws, region: str | None, instance_id: str, *, check: Check = 
         _delete_group(aws, region, str(group["GroupId"]))
 
 
-def stop_instance(
-    aws: Aws,
-    region: str | None,
-    instance_id: str,
-    *,
-    check: Check = nothing,
-    seconds: float = STOP_SECONDS,
-) -> str:
-    """Stop it and wait until it is: ``stopped``, or ``terminated`` when it is gone already. Safe to repeat.
+def stop_instance(aws: Aws, region: str | None, instance_id: str, *, check: Check = nothing) -> str:
+    """Stops an instance and waits: ``stopped``, or ``terminated`` when it no longer exists. Safe to repeat.
 
-    Raises ServiceError: NOT_FOUND, CONFLICT when it still runs after ``seconds``, and what ``check`` raises.
+    Raises ServiceError: NOT_FOUND, CONFLICT when it still runs after `STOP_SECONDS`, and whatever ``check`` raises.
     """
-    poll, asked = Poll(FIRST_LOOK, LONGEST_LOOK, seconds=seconds, check=check), False
+    poll, asked = Poll(FIRST_LOOK, LONGEST_LOOK, seconds=STOP_SECONDS, check=check), False
     while True:
         now = str(describe_instance(aws, region, instance_id)["State"]["Name"])
         if now == "stopped":
@@ -372,7 +365,7 @@ def stop_instance(
         if not poll.wait():
             raise ServiceError(
                 ErrorKind.CONFLICT,
-                f"the instance is still {now} after {seconds / 60:.0f} minutes",
+                f"the instance is still {now} after {STOP_SECONDS / 60:.0f} minutes",
                 subject=instance_id,
                 remedy="See what its guest is doing, stop it in the EC2 console with force, then try again",
                 retry_safe=True,

@@ -18,7 +18,7 @@ from vmie_tui.services.aws.regions import partition_of
 from vmie_tui.services.aws.s3.bucket_policy import read_policy
 from vmie_tui.services.aws.s3.objects import ObjectStore
 from vmie_tui.services.aws.session import Aws
-from vmie_tui.services.pacing import Check, Poll, nothing
+from vmie_tui.services.pacing import Poll
 
 SEEN_PAUSE, SEEN_SECONDS = 0.5, 15.0  # S3 shows a changed bucket at once nearly always
 _ABSENT = frozenset({"OwnershipControlsNotFoundError", "ServerSideEncryptionConfigurationNotFoundError"})
@@ -145,11 +145,7 @@ class ExportBuckets:
         return BucketReport(seen, tuple(changes), (*notes, *((note,) if note else ())), grantee)
 
     def apply(
-        self,
-        report: BucketReport,
-        kinds: Collection[ChangeKind] = (ChangeKind.OWNERSHIP, ChangeKind.ACL),
-        *,
-        check: Check = nothing,
+        self, report: BucketReport, kinds: Collection[ChangeKind] = (ChangeKind.OWNERSHIP, ChangeKind.ACL)
     ) -> BucketReport:
         """Make the changes of these kinds that were shown, and look again: the new report.
 
@@ -167,12 +163,11 @@ class ExportBuckets:
                 remedy="Look at it again, then decide",
             )
         for change in chosen:
-            check()
             _, method, _ = _WRITES[change.kind]
             with aws_call(f"change the bucket's {change.kind.value}", name):
                 getattr(self._s3, method)(**change.request)
         left: list[str] = []
-        for _ in Poll(SEEN_PAUSE, seconds=SEEN_SECONDS, check=check):
+        for _ in Poll(SEEN_PAUSE, seconds=SEEN_SECONDS):
             now = self.look(name, instance=instance)
             left = [change.kind.value for change in now.changes if change.kind in kinds]
             if not left:
