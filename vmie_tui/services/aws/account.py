@@ -1,6 +1,6 @@
-"""What an import's target in AWS is like, found out by a few calls before anything is sent: for `check_account`.
+"""The target account of an import, examined with a few calls before anything is uploaded: input for `check_account`.
 
-Only calls that the printed least-privilege policies allow are made, but for kms:DescribeKey of a key that is named.
+Only makes calls that the documented least-privilege policies allow, except kms:DescribeKey for a key that is named.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _IMPORTS = (TaskKind.IMPORT_IMAGE, TaskKind.IMPORT_SNAPSHOT)
 
 
 def look_at_account(aws: Aws, plan: ImportPlan) -> Account:
-    """The account as far as this profile may look; what it may not is None.
+    """The account as far as this profile may read it; None for what it may not.
 
     Raises ServiceError LOGIN, NETWORK, TLS and the like when AWS cannot be asked at all, INVALID without a Region.
     """
@@ -50,7 +50,7 @@ def look_at_account(aws: Aws, plan: ImportPlan) -> Account:
 
 
 def _maybe(look: Callable[[], T]) -> T | None:
-    """What was found, None where this profile may not look."""
+    """The result of a read, None where this profile lacks the permission."""
     try:
         return look()
     except ServiceError as error:
@@ -145,7 +145,7 @@ class _Looker:
             self._know(role_decrypts=allowed(account.bucket_key, reads=True))
 
     def _tasks(self) -> None:
-        """Those of the kinds that an import by this route may list anyway; one without a task counts none."""
+        """Running tasks of the kinds an import by this route may list anyway."""
         if not self.plan.aws_reads:
             return
         kinds = (TaskKind.CONVERSION,) if self.plan.route is Route.INSTANCE else _IMPORTS

@@ -1,4 +1,4 @@
-"""Everything botocore can raise, as a `ServiceError`: what failed, on which object, what to do, is a retry safe."""
+"""Translates botocore's errors to `ServiceError`: what failed, on which object, the remedy, whether to retry."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_CONFIG = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one error code or exception class means for us.
+    """How one error code or exception class is reported.
 
     ``retry_safe``: the same request may be sent again, and may work without anybody doing anything.
     """
@@ -204,7 +204,7 @@ def boto_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
 
 @cache
 def _by_class() -> tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, Verdict], ...]:
-    """What botocore's own exceptions mean; the first class that fits decides."""
+    """How botocore's own exceptions are reported; the first matching class decides."""
     boto = botocore.exceptions
     return (
         (
@@ -305,7 +305,7 @@ def translate(error: Exception, doing: str, subject: str = "") -> ServiceError:
 
 
 def _saved_wrong(error: Exception) -> str:
-    """What is wrong with how an AWS file was saved, as editors of Windows do it; "" where that is not the reason."""
+    """What is wrong with the encoding of an AWS file (as some Windows editors save it); "" if that is not the cause."""
     if not isinstance(error, botocore.exceptions.ConfigParseError):
         return ""
     path = Path(str(error.kwargs.get("path", "")))
@@ -371,7 +371,7 @@ def _make(verdict: Verdict, what: str, subject: str, code: str, detail: str, *, 
 
 
 def transient(error: Exception) -> bool:
-    """Whether the same request may well work a moment later, without anybody doing anything."""
+    """Whether the same request may succeed a moment later without any intervention."""
     if isinstance(error, botocore.exceptions.ClientError):
         return _verdict(error_code(error), http_status(error.response)) in (_SLOW, _AWS_SIDE, _DAMAGED, _NETWORK)
     if isinstance(error, botocore.exceptions.SSLError):
@@ -384,7 +384,7 @@ def transient(error: Exception) -> bool:
 
 @contextmanager
 def aws_delete(doing: str, subject: str) -> Iterator[None]:
-    """As `aws_call`, for what takes something away: that it is gone already is as wanted."""
+    """As `aws_call`, for deletions: it is no error if the object no longer exists."""
     try:
         with aws_call(doing, subject):
             yield
@@ -395,7 +395,7 @@ def aws_delete(doing: str, subject: str) -> Iterator[None]:
 
 @contextmanager
 def aws_call(doing: str, subject: str = "") -> Iterator[None]:
-    """Turn whatever botocore raises inside into a `ServiceError` that names ``subject``."""
+    """Translates whatever botocore raises inside to a `ServiceError` that names ``subject``."""
     try:
         yield
     except boto_errors() as error:

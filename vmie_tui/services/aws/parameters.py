@@ -1,4 +1,4 @@
-"""What requests and answers of many operations have in common: tags, descriptions, values left to AWS."""
+"""Parameters shared by many operations: tags, descriptions, values left to AWS."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vmie_tui.model.formatting import printable
 
 
 def without_empty(**values: Any) -> dict[str, Any]:
-    """Parameters of a request without those that are empty, so that AWS decides."""
+    """The parameters that are not empty; AWS chooses the others."""
     return {name: value for name, value in values.items() if value}
 
 

@@ -1,4 +1,4 @@
-"""Who signs in where: an account that has not enabled a Region is told there that its keys are wrong."""
+"""Regions and sign-in: in a Region that is not enabled, AWS reports valid keys as invalid."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def partition_of(region: str) -> str:
 
 
 def sign_in(aws: Aws, region: str) -> Identity:
-    """Who we are, asked in the Region, or elsewhere when that does not know us. Raises ServiceError."""
+    """The caller's identity as the Region sees it, or another one if it rejects us. Raises ServiceError."""
     try:
         return aws.identity(region)
     except ServiceError as error:
@@ -39,7 +39,7 @@ def sign_in(aws: Aws, region: str) -> Identity:
 
 
 def anywhere(region: str) -> str:
-    """A Region of the same partition that is enabled, for what belongs to none."""
+    """An enabled Region of the same partition, for calls that belong to no Region."""
     return region if region.startswith(_OTHER_PARTITIONS) else EVERYWHERE
 
 

@@ -44,7 +44,7 @@ BLOCK_CONNECTIONS = 256
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who AWS says we are. ``skew``: seconds by which this machine's clock is ahead of AWS's (over 900 is refused)."""
+    """The caller's identity. ``skew``: seconds by which this machine's clock is ahead of AWS's (AWS refuses 900)."""
 
     account: str
     arn: str
@@ -122,7 +122,7 @@ class Aws:
         return client
 
     def _may_send(self, model: Any, **_: Any) -> None:
-        """Asked before each request is made of its parameters, presigned URLs included."""
+        """Enforces the read-only policy before each request, presigned URLs included."""
         self.policy.check_aws(model.name)
 
     def _name_owner(self, params: dict[str, Any], model: Any, **_: Any) -> None:
@@ -158,18 +158,18 @@ class Aws:
             params.setdefault("SSEKMSKeyId", self.settings.kms_key_id)
 
     def signing(self) -> Signing:
-        """Where the credentials come from and when they end, without asking AWS."""
+        """Where the credentials come from and when they expire, without calling AWS."""
         found = self._session.get_credentials()
         return Signing(str(getattr(found, "method", "") or ""), getattr(found, "_expiry_time", None))
 
     def identity(self, region: str | None = None) -> Identity:
-        """Ask STS who we are: proves that the credentials work. LOGIN when they do not."""
+        """Calls GetCallerIdentity, which proves the credentials. LOGIN when they are refused."""
         with aws_call("ask AWS who is signed in"):
             answer = self.client("sts", region).get_caller_identity()
         return Identity(answer["Account"], answer["Arn"], answer["UserId"], _ahead_of(answer))
 
     def close(self) -> None:
-        """Close the idle connections; clients are made anew when asked for again."""
+        """Closes idle connections; clients are recreated on demand."""
         with self._lock:
             clients, self._clients = list(self._clients.values()), {}
         for client in clients:
@@ -177,7 +177,7 @@ class Aws:
 
 
 def _only_tls(core: botocore.session.Session, settings: AwsSettings) -> None:
-    """Refuse every client of the session that would not talk TLS, those that fetch credentials included.
+    """Refuses every client of the session that would not use TLS, including those that fetch credentials.
 
     Endpoints are set in the settings, in variables and in the AWS files: it is the client that knows.
     """
@@ -229,7 +229,7 @@ def _bad_proxy(why: str) -> ServiceError:
 
 
 def _sent_by_tls(request: Any, event_name: str, **_: Any) -> None:
-    """The last look at where a request goes: a redirect or a parameter may have changed its endpoint."""
+    """Checks the final URL of a request: a redirect or a parameter may have changed its endpoint."""
     if urlsplit(request.url).scheme != "https":
         operation_name = event_name.rpartition(".")[2]
         raise ServiceError(

@@ -1,4 +1,4 @@
-"""Credentials by AWS's standard chain, without a question on the terminal: it shows an app, or belongs to nobody.
+"""Credentials from AWS's standard chain, never prompting on the terminal: the app owns it, or there is none.
 
 What botocore would ask there is asked through a hook, or refused as LOGIN with what to do. Temporary credentials are
 renewed in the middle of any call; what goes wrong then is said in the same words.
@@ -74,7 +74,7 @@ def _first_found(resolver: Any, profile: str) -> Any:
 
 
 class WatchedCredentials:
-    """Credentials whose renewal fails in our words, and whose secrets are known as such."""
+    """Credentials whose refresh errors are translated, and whose secrets are registered for redaction."""
 
     def __init__(self, inner: Any, profile: str) -> None:
         self._inner, self._profile, self._seen = inner, profile, ""
@@ -143,7 +143,7 @@ def _without_terminal(provider: Any) -> Any:
 
 
 def _is_role(entry: Mapping[str, Any]) -> bool:
-    """Whether a file of the AWS CLI's cache holds a role's credentials."""
+    """Whether a file in the AWS CLI's cache holds a role's credentials."""
     keys = entry["Credentials"]
     dateutil.parser.parse(keys["Expiration"])
     return all(isinstance(keys[name], str) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken"))
@@ -202,7 +202,7 @@ class _RoleCache(_SoundCache):
 
 
 class _Process(subprocess.Popen[bytes]):
-    """A credential_process with no terminal to ask on, and not for ever."""
+    """Runs a credential_process without a terminal and with a timeout."""
 
     def __init__(self, words: list[str], **options: Any) -> None:
         try:

@@ -1,4 +1,4 @@
-"""The digests of a snapshot's blocks: what an earlier attempt has put, and the checksum of the whole (trap 24)."""
+"""The digests of a snapshot's blocks: those an earlier attempt has put, and the linear checksum (trap 24)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DIGEST = 32  # bytes of a SHA-256
 
 
 class Journal(Protocol):
-    """What earlier attempts have put into one pending snapshot; it can be read from nowhere else (trap 22)."""
+    """The blocks that earlier attempts put into one pending snapshot; AWS cannot list them (trap 22)."""
 
     def load(self) -> Mapping[int, bytes] | Iterable[tuple[int, bytes]]:
         """Block index -> SHA-256 (32 bytes), or pairs of them. Pairs need less memory: nothing of them is kept."""
@@ -67,7 +67,7 @@ class BlockLedger:
         return bytes(self._digests[at * DIGEST : (at + 1) * DIGEST])
 
     def journaled_between(self, first: int, stop: int) -> Iterator[int]:
-        """Journaled indexes from ``first``, below ``stop``, that this run has not settled."""
+        """Journaled indexes in ``[first, stop)`` that this run has not settled."""
         for at in range(bisect_left(self._indexes, first), bisect_left(self._indexes, stop)):
             if self._indexes[at] not in self._settled:
                 yield self._indexes[at]

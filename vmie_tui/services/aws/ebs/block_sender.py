@@ -1,4 +1,4 @@
-"""Sends 512 KiB blocks to EBS direct: their checksums, the rate AWS allows, what is tried again."""
+"""Sends 512 KiB blocks to EBS direct: checksums, the account's request rate, retries."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ THROTTLES = frozenset({"RequestThrottledException", "RequestThrottled", "Throttl
 
 
 class SnapshotLost(ServiceError):
-    """The pending snapshot cannot be gone on with: begin anew, with an empty journal and a new client token."""
+    """The pending snapshot cannot be resumed: start over with an empty journal and a new client token."""
 
 
 def digest_text(digest: bytes) -> str:
@@ -39,7 +39,7 @@ _ACCOUNTS_LOCK = threading.Lock()
 
 
 def account_bucket(aws: Aws, region: str) -> AdaptiveBucket:
-    """The bucket that all writers of this process in an account and Region take their puts from."""
+    """The token bucket shared by all writers of this process in one account and Region."""
     key = (aws.settings.profile or "", aws.settings.endpoint_url or "", region)
     with _ACCOUNTS_LOCK:
         return _ACCOUNTS.setdefault(key, AdaptiveBucket(PUTS_PER_SECOND))

@@ -1,4 +1,4 @@
-"""EBS snapshots read block by block (EBS direct APIs), as a disk: to prove that what arrived is what was sent."""
+"""Reads an EBS snapshot block by block (EBS direct APIs) as a disk, to verify what was written."""
 
 from __future__ import annotations
 

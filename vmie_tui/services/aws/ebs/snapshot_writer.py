@@ -1,4 +1,4 @@
-"""A disk becomes an EBS snapshot, block by block (EBS direct APIs): in bounded memory, going on after a stop."""
+"""Writes a disk to an EBS snapshot block by block (EBS direct APIs): in bounded memory, resumable."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class SnapshotWriter:
         return self
 
     def _go_on(self) -> bool:
-        """Whether the snapshot of an earlier attempt is completed; `SnapshotLost` when it cannot be gone on with."""
+        """Whether an earlier attempt's snapshot is already completed; `SnapshotLost` when it cannot be resumed."""
         state, size_gib = state_of(self._aws, self._region, self.snapshot_id)
         if state not in {"pending", "completed"}:
             raise give_up(self.snapshot_id, f"the snapshot of the earlier attempt is gone ({state or 'unknown'})")
@@ -147,7 +147,7 @@ class SnapshotWriter:
         return -(-self._target.size // BLOCK)
 
     def wants(self, index: int) -> bool:
-        """False when an earlier attempt has put this block: a source that does not change need not read it again.
+        """False when an earlier attempt has put this block, so that an unchanged source need not read it again.
 
         Ask in ascending order, at or behind what was put last. A block that is neither asked for nor put is one the
         disk does not have.
@@ -162,9 +162,9 @@ class SnapshotWriter:
         return False
 
     def put(self, offset: int, data: memoryview) -> None:
-        """The bytes of the disk at ``offset``; ascending, of any size. They may be reused on return.
+        """Puts the bytes of the disk at ``offset``; ascending, of any size. The buffer may be reused on return.
 
-        Without a parent what is not put is zeros. Raises what stopped the transfer, whoever did.
+        Without a parent, whatever is not put reads as zeros. Raises whatever stopped the transfer.
         """
         self._check(offset, len(data))
         self._poll()
@@ -183,9 +183,9 @@ class SnapshotWriter:
                 self._finish()
 
     def complete(self, *, asking: Callable[[], None] = lambda: None) -> WrittenSnapshot:
-        """Send what is left, let EC2 make the snapshot of it, and wait until it is completed.
+        """Sends what is left, completes the snapshot, and waits until EC2 reports it as completed.
 
-        ``asking`` is called when all is there: from then on the snapshot may be completed, whatever becomes of us.
+        ``asking`` is called just before CompleteSnapshot: from then on it may be completed even if this process dies.
         """
         if not self._over:
             self._finish()
@@ -211,7 +211,7 @@ class SnapshotWriter:
         )
 
     def abandon(self) -> None:
-        """Delete what AWS has of the snapshot, if it can be; says nothing when it cannot. Never raises ServiceError."""
+        """Deletes the snapshot if possible, silently ignoring failure. Never raises ServiceError."""
         if self.snapshot_id:
             try:
                 self._aws.client("ec2", self._region).delete_snapshot(SnapshotId=self.snapshot_id)
@@ -244,7 +244,7 @@ class SnapshotWriter:
         self._filled = skip + len(piece)
 
     def _finish(self) -> None:
-        """The block being filled is done: send it, unless it is there already or has nothing to say."""
+        """Ends the block being filled: sends it unless the snapshot already has it or it is all zeros."""
         if not self._filled or self._buffer is None:
             return
         self._need_whole(self._filled == self._length(self._index))

@@ -1,4 +1,4 @@
-"""How a snapshot of EBS direct begins: encryption, parent, limits; and the state EC2 says it is in."""
+"""Starts a snapshot of EBS direct (encryption, parent, limits) and reads its state from EC2."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class SnapshotTarget:
 
 
 class ParentRefused(ServiceError):
-    """No snapshot can be made on this parent: the disk has to be written as a whole, on none."""
+    """This parent cannot be used: the disk has to be written in full, without a parent."""
 
 
 def persist(
     call: Callable[..., Any], arguments: dict[str, Any], doing: str, subject: str, check: Check
 ) -> dict[str, Any]:
-    """The answer of one call, tried again with back-off while that may help; ``check`` is asked meanwhile."""
+    """The answer of one call, retried with back-off while that may help; ``check`` is called in between."""
     backoff = Backoff(ATTEMPTS, FIRST_WAIT)
     while True:
         check()

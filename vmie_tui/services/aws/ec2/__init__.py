@@ -1,1 +1,1 @@
-"""EC2: images, instances, volumes, instance types, and what our tags tell of them."""
+"""EC2: images, instances, volumes, instance types, and resources found by our tags."""

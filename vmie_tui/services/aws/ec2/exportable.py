@@ -1,4 +1,4 @@
-"""What could be exported: instances and images of a Region with all that the rules of exports want to know."""
+"""Candidates for an export: a Region's instances and images, with everything the export rules need."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class ExportableSources:
 
     @property
     def account(self) -> str:
-        """The account that asks."""
+        """The signed-in account."""
         if not self._account:
             self._account = self._aws.identity().account
         return self._account
 
     def instances(self, on_page: Callable[[list[Exportable]], None] = lambda _: None) -> list[Exportable]:
-        """Every instance that is not terminated; each page is given on as it comes."""
+        """Every instance that is not terminated, page by page."""
         found: list[Exportable] = []
         with aws_call("list the instances", self.region):
             for page in self._ec2.get_paginator("describe_instances").paginate(PaginationConfig={"PageSize": PAGE}):
@@ -225,7 +225,7 @@ class ExportableSources:
         )
 
     def _own_snapshots(self, images: Iterable[Json]) -> frozenset[str]:
-        """Of the snapshots our own images name, those that exist; another account's cannot be seen and say nothing."""
+        """The existing snapshots behind our own images; those of other accounts are invisible and ignored."""
         wanted = {
             str((item.get("Ebs") or {}).get("SnapshotId") or "")
             for image in images
@@ -257,7 +257,7 @@ class ExportableSources:
         return replace(thing, cpus=int(cpus), memory_mib=int(memory))
 
     def _busy(self, thing: Exportable) -> Exportable:
-        """What runs in the Region; kinds of task that this profile may not list are not counted."""
+        """The tasks running in the Region; kinds that this profile may not list are not counted."""
         active: list[Task] = []
         for kind in TaskKind:
             try:

@@ -1,4 +1,4 @@
-"""AMIs, snapshots and instances: looked at, tagged and renamed."""
+"""Describes, tags and renames AMIs, snapshots and instances."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def image_of(data: Mapping[str, Any]) -> Image:
 
 
 def describe_snapshots(aws: Aws, region: str | None, snapshot_ids: Iterable[str]) -> tuple[SnapshotInfo, ...]:
-    """The snapshots, in the order asked for; NOT_FOUND when one is missing."""
+    """The snapshots in the order of their ids; NOT_FOUND when one is missing."""
     wanted = list(snapshot_ids)
     with aws_call("look at the snapshots", ", ".join(wanted)):
         answer = aws.client("ec2", region).describe_snapshots(SnapshotIds=wanted)
@@ -126,7 +126,7 @@ def describe_snapshots(aws: Aws, region: str | None, snapshot_ids: Iterable[str]
 
 
 def tag(aws: Aws, region: str | None, ids: Iterable[str], tags: Mapping[str, str]) -> None:
-    """Put ``tags`` on AMIs, snapshots or tasks; tags they have already are kept."""
+    """Adds ``tags`` to AMIs, snapshots or tasks; existing tags are kept."""
     wanted = [ident for ident in ids if ident]
     if wanted and tags:
         with aws_call("tag", ", ".join(wanted)):
@@ -134,7 +134,7 @@ def tag(aws: Aws, region: str | None, ids: Iterable[str], tags: Mapping[str, str
 
 
 def rename(aws: Aws, region: str | None, image_id: str, name: str) -> Image:
-    """Give an AMI and its snapshots the tag ``Name``, which is what the console shows.
+    """Sets the tag ``Name``, which the console shows, on an AMI and its snapshots.
 
     The name it was registered under cannot change. Returns the image as it was before.
     """

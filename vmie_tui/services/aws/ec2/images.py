@@ -1,4 +1,4 @@
-"""AMIs made of snapshots without modification, copied to other Regions, and deregistered with their snapshots."""
+"""Registers AMIs from snapshots as they are, copies them to other Regions, and deregisters them."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class RegisterRequest:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def to_api(self) -> dict[str, Any]:
-        """The arguments; ServiceError INVALID for what EC2 would refuse or what could not start."""
+        """The API arguments; ServiceError INVALID for what EC2 would refuse or what could not boot."""
         self._check()
         arguments: dict[str, Any] = {
             "Name": self.name,
@@ -140,7 +140,7 @@ def _ebs(disk: RegisterDisk) -> dict[str, Any]:
 
 
 def next_device(taken: Iterable[str], root_device: str = "/dev/sda1") -> str:
-    """A free device name in the style of the root's: /dev/sdf, or /dev/xvdf (Windows: xvdf)."""
+    """A free device name in the style of the root device's: /dev/sdf, or /dev/xvdf (Windows: xvdf)."""
     style = re.match(r"(?:/dev/)?(?:sd|xvd)", root_device)
     prefix = style.group() if style else "/dev/sd"
     used = {name[len("/dev/") :] if name.startswith("/dev/") else name for name in taken}
@@ -154,7 +154,7 @@ def next_device(taken: Iterable[str], root_device: str = "/dev/sda1") -> str:
 
 
 def register_image(aws: Aws, region: str | None, request: RegisterRequest) -> Image:
-    """Make an AMI of snapshots, nothing in them changed. Repeated with the same snapshots it finds the AMI it made.
+    """Registers an AMI from snapshots as they are. Repeated with the same snapshots, it returns the AMI it made.
 
     Raises ServiceError CONFLICT for a name in use or a snapshot that is not completed, NOT_FOUND, INVALID.
     """
@@ -227,7 +227,7 @@ class CopyRequest:
 
 
 def copy_image(aws: Aws, region: str, request: CopyRequest) -> Image:
-    """Start copying an AMI into ``region``; the new AMI, pending. Watch it with `wait_for_image`."""
+    """Starts copying an AMI into ``region`` and returns the pending copy. Wait for it with `wait_for_image`."""
     arguments = without_empty(
         SourceImageId=request.image_id,
         SourceRegion=request.region,
@@ -253,9 +253,9 @@ class Deregistered:
 
 
 def deregister_image(aws: Aws, region: str | None, image_id: str, *, snapshots: bool = True) -> Deregistered:
-    """Deregister an AMI and, with ``snapshots``, delete those that no other AMI of the account uses.
+    """Deregisters an AMI and, with ``snapshots``, deletes those that no other AMI of the account uses.
 
-    The caller has asked the user. Instances and volumes made of it stay as they are.
+    The caller has already confirmed it with the user. Instances and volumes made from it stay as they are.
     """
     image, ec2 = describe_image(aws, region, image_id), aws.client("ec2", region)
     with aws_call("deregister the image", image_id):

@@ -1,4 +1,4 @@
-"""Which instance type suits a machine: by virtual CPUs, memory, architecture and how it boots."""
+"""Picks an instance type for a machine by vCPUs, memory, architecture and boot mode."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def pick_instance_type(  # noqa: PLR0917 - what a machine is known by
     *,
     ena: bool = True,
 ) -> InstanceType:
-    """The smallest usual type with at least so many vCPUs and so much memory that can boot the machine; else any type.
+    """The smallest common type with enough vCPUs and memory that can boot the machine; any type if there is none.
 
     ``boot_mode``: as the AMI has it; without one an x86 image starts by BIOS. ``ena``: False for a guest without ENA
     and NVMe drivers, which starts on Xen types only. Raises ServiceError REFUSED when there is none.

@@ -1,4 +1,4 @@
-"""Instances: a test one launched from an AMI in its own security group, watched and terminated; any one stopped."""
+"""Launches, checks and terminates test instances, each in its own security group, and stops instances."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class InstanceState:
 
 
 def launch(aws: Aws, region: str | None, request: LaunchRequest) -> LaunchedInstance:
-    """Start one instance; with the same client token once only. Its volumes go when it is terminated.
+    """Launches one instance, once per client token. Its volumes are deleted when it is terminated.
 
     Raises ServiceError with a remedy for a missing default VPC, a quota, a type that does not fit or has no room.
     """
@@ -190,7 +190,7 @@ def _explained(error: ServiceError) -> ServiceError:
 
 
 def _isolated_group(aws: Aws, region: str | None, request: LaunchRequest) -> str:
-    """A security group without any rule, made for this launch; the same one when asked again."""
+    """The security group of this launch, which has no rules; created at the first call."""
     ec2, name = aws.client("ec2", region), GROUP + request.client_token
     vpc = _vpc(aws, region, request.subnet_id)
     found = _groups(aws, region, name, vpc)
@@ -214,7 +214,7 @@ def _isolated_group(aws: Aws, region: str | None, request: LaunchRequest) -> str
 
 
 def _rules(permissions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rules as described, without the empty lists that EC2 does not take back."""
+    """Rules as described, without the empty lists that EC2 rejects in a request."""
     return [{name: value for name, value in rule.items() if value not in ([], None)} for rule in permissions]
 
 
@@ -282,9 +282,9 @@ def wait_for_checks(
     on_state: Callable[[InstanceState], None] = lambda state: None,
     seconds: float = 900.0,
 ) -> InstanceState:
-    """The instance once its status checks have a verdict, or it has ended, or ``seconds`` are over.
+    """Waits until the status checks have a verdict, the instance has ended, or ``seconds`` have passed.
 
-    Whether it is well is for the caller to ask (`InstanceState.healthy`).
+    Whether it passed is in `InstanceState.healthy`.
     """
     poll = Poll(FIRST_LOOK, LONGEST_LOOK, seconds=seconds, check=check)
     while True:
@@ -295,7 +295,7 @@ def wait_for_checks(
 
 
 def console_output(aws: Aws, region: str | None, instance_id: str) -> str:
-    """What the guest wrote to its serial console, untrusted text; empty when AWS has nothing yet.
+    """The guest's serial console output (untrusted text); empty when AWS has none yet.
 
     Nitro instances give the latest output; others what was there some minutes after the start.
     """
@@ -311,7 +311,7 @@ def console_output(aws: Aws, region: str | None, instance_id: str) -> str:
 
 
 def screenshot(aws: Aws, region: str | None, instance_id: str) -> bytes:
-    """The console as a JPEG, the screen woken before; ServiceError REFUSED or CONFLICT says why it cannot be."""
+    """A JPEG of the console, with the display woken up first; ServiceError REFUSED or CONFLICT if unavailable."""
     try:
         with aws_call("take a screenshot of the console", instance_id):
             answer = aws.client("ec2", region).get_console_screenshot(InstanceId=instance_id, WakeUp=True)
@@ -334,7 +334,7 @@ def _no_screenshot(error: ServiceError) -> ServiceError:
 
 
 def terminate(aws: Aws, region: str | None, instance_id: str) -> None:
-    """Terminate a test instance, wait for it, and delete the security group made for it. Safe to repeat."""
+    """Terminates a test instance, waits for it, and deletes the security group made for it. Safe to repeat."""
     data, poll = describe_instance(aws, region, instance_id), Poll(FIRST_LOOK, LONGEST_LOOK)
     token = str(data.get("ClientToken") or "")
     with aws_call("terminate the instance", instance_id):

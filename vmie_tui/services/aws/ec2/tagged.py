@@ -1,4 +1,4 @@
-"""What a job has made in EC2, found by its tag and taken away again."""
+"""Finds by tag, and deletes, what a job has created in EC2."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def tagged_volumes(aws: Aws, region: str | None, key: str, value: str) -> Iterat
 
 
 def delete_snapshot(aws: Aws, region: str | None, snapshot_id: str) -> None:
-    """Delete a snapshot, pending or not; one that is gone already is as wanted. CONFLICT when an AMI uses it."""
+    """Deletes a snapshot, pending or not; no error if it no longer exists. CONFLICT when an AMI uses it."""
     with aws_delete("delete the snapshot", snapshot_id):
         aws.client("ec2", region).delete_snapshot(SnapshotId=snapshot_id)
 
@@ -47,7 +47,7 @@ def tagged_instances(aws: Aws, region: str | None, key: str, value: str) -> Iter
 
 
 def snapshot_of(aws: Aws, region: str | None, volume_id: str, description: str) -> str:
-    """A completed snapshot of a volume. Raises ServiceError REMOTE when EC2 cannot make it; none is left then."""
+    """Snapshots a volume and waits for completion. Raises ServiceError REMOTE, leaving nothing behind, if EC2 fails."""
     ec2 = aws.client("ec2", region)
     with aws_call("make a snapshot of the volume", volume_id):
         made = str(ec2.create_snapshot(VolumeId=volume_id, Description=description)["SnapshotId"])

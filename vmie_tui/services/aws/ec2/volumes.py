@@ -1,4 +1,4 @@
-"""EBS volumes: made of snapshots, attached to instances."""
+"""EBS volumes: created from snapshots, attached to instances."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Volume:
 
 
 def create_volume(aws: Aws, region: str | None, request: VolumeRequest) -> Volume:
-    """Start making a volume of a completed snapshot; wait for it with `wait_for_volume`.
+    """Creates a volume from a completed snapshot; wait for it with `wait_for_volume`.
 
     Raises ServiceError CONFLICT for a snapshot that is not completed, INVALID for a zone the Region does not have.
     """
@@ -108,7 +108,7 @@ def instance_zone(aws: Aws, region: str | None, instance_id: str) -> str:
 
 
 def attach_volume(aws: Aws, region: str | None, volume_id: str, instance_id: str, device: str = "") -> str:
-    """Attach an available volume; the device name used: ``device``, or the next one that is free on the instance.
+    """Attaches an available volume; returns its device name: ``device``, or the instance's next free one.
 
     A volume that is attached to this instance already is left so. Raises ServiceError CONFLICT when it is attached to
     another (F257), or in another zone, or the instance is not running or stopped.
@@ -130,7 +130,7 @@ def attach_volume(aws: Aws, region: str | None, volume_id: str, instance_id: str
 
 
 def delete_volume(aws: Aws, region: str | None, volume_id: str) -> None:
-    """Delete a volume that is not attached; one that is gone already is as wanted."""
+    """Deletes a detached volume; no error if it no longer exists."""
     with aws_delete("delete the volume", volume_id):
         aws.client("ec2", region).delete_volume(VolumeId=volume_id)
 

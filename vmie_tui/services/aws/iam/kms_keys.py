@@ -1,4 +1,4 @@
-"""KMS keys that take part in an import: of the bucket, of EBS in the Region, and what the service role may do."""
+"""The KMS keys of an import (the bucket's, the Region's EBS key) and the service role's permissions on them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def bucket_key(aws: Aws, bucket: str, region: str) -> str:
 
 
 def ebs_default(aws: Aws, region: str) -> tuple[bool, str]:
-    """(whether every new volume of the Region is encrypted, with which key: "" when none is). Raises ServiceError."""
+    """(is EBS encryption on by default in the Region, the key: "" if not). Raises ServiceError."""
     ec2 = aws.client("ec2", region)
     with aws_call("look at the encryption of EBS", region):
         if not ec2.get_ebs_encryption_by_default()["EbsEncryptionByDefault"]:
@@ -40,13 +40,13 @@ def ebs_default(aws: Aws, region: str) -> tuple[bool, str]:
 
 
 def ebs_key(aws: Aws, region: str) -> str:
-    """The key of the Region's EBS where none is named. Raises ServiceError."""
+    """The Region's default EBS key. Raises ServiceError."""
     with aws_call("look at the key of EBS", region):
         return str(aws.client("ec2", region).get_ebs_default_kms_key_id()["KmsKeyId"])
 
 
 def look_at_key(aws: Aws, key: str, region: str) -> tuple[str, str]:
-    """(KMS's word for the state of a key, or "not there"; its ARN). Both "" when it may not be asked.
+    """(the key's state in KMS's terms, or "not there"; its ARN). Both "" without permission to describe it.
 
     Raises ServiceError NETWORK and the like.
     """

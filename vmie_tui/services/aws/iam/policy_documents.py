@@ -1,4 +1,4 @@
-"""Reading IAM policy documents as far as VM import needs it: does a policy let an action touch a resource?"""
+"""Evaluates IAM policy documents as far as VM Import needs it: is an action allowed on a resource?"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Statement = Mapping[str, Any]
 
 
 def document(value: Any) -> dict[str, Any]:
-    """A policy document, whether it comes as an object or as (URL-encoded) text; empty when it is neither."""
+    """A policy document given as an object or as (URL-encoded) text; empty if it is neither."""
     if isinstance(value, str):
         try:
             value = json.loads(unquote(value) if value.lstrip().startswith("%7B") else value)
@@ -48,7 +48,7 @@ def matches(pattern: str, text: str, *, fold: bool = False) -> bool:
 
 
 def covers(statement: Statement, action: str, resource: str) -> bool:
-    """Whether a statement, of either effect, speaks of this action on this resource. Conditions are not looked at.
+    """Whether a statement, of either effect, matches this action on this resource. Conditions are ignored.
 
     ``action`` may end in ``*`` ("ec2:Describe*"): then an action pattern of that family counts as speaking of it.
     """
@@ -85,7 +85,7 @@ def allows(policies: list[dict[str, Any]], action: str, resource: str) -> bool:
 
 
 def conditions(statement: Statement, key: str) -> list[str]:
-    """The values a statement wants for a condition key, whatever the operator; keys are not case sensitive."""
+    """The values a statement requires for a condition key, under any operator; keys are case-insensitive."""
     found: list[str] = []
     for tests in (statement.get("Condition") or {}).values():
         if isinstance(tests, Mapping):

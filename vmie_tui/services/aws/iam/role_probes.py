@@ -1,4 +1,4 @@
-"""The causes behind "the service role does not exist", each looked for, so that the one at fault can be named."""
+"""Tells apart the causes that AWS reports as "the service role does not exist"."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What looking for one cause gave; ``detail`` says what was seen, ``remedy`` what to do when it was found."""
+    """The result of checking one cause; ``detail``: what was observed, ``remedy``: how to fix it if it is the cause."""
 
     id: str
     title: str
@@ -44,7 +44,7 @@ class ProbeResult:
 
 @dataclass(frozen=True, slots=True)
 class RoleCase:
-    """The import that was refused: its role, bucket, an object of it, and the key it asked for ("" for none)."""
+    """The refused import: its role, bucket, one of its objects, and the KMS key requested ("" for none)."""
 
     role_name: str
     bucket: str
@@ -59,7 +59,7 @@ _OK, _BAD, _BLIND = Outcome.NOT_FOUND, Outcome.FOUND, Outcome.NOT_INSPECTED
 
 
 def probe_role_error(aws: Aws, case: RoleCase) -> tuple[ProbeResult, ...]:
-    """Look for every cause, causes found first. Only reads; a probe that is not allowed says so and finds nothing.
+    """Checks every cause, those found first. Read-only; a probe that is denied reports so and finds nothing.
 
     Raises ServiceError LOGIN or NETWORK when AWS cannot be asked at all.
     """
@@ -94,7 +94,7 @@ def _root(aws: Aws, case: RoleCase) -> _Seen:
 
 
 def _pass_role(aws: Aws, case: RoleCase) -> _Seen:
-    """IAM's own simulator knows boundaries and organisation policies too; without it nothing is claimed."""
+    """By IAM's policy simulator, which includes boundaries and SCPs; inconclusive without it."""
     identity = aws.identity()
     if identity.root:
         return _OK, "the root user may do everything"

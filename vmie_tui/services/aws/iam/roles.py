@@ -1,4 +1,4 @@
-"""The service role of VM import, looked at before the upload: "role does not exist" gets its real cause (trap 34)."""
+"""Checks the VM Import service role before the upload, to report what "role does not exist" hides (trap 34)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RoleReport:
 
 
 def check_role(aws: Aws, role_name: str, bucket: str, *, exports: bool = False) -> RoleReport:
-    """Raise ServiceError for the first thing wrong with the role; a role that may not be read passes with a note."""
+    """Raises ServiceError for the role's first problem; a role this profile may not read passes with a note."""
     report = inspect_role(aws, role_name, bucket, exports=exports)
     if report.problems:
         raise ServiceError.of(report.problems[0])
@@ -37,7 +37,7 @@ def check_role(aws: Aws, role_name: str, bucket: str, *, exports: bool = False) 
 
 
 def inspect_role(aws: Aws, role_name: str, bucket: str, *, exports: bool = False) -> RoleReport:
-    """Compare trust and permissions of the role with what the guides demand for importing from ``bucket``.
+    """Compares the role's trust and permissions with what the guides require for importing from ``bucket``.
 
     ``exports``: for exporting images into it instead. Without a bucket AWS reads snapshots, and what the role may do
     in S3 does not matter.
@@ -89,7 +89,7 @@ def role_policies(client: Any, role_name: str) -> list[dict[str, Any]]:
 
 
 def trust_problems(role_name: str, trust: dict[str, Any], account: str) -> list[Problem]:
-    """What keeps the import service from assuming the role: principal, external id, another account."""
+    """Why the import service cannot assume the role: principal, external id, another account."""
     fact = facts.load("access")["iam"]["vmimport_role"]["trust_policy"]["Statement"][0]
     service = fact["Principal"]["Service"]
     (key, external_id), *_ = fact["Condition"]["StringEquals"].items()

@@ -1,4 +1,4 @@
-"""What the bucket's own policy says to our uploads, before the first of them is refused.
+"""Predicts from the bucket's policy whether it will deny our uploads.
 
 Only statements that deny everybody are judged, and only where each of their conditions is about something we know of
 our own requests; whatever else a policy holds is left to AWS.
@@ -24,7 +24,7 @@ KEY = "s3:x-amz-server-side-encryption-aws-kms-key-id"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why an upload will be denied, in words, and what the user can do."""
+    """Why an upload will be denied, and the remedy."""
 
     what: str
     remedy: str
@@ -70,7 +70,7 @@ def upload_refusal(
 
 
 def _denying(statements: Iterable[Mapping[str, Any]], algorithm: str, key: str) -> Mapping[str, Any] | None:
-    """The first of the statements that denies an upload with these headers."""
+    """The first statement that denies an upload with these headers."""
     sent = {
         ALGORITHM: algorithm,
         KEY: key,

@@ -1,4 +1,4 @@
-"""Memory for parts under way: one budget in bytes for all transfers of the process, and buffers that are used again."""
+"""Upload memory: one budget in bytes for all transfers of the process, and a pool of reusable buffers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class BufferBudget:
             return self._peak
 
     def acquire(self, size: int, check: Check = nothing) -> bytearray:
-        """A buffer of exactly ``size`` bytes, of unknown content. Waits; ``check`` is asked meanwhile and may raise."""
+        """A buffer of exactly ``size`` bytes, content undefined. Waits; ``check`` is called meanwhile and may raise."""
         ticket = object()
         with self._changed:
             self._queue.append(ticket)
@@ -72,7 +72,7 @@ class BufferBudget:
                 self._changed.notify_all()
 
     def release(self, buffer: bytearray) -> None:
-        """Give a buffer back; the borrower must not touch it again."""
+        """Returns a buffer; the borrower must not touch it again."""
         with self._changed:
             self._held.pop(id(buffer), None)
             self._lent -= len(buffer)
@@ -95,12 +95,12 @@ class BufferBudget:
         return kept
 
     def unhold(self, buffer: bytearray) -> None:
-        """What was kept goes its way now."""
+        """Counts a held buffer as an ordinary one again."""
         with self._changed:
             del self._held[id(buffer)]
 
     def trim(self) -> None:
-        """Give the idle buffers back to the system if nothing is lent: the last transfer is over."""
+        """Frees the idle buffers when nothing is lent: the last transfer has ended."""
         with self._changed:
             if not self._lent:
                 self._idle.clear()
@@ -119,7 +119,7 @@ class BufferBudget:
         return buffer
 
     def _trim(self, coming: int) -> None:
-        """Let the oldest idle buffers go until lent, idle and ``coming`` bytes fit the limit."""
+        """Frees the oldest idle buffers until lent, idle and ``coming`` bytes fit the limit."""
         while self._idle and self._lent + coming + sum(map(len, self._idle)) > self.limit:
             self._idle.pop(0)
 

@@ -1,4 +1,4 @@
-"""An object from S3 into a file: in ranges, resumable, proven against the checksum S3 keeps, whole or not at all."""
+"""Downloads an S3 object to a file: by ranges, resumable, verified against S3's checksum, all or nothing."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Downloaded:
 
 @dataclass(frozen=True, slots=True)
 class _Object:
-    """The object as S3 knew it when the download began; a resume insists on the same."""
+    """The object as it was when the download began; a resume requires the same version."""
 
     bucket: str
     key: str
@@ -71,7 +71,7 @@ class Download:
     def fetch(
         self, bucket: str, key: str, destination: Path, *, control: TransferControl, force: bool = False
     ) -> Downloaded:
-        """Write the object to ``destination``, which appears only when it is whole and proven.
+        """Downloads the object to ``destination``, which appears only once it is complete and verified.
 
         What an attempt that was stopped has written lies beside it under a hidden name that nobody can guess, and is
         gone on with as long as the object is the same. Raises ServiceError: NOT_FOUND, PERMISSION, CONFLICT (the file
@@ -128,7 +128,7 @@ class Download:
         return _Object(bucket, key, int(answer["ContentLength"]), str(answer["ETag"]), checksum, md5)
 
     def _rest(self, run: _Run) -> None:
-        """Fetch what is missing, range by range; a range that broke off is gone on with where it did."""
+        """Fetches what is missing, range by range; a broken range resumes where it broke off."""
         backoff = Backoff(ATTEMPTS, FIRST_WAIT)
         while run.at < run.source.size:
             run.control.check()
@@ -149,7 +149,7 @@ class Download:
                 backoff.reset()
 
     def _range(self, source: _Object, start: int, end: int) -> Any:
-        """The bytes of a range as they come; the answer must be exactly that range of the same object."""
+        """Streams a range; the response must be exactly that range of the same object."""
         answer = self._aws.client(PARTS, self.region).get_object(
             Bucket=source.bucket, Key=source.key, Range=f"bytes={start}-{end - 1}", IfMatch=source.etag
         )
@@ -168,12 +168,12 @@ class Download:
 
 
 def partial(destination: Path) -> Path:
-    """A place for an unfinished download, another one each time: nobody can put something there beforehand."""
+    """A fresh, unguessable path for an unfinished download: nobody can place a file there beforehand."""
     return part_name(destination, "vmie-part")
 
 
 def forget(destination: Path, notes: Path | None) -> None:
-    """Remove what an unfinished download has left."""
+    """Removes the leftovers of an unfinished download."""
     if notes is None:
         return
     note = _note(destination, notes)
@@ -183,13 +183,13 @@ def forget(destination: Path, notes: Path | None) -> None:
 
 
 def _note(destination: Path, notes: Path | None = None) -> Path:
-    """Where it is noted under which name an unfinished download lies, and of which object it is."""
+    """The path of the note that names an unfinished download's part file and its object."""
     ident = hashlib.sha256(os.fsencode(destination.absolute())).hexdigest()[:32]
     return (notes or destination.parent) / f"{ident}.json"
 
 
 def _noted(destination: Path, note: dict[str, Any]) -> Path:
-    """The part file of a note; raises ValueError for a name that this program did not give."""
+    """The part file named in a note; raises ValueError for a name this program would not generate."""
     name = str(note["part"])
     if not (name.startswith(f".{destination.name[:200]}.") and name.endswith(".vmie-part") and "/" not in name):
         raise ValueError(name)
@@ -217,7 +217,7 @@ def _ours(found: os.stat_result) -> bool:
 
 
 def _begun(destination: Path, notes: Path | None, source: _Object) -> Path | None:
-    """The part file of an earlier attempt at the very same object; else what is left of it is removed."""
+    """The part file of an earlier attempt at the same object; leftovers of any other are removed."""
     if notes is None:
         return None
     try:
@@ -285,7 +285,7 @@ def _exchanged(destination: Path) -> ServiceError:
 
 
 class _Run:
-    """One attempt: the file, how far it is, and the running checksums of what is in it."""
+    """One attempt: the file, its progress, and the running checksums of its content."""
 
     def __init__(self, fd: int, source: _Object, destination: Path, control: TransferControl) -> None:
         self.source, self.control, self.at = source, control, 0
@@ -298,7 +298,7 @@ class _Run:
         return self._crc.text
 
     def replay(self, have: int) -> None:
-        """What is on the disk already goes into the checksums; it is cheaper to read than to fetch."""
+        """Feeds what is already on disk into the checksums: reading is cheaper than fetching again."""
         while self.at < have:
             self.control.check()
             data = os.pread(self._fd, min(READ_BYTES, have - self.at), self.at)
@@ -325,7 +325,7 @@ class _Run:
         self.control.moved(len(data), skipped=skipped)
 
     def prove(self) -> str:
-        """By what the bytes equal the object's: CRC64NVME, MD5 or size. Raises ServiceError CORRUPT."""
+        """What the bytes were verified by: CRC64NVME, MD5 or size. Raises ServiceError CORRUPT."""
         wanted, got, by = self.source.checksum, self.checksum, "CRC64NVME"
         if not wanted and self._md5 is not None:
             wanted, got, by = self.source.md5, self._md5.hexdigest(), "MD5"

@@ -1,4 +1,4 @@
-"""The bucket of an export: looked at, what is wrong put right after showing the change, and looked at again."""
+"""The export bucket: inspects it, proposes corrections as a diff, applies those confirmed, and verifies them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Json = dict[str, Any]
 
 
 class ChangeKind(StrEnum):
-    """What of a bucket is changed; in the order in which S3 wants it done."""
+    """Which part of a bucket's configuration changes; in the order S3 requires."""
 
     OWNERSHIP = "ownership"
     ENCRYPTION = "encryption"
@@ -82,7 +82,7 @@ class BucketReport:
 
     @property
     def grant(self) -> tuple[BucketChange, ...]:
-        """The changes that let the export service write to it; its encryption is for its owner to change."""
+        """The changes that let the export service write to it; encryption is left to its owner."""
         return tuple(change for change in self.changes if change.kind is not ChangeKind.ENCRYPTION)
 
 
@@ -94,7 +94,7 @@ _WRITES = {
 
 
 def canonical_id(region: str) -> tuple[str, str]:
-    """(canonical account id that writes exports of the Region, what there is to say about it)."""
+    """(canonical id of the account that writes the Region's exports, a note about it)."""
     known = facts.load("access")["export_bucket"]["canonical_account_ids"]
     for entry in known["by_region"]:
         if entry["region"] == region:
@@ -113,7 +113,7 @@ class ExportBuckets:
         return self._aws.client("s3", self.region)
 
     def look(self, bucket: str, *, instance: bool) -> BucketReport:
-        """The bucket as it is. Raises ServiceError NOT_FOUND when it does not exist; what may not be read is noted.
+        """The bucket's current state, with notes on what may not be read. Raises ServiceError NOT_FOUND.
 
         ``instance``: for an export of an instance, which needs the grant; an image's role writes by its own policy.
         """
@@ -147,7 +147,7 @@ class ExportBuckets:
     def apply(
         self, report: BucketReport, kinds: Collection[ChangeKind] = (ChangeKind.OWNERSHIP, ChangeKind.ACL)
     ) -> BucketReport:
-        """Make the changes of these kinds that were shown, and look again: the new report.
+        """Applies the reported changes of these kinds and returns a new report.
 
         Raises ServiceError CONFLICT, before anything is changed, when the bucket is no longer as it was shown, and
         when S3 does not show a change within 15 s.
@@ -183,7 +183,7 @@ class ExportBuckets:
     # -- reading
 
     def _read(self, bucket: str, method: str, member: str, notes: list[str]) -> Json | None:
-        """A part of the configuration; {} when there is none, None (and a note) when it may not be read."""
+        """A subresource of the bucket; {} when unset, None (and a note) when it may not be read."""
         try:
             answer: Json = getattr(self._s3, method)(Bucket=bucket)
         except boto_errors() as error:

@@ -1,4 +1,4 @@
-"""A stream becomes S3 part objects and an import manifest, for the instance route (ImportInstance, ImportVolume).
+"""Writes a stream to S3 part objects and an import manifest, for the instance route (ImportInstance, ImportVolume).
 
 The parts are objects of their own, so an upload goes on where it stopped by looking at each one (HEAD): a part whose
 size and CRC64NVME are those of the stream's is not sent again. Format and keys: `manifest`.
@@ -71,7 +71,7 @@ class PartsRequest:
 
 @dataclass(frozen=True, slots=True)
 class PartsUploaded:
-    """What is in S3 now. ``bytes`` of the image; ``sent`` and ``skipped`` add up to it.
+    """The result of an upload. ``bytes`` of the image; ``sent`` and ``skipped`` add up to it.
 
     ``manifest_url`` is presigned and works for seven days at most: `PartObjects.manifest_url` makes a new one.
     ``sha256`` in hex, ``checksum`` CRC64NVME in base64, both of the whole image.
@@ -195,7 +195,7 @@ class PartObjects:
         return [key for key in keys if OWN_KEY.fullmatch(key)]
 
     def _probed(self, bucket: str, stem: str) -> list[str]:
-        """The keys there must be, found one by one."""
+        """The keys that must exist, probed one by one."""
         found, absent, index = [manifest_key(stem)], 0, 0
         while absent <= ABSENT_RUN:
             key = part_key(stem, index)
@@ -212,12 +212,12 @@ class PartObjects:
 
 
 def folder_of(prefix: str) -> str:
-    """A prefix as the beginning of keys: with one slash behind it, or nothing at all."""
+    """A prefix as a folder: with one trailing slash, or empty."""
     return f"{prefix.rstrip('/')}/" if prefix.strip("/") else ""
 
 
 class _Run:
-    """One run over a stream: cuts it, sends what is missing, and knows every part's size afterwards."""
+    """One pass over a stream: splits it, sends what is missing, and records every part's size."""
 
     def __init__(
         self,
@@ -328,7 +328,7 @@ class _ObjectSender(Sender[OutgoingPart, int]):
         return item.number
 
     def _there(self, key: str, size: int, checksum: str) -> bool:
-        """Whether S3 has this very part. A wrong answer costs sending it, never a wrong image."""
+        """Whether S3 already has exactly this part. A wrong answer costs an upload, never a wrong image."""
         if self._absent > ABSENT_RUN:
             return False
         try:

@@ -1,4 +1,4 @@
-"""The arithmetic of multipart uploads: part sizes, checksums of parts and of the whole, what an earlier run left."""
+"""Multipart arithmetic: part sizes, checksums of the parts and of the object, parts of an earlier run."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Upload:
 
 
 def part_size_of(parts: Iterable[FoundPart], size_hint: int, planned: int) -> int:
-    """The part size an earlier run used, told from what it left; else ``planned``.
+    """The part size an earlier run used, inferred from its parts; otherwise ``planned``.
 
     Most parts have the full size: of several it is the one met most often, of those the largest. It is not taken over
     when it would not do for this object. A wrong guess costs sending the parts again, never a wrong object.

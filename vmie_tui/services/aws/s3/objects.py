@@ -1,4 +1,4 @@
-"""S3: buckets checked, objects written as streams, looked at and deleted."""
+"""S3 buckets and objects: checks, streaming uploads, HEAD, deletion."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class ObjectStore:
         return BucketInfo(bucket, found)
 
     def region_of(self, bucket: str) -> str:
-        """The Region the bucket is in. Raises ServiceError NOT_FOUND, or PERMISSION when it may not be looked at."""
+        """The bucket's Region. Raises ServiceError NOT_FOUND, or PERMISSION."""
         doing = "look at the bucket"
         try:
             answer = self._s3.head_bucket(Bucket=bucket)
@@ -141,7 +141,7 @@ class ObjectStore:
         return False if self._shows(bucket, ANY_OWNER) else None
 
     def _shows(self, bucket: str, owner: str) -> bool:
-        """Whether S3 answers about the bucket when told whose it must be."""
+        """Whether S3 accepts the account as the bucket's expected owner."""
         for look in (self._s3.head_bucket, self._s3.get_bucket_location):  # the guides' policy grants the second only
             try:
                 look(Bucket=bucket, ExpectedBucketOwner=owner)
@@ -153,7 +153,7 @@ class ObjectStore:
         return False
 
     def create_bucket(self, bucket: str, region: str | None = None) -> BucketInfo:
-        """Make a bucket in ``region``; nothing happens when it is ours and there already."""
+        """Creates a bucket in ``region``; does nothing if we already own it."""
         region = region or self.region
         where = {} if region == OLD_DEFAULT_REGION else {"LocationConstraint": region}
         options: dict[str, Any] = {"CreateBucketConfiguration": where} if where else {}
@@ -167,7 +167,7 @@ class ObjectStore:
     def upload(
         self, request: UploadRequest, fill: Callable[[memoryview], int], *, control: TransferControl
     ) -> Uploaded:
-        """Write all that ``fill`` gives to one object; goes on with an unfinished upload of the same key.
+        """Uploads everything ``fill`` supplies as one object, resuming an unfinished upload of the same key.
 
         ``fill(view)`` writes into ``view`` and returns how many bytes, 0 at the end; it may block and raise. Whatever
         it or ``control.check`` raises comes out within 2 s, and the parts sent stay in S3 for the next attempt: `abort`
@@ -178,7 +178,7 @@ class ObjectStore:
     def transfer(
         self, request: UploadRequest, write: Callable[[Uploader], None], *, control: TransferControl
     ) -> Uploaded:
-        """As `upload`, for who sends the parts in an order of its own: ``write`` gets the uploader to do it with."""
+        """As `upload`, for callers that send the parts in their own order: ``write`` receives the `Uploader`."""
         control.check()
         upload, found = self._open(request)
         cap = cap_of(self._aws.settings)
@@ -200,7 +200,7 @@ class ObjectStore:
         return self._complete(request, uploader)
 
     def _open(self, request: UploadRequest) -> tuple[Upload, list[FoundPart]]:
-        """The upload to go on with and its parts, or a new one. Without the right to list, always a new one."""
+        """The upload to resume and its parts, or a new one. Always a new one without permission to list."""
         try:
             if request.upload_id:
                 upload: Upload | None = Upload(request.bucket, request.key, request.upload_id)
@@ -246,7 +246,7 @@ class ObjectStore:
         return result
 
     def find_upload(self, bucket: str, key: str) -> Upload | None:
-        """The newest unfinished upload of exactly this key that can be gone on with, else the newest of any kind."""
+        """The newest resumable upload of exactly this key, else the newest unfinished one."""
         found = [*self._uploads(bucket, key)]
         return max(
             found, key=lambda u: (u.resumable, u.initiated is not None and u.initiated.timestamp()), default=None
@@ -270,7 +270,7 @@ class ObjectStore:
             return [FoundPart.of(item) for page in pages for item in page.get("Parts", ())]
 
     def abort(self, bucket: str, key: str) -> int:
-        """Give up every unfinished upload of this key, so that its parts are not billed; how many there were."""
+        """Aborts every unfinished upload of this key, so that its parts are no longer billed; returns how many."""
         aborted: set[str] = set()
         for _ in range(ABORT_ROUNDS):  # a part under way can bring an aborted upload back, says S3's manual
             found = list(self._uploads(bucket, key))
@@ -289,7 +289,7 @@ class ObjectStore:
                 raise translate(error, "abort the upload", f"s3://{upload.bucket}/{upload.key}") from error
 
     def head(self, bucket: str, key: str) -> ObjectInfo | None:
-        """The object as it is, None when there is none."""
+        """The object's metadata, None when it does not exist."""
         try:
             answer = self._s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
         except boto_errors() as error:
@@ -301,7 +301,7 @@ class ObjectStore:
         )
 
     def delete(self, bucket: str, key: str) -> bool:
-        """Delete an object; one that is not there is fine. False when an older version of it stays and is billed.
+        """Deletes an object, existing or not. False when an older version stays and is billed.
 
         In a bucket with versioning, deleting the newest version for good takes s3:DeleteObjectVersion; without it the
         object only disappears behind a delete marker.
@@ -322,7 +322,7 @@ class ObjectStore:
         return not version
 
     def _version(self, bucket: str, key: str) -> str:
-        """The id of an object's newest version; "" without versioning, or where it may not be looked at."""
+        """The id of an object's newest version; "" without versioning or without permission."""
         try:
             return str(self._s3.head_object(Bucket=bucket, Key=key).get("VersionId", ""))
         except boto_errors() as error:
@@ -331,7 +331,7 @@ class ObjectStore:
             raise translate(error, "look at the object", f"s3://{bucket}/{key}") from error
 
     def delete_objects(self, bucket: str, keys: Iterable[str]) -> bool:
-        """Delete many objects, as `delete` does one. Raises ServiceError for the first that S3 did not delete."""
+        """Deletes many objects as `delete` does. Raises ServiceError for the first that S3 did not delete."""
         wanted = list(keys)
         if wanted and self._version(bucket, wanted[0]):
             stay = [key for key in wanted if not self.delete(bucket, key)]

@@ -1,4 +1,4 @@
-"""Writes an OVA to S3 as a stream, without a copy anywhere: parts whose bytes are not known yet go up later.
+"""Streams an OVA to S3 without a local copy: parts whose bytes are not known yet are uploaded later.
 
 The OVF names the size of every disk, and each disk's tar header its own; both stand in front of streams of which
 nobody knows the length. So the part with the OVF waits in memory until the last disk has ended, and the part with a
@@ -112,7 +112,7 @@ def _described(request: OvaRequest) -> list[OvfDisk]:
 
 
 def _write(archive: _Archive, request: OvaRequest, disks: Sequence[OvfDisk]) -> list[OvaMember]:
-    """All of the archive, through ``archive``; where the disks lie."""
+    """Writes the whole archive through ``archive``; returns where the disks are."""
     name, hardware = request.machine.name, Hardware.of(request.machine)
     base = member_name(PurePosixPath(request.key).stem)
     room = ovf_room(name, disks, hardware)
@@ -169,7 +169,7 @@ class _Archive:
         return self._part
 
     def _close(self) -> None:
-        """Send the part in work; one with an open place is held instead."""
+        """Sends the current part; one with an open place is held instead."""
         part, self._part = self._part, None
         if part is None:
             return
@@ -179,7 +179,7 @@ class _Archive:
             self._uploader.send(part)
 
     def reserve(self, length: int) -> _Place:
-        """Leave a place, in a part as small as may be: it will have to wait."""
+        """Reserves a place, in the smallest possible part because that part has to wait."""
         if self._part is not None and self._part.length >= SMALLEST_PART:
             self._close()
         part = self._current()
@@ -204,7 +204,7 @@ class _Archive:
             self._uploader.send(part)
 
     def write(self, data: bytes) -> None:
-        """Append bytes that are known."""
+        """Appends known bytes."""
         view = memoryview(data)
         while view:
             part = self._current()
@@ -216,7 +216,7 @@ class _Archive:
                 self._close()
 
     def pour(self, fill: Callable[[memoryview], int]) -> int:
-        """Append all that a feed gives; how many bytes."""
+        """Appends everything a feed supplies; returns the number of bytes."""
         before, more = self.size, True
         while more:
             part = self._current()

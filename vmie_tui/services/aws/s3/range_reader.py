@@ -1,4 +1,4 @@
-"""Parts of an S3 object by range requests: to look into a disk image without fetching it."""
+"""Reads an S3 object by range requests: to inspect a disk image without downloading it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class S3Object:
 
 
 def other_bytes(subject: str, wanted: str, got: str) -> ServiceError:
-    """S3, or what stands before it, answered with another range than was asked for."""
+    """S3, or a proxy in front of it, returned another range than requested."""
     return ServiceError(
         ErrorKind.CORRUPT,
         "S3 gave other bytes than those asked for",

@@ -1,4 +1,4 @@
-"""How fast a profile may send: one token bucket for all transfers of this process that share its AWS settings."""
+"""Bandwidth limit: one token bucket for all transfers of this process that share a profile's AWS settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class RateCap(TokenBucket):
         super().__init__(rate, credit=BURST_SECONDS, clock=clock)
 
     def connections(self, wanted: int, piece: int) -> int:
-        """How many may send side by side so that none is silent for long: a service gives up on those."""
+        """How many connections may send in parallel without any idling so long that the service drops it."""
         return max(1, min(wanted, int(self.rate // piece)))
 
 
@@ -28,7 +28,7 @@ _lock = threading.Lock()
 
 
 def cap_of(settings: AwsSettings) -> RateCap | None:
-    """The cap that all transfers with these settings share; None when they may send as fast as they can."""
+    """The cap shared by all transfers with these settings; None for unlimited."""
     if not settings.max_rate:
         return None
     with _lock:

@@ -1,4 +1,4 @@
-"""Threads that send pieces of one object, try again what may be tried again, and stop when told to."""
+"""A pool of threads that send the pieces of one object, with retries and prompt cancellation."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Done = TypeVar("Done")
 
 
 class _Halted(Exception):
-    """Breaks off a request whose transfer was stopped."""
+    """Aborts a request whose transfer was stopped."""
 
 
 class HaltingBody:
@@ -98,18 +98,18 @@ class Sender(ABC, Generic[Item, Done]):
 
     @abstractmethod
     def doing(self, item: Item) -> str:
-        """What sending it is called in an error: "upload part 3"."""
+        """The name of the operation in errors: "upload part 3"."""
 
     def worth_another(self, error: Exception, attempt: int) -> bool:
-        """Whether to try again after the ``attempt``-th failure of an item."""
+        """Whether to retry an item after its ``attempt``-th failure."""
         return attempt < ATTEMPTS and transient(error)
 
     def failure(self, error: Exception, item: Item) -> ServiceError:
-        """What the owner is told of an item that was given up."""
+        """The error for an item that was given up."""
         return translate(error, self.doing(item), self.subject)
 
     def stored_otherwise(self, what: str, again: str, detail: str = "") -> ServiceError:
-        """The service does not have what was sent: ``again`` is sent once more when the job is resumed."""
+        """The error for a checksum mismatch: the service stored other bytes; ``again`` is sent again on resume."""
         remedy = f"Resume: {again} is sent again"
         return ServiceError(
             ErrorKind.CORRUPT, what, subject=self.subject, remedy=remedy, retry_safe=True, detail=detail
@@ -120,7 +120,7 @@ class Sender(ABC, Generic[Item, Done]):
         return HaltingBody(view, self._halted, self._cap) if len(view) else b""
 
     def pause(self, seconds: float) -> None:
-        """Wait on a sender's thread; raises when the transfer ends meanwhile."""
+        """Waits on a sender's thread; raises when the transfer ends in the meantime."""
         if self._ending.wait(seconds):
             raise self._stopped()
 
@@ -155,7 +155,7 @@ class Sender(ABC, Generic[Item, Done]):
         return self._under_way == 0
 
     def submit(self, item: Item) -> None:
-        """Start sending an item; the owner waits until not `full` before."""
+        """Starts sending an item; the owner waits until the sender is not `full` first."""
         self._under_way += 1
         if self._under_way > len(self._threads):
             name = f"{self._thread_name}-{len(self._threads) + 1}"
@@ -165,7 +165,7 @@ class Sender(ABC, Generic[Item, Done]):
         self._todo.put(item)
 
     def collect(self, *, wait: float = 0.0) -> list[Done]:
-        """What was finished since the last call; waits up to ``wait`` seconds for one. Raises the first failure."""
+        """The items finished since the last call; waits up to ``wait`` seconds for one. Raises the first failure."""
         if self._failure is None:
             finished = self._take(wait)
             if finished or self._failure is None:
@@ -173,7 +173,7 @@ class Sender(ABC, Generic[Item, Done]):
         raise self._failure
 
     def left(self) -> list[Done]:
-        """After the end: what was still finished, whatever failed beside it."""
+        """After the end: the remaining finished items, regardless of other failures."""
         finished: list[Done] = []
         while more := self._take(0.0):
             finished += more

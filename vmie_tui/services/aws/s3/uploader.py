@@ -1,4 +1,4 @@
-"""A stream becomes one S3 object: multipart, in bounded memory, going on where an earlier attempt stopped."""
+"""Uploads a stream as one S3 object: multipart, in bounded memory, resumable."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class Uploader:
         self._open.clear()
 
     def run(self, fill: Callable[[memoryview], int]) -> None:
-        """Send all that ``fill`` gives, in order; an empty stream still has one, empty, part."""
+        """Sends everything ``fill`` supplies, in order; an empty stream is one empty part."""
         while True:
             part = self.begin()
             more = self.fill(part, fill)
@@ -158,7 +158,7 @@ class Uploader:
         self.finish()
 
     def poll(self, wait: float = 0.0) -> None:
-        """Take note of the parts that have arrived; waits up to ``wait`` seconds for one. Raises when told to stop."""
+        """Records the parts that have arrived; waits up to ``wait`` seconds for one. Raises when stopped."""
         for part in self._sender.collect(wait=wait):
             self._etags[part.number] = part.etag
             self._sent += part.length
@@ -193,15 +193,15 @@ class Uploader:
         return True
 
     def hold(self, part: OpenPart) -> None:
-        """Keep a part that cannot be sent yet, in no more memory than it needs."""
+        """Holds a part that cannot be sent yet, in no more memory than it needs."""
         part.buffer = self._budget.hold(part.buffer, part.length)
 
     def unhold(self, part: OpenPart) -> None:
-        """A part that was held can be sent now."""
+        """Releases a held part for sending."""
         self._budget.unhold(part.buffer)
 
     def send(self, part: OpenPart) -> None:
-        """The part is complete: send it, unless S3 has this very part already. Waits until another one may be sent."""
+        """Sends a complete part unless S3 already has it. Waits for a free slot."""
         with memoryview(part.buffer) as view:
             crc = crc_of(view[: part.length])
         self._sums[part.number] = (crc, part.length)
@@ -218,7 +218,7 @@ class Uploader:
         self._sender.submit(OutgoingPart(part.number, part.buffer, part.length, crc))
 
     def drop(self, part: OpenPart) -> None:
-        """Give the part's memory back; it is not sent."""
+        """Discards a part without sending it."""
         self._open.remove(part)
         self._budget.release(part.buffer)
 

@@ -1,1 +1,1 @@
-"""VM Import/Export: import, export and conversion tasks, over Regions and profiles."""
+"""VM Import/Export: import, export and conversion tasks, across Regions and profiles."""

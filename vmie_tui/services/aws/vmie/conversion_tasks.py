@@ -99,17 +99,17 @@ class ConversionTasks:
         return self._aws.client("ec2", self.region)
 
     def import_instance(self, request: InstanceRequest) -> Task:
-        """Start making a stopped instance of an uploaded disk image; its id is in the task at once."""
+        """Starts importing an uploaded disk image as a stopped instance; the task names the instance from the start."""
         with aws_call("import the instance", request.description or self.region):
             return conversion_task(self._ec2.import_instance(**request.to_api())["ConversionTask"], self.region)
 
     def import_volume(self, request: VolumeRequest) -> Task:
-        """Start making an EBS volume of an uploaded disk image."""
+        """Starts importing an uploaded disk image as an EBS volume."""
         with aws_call("import the volume", request.description or self.region):
             return conversion_task(self._ec2.import_volume(**request.to_api())["ConversionTask"], self.region)
 
     def task(self, task_id: str) -> Task:
-        """The task as it is now; NOT_FOUND for one AWS does not know."""
+        """The task's current state; NOT_FOUND for an unknown id."""
         if not _TASK_ID.fullmatch(task_id):
             raise ServiceError(
                 ErrorKind.INVALID,
@@ -134,9 +134,9 @@ class ConversionTasks:
             yield conversion_task(item, self.region)
 
     def find(self, bucket: str, manifest_key: str) -> Task | None:
-        """The task made from this manifest that is under way or done: what a start whose answer was lost has left.
+        """The active or completed task made from this manifest, for a start whose response was lost.
 
-        AWS keeps no order, so one that is done goes before one under way, and ended ones do not count.
+        AWS returns no order, so a completed task wins over an active one; cancelled ones do not count.
         """
         fitting = [
             task
@@ -147,9 +147,9 @@ class ConversionTasks:
         return max(fitting, key=lambda task: task.completed, default=None)
 
     def cancel(self, task_id: str, reason: str = "") -> None:
-        """Ask AWS to cancel an active task. It removes the instance or volume; the parts in S3 stay.
+        """Cancels an active task. AWS removes the instance or volume; the parts in S3 stay.
 
-        One that is complete, or nearly so, raises what AWS says, CONFLICT mostly.
+        For a task that is complete, or nearly so, raises AWS's refusal, usually CONFLICT.
         """
         with aws_call("cancel the task", task_id):
             self._ec2.cancel_conversion_task(**without_empty(ConversionTaskId=task_id, ReasonMessage=reason))

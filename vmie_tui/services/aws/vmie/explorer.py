@@ -1,4 +1,4 @@
-"""Every task of VM import/export in sight: all five kinds, of many Regions and profiles side by side.
+"""Every VM Import/Export task: all five kinds, across many Regions and profiles in parallel.
 
 Polite: few Regions at once, a budget of requests, and a Region that denies, throttles or does not answer is named,
 left alone for a while, and stops no other. A refresh asks only for what can still change.
@@ -60,7 +60,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class RegionTrouble:
-    """Could not be read: ``kinds`` of its tasks are missing or old; ``retry``: seconds until it is asked again."""
+    """A Region that could not be read: tasks of ``kinds`` are missing or stale; ``retry``: seconds to the next try."""
 
     profile: str
     region: str
@@ -89,7 +89,7 @@ _VERBS = {
 
 @dataclass(slots=True)
 class _Cell:
-    """One account's Region, and when it is to be asked for what; times of the clock. Only one thread works on it."""
+    """One Region of one account and its refresh schedule, in clock times. Used by one thread at a time."""
 
     watched: WatchedAccount
     region: str
@@ -106,7 +106,7 @@ class _Cell:
 
 
 class RequestBudget:
-    """The requests of one explorer: counted, and made to wait for their turn."""
+    """Counts and rate-limits the requests of one explorer."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._lock = clock, threading.Lock()
@@ -115,7 +115,7 @@ class RequestBudget:
         self.requests = 0
 
     def turn(self, place: tuple[str, str], stop: threading.Event) -> None:
-        """Wait until a request to this account's Region may be sent; comes back at once when ``stop`` is set."""
+        """Waits until a request to this account and Region may be sent; returns at once when ``stop`` is set."""
         with self._lock:
             self.requests += 1
             if place not in self._regions:
@@ -152,21 +152,21 @@ class Explorer:
 
     @property
     def requests(self) -> int:
-        """How many requests were sent to AWS so far."""
+        """The number of requests sent to AWS so far."""
         return self._budget.requests
 
     @property
     def places(self) -> tuple[tuple[str, str], ...]:
-        """(profile, Region) of everything that is looked at."""
+        """(profile, Region) of everything that is watched."""
         return tuple(cell.place for cell in self._cells)
 
     def records(self) -> tuple[TaskRecord, ...]:
-        """Every task known, those of the history included, in no order."""
+        """Every known task, including those of the history, unordered."""
         with self._lock:
             return tuple(self._records.values())
 
     def troubles(self) -> tuple[RegionTrouble, ...]:
-        """The Regions that could not be read the last time."""
+        """The Regions that could not be read at the last attempt."""
         now, found = self._clock(), []
         with self._lock:
             for cell in self._cells:
@@ -180,7 +180,7 @@ class Explorer:
         return tuple(found)
 
     def remembered(self) -> tuple[TaskRecord, ...]:
-        """What the history has of these accounts and Regions; shown before AWS has answered."""
+        """The history's tasks of these accounts and Regions, shown until AWS has answered."""
         places = set(self.places)
         found = [
             record
@@ -193,21 +193,21 @@ class Explorer:
         return tuple(found)
 
     def load(self, on_page: OnPage = lambda _: None) -> None:
-        """Read everything once; pages are given on as they come, one at a time, from other threads."""
+        """Reads everything once; pages are delivered one at a time, from other threads."""
         self._run([cell for cell in self._cells if cell.blocked_until <= self._clock()], on_page)
 
     def refresh(self, on_page: OnPage = lambda _: None) -> None:
-        """Ask for what can still have changed and is due; nothing, when nothing is."""
+        """Requests whatever may have changed and is due, if anything."""
         now = self._clock()
         self._run([cell for cell in self._cells if self._due(cell) <= now], on_page)
 
     def due(self) -> float:
-        """Seconds until `refresh` has something to do."""
+        """Seconds until `refresh` is due."""
         now = self._clock()
         return max(0.0, min((self._due(cell) for cell in self._cells), default=now + NEW_SECONDS) - now)
 
     def stop(self) -> None:
-        """End what is under way within a moment, and everything after it."""
+        """Aborts the current requests promptly, and all later ones."""
         self._stop.set()
 
     def _due(self, cell: _Cell) -> float:
@@ -240,7 +240,7 @@ class Explorer:
                 done.result()
 
     def _read(self, cell: _Cell, give: OnPage) -> None:
-        """All that is due of one Region. Its trouble is kept, never raised."""
+        """Reads everything due in one Region. Errors are recorded, never raised."""
         if self._stop.is_set():
             return
         now, live = self._clock(), self._live(cell)
@@ -283,7 +283,7 @@ class Explorer:
                 cell.blocked_until = 0.0
 
     def _whole(self, cell: _Cell, kind: TaskKind, give: OnPage) -> None:
-        """The whole list of a kind; what it lacks AWS has forgotten."""
+        """The full list of a kind; AWS has forgotten whatever is missing from it."""
         api, listed = TASK_APIS[kind], []
         arguments: dict[str, Any] = {"MaxResults": PAGE} if api.paged else {}
         while True:
@@ -323,7 +323,7 @@ class Explorer:
             self._whole(cell, kind, give)
 
     def _page(self, cell: _Cell, api: TaskApi, arguments: dict[str, Any]) -> tuple[list[Task], str]:
-        """One request, tried again a little later when the Region throttles: (tasks, token of the next page)."""
+        """One request, retried when the Region throttles: (tasks, token of the next page)."""
         backoff = Backoff(THROTTLED_TRIES, THROTTLED_PAUSE)
         while True:
             self._budget.turn(cell.place, self._stop)

@@ -1,4 +1,4 @@
-"""The way out of EC2: exports of instances and images started, watched and cancelled, and their object found."""
+"""VM export in EC2: starts, watches and cancels exports of instances and images, and finds their objects."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ExportTasks:
         return self._aws.client("ec2", self.region)
 
     def start(self, plan: ExportPlan, *, client_token: str = "", tags: Mapping[str, str] | None = None) -> Task:
-        """Start the export the plan describes; ``tags`` are added to the plan's.
+        """Starts the export that the plan describes; ``tags`` are added to the plan's.
 
         ExportImage takes ``client_token``, so that asking twice starts one. CreateInstanceExportTask has none: ask
         `started` for a task with your tag before you repeat it. Raises ServiceError with AWS's own words.
@@ -96,7 +96,7 @@ class ExportTasks:
         return max(found, key=lambda task: not task.terminal, default=None)
 
     def task(self, task_id: str) -> Task:
-        """The task as it is now. NOT_FOUND for an unknown id, or one AWS has forgotten."""
+        """The task's current state. NOT_FOUND for an unknown id, or one AWS has forgotten."""
         kind = task_kind(task_id)
         if kind not in EXPORT_KINDS:
             raise ServiceError(
@@ -140,7 +140,7 @@ class ExportTasks:
             poll.wait()
 
     def cancel(self, task_id: str) -> None:
-        """Cancel an export of either kind; AWS removes what it has written.
+        """Cancels an export of either kind; AWS removes what it has written.
 
         Raises ServiceError in AWS's words when the task is complete or its last disk is being transferred (DF04).
         """

@@ -103,18 +103,18 @@ class ImportTasks:
         return self._aws.client("ec2", self.region)
 
     def import_image(self, request: ImageRequest) -> Task:
-        """Start making an AMI of disks in S3."""
+        """Starts importing disks in S3 as an AMI."""
         arguments = request.to_api()
         return image_task(self._start(self._ec2.import_image, arguments, "import the image"), self.region)
 
     def import_snapshot(self, request: SnapshotRequest) -> Task:
-        """Start making an EBS snapshot of one disk in S3."""
+        """Starts importing one disk in S3 as an EBS snapshot."""
         arguments = request.to_api()
         answer = self._start(self._ec2.import_snapshot, arguments, "import the snapshot")
         return snapshot_task(answer, self.region)
 
     def dry_run(self, request: ImageRequest | SnapshotRequest) -> None:
-        """Whether AWS would take the call: nothing is imported. Raises ServiceError with what it says else."""
+        """Checks with DryRun whether AWS would accept the request. Raises ServiceError with its refusal."""
         call = self._ec2.import_image if isinstance(request, ImageRequest) else self._ec2.import_snapshot
         try:
             with aws_call("import, as a dry run"):
@@ -129,7 +129,7 @@ class ImportTasks:
             return answer
 
     def task(self, task_id: str) -> Task:
-        """The task as it is now. NOT_FOUND for an unknown id, or one AWS has forgotten (about 7 days, trap 33)."""
+        """The task's current state. NOT_FOUND for an unknown id, or one AWS has forgotten (about 7 days, trap 33)."""
         for task in self._read(kind_of(task_id), ImportTaskIds=[task_id]):
             return task
         raise forgotten(task_id)
@@ -145,13 +145,13 @@ class ImportTasks:
                 yield from page
 
     def cancel(self, task_id: str, reason: str = "") -> None:
-        """Ask AWS to cancel a task; one that is over already raises CONFLICT or NOT_FOUND."""
+        """Cancels a task; one that has already ended raises CONFLICT or NOT_FOUND."""
         with aws_call("cancel the task", task_id):
             self._ec2.cancel_import_task(**without_empty(ImportTaskId=task_id, CancelReason=reason))
 
 
 def kind_of(task_id: str) -> TaskKind:
-    """The kind of import task an id names; ServiceError INVALID when none."""
+    """The kind of import task an id belongs to; ServiceError INVALID for any other id."""
     if task_id.startswith(_IMAGE_TASK):
         return TaskKind.IMPORT_IMAGE
     if task_id.startswith(_SNAPSHOT_TASK):

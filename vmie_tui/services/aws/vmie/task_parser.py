@@ -1,4 +1,4 @@
-"""Import tasks as EC2 describes them, read into the one model type; tolerant of every way the guides print a number."""
+"""Parses tasks as EC2 describes them into the model's `Task`; accepts every number format the guides print."""
 
 from __future__ import annotations
 
@@ -181,13 +181,13 @@ def place_of(url: str) -> tuple[str, str]:
 
 
 def raw_of(data: Json) -> dict[str, Any]:
-    """What AWS said, for the detail screen and the history, without the envelope and without signatures in URLs."""
+    """AWS's response for the detail screen and the history, without metadata and without signatures in URLs."""
     return {key: unsigned(value) for key, value in data.items() if key != "ResponseMetadata"}
 
 
 @dataclass(frozen=True, slots=True)
 class TaskApi:
-    """How EC2 lists the tasks of a kind: ``operation`` of the client, where the answer holds them, how to name some.
+    """How EC2 lists the tasks of a kind: the client's ``operation``, the response ``member``, the ``ids`` parameter.
 
     ``paged`` operations take MaxResults, NextToken and the filter ``task-state`` (X09); the others answer at once.
     """
@@ -227,7 +227,7 @@ _PREFIXES = (
 
 
 def task_kind(task_id: str) -> TaskKind:
-    """The kind of task an id names; ServiceError INVALID when none."""
+    """The kind of task an id belongs to; ServiceError INVALID for any other id."""
     for prefix, kind in _PREFIXES:
         if task_id.startswith(prefix):
             return kind
@@ -240,7 +240,7 @@ def task_kind(task_id: str) -> TaskKind:
 
 
 def forgotten(task_id: str) -> ServiceError:
-    """The error for a task that AWS does not know, or no longer (about 7 days, trap 33)."""
+    """The error for a task that AWS does not know, or no longer knows (after about 7 days, trap 33)."""
     return ServiceError(
         ErrorKind.NOT_FOUND,
         "AWS knows no such task",
@@ -250,7 +250,7 @@ def forgotten(task_id: str) -> ServiceError:
 
 
 def is_unknown(error: ServiceError) -> bool:
-    """Whether AWS says that it knows no task of this id; of a forgotten import it says that the id is malformed."""
+    """Whether AWS knows no task of this id; it reports a forgotten import's id as malformed."""
     return error.kind is ErrorKind.NOT_FOUND or error.problem.code.startswith("InvalidConversionTaskId")
 
 
@@ -267,7 +267,7 @@ def read_pages(client: Any, kind: TaskKind, region: str, **arguments: Any) -> It
 
 
 def live_tasks(client: Any, kind: TaskKind, region: str) -> list[Task]:
-    """The tasks of a kind that have not ended, with the fewest pages. Raises ServiceError."""
+    """The unfinished tasks of a kind, with as few requests as possible. Raises ServiceError."""
     wanted = {"Filters": [{"Name": "task-state", "Values": ["active"]}]} if TASK_APIS[kind].paged else {}
     with aws_call(f"look at the tasks ({kind.value})", region):
         pages = [*read_pages(client, kind, region, **wanted)]
