@@ -1,4 +1,4 @@
-"""What can be put into vCenter: the disks of exported objects or of files, and what their OVF says of the hardware."""
+"""Disks that can be deployed to vCenter, from exported objects or files, with the hardware their OVF describes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Deployable:
 def open_deployable(
     source: FileSource | ObjectSource, aws: Aws | None = None, region: str | None = None
 ) -> Iterator[Deployable]:
-    """All disks, read straight from where they are: objects by ranges. Closed with the context.
+    """Opens all disks in place, S3 objects by range requests. Closed with the context.
 
     An object whose ``format`` is RAW is taken as it is, whatever it looks like. Raises as `open_source_disks`.
     """
@@ -73,7 +73,7 @@ def _ovf(source: FileSource | ObjectSource, aws: Aws | None, region: str | None,
 
 @in_child()
 def _described_by(image: ByteReader, loose: bool) -> Ovf | None:
-    """What the OVF says that ``image`` is, where it may be a ``loose`` one, or that it holds."""
+    """The OVF that describes ``image``: the one inside it, or a ``loose`` one beside it."""
     reader = BlockReader(image, no_limit())
     if loose and is_ovf(reader.read_at(0, HEAD)):
         return parse_ovf(reader.read_at(0, MAX_OVF + 1))

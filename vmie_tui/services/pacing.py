@@ -1,4 +1,4 @@
-"""How often the outside world is asked: back-off between tries, token buckets, and polls that look ever less often."""
+"""Paces requests: back-off between retries, token buckets, and polls with growing intervals."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FOUND_SECONDS = 60.0  # how long EC2 may not know what it has just made
 
 
 def nothing() -> None:
-    """A `Check` for work that nobody ends."""
+    """A `Check` for work that is never cancelled."""
 
 
 def pause(seconds: float, check: Check = nothing) -> None:
@@ -42,7 +42,7 @@ class Backoff:
         self.failures = 0
 
     def fail(self) -> bool:
-        """Count a failure; True when there may be another try."""
+        """Counts a failure; True if another try is allowed."""
         self.failures += 1
         return self.failures < self._tries
 

@@ -1,4 +1,4 @@
-"""Looks before anything is moved: a machine in vCenter, or disks from elsewhere, with all that the rules say."""
+"""Preflight: inspects a machine in vCenter, or disks from elsewhere, and applies all rules before anything is moved."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def preflight_machine(
     read_only: bool = False,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Preflight:
-    """The machine as vCenter describes it now, and what is on its disks.
+    """Inspects the machine as vCenter describes it now, and its disks.
 
     ``snapshot``: a running machine may be frozen by a snapshot of ours, which is removed again whatever happens; its
     disks are not inspected otherwise. Raises ServiceError: NOT_FOUND when the machine is gone, REFUSED for a snapshot
@@ -85,7 +85,7 @@ def preflight_frozen(vsphere: VSphere, machine: Machine) -> Preflight:
 
 
 def on_route(seen: Preflight, route: Route) -> Preflight:
-    """The same look at a machine in vCenter, judged for another route than image."""
+    """The same preflight, with the rules of another route than image."""
     if route is Route.IMAGE or seen.machine is None:
         return seen
     configured: Sequence[Finding] = check_machine(seen.machine, route=route, notes=True)

@@ -1,4 +1,4 @@
-"""The one policy that decides whether a call may be sent: to AWS by operation, to vCenter by method, to jobs by verb.
+"""The read-only policy: decides by operation (AWS), method (vCenter) or verb (jobs) whether a call may be sent.
 
 What is not known to only read is refused, so that a call nobody thought of cannot change anything in a read-only run.
 """

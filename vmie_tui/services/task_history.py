@@ -1,4 +1,4 @@
-"""What was seen of every task, kept on this machine: AWS forgets tasks after about 7 days (trap 33).
+"""A local history of every task seen, because AWS forgets tasks after about 7 days (trap 33).
 
 A SQLite file of its own in the state folder, readable by its owner alone; several processes may write to it.
 """
@@ -79,7 +79,7 @@ class History:
         return made
 
     def _put_aside(self) -> Path:
-        """The damaged file under another name, with what belongs to it: somebody may still mend it."""
+        """Renames the damaged file and its companions: somebody may still repair it."""
         aside = self.path.with_name(f"{FILE}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}")
         for ending in ("", "-wal", "-shm"):
             with contextlib.suppress(FileNotFoundError):
@@ -142,7 +142,7 @@ class History:
             return tuple(found for ident in gone if (found := self._one((profile, region, ident))) is not None)
 
     def prune(self, now: datetime | None = None) -> int:
-        """Drop what was not seen for two years; how many tasks that were."""
+        """Drops tasks not seen for two years; returns how many."""
         before = ((now or datetime.now(UTC)) - KEPT).timestamp()
         with self._writing():
             self._db.execute(
@@ -239,7 +239,7 @@ class History:
 
 
 def remember(state_dir: Path, profile: str, task: Task) -> None:
-    """Keep one reading, for who watches a task for another reason: a history that cannot be written stops nobody."""
+    """Records one reading without fail: a history that cannot be written never stops the caller."""
     with contextlib.suppress(ServiceError):
         history = History(state_dir)
         try:

@@ -44,7 +44,7 @@ BLOCK_CONNECTIONS = 256
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The caller's identity. ``skew``: seconds by which this machine's clock is ahead of AWS's (AWS refuses 900)."""
+    """The caller's identity. ``skew``: seconds by which this machine's clock is ahead of AWS's (refused above 900)."""
 
     account: str
     arn: str

@@ -60,7 +60,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """What was done; checksums are empty where none were wanted."""
+    """The result; checksums are empty if not requested."""
 
     source: str
     source_format: str
@@ -79,7 +79,7 @@ class Converted:
 
 
 def format_for(destination: Path) -> Format:
-    """The format a file name asks for. ServiceError INVALID when its extension is not known."""
+    """The format implied by a file name. ServiceError INVALID for an unknown extension."""
     found = _EXTENSIONS.get(destination.suffix.lower())
     if found is None:
         raise ServiceError(
@@ -92,13 +92,13 @@ def format_for(destination: Path) -> Format:
 
 
 def extension(wanted: Format) -> str:
-    """What the name of a file in this format ends with; the dot included."""
+    """The file name extension of this format, including the dot."""
     same = {Format.VHD_FIXED: Format.VHD_DYNAMIC}.get(wanted, wanted)
     return next(ending for ending, found in _EXTENSIONS.items() if found is same)
 
 
 def convert(request: Request, progress: Progress = lambda done, total: None) -> Converted:
-    """Do it. ``progress`` hears ``(bytes of the disk done, all)`` from several threads, and ends the work by raising.
+    """Converts the image. ``progress(bytes done, total)`` is called from several threads, and aborts by raising.
 
     Memory stays under 64 MiB. The destination appears, durable, when all of it is written, and never in part.
     Raises ServiceError: CONFLICT when the destination exists (unless ``force``), INVALID when it is the source or for
@@ -180,7 +180,7 @@ def _write(request: Request, found: Opened, out: Output, progress: Progress) -> 
 
 
 def _write_vhdx(source: DiskSource, out: Output, content: Content, progress: Progress) -> None:
-    """Through a RAW copy, which is removed again; ``out`` gets what qemu-img made of it."""
+    """Converts with qemu-img from a temporary RAW copy; ``out`` gets the result."""
     with Output(out.destination) as raw:
         write_raw(source, raw, content)
         raw.resize(-(-source.size // SECTOR) * SECTOR)

@@ -1,4 +1,4 @@
-"""Opens a disk to read all of it, where `containers` opens it to look at a few blocks."""
+"""Opens a disk for a full sequential read, whereas `open_disk` opens it to inspect a few blocks."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def _of_folder(
 
 @in_child()
 def probe_file(path: Path) -> DiskInfo:
-    """What kind of image the file is; errors name it."""
+    """The kind of image in the file; errors name the file."""
     try:
         with open_file(path) as file:
             return probe(file.read_at, file.size, path.name)
@@ -151,7 +151,7 @@ def probe_file(path: Path) -> DiskInfo:
 
 @in_child()
 def is_plain_archive(path: Path) -> bool:
-    """Whether the file is an OVA without anything that AWS may not understand. Raises as `open_source`."""
+    """Whether the file is an OVA with nothing in it that AWS may not understand. Raises as `open_source`."""
     with open_file(path) as file:
         info = probe_file(path)
         return info.format == "ova" and open_archive(file, info.members).plain

@@ -1,4 +1,4 @@
-"""How disk formats say no: one exception type, and the few sentences that several readers share."""
+"""Errors of disk formats: one exception type, and the messages that several readers share."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ class DiskFormatError(ServiceError):
 
 
 def corrupt(what: str, *, fact: str = "") -> DiskFormatError:
-    """The bytes contradict themselves; ``fact`` is the id of the documented AWS error such an image would meet."""
+    """The image is inconsistent; ``fact`` is the id of the documented AWS error for such an image."""
     remedy = "Export or convert the disk again; the same bytes will fail the same way"
     return DiskFormatError(ErrorKind.CORRUPT, what, remedy=remedy, **(documented(fact) if fact else {}))
 
 
 def documented(fact: str) -> dict[str, Any]:
-    """Code, detail and facts of the documented error that AWS answers to such an image."""
+    """Code, detail and facts of the documented AWS error for such an image."""
     known = facts.error(fact)
     return {"code": known["code"], "detail": known["message"], "facts": (fact,)}
 
 
 def truncated(what: str, *, received: bool = False) -> DiskFormatError:
-    """The bytes stop before the image does; asking for them again may give them all.
+    """The image is cut short; reading it again may give all of it.
 
     ``received``: they come from a host that sends them now, and are no file that somebody copied.
     """
@@ -40,13 +40,13 @@ def truncated(what: str, *, received: bool = False) -> DiskFormatError:
 
 
 def unsupported(what: str) -> DiskFormatError:
-    """A VMDK that VM import does not take (documented error E04)."""
+    """A VMDK that VM Import does not accept (documented error E04)."""
     remedy = "Convert it to a streamOptimized VMDK and try again"
     return DiskFormatError(ErrorKind.INVALID, what, remedy=remedy, **documented("E04"))
 
 
 def difference(what: str) -> DiskFormatError:
-    """A snapshot's part of a disk, which is nothing without its parent."""
+    """A snapshot's delta disk, which is unusable without its parent."""
     return DiskFormatError(
         ErrorKind.INVALID,
         what,
@@ -55,7 +55,7 @@ def difference(what: str) -> DiskFormatError:
 
 
 def one_of_many(why: str) -> DiskFormatError:
-    """A file that holds a part of a disk, given as if it were the whole; ``why`` it is known to be one."""
+    """One extent given as if it were the whole disk; ``why``: how we know."""
     return DiskFormatError(
         ErrorKind.INVALID,
         f"it is one extent of a VMDK, not the whole disk: {why}",

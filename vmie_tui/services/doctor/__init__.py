@@ -1,1 +1,1 @@
-"""Doctor: is everything there that VM import, export and vCenter need, and what would put it right."""
+"""Doctor: checks everything that VM Import, VM Export and vCenter need, and proposes fixes."""

@@ -1,4 +1,4 @@
-"""Who signs in to AWS: credentials, their end, the root user, and the clock that signatures depend on."""
+"""The AWS sign-in: credentials, their expiry, the root user, and the clock that signatures depend on."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _clock(patient: Patient, look: Look) -> Check:
 
 
 def _opened(patient: Patient) -> None:
-    """Skip where there is nothing to sign with: the check of the credentials says so."""
+    """Skip without credentials: the check of the credentials reports that."""
     try:
         patient.aws()
     except Exception as error:

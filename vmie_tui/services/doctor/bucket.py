@@ -1,4 +1,4 @@
-"""The bucket: there, in the Region, ours, private, tidy, and writable by the export service where that is wanted."""
+"""The bucket: exists, in the Region, ours, private, with a lifecycle, and writable by the export service if needed."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _report(patient: Patient) -> BucketReport:
 
 
 def _there(patient: Patient) -> BucketReport:
-    """As `_report`; Skip for a bucket that is of no use, as a check of its own says so."""
+    """As `_report`; Skip for an unusable bucket, which a check of its own reports."""
     try:
         report = _report(patient)
     except ServiceError as error:
@@ -77,7 +77,7 @@ def _there(patient: Patient) -> BucketReport:
 
 
 def _create(patient: Patient, bucket: str) -> Fix:
-    """Made in the Region, encrypted with SSE-S3 and closed to the public."""
+    """Creates the bucket in the Region, encrypted with SSE-S3 and with public access blocked."""
     where: Json = {}
     if patient.region != OLD_DEFAULT_REGION:
         where = {"CreateBucketConfiguration": {"LocationConstraint": patient.region}}
@@ -117,7 +117,7 @@ def _encryption(patient: Patient, look: Look) -> Check:
 
 
 def _policy(patient: Patient, look: Look) -> Check:
-    """Whether the bucket's own policy denies our uploads, or the headers they lack."""
+    """Whether the bucket's policy denies our uploads, or which headers they lack."""
     _there(patient)
     bucket, asked = _name(patient), patient.profile.aws
     policy = read_policy(patient.aws(), bucket, patient.region)
@@ -181,7 +181,7 @@ def _lifecycle(patient: Patient, look: Look) -> Check:
 
 
 def _versioning(patient: Patient, look: Look) -> Check:
-    """With versions, an upload that was cleaned up may go on to cost."""
+    """With versioning, deleted uploads may still be billed."""
     _there(patient)
     bucket = _name(patient)
     with aws_call("look at the bucket's versioning", bucket):
@@ -203,7 +203,7 @@ def _covers(rule: Json, prefix: str) -> bool:
 
 
 def _export(patient: Patient, look: Look) -> Check:
-    """What exports of instances need: access control lists, and the grant for the Region's export service."""
+    """The requirements of instance exports: ACLs enabled, and the grant to the Region's export service."""
     if Feature.EXPORT_INSTANCE not in patient.features:
         raise Skip("exports of instances were not asked about")
     report = _there(patient)

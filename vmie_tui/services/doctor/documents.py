@@ -1,4 +1,4 @@
-"""Policy documents made from the documented ones: of the service role, its trust, and the KMS and licence additions."""
+"""Policy documents from the guides: the service role's permissions and trust, and the KMS and licence additions."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def _facts() -> Json:
 
 
 def trust(account: str, partition: str = "aws") -> Json:
-    """Who may assume the role: VM Import, for this account only."""
+    """The trust policy: VM Import, on behalf of this account only."""
     found: Json = filled(_facts()["trust_policy_confused_deputy"]["policy"], partition, account_id=account)
     return found
 
 
 def role(bucket: str, partition: str = "aws", *, exports: bool = True) -> Json:
-    """What the role may do: read the bucket, write to it for exports, and make snapshots and images of it."""
+    """The role's permissions: read the bucket, write to it for exports, and create snapshots and images."""
     statements = [*role_statements(bucket, partition, exports=False)]
     if exports:
         both = role_statements(bucket, partition, exports=True)
@@ -33,7 +33,7 @@ def role(bucket: str, partition: str = "aws", *, exports: bool = True) -> Json:
 
 
 def role_statements(bucket: str, partition: str, *, exports: bool) -> list[Json]:
-    """The documented statements for imports from, or exports to, the bucket; the last one is that of EC2."""
+    """The documented statements for imports from, or exports to, the bucket; the last one is for EC2."""
     unused = "{import_bucket}" if exports else "{export_bucket}"
     return [
         filled(statement, partition, import_bucket=bucket, export_bucket=bucket)
@@ -43,7 +43,7 @@ def role_statements(bucket: str, partition: str, *, exports: bool) -> list[Json]
 
 
 def kms(keys: Iterable[str]) -> Json:
-    """The addition for keys of one's own; a key that is not named by its ARN makes it all keys."""
+    """The addition for customer managed keys; covers all keys unless each is given by its ARN."""
     resources = sorted(set(keys))
     named = resources if resources and all(key.startswith("arn:") for key in resources) else "*"
     return {**_facts()["optional_kms_statement"]["statement"], "Resource": named}

@@ -1,4 +1,4 @@
-"""A run on the user's own vCenter and AWS that tries what the product assumes of them, and removes what it made.
+"""Tests on the user's own vCenter and AWS what the product assumes of them, and removes what it created.
 
 Only a real site can prove some of what the code relies on (docs/unproven.md lists it). Each step uses the code that
 jobs use, asks before it begins, and cleans up after itself, also when it fails or is interrupted. The report names no
@@ -71,7 +71,7 @@ MARK = "vmie-tui-doctor"  # key of the tag of what is made in EC2
 
 
 class Saw(StrEnum):
-    """What a run says of one assumption."""
+    """The outcome of one assumption."""
 
     HELD = "held"
     DIFFERED = "differed"
@@ -141,7 +141,7 @@ ASSUMPTIONS: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was seen of one assumption."""
+    """What was observed of one assumption."""
 
     id: str
     saw: Saw
@@ -191,7 +191,7 @@ class LiveReport:
 
     @property
     def clean(self) -> bool:
-        """Whether all that was tried held, and nothing was left behind."""
+        """Whether every assumption tested held, and nothing was left behind."""
         bad = self.count(Saw.DIFFERED) + self.count(Saw.BLOCKED)
         return not bad and not any(step.left or step.outcome is Outcome.FAILED for step in self.steps)
 
@@ -226,7 +226,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
 
 
 class Placeholders:
-    """Takes names out of texts that came from elsewhere: those of this site, and whatever looks like one."""
+    """Replaces names in foreign texts by placeholders: those of this site, and whatever looks like one."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
@@ -257,7 +257,7 @@ class _Ended(Exception):
 
 @dataclass(slots=True)
 class Run:
-    """One step under way: what it may use, what it saw, and what it must take away again."""
+    """A running step: its resources, its findings, and its clean-up."""
 
     live: Live
     findings: list[Finding] = field(default_factory=list)
@@ -292,7 +292,7 @@ class Run:
         self.findings.append(Finding("noted", Saw.NOTED, seen))
 
     def judge(self, ident: str, good: bool, held: str, differed: str) -> None:
-        """Held with the one text, or differed with the other."""
+        """Records that the assumption held, or differed."""
         self.findings.append(Finding(ident, Saw.HELD if good else Saw.DIFFERED, held if good else differed))
 
     @contextlib.contextmanager
@@ -315,7 +315,7 @@ class Run:
         self._undo.append((what, name, take_away))
 
     def clean_up(self) -> None:
-        """Take away what the step made, last first. Never raises; a second interrupt leaves that one thing behind."""
+        """Removes what the step created, last first. Never raises; a second interrupt leaves that one item behind."""
         while self._undo:
             what, name, take_away = self._undo.pop()
             try:
@@ -394,7 +394,7 @@ class Live(Closing):
         return self.patient.aws()
 
     def words_of(self, problem: Problem) -> str:
-        """What went wrong, with placeholders for names."""
+        """The error text, with placeholders for names."""
         text = f"{problem.what} ({problem.detail})" if problem.detail else problem.what
         return self.names.masked(text)
 
@@ -428,7 +428,7 @@ class Live(Closing):
     # -- the run
 
     def run(self) -> LiveReport:
-        """Ask, run and clean up step after step. Raises ServiceError NOT_FOUND or INVALID for the machine's name."""
+        """Confirms, runs and cleans up each step. Raises ServiceError NOT_FOUND or INVALID for the machine's name."""
         reports: list[StepReport] = []
         main = threading.current_thread() is threading.main_thread()
         kept = {number: signal.signal(number, self._end) for number in _SIGNALS[1:]} if main else {}
@@ -508,7 +508,7 @@ class Live(Closing):
         )
 
     def sign_in(self, run: Run) -> None:
-        """Both sides let us in, and the names of this site are known from then on."""
+        """Signs in to both sides, and learns the site's names to mask."""
         profile = self.profile
         self._learn_settings()
         if profile.vcenter is not None and self._find is not None:
@@ -595,7 +595,7 @@ def _restore(kept: dict[signal.Signals, Any]) -> None:
 
 
 def _take_snapshot(run: Run) -> Snapshot:
-    """A snapshot of our own, taken away at the step's end by its name, which nobody else uses."""
+    """Takes a snapshot, removed at the step's end by its unique name."""
     vsphere, moid = run.vsphere, run.machine.moid
     name = f"vmie-tui doctor {run.live.token}"
     unsure = True  # vCenter was asked, and has not answered
@@ -707,7 +707,7 @@ def _whole(stream: bytes | bytearray) -> bool:
 
 
 def _tracking(run: Run) -> None:
-    """Switch change tracking on, see what the first snapshot says, and switch it off again."""
+    """Enables change tracking, checks what the first snapshot reports, and disables it again."""
     vsphere, moid = run.vsphere, run.machine.moid
     now = read_machine(vsphere, moid)
     if now.cbt:

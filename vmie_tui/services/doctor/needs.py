@@ -1,4 +1,4 @@
-"""Which calls each feature makes, and on what: for asking whether they are allowed, and for the policies to print."""
+"""The API calls each feature makes, and on which resources: for the permission checks and the policies to print."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vmie_tui.model.doctor import Feature
 
 
 class On(StrEnum):
-    """What an action is done to."""
+    """The resource an action applies to."""
 
     ANY = "*"
     BUCKET = "bucket"
@@ -136,7 +136,7 @@ NEEDS: dict[Feature, tuple[Need, ...]] = {
 
 
 def needs_of(features: Collection[Feature]) -> tuple[Need, ...]:
-    """What these features need together, each once."""
+    """The combined needs of these features, without duplicates."""
     return tuple(dict.fromkeys(need for feature in Feature if feature in features for need in NEEDS[feature]))
 
 

@@ -1,4 +1,4 @@
-"""What the checks look at: one profile's AWS and vCenter, each opened when first asked for and asked once."""
+"""What the checks examine: one profile's AWS and vCenter, each opened on first use and cached."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def method_name(operation: str) -> str:
 
 
 class Skip(Exception):
-    """Raised by a look that has nothing to look at; says why."""
+    """Raised by a check that does not apply; says why."""
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ class Patient(Closing):
         return found  # type: ignore[no-any-return]
 
     def forget(self) -> None:
-        """Look at everything anew, on the same sessions."""
+        """Clears the cache, keeping the sessions."""
         with self._lock:
             self._kept = {name: value for name, value in self._kept.items() if name in {"aws", "vsphere"}}
 
@@ -80,7 +80,7 @@ class Patient(Closing):
         return self.once("aws", lambda: open_session(self.profile.aws, read_only=self.profile.read_only))
 
     def identity(self) -> Identity:
-        """Who AWS says we are; raises ServiceError."""
+        """The caller's identity. Raises ServiceError."""
         return self.once("identity", lambda: sign_in(self.aws(), self.region))
 
     def regional(self) -> None:
@@ -112,7 +112,7 @@ class Patient(Closing):
         return aws
 
     def signed_in(self) -> Aws:
-        """AWS once the sign-in is proven; Skip when it is not, as a check of its own says so."""
+        """AWS once the sign-in is proven; Skip otherwise, because a check of its own reports it."""
         try:
             self.identity()
             return self.aws()
@@ -135,7 +135,7 @@ class Patient(Closing):
 
     @property
     def anywhere(self) -> str:
-        """A Region that is enabled, for what belongs to none."""
+        """An enabled Region, for calls that belong to none."""
         return anywhere(self.region)
 
     @property
@@ -165,7 +165,7 @@ class Patient(Closing):
         return connect(settings, password, read_only=read_only)
 
     def logged_in(self) -> VSphere:
-        """vCenter once it let us in; Skip when it did not, as a check of its own says so."""
+        """vCenter once the login succeeded; Skip otherwise, because a check of its own reports it."""
         try:
             return self.vsphere()
         except VmieError as error:
@@ -181,7 +181,7 @@ class Patient(Closing):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One thing to look at, and how; makes the checks that say what was seen."""
+    """One examination and how to run it; makes the checks that report what was found."""
 
     id: str
     group: Group
@@ -206,7 +206,7 @@ class Look:
         return self._check(CheckState.SKIPPED, reason, remedy)
 
     def trouble(self, error: VmieError) -> Check:
-        """What could not be looked at: without the right to look nothing is claimed, else it is a failure."""
+        """The check for a failed examination: inconclusive without permission, otherwise failed."""
         problem = error.problem
         words = f"{problem.subject}: {problem.what}" if problem.subject else problem.what
         words += f" ({problem.detail})" if problem.detail else ""

@@ -1,4 +1,4 @@
-"""What this profile may do: asked of IAM's own simulation, else by calls that change nothing."""
+"""Checks this profile's permissions by IAM's policy simulator, or by calls that change nothing."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _judge(look: Look, needs: Iterable[Need], answers: Answers) -> Check:
 
 
 def _ask(patient: Patient) -> Answers:
-    """Whether each need of the features is met. Raises ServiceError when AWS cannot be asked at all."""
+    """Whether each need of the features is met. Raises ServiceError when AWS cannot be reached."""
     patient.in_region()
     needs = needs_of(patient.features)
     if patient.identity().root:

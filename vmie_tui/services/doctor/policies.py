@@ -1,4 +1,4 @@
-"""Least-privilege policies to hand to an administrator: of the user, the service role, and vCenter's role."""
+"""Least-privilege policies for an administrator: for the user, the service role, and the vCenter role."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ REPLICATING = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the policies are for."""
+    """The account, Region and bucket that the policies are for."""
 
     bucket: str = BUCKET
     prefix: str = ""
@@ -51,7 +51,7 @@ class Place:
 
 
 def user_policy(place: Place, features: Collection[Feature]) -> Json:
-    """What the user or role that runs vmie-tui needs for the features, and no more."""
+    """The least-privilege policy of the user or role that runs vmie-tui with these features."""
     own = place.own_arn or f"arn:{place.partition}:iam::{place.account}:user/*"
     where = places(place.bucket, place.prefix, place.role_arn, own, place.partition)
     grouped: dict[On, set[str]] = {}

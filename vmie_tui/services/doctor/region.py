@@ -1,4 +1,4 @@
-"""The Region: enabled, its own STS, encryption of EBS, and how much of the quotas is in use."""
+"""The Region: enabled, its own STS, EBS encryption, and quota usage."""
 
 from __future__ import annotations
 

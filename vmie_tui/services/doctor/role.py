@@ -1,4 +1,4 @@
-"""The service role: there, trusting VM import and nobody's deputy, and allowed what the wanted features need."""
+"""The service role: exists, trusts VM Import safely, and has the permissions the features need."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _facts_policy_name() -> str:
 
 
 def _role(patient: Patient) -> RoleSeen:
-    """The role; Skip without one, as a check of its own says so."""
+    """The role; Skip without one, because a check of its own reports it."""
     try:
         found = _seen(patient)
     except ServiceError as error:
@@ -111,7 +111,7 @@ def _trust(patient: Patient, look: Look) -> Check:
 
 
 def _deputy(patient: Patient, look: Look) -> Check:
-    """Recommended and never demanded: without it another account's import could use the role."""
+    """Recommended only: without it another account's import could use the role (confused deputy)."""
     role = _role(patient)
     ours = [statement for statement in iam.statements(role.trust) if _trusts_import(statement)]
     if not ours:

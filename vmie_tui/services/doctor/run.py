@@ -1,4 +1,4 @@
-"""Running the checks side by side, and making the fixes that were agreed to."""
+"""Runs the checks in parallel, and applies the fixes the user agreed to."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def examine(
 
 
 def run_look(patient: Patient, look: Look) -> list[Check]:
-    """The checks one look gives; never raises for what the outside says."""
+    """The checks of one examination; errors of the outside become checks, never exceptions."""
     try:
         made: Check | Iterable[Check] = look.run(patient, look)
         return [made] if isinstance(made, Check) else list(made)
@@ -69,7 +69,7 @@ def run_look(patient: Patient, look: Look) -> list[Check]:
 
 
 def apply(patient: Patient, check: Check) -> Check:
-    """Make the changes of the check's fix, exactly those that were shown, and look again: the check as it is now.
+    """Applies exactly the changes shown as the check's fix, and returns the check's new state.
 
     Raises ServiceError REFUSED for a read-only profile or a check without a fix, and CONFLICT, before anything is
     changed, when what is there is no longer as it was shown.
@@ -93,14 +93,14 @@ def apply(patient: Patient, check: Check) -> Check:
 
 
 def send(patient: Patient, change: Change) -> None:
-    """Send one change. Raises ServiceError."""
+    """Sends one change. Raises ServiceError."""
     service, _, operation = change.operation.partition(":")
     with aws_call(f"make the change {change.operation}", change.target):
         getattr(patient.aws().client(service, patient.region), method_name(operation))(**change.request)
 
 
 def _settled(patient: Patient, check: Check, fix: Fix) -> Check:
-    """Look until the change shows everywhere: what was made may be seen by AWS only a minute later."""
+    """Checks again until the change is visible: AWS may need a minute to propagate it."""
     reason = ""
     for _ in Poll(SETTLE_PAUSE, seconds=SETTLE_SECONDS):
         now = look_again(patient, check)

@@ -1,4 +1,4 @@
-"""vCenter: reached and trusted, the clock, the privileges on each datacenter, and a way to each ESXi host."""
+"""vCenter: reachable and trusted, its clock, the privileges on each datacenter, and access to each ESXi host."""
 
 from __future__ import annotations
 

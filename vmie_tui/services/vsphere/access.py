@@ -1,4 +1,4 @@
-"""What the session may do and whom it talks to: privileges by datacenter, hosts, the server's time and certificate."""
+"""Examines a session: privileges by datacenter, hosts, the server's time and certificate."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DIAL_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What vCenter proves itself with. ``expires`` is None when it is pinned: then only the thumbprint counts."""
+    """vCenter's certificate. ``expires`` is None if it is pinned: then only the thumbprint counts."""
 
     thumbprint: str
     pinned: bool
@@ -49,13 +49,13 @@ def missing_privileges(vsphere: VSphere, wanted: Sequence[str]) -> dict[str, tup
 
 
 def hosts(vsphere: VSphere) -> tuple[str, ...]:
-    """Names of the ESXi hosts in sight, which are the addresses vCenter knows them by."""
+    """Names of the visible ESXi hosts, which are the addresses vCenter knows them by."""
     places = read_inventory_paths(vsphere)
     return tuple(sorted(places.names[moid] for moid, kind in places.kinds.items() if kind == "HostSystem"))
 
 
 def dial(host: str, port: int, proxy: Proxy | None = None) -> None:
-    """Connect, through ``proxy`` when there is one, and hang up. Raises ServiceError NETWORK."""
+    """Connects, through ``proxy`` if there is one, and disconnects. Raises ServiceError NETWORK."""
     try:
         open_socket(host, port, DIAL_SECONDS, proxy).close()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Changed block tracking: switched on for a machine, and asked which areas of a disk changed (traps 25 to 28)."""
+"""Changed block tracking: enables it for a machine, and queries the changed areas of a disk (traps 25 to 28)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OURS = ("deviceKey", "snapshot")
 
 
 class TrackingLost(ServiceError):
-    """vCenter cannot say what changed: the disk has to be read as a whole. The problem tells why, in words."""
+    """vCenter cannot tell what changed: the disk has to be read in full. The problem says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def _frozen(disk: Any, names: Mapping[str, tuple[str, str]]) -> SnapshotDisk:
 
 
 def enable_tracking(vsphere: VSphere, moid: str, *, check: Check = nothing) -> None:
-    """Let vCenter track the changes of a machine's disks from its next snapshot on; nothing is sent when it does.
+    """Enables changed block tracking from the next snapshot on; sends nothing if it is already enabled.
 
     Raises ServiceError: CONFLICT while the machine has snapshots (trap 27), REFUSED for hardware that cannot do it,
     PERMISSION naming the privilege.
@@ -126,7 +126,7 @@ def enable_tracking(vsphere: VSphere, moid: str, *, check: Check = nothing) -> N
 
 
 def disable_tracking(vsphere: VSphere, moid: str) -> None:
-    """The way back of `enable_tracking`; the change ids of earlier snapshots are worth nothing afterwards."""
+    """Disables changed block tracking; the change ids of earlier snapshots become invalid."""
     machine, doing = vsphere.object(vim.VirtualMachine, moid), "switching change tracking off"
     task = vsphere.call(
         lambda: machine.ReconfigVM_Task(vim.vm.ConfigSpec(changeTrackingEnabled=False)), subject=moid, doing=doing

@@ -1,4 +1,4 @@
-"""The config spec of a machine that is to be made: its hardware, controllers, disks and network card."""
+"""The config spec of a new machine: its hardware, controllers, disks and network card."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def config_spec(
 
 
 def network_backing(vsphere: VSphere, moid: str) -> Any:
-    """How a network card is joined to this network; None for no network. Raises ServiceError."""
+    """The network card's backing for this network; None for no network. Raises ServiceError."""
     if not moid:
         return None
     doing = "reading the network"

@@ -36,7 +36,7 @@ class Cookies:
                     self._kept[name] = value
 
     def forget_session(self) -> None:
-        """It has ended; what a balancer set stays, so that the next one comes from the same vCenter."""
+        """Drops the session's cookie; a load balancer's stay, so that the next session reaches the same vCenter."""
         with self._lock:
             self._kept.pop(SESSION, None)
 
@@ -51,7 +51,7 @@ class Cookies:
 
 
 def _ends(attribute: str) -> bool:
-    """Does this attribute take the cookie back?"""
+    """Whether this attribute expires the cookie."""
     name, _, value = attribute.strip().partition("=")
     if name.lower() == "max-age":
         return value.strip().lstrip("-").isdigit() and int(value) <= 0

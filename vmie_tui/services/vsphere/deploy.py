@@ -1,4 +1,4 @@
-"""Deployment: a new virtual machine in vCenter whose disks are sent as they are read, from wherever they are.
+"""Deployment: creates a virtual machine in vCenter, streaming its disks from wherever they are.
 
 Everything is held by an import lease until the last byte is proven; whatever happens before, vCenter removes the
 machine. The notes carry a mark while it is unfinished, by which one that a killed process left is known and removed.
@@ -37,19 +37,19 @@ class DeployControl(Protocol):
     """How a deployment is stopped and followed: as `TransferControl`, for all disks by their numbers, from 0."""
 
     def check(self) -> None:
-        """Called often; raises when the deployment is to end now."""
+        """Called often; raises to end the deployment now."""
 
     def on_stop(self, callback: Callable[[], None]) -> AbstractContextManager[None]:
         """While inside, ``callback`` is called when the deployment is to end: for what blocks in a socket."""
 
     def moved(self, number: int, nbytes: int) -> None:
-        """So many more bytes of the disk are at the host."""
+        """``nbytes`` more of the disk have reached the host."""
 
     def covered(self, number: int, offset: int) -> None:
         """The disk has been read up to this byte."""
 
     def finished(self, number: int, size: int) -> None:
-        """All of the disk is there, in so many bytes."""
+        """The whole disk has arrived, in this many bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def deploy(
     mark: str,
     control: DeployControl,
 ) -> Deployed:
-    """Make the machine with these disks (name, content), the boot disk first.
+    """Creates the machine with these disks (name, content), boot disk first.
 
     ``mark``: a word of the caller's own, the same at each attempt: a machine that carries it is not made twice, and one
     left unfinished under it is removed first. Raises ServiceError, after which there is no machine, unless only its
@@ -225,7 +225,7 @@ def _data(source: DiskSource) -> int:
 
 
 def check_room(name: str, free: int, wanted: int) -> None:
-    """Raise ServiceError REFUSED when ``wanted`` bytes do not fit into the ``free`` ones of a datastore."""
+    """Raises ServiceError REFUSED if ``wanted`` bytes exceed the ``free`` ones of a datastore."""
     if wanted > free:
         raise ServiceError(
             ErrorKind.REFUSED,
@@ -237,7 +237,7 @@ def check_room(name: str, free: int, wanted: int) -> None:
 
 
 def look_at_target(vsphere: VSphere, target: DeployTarget, mark: str) -> None:
-    """Raise ServiceError when the machine surely cannot be made: read-only, a place is gone, the name is taken."""
+    """Raises ServiceError if the machine cannot be created: read-only, a place no longer exists, the name is taken."""
     vsphere.policy.check_vsphere("ImportVApp")
     folder = target.folder or default_folder(vsphere, target.resource_pool)
     _datastore(vsphere, target, ())
@@ -296,7 +296,7 @@ def find_marked(vsphere: VSphere, name: str, folder: str, mark: str) -> tuple[An
 
 
 def remove(vsphere: VSphere, machine: Any, target: DeployTarget) -> None:
-    """Delete a machine of our own that is off, and the import that may still hold it. Raises ServiceError."""
+    """Deletes a machine of ours that is off, and the import that may still hold it. Raises ServiceError."""
     try:
         _remove(vsphere, machine, target)
     except ServiceError as error:
@@ -320,7 +320,7 @@ def _remove(vsphere: VSphere, machine: Any, target: DeployTarget) -> None:
 
 
 def finish(vsphere: VSphere, moid: str, name: str, mark: str) -> None:
-    """Say in the notes that the machine is whole. Raises ServiceError."""
+    """Marks the machine as complete in its notes. Raises ServiceError."""
     doing = "writing the machine's notes"
     machine = vsphere.object(vim.VirtualMachine, moid)
     spec = vim.vm.ConfigSpec(annotation=f"Made by vmie-tui: {mark}")

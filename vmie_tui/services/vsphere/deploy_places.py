@@ -1,4 +1,4 @@
-"""Reads where a new machine can be put in a vCenter: resource pools, datastores, folders, networks, hosts."""
+"""Reads the possible locations of a new machine: resource pools, datastores, folders, networks, hosts."""
 
 from __future__ import annotations
 

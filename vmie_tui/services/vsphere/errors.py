@@ -1,4 +1,4 @@
-"""Turns what vSphere, the network or a parser raised into one `ServiceError` with a remedy."""
+"""Translates errors of vSphere, the network and parsers to `ServiceError` with a remedy."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def _text(fault: BaseException | None) -> str:
 
 
 def translate(error: BaseException, *, host: str, port: int, subject: str = "", doing: str = "") -> ServiceError | None:
-    """The ServiceError for an error of pyVmomi, a socket or a parser; None for what is a bug of our own."""
+    """The ServiceError for an error of pyVmomi, a socket or a parser; None for a bug of ours."""
     if isinstance(error, ServiceError):
         return error.about(subject) if subject else error
     if isinstance(error, vmodl.MethodFault):
@@ -168,7 +168,7 @@ _STATUS = re.compile(r"([1-5]\d\d)\b")
 
 
 def _strange_answer(error: http.client.HTTPException, host: str, port: int) -> ServiceError:
-    """An HTTP answer that no method of vCenter gives."""
+    """The error for an HTTP response that vCenter would not send."""
     found = _STATUS.match(str(error))
     status = int(found[1]) if found else 0
     kind, retry_safe = ErrorKind.NETWORK, True
@@ -193,7 +193,7 @@ def _strange_answer(error: http.client.HTTPException, host: str, port: int) -> S
 
 @contextmanager
 def calling(host: str, port: int, *, subject: str = "", doing: str = "") -> Iterator[None]:
-    """Whatever the outside raises in the block leaves it as ServiceError."""
+    """Translates whatever vSphere, the network or a parser raises in the block to ServiceError."""
     try:
         yield
     except Exception as error:

@@ -42,7 +42,7 @@ _TRUE = ("true", "1")
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """Where a disk is plugged in, as export leases name it: ``ParaVirtualSCSIController`` 0, unit 1."""
+    """A disk's controller and unit, as export leases name it: ``ParaVirtualSCSIController`` 0, unit 1."""
 
     controller: str
     bus: int
@@ -67,7 +67,7 @@ class Hardware:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What references in the devices mean: datastore moid -> (name, type), network moid -> name."""
+    """Names for references in the devices: datastore moid -> (name, type), network moid -> name."""
 
     datastores: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     networks: Mapping[str, str] = field(default_factory=dict)

@@ -126,7 +126,7 @@ class _Reading:
 
 
 def _gone(record: Record) -> bool:
-    """Deleted between the view and the read."""
+    """Whether it was deleted between the view and the read."""
     return "ManagedObjectNotFound" in record.missing.values()
 
 

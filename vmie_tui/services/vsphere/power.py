@@ -1,4 +1,4 @@
-"""A machine's power: shut down by its guest, switched off, switched on again, for a cutover and its way back."""
+"""A machine's power state: guest shutdown and power on, for a cutover and its rollback."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HARD = "Shut it down from inside, or power it off hard: then the last image is 
 
 
 def power_state(vsphere: VSphere, moid: str) -> Power:
-    """What it is now. Raises ServiceError, NOT_FOUND when the machine is gone."""
+    """The current power state. Raises ServiceError, NOT_FOUND if the machine no longer exists."""
     machine = vsphere.object(vim.VirtualMachine, moid)
     found = vsphere.call(
         lambda: properties(vsphere, machine, "runtime.powerState"), subject=moid, doing="reading the power state"
@@ -34,7 +34,7 @@ def shut_down(
     on_state: Callable[[Power], None] = lambda power: None,
     check: Check = nothing,
 ) -> None:
-    """Ask the guest, by VMware Tools, to shut down, and wait until the machine is off; one that is off is fine.
+    """Shuts the guest down by VMware Tools and waits until the machine is off; does nothing if it is off.
 
     ``on_state`` gets the power state first and as it changes; ``check`` is called between two looks and may raise to
     stop waiting: the guest goes down all the same. Raises ServiceError, about ``name``: CONFLICT when VMware Tools do
@@ -91,7 +91,7 @@ def _still_on(subject: str, state: Power, seconds: float) -> ServiceError:
 
 
 def power_on(vsphere: VSphere, moid: str, name: str = "", *, check: Check = nothing) -> None:
-    """Power the machine on; one that is on already is fine. Raises ServiceError, about ``name``."""
+    """Powers the machine on; does nothing if it is on. Raises ServiceError, about ``name``."""
     if power_state(vsphere, moid) is Power.ON:
         return
     machine, subject, doing = vsphere.object(vim.VirtualMachine, moid), name or moid, "powering on"

@@ -1,4 +1,4 @@
-"""Passwords that vCenter refused, so that none is sent twice: vSphere SSO locks an account after five refusals.
+"""Remembers refused passwords, so that none is sent twice: vSphere SSO locks an account after five failures.
 
 Eight jobs and a schedule may all hold the password that somebody has just changed. Whoever is refused first says so
 here; from then on that password is not sent for that account any more, until it, the user or the host changes, or the
@@ -50,7 +50,7 @@ class RefusedLogins:
 
     @contextmanager
     def attempt(self, settings: VCenterSettings, password: str) -> Iterator[None]:
-        """Around one login: one at a time for an account, and none with a password that was refused.
+        """Wraps one login: one at a time per account, and none with a refused password.
 
         Raises ServiceError LOGIN instead of sending it again.
         """
@@ -80,11 +80,11 @@ class RefusedLogins:
             self._change(account, None)
 
     def forget(self, settings: VCenterSettings) -> None:
-        """The user wants the password of this account tried once more."""
+        """Allows the account's password to be tried once more."""
         self._change(_account(settings), None)
 
     def reset(self) -> None:
-        """Know nothing, and share nothing."""
+        """Clears everything and stops sharing."""
         with self._guard:
             self._marks.clear()
             self._file, self._heed = None, False

@@ -1,4 +1,4 @@
-"""One logged-in vCenter session: verified connection, API version agreed, calls whose errors are ServiceError."""
+"""A logged-in vCenter session: verified connection, negotiated API version, errors as ServiceError."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ class VSphere(Closing):
         return stub
 
     def second_stub(self) -> Any:
-        """Another stub on this session with connections of its own: for a thread that must never wait for others."""
+        """A second stub on this session with its own connections: for a thread that must never wait for others."""
         return self._make_stub(self.stub.version, self._cookies.copy(), timeout=30.0)
 
     @property
@@ -165,7 +165,7 @@ class VSphere(Closing):
 
     @property
     def standalone(self) -> bool:
-        """Whether this is an ESXi host by itself, and no vCenter."""
+        """Whether this is a standalone ESXi host rather than a vCenter."""
         return str(self.content.about.apiType or "") == "HostAgent"
 
     # -- session --------------------------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ class VSphere(Closing):
             return function()
 
     def alive(self) -> bool:
-        """Does vCenter still know the session? Raises ServiceError when it cannot be asked."""
+        """Whether vCenter still knows the session. Raises ServiceError if it cannot be reached."""
         manager = self.content.sessionManager
         return self.once(lambda: manager.currentSession) is not None
 
@@ -213,19 +213,19 @@ class VSphere(Closing):
         return kind(moid, stub or self.stub)
 
     def close(self) -> None:
-        """Log out and close the connections; never raises: vCenter forgets the session by itself later."""
+        """Logs out and closes the connections; never raises: vCenter expires the session by itself."""
         with contextlib.suppress(Exception):
             self.content.sessionManager.Logout()
         self.stub.DropConnections()
 
 
 def expired(error: ServiceError) -> bool:
-    """Is it the session that ended (and not a refused password)?"""
+    """Whether the session ended (rather than a password being refused)."""
     return error.problem.code == "NotAuthenticated"
 
 
 def connect(settings: VCenterSettings, password: str, *, read_only: bool = False) -> VSphere:
-    """Open and log in. Raises ServiceError LOGIN (password), TLS (certificate), NETWORK (not reachable).
+    """Connects and logs in. Raises ServiceError LOGIN (password), TLS (certificate), NETWORK (not reachable).
 
     ``read_only``: the session refuses, before anything is sent, each method that is not known to only read.
     """

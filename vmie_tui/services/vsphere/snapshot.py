@@ -1,4 +1,4 @@
-"""Snapshots of our own: made, found again by their exact name, removed alone."""
+"""The job's own vSphere snapshots: taken, found by their exact name, removed without their children."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def create_snapshot(
     on_progress: Callable[[int], None] | None = None,
     check: Check = nothing,
 ) -> Snapshot:
-    """Take a snapshot without memory, or give the one of this name back that an earlier run left.
+    """Takes a snapshot without memory, or returns the one of this name that an earlier run left.
 
     When the guest cannot be quiesced a crash-consistent one is taken instead: see ``quiesced`` of the result.
     ``on_progress`` gets percentages; ``check`` may raise to stop waiting. Raises ServiceError.
@@ -106,7 +106,7 @@ def _walk(trees: Any) -> Iterator[Any]:
 
 
 def remove_snapshot(vsphere: VSphere, snapshot_moid: str, *, check: Check = nothing) -> None:
-    """Remove this snapshot and merge its disks; its children stay. One that is gone already is fine."""
+    """Removes this snapshot and consolidates its disks; never its children. No error if it no longer exists."""
     snapshot = vsphere.object(vim.vm.Snapshot, snapshot_moid)
     doing = "removing the snapshot"
     try:

@@ -85,7 +85,7 @@ def thumbprint_of(certificate: bytes, digits: int = 64) -> str:
 
 
 def make_context(trust: Trust) -> ssl.SSLContext:
-    """A client context for ``trust``. With a thumbprint the peer is checked by `VerifiedConnection` instead.
+    """A TLS client context for ``trust``. With a thumbprint, `VerifiedConnection` checks the peer instead.
 
     Environment variables such as SSL_CERT_FILE change nothing: only the settings and the system decide who is trusted.
     Raises ServiceError LOCAL when the CA file cannot be used.
@@ -167,7 +167,7 @@ class VerifiedConnection(http.client.HTTPSConnection):
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def interrupt(self) -> None:
-        """Make what waits on it in another thread fail at once."""
+        """Makes a blocked operation in another thread fail at once."""
         if self._open_socket is not None:
             with contextlib.suppress(OSError):
                 # Not SSLSocket.shutdown: that would let the reader take the ciphertext that is still queued for data.
@@ -217,7 +217,7 @@ class VerifiedConnection(http.client.HTTPSConnection):
 
 
 class NotVCenterError(http.client.HTTPException):
-    """Something answers there that is no vCenter."""
+    """The server is not a vCenter."""
 
 
 def _through(proxy: Proxy, host: str, port: int, timeout: float | None) -> socket.socket:
@@ -229,7 +229,7 @@ def _through(proxy: Proxy, host: str, port: int, timeout: float | None) -> socke
 
 
 def proxy_trouble(error: OSError, proxy: Proxy, host: str, port: int) -> ServiceError:
-    """The words for a proxy that is not reached, or that opens no tunnel."""
+    """The error text for a proxy that is unreachable or refuses the tunnel."""
     if not isinstance(error, TunnelError):
         return unreachable(error, proxy.host, proxy.port, remedy="Check the proxy set for vCenter, and its port")
     status = error.status
@@ -328,7 +328,7 @@ _CLIENT_CERTIFICATE = ("CERTIFICATE_REQUIRED", "ALERT_BAD_CERTIFICATE", "ALERT_U
 
 
 def _broken_off(error: ssl.SSLError) -> bool:
-    """Did the other end hang up in the middle of the handshake, and not refuse it?"""
+    """Whether the peer dropped the connection during the handshake rather than refusing it."""
     ended = isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError))
     return ended or "UNEXPECTED_EOF" in _reason(error)
 
@@ -338,7 +338,7 @@ def _reason(error: ssl.SSLError) -> str:
 
 
 def _tls_advice(reason: str, port: int) -> str:
-    """What to do about OpenSSL's ``reason`` for ending a handshake."""
+    """The remedy for OpenSSL's ``reason`` for ending a handshake."""
     if any(part in reason for part in _CLIENT_CERTIFICATE):
         return (
             "The server demands a client certificate, which vCenter and ESXi never do: something stands between. Have "

@@ -1,1 +1,1 @@
-"""What an upload is fed from: a host's stream, or a disk in the format wanted, hashed on the way."""
+"""Sources of an upload's bytes: a host's stream, or a disk in the requested format, hashed in passing."""

@@ -31,7 +31,7 @@ Put = Callable[[int, memoryview], object]
 
 
 class Feed(Protocol):
-    """Bytes for an upload, pulled. A context manager: leaving it ends its threads.
+    """A pull source of an upload's bytes. A context manager: leaving it ends its threads.
 
     ``sha256`` (hex) and ``size`` are those of all bytes given; they hold once `fill` has returned 0.
     """
@@ -43,7 +43,7 @@ class Feed(Protocol):
         """Bytes written into ``view``, 0 at the end; blocks, raises what the source raises."""
 
     def close(self) -> None:
-        """End the threads, whether all was read or not; from the thread that calls `fill`, as often as one likes."""
+        """Ends the threads, at any point; idempotent. Call it from the thread that calls `fill`."""
 
     def __enter__(self) -> Self: ...
 
@@ -174,7 +174,7 @@ def disk_feed(
 
 
 def stored_size(source: DiskSource, format: UploadFormat) -> int:
-    """Bytes that `disk_feed` will give: exact for RAW and VHD, for VMDK the most it can be."""
+    """The size of what `disk_feed` produces: exact for RAW and VHD, an upper bound for VMDK."""
     match format:
         case UploadFormat.VHD:
             return dynamic_size(source)
@@ -227,7 +227,7 @@ def decoded(
 
 
 def decoded_size(format: UploadFormat, capacity: int) -> int:
-    """Bytes that `decoded` gives."""
+    """The size of what `decoded` produces."""
     return capacity if format is UploadFormat.RAW else whole_sectors(capacity) + SECTOR
 
 

@@ -1,4 +1,4 @@
-"""A host's VMDK stream turned back into the disk's data on the way, in the disk's order, and proven at its end."""
+"""Decodes a host's VMDK stream into the disk's data in passing, in disk order, and verifies it at its end."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ReceivedGrains(Closing):
         self._tee = Tee(sha256=self._hash.update, vmdk=self._decode)
 
     def close(self) -> None:
-        """End the threads, whatever is left undone."""
+        """Ends the threads, finished or not."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

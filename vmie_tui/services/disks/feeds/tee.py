@@ -1,4 +1,4 @@
-"""Look at bytes on their way: hashing and decoding run beside the network and the upload, in threads of their own."""
+"""Hashes and decodes bytes in passing, in threads of their own beside the download and the upload."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Consumer:
         self._thread.start()
 
     def put(self, piece: memoryview) -> None:
-        """Hand over a piece; waits while too many are waiting. The piece of `RING` calls ago is done with."""
+        """Queues a piece; waits while the queue is full. The piece of `RING` calls ago has been consumed."""
         self._queue.put(piece)
         if self._error is not None:
             raise self._error
 
     def drain(self) -> None:
-        """Wait until everything put so far was taken. Raises what the consumer raised."""
+        """Waits until everything queued has been consumed. Raises what the consumer raised."""
         reached = threading.Event()
         self._queue.put(reached)
         reached.wait()
@@ -73,14 +73,14 @@ class Tee:
         self._closed = False
 
     def put(self, data: memoryview) -> None:
-        """Show the next piece, of `CHUNK` bytes at most. Raises what a consumer raised."""
+        """Passes on the next piece, of at most `CHUNK` bytes. Raises what a consumer raised."""
         piece = next(self._ring)[: len(data)]
         piece[:] = data
         for consumer in self._consumers:
             consumer.put(piece)
 
     def drain(self) -> None:
-        """Wait until all was taken. Raises what a consumer raised."""
+        """Waits until all consumers are done. Raises what a consumer raised."""
         for consumer in self._consumers:
             consumer.drain()
 

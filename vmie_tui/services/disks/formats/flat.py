@@ -69,7 +69,7 @@ class FlatDisk:
 def open_flat(
     reader: ByteReader, info: DiskInfo, folder: Path | None, budget: Budget | None, held: ExitStack
 ) -> FlatDisk:
-    """The disk a descriptor describes; its files must lie in ``folder`` beside it.
+    """Opens the disk of a descriptor; its files must lie in ``folder`` beside it.
 
     Without a ``budget`` they are read as they are, uncached: for whoever reads all of the disk. An extent without
     access and without a file reads as zeros.
@@ -160,7 +160,7 @@ class _Files:
         )
 
     def _claim(self, extent: Extent, start: int, end: int) -> None:
-        """Two extents never share data: else a small file could pretend a disk of many terabytes."""
+        """Refuses extents that share data: a small file could otherwise pose as a disk of many terabytes."""
         used = self._used.setdefault(extent.stored, [])
         if start < end:
             place = bisect_right(used, (start, end))

@@ -1,4 +1,4 @@
-"""Names what is no disk image that is read here: archives, compressed files, other programs' images, CDs, text.
+"""Recognises files that are not supported disk images: archives, compressed files, foreign images, CDs, text.
 
 A RAW disk has no magic number of its own, so bytes are taken for one only when they are nothing known, and when their
 name promises nothing else.
@@ -85,7 +85,7 @@ _HYBRID = 64  # sectors: up to here the first partition of a CD begins that also
 
 
 class ForeignError(DiskFormatError):
-    """A file of a kind that is known and not read here (kind INVALID)."""
+    """A file of a recognised but unsupported kind (kind INVALID)."""
 
 
 def foreign(what: str, remedy: str = _QEMU) -> ForeignError:

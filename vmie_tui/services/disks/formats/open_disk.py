@@ -1,4 +1,4 @@
-"""Opens any image VM import knows as a disk, by ranges: RAW, VMDK, VHD, VHDX, and the disks inside an OVA."""
+"""Opens any supported image for random access: RAW, VMDK, VHD, VHDX, and the disks inside an OVA."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vmie_tui.services.disks.streams.source import ByteReader, DiskSource, RawFi
 
 
 class _Raw:
-    """A reader taken as a disk: all of it may hold data."""
+    """A reader as a disk whose every byte may hold data."""
 
     def __init__(self, reader: ByteReader) -> None:
         self._reader = reader

@@ -60,12 +60,12 @@ class OvfDisk:
 
 
 def member_name(text: str) -> str:
-    """A name that every tar and OVF reader takes: ASCII letters, digits, dot, dash; up to 80 characters."""
+    """A name that every tar and OVF reader accepts: ASCII letters, digits, dot, dash; up to 80 characters."""
     return _UNSAFE.sub("_", text).strip("._")[:80] or "disk"
 
 
 def ovf_room(name: str, disks: Sequence[OvfDisk], hardware: Hardware) -> int:
-    """Bytes to keep for the descriptor in front of disks whose sizes are not known yet: whole tar blocks."""
+    """Bytes to reserve for the descriptor while the disks' sizes are unknown: whole tar blocks."""
     longest = [OvfDisk(disk.file, disk.capacity, controller=disk.controller) for disk in disks]
     return -(-len(make_ovf(name, longest, hardware=hardware)) // _BLOCK) * _BLOCK
 

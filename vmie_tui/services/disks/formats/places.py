@@ -1,4 +1,4 @@
-"""Which places of an image file are taken: no two blocks lie in one, so that a small file cannot claim much data."""
+"""The blocks of an image file: none may overlap, so that a small file cannot claim much data."""
 
 from __future__ import annotations
 
@@ -69,5 +69,5 @@ def read_blocks(
 
 
 def beyond(number: int, format_name: str, size: int) -> DiskFormatError:
-    """For a block that the file is too short for."""
+    """The error for a block that lies behind the end of the file."""
     return truncated(f"block {number} lies behind the end of the {format_name}, which has {size} bytes")

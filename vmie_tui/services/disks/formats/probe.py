@@ -1,4 +1,4 @@
-"""Says what kind of disk image some bytes are, from their headers alone."""
+"""Recognises disk image formats by their headers alone."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class DiskInfo:
 
     @property
     def ovf_first(self) -> bool:
-        """Whether an OVA starts with its descriptor, as the standard asks."""
+        """Whether an OVA starts with its descriptor, as the standard requires."""
         return bool(self.members) and self.members[0].name.lower().endswith(".ovf")
 
 

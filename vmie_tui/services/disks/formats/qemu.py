@@ -62,7 +62,7 @@ def tool(what: str) -> str:
 
 
 def check(path: Path, kind: str, parent: str | None) -> None:
-    """Refuse an image that qemu-img cannot convert, or would fill up with zeros where the file ends too early.
+    """Refuses an image that qemu-img cannot convert, or would silently pad with zeros because it is cut short.
 
     ``kind``: qcow2 or vdi; ``parent``: as `probe` found it. Raises ServiceError, naming ``path``: LOCAL without
     qemu-img or when its check takes too long, and as `check_header`; CORRUPT also for what qemu-img finds damaged.
@@ -152,7 +152,7 @@ def _check_vdi(image: ByteReader) -> None:
 
 
 def _check_by_tool(program: str, path: Path) -> None:
-    """Go through all tables: qemu-img reads zeros, without a word, where data lies behind the end of the file."""
+    """Checks all tables: qemu-img silently reads zeros where data lies behind the end of the file."""
     environment, _ = split_environment(os.environ)
     try:
         done = subprocess.run(  # noqa: S603 - no shell
@@ -242,7 +242,7 @@ def _watch(process: subprocess.Popen[bytes], size: int, progress: Progress) -> N
 
 
 def _killed(source: Path, number: int, seconds: int) -> ServiceError:
-    """qemu-img ended by a signal: by its limits, or for a fault of its own."""
+    """The error for a qemu-img killed by a signal: it hit a limit, or crashed."""
     why = {
         signal.SIGXCPU: f"it took more than {seconds} seconds of processor time",
         signal.SIGXFSZ: "it wrote more than the disk holds",

@@ -1,4 +1,4 @@
-"""Understands a streamOptimized VMDK while it passes by, in pieces of any size; believes nothing it has not checked.
+"""Parses a streamOptimized VMDK in passing, in pieces of any size, and trusts nothing it has not checked.
 
 Two layouts exist. ESXi hosts write grains first, each grain table behind its grains, then directory, footer and
 end-of-stream marker. qemu-img writes directory and tables in front and nothing behind the grains.
@@ -57,7 +57,7 @@ class StreamDecoder:
         self._handle: Callable[[memoryview], bool] = self._on_header
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Take the next piece. Raises ``DiskFormatError`` (CORRUPT, or INVALID for another kind of file)."""
+        """Parses the next piece. Raises ``DiskFormatError`` (CORRUPT, or INVALID for another kind of file)."""
         view = memoryview(data).cast("B")
         at, end = 0, len(view)
         while at < end:
@@ -89,7 +89,7 @@ class StreamDecoder:
             self._held.clear()
 
     def finish(self) -> None:
-        """Say that the stream has ended. Raises ``DiskFormatError`` (CORRUPT, ``retry_safe``) when it ended early."""
+        """Ends the stream. Raises ``DiskFormatError`` (CORRUPT, ``retry_safe``) when it ended early."""
         if self._held or self._skip or not (self.complete or self._may_end()):
             owed = self._tables.missing() if self._tables else ""
             raise truncated(

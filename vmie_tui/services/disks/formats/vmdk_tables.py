@@ -37,7 +37,7 @@ class Tables(Protocol):
         """A grain was met; raises ``DiskFormatError`` (CORRUPT) when it came before."""
 
     def missing(self) -> str:
-        """In words, what the stream still owes; empty when nothing."""
+        """What the stream has not delivered, for an error message; empty if complete."""
 
 
 class FooterTables:

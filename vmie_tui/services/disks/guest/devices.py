@@ -1,4 +1,4 @@
-"""Which volume a guest means: every way an fstab, a boot loader or LVM may name a device.
+"""Resolves the device names in an fstab, a boot loader or LVM to volumes.
 
 Names that hold for any machine (UUID, label, PARTUUID, PARTLABEL, LVM's) are compared with the volumes. Names that
 depend on the hardware (/dev/sda2, by-path, by-id) give the partition's number, and the disk as far as they tell it.
@@ -68,7 +68,7 @@ def named(spec: str, volumes: Sequence[Named]) -> list[int]:
 
 
 def by_place(spec: str) -> bool:
-    """Whether a name depends on where a disk is attached, so that another machine may mean another one by it."""
+    """Whether a name depends on where a disk is attached, so that it may differ on another machine."""
     if spec.startswith(("/dev/disk/by-path/", "/dev/disk/by-id/")):
         return not spec.startswith("/dev/disk/by-id/dm-")
     return _numbers(spec)[1] >= 0

@@ -1,4 +1,4 @@
-"""What is on a volume, by its signatures, and how to open it."""
+"""Identifies the content of a volume by its signatures, and opens it."""
 
 from __future__ import annotations
 
@@ -186,5 +186,5 @@ def unread(kind: str) -> bool:
 
 
 def open_volume(kind: str, source: ByteReader) -> FileSystem:
-    """The file system of this kind. Raises ServiceError for one that cannot be read."""
+    """Opens a file system of this kind. Raises ServiceError for one that cannot be read."""
     return _READERS[kind](source)

@@ -1,4 +1,4 @@
-"""Looks into a machine's disks and lets the rules judge what is there."""
+"""Inspects a machine's disks and applies the content rules."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class GuestReport:
 
 
 def inspect(disks: Sequence[ByteReader], *, firmware: Firmware | None = None, must_boot: bool = False) -> GuestReport:
-    """Look into the disks of one machine, its boot disk first.
+    """Inspects the disks of one machine, boot disk first.
 
     A disk that counts its own cost (``budget``, as `OpenDisk` does) is read as it is; any other through a `BlockReader`
     with the default budget. ``must_boot``: these are all disks of a machine, so that none with a system is a blocker.
@@ -131,7 +131,7 @@ def _grub_loaders(tree: Tree) -> tuple[str, ...]:
 def find_linux(
     found: Sequence[Found], grub: tuple[GrubConfig, ...], missed: list[NotInspected]
 ) -> tuple[LinuxFacts | None, tuple[str, ...]]:
-    """The Linux system that would start, and the volumes of all there are."""
+    """The Linux system that would boot, and the volumes of all that were found."""
     roots = [one for one in found if one.posix is not None and _holds(is_root, one, one.posix, missed)]
     if not roots:
         return None, ()
@@ -218,7 +218,7 @@ def _kernels(one: Found) -> set[str]:
 
 
 def _windows(found: Sequence[Found], missed: list[NotInspected]) -> tuple[WindowsFacts | None, tuple[str, ...]]:
-    """The first Windows, and the volumes of all there are."""
+    """The first Windows, and the volumes of all that were found."""
     facts, roots = None, []
     for one in found:
         if isinstance(one.system, Ntfs) and _holds(is_windows, one, one.system, missed):

@@ -1,4 +1,4 @@
-"""What VM import looks for in a Linux system."""
+"""Inspects a Linux system for what VM Import checks."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _PIECE, _MAX_MODULES = 256 << 10, 1536 << 10
 
 
 def inspect_linux(tree: Tree, volume: str, free: int | None, grub: tuple[GrubConfig, ...]) -> LinuxFacts:
-    """Everything that is looked for below one root, the cheap and decisive things first."""
+    """Collects all facts below one root, the cheap and decisive ones first."""
     release, ident, version, name, point = _release(tree)
     fstab, lines = read_fstab(tree)
     sshd = tree.has("/usr/sbin/sshd", "/sbin/sshd")
@@ -107,7 +107,7 @@ def _release(tree: Tree) -> tuple[Presence, str, str, str, str]:
 
 
 def _elf(tree: Tree) -> str | None:
-    """The processor that programs are for."""
+    """The architecture of the installed programs."""
     for path in ("/bin/ls", "/bin/bash", "/bin/sh", "/usr/bin/ls"):
         presence, head = tree.content(path, 0, 20)
         if presence is Presence.PRESENT and head[:4] == b"\x7fELF" and len(head) == 20:
@@ -250,7 +250,7 @@ def _unified(tree: Tree) -> tuple[Kernel, ...]:
 
 
 def _ramdisk_of(version: str, names: Sequence[str]) -> str:
-    """The name of a version's initramfs; "" when there is none."""
+    """The name of a kernel version's initramfs; "" if there is none."""
     return next((found for form in _RAMDISKS if (found := form.format(version)) in names), "")
 
 
@@ -281,7 +281,7 @@ def _modules_of(tree: Tree, version: str) -> str:
 
 
 def _drivers(tree: Tree, version: str) -> dict[str, Presence]:
-    """Which of the drivers EC2 needs the kernel has, as modules or built in; stops reading when all were seen."""
+    """The drivers EC2 needs that this kernel has, as modules or built in; stops reading once all are found."""
     missing = set(DRIVERS)
     unknown = False
     for path in (f"/lib/modules/{version}/modules.builtin", f"/lib/modules/{version}/modules.dep"):

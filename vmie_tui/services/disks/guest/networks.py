@@ -95,7 +95,7 @@ def _text(tree: Tree, path: str) -> str | None:
 
 
 def _by_hand(address: str) -> bool:
-    """Whether this is an IPv4 address that somebody chose."""
+    """Whether this is a static IPv4 address."""
     return "." in address and ":" not in address and not address.startswith(("127.", "169.254.", "0.0.0.0"))  # noqa: S104
 
 

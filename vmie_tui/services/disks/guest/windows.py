@@ -1,4 +1,4 @@
-"""What VM import looks for in a Windows system: its registry, its free space."""
+"""Inspects a Windows system for what VM Import checks: its registry, its free space."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def is_windows(tree: Tree) -> Presence:
 
 
 def inspect_windows(tree: Tree, volume: str, system: Ntfs) -> WindowsFacts:
-    """Everything that is looked for; what cannot be read stays None and is noted in the tree."""
+    """Collects all facts; what cannot be read stays None and is noted in the tree."""
     facts = WindowsFacts(volume)
     hive = _open(tree, "SYSTEM")
     if hive is not None:
@@ -119,7 +119,7 @@ def _paging(values: dict[str, Datum]) -> tuple[str, ...]:
 
 
 def _static(interfaces: Key | None) -> tuple[str, ...]:
-    """The addresses set by hand."""
+    """The static addresses."""
     found: list[str] = []
     for number, key in enumerate(interfaces.subs() if interfaces is not None else ()):
         values = key.values()

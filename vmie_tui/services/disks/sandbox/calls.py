@@ -63,7 +63,7 @@ KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", site_facts.VARIABLE)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a child may use; the caller's reads on its behalf do not count."""
+    """The resource limits of a child; the caller's reads on its behalf do not count."""
 
     cpu: int = 5  # seconds of processor time
     memory: int = 1 << 29  # bytes of address space
@@ -75,7 +75,7 @@ OPENING = Limits(cpu=20, memory=1 << 30)  # for all of an image, whose tables ma
 
 
 class UnfinishedError(DiskFormatError):
-    """Foreign bytes that the child did not finish with (kind CORRUPT): the limit it ran into, or how it died."""
+    """The child did not finish (kind CORRUPT): the limit it hit, or how it died."""
 
 
 def in_child(limits: Limits = Limits()) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -126,7 +126,7 @@ def tried(work: Callable[[], object]) -> None:
 
 
 def _folder() -> str:
-    """Where relative paths begin; the root where this process's own folder is gone."""
+    """The working directory of the child; the root if this process's own no longer exists."""
     try:
         return str(Path.cwd())
     except OSError:
@@ -262,7 +262,7 @@ class _Ending:
                 os.kill(self._pid, signal.SIGKILL)
 
     def reason(self, limits: Limits, error: Exception) -> VmieError:
-        """The error for a child that ended without an answer."""
+        """The error for a child that exited without a response."""
         self.kill()  # one that talks nonsense is still there
         while piece := os.read(self._fd, 64):
             self._said += piece
@@ -347,7 +347,7 @@ class _Helper:
         self._lock, self._process, self._control = threading.Lock(), None, None
 
     def close(self) -> None:
-        """End it; the next call starts another."""
+        """Ends the helper; the next call starts another."""
         with self._lock:
             self._end()
 
@@ -395,7 +395,7 @@ class FarReader:
 
 
 def answer(wire: Wire, request: dict[str, Any]) -> None:
-    """In the child: do what is asked, and send the answer."""
+    """In the child: runs the request and sends the response."""
     global _INSIDE  # noqa: PLW0603 - a fact about this process
     _INSIDE = True
     os.environ.clear()

@@ -1,4 +1,4 @@
-"""What the caller and a sandboxed child tell each other: frames of a kind, a length and bytes; never objects."""
+"""The protocol between caller and sandboxed child: frames of kind, length and bytes; never pickled objects."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def far_read(data: bytes) -> tuple[int, int, int]:
 
 
 def pack_error(error: VmieError) -> bytes:
-    """The error in words, and the names of what it is, the most exact first."""
+    """Serialises an error with the names of its classes, most specific first."""
     names = [kind.__name__ for kind in type(error).__mro__ if issubclass(kind, VmieError)]
     return json.dumps({"classes": names, "problem": error.problem.to_json()}).encode()
 
 
 def unpack_error(data: bytes) -> ServiceError:
-    """The error, as the nearest class that this end knows. ``DiskFormatError`` for nonsense."""
+    """Restores an error as the most specific class known here. ``DiskFormatError`` for malformed data."""
     try:
         said = json.loads(data)
         problem = Problem.from_json(said["problem"])

@@ -1,4 +1,4 @@
-"""A file that appears whole or not at all: written under a hidden name beside its place, then renamed."""
+"""Atomic output files: written under a hidden name beside the destination, then renamed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 
 
 def check_free(destination: Path, *, force: bool) -> None:
-    """Raise ServiceError CONFLICT when something is at ``destination``, INVALID when no file may ever be there."""
+    """Raises ServiceError CONFLICT if ``destination`` exists, INVALID if no file can be there."""
     if not destination.name or not destination.parent.is_dir():
         raise _no_folder(destination.parent)
     with contextlib.suppress(FileNotFoundError), local_errors(destination):
@@ -37,7 +37,7 @@ def check_free(destination: Path, *, force: bool) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise ServiceError unless a file can be made in ``folder``: NOT_FOUND, LOCAL. Nothing stays there."""
+    """Raises ServiceError (NOT_FOUND, LOCAL) unless a file can be created in ``folder``. Leaves nothing behind."""
     if not folder.is_dir():
         raise _no_folder(folder)
     try:
@@ -64,7 +64,7 @@ def exists(destination: Path) -> ServiceError:
 
 @contextlib.contextmanager
 def local_errors(path: Path) -> Iterator[None]:
-    """Turn what the operating system says about writing ``path`` into a ServiceError (LOCAL)."""
+    """Translates OSErrors from writing ``path`` to ServiceError (LOCAL)."""
     try:
         yield
     except FileNotFoundError:
@@ -97,7 +97,7 @@ def write_error(path: Path, error: OSError) -> ServiceError:
 
 
 def part_name(destination: Path, kind: str = "part") -> Path:
-    """A hidden name beside ``destination`` that nobody has."""
+    """An unused hidden name beside ``destination``."""
     return destination.with_name(f".{destination.name[:200]}.{secrets.token_hex(4)}.{kind}")
 
 
@@ -138,7 +138,7 @@ class Output:
             raise write_error(self.destination, error) from error
 
     def commit(self) -> int:
-        """Make the file durable and give it its name; its size in bytes."""
+        """Syncs the file and renames it into place; returns its size in bytes."""
         try:
             os.fsync(self._fd)
             size = os.fstat(self._fd).st_size

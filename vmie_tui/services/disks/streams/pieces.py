@@ -1,4 +1,4 @@
-"""Walks the content of a disk once: hashes all of it, gives out only what is not zeros, tells how far it is."""
+"""Reads a disk once from front to back: hashes all of it, yields what is not zeros, reports progress."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Progress = Callable[[int, int], object]  # (bytes of the disk done, bytes in all
 
 
 class Stopped(Exception):
-    """Another thread of the same work failed."""
+    """Another thread of the same operation failed."""
 
 
 class Content:
@@ -50,7 +50,7 @@ class Content:
 
 
 class Watched:
-    """A `DiskSource` that reports how far reading it has come, from whichever thread reads."""
+    """A `DiskSource` that reports reading progress, from whichever thread reads."""
 
     def __init__(self, source: DiskSource, progress: Progress) -> None:
         self._source, self._progress = source, progress
@@ -75,7 +75,7 @@ class Watched:
 
 
 def slowest(progress: Progress, readers: int) -> list[Progress]:
-    """A progress for each of several readers of one disk; the slowest of them is what ``progress`` hears."""
+    """Progress callbacks for several readers of one disk; ``progress`` follows the slowest."""
     places = [0] * readers
 
     def part(number: int) -> Progress:

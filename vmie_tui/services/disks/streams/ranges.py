@@ -1,4 +1,4 @@
-"""Reads a large image in a few blocks: cached, counted, and never more than a budget allows."""
+"""Reads a few blocks of a large image: cached, counted, and within a budget."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _KEPT = 128  # blocks: 8 MiB, more than the usual budget can fetch
 
 
 class BudgetExceededError(DiskFormatError):
-    """What is not read by now is not read at all (kind REFUSED); the rest of an inspection counts as not inspected."""
+    """The budget is spent (kind REFUSED): the rest of an inspection counts as not inspected."""
 
 
 @dataclass(slots=True)
 class Budget:
-    """What an inspection of one image may cost, and what it has cost."""
+    """The read budget of one image's inspection, and what has been spent."""
 
     requests: int = MAX_REQUESTS
     bytes: int = MAX_BYTES
@@ -34,7 +34,7 @@ class Budget:
     _ends: float = field(default=0.0, repr=False)
 
     def check_time(self) -> None:
-        """Raise when the time is over."""
+        """Raises when the time is up."""
         now = time.monotonic()
         self._ends = self._ends or now + self.seconds
         if now > self._ends:
@@ -106,7 +106,7 @@ class BlockReader:
             start = index
 
     def _read(self, at: int, length: int) -> bytes:
-        """One request. After a failure there are no more: a dead network would be asked for every file."""
+        """Makes one request. None follow a failure: a dead network would otherwise be tried for every file."""
         if self._failure is not None:
             raise self._failure
         self.budget.spend(length)

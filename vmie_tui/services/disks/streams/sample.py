@@ -1,4 +1,4 @@
-"""Random samples of a disk's content, taken while its bytes pass: what a later proof compares with what AWS holds."""
+"""Samples a disk's content at random while it is transferred, for a later comparison with what AWS holds."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Sampler:
             at += step
 
     def note(self, index: int, sha256: str) -> None:
-        """A block with data whose SHA-256 is known already: an earlier attempt has sent it."""
+        """Adds a block whose SHA-256 is already known because an earlier attempt has sent it."""
         if self._may_keep(index):
             self._keep(index, sha256)
 
@@ -58,7 +58,7 @@ class Sampler:
         return dict(sorted(self._kept.items()))
 
     def _turn(self, index: int) -> None:
-        """Finish the block in work, and begin with ``index`` (-1: none)."""
+        """Finishes the current block and begins ``index`` (-1: none)."""
         if self._wanted and self._block != _ZERO_BLOCK:
             self._keep(self._index, hashlib.sha256(self._block).hexdigest())
         self._wanted = False

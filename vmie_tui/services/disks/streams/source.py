@@ -1,4 +1,4 @@
-"""Random access to the content of a disk: the protocol every reader follows, and a RAW file as the first of them."""
+"""Random access to the content of a disk: the protocols of all readers, and the reader of RAW files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ZEROS = bytes(PIECE)
 
 
 class ByteReader(Protocol):
-    """Random access to the bytes of a file or object, without knowing what they mean."""
+    """Random access to the raw bytes of a file or object."""
 
     @property
     def size(self) -> int:

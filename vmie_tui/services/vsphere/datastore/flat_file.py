@@ -96,18 +96,18 @@ class FlatFile:
         return False
 
     def ask_host(self) -> None:
-        """Ask the host that runs the machine from now on, and no longer vCenter; before the first byte only."""
+        """Switches from vCenter to the host that runs the machine; only before the first byte."""
         self.at_host, self.path = True, self._address(HOST_DATACENTER, self._store, once=True)
         twice = self._address(HOST_DATACENTER, self._store)
         self._other = "" if twice == self.path else twice  # whether all hosts decode once is not known
 
     @property
     def version(self) -> str:
-        """The ETag or date that the first answer told, "" for neither."""
+        """The ETag or date of the first response, "" for neither."""
         return self._version
 
     def ticket(self) -> Ticket:
-        """For one request to the host that runs the machine. Raises ServiceError."""
+        """A ticket for one request to the host that runs the machine. Raises ServiceError."""
         vsphere = self.vsphere
         url = f"https://{f'[{self.host}]' if ':' in self.host else self.host}{self.path}"
         spec = vim.SessionManager.HttpServiceRequestSpec(method="httpGet", url=url)
@@ -207,7 +207,7 @@ class FlatFile:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """Leave for one request, and where it is to go."""
+    """A ticket for one request, and its address."""
 
     host: str
     port: int
@@ -342,7 +342,7 @@ class FlatConnection:
         )
 
     def interrupt(self) -> None:
-        """Make a read that waits in another thread fail at once, and every later one."""
+        """Makes a read blocked in another thread fail at once, and every later one."""
         self._interrupted = True
         if (connection := self._connection) is not None:
             connection.interrupt()

@@ -1,4 +1,4 @@
-"""The content of a disk that a snapshot froze, read fast: several connections, in order, ahead of whoever takes it."""
+"""Reads a disk frozen by a snapshot fast: over several connections, in order, with read-ahead."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OTHERWISE = "Migrate the machine once, without increments: then it is exported 
 
 
 class Slots:
-    """How many requests of the whole process may be under way at each place."""
+    """Limits the concurrent requests of the whole process at each place."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -34,13 +34,13 @@ class Slots:
 
     @property
     def waiting(self) -> int:
-        """How many wait for a slot."""
+        """The number of threads waiting for a slot."""
         with self._changed:
             return self._waiting
 
     @contextmanager
     def one(self, limits: dict[str, int], check: Check) -> Iterator[None]:
-        """A slot at all of these places; waits until there is one, ``check`` is asked meanwhile and may raise."""
+        """Holds a slot at all of these places; waits for one, calling ``check`` meanwhile, which may raise."""
         with self._changed:
             self._waiting += 1
             try:
@@ -129,7 +129,7 @@ class FolderReader(Closing):
 
     @property
     def retries(self) -> int:
-        """How many pieces had to be asked for again."""
+        """The number of retried pieces."""
         with self._lock:
             return self._retries
 
@@ -238,7 +238,7 @@ class FolderReader(Closing):
         return ServiceError(ErrorKind.CANCELLED, "reading the disk was stopped", subject=self._file.name)
 
     def close(self) -> None:
-        """Break off what is under way; does not wait for a connection that is still being made."""
+        """Aborts the current requests; does not wait for a connection that is still being opened."""
         with self._lock:
             self._closed.set()
             idle, self._idle = self._idle, []

@@ -1,4 +1,4 @@
-"""Parts of a virtual disk on its datastore, over one connection: to look into it without an export."""
+"""Reads parts of a virtual disk on its datastore, over one connection: to inspect it without an export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bytes of one exported disk, straight from the host that holds it, into the caller's buffers."""
+"""Downloads one exported disk straight from its ESXi host into the caller's buffers."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class DiskStream(Closing):
         )
 
     def interrupt(self) -> None:
-        """Make a read that waits in another thread fail at once."""
+        """Makes a read blocked in another thread fail at once."""
         self._broken = True
         self._connection.interrupt()
 

@@ -1,4 +1,4 @@
-"""The bytes of one disk to the host that takes it in: an HTTP POST from a feed that is made on the way.
+"""Uploads one disk to its ESXi host: an HTTP POST from a feed generated in passing.
 
 In chunks, for the length is known at the end only. Hosts take that (VMware's own samples send so), but some were seen
 to answer HTTP 500 to it: then the length is found out beforehand.
@@ -110,7 +110,7 @@ class DiskUpload:
         )
 
     def interrupt(self) -> None:
-        """Make a send that waits in another thread fail at once."""
+        """Makes a send blocked in another thread fail at once."""
         self._broken = True
         self._connection.interrupt()
 

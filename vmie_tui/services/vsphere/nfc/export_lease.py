@@ -1,4 +1,4 @@
-"""Export of a machine's disks: an HttpNfcLease as a context manager that is ended whatever happens."""
+"""Export of a machine's disks: an HttpNfcLease as a context manager that always ends it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class ExportLease(NfcLease):
     # -- getting it ---------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        """Ask for the lease and wait until it is ready. Raises ServiceError."""
+        """Requests the lease and waits until it is ready. Raises ServiceError."""
         vsphere = self._vsphere
         if self._snapshot_moid:
             target = vsphere.object(vim.vm.Snapshot, self._snapshot_moid)

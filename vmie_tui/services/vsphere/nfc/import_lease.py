@@ -30,7 +30,7 @@ class ImportDisk:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What went to the host. ``proven``: by which checksum of the host's own it is the same, "" where it gave none."""
+    """What was sent. ``proven``: the host's checksum it was verified by, "" if it gave none."""
 
     bytes: int
     sha256: str
@@ -57,7 +57,7 @@ class ImportLease(NfcLease):
         self.disks: tuple[ImportDisk, ...] = ()
 
     def __enter__(self) -> Self:
-        """Ask for the machine and wait until its disks can be sent. Raises ServiceError."""
+        """Requests the machine and waits until its disks can be sent. Raises ServiceError."""
         vsphere, target = self._vsphere, self._target
         pool = vsphere.object(vim.ResourcePool, target.resource_pool)
         spec = vim.vm.VmImportSpec(configSpec=self._config, resPoolEntity=None)
@@ -112,7 +112,7 @@ class ImportLease(NfcLease):
         return Sent(upload.sent, feed.sha256, proven)
 
     def interrupt(self) -> None:
-        """Make what is being sent in another thread fail at once."""
+        """Makes a send in progress in another thread fail at once."""
         with self._lock:
             transfers = list(self._transfers)
         for transfer in transfers:

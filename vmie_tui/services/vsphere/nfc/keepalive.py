@@ -1,4 +1,4 @@
-"""Keeps a lease alive from a thread of its own, and notices when it is lost."""
+"""Keeps a lease alive from its own thread, and detects its loss."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class KeepAlive:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; waits for a report that is on its way."""
+        """Ends the thread; waits for a report in progress."""
         self._stop.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()
@@ -60,7 +60,7 @@ class KeepAlive:
                 return
 
     def look(self, *, report: bool = False) -> ServiceError | None:
-        """Ask for the lease's state now (and report progress); the loss when there is one."""
+        """Reports progress and reads the lease's state now; returns the loss, if any."""
         with self._looking:
             if self.lost is not None or self._stop.is_set():
                 return self.lost

@@ -1,4 +1,4 @@
-"""What every HttpNfcLease has in common, of an export or an import: it is waited for, kept alive, and always ended."""
+"""The common part of export and import leases: waited for, kept alive, and always ended."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class NfcLease:
         return self._await_ready()
 
     def _keep(self, info: Any) -> None:
-        """Tell vCenter from now on that the lease is in use."""
+        """Starts the keepalive of the lease."""
         timeout = float(info.leaseTimeout or 300)
         self._keeper = KeepAlive(
             self._vsphere,
@@ -181,12 +181,12 @@ class NfcLease:
             transfer.interrupt()
 
     def progress(self, fraction: float) -> None:
-        """Remember how much is done (0..1); the lease's own thread tells vCenter."""
+        """Sets the progress (0..1), which the keepalive thread reports to vCenter."""
         if self._keeper is not None:
             self._keeper.fraction = fraction
 
     def check(self) -> None:
-        """Raise ServiceError when the lease is lost (CONFLICT), or its session (LOGIN)."""
+        """Raises ServiceError if the lease is lost (CONFLICT), or its session (LOGIN)."""
         lost = self._keeper.lost if self._keeper else None
         if lost is not None:
             raise ServiceError.of(lost.problem)
@@ -215,7 +215,7 @@ class NfcLease:
     # -- ending it ----------------------------------------------------------------------------------------------------
 
     def complete(self) -> None:
-        """Tell vCenter that all is received, or sent. Raises ServiceError when the lease is lost."""
+        """Completes the lease once everything is received or sent. Raises ServiceError when the lease is lost."""
         self.check()
         assert self._keeper is not None
         self._keeper.stop()
@@ -227,7 +227,7 @@ class NfcLease:
         self._close()
 
     def abort(self, reason: str) -> None:
-        """Give the lease back; never raises: without reports vCenter ends it by itself."""
+        """Aborts the lease; never raises: without progress reports vCenter ends it by itself."""
         if self._ended:
             return
         self._ended = True
@@ -244,7 +244,7 @@ class NfcLease:
 
     @property
     def given_back(self) -> bool:
-        """Whether vCenter holds nothing for us: the lease is over there, or there never was one."""
+        """Whether the lease has ended in vCenter, or never existed."""
         return self._lease is None or self._told_end
 
     def _close(self) -> None:

@@ -1,4 +1,4 @@
-"""Leases that a killed process of ours left behind: ended, so that the work can be done again at once."""
+"""Ends leases that a killed process of ours left behind, so that the work can be repeated at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ IMPORTS = ("importvapp", "importvapplro")
 
 
 def end_own_export(vsphere: VSphere, moid: str) -> bool:
-    """Cancel the export task of this machine that our own account started; False when there is none.
+    """Cancels the export task of this machine that our own account started; False if there is none.
 
     A held lease belongs to a session that no longer speaks and would block the machine until it times out (trap 4).
     Its task can be cancelled by the account that started it. Raises ServiceError when vCenter cannot be asked.
