@@ -946,11 +946,6 @@ def _answers(client: Any, operation: str) -> Iterator[list[dict[str, Any]]]:
         client.meta.events.unregister(f"after-call.{operation}", keep)
 
 
-def _content(length: int) -> bytes:
-    """Bytes that nobody else has and that do not compress."""
-    return secrets.token_bytes(length)
-
-
 def _object(run: Run) -> None:
     aws, settings = run.aws, run.live.profile.aws
     bucket, key = settings.bucket, f"{settings.prefix}doctor-live-{run.live.token}"
@@ -959,7 +954,7 @@ def _object(run: Run) -> None:
     with run.proving("s3.bucket"):
         store.check_bucket(bucket)
         run.held("s3.bucket", "a foreign owner is set" if settings.bucket_owner else "as assumed")
-    data, at = _content(SMALLEST_PART + RANGE), 0
+    data, at = secrets.token_bytes(SMALLEST_PART + RANGE), 0
 
     def fill(view: memoryview) -> int:
         nonlocal at
@@ -1030,7 +1025,7 @@ def _block(run: Run) -> None:
             run.judge("ebs.gone", not state, "as assumed", f"its state is still {state}")
 
     run.undo("the EBS snapshot", f"with the tag {MARK}={token}", take_away)
-    data, began = _content(BLOCK), time.monotonic()
+    data, began = secrets.token_bytes(BLOCK), time.monotonic()
     with run.proving("ebs.upload"), run.live.undisturbed("the snapshot is begun, then deleted"):
         writer.__enter__()
     with contextlib.ExitStack() as held, _answers(aws.client(BLOCKS), "ebs.PutSnapshotBlock") as puts:

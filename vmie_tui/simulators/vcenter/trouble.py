@@ -42,17 +42,17 @@ class Trouble:
             "grow": self._grow,
             "revert": lambda machine, given: self._revert(machine, given, anew=True),
             "revert-same-epoch": lambda machine, given: self._revert(machine, given, anew=False),
-            "refuse-cbt": lambda machine, given: self._trackable(machine, False),
-            "allow-cbt": lambda machine, given: self._trackable(machine, True),
+            "refuse-cbt": lambda machine, given: setattr(machine, "trackable", False),
+            "allow-cbt": lambda machine, given: setattr(machine, "trackable", True),
             "migrate": self._migrate,
             "relocate": self._relocate,
             "snapshot": self._snapshot,
             "unsnapshot": self._unsnapshot,
             "tools": self._tools,
-            "hang": lambda machine, given: self._hangs(machine, True),
-            "unhang": lambda machine, given: self._hangs(machine, False),
-            "lock-owner": lambda machine, given: self._lock_owner(machine, True),
-            "no-lock-owner": lambda machine, given: self._lock_owner(machine, False),
+            "hang": lambda machine, given: setattr(machine, "hangs", True),
+            "unhang": lambda machine, given: setattr(machine, "hangs", False),
+            "lock-owner": lambda machine, given: setattr(machine, "lock_owner", True),
+            "no-lock-owner": lambda machine, given: setattr(machine, "lock_owner", False),
             "power": lambda machine, given: world.set_power(machine.moid, given["state"]),
         }
 
@@ -75,19 +75,10 @@ class Trouble:
         disk = self._world.disk(machine.moid, key)
         self._world.grow_disk(machine.moid, key, int(given.get("bytes") or disk.capacity + (1 << 20)))
 
-    def _trackable(self, machine: Machine, yes: bool) -> None:
-        machine.trackable = yes
-
     def _tools(self, machine: Machine, given: Given) -> None:
         if given["state"] not in TOOLS_VERSION:
             raise ValueError(f"Tools cannot be {given['state']}")
         machine.spec = replace(machine.spec, tools=given["state"])
-
-    def _lock_owner(self, machine: Machine, yes: bool) -> None:
-        machine.lock_owner = yes
-
-    def _hangs(self, machine: Machine, yes: bool) -> None:
-        machine.hangs = yes
 
     def _revert(self, machine: Machine, given: Given, *, anew: bool) -> None:
         refuse_while_leased(machine)

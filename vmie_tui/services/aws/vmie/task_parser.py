@@ -50,20 +50,26 @@ def disk_of(data: Json) -> TaskDisk:
     )
 
 
+def _task(kind: TaskKind, id_name: str, data: Json, region: str, **values: Any) -> Task:
+    told = {
+        "state": str(data.get("State") or data.get("Status") or ""),
+        "status_message": str(data.get("StatusMessage") or ""),
+        "description": str(data.get("Description") or ""),
+        **values,
+    }
+    return Task(kind, str(data.get(id_name) or ""), region=region, tags=tags_of(data), raw=raw_of(data), **told)
+
+
 def image_task(data: Json, region: str) -> Task:
     """A task from ImportImage or DescribeImportImageTasks."""
-    return Task(
+    return _task(
         TaskKind.IMPORT_IMAGE,
-        str(data.get("ImportTaskId") or ""),
-        str(data.get("Status") or ""),
-        status_message=str(data.get("StatusMessage") or ""),
+        "ImportTaskId",
+        data,
+        region,
         progress=progress_of(data.get("Progress")),
-        description=str(data.get("Description") or ""),
-        region=region,
         image_id=str(data.get("ImageId") or ""),
         disks=tuple(disk_of(disk) for disk in data.get("SnapshotDetails") or ()),
-        tags=tags_of(data),
-        raw=raw_of(data),
     )
 
 
@@ -71,17 +77,16 @@ def snapshot_task(data: Json, region: str) -> Task:
     """A task from ImportSnapshot or DescribeImportSnapshotTasks."""
     detail = data.get("SnapshotTaskDetail") or {}
     disk = disk_of(detail)
-    return Task(
+    return _task(
         TaskKind.IMPORT_SNAPSHOT,
-        str(data.get("ImportTaskId") or ""),
-        disk.status,
+        "ImportTaskId",
+        data,
+        region,
+        state=disk.status,
         status_message=disk.status_message,
         progress=disk.progress,
         description=str(data.get("Description") or detail.get("Description") or ""),
-        region=region,
         disks=(disk,),
-        tags=tags_of(data),
-        raw=raw_of(data),
     )
 
 
@@ -96,17 +101,15 @@ def conversion_task(data: Json, region: str) -> Task:
     state, message = str(data.get("State") or ""), str(data.get("StatusMessage") or "")
     told = _PROGRESS.search(message)
     shares = [disk.progress for disk in disks if disk.progress is not None]
-    return Task(
+    return _task(
         TaskKind.CONVERSION,
-        str(data.get("ConversionTaskId") or ""),
-        state,
-        status_message=message,
+        "ConversionTaskId",
+        data,
+        region,
+        state=state,
         progress=None if state != "active" else progress_of(told[1]) if told else min(shares, default=None),
         description=str(instance.get("Description") or volume.get("Description") or ""),
-        region=region,
         disks=disks,
-        tags=tags_of(data),
-        raw=raw_of(data),
         instance_id=str(instance.get("InstanceId") or ""),
         volume_ids=tuple(ident for entry in entries if (ident := str((entry.get("Volume") or {}).get("Id") or ""))),
     )
@@ -132,16 +135,12 @@ def export_instance_task(data: Json, region: str) -> Task:
     """A task from CreateInstanceExportTask or DescribeExportTasks; AWS gives no percentage, and names the whole key."""
     place, details = data.get("ExportToS3Task") or {}, data.get("InstanceExportDetails") or {}
     form = str(place.get("ContainerFormat") or place.get("DiskImageFormat") or "")
-    return Task(
+    return _task(
         TaskKind.EXPORT_INSTANCE,
-        str(data.get("ExportTaskId") or ""),
-        str(data.get("State") or ""),
-        status_message=str(data.get("StatusMessage") or ""),
-        description=str(data.get("Description") or ""),
-        region=region,
+        "ExportTaskId",
+        data,
+        region,
         disks=(TaskDisk(form.upper(), str(place.get("S3Bucket") or ""), str(place.get("S3Key") or "")),),
-        tags=tags_of(data),
-        raw=raw_of(data),
         instance_id=str(details.get("InstanceId") or ""),
     )
 
@@ -153,18 +152,14 @@ def export_image_task(data: Json, region: str) -> Task:
     place = data.get("S3ExportLocation") or {}
     ident, form = str(data.get("ExportImageTaskId") or ""), str(data.get("DiskImageFormat") or "")
     key = f"{place.get('S3Prefix') or ''}{ident}{f'.{form.lower()}' if form else ''}"
-    return Task(
+    return _task(
         TaskKind.EXPORT_IMAGE,
-        ident,
-        str(data.get("Status") or ""),
-        status_message=str(data.get("StatusMessage") or ""),
+        "ExportImageTaskId",
+        data,
+        region,
         progress=progress_of(data.get("Progress")),
-        description=str(data.get("Description") or ""),
-        region=region,
         image_id=str(data.get("ImageId") or ""),
         disks=(TaskDisk(form.upper(), str(place.get("S3Bucket") or ""), key),),
-        tags=tags_of(data),
-        raw=raw_of(data),
     )
 
 
