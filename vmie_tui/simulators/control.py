@@ -50,7 +50,7 @@ class Serving:
 
 
 class Gate:
-    """Lets to the controls whoever has the token, which `simulate` prints; one is drawn when none is given.
+    """Admits to the controls whoever has the token that `simulate` prints; generated if none is given.
 
     Loopback alone keeps out neither other users of the machine nor pages in a browser: those get here by a name of
     theirs that they let resolve to 127.0.0.1 (DNS rebinding), and such a name stands in the Host header.
@@ -97,7 +97,7 @@ class SimClock:
             self._base, self._real, self._speed = self._now(), time.time(), value
 
     def advance(self, seconds: float) -> None:
-        """Jump forward."""
+        """Moves the clock forward."""
         with self._lock:
             self._base += seconds
 
@@ -124,7 +124,7 @@ class Fault:
 
 
 class Faults:
-    """The faults asked for; an operation takes the first that fits it."""
+    """The injected faults; an operation takes the first that matches."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -171,7 +171,7 @@ class Faults:
 
 
 class Stats:
-    """How often each operation was asked for, in all and by Region."""
+    """Counts the requests by operation, in total and by Region."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

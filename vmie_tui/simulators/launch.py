@@ -1,4 +1,4 @@
-"""Start, find and stop the simulators as a process of their own, which outlives whoever started it."""
+"""Starts, finds and stops the simulators as a detached process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulated account's identities, in moto's IAM and STS: its user, the service role, keys issued later."""
+"""The simulated account's identities in moto's IAM and STS: its user, the service role, temporary keys."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GLOBAL = "aws"  # moto's name for what belongs to no Region
 
 
 def forget(account: str) -> None:
-    """Drop what moto knows of the account from an earlier simulator in this process."""
+    """Resets moto's state of the account, left by an earlier simulator in this process."""
     for backends in (ec2_backends, iam_backends, kms_backends, sts_backends):
         if account in backends:
             del backends[account]

@@ -1,4 +1,4 @@
-"""Who is calling: the SigV4 scope of a request, the known keys, the signature, and the words of a refusal."""
+"""Authenticates requests: the SigV4 scope, the known keys, the signature, and the error texts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _fields(header: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What belongs to an access key: its secret, its session token if it is temporary, its end (epoch seconds)."""
+    """An access key's secret, its session token if it is temporary, and its expiry (epoch seconds)."""
 
     secret: str
     token: str = ""
@@ -69,7 +69,7 @@ class Keys:
         return time.time() + self.skew
 
     def check(self, request: Request) -> None:
-        """Raise `ApiError` as the service would when the request is not from a known key, or not signed by it."""
+        """Raises `ApiError` as the service would for an unknown key or a wrong signature."""
         scope = request.scope
         if scope is None:
             raise no_credentials(request.service)
@@ -181,7 +181,7 @@ def unknown_key(service: str, access_key: str) -> ApiError:
 
 
 def expired(service: str) -> ApiError:
-    """What an expired session token gets."""
+    """The error for an expired session token."""
     if service == "s3":
         return ApiError("ExpiredToken", "The provided token has expired.", 400)
     if service == "ec2":

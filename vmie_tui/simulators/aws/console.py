@@ -1,4 +1,4 @@
-"""What a simulated instance does when it starts: told from its disks, written to its console, shown on its screen."""
+"""Boots a simulated instance from the content of its disks, with console output and a screenshot."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DIM, BRIGHT = 40, 200  # grey of a character's cell against black; most of a let
 
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """How a start goes: the lines on the console, and whether the guest answers on its network card in the end."""
+    """A boot's result: the console lines, and whether the guest is reachable in the end."""
 
     lines: tuple[str, ...]
     healthy: bool
@@ -55,7 +55,7 @@ def boot(disks: Sequence[ByteReader], *, mode: str, instance_type: str, host: st
 
 
 def _bios(facts: GuestFacts) -> list[str]:
-    """What the BIOS says when it cannot start the first disk; nothing when it can."""
+    """The BIOS's messages when it cannot boot the first disk; empty when it can."""
     if facts.disks and facts.disks[0].bios_boot:
         return []
     return [

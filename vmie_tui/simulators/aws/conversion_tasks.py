@@ -1,4 +1,4 @@
-"""Conversion tasks (ImportInstance, ImportVolume): what they walk through on the simulator's clock, and their bytes.
+"""Conversion tasks (ImportInstance, ImportVolume): their phases on the simulator's clock, and their data.
 
 A task waits for its parts until it expires, as the API Reference says of ExpirationTime; it is then cancelled. A task
 that fails ends as cancelled too: AWS has no other state for it. Cancelling removes what the conversion has made, "a
@@ -98,7 +98,7 @@ class Conversions(Engine[Conversion, ConversionWorld]):
     ENDED = frozenset({"completed", "cancelled"})
 
     def cancel(self, task: Conversion, reason: str) -> bool:
-        """Begin to cancel; False when it is too late for that."""
+        """Starts cancelling; False when it is too late."""
         with self._lock:
             if task.state != "active" or task.last:
                 return False
@@ -182,7 +182,7 @@ class Conversions(Engine[Conversion, ConversionWorld]):
         world.snapshots.map_data(info.id)
 
     def _system(self, task: Conversion) -> None:
-        """Recognise the operating system, look into it, and hold it against what was asked for."""
+        """Recognises the operating system, inspects it, and checks it against the request."""
         path = self._world.snapshots.data_path(task.held)
         with path.open("rb") as file:
             if not bootable(file.read(1024)):

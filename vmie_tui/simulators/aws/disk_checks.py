@@ -1,4 +1,4 @@
-"""What VM import does with the bytes it was given: recognise the format, check it, decode it, look for an OS."""
+"""What VM Import does with a disk image: recognises the format, checks it, decodes it, looks for an OS."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Image(Protocol):
 
 
 class CheckFailed(Exception):
-    """The import fails with this StatusMessage."""
+    """Fails the import with this StatusMessage."""
 
 
 class Stopped(Exception):

@@ -34,10 +34,10 @@ ROUTES = (
 
 
 class Ec2Side(Protocol):
-    """What EBS direct needs of EC2."""
+    """The part of EC2 that EBS direct uses."""
 
     def show_snapshot(self, info: SnapshotInfo) -> None:
-        """Let EC2's calls see a new snapshot."""
+        """Registers a new snapshot in EC2."""
 
     def encrypted_by_default(self, region: str) -> bool: ...
 
@@ -156,7 +156,7 @@ class EbsService:
         }
 
     def _throttle(self) -> None:
-        """Count a put against the account's quota; raises RequestThrottledException beyond it."""
+        """Counts a put against the account's quota; raises RequestThrottledException beyond it."""
         with self._guard:
             second = int(time.monotonic())
             if second != self._second:

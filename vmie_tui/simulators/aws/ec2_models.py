@@ -1,4 +1,4 @@
-"""Snapshots and images of ours inside moto's EC2 model, where every other EC2 call finds them."""
+"""Our snapshots and images inside moto's EC2 model, where every other EC2 call finds them."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ QUERY_SERVICES = frozenset({"iam", "sts", "autoscaling", "cloudformation", "elas
 
 
 def unsupported(request: Request) -> ApiError:
-    """The answer to a call that is not simulated."""
+    """The error for a call that is not simulated."""
     name = f"{request.service or 'unknown service'}:{request.operation or request.method}"
     return ApiError("UnsupportedOperation", f"The operation {name} is not simulated", 400)
 

@@ -1,6 +1,6 @@
-"""What the demo's accounts own besides buckets: instances and images to export, some of which may not leave.
+"""What the demo's accounts own besides buckets: instances and images, some of which cannot be exported.
 
-Every documented reason not to export something is met once, so that the list of candidates has something to say.
+Every documented reason not to export something occurs once, so that the demo shows each.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ROOT, MARK = "/dev/sda1", "estate"
 
 
 class Owner(Protocol):
-    """The parts of an account that are furnished."""
+    """The parts of an account that are populated."""
 
     account: str
     region: str
@@ -68,7 +68,7 @@ WANTED = (
 
 
 def furnish(owner: Owner, other: str) -> None:
-    """Give an account the demo's images and instances in its Region, and a bucket for exports.
+    """Creates the demo's images and instances in an account's Region, and a bucket for exports.
 
     ``other`` is the account that shares an image with it.
     """

@@ -1,4 +1,4 @@
-"""What the service refuses before an export starts: every consideration of the guides, in the documented words.
+"""What the service rejects before an export starts: every limitation of the guides, with the documented messages.
 
 Where the guides quote no text, the message begins with the documented one for "not exportable" and names the reason.
 """
@@ -212,7 +212,7 @@ def _encrypts_with_kms(bucket: Bucket) -> bool:
 
 
 def canonical_id(region: str) -> str:
-    """Who writes instance exports in a Region."""
+    """The canonical id of the account that writes a Region's instance exports."""
     entry = facts.load("access")["export_bucket"]["canonical_account_ids"]
     return str(next((item["id"] for item in entry["by_region"] if item["region"] == region), entry["default"]))
 

@@ -1,4 +1,4 @@
-"""The bytes of an export: the parts of an S3 object that a format writer fills from a disk."""
+"""An export's data: the parts of an S3 object that a format writer fills from a disk."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class ExportedObject:
             out.close()
 
     def complete(self, now: float) -> None:
-        """Make it an object; raises OSError when its upload was aborted by somebody else."""
+        """Completes the upload; raises OSError if somebody else aborted it."""
         kind = s3_checksums.DEFAULT
         crc = s3_checksums.combine(kind, [(part.checksums[kind], part.size) for part in self._parts])
         size = sum(part.size for part in self._parts)
@@ -133,6 +133,6 @@ class ExportedObject:
         self._store.complete(self._bucket, upload, stored)
 
     def discard(self) -> None:
-        """Leave nothing of it."""
+        """Removes it without a trace."""
         with contextlib.suppress(OSError):
             self._store.abort(self._bucket, self._upload.id)

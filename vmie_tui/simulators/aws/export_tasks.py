@@ -1,4 +1,4 @@
-"""Export tasks: what they walk through on the simulator's clock, and the thread that really writes their object.
+"""Export tasks: their phases on the simulator's clock, and the thread that writes their objects.
 
 Until a task is complete its object is an unfinished upload, which goes when the task is cancelled or fails.
 """
@@ -132,7 +132,7 @@ class ExportEngine(Engine[ExportTask, World]):
         return StoredDisk(self._world.snapshots, source.snapshot, source.size_gib, task.stop)
 
     def _check(self, task: ExportTask) -> None:
-        """Look into the disk that starts the machine."""
+        """Inspects the boot disk."""
         if task.source.hybrid or hybrid_boot(self._disk(task, 0)):
             raise CheckFailed(HYBRID)
 

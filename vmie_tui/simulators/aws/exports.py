@@ -1,4 +1,4 @@
-"""The calls of VM export: start, watch and cancel export tasks of instances and images."""
+"""The operations of VM Export: start, describe and cancel export tasks of instances and images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MISSING = ("InvalidExportTaskID.NotFound", "The specified export task ID '{id}' 
 
 
 class Simulator(checks.World, Protocol):
-    """What the operations need of the account."""
+    """The parts of the account that the operations use."""
 
     clock: SimClock
     faults: Faults
@@ -191,7 +191,7 @@ def _image_view(task: ExportTask, response: Any, now: float, *, whole: bool) -> 
 
 
 def cancel_export_task(response: Any, simulator: Simulator) -> ActionResult:
-    """Of both kinds; nothing is said on success."""
+    """Cancels either kind; the response is empty."""
     ident = str(response._get_param("ExportTaskId") or "")
     tasks = simulator.exports.tasks(response.region)
     task = next((task for task in tasks if task.id == ident), None)

@@ -25,7 +25,7 @@ ACTIONS = ("error", "reset", "delay", "expired-token", *REGION_ACTIONS)
 
 
 class Service(Protocol):
-    """A simulated service: names the operation of a request and gives what will answer it."""
+    """A simulated service: identifies the operation of a request and its handler."""
 
     def identify(self, request: Request) -> tuple[str, Callable[[], Reply]]: ...
 
@@ -44,7 +44,7 @@ class Tenant(Protocol):
 
 
 class Desk(Protocol):
-    """What the front needs of the simulator behind it."""
+    """The parts of the simulator that the front uses."""
 
     clock: Any
     faults: Any
@@ -194,7 +194,7 @@ class Front(BaseHTTPRequestHandler):
             return render(request, failure)
 
     def _make_trouble(self, request: Request, account: str) -> None:
-        """Do what the faults asked for say: refuse, hang up, be slow, find the session expired."""
+        """Applies the injected faults: an error, a reset, a delay, an expired session."""
         desk = self.server.desk
         subject = request.path
         if desk.faults.take("Auth", f"{request.service}:{request.operation}", "expired-token"):
@@ -242,7 +242,7 @@ class Front(BaseHTTPRequestHandler):
 
 
 def _words(fault: Fault, service: str) -> tuple[str, str, int]:
-    """(code, message, status) of an injected error; throttling's own words when no others were given."""
+    """(code, message, status) of an injected error; the usual throttling text by default."""
     slow = regions.throttled(service, fault.message)
     if not fault.code or fault.code == slow.code:
         return slow.code, slow.message, slow.status

@@ -1,4 +1,4 @@
-"""What VM import says of a guest it cannot convert: found by the same look into the disks that preflight takes."""
+"""The errors of VM Import for a guest it cannot convert, found by the same inspection as preflight's."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def refusal(disks: Sequence[tuple[Path, int]]) -> str:
 
 
 def boot_mode(disks: Sequence[tuple[Path, int]]) -> str:
-    """How AWS finds the guest to boot when it is not told (F096): by BIOS, also where both are possible (F097)."""
+    """The boot mode AWS detects when none is given (F096): BIOS, even where both are possible (F097)."""
     facts = _inspected(disks).facts
     by_bios = any(disk.bios_boot for disk in facts.disks)
     return "uefi" if facts.esp and not by_bios else "legacy-bios"

@@ -1,4 +1,4 @@
-"""Tasks of the past: what an account shows that others have started, finished, cancelled and seen fail.
+"""Past tasks of an account: started, completed, cancelled and failed.
 
 They have no bytes: each is a line of time from which its view at this moment of the clock is made, so those that still
 run go on, end, and are forgotten a week later like any other. They do not count against a Region's limit of tasks.
@@ -124,7 +124,7 @@ class History:
         return [entry(task) for task in self.tasks(kind, region)]
 
     def find(self, ident: str, region: str, *kinds: TaskKind) -> Past | None:
-        """A task that is still listed, by its id."""
+        """Finds a task that is still listed by its id."""
         return next((task for kind in kinds for task in self.tasks(kind, region) if task.id == ident), None)
 
     def cancel(self, task: Past) -> tuple[str, str] | None:

@@ -1,4 +1,4 @@
-"""What is in a history: plausible tasks of all five kinds, with every documented failure among them."""
+"""Generates a history: plausible tasks of all five kinds, including every documented failure."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def past_tasks(count: int, regions: Sequence[str], now: float, seed: str = "desk
 
 
 def _tell_apart(dice: random.Random, tasks: Sequence[Past], now: float) -> None:
-    """Make some of them run, some cancelled, some forgotten."""
+    """Makes some of them active, some cancelled, some forgotten."""
     for number, task in enumerate(tasks):
         share = dice.random()
         if share < 0.10 and not task.failure:
@@ -141,7 +141,7 @@ def _tags(dice: random.Random, name: str) -> dict[str, str]:
 
 
 def _values(dice: random.Random, task: Past, name: str, gib: int) -> dict[str, Any]:
-    """What the task shows besides its state."""
+    """The task's fields other than its state."""
     when = datetime.fromtimestamp(task.created, UTC).strftime("%b %d %H:%M")
     windows = dice.random() < 0.4
     common: dict[str, Any] = {

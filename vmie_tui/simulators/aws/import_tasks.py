@@ -1,4 +1,4 @@
-"""Import tasks: what they walk through on the simulator's clock, and the thread that really reads their bytes."""
+"""Import tasks: their phases on the simulator's clock, and the thread that reads their disks."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class ImportTask(Walk):
 
     @property
     def shown(self) -> list[Detail]:
-        """The disks as AWS tells them: nothing is known of their content while the task is pending."""
+        """The disks as AWS describes them: nothing is known of their content while the task is pending."""
         return self.details if self.index else [Detail(source) for source in self.sources]
 
 
@@ -171,7 +171,7 @@ class TaskEngine(Engine[ImportTask, World]):
         task.gates["decoded"] = self._world.clock.now()
 
     def _check(self, task: ImportTask) -> None:
-        """Find every object and recognise what is in it."""
+        """Finds every object and recognises its format."""
         max_tib = 8 if task.kind == "image" else 16
         limit = "import_image_disk_max" if task.kind == "image" else "disk_image_size_max"
         max_tib = int(facts.limit("import", limit).get("value_tib", max_tib))
@@ -238,7 +238,7 @@ class TaskEngine(Engine[ImportTask, World]):
         store.map_data(ident)
 
     def _system(self, task: ImportTask) -> None:
-        """Recognise the operating system, look into it, and hold it against the licence asked for."""
+        """Recognises the operating system, inspects it, and checks it against the requested licence."""
         disks = [(self._world.snapshots.data_path(detail.snapshot), self._capacity(detail)) for detail in task.details]
         task.system = os_guess.guess([path for path, _ in disks])
         why = guest_check.refusal(disks)

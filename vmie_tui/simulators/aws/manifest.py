@@ -11,7 +11,7 @@ MAX_BYTES = 512 << 20
 
 
 class ManifestError(Exception):
-    """What is wrong with a manifest."""
+    """A manifest that does not conform to the schema."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Everything that is not S3 or EBS direct: handed to moto by WSGI, its failures put into AWS's words."""
+"""Passes everything but S3 and EBS direct to moto by WSGI, and reports its failures as AWS would."""
 
 from __future__ import annotations
 

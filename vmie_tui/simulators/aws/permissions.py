@@ -1,4 +1,4 @@
-"""What the account's user may do, by the policies it has in moto's IAM; and IAM's simulation of them.
+"""Evaluates the account's IAM policies in moto, and serves IAM's policy simulator.
 
 Resources and conditions count, as in AWS: moto's own check knows neither.
 """
@@ -57,7 +57,7 @@ _S3 = {
 
 
 def set_policy(account: str, policy: Mapping[str, Any]) -> None:
-    """Give the account's user this inline policy."""
+    """Attaches this inline policy to the account's user."""
     backend = iam_backends[account]["aws"]
     if policy:
         backend.put_user_policy(USER, INLINE, json.dumps(policy))
@@ -66,7 +66,7 @@ def set_policy(account: str, policy: Mapping[str, Any]) -> None:
 
 
 def check(account: str, request: Request) -> None:
-    """Raise `ApiError` when the user's policies do not allow the request."""
+    """Raises `ApiError` when the user's policies do not allow the request."""
     who, statements = _caller(account, request)
     action, resources = _wanted(account, request)
     if action in FREE:

@@ -1,4 +1,4 @@
-"""Calls added to moto from outside: functions that become methods of its response classes."""
+"""Adds API operations to moto: functions that become methods of its response classes."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ def install(operations: Iterable[Operation], responses: type[Any] = EC2Response)
 
 
 def refuse(code: str, message: str) -> EC2ClientError:
-    """An EC2 error to raise."""
+    """The EC2 error to raise."""
     return EC2ClientError(code, message)

@@ -1,4 +1,4 @@
-"""Follows presigned S3 URLs inside the simulator, as VM import does with those in a manifest: signature, date, key."""
+"""Resolves presigned S3 URLs inside the simulator, as VM Import does with those in a manifest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vmie_tui.simulators.control import Stats
 
 
 class World(Protocol):
-    """What is needed of the simulator."""
+    """The parts of the simulator that this uses."""
 
     s3: S3Service
     keys: auth.Keys
@@ -24,7 +24,7 @@ class World(Protocol):
 
 
 def follow(world: World, method: str, url: str) -> Reply:
-    """What S3 answers to this request; raises ApiError as it would."""
+    """S3's response to this request; raises ApiError as S3 would."""
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.netloc:
         raise ApiError("InvalidRequest", "The URL is not one of S3", 400)

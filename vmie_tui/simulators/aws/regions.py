@@ -1,4 +1,4 @@
-"""Regions: which there are, which are enabled in an account, and the trouble a whole Region can make."""
+"""Regions: the list, those enabled in an account, and faults of a whole Region."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def not_enabled(request: Request) -> ApiError:
 
 
 def trouble(request: Request, fault: Fault, connection: socket.socket, closing: threading.Event) -> None:
-    """Do what a fault of deny, disabled, throttle or timeout says; raises ApiError or Disconnect."""
+    """Applies a Region's fault: deny, disabled, throttle or timeout; raises ApiError or Disconnect."""
     match fault.action:
         case "deny":
             raise denied(request, fault.message)
@@ -46,7 +46,7 @@ def trouble(request: Request, fault: Fault, connection: socket.socket, closing: 
 
 
 def never(closing: threading.Event, gone: Callable[[], bool]) -> None:
-    """Wait until the client has had enough, or the simulator stops."""
+    """Waits until the client gives up, or the simulator stops."""
     while not closing.wait(LOOK_SECONDS) and not gone():
         pass
 
@@ -60,7 +60,7 @@ def _gone(connection: socket.socket) -> bool:
 
 
 def denied(request: Request, message: str = "") -> ApiError:
-    """What a policy's refusal sounds like in each service."""
+    """Each service's error for a request that a policy denies."""
     what = f"{request.service}:{request.operation}"
     who = f"User: arn:aws:iam::simulated:user/engineer is not authorized to perform: {what}"
     if request.service == "s3":
@@ -74,7 +74,7 @@ def denied(request: Request, message: str = "") -> ApiError:
 
 
 def throttled(service: str, message: str = "") -> ApiError:
-    """Too many requests, in the words of the service."""
+    """Each service's throttling error."""
     if service == "s3":
         return ApiError("SlowDown", message or "Please reduce your request rate.", 503)
     if service == "ebs":

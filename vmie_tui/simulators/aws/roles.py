@@ -16,7 +16,7 @@ NEEDED_IN_EC2 = ("ec2:ModifySnapshotAttribute", "ec2:CopySnapshot", "ec2:Registe
 
 
 def role_error(name: str) -> str:
-    """The one text AWS has for everything that is wrong with the role."""
+    """AWS's single error for everything that is wrong with the role."""
     return str(facts.error("E06")["message"]).replace("vmimport", name)
 
 

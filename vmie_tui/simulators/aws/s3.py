@@ -1,4 +1,4 @@
-"""The simulated S3: which operation a request is, the checks before all of them, and their table."""
+"""The simulated S3: the table of operations, and the checks common to all."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ class S3Service:
         return self.store.reader(bucket, stored)
 
     def make_bucket(self, name: str, region: str) -> None:
-        """Create a bucket as if its owner had; nothing happens when it is there."""
+        """Creates a bucket on behalf of its owner; does nothing if it exists."""
         if self.store.bucket(name) is None:
             config = {"ownershipControls": s3_buckets.OWNERSHIP, "publicAccessBlock": s3_buckets.PUBLIC_BLOCK}
             self.store.save_bucket(replace(Bucket(name, region, self._now()), config=config))
@@ -201,7 +201,7 @@ def _climbs(key: str) -> bool:
 
 
 def _check_policy(call: S3Call) -> None:
-    """Refuse what the bucket's policy denies everybody. Its other statements are not looked at."""
+    """Enforces the bucket policy's denials for everybody. Other statements are ignored."""
     policy = call.bucket.config.get("policy")
     if policy is None:
         return

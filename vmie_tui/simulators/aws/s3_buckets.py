@@ -1,4 +1,4 @@
-"""S3 operations on buckets: make, find, list, delete, and the documents that configure them."""
+"""S3 operations on buckets: create, head, list, delete, and their configuration documents."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def list_objects_v2(call: S3Call) -> Reply:
 
 
 def list_objects(call: S3Call) -> Reply:
-    """The first version of the list, which old clients still ask for."""
+    """ListObjects version 1, which old clients still use."""
     marker = call.query.get("marker", "")
     page = _page(call, ((stored.key, stored) for stored in call.store.keys(call.name)), marker)
     return document(

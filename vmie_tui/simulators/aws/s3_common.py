@@ -1,4 +1,4 @@
-"""What the S3 operations share: XML, times, the answers for things that are not there, received bodies."""
+"""What the S3 operations share: XML, dates, not-found errors, received bodies."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class Received:
 
 
 def receive(call: S3Call, keep: str, *, opaque_etag: bool) -> Received:
-    """Write the request's body to a file of its own, verifying every checksum the client sent.
+    """Writes the request's body to a new file, verifying every checksum the client sent.
 
     ``opaque_etag`` is for SSE-KMS, whose ETag is no MD5 (trap 16).
     """
@@ -159,7 +159,7 @@ def _reset_midway(fault: Fault | None, size: int) -> None:
 
 
 def encryption_of(call: S3Call) -> dict[str, str]:
-    """The encryption headers an object gets: asked for, else the bucket's default, else SSE-S3."""
+    """An object's encryption headers: as requested, else the bucket's default, else SSE-S3."""
     names = ("x-amz-server-side-encryption", "x-amz-server-side-encryption-aws-kms-key-id")
     algorithm, key = (call.header(name) for name in names)
     if not algorithm and "encryption" in call.bucket.config:

@@ -170,7 +170,7 @@ class Store:
             self.save_bucket(replace(bucket, config=config))
 
     def delete_bucket(self, name: str) -> bool:
-        """False when there are objects, or versions of them, in it."""
+        """Deletes a bucket; False if it still holds objects or versions."""
         with self._lock:
             folder = self.root / name
             if any((folder / "objects").iterdir()) or any(self._older(name)):
@@ -256,7 +256,7 @@ class Store:
         return trash
 
     def update(self, bucket: str, stored: Stored) -> None:
-        """New metadata for an object that is there."""
+        """Replaces an existing object's metadata."""
         with self._lock:
             _write_json(self._place(bucket, stored) / "object.json", asdict(stored))
 
@@ -333,7 +333,7 @@ class Store:
             return [Part(**json.loads(path.read_text())) for path in sorted(folder.glob("part-?????.json"))]
 
     def complete(self, bucket: str, upload: Upload, stored: Stored) -> Stored:
-        """Turn the upload into an object, which is returned; parts it does not name are dropped."""
+        """Completes the upload and returns the object; parts it does not name are dropped."""
         folder, keep = self.upload_folder(bucket, upload.id), {part.file for part in stored.parts}
         with self._lock:
             (folder / "upload.json").unlink()

@@ -99,7 +99,7 @@ class AwsSimulator(Account, Serving):
         )
 
     def add_account(self, account: str, access_key: str, **options: object) -> Account:
-        """One more account in this simulator, with buckets, images and tasks of its own; ``options`` as `Account`."""
+        """Adds an account with its own buckets, images and tasks; ``options`` as `Account`."""
         values = {"region": self.region, "max_tasks": self.max_tasks, **options}
         added = Account(
             self,
@@ -113,12 +113,12 @@ class AwsSimulator(Account, Serving):
         return added
 
     def limit_puts(self, per_second: int | None) -> None:
-        """The blocks that each account may put in a second; None: any number."""
+        """Limits the blocks that each account may put per second; None: unlimited."""
         for account in self.accounts.values():
             account.ebs.puts_per_second = per_second
 
     def seed_history(self, tasks: int, regions: int, account: str = "") -> list[str]:
-        """Give an account a past of so many tasks over so many Regions, ours the first of them; those Regions."""
+        """Seeds an account's history with so many tasks over so many Regions, ours first; returns those Regions."""
         by_region = facts.load("access")["export_bucket"]["canonical_account_ids"]["by_region"]
         more = [item["region"] for item in by_region if not item["region"].startswith(("cn-", "us-gov-"))]
         places = list(
@@ -129,7 +129,7 @@ class AwsSimulator(Account, Serving):
         return chosen
 
     def account_of(self, request: Request) -> Account:
-        """The account whose key signed a request; the first one for a key nobody has."""
+        """The account whose key signed a request; the first account for an unknown key."""
         found = self.keys.find(request.scope.access_key) if request.scope else None
         return self.accounts[found[0]] if found else self
 
@@ -148,7 +148,7 @@ class AwsSimulator(Account, Serving):
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop listening and cut what is connected; what is on disk stays."""
+        """Stops listening and cuts open connections; data on disk stays."""
         self.closing.set()
         if self._server is not None:
             self._server.shutdown()

@@ -122,7 +122,7 @@ class SnapshotStore:
             return self._save(info)
 
     def delete(self, ident: str) -> None:
-        """Forget a snapshot; its blocks stay while a child needs them."""
+        """Deletes a snapshot; its blocks stay while a child needs them."""
         with self._lock:
             if ident in self._known:
                 self.change(ident, state="deleted")
@@ -191,7 +191,7 @@ class SnapshotStore:
         return self.root / ident / "data"
 
     def map_data(self, ident: str) -> None:
-        """Note every block that got data in the file, after a whole disk was written into it."""
+        """Marks every block with data, after a whole disk was written to the file."""
         marks = self.root / ident / "map"
         for start, stop in _extents(self.data_path(ident)):
             first, last = start // BLOCK, (stop - 1) // BLOCK

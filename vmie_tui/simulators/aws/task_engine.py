@@ -1,6 +1,6 @@
-"""What tasks of all kinds share: they walk through their phases on the simulator's clock while a thread does the work.
+"""The engine of all tasks: they advance through phases on the simulator's clock while a thread does the work.
 
-A task never leaves a phase before the work that belongs to it has ended, however fast the clock runs.
+A task never leaves a phase before its work has ended, however fast the clock runs.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Walk(ABC):
 
 
 class World(Protocol):
-    """The parts of an account that tasks work on."""
+    """The parts of an account that tasks use."""
 
     clock: SimClock
     s3: S3Service
@@ -103,7 +103,7 @@ class Engine(ABC, Generic[T, W]):
         self._slots = threading.Semaphore(at_once)
 
     def start(self, task: T) -> None:
-        """Take a task on and begin its work."""
+        """Adds a task and starts its work."""
         task.entered, task.message = task.created, task.tell()
         with self._lock:
             self._tasks[task.id] = task
@@ -121,7 +121,7 @@ class Engine(ABC, Generic[T, W]):
             return sum(task.region == region and task.state not in self.ENDED for task in self._tasks.values())
 
     def settle(self) -> None:
-        """Bring every task to where it is at this moment of the clock; ended ones are forgotten after a week."""
+        """Advances every task to the current time of the clock; ended ones are forgotten after a week."""
         now = self._world.clock.now()
         with self._lock:
             for task in list(self._tasks.values()):
@@ -157,11 +157,11 @@ class Engine(ABC, Generic[T, W]):
 
     @abstractmethod
     def _fail(self, task: T, message: str, when: float) -> None:
-        """End it with a StatusMessage, and remove what it has made."""
+        """Fails a task with a StatusMessage, and removes what it has created."""
 
     @abstractmethod
     def _complete(self, task: T, when: float) -> None:
-        """End it well."""
+        """Completes a task."""
 
     @abstractmethod
     def _work(self, task: T) -> None:

@@ -1,4 +1,4 @@
-"""What the five calls share that list tasks: ids, filters, pages."""
+"""The common part of the five operations that list tasks: ids, filters, pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The calls of VM import: start, watch and cancel import tasks, with every check the service makes at once."""
+"""The operations of VM Import: start, describe and cancel import tasks, with every immediate check of the service."""
 
 from __future__ import annotations
 

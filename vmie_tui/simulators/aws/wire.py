@@ -48,12 +48,12 @@ class ApiError(Exception):
 
 
 class Disconnect(Exception):
-    """The connection has to be cut without an answer."""
+    """Cuts the connection without a response."""
 
 
 @dataclass(slots=True)
 class Reply:
-    """What goes back. ``stream`` yields the body when it is not in ``body``; ``length`` is then its size in bytes."""
+    """A response. ``stream`` yields the body when it is not in ``body``; ``length`` is then its size in bytes."""
 
     status: int = 200
     body: bytes = b""
@@ -224,7 +224,7 @@ class Body:
         return self._content
 
     def drain(self) -> None:
-        """Read and forget what is left, so that the connection can be used again."""
+        """Discards the rest of the body, so that the connection can be reused."""
         if self.started:
             while self._raw.readinto(_buffer()):
                 pass

@@ -27,7 +27,7 @@ from vmie_tui.simulators.control import Faults, SimClock, Stats
 
 
 class Shared(Protocol):
-    """What all accounts of one simulator have in common."""
+    """The state shared by all accounts of one simulator."""
 
     clock: SimClock
     faults: Faults
@@ -94,7 +94,7 @@ class Account:
         return self.ebs if name == "ebs" else self.moto
 
     def limit(self, policy: Mapping[str, Any] | None) -> None:
-        """Let this policy alone decide what the user may do; None: it may do everything again."""
+        """Replaces the user's permissions by this policy; None: everything is allowed again."""
         self.enforced = policy is not None
         permissions.set_policy(self.account, policy or {})
 
@@ -113,7 +113,7 @@ class Account:
             self.settle()  # an image shows up when its task is done, asked about or not
 
     def settle(self) -> None:
-        """Bring all tasks to where they are at this moment of the clock."""
+        """Advances all tasks to the current time of the clock."""
         self.tasks.settle()
         self.conversions.settle()
         self.exports.settle()

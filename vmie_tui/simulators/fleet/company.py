@@ -1,4 +1,4 @@
-"""A believable company's vCenter: three datacenters, some 250 machines, every kind of trouble, and a few real disks."""
+"""A plausible company's vCenter: three datacenters, some 250 machines, every kind of problem, a few real disks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bulk of the demo company: groups of like machines, most of them without any trouble."""
+"""The bulk of the demo company: groups of similar machines, most of them without problems."""
 
 from __future__ import annotations
 

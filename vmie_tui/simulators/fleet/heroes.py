@@ -1,4 +1,4 @@
-"""The machines of the demo that carry real disks: what a visitor filters for, selects and imports."""
+"""The demo's machines with real disks, for visitors to filter, select and import."""
 
 from __future__ import annotations
 

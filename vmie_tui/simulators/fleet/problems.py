@@ -155,7 +155,7 @@ def _names() -> Iterator[VmSpec]:
 
 
 def troubled() -> Iterator[VmSpec]:
-    """Every machine with something wrong, or unusual, about it."""
+    """Every machine with a problem or an unusual configuration."""
     yield from _storage()
     yield from _security()
     yield from _guests()

@@ -1,4 +1,4 @@
-"""Guests that write: bursts on request, in the background while they run, and a believable amount at each snapshot."""
+"""Guests that write: bursts on request, in the background while they run, and a plausible amount at each snapshot."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Burst:
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """What was written."""
+    """A written area."""
 
     key: int
     offset: int
@@ -66,7 +66,7 @@ class Writer:
 
 @dataclass(slots=True)
 class _Room:
-    """Where a disk may be written to."""
+    """The areas of a disk that may be written to."""
 
     disk: VmDisk
     ranges: list[tuple[int, int]] = field(default_factory=list)
@@ -176,7 +176,7 @@ class Activity:
             writer.written += sum(area.length for area in areas)
 
     def last_words(self, machine: Machine) -> None:
-        """A guest that is told to shut down writes what it still had in memory."""
+        """On shutdown a guest writes what it still had in memory."""
         with self._registry.lock:
             writer = self._writers.get(machine.moid)
             if writer is not None:
@@ -185,14 +185,14 @@ class Activity:
     # ---- by the hour
 
     def before_snapshot(self, machine: Machine) -> None:
-        """What its guest wrote since the last snapshot."""
+        """Writes what the guest wrote since the last snapshot."""
         if machine.writes and machine.power == ON:
             now = self._clock()
             since, machine.wrote_at = now - (machine.wrote_at or self._began), now
             self._made_up(machine, min(max(int(machine.writes * since / HOUR), LEAST), MOST), "before")
 
     def after_snapshot(self, node: SnapshotNode) -> None:
-        """And what it writes while the frozen content is read."""
+        """Writes what the guest writes while the frozen content is read."""
         machine = node.machine
         if machine.writes and machine.power == ON:
             self._made_up(machine, LEAST // LATER_SHARE, "after")

@@ -1,4 +1,4 @@
-"""The AuthorizationManager: asking what an account may do."""
+"""The AuthorizationManager: which privileges an account has."""
 
 from __future__ import annotations
 

@@ -257,7 +257,7 @@ class Builder:
         return f"{name}_{taken}" if taken else name
 
     def forget_machine(self, machine: Machine) -> None:
-        """Take a machine out of its host and pool."""
+        """Removes a machine from its host and pool."""
         site = self._sites[machine.spec.datacenter]
         for members in (site.host_machines[machine.spec.host], site.pool_machines[machine.spec.cluster]):
             if machine.ref in members:

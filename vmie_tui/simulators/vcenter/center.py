@@ -1,4 +1,4 @@
-"""What every part of the simulated vCenter shares: objects, clock, options, faults, and things that happen later."""
+"""The shared state of the simulated vCenter: objects, clock, options, faults, and scheduled calls."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class ChangedBlocks:
         self._center = center
 
     def write(self, machine: Machine, disk: VmDisk, offset: int, content: bytes) -> None:
-        """The guest wrote to a disk."""
+        """Records that the guest wrote to a disk."""
         disk.content.write(offset, content)
         if machine.cbt_active:
             machine.tracker(disk).wrote(offset, offset + len(content), disk.capacity)

@@ -1,4 +1,4 @@
-"""What vCenter says about a virtual machine: its properties, worked out from its state."""
+"""vCenter's properties of a virtual machine, derived from its state."""
 
 from __future__ import annotations
 
@@ -355,7 +355,7 @@ def _datastores(machine: Machine) -> list[Any]:
 
 
 def _disabled(machine: Machine) -> list[str]:
-    """Methods that cannot be called now."""
+    """Methods that are currently disabled."""
     if machine.lease is not None:
         return ["PowerOnVM_Task", "Destroy_Task", "UnregisterVM", "MigrateVM_Task", "RelocateVM_Task", "ExportVm"]
     return ["PowerOnVM_Task", "ExportVm"] if machine.power == "poweredOn" else ["PowerOffVM_Task", "ShutdownGuest"]

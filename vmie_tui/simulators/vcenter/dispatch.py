@@ -31,7 +31,7 @@ class DroppedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back over HTTP."""
+    """An HTTP response."""
 
     status: int
     body: bytes
@@ -121,7 +121,7 @@ class Dispatcher:
         return "" if result is None else result if isinstance(result, Raw) else dump("returnval", result, info.result)
 
     def _trouble(self, name: str, subject: str, ref: Any, cookie: str | None) -> None:
-        """Make the trouble asked for, outside the lock."""
+        """Applies the injected faults, outside the lock."""
         fault = self._center.faults.take(name, subject, "error", "delay", "reset", "expire")
         if fault is None:
             return

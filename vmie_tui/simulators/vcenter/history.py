@@ -91,7 +91,7 @@ class History:
         self.tasks.manager.props["description"] = self._description
 
     def log(self, kind: Any, words: str, user: str, about: Managed | None = None, **more: Any) -> None:
-        """Keep an event, and tell the collectors' clients."""
+        """Records an event, and notifies the collectors' clients."""
         event = data(
             kind,
             key=next(self._keys),

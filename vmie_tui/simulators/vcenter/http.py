@@ -42,7 +42,7 @@ STREAM_VMDK = "application/x-vnd.vmware-streamVmdk"
 
 
 class Parts(Protocol):
-    """What a handler needs of the simulator."""
+    """The parts of the simulator that a handler uses."""
 
     center: Center
     dispatcher: Dispatcher
@@ -199,7 +199,7 @@ class Handler(BaseHTTPRequestHandler):
     # ---- disk data
 
     def _leased(self, path: str, *, exports: bool) -> tuple[Lease, Device] | None:
-        """What a data URL leads to; None after answering that there is no such file."""
+        """Resolves a data URL; None after responding 404."""
         self.parts.center.stats.count(f"nfc:{self.command}")
         _, _, ticket, file = [*path.split("/", 3), "", ""][:4]
         lease = self.parts.leases.find(ticket)

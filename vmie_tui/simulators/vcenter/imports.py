@@ -243,7 +243,7 @@ class Receiver:
             raise RejectedError(f"a disk of {self._decoder.capacity} bytes where one of {self._disk.capacity} is due")
 
     def finish(self) -> None:
-        """All bytes are here. Raises RejectedError."""
+        """Ends the disk's data. Raises RejectedError."""
         try:
             self._decoder.finish()
         except ServiceError as error:
@@ -254,7 +254,7 @@ class Receiver:
         self._device.sent = (self.total, self._sha1.hexdigest(), self._digest.hexdigest(), populated)
 
     def reject(self, error: RejectedError) -> None:
-        """End the lease in an error: what came cannot become the disk."""
+        """Fails the lease: the received data is no valid disk."""
         name = self._disk.file_name
         fault: Any = vmodl.fault.SystemError(reason="import", msg=f"The file {name} cannot be imported: {error}")
         if error.full:

@@ -191,7 +191,7 @@ class Leases:
         self._center.later.after(timeout, look)
 
     def fail(self, lease: Lease, fault: Any) -> None:
-        """Put a live lease into state error."""
+        """Puts a live lease into the state error."""
         with self._registry.lock:
             if lease.state in ("initializing", "ready"):
                 self._registry.set(lease, state="error", error=fault)

@@ -24,7 +24,7 @@ PREPARING = threading.Lock()  # one disk is compressed at a time
 
 
 class Parts(Protocol):
-    """What a stream needs of the simulator."""
+    """The parts of the simulator that a stream uses."""
 
     center: Center
     leases: Leases

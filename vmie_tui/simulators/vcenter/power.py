@@ -100,7 +100,7 @@ class Power:
         return self._tasks.run(call, this, work)
 
     def remove(self, machine: Machine, *, files: bool) -> None:
-        """Take a machine out of the inventory, with its disks when ``files``."""
+        """Removes a machine from the inventory, with its disks if ``files``."""
         for node in list(machine.snapshots()):
             self._registry.remove(node)
         self._forget(machine)

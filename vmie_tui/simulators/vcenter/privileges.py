@@ -15,12 +15,12 @@ class Privileges:
         self.version = 0  # goes up with each change
 
     def revoke(self, privilege: str, moid: str | None = None) -> None:
-        """Take a privilege away, everywhere or on one object and below."""
+        """Revokes a privilege, everywhere or on one object and below."""
         self._rules[privilege, moid] = False
         self.version += 1
 
     def grant(self, privilege: str, moid: str | None = None) -> None:
-        """Give a privilege back; without an object, everywhere."""
+        """Grants a privilege again; everywhere without an object."""
         if moid is None:
             self._rules = {rule: held for rule, held in self._rules.items() if rule[0] != privilege}
         else:

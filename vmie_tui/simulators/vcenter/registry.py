@@ -1,4 +1,4 @@
-"""The managed objects that exist, and who hears when one changes."""
+"""The registry of managed objects, with change notifications."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Registry:
             self.changed.notify_all()
 
     def touch(self, managed: Managed) -> None:
-        """Say that an object's properties changed."""
+        """Notifies that an object's properties changed."""
         with self.lock:
             managed.kept = None
             for told in self.listeners:

@@ -1,4 +1,4 @@
-"""Logins: who is in, since when, and what goes away with them."""
+"""Sessions: logins, their expiry, and the objects they own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WRONG = "Cannot complete login due to an incorrect user name or password."
 
 
 class TooManySessionsError(Exception):
-    """Answered with HTTP 503, as vCenter does."""
+    """Too many sessions: responds with HTTP 503, as vCenter does."""
 
 
 class Sessions:

@@ -1,4 +1,4 @@
-"""Snapshots: they freeze the disks' contents, and are where change ids come from."""
+"""Snapshots: they freeze the disks' content and give change ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens to machines behind a replication's back, one action for each kind."""
+"""Changes to machines behind a replication's back, one action for each kind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What snapshots froze, kept for whoever wants to compare: a sparse copy of each disk, also after its removal."""
+"""Keeps what snapshots froze for comparison: a sparse copy of each disk, even after its removal."""
 
 from __future__ import annotations
 

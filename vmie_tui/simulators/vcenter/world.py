@@ -1,4 +1,4 @@
-"""What a simulated vCenter holds, and what somebody else may do in it; `server.py` puts it on a port."""
+"""The content of a simulated vCenter, and third-party changes to it; `server.py` serves it."""
 
 from __future__ import annotations
 
