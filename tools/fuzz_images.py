@@ -32,8 +32,8 @@ from vmie_tui.model.errors import ServiceError
 from vmie_tui.model.plan import Route
 from vmie_tui.services import image_sources
 from vmie_tui.services.disks.convert import Format, Request, convert
-from vmie_tui.services.disks.sandbox import calls
-from vmie_tui.services.disks.sandbox.calls import UnfinishedError
+from vmie_tui.services.disks.sandbox import client
+from vmie_tui.services.disks.sandbox.client import UnfinishedError
 from vmie_tui.services.disks.streams.source import RawFile
 from vmie_tui.simulators.fleet import guests
 
@@ -270,11 +270,11 @@ class Fuzz:
 
 def _here(image: Path) -> object:
     """The same look as in the child, in this process."""
-    calls._INSIDE = True
+    client._INSIDE = True
     try:
         return image_sources._describe_files([image], False, True, Route.IMAGE)
     finally:
-        calls._INSIDE = False
+        client._INSIDE = False
 
 
 def _converted(image: Path, out: Path) -> None:

@@ -15,7 +15,7 @@ from textual.pilot import Pilot
 from textual.widgets import Button
 
 from vmie_tui.app import VmieApp
-from vmie_tui.jobs.engine.process import stop_worker
+from vmie_tui.jobs.engine.worker_process import stop_worker
 from vmie_tui.operations.operations import Operations
 from vmie_tui.settings import DEMO, load
 from vmie_tui.simulators import launch

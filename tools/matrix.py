@@ -27,7 +27,7 @@ from typing import Any
 from vmie_tui import settings as settings_module
 from vmie_tui.commands import inventory as inventory_command
 from vmie_tui.jobs.engine.polling import INTERVAL_VARIABLE, POLL_VARIABLE
-from vmie_tui.jobs.engine.process import stop_worker
+from vmie_tui.jobs.engine.worker_process import stop_worker
 from vmie_tui.model.errors import VmieError
 from vmie_tui.model.finding import Severity
 from vmie_tui.model.job import JobView

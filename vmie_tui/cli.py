@@ -20,7 +20,7 @@ from vmie_tui.commands.session import Session
 from vmie_tui.commands.start import open_app
 from vmie_tui.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, exit_code
 from vmie_tui.known_secrets import hidden, remember_environment, trace
-from vmie_tui.lazy import load
+from vmie_tui.lazy_modules import load
 from vmie_tui.model.errors import VmieError
 from vmie_tui.model.formatting import one_line, plain
 from vmie_tui.private_files import write_private

@@ -33,7 +33,7 @@ from typing import Any, TypeVar
 
 from platformdirs import PlatformDirs
 
-from vmie_tui.lazy import load as load_late
+from vmie_tui.lazy_modules import load as load_late
 from vmie_tui.model import naming
 from vmie_tui.model.errors import ErrorKind, SettingsError
 from vmie_tui.private_files import check_trusted

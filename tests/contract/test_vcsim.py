@@ -21,8 +21,8 @@ from vmie_tui.model.doctor import CheckState, Group
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Firmware, Machine, Power
 from vmie_tui.model.plan import VmSource
+from vmie_tui.services.doctor.check_context import Patient
 from vmie_tui.services.doctor.live import Live, Saw
-from vmie_tui.services.doctor.patient import Patient
 from vmie_tui.services.doctor.run import examine
 from vmie_tui.services.vsphere.changed_blocks import snapshot_disks
 from vmie_tui.services.vsphere.inventory import find_machine, read_inventory, read_machine

@@ -26,7 +26,7 @@ from vmie_tui import cli
 from vmie_tui import settings as settings_module
 from vmie_tui.exit_codes import EXIT_FAILED
 from vmie_tui.jobs.engine.polling import INTERVAL_VARIABLE, POLL_VARIABLE
-from vmie_tui.jobs.engine.process import stop_worker, worker_pid
+from vmie_tui.jobs.engine.worker_process import stop_worker, worker_pid
 from vmie_tui.model.plan import LegacyInstance, Route
 from vmie_tui.model.task import JobState
 from vmie_tui.operations.jobs import Jobs

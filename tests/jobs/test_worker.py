@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from tests.kits.job_world import MIB, World
 from tests.kits.waiting import wait_until
 from vmie_tui.clock import clock_of
-from vmie_tui.jobs.engine.process import announced, is_starting, start_worker, worker_environment, worker_pid
+from vmie_tui.jobs.engine.worker_process import announced, is_starting, start_worker, worker_environment, worker_pid
 from vmie_tui.jobs.store.replications import Replications, add_replication, change
 from vmie_tui.jobs.store.store import Store
 from vmie_tui.model.errors import ErrorKind, ServiceError

@@ -14,7 +14,7 @@ from tests.kits.vcenter_session import settings_for as vcenter_settings
 from vmie_tui.model.doctor import USUAL_FEATURES, Check, CheckState, DoctorReport, Feature, Group
 from vmie_tui.services.aws.session import Aws, open_session
 from vmie_tui.services.doctor import policies
-from vmie_tui.services.doctor.patient import Patient
+from vmie_tui.services.doctor.check_context import Patient
 from vmie_tui.services.doctor.run import apply, examine, look_again
 from vmie_tui.settings import Profile
 from vmie_tui.simulators.aws.server import AwsSimulator

@@ -18,7 +18,7 @@ from tests.kits.waiting import wait_until
 from vmie_tui import settings as settings_module
 from vmie_tui.commands import inventory as inventory_command
 from vmie_tui.jobs.engine.polling import INTERVAL_VARIABLE, POLL_VARIABLE
-from vmie_tui.jobs.engine.process import stop_worker, worker_pid
+from vmie_tui.jobs.engine.worker_process import stop_worker, worker_pid
 from vmie_tui.jobs.store.database import DATABASE_FILE
 from vmie_tui.model.job import JobView
 from vmie_tui.model.machine import Machine
@@ -27,7 +27,7 @@ from vmie_tui.model.task import JobState
 from vmie_tui.operations.import_plan import make_plan
 from vmie_tui.operations.jobs import Jobs
 from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
-from vmie_tui.services.aws.ec2.tagged import snapshot_of
+from vmie_tui.services.aws.ec2.job_resources import snapshot_of
 from vmie_tui.services.aws.session import Aws, open_session
 from vmie_tui.services.disks.streams.source import RawFile
 from vmie_tui.settings import DEMO, Settings

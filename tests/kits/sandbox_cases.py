@@ -13,7 +13,7 @@ from vmie_tui.model.errors import ErrorKind
 from vmie_tui.model.plan import Route
 from vmie_tui.services import image_sources
 from vmie_tui.services.disks.errors import DiskFormatError
-from vmie_tui.services.disks.sandbox.calls import Limits, in_child
+from vmie_tui.services.disks.sandbox.client import Limits, in_child
 from vmie_tui.services.disks.sandbox.wire import ANSWER, Wire
 from vmie_tui.services.disks.streams.source import ByteReader
 from vmie_tui.services.image_sources import Described

@@ -8,7 +8,7 @@ import pytest
 
 from tests.kits.aws_world import World, world
 from tests.kits.vcenter_session import log_in, simulator
-from vmie_tui.services.aws.s3 import sender
+from vmie_tui.services.aws.s3 import sender_pool
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.simulators.control import TlsFiles
 from vmie_tui.simulators.vcenter.server import VCenterSimulator
@@ -42,7 +42,7 @@ def shared(tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture
 def aws(shared: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """No fault, nothing counted; what AWS throttles is tried again at once."""
-    monkeypatch.setattr(sender, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(sender_pool, "FIRST_WAIT", 0.01)
     shared[0].faults.clear()
     shared[0].stats.reset()
     return shared

@@ -118,3 +118,19 @@ def test_every_fact_has_a_source_and_says_when_it_was_read() -> None:
     (ubuntu,) = (fact for fact in stated if fact.place.endswith("linux.ubuntu-26.04"))
     assert ubuntu.seen == "2026-11-30"
     assert not ubuntu.older_than(30, date(2026, 12, 1)) and ubuntu.older_than(30, date(2027, 1, 1))
+
+
+def unsourced(table: dict[str, object], place: str) -> list[str]:
+    """Tables with values of their own that name nothing that states them."""
+    if {"seeds", "from_page", "origin", "seed"} & set(table):
+        return []
+    own = any(not isinstance(value, dict | list) for value in table.values())
+    inner = [(f"{place}.{key}", value) for key, value in table.items() if isinstance(value, dict)]
+    return ([place] if own else []) + [found for where, value in inner for found in unsourced(value, where)]
+
+
+def test_every_limit_says_what_states_it() -> None:
+    limits = facts.documented("limits")["limits"]
+    known = {"limits.security.tls_min", "limits.security.fips", "limits.sms"}
+    assert set(unsourced(limits, "limits")) - known == set()
+    assert unsourced({"import": {"disks": {"value": 21}}}, "limits") == ["limits.import.disks"]

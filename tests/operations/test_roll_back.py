@@ -15,8 +15,8 @@ from vmie_tui.model.machine import Power
 from vmie_tui.model.replication import TAG_RUN, RunState
 from vmie_tui.operations.roll_back import last_cutover, roll_back
 from vmie_tui.services.aws.ec2 import launch
+from vmie_tui.services.aws.ec2.job_resources import tagged_snapshots
 from vmie_tui.services.aws.ec2.launch import LaunchRequest
-from vmie_tui.services.aws.ec2.tagged import tagged_snapshots
 from vmie_tui.services.vsphere.inventory import read_machine
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.simulators.control import Fault

@@ -23,7 +23,7 @@ from vmie_tui.settings import Profile
 from vmie_tui.simulators.aws.server import AwsSimulator
 from vmie_tui.simulators.control import SimClock, TlsFiles
 from vmie_tui.simulators.fleet.tiny import make_boot
-from vmie_tui.widgets.lines import LinePane
+from vmie_tui.widgets.line_view import LinePane
 
 MIB = 1 << 20
 

@@ -18,7 +18,7 @@ from tests.kits.man_in_the_middle import Man, between
 from tests.kits.vcenter_session import log_in, named
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
-from vmie_tui.services.aws.s3.uploader import UploadRequest
+from vmie_tui.services.aws.s3.resumable_upload import UploadRequest
 from vmie_tui.services.aws.session import BLOCKS, EXPLORE, Aws, open_session
 from vmie_tui.services.vsphere.datastore.range_reader import open_datastore_disk
 from vmie_tui.services.vsphere.nfc.disk_upload import DiskUpload

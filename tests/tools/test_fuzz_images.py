@@ -10,7 +10,7 @@ import pytest
 from tools import fuzz_images
 from tools.fuzz_images import Fuzz, damaged, damaged_guest
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.disks.sandbox.calls import UnfinishedError
+from vmie_tui.services.disks.sandbox.client import UnfinishedError
 from vmie_tui.simulators.fleet import guests
 
 

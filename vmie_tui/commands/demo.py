@@ -10,10 +10,10 @@ import click
 from vmie_tui.commands.common import pass_session, say
 from vmie_tui.commands.session import Session
 from vmie_tui.commands.start import check_machine, run_app
-from vmie_tui.hangup import watch_terminal
-from vmie_tui.lazy import load
+from vmie_tui.lazy_modules import load
 from vmie_tui.settings import DEMO
 from vmie_tui.simulators import launch
+from vmie_tui.terminal_hangup import watch_terminal
 
 HEADLESS = "vmie_tui.commands.demo_headless:run"
 

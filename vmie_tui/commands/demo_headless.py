@@ -17,7 +17,7 @@ from vmie_tui.commands.import_.command import allow
 from vmie_tui.commands.start import check_machine
 from vmie_tui.commands.wait import wait_for
 from vmie_tui.exit_codes import EXIT_FAILED, EXIT_OK
-from vmie_tui.jobs.engine.process import stop_worker
+from vmie_tui.jobs.engine.worker_process import stop_worker
 from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
 from vmie_tui.model.formatting import one_line
 from vmie_tui.model.job import JobView

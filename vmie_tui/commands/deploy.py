@@ -21,7 +21,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import FileSource, ObjectSource
 from vmie_tui.operations.sources import parse_source
 from vmie_tui.operations.vcenter import VCenter
-from vmie_tui.services.deployable import open_deployable
+from vmie_tui.services.deploy_source import open_deployable
 from vmie_tui.services.vsphere.deploy import deploy, hardware_of
 from vmie_tui.services.vsphere.power import power_on
 

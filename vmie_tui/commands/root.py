@@ -7,7 +7,7 @@ import sys
 import click
 
 from vmie_tui import __version__
-from vmie_tui.commands.lazy import LazyGroup
+from vmie_tui.commands.lazy_commands import LazyGroup
 from vmie_tui.commands.session import Session
 from vmie_tui.commands.start import open_app
 from vmie_tui.exit_codes import EXIT_OK

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmie_tui import settings as settings_module
-from vmie_tui.lazy import load
+from vmie_tui.lazy_modules import load
 from vmie_tui.settings import Settings
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ import os
 
 from vmie_tui.commands.session import Session
 from vmie_tui.exit_codes import EXIT_OK
-from vmie_tui.hangup import watch_terminal
-from vmie_tui.lazy import load
+from vmie_tui.lazy_modules import load
 from vmie_tui.operations.profile import FirstStart
 from vmie_tui.services import sqlite
 from vmie_tui.settings import Settings
+from vmie_tui.terminal_hangup import watch_terminal
 
 # What opens, each imported when it is opened: the one that the user sees first waits for no other.
 APP = "vmie_tui.app:run"

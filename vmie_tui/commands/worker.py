@@ -6,8 +6,8 @@ import click
 
 from vmie_tui.commands.common import json_option, out, out_json, out_line, pass_session, say
 from vmie_tui.commands.session import Session
-from vmie_tui.jobs.engine.process import hear_secrets, stop_worker
-from vmie_tui.lazy import load
+from vmie_tui.jobs.engine.worker_process import hear_secrets, stop_worker
+from vmie_tui.lazy_modules import load
 from vmie_tui.model.job import WorkerStatus
 from vmie_tui.services.read_only import Policy
 

@@ -20,10 +20,10 @@ from sqlalchemy.exc import DBAPIError
 from vmie_tui.jobs.engine import phases
 from vmie_tui.jobs.engine.context import AwsSessions, Runtime
 from vmie_tui.jobs.engine.control import Controls, JobControl
+from vmie_tui.jobs.engine.crashed_jobs import MOST_DEATHS, CrashedJobs, set_aside
 from vmie_tui.jobs.engine.outcome import cancel, fail, give_back, record_failure
 from vmie_tui.jobs.engine.phases import is_foreign, open_job, poll_seconds
-from vmie_tui.jobs.engine.process import Report, executor_id, limit_arenas, worker_lock
-from vmie_tui.jobs.engine.takeovers import MOST_DEATHS, Takeovers, set_aside
+from vmie_tui.jobs.engine.worker_process import Report, executor_id, limit_arenas, worker_lock
 from vmie_tui.jobs.flows import FLOWS
 from vmie_tui.jobs.replication.scheduler import Scheduler
 from vmie_tui.jobs.store.database import DATABASE_FILE, is_damaged, local_problem
@@ -159,8 +159,8 @@ class Worker:
         self._store = Store(settings.state_dir, settings.database_url)
         self._controls = Controls()
         self._executor = executor_id(settings)
-        self._takeovers = Takeovers(self._store, self._executor)
-        self._runtime = Runtime(settings, self._store, self._controls, AwsSessions(), self._stop, self._takeovers)
+        self._crashed_jobs = CrashedJobs(self._store, self._executor)
+        self._runtime = Runtime(settings, self._store, self._controls, AwsSessions(), self._stop, self._crashed_jobs)
         self._scheduler = Scheduler(settings, self._store, self._runtime.sessions)
         self._started = time.time()
         self._beaten = self._looked = self._scheduled = 0.0
@@ -261,7 +261,7 @@ class Worker:
                 threading.Thread(target=self._clean_up, args=(record.id,), name="clean-up", daemon=True).start()
         if now - self._looked > LOOK_SECONDS:
             self._looked = now
-            self._takeovers.look()
+            self._crashed_jobs.look()
             self._fail_lost(records)
         return records
 

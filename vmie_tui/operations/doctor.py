@@ -12,7 +12,7 @@ from vmie_tui.model.errors import ServiceError
 from vmie_tui.operations.connections import Connections
 from vmie_tui.operations.jobs import Jobs
 from vmie_tui.services.doctor import policies, run
-from vmie_tui.services.doctor.patient import Patient
+from vmie_tui.services.doctor.check_context import Patient
 from vmie_tui.services.read_only import Policy
 
 USER, ROLE, TRUST, VCENTER = "user", "role", "trust", "vcenter"

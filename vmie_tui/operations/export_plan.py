@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from vmie_tui.model.choice import Option
 from vmie_tui.model.deploy_places import DeployChoice, DeployNames
 from vmie_tui.model.export import (
     CONVERT_TO,
@@ -21,6 +20,7 @@ from vmie_tui.model.export import (
 )
 from vmie_tui.model.exportable import Exportable, ExportBucket
 from vmie_tui.model.finding import Finding
+from vmie_tui.model.form_option import Option
 from vmie_tui.model.formatting import one_line
 from vmie_tui.model.rules.deploying import check_deploy
 from vmie_tui.model.rules.exports import check_export, instance_formats

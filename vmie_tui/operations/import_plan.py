@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from vmie_tui.model import naming
-from vmie_tui.model.choice import Option
+from vmie_tui.model.form_option import Option
 from vmie_tui.model.machine import Machine, OsFamily, Power
 from vmie_tui.model.plan import (
     BootMode,
@@ -29,7 +29,7 @@ from vmie_tui.model.plan import (
     Volumes,
 )
 from vmie_tui.model.preflight import Preflight
-from vmie_tui.model.rules.defaults import (
+from vmie_tui.model.rules.default_route import (
     common_route,
     default_architecture,
     default_format,

@@ -8,7 +8,14 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 
-from vmie_tui.jobs.engine.process import announced, ensure_worker, executor_id, is_starting, start_failure, worker_pid
+from vmie_tui.jobs.engine.worker_process import (
+    announced,
+    ensure_worker,
+    executor_id,
+    is_starting,
+    start_failure,
+    worker_pid,
+)
 from vmie_tui.jobs.imports.fallback_unmodified import fallback_plan
 from vmie_tui.jobs.imports.proof import Prover
 from vmie_tui.jobs.store.kinds import JobPlan

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from vmie_tui.model import facts
-from vmie_tui.model.choice import Option
+from vmie_tui.model.form_option import Option
 from vmie_tui.model.machine import Machine, OsFamily
 from vmie_tui.model.plan import LicenseType
 from vmie_tui.model.rules.licensing import usage_operations

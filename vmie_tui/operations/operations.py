@@ -6,7 +6,7 @@ import threading
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from vmie_tui.lazy import load
+from vmie_tui.lazy_modules import load
 from vmie_tui.operations.profile import AwsStatus, ProfileInfo, profile_info
 from vmie_tui.passwords import keep_typed
 from vmie_tui.services.vsphere.refused_logins import REFUSED

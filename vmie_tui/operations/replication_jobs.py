@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from vmie_tui.clock import Clocks
-from vmie_tui.jobs.engine.process import ensure_worker
+from vmie_tui.jobs.engine.worker_process import ensure_worker
 from vmie_tui.jobs.replication.end_run import DONE_ONCE
 from vmie_tui.jobs.replication.start_run import start, waiting
 from vmie_tui.jobs.store import schema

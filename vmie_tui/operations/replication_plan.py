@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from vmie_tui.model import facts, naming
-from vmie_tui.model.choice import Option
 from vmie_tui.model.errors import Problem, ServiceError
 from vmie_tui.model.finding import Finding
+from vmie_tui.model.form_option import Option
 from vmie_tui.model.formatting import plural
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import BootMode, ImportPlan, LicenseType, Route, Via, VmSource
 from vmie_tui.model.replication import Replication, ReplicationView, RunState, Verify, stamp, until
-from vmie_tui.model.rules.defaults import default_architecture
+from vmie_tui.model.rules.default_route import default_architecture
 from vmie_tui.model.rules.disks import one_time_stores
 from vmie_tui.model.rules.override import not_overridden
 from vmie_tui.model.rules.replication import auto_license, check_edit, settled

@@ -31,7 +31,7 @@ from vmie_tui.services.disks.formats.open_disk import OpenDisk, open_disks, open
 from vmie_tui.services.disks.formats.ovf import HEAD, Ovf, is_ovf
 from vmie_tui.services.disks.formats.ovf_package import MAX_DISKS, Package, PackagedDisk, open_archive, open_folder
 from vmie_tui.services.disks.formats.probe import DiskInfo, probe
-from vmie_tui.services.disks.sandbox.calls import OPENING, UnfinishedError, in_child, tried
+from vmie_tui.services.disks.sandbox.client import OPENING, UnfinishedError, in_child, tried
 from vmie_tui.services.disks.streams.pieces import Progress
 from vmie_tui.services.disks.streams.ranges import BlockReader, Metered
 from vmie_tui.services.disks.streams.read_ahead import ReadAhead

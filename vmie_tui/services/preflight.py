@@ -27,7 +27,7 @@ from vmie_tui.model.rules.machine import check_machine
 from vmie_tui.model.rules.routes import refusal
 from vmie_tui.services.disks.formats.open_disk import OpenDisk, open_raw
 from vmie_tui.services.disks.guest.inspect import GuestReport, inspect
-from vmie_tui.services.disks.sandbox.calls import in_child
+from vmie_tui.services.disks.sandbox.client import in_child
 from vmie_tui.services.disks.streams.source import ByteReader
 from vmie_tui.services.vsphere.datastore.range_reader import open_datastore_disk, why_unreadable
 from vmie_tui.services.vsphere.inventory import read_machine

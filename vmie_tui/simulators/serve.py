@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from vmie_tui.lazy import load
+from vmie_tui.lazy_modules import load
 
 BOTH = "vmie_tui.simulators.both:main"
 

@@ -14,8 +14,8 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input
 
-from vmie_tui.model.choice import Option
-from vmie_tui.widgets.lines import LineView, OneLine
+from vmie_tui.model.form_option import Option
+from vmie_tui.widgets.line_view import LineView, OneLine
 from vmie_tui.widgets.text import Cell, Line, clean, fit, paragraph, width
 
 LABEL_CELLS = 19

@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from vmie_tui.widgets.lines import LineView
+from vmie_tui.widgets.line_view import LineView
 from vmie_tui.widgets.text import Line, clean, fit, width
 
 

@@ -9,7 +9,7 @@ from enum import Enum
 from textual import events
 from textual.message import Message
 
-from vmie_tui.widgets.lines import OneLine
+from vmie_tui.widgets.line_view import OneLine
 from vmie_tui.widgets.text import Cell, clean, fit, join, line_width, width
 
 

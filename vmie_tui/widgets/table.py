@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
 
-from vmie_tui.widgets.lines import LineView
+from vmie_tui.widgets.line_view import LineView
 from vmie_tui.widgets.text import Cell, Line, fit
 
 Row = TypeVar("Row")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.kits.job_world import World
-from vmie_tui.jobs.engine.process import stop_worker, worker_pid
+from vmie_tui.jobs.engine.worker_process import stop_worker, worker_pid
 from vmie_tui.model.errors import ErrorKind
 from vmie_tui.model.export import ExportPlan
 from vmie_tui.model.plan import LegacyInstance, Route

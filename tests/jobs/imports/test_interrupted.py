@@ -68,7 +68,7 @@ def test_cancel_after_a_kill_leaves_nothing_behind(world: World) -> None:
 
 
 def test_worker_told_to_end_gives_the_lease_back_and_the_next_goes_on(world: World) -> None:
-    from vmie_tui.jobs.engine.process import stop_worker
+    from vmie_tui.jobs.engine.worker_process import stop_worker
 
     job_id, _ = started_upload(world, "big-01")
     aborted = world.requests("vcenter", "HttpNfcLeaseAbort")

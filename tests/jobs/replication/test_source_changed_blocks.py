@@ -14,7 +14,7 @@ from vmie_tui.jobs.replication.source_changed_blocks import _Digests, _missing
 from vmie_tui.jobs.store import block_journal
 from vmie_tui.jobs.store.block_digests import BlockDigests
 from vmie_tui.jobs.store.store import Store
-from vmie_tui.services.disks.streams.sample import BLOCK
+from vmie_tui.services.disks.streams.proof_samples import BLOCK
 
 A, B, C = (bytes([letter]) * 32 for letter in b"abc")
 

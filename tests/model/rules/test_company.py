@@ -13,8 +13,8 @@ from vmie_tui.model.machine import Power
 from vmie_tui.model.rules.machine import MOVING, check_machine
 from vmie_tui.simulators.fleet.company import company
 from vmie_tui.simulators.fleet.groups import ordinary
-from vmie_tui.simulators.fleet.heroes import _ready
 from vmie_tui.simulators.fleet.problems import troubled
+from vmie_tui.simulators.fleet.real_disk_machines import _ready
 
 B, W, I = "blocker", "warning", "info"  # noqa: E741
 

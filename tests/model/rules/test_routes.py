@@ -26,7 +26,7 @@ from vmie_tui.model.plan import (
     VmSource,
     Volumes,
 )
-from vmie_tui.model.rules.defaults import (
+from vmie_tui.model.rules.default_route import (
     default_architecture,
     default_format,
     default_route,
@@ -36,10 +36,10 @@ from vmie_tui.model.rules.defaults import (
 from vmie_tui.model.rules.plan import check_plan
 from vmie_tui.model.rules.routes import (
     check_route,
+    first_acceptable,
     format_options,
     needs_bucket,
     needs_role,
-    recommended,
     route_options,
     via_options,
 )
@@ -190,7 +190,7 @@ def test_ways_agree_with_the_plans(row: str) -> None:
 )
 def test_what_is_recommended(row: str, route: Route) -> None:
     source, machine, _ = MATRIX[row]
-    assert recommended(route_options(source, machine, REGION)) is route
+    assert first_acceptable(route_options(source, machine, REGION)) is route
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_what_is_recommended(row: str, route: Route) -> None:
 def test_a_guest_aws_cannot_convert_is_recommended_what_takes_it(change: dict[str, Any], route: Route) -> None:
     machine = replace(held("raw"), **change)
     options = route_options(FILE, machine, REGION)
-    assert recommended(options) is route
+    assert first_acceptable(options) is route
     image = options[0]
     assert image.doubt
     assert not image.refused, "the user may still want it"
@@ -214,7 +214,7 @@ def test_nothing_is_recommended_against_a_refusal() -> None:
     away = replace(DEBIAN, power=Power.SUSPENDED)
     options = route_options(VM, away, REGION)
     assert all("suspended" in option.refused for option in options)
-    assert recommended(options) is R.IMAGE
+    assert first_acceptable(options) is R.IMAGE
 
 
 # -- where and how large
@@ -284,7 +284,7 @@ def test_over_8_tib_the_way_by_ebs_is_offered() -> None:
     machine = replace(DEBIAN, disks=(Disk(1, "disk", 12 * facts.TIB),))
     options = {option.route: option for option in route_options(VM, machine, REGION)}
     assert {route for route, option in options.items() if option.refused} == {R.IMAGE, R.IMAGE_DIRECT}
-    assert recommended(tuple(options.values())) is R.UNMODIFIED
+    assert first_acceptable(tuple(options.values())) is R.UNMODIFIED
     assert default_route(VM, machine, REGION) is R.IMAGE, "nobody gets an unmodified AMI without asking for it"
     assert default_via(R.UNMODIFIED, VM, machine) is Via.EBS
 

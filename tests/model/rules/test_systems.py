@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from vmie_tui.model import facts
 from vmie_tui.model.finding import Severity
 from vmie_tui.model.rules import matrix
-from vmie_tui.model.rules.listed import check_kernel, check_region, check_system, kernel_listed
+from vmie_tui.model.rules.supported_systems import check_kernel, check_region, check_system, kernel_listed
 from vmie_tui.model.rules.systems import Coverage, from_os_release, identify
 
 L, P, M, O, U = Coverage.LISTED, Coverage.POINT, Coverage.MAYBE, Coverage.OUTSIDE, Coverage.UNKNOWN  # noqa: E741

@@ -29,7 +29,7 @@ from vmie_tui.screens.frame.confirm import ForceScreen
 from vmie_tui.screens.jobs.screen import JobsScreen
 from vmie_tui.widgets.choice import ChoiceList
 from vmie_tui.widgets.jobs import job_lines
-from vmie_tui.widgets.lines import LinePane
+from vmie_tui.widgets.line_view import LinePane
 
 TASK, OBJECT = "export-ami-0123456789abcdef0", f"s3://{BUCKET}/vmie/export-ami-0123456789abcdef0.vmdk"
 

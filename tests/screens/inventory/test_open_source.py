@@ -16,7 +16,7 @@ from vmie_tui.screens.inventory.open_source import OpenScreen
 from vmie_tui.screens.inventory.screen import InventoryScreen
 from vmie_tui.screens.jobs.screen import JobsScreen
 from vmie_tui.screens.wizard.screen import WizardScreen
-from vmie_tui.widgets.lines import LinePane
+from vmie_tui.widgets.line_view import LinePane
 
 OVA = "/exports/web 01.ova"
 

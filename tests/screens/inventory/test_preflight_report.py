@@ -15,7 +15,7 @@ from vmie_tui.model.preflight import Preflight
 from vmie_tui.screens.frame.confirm import ConfirmScreen
 from vmie_tui.screens.inventory.preflight_report import ReportScreen
 from vmie_tui.screens.inventory.screen import InventoryScreen
-from vmie_tui.widgets.lines import LinePane
+from vmie_tui.widgets.line_view import LinePane
 from vmie_tui.widgets.machines import MachineTable
 
 

@@ -23,7 +23,7 @@ from vmie_tui.screens.jobs.actions import no_fallback, no_image
 from vmie_tui.screens.jobs.image import AfterScreen, made_by
 from vmie_tui.screens.jobs.proof import ProofScreen
 from vmie_tui.screens.jobs.screen import JobsScreen
-from vmie_tui.widgets.lines import LinePane
+from vmie_tui.widgets.line_view import LinePane
 
 AMI = "ami-0ab12cd34ef567890"
 

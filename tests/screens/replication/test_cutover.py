@@ -33,7 +33,7 @@ from vmie_tui.screens.frame.form import FormScreen
 from vmie_tui.screens.jobs.detail import JobScreen
 from vmie_tui.screens.jobs.image import AfterScreen
 from vmie_tui.screens.replication.cutover import CutoverScreen, Seen, cutover_lines, final_run
-from vmie_tui.widgets.lines import LinePane
+from vmie_tui.widgets.line_view import LinePane
 
 LAUNCH = TestLaunch("", "", "", isolated=False)
 

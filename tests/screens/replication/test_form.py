@@ -30,8 +30,8 @@ from tests.kits.fake_replications import (
 )
 from vmie_tui.commands.replicate.create import create, draft_of
 from vmie_tui.commands.replicate.edit import edit, edited
-from vmie_tui.model.choice import Option
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.form_option import Option
 from vmie_tui.model.machine import Inventory, Machine, VCenterInfo
 from vmie_tui.model.plan import LicenseType, Route, Via
 from vmie_tui.model.replication import CatalogueStatus, ReplicationView, RunState, RunType, Sync, Verify
@@ -45,7 +45,7 @@ from vmie_tui.screens.replication.form import ReplicationForm
 from vmie_tui.screens.replication.form_fields import command
 from vmie_tui.screens.replication.run_now import RunNow
 from vmie_tui.widgets.choice import ChoiceList
-from vmie_tui.widgets.lines import LinePane, OneLine
+from vmie_tui.widgets.line_view import LinePane, OneLine
 
 MACHINES = {machine.name: machine for machine in company()}
 

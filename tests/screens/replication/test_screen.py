@@ -40,7 +40,7 @@ from vmie_tui.screens.replication.form import ReplicationForm
 from vmie_tui.screens.replication.machine_picker import PickScreen
 from vmie_tui.screens.replication.screen import ReplicationScreen
 from vmie_tui.widgets.jobs import job_lines
-from vmie_tui.widgets.lines import LinePane
+from vmie_tui.widgets.line_view import LinePane
 from vmie_tui.widgets.machines import MachineTable
 from vmie_tui.widgets.replication_runs import RunTable
 from vmie_tui.widgets.replications import ReplicaTable, run_words

@@ -39,7 +39,7 @@ from vmie_tui.operations.estimate import estimate, measured
 from vmie_tui.operations.import_plan import Candidate, Draft, of_machines, questions, route_words
 from vmie_tui.widgets.choice import ChoiceList
 from vmie_tui.widgets.fold import Fold
-from vmie_tui.widgets.lines import LinePane
+from vmie_tui.widgets.line_view import LinePane
 
 WEB = company()[1]
 SOURCES: dict[str, Source] = {

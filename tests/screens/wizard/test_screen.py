@@ -23,7 +23,7 @@ from vmie_tui.screens.jobs.screen import JobsScreen
 from vmie_tui.screens.wizard import screen as wizard
 from vmie_tui.screens.wizard.screen import WizardScreen
 from vmie_tui.widgets.choice import ChoiceList
-from vmie_tui.widgets.lines import LinePane
+from vmie_tui.widgets.line_view import LinePane
 from vmie_tui.widgets.machines import MachineTable
 
 

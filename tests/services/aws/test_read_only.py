@@ -23,7 +23,7 @@ from vmie_tui.services.aws.ec2.images import (
     deregister_image,
     register_image,
 )
-from vmie_tui.services.aws.ec2.tagged import delete_snapshot, snapshot_of
+from vmie_tui.services.aws.ec2.job_resources import delete_snapshot, snapshot_of
 from vmie_tui.services.aws.iam.roles import check_role
 from vmie_tui.services.aws.s3.export_bucket import ExportBuckets
 from vmie_tui.services.aws.s3.objects import ObjectStore, UploadRequest

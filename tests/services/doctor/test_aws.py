@@ -14,8 +14,8 @@ from tests.kits.clinic import PREFIX, ROLE, Clinic, bad, clinic
 from vmie_tui.model.doctor import USUAL_FEATURES, Check, CheckState, Feature, Group
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.services.aws.session import Identity
+from vmie_tui.services.doctor.check_context import Patient
 from vmie_tui.services.doctor.needs import NEEDS, needs_of
-from vmie_tui.services.doctor.patient import Patient
 from vmie_tui.services.doctor.run import LOOKS, apply, examine, look_again
 from vmie_tui.simulators.control import Fault, TlsFiles, make_tls
 

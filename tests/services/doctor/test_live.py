@@ -17,9 +17,10 @@ from tests.kits.aws_world import BUCKET
 from tests.kits.clinic import Clinic, clinic
 from tests.kits.vcenter_session import simulator
 from vmie_tui.model.machine import Machine
-from vmie_tui.services.aws.s3 import sender
+from vmie_tui.services.aws.s3 import sender_pool
 from vmie_tui.services.aws.session import PARTS
 from vmie_tui.services.doctor import live as live_module
+from vmie_tui.services.doctor.check_context import Patient
 from vmie_tui.services.doctor.live import (
     ASSUMPTIONS,
     STEPS,
@@ -31,7 +32,6 @@ from vmie_tui.services.doctor.live import (
     Step,
     encoded_twice,
 )
-from vmie_tui.services.doctor.patient import Patient
 from vmie_tui.services.vsphere.inventory import read_inventory
 from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.simulators.control import Fault, TlsFiles
@@ -56,8 +56,8 @@ def site(tls: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
 @pytest.fixture
 def ward(site: tuple[VCenterSimulator, Clinic], monkeypatch: pytest.MonkeyPatch) -> Iterator[Clinic]:
     vcenter, made = site
-    monkeypatch.setattr(sender, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(sender, "ATTEMPTS", 3)
+    monkeypatch.setattr(sender_pool, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(sender_pool, "ATTEMPTS", 3)
     monkeypatch.setattr(live_module, "LATE_SECONDS", 0.0)
     made.patient.forget()
     yield made

@@ -13,7 +13,7 @@ import pytest
 
 from vmie_tui.model.doctor import Check, CheckState, Group
 from vmie_tui.model.job import WorkerStatus
-from vmie_tui.services.doctor.patient import Patient
+from vmie_tui.services.doctor.check_context import Patient
 from vmie_tui.services.doctor.run import examine
 from vmie_tui.settings import Profile
 

@@ -13,10 +13,10 @@ from tests.kits.vcenter_session import settings_for
 from vmie_tui.model.doctor import USUAL_FEATURES, CheckState, DoctorReport, Feature, Group
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.doctor import vcenter as looks
-from vmie_tui.services.doctor.patient import Patient
+from vmie_tui.services.doctor.check_context import Patient
 from vmie_tui.services.doctor.policies import VCENTER_SEE, vcenter_privileges, vcenter_role
 from vmie_tui.services.doctor.run import examine
-from vmie_tui.services.vsphere import access
+from vmie_tui.services.vsphere import privileges
 from vmie_tui.settings import Profile, VCenterSettings
 from vmie_tui.simulators.control import make_tls
 from vmie_tui.simulators.fleet.tiny import DATACENTER, HOST, HOST_2
@@ -101,7 +101,7 @@ def test_a_host_is_reached_or_not(patient: Patient, vcenter: VCenterSimulator, m
 
     reached = vcenter.port
     patient.vsphere()
-    names = access.hosts(patient.vsphere())
+    names = privileges.hosts(patient.vsphere())
     assert names == (HOST, HOST_2)
     monkeypatch.setattr(socket, "create_connection", connect)
     assert [check.state for check in looks._hosts(patient, looks.LOOKS[-1])] == [CheckState.OK] * 2
@@ -174,7 +174,7 @@ def test_trouble_with_a_certificate_names_its_fact(code: str, fact: str) -> None
 
 @pytest.mark.parametrize("ahead", [-400.0, 400.0])
 def test_clocks_that_differ(patient: Patient, ahead: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access, "ahead_of", lambda vsphere: ahead)
+    monkeypatch.setattr(privileges, "ahead_of", lambda vsphere: ahead)
     check = look(patient).check("vcenter.time")
     assert check.state is CheckState.WARNING and "400 s" in check.reason
 
@@ -182,15 +182,15 @@ def test_clocks_that_differ(patient: Patient, ahead: float, monkeypatch: pytest.
 def test_a_certificate_that_ends_soon(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
     from datetime import UTC, datetime, timedelta
 
-    soon = access.Certificate("AA", False, datetime.now(UTC) + timedelta(days=10))
-    monkeypatch.setattr(access, "certificate", lambda vsphere: soon)
+    soon = privileges.Certificate("AA", False, datetime.now(UTC) + timedelta(days=10))
+    monkeypatch.setattr(privileges, "certificate", lambda vsphere: soon)
     check = look(patient).check("vcenter.certificate")
     assert check.state is CheckState.WARNING and check.reason.startswith(f"valid until {soon.expires:%Y-%m-%d}")
 
 
 def test_a_name_that_does_not_resolve() -> None:
     with pytest.raises(ServiceError) as caught:
-        access.dial("esx.invalid", 443)
+        privileges.dial("esx.invalid", 443)
     assert caught.value.kind is ErrorKind.NETWORK
 
 

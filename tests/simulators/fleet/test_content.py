@@ -21,7 +21,7 @@ from vmie_tui.model.preflight import guest_names, join_findings
 from vmie_tui.model.rules.machine import check_machine
 from vmie_tui.model.rules.systems import identify, system_of
 from vmie_tui.services.disks.guest.inspect import inspect
-from vmie_tui.services.disks.guest.tables import read_table
+from vmie_tui.services.disks.guest.partition_tables import read_table
 from vmie_tui.services.disks.streams.ranges import Slice
 from vmie_tui.services.disks.streams.source import RawFile
 from vmie_tui.simulators.aws import guest_check, os_guess

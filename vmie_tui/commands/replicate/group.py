@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from vmie_tui.commands.lazy import LazyGroup
+from vmie_tui.commands.lazy_commands import LazyGroup
 
 COMMANDS = {
     "create": ("replicate.create:create", "Replicate running VMs: at an interval, or once."),

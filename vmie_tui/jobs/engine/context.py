@@ -11,8 +11,8 @@ from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 from vmie_tui import passwords
 from vmie_tui import settings as settings_module
 from vmie_tui.jobs.engine.control import Controls, JobControl
+from vmie_tui.jobs.engine.crashed_jobs import CrashedJobs
 from vmie_tui.jobs.engine.retry import again
-from vmie_tui.jobs.engine.takeovers import Takeovers
 from vmie_tui.jobs.store.kinds import JobPlan
 from vmie_tui.jobs.store.ledger import DiskLedger, JobLedger
 from vmie_tui.jobs.store.records import DiskRecord, JobRecord
@@ -59,7 +59,7 @@ class Runtime:
     controls: Controls
     sessions: AwsSessions
     stopping: threading.Event  # the process is about to end; what it does now must not be taken for a job's end
-    takeovers: Takeovers | None = None  # of a worker: who of the jobs at work may have killed the one before
+    crashed_jobs: CrashedJobs | None = None  # of a worker: who of the jobs at work may have killed the one before
 
 
 VERSION_STAYS = (

@@ -27,7 +27,7 @@ from vmie_tui.jobs.store.database import workflow_engine
 from vmie_tui.jobs.store.records import JobRecord
 from vmie_tui.model import facts
 from vmie_tui.model.task import JobState
-from vmie_tui.services.late_import import LateModule
+from vmie_tui.services.lazy_libraries import LateModule
 
 if TYPE_CHECKING:
     import dbos
@@ -196,14 +196,14 @@ def phase(job_id: str, attempt: int, message: str) -> Iterator[RunningJob | None
 @contextmanager
 def _marked(runtime: Runtime, record: JobRecord, control: JobControl) -> Iterator[None]:
     """Mark the job as running, so that the next worker knows it if this one dies."""
-    if runtime.takeovers is None:
+    if runtime.crashed_jobs is None:
         yield
         return
-    runtime.takeovers.begin(record.id, record.deaths, lambda: not control.wish and not runtime.stopping.is_set())
+    runtime.crashed_jobs.begin(record.id, record.deaths, lambda: not control.wish and not runtime.stopping.is_set())
     try:
         yield
     finally:
-        runtime.takeovers.end(record.id)
+        runtime.crashed_jobs.end(record.id)
 
 
 def step(name: str, context: JobContext, work: Callable[[], Outcome]) -> Outcome:

@@ -12,7 +12,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.export import DeployTarget
 from vmie_tui.model.job import Stage
 from vmie_tui.model.plan import ObjectSource
-from vmie_tui.services.deployable import open_deployable
+from vmie_tui.services.deploy_source import open_deployable
 from vmie_tui.services.vsphere.config_spec import NewHardware
 from vmie_tui.services.vsphere.deploy import (
     Deployed,

@@ -13,6 +13,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import Stage
 from vmie_tui.model.plan import ImportPlan, ObjectSource, Route
 from vmie_tui.services.aws.ec2.images import CopyRequest, copy_image, describe_image, tag, wait_for_image
+from vmie_tui.services.aws.ec2.job_resources import delete_snapshot, tagged_instances
 from vmie_tui.services.aws.ec2.launch import (
     InstanceState,
     LaunchRequest,
@@ -22,7 +23,6 @@ from vmie_tui.services.aws.ec2.launch import (
     terminate,
     wait_for_checks,
 )
-from vmie_tui.services.aws.ec2.tagged import delete_snapshot, tagged_instances
 
 CHECK_SECONDS = 900.0  # how long a test instance's status checks are waited for
 CONSOLE_LINES = 15  # of the test instance's console, for the log

@@ -23,7 +23,7 @@ from vmie_tui.jobs.imports.hooks import ImportHooks
 from vmie_tui.jobs.imports.import_snapshots import import_snapshots
 from vmie_tui.jobs.store.ledger import ImportLedger
 from vmie_tui.jobs.store.records import JobRecord
-from vmie_tui.jobs.transfer.target_s3_parts import is_stale
+from vmie_tui.jobs.transfer.target_instance_parts import is_stale
 from vmie_tui.jobs.transfer.transfer import Transfer
 from vmie_tui.model.plan import ImportPlan, Route, VmSource
 

@@ -15,7 +15,7 @@ from vmie_tui.jobs.store.records import DiskRecord
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import Stage
 from vmie_tui.model.task import Task, TaskKind
-from vmie_tui.services.aws.ec2.tagged import delete_snapshot
+from vmie_tui.services.aws.ec2.job_resources import delete_snapshot
 from vmie_tui.services.aws.vmie.import_tasks import ImportDisk, SnapshotRequest
 
 

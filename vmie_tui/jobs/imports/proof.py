@@ -14,18 +14,18 @@ from vmie_tui.jobs.store.block_journal import BlockJournal
 from vmie_tui.jobs.store.ledger import ImportLedger
 from vmie_tui.jobs.store.records import DiskRecord, JobRecord
 from vmie_tui.jobs.store.store import Store
-from vmie_tui.jobs.transfer.sampling import sample_disk, sample_journal, sampler_for, seed_of
+from vmie_tui.jobs.transfer.choose_samples import sample_disk, sample_journal, sampler_for, seed_of
 from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
 from vmie_tui.model.plan import FileSource, ImportPlan, ObjectSource, Route, SnapshotSource, Source
 from vmie_tui.model.proof import BlockProof, DiskProof, Proof
 from vmie_tui.model.replication import ReplicationPlan
 from vmie_tui.model.rules.plan import CONVERTED
 from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
-from vmie_tui.services.aws.ec2.tagged import delete_snapshot, snapshot_of
+from vmie_tui.services.aws.ec2.job_resources import delete_snapshot, snapshot_of
 from vmie_tui.services.aws.s3.objects import ObjectStore
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.disks.streams.pieces import runs_of
-from vmie_tui.services.disks.streams.sample import BLOCK, Sampler
+from vmie_tui.services.disks.streams.proof_samples import BLOCK, Sampler
 from vmie_tui.services.disks.streams.source import DiskSource
 from vmie_tui.services.image_sources import open_source_disks
 

@@ -18,7 +18,7 @@ from vmie_tui.services.aws.ec2.images import (
     register_image,
     wait_for_image,
 )
-from vmie_tui.services.aws.ec2.tagged import tagged_volumes
+from vmie_tui.services.aws.ec2.job_resources import tagged_volumes
 from vmie_tui.services.aws.ec2.volumes import (
     VolumeRequest,
     attach_volume,

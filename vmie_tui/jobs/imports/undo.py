@@ -16,7 +16,7 @@ from vmie_tui.jobs.transfer.target_s3 import target_of
 from vmie_tui.model.errors import ServiceError
 from vmie_tui.model.plan import Route
 from vmie_tui.model.task import JobState
-from vmie_tui.services.aws.ec2.tagged import delete_snapshot, tagged_snapshots
+from vmie_tui.services.aws.ec2.job_resources import delete_snapshot, tagged_snapshots
 
 
 def undo(context: ImportContext) -> Iterator[Undo]:

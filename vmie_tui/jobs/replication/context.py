@@ -8,7 +8,7 @@ from vmie_tui.clock import Clock, clock_of
 from vmie_tui.jobs.engine.context import Remember, Runtime
 from vmie_tui.jobs.engine.control import JobControl
 from vmie_tui.jobs.engine.import_context import ImportContext
-from vmie_tui.jobs.replication.areas import Delta
+from vmie_tui.jobs.replication.areas_to_copy import Delta
 from vmie_tui.jobs.store.block_digests import BlockDigests
 from vmie_tui.jobs.store.ledger import RunLedger
 from vmie_tui.jobs.store.replications import Replications, runs_of

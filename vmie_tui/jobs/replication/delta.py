@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from vmie_tui.jobs.replication.areas import Areas, Delta
+from vmie_tui.jobs.replication.areas_to_copy import Areas, Delta
 from vmie_tui.jobs.replication.context import ReplicationContext
 from vmie_tui.jobs.store.ledger import RunLedger
 from vmie_tui.jobs.store.records import DiskRecord
 from vmie_tui.model.replication import KeptDisk, Sync
 from vmie_tui.model.rules.replication import DiskNow, choose_sync
-from vmie_tui.services.disks.streams.sample import BLOCK
+from vmie_tui.services.disks.streams.proof_samples import BLOCK
 from vmie_tui.services.vsphere.changed_blocks import ALLOCATED, TrackingLost, changed_areas, joined
 
 

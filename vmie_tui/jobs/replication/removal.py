@@ -20,7 +20,7 @@ from vmie_tui.jobs.store.replications import Replications, change, find, give_up
 from vmie_tui.model.errors import ErrorKind, ServiceError, SettingsError, VmieError
 from vmie_tui.model.replication import TAG_REPLICATION, ReplicationState
 from vmie_tui.model.task import JobState
-from vmie_tui.services.aws.ec2.tagged import delete_snapshot, tagged_snapshots
+from vmie_tui.services.aws.ec2.job_resources import delete_snapshot, tagged_snapshots
 from vmie_tui.services.pacing import Backoff
 from vmie_tui.settings import Profile
 

@@ -15,7 +15,7 @@ from vmie_tui.model.job import Stage
 from vmie_tui.model.replication import RunFigures, Sync
 from vmie_tui.model.rules.replication_schedule import to_remove
 from vmie_tui.services.aws.ec2.images import deregister_image, describe_image, users_of
-from vmie_tui.services.aws.ec2.tagged import delete_snapshot
+from vmie_tui.services.aws.ec2.job_resources import delete_snapshot
 
 _AFTER_THE_COPY = frozenset({Stage.IMPORT, Stage.REGISTER, Stage.LAUNCH, Stage.FINISH})
 

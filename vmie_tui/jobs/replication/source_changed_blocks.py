@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from vmie_tui.jobs.replication.areas import Areas, Delta
+from vmie_tui.jobs.replication.areas_to_copy import Areas, Delta
 from vmie_tui.jobs.replication.context import ReplicationContext
 from vmie_tui.jobs.replication.snapshot import refuse_moved_machine
 from vmie_tui.jobs.store.records import DiskRecord
@@ -17,7 +17,7 @@ from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.plan import UploadFormat
 from vmie_tui.model.replication import Sync
 from vmie_tui.services.disks.feeds.disk_feed import Feed
-from vmie_tui.services.disks.streams.sample import BLOCK, Sampler
+from vmie_tui.services.disks.streams.proof_samples import BLOCK, Sampler
 from vmie_tui.services.transfer_control import DiskControl
 from vmie_tui.services.vsphere.datastore.flat_file import LOCK_OWNER
 from vmie_tui.services.vsphere.datastore.folder_reader import FolderReader

@@ -12,7 +12,7 @@ from vmie_tui.jobs.transfer.target_ebs import EbsTarget
 from vmie_tui.model.formatting import size
 from vmie_tui.model.replication import Sync
 from vmie_tui.services.aws.ebs.start_snapshot import ParentRefused
-from vmie_tui.services.aws.ec2.tagged import delete_snapshot
+from vmie_tui.services.aws.ec2.job_resources import delete_snapshot
 
 
 class ReplicaTarget(EbsTarget):

@@ -15,12 +15,12 @@ from vmie_tui.jobs.replication.retention import note_figures
 from vmie_tui.jobs.replication.snapshot import refuse_moved_machine
 from vmie_tui.jobs.replication.source_changed_blocks import blocks_in, open_disk_at_snapshot
 from vmie_tui.jobs.store.records import DiskRecord
-from vmie_tui.jobs.transfer.sampling import seed_of
+from vmie_tui.jobs.transfer.choose_samples import seed_of
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.replication import KeptDisk, Verify
 from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
 from vmie_tui.services.aws.ec2.images import describe_snapshots
-from vmie_tui.services.disks.streams.sample import BLOCK
+from vmie_tui.services.disks.streams.proof_samples import BLOCK
 from vmie_tui.services.vsphere.changed_blocks import joined
 
 SAMPLES = 32  # ours: blocks of each disk, half of them anywhere, half of those this run has written

@@ -142,7 +142,7 @@ class Store(Database):
                 _log(connection, job_id, "resumed by the user", "info")
         return changed == 1
 
-    # ---- jobs at work in a worker, see `takeovers`
+    # ---- jobs at work in a worker, see `crashed_jobs`
 
     def mark(self, job_id: str, executor: str) -> None:
         """A worker has the job at work: found by the next one if this one dies."""

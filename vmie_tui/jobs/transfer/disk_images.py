@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmie_tui.closing import Closing
+from vmie_tui.close_on_exit import Closing
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import FileSource, ObjectSource, UploadFormat

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from vmie_tui.closing import Closing
-from vmie_tui.jobs.engine.process import give_memory_back
+from vmie_tui.close_on_exit import Closing
+from vmie_tui.jobs.engine.worker_process import give_memory_back
 from vmie_tui.jobs.store.records import DiskRecord
 from vmie_tui.model.plan import UploadFormat
 from vmie_tui.services.aws.s3.buffer_budget import SHARED
 from vmie_tui.services.disks.feeds.disk_feed import Feed
-from vmie_tui.services.disks.streams.sample import Sampler
+from vmie_tui.services.disks.streams.proof_samples import Sampler
 from vmie_tui.services.disks.streams.source import ByteReader
 from vmie_tui.services.transfer_control import DiskControl
 

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.store.records import DiskRecord
+from vmie_tui.jobs.transfer.choose_samples import sample_disk, seed_of
 from vmie_tui.jobs.transfer.disk_images import (
     STEP,
     OpenedDisk,
@@ -15,13 +16,12 @@ from vmie_tui.jobs.transfer.disk_images import (
     refuse_changed,
     whole_archive,
 )
-from vmie_tui.jobs.transfer.sampling import sample_disk, seed_of
 from vmie_tui.jobs.transfer.source import TRANSFERS, Put, Received
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
 from vmie_tui.model.plan import UploadFormat
 from vmie_tui.services.disks.feeds import disk_feed as feeds
 from vmie_tui.services.disks.feeds.disk_feed import Feed, stored_size
-from vmie_tui.services.disks.streams.sample import Sampler
+from vmie_tui.services.disks.streams.proof_samples import Sampler
 from vmie_tui.services.disks.streams.source import ByteReader
 from vmie_tui.services.transfer_control import DiskControl
 

@@ -10,7 +10,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
 from vmie_tui.model.plan import UploadFormat
 from vmie_tui.services.disks.feeds import disk_feed as feeds
 from vmie_tui.services.disks.feeds.disk_feed import DiskFeed, Feed, decoded_size
-from vmie_tui.services.disks.streams.sample import Sampler
+from vmie_tui.services.disks.streams.proof_samples import Sampler
 from vmie_tui.services.transfer_control import DiskControl
 from vmie_tui.services.vsphere.nfc.disk_download import DiskStream
 from vmie_tui.services.vsphere.nfc.export_lease import ExportLease, LeaseDisk

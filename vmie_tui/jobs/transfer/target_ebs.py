@@ -9,14 +9,14 @@ from vmie_tui.jobs.engine.tags import MADE_BY, tags
 from vmie_tui.jobs.store.block_journal import BlockJournal
 from vmie_tui.jobs.store.ledger import DiskLedger
 from vmie_tui.jobs.store.records import DiskRecord
+from vmie_tui.jobs.transfer.choose_samples import sample_journal, sampler_for
 from vmie_tui.jobs.transfer.reporting import AttemptReport
-from vmie_tui.jobs.transfer.sampling import sample_journal, sampler_for
 from vmie_tui.jobs.transfer.target import Target, said
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import VmSource
 from vmie_tui.services.aws.ebs.snapshot_writer import SnapshotLost, SnapshotTarget, SnapshotWriter
 from vmie_tui.services.aws.ec2.images import describe_snapshots
-from vmie_tui.services.aws.ec2.tagged import delete_snapshot
+from vmie_tui.services.aws.ec2.job_resources import delete_snapshot
 
 
 class EbsTarget(Target):

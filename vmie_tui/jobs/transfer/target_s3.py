@@ -7,16 +7,16 @@ from functools import partial
 
 from vmie_tui.jobs.engine.import_context import ImportContext
 from vmie_tui.jobs.store.records import DiskRecord
+from vmie_tui.jobs.transfer.choose_samples import sampler_for
 from vmie_tui.jobs.transfer.disk_images import PlainFeed
 from vmie_tui.jobs.transfer.reporting import ArchiveReport, AttemptReport
-from vmie_tui.jobs.transfer.sampling import sampler_for
 from vmie_tui.jobs.transfer.target import Target, said
 from vmie_tui.jobs.transfer.target_ebs import EbsTarget
-from vmie_tui.jobs.transfer.target_s3_parts import PartsTarget
+from vmie_tui.jobs.transfer.target_instance_parts import PartsTarget
 from vmie_tui.model.plan import ImportPlan, Route, UploadFormat
 from vmie_tui.services.aws.s3.objects import UploadRequest
 from vmie_tui.services.aws.s3.ova_upload import OvaDisk, OvaRequest, OvaUpload
-from vmie_tui.services.aws.s3.uploader import Uploaded
+from vmie_tui.services.aws.s3.resumable_upload import Uploaded
 from vmie_tui.services.disks.feeds.disk_feed import Feed
 from vmie_tui.services.disks.streams.source import ByteReader
 

@@ -23,7 +23,7 @@ from vmie_tui.model.errors import Cancelled, ErrorKind, VmieError
 from vmie_tui.model.job import Stage, StageState
 from vmie_tui.model.plan import SnapshotSource
 from vmie_tui.services.aws.ebs.block_sender import SnapshotLost
-from vmie_tui.services.aws.ec2.tagged import delete_snapshot
+from vmie_tui.services.aws.ec2.job_resources import delete_snapshot
 from vmie_tui.services.pacing import Backoff
 
 

@@ -8,7 +8,7 @@ from vmie_tui.model import facts
 from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.formatting import size
 from vmie_tui.model.guest import WindowsFacts
-from vmie_tui.model.rules.listed import check_listed
+from vmie_tui.model.rules.supported_systems import check_listed
 from vmie_tui.model.rules.systems import identify
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below

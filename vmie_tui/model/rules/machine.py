@@ -15,7 +15,7 @@ from vmie_tui.model.machine import GuestDisk, Machine, OsFamily, Power
 from vmie_tui.model.plan import Route, Via
 from vmie_tui.model.rules.boot import advise_boot, check_boot_machine
 from vmie_tui.model.rules.disks import check_disks, check_stores, one_time_stores
-from vmie_tui.model.rules.listed import check_system
+from vmie_tui.model.rules.supported_systems import check_system
 from vmie_tui.model.rules.systems import System, system_of
 
 B, W, I = Severity.BLOCKER, Severity.WARNING, Severity.INFO  # noqa: E741 - read as a column of the rules below
@@ -26,7 +26,7 @@ MIB = 1 << 20
 def check_machine(
     machine: Machine, *, route: Route = Route.IMAGE, via: Via = Via.S3, notes: bool = False
 ) -> tuple[Finding, ...]:
-    """Everything to be said about importing ``machine``, worst first.
+    """All findings about importing ``machine``, most severe first.
 
     Routes that do not change the guest (``unmodified``, ``snapshot``) do not mind what it runs. ``notes`` adds what is
     no trouble but belongs into a report: boot firmware, change tracking, state of VMware Tools.

@@ -13,10 +13,10 @@ from vmie_tui.model.rules.boot import check_boot
 from vmie_tui.model.rules.disks import BY_IMAGE
 from vmie_tui.model.rules.legacy import check_legacy
 from vmie_tui.model.rules.licensing import check_licence
-from vmie_tui.model.rules.listed import check_region
 from vmie_tui.model.rules.machine import check_machine
 from vmie_tui.model.rules.routes import check_route, needs_bucket, needs_role
 from vmie_tui.model.rules.secrets import check_tag_names, check_texts
+from vmie_tui.model.rules.supported_systems import check_region
 from vmie_tui.model.rules.systems import System, system_of
 
 # General S3, EC2 and KMS naming rules (not in the guides).

@@ -13,7 +13,7 @@ from vmie_tui.model.formatting import duration, size
 from vmie_tui.model.machine import Machine, OsFamily
 from vmie_tui.model.plan import ImportPlan, LicenseType, Route, VmSource
 from vmie_tui.model.replication import KeptDisk, Replication, Sync, stamp
-from vmie_tui.model.rules.defaults import with_defaults
+from vmie_tui.model.rules.default_route import with_defaults
 from vmie_tui.model.rules.disks import BY_IMAGE, check_disks, one_time_stores
 from vmie_tui.model.rules.licensing import licence_when_omitted
 from vmie_tui.model.rules.machine import check_machine

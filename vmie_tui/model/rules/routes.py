@@ -1,4 +1,4 @@
-"""The ways into AWS that a source has: each route with what it is for, or with the documented reason why not."""
+"""The import routes of a source: each with what it is for, or with the documented reason why it is refused."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from vmie_tui.model.machine import Machine, OsFamily
 from vmie_tui.model.plan import ImportPlan, ObjectSource, Route, SnapshotSource, Source, UploadFormat, Via, VmSource
 from vmie_tui.model.rules.disks import BY_IMAGE, EITHER_WAY, check_disk_size
 from vmie_tui.model.rules.formats import check_format
-from vmie_tui.model.rules.listed import check_system
 from vmie_tui.model.rules.override import impossible
 from vmie_tui.model.rules.route_needs import check_needs
+from vmie_tui.model.rules.supported_systems import check_system
 from vmie_tui.model.rules.systems import system_of
 
 _PREFERRED = (Route.IMAGE, Route.IMAGE_DIRECT, Route.UNMODIFIED, Route.SNAPSHOT, Route.INSTANCE)
@@ -101,8 +101,8 @@ def route_options(source: Source, machine: Machine, region: str = "") -> tuple[R
     return tuple(_route_option(route, source, machine, region) for route in _PREFERRED)
 
 
-def recommended(options: Sequence[RouteOption]) -> Route:
-    """What to take when the user has no opinion: the first that nothing speaks against, else the first possible."""
+def first_acceptable(options: Sequence[RouteOption]) -> Route:
+    """What to take when the user has no opinion: the first without reservations, else the first possible."""
     ranked = sorted(options, key=lambda option: (bool(option.refused), bool(option.doubt)))  # stable
     return ranked[0].route if ranked else Route.IMAGE
 
@@ -166,7 +166,7 @@ def _all_against(source: Source, machine: Machine, route: Route, via: Via, regio
 
 
 def _too_large(machine: Machine, route: Route, via: Via) -> Iterator[Finding]:
-    """Sizes and counts that `check_machine` speaks of as well."""
+    """Sizes and counts that `check_machine` also checks."""
     most = facts.limit("import", "max_volumes_per_vm")["value"]
     if route in BY_IMAGE and len(machine.disks) > most:
         yield _no(
@@ -179,7 +179,7 @@ def _too_large(machine: Machine, route: Route, via: Via) -> Iterator[Finding]:
 
 
 def _doubt(source: Source, machine: Machine, route: Route) -> str:
-    """Why the guest would not make it on a possible route."""
+    """Why the guest may not boot after an otherwise possible route."""
     if route is Route.SNAPSHOT:
         return ""
     unread = any(disk.image in _BY_QEMU for disk in machine.disks)

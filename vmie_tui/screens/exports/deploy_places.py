@@ -14,13 +14,13 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 from textual.worker import get_current_worker
 
-from vmie_tui.model.choice import Option
 from vmie_tui.model.deploy_places import DeployChoice, DeployNames, DeployPlace, DeployPlaces, choose_place
 from vmie_tui.model.errors import Problem, ServiceError, problem_of
+from vmie_tui.model.form_option import Option
 from vmie_tui.model.formatting import size
 from vmie_tui.screens.frame.host import host_of
 from vmie_tui.widgets.choice import ChoiceList, Field
-from vmie_tui.widgets.lines import LinePane
+from vmie_tui.widgets.line_view import LinePane
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.text import Line, clean, paragraph
 

@@ -14,12 +14,12 @@ from textual.widget import Widget
 from textual.widgets import Button, Input
 from textual.worker import get_current_worker
 
-from vmie_tui.model.choice import Option
 from vmie_tui.model.deploy_places import DeployChoice
 from vmie_tui.model.errors import Problem, problem_of
 from vmie_tui.model.export import CONVERT_TO, ExportPlan
 from vmie_tui.model.exportable import Exportable, ExportBucket
 from vmie_tui.model.finding import Finding, Severity
+from vmie_tui.model.form_option import Option
 from vmie_tui.model.formatting import plural
 from vmie_tui.operations.export_plan import ExportDraft, export_command, format_choices, new_draft, target_choices
 from vmie_tui.screens.exports.deploy_places import DeployScreen
@@ -31,7 +31,7 @@ from vmie_tui.screens.frame.confirm import ForceScreen
 from vmie_tui.services.aws.s3.export_bucket import BucketReport
 from vmie_tui.widgets.choice import ChoiceList, Field
 from vmie_tui.widgets.exports import SourceRow
-from vmie_tui.widgets.lines import LinePane, OneLine
+from vmie_tui.widgets.line_view import LinePane, OneLine
 from vmie_tui.widgets.machine_detail import finding_lines
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.text import Line, clean, paragraph

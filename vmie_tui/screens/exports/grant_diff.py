@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from vmie_tui.services.aws.s3.export_bucket import BucketReport
-from vmie_tui.widgets.lines import LinePane
+from vmie_tui.widgets.line_view import LinePane
 from vmie_tui.widgets.text import Line, clean, paragraph
 
 _STYLES = {"+": "ok", "-": "bad"}

@@ -37,7 +37,7 @@ from vmie_tui.widgets.exports import (
     select_exports,
     source_lines,
 )
-from vmie_tui.widgets.lines import LinePane, OneLine
+from vmie_tui.widgets.line_view import LinePane, OneLine
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.table import LineTable
 from vmie_tui.widgets.text import Cell, Line, clean, fit, line_width, paragraph

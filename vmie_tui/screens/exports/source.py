@@ -16,7 +16,7 @@ from vmie_tui.screens.exports.form import ExportFormScreen
 from vmie_tui.screens.frame.actions import EXPORT_SOURCE, bindings
 from vmie_tui.screens.frame.base import FrameScreen, style_sheet
 from vmie_tui.widgets.exports import SourceRow, source_lines, verdict
-from vmie_tui.widgets.lines import LinePane, OneLine
+from vmie_tui.widgets.line_view import LinePane, OneLine
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.text import Line, clean
 

@@ -16,7 +16,7 @@ from textual.widgets import Button, Input, Static
 from vmie_tui.model.finding import Finding
 from vmie_tui.model.formatting import plain
 from vmie_tui.screens.frame.base import style_sheet
-from vmie_tui.widgets.lines import LinePane
+from vmie_tui.widgets.line_view import LinePane
 from vmie_tui.widgets.machine_detail import finding_lines
 from vmie_tui.widgets.text import clean
 

@@ -13,7 +13,7 @@ from textual.widgets import Static
 from vmie_tui.model.errors import Problem
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.widgets.explained import full_lines
-from vmie_tui.widgets.lines import LinePane
+from vmie_tui.widgets.line_view import LinePane
 from vmie_tui.widgets.text import clean
 
 

@@ -12,7 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from vmie_tui.screens.frame.base import FrameScreen
-from vmie_tui.widgets.lines import OneLine
+from vmie_tui.widgets.line_view import OneLine
 from vmie_tui.widgets.table import LineTable
 
 

@@ -13,7 +13,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
-from vmie_tui.model.choice import Option
+from vmie_tui.model.form_option import Option
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.widgets.choice import ChoiceList, Field
 from vmie_tui.widgets.text import clean

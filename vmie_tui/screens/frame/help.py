@@ -13,7 +13,7 @@ from textual.widgets import Static
 from vmie_tui.model.verdict import MEANINGS, State, Verdict
 from vmie_tui.screens.frame.actions import APP, KEY_NAMES, Action
 from vmie_tui.screens.frame.base import style_sheet
-from vmie_tui.widgets.lines import LinePane
+from vmie_tui.widgets.line_view import LinePane
 from vmie_tui.widgets.machines import STYLES
 from vmie_tui.widgets.text import Line, fit, paragraph
 

@@ -8,10 +8,10 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from textual.widget import Widget
 
-from vmie_tui.model.choice import Option
+from vmie_tui.model.form_option import Option
 from vmie_tui.widgets.choice import LABEL_CELLS, ChoiceList, Field
 from vmie_tui.widgets.fold import Fold
-from vmie_tui.widgets.lines import OneLine
+from vmie_tui.widgets.line_view import OneLine
 from vmie_tui.widgets.text import clean, fit
 
 YES_NO = (Option("", "no"), Option("yes", "yes"))

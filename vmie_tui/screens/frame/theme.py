@@ -7,8 +7,8 @@ from typing import Any
 
 from textual.theme import Theme
 
-from vmie_tui.hangup import watch_terminal
 from vmie_tui.screens.frame.terminal import TerminalApp
+from vmie_tui.terminal_hangup import watch_terminal
 
 # Colours are members of the 256 colour cube, so they look the same without truecolor.
 THEME = Theme(

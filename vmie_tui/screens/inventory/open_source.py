@@ -13,8 +13,8 @@ from textual.widget import Widget
 from textual.widgets import Input
 from textual.worker import get_current_worker
 
-from vmie_tui.model.choice import Option
 from vmie_tui.model.errors import ErrorKind, Problem, problem_of
+from vmie_tui.model.form_option import Option
 from vmie_tui.model.formatting import plural
 from vmie_tui.model.preflight import markdown
 from vmie_tui.model.verdict import Look, judge
@@ -27,7 +27,7 @@ from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.services.image_sources import Described
 from vmie_tui.widgets.choice import ChoiceList
 from vmie_tui.widgets.frame import HintBar
-from vmie_tui.widgets.lines import LinePane, OneLine
+from vmie_tui.widgets.line_view import LinePane, OneLine
 from vmie_tui.widgets.machine_detail import heading
 from vmie_tui.widgets.machines import short_os, verdict_cell
 from vmie_tui.widgets.problem import problem_lines

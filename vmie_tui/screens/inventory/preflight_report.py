@@ -19,7 +19,7 @@ from vmie_tui.screens.frame.actions import REPORT, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.screens.frame.confirm import ConfirmScreen
-from vmie_tui.widgets.lines import LinePane, OneLine
+from vmie_tui.widgets.line_view import LinePane, OneLine
 from vmie_tui.widgets.machines import POWER, short_os, verdict_cell
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.report import report_lines

@@ -18,7 +18,7 @@ from vmie_tui.screens.frame.actions import INVENTORY, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.filter import Sorting
 from vmie_tui.screens.inventory.reader import Reader, ReadFailed, RowsRead, judged
-from vmie_tui.widgets.lines import LinePane, OneLine
+from vmie_tui.widgets.line_view import LinePane, OneLine
 from vmie_tui.widgets.machine_detail import machine_lines
 from vmie_tui.widgets.machines import SORT_KEYS, MachineRow, MachineTable, Scope, select
 from vmie_tui.widgets.problem import age, nothing_configured, problem_lines

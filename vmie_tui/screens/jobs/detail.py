@@ -16,7 +16,7 @@ from vmie_tui.screens.frame.actions import JOB, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.jobs.actions import JobActions
 from vmie_tui.widgets.jobs import STATES, job_lines
-from vmie_tui.widgets.lines import LinePane, OneLine
+from vmie_tui.widgets.line_view import LinePane, OneLine
 from vmie_tui.widgets.text import clean, join, percent, rate, remaining
 
 WHOLE_LOG = 2000

@@ -15,8 +15,8 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.worker import get_current_worker
 
-from vmie_tui.model.choice import Option
 from vmie_tui.model.errors import ErrorKind, Problem, problem_of
+from vmie_tui.model.form_option import Option
 from vmie_tui.model.formatting import plural
 from vmie_tui.model.job import JobView
 from vmie_tui.model.machine import Machine
@@ -30,7 +30,7 @@ from vmie_tui.screens.frame.form import Answers, Ask, FormScreen
 from vmie_tui.services.aws.ec2.image_info import Image
 from vmie_tui.services.aws.ec2.images import Deregistered
 from vmie_tui.services.aws.ec2.launch import InstanceState
-from vmie_tui.widgets.lines import LinePane, OneLine
+from vmie_tui.widgets.line_view import LinePane, OneLine
 from vmie_tui.widgets.machine_detail import heading
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.text import Line, clean, fit, join, paragraph, size

@@ -16,7 +16,7 @@ from vmie_tui.model.proof import Proof
 from vmie_tui.screens.frame.actions import PROOF, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying
-from vmie_tui.widgets.lines import LinePane, OneLine
+from vmie_tui.widgets.line_view import LinePane, OneLine
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.proof import VERDICTS, markdown, proof_lines
 from vmie_tui.widgets.text import Line, clean

@@ -18,7 +18,7 @@ from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.jobs.actions import JobActions
 from vmie_tui.screens.jobs.detail import JobScreen
 from vmie_tui.widgets.jobs import JobTable, counts, job_lines
-from vmie_tui.widgets.lines import LinePane, OneLine
+from vmie_tui.widgets.line_view import LinePane, OneLine
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.table import LineTable
 from vmie_tui.widgets.text import paragraph

@@ -20,7 +20,7 @@ from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.screens.frame.confirm import ConfirmScreen
 from vmie_tui.screens.frame.filter import Filtering
 from vmie_tui.screens.replication.form import ReplicationForm
-from vmie_tui.widgets.lines import OneLine
+from vmie_tui.widgets.line_view import OneLine
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.servers import EMPTY, ServerTable, as_text, select, status_cells
 from vmie_tui.widgets.table import LineTable

@@ -18,9 +18,9 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.worker import get_current_worker
 
-from vmie_tui.model.choice import Option
 from vmie_tui.model.errors import Problem, problem_of
 from vmie_tui.model.forecast import forecast
+from vmie_tui.model.form_option import Option
 from vmie_tui.model.formatting import duration, one_line
 from vmie_tui.model.job import JobView
 from vmie_tui.model.machine import Machine
@@ -46,7 +46,7 @@ from vmie_tui.screens.frame.form import Answers, Ask, FormScreen
 from vmie_tui.screens.jobs.image import AfterScreen, Made, launch_asks, launch_mistakes
 from vmie_tui.services.aws.ec2.launch import InstanceState
 from vmie_tui.widgets.jobs import stage_lines
-from vmie_tui.widgets.lines import LinePane, OneLine
+from vmie_tui.widgets.line_view import LinePane, OneLine
 from vmie_tui.widgets.machine_detail import heading
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.replication_runs import active_words

@@ -28,7 +28,7 @@ from vmie_tui.screens.frame.sections import group_widgets, show_groups, take
 from vmie_tui.screens.replication.form_fields import Found, blockers, command, form_lines, groups
 from vmie_tui.widgets.choice import ChoiceList, Field
 from vmie_tui.widgets.fold import Fold
-from vmie_tui.widgets.lines import LinePane, OneLine
+from vmie_tui.widgets.line_view import LinePane, OneLine
 from vmie_tui.widgets.text import Cell, clean, fit, line_width
 
 

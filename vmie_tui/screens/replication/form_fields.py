@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from vmie_tui.model.choice import Option
 from vmie_tui.model.errors import Problem
 from vmie_tui.model.finding import Finding, Severity
+from vmie_tui.model.form_option import Option
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import Route
 from vmie_tui.model.preflight import Preflight, join_findings

@@ -12,14 +12,14 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
-from vmie_tui.model.choice import Option
 from vmie_tui.model.errors import Problem, problem_of
+from vmie_tui.model.form_option import Option
 from vmie_tui.model.replication import ReplicationView, Sync, Verify, next_words
 from vmie_tui.model.rules.replication_schedule import on_demand_left, on_demand_most, refuse_run
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.host import host_of
 from vmie_tui.widgets.choice import ChoiceList
-from vmie_tui.widgets.lines import LinePane
+from vmie_tui.widgets.line_view import LinePane
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.text import Line, clean, paragraph
 

@@ -22,7 +22,7 @@ from vmie_tui.screens.frame.actions import REPLICATION, Action, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.filter import Sorting
 from vmie_tui.screens.replication.actions import ReplicationActions
-from vmie_tui.widgets.lines import LinePane, OneLine
+from vmie_tui.widgets.line_view import LinePane, OneLine
 from vmie_tui.widgets.machine_detail import heading
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.replication_runs import RunTable, replication_lines, run_rows

@@ -14,18 +14,18 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Button, Input
 
-from vmie_tui.model.choice import Option
 from vmie_tui.model.errors import ErrorKind, Problem, problem_of
+from vmie_tui.model.form_option import Option
 from vmie_tui.model.rules.route_needs import REGION
 from vmie_tui.operations.first_profile import ASK, CA, KEYRING, PIN, SYSTEM, Guide, Guiding, LiveGuiding
 from vmie_tui.operations.profile import FirstStart
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.theme import ThemedApp
 from vmie_tui.settings import Settings, host_trouble
-from vmie_tui.widgets.checks import text_lines
 from vmie_tui.widgets.choice import ChoiceList, Field, FieldInput
+from vmie_tui.widgets.doctor_checks import text_lines
 from vmie_tui.widgets.frame import HintBar
-from vmie_tui.widgets.lines import LinePane, OneLine
+from vmie_tui.widgets.line_view import LinePane, OneLine
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.text import Line, clean, paragraph
 

@@ -12,17 +12,17 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.worker import get_current_worker
 
-from vmie_tui.model.choice import Option
 from vmie_tui.model.doctor import USUAL_FEATURES, Check, CheckState, DoctorReport, Feature, markdown
 from vmie_tui.model.errors import ErrorKind, Problem, problem_of
+from vmie_tui.model.form_option import Option
 from vmie_tui.operations.doctor import ROLE, TRUST, USER, VCENTER
 from vmie_tui.screens.frame.actions import SETUP, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying, copy_in_thread
 from vmie_tui.screens.frame.form import Ask, FormScreen
 from vmie_tui.screens.frame.page import PageScreen
-from vmie_tui.widgets.checks import STYLE, CheckTable, check_lines, fix_lines, rows_of, text_lines
-from vmie_tui.widgets.lines import LinePane, OneLine
+from vmie_tui.widgets.doctor_checks import STYLE, CheckTable, check_lines, fix_lines, rows_of, text_lines
+from vmie_tui.widgets.line_view import LinePane, OneLine
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.table import LineTable
 from vmie_tui.widgets.text import Cell, clean, fit, line_width

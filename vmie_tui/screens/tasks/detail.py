@@ -16,7 +16,7 @@ from vmie_tui.operations.tasks import Study
 from vmie_tui.screens.frame.actions import TASK, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.tasks.actions import TaskActions
-from vmie_tui.widgets.lines import ArrowPane, LinePane, OneLine
+from vmie_tui.widgets.line_view import ArrowPane, LinePane, OneLine
 from vmie_tui.widgets.tasks import OUTCOMES, task_lines
 from vmie_tui.widgets.text import clean
 

@@ -11,7 +11,7 @@ from textual.widget import Widget
 from vmie_tui.screens.frame.actions import RAW, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying
-from vmie_tui.widgets.lines import ArrowPane, LinePane, OneLine
+from vmie_tui.widgets.line_view import ArrowPane, LinePane, OneLine
 from vmie_tui.widgets.text import clean, wrap
 
 

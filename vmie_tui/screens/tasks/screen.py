@@ -26,7 +26,7 @@ from vmie_tui.screens.tasks.actions import TaskActions
 from vmie_tui.screens.tasks.detail import TaskScreen
 from vmie_tui.screens.tasks.explorer import Following, TasksSeen, TasksUnread
 from vmie_tui.screens.tasks.scope_picker import PlacesScreen
-from vmie_tui.widgets.lines import ArrowPane, LinePane, OneLine
+from vmie_tui.widgets.line_view import ArrowPane, LinePane, OneLine
 from vmie_tui.widgets.problem import problem_lines
 from vmie_tui.widgets.table import LineTable
 from vmie_tui.widgets.tasks import SORTS, TaskTable, count_words, task_lines

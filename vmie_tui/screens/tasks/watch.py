@@ -18,7 +18,7 @@ from vmie_tui.operations.tasks import LOOK_SECONDS
 from vmie_tui.screens.frame.actions import WATCH, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying
-from vmie_tui.widgets.lines import LinePane, OneLine
+from vmie_tui.widgets.line_view import LinePane, OneLine
 from vmie_tui.widgets.tasks import OUTCOMES, change_line
 from vmie_tui.widgets.text import Line, clean, clock, paragraph
 

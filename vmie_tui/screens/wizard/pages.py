@@ -9,8 +9,8 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.message import Message
 
-from vmie_tui.model.choice import Option
 from vmie_tui.model.finding import Finding
+from vmie_tui.model.form_option import Option
 from vmie_tui.model.formatting import plural
 from vmie_tui.model.plan import FileSource, ObjectSource, Route, SnapshotSource, UploadFormat, Via
 from vmie_tui.model.verdict import Look, judge
@@ -18,7 +18,7 @@ from vmie_tui.operations.import_check import Judged
 from vmie_tui.operations.import_plan import Candidate, Draft, route_words
 from vmie_tui.operations.licences import FAMILIES, USAGE, WINDOWS, licence_options, licence_words, usage_options
 from vmie_tui.widgets.choice import ChoiceList
-from vmie_tui.widgets.lines import LinePane
+from vmie_tui.widgets.line_view import LinePane
 from vmie_tui.widgets.machines import POWER, short_os, verdict_cell
 from vmie_tui.widgets.text import Cell, Line, clean, fit, paragraph, size
 

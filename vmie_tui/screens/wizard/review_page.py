@@ -19,7 +19,7 @@ from vmie_tui.operations.import_check import other_routes
 from vmie_tui.operations.import_plan import Draft, route_words
 from vmie_tui.screens.wizard.account_check import AccountSeen, account_lines
 from vmie_tui.screens.wizard.pages import JUDGED, Step
-from vmie_tui.widgets.lines import LinePane
+from vmie_tui.widgets.line_view import LinePane
 from vmie_tui.widgets.machine_detail import finding_lines
 from vmie_tui.widgets.machines import verdict_cell
 from vmie_tui.widgets.text import Line, clean, fit, join, paragraph

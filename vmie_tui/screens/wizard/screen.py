@@ -32,7 +32,7 @@ from vmie_tui.screens.wizard.account_check import PATIENCE, AccountSeen, look
 from vmie_tui.screens.wizard.pages import FOUND, JUDGED, LicenceStep, RouteStep, SourceStep, Step
 from vmie_tui.screens.wizard.review_page import ReviewStep
 from vmie_tui.screens.wizard.target_page import TargetStep
-from vmie_tui.widgets.lines import OneLine
+from vmie_tui.widgets.line_view import OneLine
 from vmie_tui.widgets.text import Cell, clean, fit, line_width
 
 STEPS = (

@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 from textual.widgets import Input
 
 from vmie_tui.model import facts
-from vmie_tui.model.choice import Option
+from vmie_tui.model.form_option import Option
 from vmie_tui.model.plan import Route
 from vmie_tui.model.rules.route_needs import ARCHITECTURES, VOLUME_TYPES
 from vmie_tui.operations.import_plan import Draft
@@ -15,7 +15,7 @@ from vmie_tui.screens.frame.sections import YES_NO, Group, Question, group_widge
 from vmie_tui.screens.wizard.pages import Step
 from vmie_tui.widgets.choice import ChoiceList
 from vmie_tui.widgets.fold import Fold
-from vmie_tui.widgets.lines import LinePane
+from vmie_tui.widgets.line_view import LinePane
 from vmie_tui.widgets.text import Line, fit, join, paragraph
 
 BOOT_MODES = (Option("", "AWS decides"), Option("legacy-bios", "legacy-bios"), Option("uefi", "uefi"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmie_tui.services.late_import import LateModule
+from vmie_tui.services.lazy_libraries import LateModule
 
 if TYPE_CHECKING:
     import boto3

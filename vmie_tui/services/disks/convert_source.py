@@ -14,15 +14,15 @@ from vmie_tui.model.finding import Finding
 from vmie_tui.services.disks.errors import DiskFormatError
 from vmie_tui.services.disks.formats import qemu
 from vmie_tui.services.disks.formats.flat import open_flat
-from vmie_tui.services.disks.formats.foreign import ForeignError
 from vmie_tui.services.disks.formats.open_disk import OpenDisk, open_disks, open_file
 from vmie_tui.services.disks.formats.ovf import HEAD, is_ovf
 from vmie_tui.services.disks.formats.ovf_package import PackagedDisk, open_archive, open_folder
 from vmie_tui.services.disks.formats.probe import DiskInfo, probe
+from vmie_tui.services.disks.formats.unsupported_files import ForeignError
 from vmie_tui.services.disks.formats.vhd_read import VhdReader
 from vmie_tui.services.disks.formats.vhdx_read import VhdxReader
 from vmie_tui.services.disks.formats.vmdk_read import VmdkReader
-from vmie_tui.services.disks.sandbox.calls import OPENING, in_child, tried
+from vmie_tui.services.disks.sandbox.client import OPENING, in_child, tried
 from vmie_tui.services.disks.streams.output import part_name
 from vmie_tui.services.disks.streams.pieces import Progress
 from vmie_tui.services.disks.streams.ranges import Budget

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from vmie_tui.model import facts
 from vmie_tui.model.doctor import Check, Group
-from vmie_tui.services.doctor.patient import Look, Patient, Skip
+from vmie_tui.services.doctor.check_context import Look, Patient, Skip
 
 SOON = timedelta(hours=1)  # shorter than many a conversion takes
 _METHODS = {

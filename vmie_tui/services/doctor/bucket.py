@@ -10,7 +10,7 @@ from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.aws.s3.bucket_policy import read_policy, upload_refusal
 from vmie_tui.services.aws.s3.export_bucket import BucketChange, BucketReport, ChangeKind, ExportBuckets
 from vmie_tui.services.aws.s3.objects import BAD_OWNER
-from vmie_tui.services.doctor.patient import Look, Patient, Skip
+from vmie_tui.services.doctor.check_context import Look, Patient, Skip
 
 Json = dict[str, Any]
 OLD_DEFAULT_REGION = "us-east-1"  # S3 wants no location for it

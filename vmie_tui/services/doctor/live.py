@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from vmie_tui import __version__, known_secrets
-from vmie_tui.closing import Closing
+from vmie_tui.close_on_exit import Closing
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError, VmieError
 from vmie_tui.model.explain import role_probes
 from vmie_tui.model.formatting import size
@@ -34,17 +34,17 @@ from vmie_tui.services.aws.ebs.block_ledger import MemoryJournal
 from vmie_tui.services.aws.ebs.snapshot_reader import BLOCK, SnapshotReader
 from vmie_tui.services.aws.ebs.snapshot_writer import SnapshotTarget, SnapshotWriter
 from vmie_tui.services.aws.ebs.start_snapshot import state_of
-from vmie_tui.services.aws.ec2.tagged import delete_snapshot, tagged_snapshots
+from vmie_tui.services.aws.ec2.job_resources import delete_snapshot, tagged_snapshots
 from vmie_tui.services.aws.iam.role_probes import Outcome as Looked
 from vmie_tui.services.aws.iam.role_probes import RoleCase, probe_role_error
 from vmie_tui.services.aws.s3.multipart import SMALLEST_PART
 from vmie_tui.services.aws.s3.objects import ObjectStore
 from vmie_tui.services.aws.s3.range_reader import S3Object
-from vmie_tui.services.aws.s3.uploader import UploadRequest
+from vmie_tui.services.aws.s3.resumable_upload import UploadRequest
 from vmie_tui.services.aws.session import BLOCKS, PARTS, Aws
 from vmie_tui.services.aws.vmie.import_tasks import ImageRequest, ImportDisk, ImportTasks, SnapshotRequest
 from vmie_tui.services.disks.formats.vmdk_stream import StreamDecoder
-from vmie_tui.services.doctor.patient import Patient, Skip
+from vmie_tui.services.doctor.check_context import Patient, Skip
 from vmie_tui.services.pacing import Poll
 from vmie_tui.services.vsphere.changed_blocks import (
     ALLOCATED,

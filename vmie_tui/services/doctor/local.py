@@ -15,7 +15,7 @@ from vmie_tui.model.doctor import Check, Group
 from vmie_tui.model.errors import ServiceError
 from vmie_tui.model.formatting import size
 from vmie_tui.services import sqlite
-from vmie_tui.services.doctor.patient import Look, Patient, Skip
+from vmie_tui.services.doctor.check_context import Look, Patient, Skip
 
 LEAST_FREE = 1 << 30  # for the database, logs and blocks' hashes of many jobs; disks are never stored
 COLUMNS, ROWS = 80, 24

@@ -10,8 +10,8 @@ from vmie_tui.model.doctor import Check, Feature, Group
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.doctor import documents
+from vmie_tui.services.doctor.check_context import Look, Patient, method_name
 from vmie_tui.services.doctor.needs import NEEDS, Need, On, needs_of, places
-from vmie_tui.services.doctor.patient import Look, Patient, method_name
 
 REMEDY = "Ask for them: 'vmie-tui doctor --print-policy user' prints a policy with just what is needed"
 PASS_ROLE = "iam:PassRole"  # noqa: S105 - an action

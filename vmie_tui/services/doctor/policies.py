@@ -10,8 +10,8 @@ from vmie_tui.model import facts
 from vmie_tui.model.doctor import Feature
 from vmie_tui.model.errors import VmieError
 from vmie_tui.services.doctor import documents
+from vmie_tui.services.doctor.check_context import Patient
 from vmie_tui.services.doctor.needs import On, needs_of, places
-from vmie_tui.services.doctor.patient import Patient
 
 Json = dict[str, Any]
 ACCOUNT = "123456789012"  # AWS's own placeholder, where nobody is signed in

@@ -9,7 +9,7 @@ from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.aws.iam.kms_keys import ebs_default
 from vmie_tui.services.aws.regions import NOT_OPTED_IN, opt_in_status
 from vmie_tui.services.aws.vmie.task_parser import TASK_APIS, count_live
-from vmie_tui.services.doctor.patient import Look, Patient
+from vmie_tui.services.doctor.check_context import Look, Patient
 
 
 def _enabled(patient: Patient, look: Look) -> Check:

@@ -15,7 +15,7 @@ from vmie_tui.services.aws.iam.kms_keys import missing_actions
 from vmie_tui.services.aws.iam.role_probes import RoleCase, keys_in_use
 from vmie_tui.services.aws.iam.roles import permission_problems, role_policies, trust_problems
 from vmie_tui.services.doctor import documents
-from vmie_tui.services.doctor.patient import Look, Patient, Skip
+from vmie_tui.services.doctor.check_context import Look, Patient, Skip
 
 Json = dict[str, Any]
 

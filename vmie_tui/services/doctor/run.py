@@ -10,7 +10,7 @@ from vmie_tui.model.doctor import Change, Check, DoctorReport, Fix, Group
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError, VmieError
 from vmie_tui.services.aws.errors import aws_call
 from vmie_tui.services.doctor import aws_sign_in, bucket, local, permissions, region, role, vcenter
-from vmie_tui.services.doctor.patient import Look, Patient, Skip, method_name
+from vmie_tui.services.doctor.check_context import Look, Patient, Skip, method_name
 from vmie_tui.services.pacing import Poll, until_found
 
 LOOKS: tuple[Look, ...] = (

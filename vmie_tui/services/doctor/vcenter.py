@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from vmie_tui.model import facts
 from vmie_tui.model.doctor import Check, Group
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.services.doctor.patient import Look, Patient
+from vmie_tui.services.doctor.check_context import Look, Patient
 from vmie_tui.services.doctor.policies import LOOK_INSIDE, REPLICATING, vcenter_privileges
-from vmie_tui.services.vsphere import access
+from vmie_tui.services.vsphere import privileges
 
 SOON = timedelta(days=30)
 PORT = 443  # disk data of exports comes from the hosts over HTTPS; VMware's own NFC port 902 is not used
@@ -29,7 +29,7 @@ def _session(patient: Patient, look: Look) -> Check:
 
 
 def _certificate(patient: Patient, look: Look) -> Check:
-    found = access.certificate(patient.logged_in())
+    found = privileges.certificate(patient.logged_in())
     how = "pinned" if found.pinned else "signed by a trusted authority"
     words = f"{how}, SHA-256 {found.thumbprint}"
     if found.expires is None:
@@ -41,7 +41,7 @@ def _certificate(patient: Patient, look: Look) -> Check:
 
 
 def _time(patient: Patient, look: Look) -> Check:
-    ahead, most = access.ahead_of(patient.logged_in()), int(facts.trap("T32")["skew_max_seconds"]) / 3
+    ahead, most = privileges.ahead_of(patient.logged_in()), int(facts.trap("T32")["skew_max_seconds"]) / 3
     words = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} vCenter"
     if abs(ahead) > most:
         return look.warning(f"this machine is {words}", "Set both clocks by NTP: times of events and logs differ")
@@ -52,7 +52,7 @@ def _privileges(patient: Patient, look: Look) -> Iterator[Check]:
     vsphere = patient.logged_in()
     wanted = dict(vcenter_privileges(patient.features))
     try:
-        found = access.missing_privileges(vsphere, tuple(wanted))
+        found = privileges.missing_privileges(vsphere, tuple(wanted))
     except ServiceError as error:
         if error.kind is not ErrorKind.PERMISSION:
             raise
@@ -77,7 +77,7 @@ def _hosts(patient: Patient, look: Look) -> Iterator[Check]:
     if vsphere.standalone:
         yield look.ok("this is the host itself: disks are read from the address used")
         return
-    names = access.hosts(vsphere)
+    names = privileges.hosts(vsphere)
     if not names:
         yield look.skipped("the user sees no ESXi host")
         return
@@ -85,7 +85,7 @@ def _hosts(patient: Patient, look: Look) -> Iterator[Check]:
     def reach(name: str) -> Check:
         part = look.part(name, f"ESXi host {name}")
         try:
-            access.dial(name, PORT, vsphere.proxy)
+            privileges.dial(name, PORT, vsphere.proxy)
         except ServiceError as error:
             return part.warning(
                 f"port {PORT} is not reached: {error.problem.what}",

@@ -10,7 +10,7 @@ from functools import cache
 from http.client import HTTPException
 from typing import Any, TypeVar
 
-from vmie_tui.closing import Closing
+from vmie_tui.close_on_exit import Closing
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import VCenterInfo
 from vmie_tui.proxy import Proxy

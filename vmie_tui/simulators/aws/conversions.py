@@ -20,7 +20,7 @@ from vmie_tui.simulators.aws.conversion_tasks import Conversion, Conversions, bo
 from vmie_tui.simulators.aws.history import History
 from vmie_tui.simulators.aws.import_tasks import doom
 from vmie_tui.simulators.aws.manifest import Manifest, ManifestError, parse
-from vmie_tui.simulators.aws.plugin import Operation, refuse
+from vmie_tui.simulators.aws.moto_extensions import Operation, refuse
 from vmie_tui.simulators.aws.snapshots import new_id
 from vmie_tui.simulators.aws.wire import ApiError
 from vmie_tui.simulators.control import Faults

@@ -18,7 +18,7 @@ from vmie_tui.model import facts
 from vmie_tui.services.disks.formats.ovf_write import Hardware
 from vmie_tui.simulators.aws import roles
 from vmie_tui.simulators.aws.ec2_models import Ec2Models
-from vmie_tui.simulators.aws.plugin import refuse
+from vmie_tui.simulators.aws.moto_extensions import refuse
 from vmie_tui.simulators.aws.s3 import S3Service
 from vmie_tui.simulators.aws.s3_common import child, parse_xml
 from vmie_tui.simulators.aws.s3_store import Bucket

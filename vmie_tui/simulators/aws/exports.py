@@ -14,7 +14,7 @@ from vmie_tui.simulators.aws import task_lists
 from vmie_tui.simulators.aws.export_tasks import ENDED, ExportEngine, ExportTask
 from vmie_tui.simulators.aws.history import History
 from vmie_tui.simulators.aws.import_tasks import documented_text
-from vmie_tui.simulators.aws.plugin import Operation, refuse
+from vmie_tui.simulators.aws.moto_extensions import Operation, refuse
 from vmie_tui.simulators.aws.snapshots import new_id
 from vmie_tui.simulators.aws.task_lists import Listed, shown, tag_list, tags_of
 from vmie_tui.simulators.control import Faults, SimClock

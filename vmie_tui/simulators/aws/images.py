@@ -11,7 +11,7 @@ from moto.ec2.responses.amis import AmisResponse
 from moto.ec2.responses.elastic_block_store import ElasticBlockStore
 
 from vmie_tui.simulators.aws.ec2_models import Mapping, StoredImage, StoredSnapshot
-from vmie_tui.simulators.aws.plugin import Operation, refuse
+from vmie_tui.simulators.aws.moto_extensions import Operation, refuse
 
 ARCHITECTURES = frozenset({"i386", "x86_64", "arm64", "x86_64_mac", "arm64_mac"})
 COPY_SECONDS = 40.0  # a copy of an image, of the simulator's clock

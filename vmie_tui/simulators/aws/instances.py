@@ -14,7 +14,7 @@ from moto.ec2.responses.security_groups import SecurityGroups
 
 from vmie_tui.simulators.aws.console import Boot, boot
 from vmie_tui.simulators.aws.ec2_models import StoredImage, bill_as
-from vmie_tui.simulators.aws.plugin import Operation, refuse
+from vmie_tui.simulators.aws.moto_extensions import Operation, refuse
 from vmie_tui.simulators.aws.stored_disk import StoredDisk
 from vmie_tui.simulators.aws.volume_data import content_of
 

@@ -17,9 +17,9 @@ from moto.iam.responses import IamResponse
 from moto.sts.models import sts_backends
 
 from vmie_tui.model import facts
-from vmie_tui.simulators.aws import plugin, regions
+from vmie_tui.simulators.aws import moto_extensions, regions
 from vmie_tui.simulators.aws.iam_policy import decide, listed
-from vmie_tui.simulators.aws.plugin import Operation
+from vmie_tui.simulators.aws.moto_extensions import Operation
 from vmie_tui.simulators.aws.roles import role_error
 from vmie_tui.simulators.aws.wire import ApiError, Request
 
@@ -183,4 +183,4 @@ OPERATIONS: tuple[Operation, ...] = (simulate_principal_policy, create_role)
 
 def install() -> None:
     """Let moto's IAM answer the simulation too."""
-    plugin.install(OPERATIONS, IamResponse)
+    moto_extensions.install(OPERATIONS, IamResponse)

@@ -13,7 +13,7 @@ from moto.ec2.models import ec2_backends
 
 from vmie_tui.model import facts
 from vmie_tui.simulators.aws import auth
-from vmie_tui.simulators.aws.plugin import Operation, refuse
+from vmie_tui.simulators.aws.moto_extensions import Operation, refuse
 from vmie_tui.simulators.aws.wire import ApiError, Disconnect, Request
 from vmie_tui.simulators.control import Fault
 

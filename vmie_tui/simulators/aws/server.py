@@ -11,15 +11,15 @@ from vmie_tui.simulators.aws import (
     exports,
     images,
     instances,
+    moto_extensions,
     permissions,
-    plugin,
     regions,
     vmimport,
     volume_data,
 )
 from vmie_tui.simulators.aws.auth import Keys
-from vmie_tui.simulators.aws.front import Server
 from vmie_tui.simulators.aws.history_seed import past_tasks
+from vmie_tui.simulators.aws.https_server import Server
 from vmie_tui.simulators.aws.wire import Request
 from vmie_tui.simulators.aws.world import Account
 from vmie_tui.simulators.control import Faults, Gate, Serving, SimClock, Stats, TlsFiles
@@ -75,7 +75,7 @@ class AwsSimulator(Account, Serving):
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
         self.accounts: dict[str, Account] = {account: self}
-        plugin.install(
+        moto_extensions.install(
             [
                 *vmimport.OPERATIONS,
                 *exports.OPERATIONS,

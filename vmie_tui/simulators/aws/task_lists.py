@@ -10,7 +10,7 @@ from typing import Any
 
 from moto.core.responses import ActionResult
 
-from vmie_tui.simulators.aws.plugin import refuse
+from vmie_tui.simulators.aws.moto_extensions import refuse
 
 MAX_PAGE, USUAL_PAGE = 1000, 100
 

@@ -16,7 +16,7 @@ from vmie_tui.simulators.aws import roles, task_lists
 from vmie_tui.simulators.aws.ec2_models import Ec2Models
 from vmie_tui.simulators.aws.history import History
 from vmie_tui.simulators.aws.import_tasks import ImportTask, Source, TaskEngine, doom, usage_codes
-from vmie_tui.simulators.aws.plugin import Operation, refuse
+from vmie_tui.simulators.aws.moto_extensions import Operation, refuse
 from vmie_tui.simulators.aws.s3 import S3Service
 from vmie_tui.simulators.aws.s3_common import is_kms
 from vmie_tui.simulators.aws.snapshots import new_id

@@ -10,7 +10,7 @@ from typing import Any
 
 from moto.core.responses import ActionResult
 
-from vmie_tui.simulators.aws.plugin import Operation
+from vmie_tui.simulators.aws.moto_extensions import Operation
 from vmie_tui.simulators.aws.snapshots import SnapshotInfo, SnapshotStore
 
 

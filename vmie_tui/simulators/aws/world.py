@@ -16,8 +16,8 @@ from vmie_tui.simulators.aws.conversion_tasks import Conversions
 from vmie_tui.simulators.aws.ebs import EbsService
 from vmie_tui.simulators.aws.ec2_models import Ec2Models
 from vmie_tui.simulators.aws.export_tasks import ExportEngine
-from vmie_tui.simulators.aws.front import Service
 from vmie_tui.simulators.aws.history import History
+from vmie_tui.simulators.aws.https_server import Service
 from vmie_tui.simulators.aws.import_tasks import TaskEngine
 from vmie_tui.simulators.aws.moto_bridge import MotoBridge
 from vmie_tui.simulators.aws.s3 import S3Service

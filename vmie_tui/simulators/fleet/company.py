@@ -7,8 +7,8 @@ from functools import cache
 
 from vmie_tui.simulators.fleet.estate import DATACENTERS, disks, vm
 from vmie_tui.simulators.fleet.groups import ordinary
-from vmie_tui.simulators.fleet.heroes import heroes
 from vmie_tui.simulators.fleet.problems import troubled
+from vmie_tui.simulators.fleet.real_disk_machines import heroes
 from vmie_tui.simulators.spec import FleetSpec, VmSpec
 
 _PAD_GUESTS = ("win10", "win11", "ubuntu2204", "debian12", "rhel9", "ws2019", "rocky9", "ws2022", "rhel8", "centos7")

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vmie_tui.simulators.fleet.content import seeded
-from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.changed import ChangedBlocks
 from vmie_tui.simulators.vcenter.machine import Machine, SnapshotNode, VmDisk
 from vmie_tui.simulators.vcenter.power import ON
+from vmie_tui.simulators.vcenter.shared_state import Center
 
 log = logging.getLogger(__name__)
 

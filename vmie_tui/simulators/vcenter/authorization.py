@@ -7,8 +7,8 @@ from typing import Any
 from pyVmomi import vim
 
 from vmie_tui.simulators.vcenter.calls import Call
-from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.registry import Managed
+from vmie_tui.simulators.vcenter.shared_state import Center
 from vmie_tui.simulators.vcenter.values import data
 
 KNOWN = (

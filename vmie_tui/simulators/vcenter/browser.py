@@ -11,9 +11,9 @@ from pyVmomi import vim
 
 from vmie_tui.simulators.vcenter import describe
 from vmie_tui.simulators.vcenter.calls import Call
-from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.machine import Machine
 from vmie_tui.simulators.vcenter.registry import Managed
+from vmie_tui.simulators.vcenter.shared_state import Center
 from vmie_tui.simulators.vcenter.tasks import Tasks
 from vmie_tui.simulators.vcenter.values import data
 

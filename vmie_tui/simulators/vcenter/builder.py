@@ -11,10 +11,10 @@ from pyVmomi import vim
 
 from vmie_tui.simulators.spec import ClusterSpec, DatacenterSpec, DatastoreSpec, DiskSpec, FleetSpec, VmSpec
 from vmie_tui.simulators.vcenter import describe
-from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.hardware import SCSI, disk_keys, place
 from vmie_tui.simulators.vcenter.machine import SPACE, Held, Machine, SnapshotNode, VmDisk
 from vmie_tui.simulators.vcenter.registry import Managed
+from vmie_tui.simulators.vcenter.shared_state import Center
 from vmie_tui.simulators.vcenter.values import data
 
 GIB = 1 << 30

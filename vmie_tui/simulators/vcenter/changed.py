@@ -7,10 +7,10 @@ from typing import Any
 from pyVmomi import vim, vmodl
 
 from vmie_tui.simulators.vcenter.calls import Call
-from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.content import data_extents
 from vmie_tui.simulators.vcenter.machine import GRAIN, Machine, SnapshotNode, Tracker, VmDisk, new_epoch
 from vmie_tui.simulators.vcenter.power import ON, wrong_power
+from vmie_tui.simulators.vcenter.shared_state import Center
 from vmie_tui.simulators.vcenter.values import data
 
 Extents = list[tuple[int, int]]  # (start, end)

@@ -9,10 +9,10 @@ from typing import Any
 from pyVmomi import VmomiSupport, vim, vmodl
 
 from vmie_tui.simulators.vcenter.calls import Call
-from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.privileges import denied
 from vmie_tui.simulators.vcenter.registry import Managed
 from vmie_tui.simulators.vcenter.selection import Selector, check_path, invalid, paths_of, read_typed
+from vmie_tui.simulators.vcenter.shared_state import Center
 from vmie_tui.simulators.vcenter.wire import Raw, dump, dump_any, escape, type_name
 
 PropertyCollector = vmodl.query.PropertyCollector

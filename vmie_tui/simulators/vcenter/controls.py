@@ -12,8 +12,8 @@ from typing import Any
 from vmie_tui.simulators.control import admin
 from vmie_tui.simulators.fleet.content import seeded
 from vmie_tui.simulators.vcenter.activity import Burst
-from vmie_tui.simulators.vcenter.center import Options
 from vmie_tui.simulators.vcenter.machine import Machine
+from vmie_tui.simulators.vcenter.shared_state import Options
 from vmie_tui.simulators.vcenter.trouble import Trouble
 from vmie_tui.simulators.vcenter.world import World
 

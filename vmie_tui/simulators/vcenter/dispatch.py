@@ -12,10 +12,10 @@ from typing import Any
 from pyVmomi import SoapAdapter, VmomiSupport, vim, vmodl
 
 from vmie_tui.simulators.vcenter.calls import Call
-from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.collector import Collector
 from vmie_tui.simulators.vcenter.registry import Managed, gone
 from vmie_tui.simulators.vcenter.sessions import Sessions, TooManySessionsError
+from vmie_tui.simulators.vcenter.shared_state import Center
 from vmie_tui.simulators.vcenter.tasks import make_fault
 from vmie_tui.simulators.vcenter.values import NAMESPACE
 from vmie_tui.simulators.vcenter.wire import Raw, dump, dump_fault, escape, local, parse, parse_items

@@ -9,9 +9,9 @@ from typing import BinaryIO
 
 from pyVmomi import vim
 
-from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.machine import Machine, VmDisk
 from vmie_tui.simulators.vcenter.registry import Managed
+from vmie_tui.simulators.vcenter.shared_state import Center
 
 SECTOR = 512
 HOST_DATACENTER = "ha-datacenter"

@@ -21,7 +21,6 @@ from vmie_tui.simulators.control import Fault, Gate, TlsFiles
 from vmie_tui.simulators.fleet.content import LARGEST
 from vmie_tui.simulators.listener import Listener
 from vmie_tui.simulators.vcenter.calls import Session
-from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.dispatch import Dispatcher, DroppedError
 from vmie_tui.simulators.vcenter.folder import Folders, Found, RefusedError, byte_range
 from vmie_tui.simulators.vcenter.imports import ImportLease, Receiver, RejectedError
@@ -30,6 +29,7 @@ from vmie_tui.simulators.vcenter.machine import Device, Lease
 from vmie_tui.simulators.vcenter.nfc import PIECE, Pace, Stream, StreamEndedError
 from vmie_tui.simulators.vcenter.registry import Managed
 from vmie_tui.simulators.vcenter.sessions import Sessions, TooManySessionsError
+from vmie_tui.simulators.vcenter.shared_state import Center
 from vmie_tui.simulators.vcenter.values import VERSION_ID, known_versions
 
 log = logging.getLogger(__name__)

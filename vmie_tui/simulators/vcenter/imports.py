@@ -17,12 +17,12 @@ from vmie_tui.services.disks.formats.vmdk_stream import StreamDecoder
 from vmie_tui.simulators.spec import DiskSpec, NicSpec, VmSpec
 from vmie_tui.simulators.vcenter.builder import Builder
 from vmie_tui.simulators.vcenter.calls import Call
-from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.hardware import CONTROLLERS, lease_name, place
 from vmie_tui.simulators.vcenter.leases import Leases
 from vmie_tui.simulators.vcenter.machine import Device, Lease, Machine
 from vmie_tui.simulators.vcenter.power import Power
 from vmie_tui.simulators.vcenter.registry import Managed
+from vmie_tui.simulators.vcenter.shared_state import Center
 
 NAME_LIMIT = 80
 OPEN_SCSI = 7  # the unit of a SCSI controller itself

@@ -8,11 +8,11 @@ from typing import Any
 from pyVmomi import vim, vmodl
 
 from vmie_tui.simulators.vcenter.calls import Call
-from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.hardware import lease_name
 from vmie_tui.simulators.vcenter.machine import Device, Lease, Machine, SnapshotNode, VmDisk
 from vmie_tui.simulators.vcenter.power import OFF, refuse_while_leased, wrong_power
 from vmie_tui.simulators.vcenter.registry import Managed
+from vmie_tui.simulators.vcenter.shared_state import Center
 from vmie_tui.simulators.vcenter.tasks import Tasks
 from vmie_tui.simulators.vcenter.values import data
 

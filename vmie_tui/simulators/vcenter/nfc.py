@@ -13,9 +13,9 @@ from pyVmomi import vmodl
 from vmie_tui.services.disks.formats.vmdk_write import encode
 from vmie_tui.services.disks.streams.source import RawFile
 from vmie_tui.simulators.control import Fault
-from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.leases import Leases
 from vmie_tui.simulators.vcenter.machine import Device, Lease
+from vmie_tui.simulators.vcenter.shared_state import Center
 
 NVRAM_BYTES = 8684
 PIECE, SMALLEST = 256 << 10, 4 << 10  # bytes gathered before they are sent, on fast and slow links

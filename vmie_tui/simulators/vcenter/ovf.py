@@ -11,10 +11,10 @@ from xml.sax.saxutils import escape, quoteattr
 from pyVmomi import vim, vmodl
 
 from vmie_tui.simulators.vcenter.calls import Call
-from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.hardware import CONTROLLERS, place
 from vmie_tui.simulators.vcenter.machine import Machine
 from vmie_tui.simulators.vcenter.registry import Managed
+from vmie_tui.simulators.vcenter.shared_state import Center
 from vmie_tui.simulators.vcenter.values import data
 
 OVF = "http://schemas.dmtf.org/ovf/envelope/1"

@@ -8,8 +8,8 @@ from typing import Any
 from pyVmomi import vim, vmodl
 
 from vmie_tui.simulators.vcenter.calls import Call
-from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.machine import Machine
+from vmie_tui.simulators.vcenter.shared_state import Center
 from vmie_tui.simulators.vcenter.tasks import Tasks
 
 ON, OFF, SUSPENDED = "poweredOn", "poweredOff", "suspended"

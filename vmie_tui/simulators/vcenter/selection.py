@@ -9,8 +9,8 @@ from typing import Any
 
 from pyVmomi import VmomiSupport, vmodl
 
-from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.registry import Managed, gone
+from vmie_tui.simulators.vcenter.shared_state import Center
 from vmie_tui.simulators.vcenter.values import VERSION
 from vmie_tui.simulators.vcenter.views import ListView, View
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from vmie_tui.simulators.control import Gate, Serving, SimClock, TlsFiles
 from vmie_tui.simulators.spec import FleetSpec
-from vmie_tui.simulators.vcenter.center import Options
 from vmie_tui.simulators.vcenter.controls import Controls
 from vmie_tui.simulators.vcenter.http import Server
+from vmie_tui.simulators.vcenter.shared_state import Options
 from vmie_tui.simulators.vcenter.trouble import Trouble
 from vmie_tui.simulators.vcenter.world import World
 

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from pyVmomi import vim, vmodl
 
 from vmie_tui.simulators.vcenter.calls import Call, Session
-from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.registry import Managed
+from vmie_tui.simulators.vcenter.shared_state import Center
 from vmie_tui.simulators.vcenter.values import data, moment
 
 TICKET_SECONDS = 120.0

@@ -11,9 +11,9 @@ from pyVmomi import vim, vmodl
 
 from vmie_tui.simulators.vcenter import describe
 from vmie_tui.simulators.vcenter.calls import Call
-from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.machine import Held, Machine, SnapshotNode, Tracker, VmDisk, new_epoch
 from vmie_tui.simulators.vcenter.power import refuse_while_leased
+from vmie_tui.simulators.vcenter.shared_state import Center
 from vmie_tui.simulators.vcenter.tasks import Tasks
 
 DEEPEST = 32

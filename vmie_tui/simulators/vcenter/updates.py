@@ -11,11 +11,11 @@ from typing import Any
 from pyVmomi import VmomiSupport, vmodl
 
 from vmie_tui.simulators.vcenter.calls import Call
-from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.collector import PropertyCollector, Reader
 from vmie_tui.simulators.vcenter.privileges import denied
 from vmie_tui.simulators.vcenter.registry import Managed
 from vmie_tui.simulators.vcenter.selection import Selector, check_path, paths_of, read_typed
+from vmie_tui.simulators.vcenter.shared_state import Center
 from vmie_tui.simulators.vcenter.wire import Raw, dump, dump_any
 
 LONGEST = 1800.0  # seconds of wall time a wait without a limit lasts here

@@ -9,9 +9,9 @@ from typing import Any
 from pyVmomi import vim, vmodl
 
 from vmie_tui.simulators.vcenter.calls import Call
-from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.machine import Machine
 from vmie_tui.simulators.vcenter.registry import Managed, Registry
+from vmie_tui.simulators.vcenter.shared_state import Center
 
 
 def inside(registry: Registry, container: Managed, recursive: bool) -> Iterator[Managed]:

@@ -16,11 +16,11 @@ from vmie_tui.simulators.vcenter.authorization import Authorization
 from vmie_tui.simulators.vcenter.browser import Browsers
 from vmie_tui.simulators.vcenter.builder import Builder
 from vmie_tui.simulators.vcenter.calls import Call
-from vmie_tui.simulators.vcenter.center import Center, Options
 from vmie_tui.simulators.vcenter.changed import ChangedBlocks
 from vmie_tui.simulators.vcenter.collector import Collector
 from vmie_tui.simulators.vcenter.dispatch import Dispatcher
 from vmie_tui.simulators.vcenter.folder import Folders
+from vmie_tui.simulators.vcenter.frozen_disks import Witness
 from vmie_tui.simulators.vcenter.history import History
 from vmie_tui.simulators.vcenter.imports import Imports
 from vmie_tui.simulators.vcenter.leases import Leases
@@ -29,12 +29,12 @@ from vmie_tui.simulators.vcenter.ovf import OvfManager
 from vmie_tui.simulators.vcenter.power import Power
 from vmie_tui.simulators.vcenter.registry import Managed
 from vmie_tui.simulators.vcenter.sessions import Sessions
+from vmie_tui.simulators.vcenter.shared_state import Center, Options
 from vmie_tui.simulators.vcenter.snapshots import Snapshots
 from vmie_tui.simulators.vcenter.tasks import Tasks
 from vmie_tui.simulators.vcenter.updates import Updates
 from vmie_tui.simulators.vcenter.values import data
 from vmie_tui.simulators.vcenter.views import Search, Views
-from vmie_tui.simulators.vcenter.witness import Witness
 
 
 class Service:

@@ -28,7 +28,7 @@ from vmie_tui.services.aws.s3 import ova_upload
 from vmie_tui.services.aws.s3.buffer_budget import BufferBudget
 from vmie_tui.services.aws.s3.multipart import MIB, SMALLEST_PART, crc_of, crc_text
 from vmie_tui.services.aws.s3.ova_upload import OvaDisk, OvaRequest, OvaUpload
-from vmie_tui.services.aws.s3.uploader import UploadRequest
+from vmie_tui.services.aws.s3.resumable_upload import UploadRequest
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.aws.vmie.import_tasks import ImageRequest, ImportTasks
 from vmie_tui.services.disks.feeds import disk_feed as feeds

@@ -11,7 +11,7 @@ import pytest
 from tests.kits.aws_world import BUCKET, PART, REGION, Control, Source, content, store_for, world
 from vmie_tui.services.aws.ebs.snapshot_reader import BLOCK
 from vmie_tui.services.aws.ebs.snapshot_writer import MemoryJournal, SnapshotTarget, SnapshotWriter
-from vmie_tui.services.aws.s3 import rate_cap, sender
+from vmie_tui.services.aws.s3 import rate_cap, sender_pool
 from vmie_tui.services.aws.s3.buffer_budget import BufferBudget
 from vmie_tui.services.aws.s3.instance_parts import PartObjects, PartsRequest
 from vmie_tui.services.aws.s3.objects import UploadRequest
@@ -60,13 +60,13 @@ def test_no_more_than_the_rate_is_let_through() -> None:
     cap = RateCap(RATE, clock=clock)
     sent, started = 0, clock.now
     while sent < 20 * RATE:
-        clock.now += cap.take(sender.PIECE)
-        sent += sender.PIECE
-        assert sent <= RATE * (clock.now - started + BURST_SECONDS) + sender.PIECE
+        clock.now += cap.take(sender_pool.PIECE)
+        sent += sender_pool.PIECE
+        assert sent <= RATE * (clock.now - started + BURST_SECONDS) + sender_pool.PIECE
     assert clock.now - started == pytest.approx(20, rel=0.05)
     clock.now += 3600  # an hour of silence is not made up for
-    waits = [cap.take(sender.PIECE) for _ in range(4)]
-    assert sum(wait == 0 for wait in waits) <= 1 + BURST_SECONDS * RATE / sender.PIECE
+    waits = [cap.take(sender_pool.PIECE) for _ in range(4)]
+    assert sum(wait == 0 for wait in waits) <= 1 + BURST_SECONDS * RATE / sender_pool.PIECE
 
 
 def test_transfers_with_the_same_settings_share_a_cap() -> None:
@@ -74,8 +74,8 @@ def test_transfers_with_the_same_settings_share_a_cap() -> None:
     assert cap_of(settings) is cap_of(replace(settings)) is not None
     assert cap_of(replace(settings, profile="other")) is not cap_of(settings)
     assert cap_of(AwsSettings()) is None
-    assert RateCap(RATE).connections(64, sender.PIECE) == RATE // sender.PIECE
-    assert RateCap(1).connections(64, sender.PIECE) == 1
+    assert RateCap(RATE).connections(64, sender_pool.PIECE) == RATE // sender_pool.PIECE
+    assert RateCap(1).connections(64, sender_pool.PIECE) == 1
 
 
 def test_every_byte_to_s3_and_ebs_is_counted_once(capped: tuple[Aws, Counting]) -> None:
@@ -117,7 +117,7 @@ def test_a_stop_does_not_wait_for_its_turn() -> None:
 
     halted = StoppedWhileWaiting()
     with memoryview(bytes(10)) as view:
-        body = sender.HaltingBody(view, halted, cap)
-        with pytest.raises(sender._Halted):
+        body = sender_pool.HaltingBody(view, halted, cap)
+        with pytest.raises(sender_pool._Halted):
             body.read(10)
     assert halted.waited > 3000

@@ -21,7 +21,7 @@ from vmie_tui.model.plan import UploadFormat
 from vmie_tui.services.disks.feeds import disk_feed as feeds
 from vmie_tui.services.disks.feeds.grain_stream import ReceivedGrains
 from vmie_tui.services.disks.formats.open_disk import open_disk
-from vmie_tui.services.disks.streams.sample import BLOCK, Sampler
+from vmie_tui.services.disks.streams.proof_samples import BLOCK, Sampler
 from vmie_tui.services.disks.streams.source import sha256_of
 
 MIB = 1 << 20

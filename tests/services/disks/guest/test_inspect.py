@@ -12,7 +12,7 @@ from vmie_tui.model.guest import Presence
 from vmie_tui.model.machine import Firmware
 from vmie_tui.services.disks.formats.open_disk import open_disk
 from vmie_tui.services.disks.guest.inspect import GuestReport, inspect
-from vmie_tui.services.disks.guest.tables import read_table
+from vmie_tui.services.disks.guest.partition_tables import read_table
 from vmie_tui.services.disks.streams.ranges import MAX_BYTES, MAX_REQUESTS, Budget
 from vmie_tui.services.disks.streams.source import RawFile
 from vmie_tui.simulators.fleet import guests

@@ -19,8 +19,8 @@ from tests.kits.disk_containers import Memory
 from tests.kits.guest_files import tree
 from vmie_tui.services.disks.guest.filesystems import FileSystem, Kind, Node
 from vmie_tui.services.disks.guest.identify import identify, open_volume
+from vmie_tui.services.disks.guest.partition_tables import read_table
 from vmie_tui.services.disks.guest.regf import Hive, Key
-from vmie_tui.services.disks.guest.tables import read_table
 from vmie_tui.services.disks.guest.windows import hibernation
 from vmie_tui.services.disks.guest.yal import DamagedError, FileObject
 from vmie_tui.services.disks.streams.ranges import Slice

@@ -17,7 +17,7 @@ from vmie_tui.services.disks.guest import lvm
 from vmie_tui.services.disks.guest.btrfs import Btrfs
 from vmie_tui.services.disks.guest.filesystems import FileSystem, Kind
 from vmie_tui.services.disks.guest.identify import identify
-from vmie_tui.services.disks.guest.tables import BIOS_BOOT, ESP, read_table
+from vmie_tui.services.disks.guest.partition_tables import BIOS_BOOT, ESP, read_table
 from vmie_tui.services.disks.guest.tree import Tree
 from vmie_tui.services.disks.guest.volumes import find_volumes
 from vmie_tui.services.disks.guest.yal import DamagedError

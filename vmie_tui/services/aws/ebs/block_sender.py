@@ -14,7 +14,7 @@ from vmie_tui.services.aws.ebs.snapshot_reader import BLOCK
 from vmie_tui.services.aws.errors import error_code, translate
 from vmie_tui.services.aws.s3.buffer_budget import BufferBudget
 from vmie_tui.services.aws.s3.rate_cap import RateCap
-from vmie_tui.services.aws.s3.sender import ATTEMPTS, Sender
+from vmie_tui.services.aws.s3.sender_pool import ATTEMPTS, Sender
 from vmie_tui.services.aws.sdk import botocore
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.pacing import AdaptiveBucket

@@ -6,7 +6,7 @@ import base64
 import hashlib
 from collections.abc import Iterator
 
-from vmie_tui.closing import Closing
+from vmie_tui.close_on_exit import Closing
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.facts import GIB
 from vmie_tui.services.aws.errors import aws_call

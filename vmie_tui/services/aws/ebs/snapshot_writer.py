@@ -27,7 +27,7 @@ from vmie_tui.services.aws.errors import boto_errors
 from vmie_tui.services.aws.s3 import buffer_budget
 from vmie_tui.services.aws.s3.buffer_budget import BudgetShare, BufferBudget
 from vmie_tui.services.aws.s3.rate_cap import cap_of
-from vmie_tui.services.aws.s3.sender import POLL_SECONDS
+from vmie_tui.services.aws.s3.sender_pool import POLL_SECONDS
 from vmie_tui.services.aws.session import BLOCKS, Aws
 from vmie_tui.services.pacing import Poll
 from vmie_tui.services.transfer_control import TransferControl

@@ -12,7 +12,7 @@ from vmie_tui.model.facts import GIB
 from vmie_tui.services.aws.ebs.block_sender import give_up
 from vmie_tui.services.aws.errors import aws_call, boto_errors, transient, translate
 from vmie_tui.services.aws.parameters import short_description, tag_list, without_empty
-from vmie_tui.services.aws.s3.sender import ATTEMPTS, FIRST_WAIT
+from vmie_tui.services.aws.s3.sender_pool import ATTEMPTS, FIRST_WAIT
 from vmie_tui.services.aws.session import BLOCKS, Aws
 from vmie_tui.services.pacing import Backoff, Check, pause
 

@@ -18,10 +18,10 @@ from vmie_tui.services.aws.s3 import buffer_budget
 from vmie_tui.services.aws.s3.manifest import ManifestPart, manifest_key, manifest_pieces, part_key
 from vmie_tui.services.aws.s3.multipart import MIB, SMALLEST_PART, RunningCrc, crc_of, crc_text
 from vmie_tui.services.aws.s3.objects import ObjectStore
-from vmie_tui.services.aws.s3.parts import OutgoingPart
+from vmie_tui.services.aws.s3.part_sender import OutgoingPart
 from vmie_tui.services.aws.s3.rate_cap import RateCap, cap_of
-from vmie_tui.services.aws.s3.sender import POLL_SECONDS, Sender
-from vmie_tui.services.aws.s3.uploader import FILL_STEP, UploadRequest
+from vmie_tui.services.aws.s3.resumable_upload import FILL_STEP, UploadRequest
+from vmie_tui.services.aws.s3.sender_pool import POLL_SECONDS, Sender
 from vmie_tui.services.aws.session import PARTS, PRESIGN, Aws
 from vmie_tui.services.transfer_control import TransferControl
 

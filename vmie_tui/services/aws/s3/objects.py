@@ -10,9 +10,9 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.aws.errors import aws_call, boto_errors, error_code, translate
 from vmie_tui.services.aws.s3 import buffer_budget
 from vmie_tui.services.aws.s3.multipart import FoundPart, Upload, part_size_for
-from vmie_tui.services.aws.s3.parts import PartSender
+from vmie_tui.services.aws.s3.part_sender import PartSender
 from vmie_tui.services.aws.s3.rate_cap import cap_of
-from vmie_tui.services.aws.s3.uploader import (
+from vmie_tui.services.aws.s3.resumable_upload import (
     Uploaded,
     Uploader,
     UploadRequest,

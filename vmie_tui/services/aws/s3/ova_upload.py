@@ -17,7 +17,7 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Machine
 from vmie_tui.services.aws.s3.multipart import SMALLEST_PART
 from vmie_tui.services.aws.s3.objects import ObjectStore
-from vmie_tui.services.aws.s3.uploader import OpenPart, Uploaded, Uploader, UploadRequest
+from vmie_tui.services.aws.s3.resumable_upload import OpenPart, Uploaded, Uploader, UploadRequest
 from vmie_tui.services.disks.feeds.disk_feed import Feed
 from vmie_tui.services.disks.formats.ova import BLOCK, OvaMember
 from vmie_tui.services.disks.formats.ova_write import ova_end, tar_header

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
 from typing import Protocol, Self
 
-from vmie_tui.closing import Closing
+from vmie_tui.close_on_exit import Closing
 from vmie_tui.model.plan import UploadFormat
 from vmie_tui.services.disks.feeds.grain_stream import ReceivedGrains
 from vmie_tui.services.disks.feeds.tee import CHUNK, Readable, Tee
@@ -23,7 +23,7 @@ from vmie_tui.services.disks.formats.vhd_write import SECTOR, dynamic_pieces, dy
 from vmie_tui.services.disks.formats.vmdk_stream import StreamDecoder
 from vmie_tui.services.disks.formats.vmdk_write import Mode, encoded_pieces, most_bytes
 from vmie_tui.services.disks.streams.pieces import OnData, raw_pieces, runs_of, zeros
-from vmie_tui.services.disks.streams.sample import BLOCK
+from vmie_tui.services.disks.streams.proof_samples import BLOCK
 from vmie_tui.services.disks.streams.source import DiskSource, read_exactly
 
 Piece = bytes | memoryview

@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from vmie_tui.closing import Closing
+from vmie_tui.close_on_exit import Closing
 from vmie_tui.model.errors import ErrorKind
 from vmie_tui.services.disks.errors import DiskFormatError, corrupt
 from vmie_tui.services.disks.feeds.tee import AHEAD, CHUNK, Readable, Tee

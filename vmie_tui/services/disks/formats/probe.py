@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vmie_tui.services.disks.errors import corrupt, truncated
-from vmie_tui.services.disks.formats.foreign import check_raw, foreign
 from vmie_tui.services.disks.formats.ova import OvaMember, ReadAt, is_tar, list_members
+from vmie_tui.services.disks.formats.unsupported_files import check_raw, foreign
 from vmie_tui.services.disks.formats.vhd_read import MAGIC as VHD
 from vmie_tui.services.disks.formats.vhd_read import footer_sum, read_footer
 from vmie_tui.services.disks.formats.vmdk_layout import (

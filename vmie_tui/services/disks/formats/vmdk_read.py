@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Generic, TypeVar
 
-from vmie_tui.closing import Closing
+from vmie_tui.close_on_exit import Closing
 from vmie_tui.services.disks.errors import corrupt, difference, one_of_many, truncated
 from vmie_tui.services.disks.formats.places import Places
 from vmie_tui.services.disks.formats.vmdk_layout import (

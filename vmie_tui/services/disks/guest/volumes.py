@@ -20,7 +20,7 @@ from vmie_tui.services.disks.guest.identify import (
     suspended,
     unread,
 )
-from vmie_tui.services.disks.guest.tables import BIOS_BOOT, ESP, SECTOR, read_table
+from vmie_tui.services.disks.guest.partition_tables import BIOS_BOOT, ESP, SECTOR, read_table
 from vmie_tui.services.disks.guest.yal import parsing
 from vmie_tui.services.disks.streams.ranges import Slice
 from vmie_tui.services.disks.streams.source import ByteReader

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from vmie_tui.services.disks.sandbox import calls
+from vmie_tui.services.disks.sandbox import client
 from vmie_tui.services.disks.sandbox.wire import Wire
 
 IDLE_SECONDS = 300.0  # without a request the helper leaves; the next look starts another
@@ -100,7 +100,7 @@ def _child(talk: int) -> NoReturn:
             _limit(resource.RLIMIT_AS, memory)
             _limit(resource.RLIMIT_NOFILE, files)
             _limit(resource.RLIMIT_FSIZE, 0)
-            calls.answer(wire, request)
+            client.answer(wire, request)
         code = 0
     except (EOFError, OSError, ValueError, MemoryError):
         pass  # the caller is gone, or sees by the end that there is no answer

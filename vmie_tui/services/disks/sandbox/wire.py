@@ -9,7 +9,7 @@ import struct
 import time
 from collections.abc import Iterator
 
-from vmie_tui.closing import Closing
+from vmie_tui.close_on_exit import Closing
 from vmie_tui.model.errors import ErrorKind, Problem, ServiceError, VmieError
 from vmie_tui.services.disks.errors import DiskFormatError
 

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
-from vmie_tui.closing import Closing
+from vmie_tui.close_on_exit import Closing
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.pacing import Backoff, Check, nothing
 from vmie_tui.services.vsphere.datastore.flat_file import FlatConnection, FlatFile

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from vmie_tui.closing import Closing
+from vmie_tui.close_on_exit import Closing
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Backing, Disk, Machine
 from vmie_tui.services.vsphere.datastore.flat_file import FlatConnection, FlatFile

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 from collections.abc import Callable
 
-from vmie_tui.closing import Closing
+from vmie_tui.close_on_exit import Closing
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.proxy import Proxy
 from vmie_tui.services.vsphere.tls import Trust, VerifiedConnection, unreachable

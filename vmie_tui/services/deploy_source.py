@@ -16,7 +16,7 @@ from vmie_tui.services.disks.formats.open_disk import open_file, open_raw
 from vmie_tui.services.disks.formats.ovf import HEAD, MAX_OVF, Ovf, is_ovf, parse_ovf
 from vmie_tui.services.disks.formats.ovf_package import open_archive
 from vmie_tui.services.disks.formats.probe import probe
-from vmie_tui.services.disks.sandbox.calls import UnfinishedError, in_child
+from vmie_tui.services.disks.sandbox.client import UnfinishedError, in_child
 from vmie_tui.services.disks.streams.ranges import BlockReader
 from vmie_tui.services.disks.streams.read_ahead import ReadAhead
 from vmie_tui.services.disks.streams.source import ByteReader, DiskSource

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from vmie_tui.lazy import load
+from vmie_tui.lazy_modules import load
 
 
 class LazyGroup(click.Group):

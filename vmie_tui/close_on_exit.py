@@ -1,4 +1,4 @@
-"""What is closed when its context is left: readers, feeds, sessions."""
+"""What closes itself when its context exits: readers, feeds, sessions."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from tests.kits.vcenter_session import log_in, named, settings_for
 from vmie_tui import known_secrets
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.proxy import Proxy
-from vmie_tui.services.vsphere import access
+from vmie_tui.services.vsphere import privileges
 from vmie_tui.services.vsphere.cookies import Cookies
 from vmie_tui.services.vsphere.datastore.range_reader import open_datastore_disk
 from vmie_tui.services.vsphere.inventory import read_inventory
@@ -381,7 +381,7 @@ def test_everything_goes_through_the_proxy_in_the_settings(
                     assert disk.size == machine.disks[0].capacity
                 with ExportLease(vsphere, machine.moid) as lease, lease.open(lease.disks[0]) as stream:
                     assert stream.readinto(memoryview(bytearray(512)))
-                access.dial("esx-77.corp", 443, vsphere.proxy)
+                privileges.dial("esx-77.corp", 443, vsphere.proxy)
                 assert shown_thumbprint("vcenter.corp", 443, proxy=vsphere.proxy) == vcenter.thumbprint_sha256
     finally:
         vcenter.options.nfc_host = "localhost"

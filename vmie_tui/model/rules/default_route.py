@@ -9,7 +9,14 @@ from vmie_tui.model.machine import Firmware, Machine, OsFamily
 from vmie_tui.model.plan import BootMode, ImportPlan, LegacyInstance, Route, Source, UploadFormat, Via
 from vmie_tui.model.rules.disks import BY_IMAGE
 from vmie_tui.model.rules.licensing import default_licence
-from vmie_tui.model.rules.routes import format_options, needs_bucket, recommended, refusal, route_options, via_options
+from vmie_tui.model.rules.routes import (
+    first_acceptable,
+    format_options,
+    needs_bucket,
+    refusal,
+    route_options,
+    via_options,
+)
 from vmie_tui.model.rules.systems import system_of
 
 _PLATFORMS = {OsFamily.LINUX: "Linux", OsFamily.WINDOWS_SERVER: "Windows", OsFamily.WINDOWS_CLIENT: "Windows"}
@@ -22,7 +29,7 @@ def default_route(source: Source, machine: Machine, region: str = "", *, bucket:
     is for the user to ask for. Where no route would do, the one whose reason the user needs to read.
     """
     options = {option.route: option for option in route_options(source, machine, region)}
-    best, direct = recommended(tuple(options.values())), Route.IMAGE_DIRECT
+    best, direct = first_acceptable(tuple(options.values())), Route.IMAGE_DIRECT
     if best is Route.UNMODIFIED:
         best = direct if options[Route.IMAGE].refused and not options[direct].refused else Route.IMAGE
     if best is Route.IMAGE and not bucket and needs_bucket(ImportPlan("", source, region, "", best)):

@@ -20,8 +20,8 @@ from vmie_tui.services.aws.s3.multipart import (
     crc_text,
     part_size_of,
 )
-from vmie_tui.services.aws.s3.parts import OutgoingPart, PartSender
-from vmie_tui.services.aws.s3.sender import POLL_SECONDS
+from vmie_tui.services.aws.s3.part_sender import OutgoingPart, PartSender
+from vmie_tui.services.aws.s3.sender_pool import POLL_SECONDS
 from vmie_tui.services.transfer_control import TransferControl
 
 FILL_STEP = 1 << 20  # bytes asked of the source at once; between two steps the control is asked whether to stop

@@ -368,7 +368,7 @@ os.register_at_fork(after_in_child=_HELPER.forget)
 # -- the child's side
 
 
-class FarReader:
+class SandboxedReader:
     """A reader that the caller has; each read asks for it."""
 
     def __init__(self, wire: Wire, number: int, size: int) -> None:
@@ -406,7 +406,7 @@ def answer(wire: Wire, request: dict[str, Any]) -> None:
         hints = _hints(function)
 
         def near(kind: Any, data: Any) -> Any:
-            return FarReader(wire, data["reader"], data["size"]) if kind is ByteReader else None
+            return SandboxedReader(wire, data["reader"], data["size"]) if kind is ByteReader else None
 
         names = function.__code__.co_varnames
         args = [decode(hints[name], value, near) for name, value in zip(names, request["args"], strict=False)]

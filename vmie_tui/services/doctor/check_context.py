@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vmie_tui.closing import Closing
+from vmie_tui.close_on_exit import Closing
 from vmie_tui.model.doctor import USUAL_FEATURES, Check, CheckState, Feature, Fix, Group
 from vmie_tui.model.errors import ErrorKind, ServiceError, VmieError
 from vmie_tui.model.job import WorkerStatus

@@ -10,7 +10,7 @@ import pytest
 from tests.kits.aws_world import BUCKET, PART, Control, Source, World, content, store_for, world
 from tests.kits.waiting import wait_until
 from vmie_tui.model.errors import Cancelled, ErrorKind, ServiceError
-from vmie_tui.services.aws.s3 import sender
+from vmie_tui.services.aws.s3 import sender_pool
 from vmie_tui.services.aws.s3.buffer_budget import BufferBudget
 from vmie_tui.services.aws.s3.multipart import crc_of, crc_text
 from vmie_tui.services.aws.s3.objects import UploadRequest
@@ -83,7 +83,7 @@ def test_passing_trouble_is_ridden_out(aws: World, fault: Fault) -> None:
 
 def test_trouble_that_stays_ends_the_upload_with_its_name(aws: World, monkeypatch: pytest.MonkeyPatch) -> None:
     simulator, session = aws
-    monkeypatch.setattr(sender, "ATTEMPTS", 3)
+    monkeypatch.setattr(sender_pool, "ATTEMPTS", 3)
     simulator.faults.add(Fault("UploadPart", times=None, code="SlowDown", message="Reduce", status=503))
     budget, data = BufferBudget(4 * PART), content(PART * 6)
     with pytest.raises(ServiceError) as caught:

@@ -9,7 +9,7 @@ import pytest
 
 from vmie_tui.commands.replicate.group import COMMANDS as REPLICATE
 from vmie_tui.commands.root import COMMANDS
-from vmie_tui.lazy import load
+from vmie_tui.lazy_modules import load
 
 
 @pytest.mark.parametrize("commands", [COMMANDS, REPLICATE], ids=["vmie-tui", "replicate"])

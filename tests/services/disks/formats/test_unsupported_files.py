@@ -19,9 +19,9 @@ from tests.kits.disk_containers import Memory, ova, vmdk_stream
 from tests.kits.disk_images import Sparse, content
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.services.disks.convert_source import open_every
-from vmie_tui.services.disks.formats.foreign import ForeignError, check_raw
 from vmie_tui.services.disks.formats.open_disk import open_disk, open_disks
 from vmie_tui.services.disks.formats.probe import probe
+from vmie_tui.services.disks.formats.unsupported_files import ForeignError, check_raw
 
 MIB = 1 << 20
 

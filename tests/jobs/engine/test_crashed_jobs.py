@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from tests.kits.job_world import World
 from tests.kits.waiting import wait_until
-from vmie_tui.jobs.engine.process import stop_worker, worker_pid
-from vmie_tui.jobs.engine.takeovers import ALONE_SECONDS, HEALTHY_SECONDS, MOST_DEATHS, TRIED_ALONE, Takeovers
+from vmie_tui.jobs.engine.crashed_jobs import ALONE_SECONDS, HEALTHY_SECONDS, MOST_DEATHS, TRIED_ALONE, CrashedJobs
+from vmie_tui.jobs.engine.worker_process import stop_worker, worker_pid
 from vmie_tui.jobs.store import schema
 from vmie_tui.jobs.store.ledger import DiskLedger, ImportLedger
 from vmie_tui.jobs.store.store import Store
@@ -45,7 +45,7 @@ def deaths(store: Store, job_id: str) -> int:
 def test_a_job_at_work_in_a_worker_that_died_is_counted(store: Store) -> None:
     bad, idle = store.create(PLAN), store.create(PLAN)
     for died in range(1, MOST_DEATHS + 1):
-        Takeovers(store, "local").begin(bad, deaths(store, bad))
+        CrashedJobs(store, "local").begin(bad, deaths(store, bad))
         assert store.count_deaths("local") == {bad: died}
     assert (deaths(store, bad), deaths(store, idle)) == (MOST_DEATHS, 0)
     assert store.count_deaths("local") == {}
@@ -53,23 +53,23 @@ def test_a_job_at_work_in_a_worker_that_died_is_counted(store: Store) -> None:
 
 def test_a_worker_of_another_host_counts_its_own(store: Store) -> None:
     job_id = store.create(PLAN)
-    Takeovers(store, "here").begin(job_id, 0)
+    CrashedJobs(store, "here").begin(job_id, 0)
     assert store.count_deaths("there") == {}
     assert store.count_deaths("here") == {job_id: 1}
 
 
 def test_a_worker_that_ends_in_order_counts_nothing(store: Store) -> None:
     job_id = store.create(PLAN)
-    Takeovers(store, "local").begin(job_id, 0)
+    CrashedJobs(store, "local").begin(job_id, 0)
     store.unmark_all("local")
     assert store.count_deaths("local") == {}
 
 
 def test_a_phase_that_ends_forgets_the_deaths(store: Store) -> None:
     job_id = store.create(PLAN)
-    Takeovers(store, "local").begin(job_id, 0)
+    CrashedJobs(store, "local").begin(job_id, 0)
     store.count_deaths("local")
-    work = Takeovers(store, "local")
+    work = CrashedJobs(store, "local")
     work.begin(job_id, 1)
     work.begin(job_id, 1)  # a second phase, side by side
     work.end(job_id)
@@ -81,9 +81,9 @@ def test_a_phase_that_ends_forgets_the_deaths(store: Store) -> None:
 
 def test_who_has_worked_for_long_killed_nobody(store: Store) -> None:
     job_id, clock = store.create(PLAN), Clock()
-    Takeovers(store, "local").begin(job_id, 0)
+    CrashedJobs(store, "local").begin(job_id, 0)
     store.count_deaths("local")
-    work = Takeovers(store, "local", clock)
+    work = CrashedJobs(store, "local", clock)
     work.begin(job_id, 1)
     clock.now = HEALTHY_SECONDS - 1
     work.look()
@@ -124,7 +124,7 @@ def test_resuming_begins_anew(store: Store) -> None:
 
 def test_suspects_are_tried_one_at_a_time(store: Store) -> None:
     first, second, clock = store.create(PLAN), store.create(PLAN), Clock()
-    work = Takeovers(store, "local", clock)
+    work = CrashedJobs(store, "local", clock)
     work.begin(first, TRIED_ALONE)
     begun = threading.Event()
 
@@ -145,7 +145,7 @@ def test_suspects_are_tried_one_at_a_time(store: Store) -> None:
 
 def test_a_suspect_that_is_no_longer_wanted_waits_no_longer(store: Store) -> None:
     first, second = store.create(PLAN), store.create(PLAN)
-    work = Takeovers(store, "local")
+    work = CrashedJobs(store, "local")
     work.begin(first, TRIED_ALONE)
     thread = threading.Thread(target=work.begin, args=(second, TRIED_ALONE, lambda: False), daemon=True)
     thread.start()
@@ -204,7 +204,7 @@ def test_a_worker_that_stands_still_is_said_and_ended(world: World, monkeypatch:
         assert status.pid == pid
         assert status.silent_since is not None
         assert status.silent_since.timestamp() == pytest.approx(beat)
-        monkeypatch.setattr("vmie_tui.jobs.engine.process.STOP_SECONDS", 0.5)
+        monkeypatch.setattr("vmie_tui.jobs.engine.worker_process.STOP_SECONDS", 0.5)
         said: list[str] = []
         assert stop_worker(world.settings, said.append) == pid
         assert said == [f"worker {pid} did not end within 0 s: it was killed"]

@@ -24,8 +24,8 @@ from vmie_tui.services import image_sources, preflight
 from vmie_tui.services.disks import convert_source
 from vmie_tui.services.disks.convert import Format, Request, convert
 from vmie_tui.services.disks.errors import DiskFormatError
-from vmie_tui.services.disks.sandbox import calls
-from vmie_tui.services.disks.sandbox.calls import UnfinishedError
+from vmie_tui.services.disks.sandbox import client
+from vmie_tui.services.disks.sandbox.client import UnfinishedError
 from vmie_tui.services.disks.streams.ranges import BudgetExceededError, Metered
 
 
@@ -91,7 +91,7 @@ def test_an_error_comes_back_as_what_it_was() -> None:
 def test_a_child_can_write_no_file_and_sees_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not for strangers")
     monkeypatch.setenv("VMIE_VCENTER_PASSWORD", "nor this")
-    assert set(cases.environment()) <= set(calls.KEPT_ENVIRONMENT)
+    assert set(cases.environment()) <= set(client.KEPT_ENVIRONMENT)
     with pytest.raises(UnfinishedError):
         cases.write(tmp_path / "out")
     assert not (tmp_path / "out").exists() or not (tmp_path / "out").stat().st_size
@@ -147,14 +147,14 @@ def test_many_threads_have_children_of_their_own() -> None:
 
 def test_a_killed_helper_is_replaced() -> None:
     cases.environment()
-    process = calls._HELPER._process
+    process = client._HELPER._process
     assert process is not None
     process.kill()
     assert cases.read(Bytes(), 1, 1) == "01"
 
 
 def test_without_processes_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls._HELPER.close()
+    client._HELPER.close()
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     with pytest.raises(ServiceError, match="no process could be started"):
         cases.environment()

@@ -8,7 +8,7 @@ import zlib
 
 from vmie_tui.jobs.store.block_digests import BlockDigests
 from vmie_tui.jobs.store.block_journal import BlockJournal
-from vmie_tui.services.disks.streams.sample import BLOCK, MOST, Sampler
+from vmie_tui.services.disks.streams.proof_samples import BLOCK, MOST, Sampler
 from vmie_tui.services.disks.streams.source import DiskSource
 
 LOOKS = 4  # blocks looked at for each one wanted: many are zeros

@@ -8,7 +8,7 @@ from typing import Any
 from vmie_tui.services.aws.s3.buffer_budget import BufferBudget
 from vmie_tui.services.aws.s3.multipart import Upload, crc_text
 from vmie_tui.services.aws.s3.rate_cap import RateCap
-from vmie_tui.services.aws.s3.sender import Sender
+from vmie_tui.services.aws.s3.sender_pool import Sender
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vmie_tui.simulators.vcenter.center import Center
 from vmie_tui.simulators.vcenter.content import sparse_copy
 from vmie_tui.simulators.vcenter.machine import Machine, SnapshotNode
+from vmie_tui.simulators.vcenter.shared_state import Center
 
 
 @dataclass(frozen=True, slots=True)

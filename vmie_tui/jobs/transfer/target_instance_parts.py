@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from vmie_tui.jobs.store.records import DiskRecord
+from vmie_tui.jobs.transfer.choose_samples import sampler_for
 from vmie_tui.jobs.transfer.reporting import AttemptReport
-from vmie_tui.jobs.transfer.sampling import sampler_for
 from vmie_tui.jobs.transfer.target import Target, said
 from vmie_tui.model.facts import GIB
 from vmie_tui.services.aws.s3.instance_parts import PartObjects, PartsRequest

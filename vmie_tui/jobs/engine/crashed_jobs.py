@@ -41,7 +41,7 @@ class _AtWork:
 
 
 @dataclass(slots=True)
-class Takeovers:
+class CrashedJobs:
     """The marks of one worker. Safe to share between threads."""
 
     store: Store
