@@ -19,7 +19,7 @@ from tests.kits.waiting import wait_until
 from vmie_tui.model.task import TaskKind
 from vmie_tui.services.aws.session import open_session
 from vmie_tui.settings import AwsSettings
-from vmie_tui.simulators import launch, serve
+from vmie_tui.simulators import both, launch
 from vmie_tui.simulators.aws.history import KEPT_SECONDS, Past
 from vmie_tui.simulators.aws.history_seed import documented_failures
 from vmie_tui.simulators.aws.server import SECRET_KEY
@@ -250,7 +250,7 @@ def test_the_demo_has_a_second_account(tmp_path: Path) -> None:
     launch.start(tmp_path, launch.Wanted(idle_hours=0.05, fleet="tiny", history=60))
     try:
         profiles = tomllib.loads((tmp_path / launch.PROFILE_FILE).read_text())["profiles"]
-        assert list(profiles) == [serve.DEMO, serve.DESK] and set(profiles[serve.DESK]) == {"aws"}
+        assert list(profiles) == [both.DEMO, both.DESK] and set(profiles[both.DESK]) == {"aws"}
         owners, seen = set(), set()
         for name, tables in profiles.items():
             aws = tables["aws"]
@@ -263,7 +263,7 @@ def test_the_demo_has_a_second_account(tmp_path: Path) -> None:
             bucket = session.client("s3", aws["region"]).get_bucket_location(Bucket=aws["bucket"])
             assert bucket["LocationConstraint"] == aws["region"]
             session.close()
-        assert owners == {"111122223333", serve.DESK_ACCOUNT} and len(seen) > 2
+        assert owners == {"111122223333", both.DESK_ACCOUNT} and len(seen) > 2
         stats = launch.Admin(tmp_path)("aws", "GET", "stats")
         assert stats["regions"]["eu-central-1"]["ec2:DescribeImportImageTasks"] == 1
     finally:
