@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -30,13 +30,13 @@ from vmie_tui.model.guest import (
 from vmie_tui.model.job import DiskProgress, JobView, LogLine, Stage, StageState, StageView, WorkerStatus
 from vmie_tui.model.machine import Backing, Disk, Firmware, Inventory, Machine, Nic, Power, VCenterInfo
 from vmie_tui.model.plan import ImportPlan, Source, VmSource
-from vmie_tui.model.preflight import DiskLook, Preflight, for_route, join_findings, prepared
+from vmie_tui.model.preflight import DiskLook, Preflight, join_findings, prepared
 from vmie_tui.model.preparation import modifications
 from vmie_tui.model.proof import BlockProof, DiskProof, Proof
 from vmie_tui.model.rules.account import Account
 from vmie_tui.model.rules.licensing import check_licence
 from vmie_tui.model.task import JobState
-from vmie_tui.operations.import_check import Judged
+from vmie_tui.operations.import_check import Judged, worst_first
 from vmie_tui.operations.profile import AwsStatus, ProfileInfo
 from vmie_tui.operations.vcenter import OnPage
 from vmie_tui.services.image_sources import Described
@@ -306,7 +306,7 @@ def preflight_of(machine: Machine, configuration: tuple[Finding, ...], *content:
     guest = guest_facts()
     return Preflight(
         machine.path,
-        join_findings(configuration, content),
+        join_findings(configuration, content, guest),
         guest.not_inspected,
         machine,
         guest,
@@ -410,11 +410,13 @@ class FakeImports:
     def check_machine(self, machine: Machine) -> tuple[Finding, ...]:
         return FINDINGS.get(machine.name, ())
 
-    def weigh(self, plan: ImportPlan, machine: Machine, content: Sequence[Finding] = ()) -> Judged:
+    def weigh(self, plan: ImportPlan, machine: Machine, preflight: Preflight | None = None) -> Judged:
         licence = check_licence(machine.os_family, plan.license_type, plan.usage_operation, machine.name)
-        content = for_route(content, plan.route)
-        about = (*self.check_machine(machine), *content)
-        return Judged(plan, machine, join_findings((*self.check_machine(machine), *licence), content), about)
+        about = self.check_machine(machine)
+        found = worst_first((*about, *licence))
+        if preflight is not None:
+            found, about = preflight.join(found, plan.route), preflight.join(about, plan.route)
+        return Judged(plan, machine, found, about)
 
     def preflight(self, machine: Machine, *, snapshot: bool, on_step: Callable[[str], None]) -> Preflight:
         self.looked.append((machine.name, snapshot))

@@ -1,4 +1,4 @@
-"""The look at the account before an import from the command line: once for a target, and not for ever."""
+"""A plan judged before an import: by what its disks have shown, and by a look at the account that may take too long."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ import pytest
 
 from vmie_tui.commands.import_ import output
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.guest import GuestFacts, Presence
+from vmie_tui.model.machine import Disk, Firmware, Machine
 from vmie_tui.model.plan import ImportPlan, VmSource
+from vmie_tui.model.preflight import Preflight
 from vmie_tui.model.rules.account import Account
+from vmie_tui.operations.import_check import weigh
 from vmie_tui.settings import AwsSettings, Profile
 
 PLAN = ImportPlan("p", VmSource("vc", "vm-1", "web"), "eu-west-1", "some-bucket")
@@ -70,3 +74,15 @@ def test_without_credentials_it_says_why(
     assert output.look_at_accounts(PROFILE, [PLAN]) == ((),)
     assert "could not be looked at: there are no AWS credentials. Sign in" in capsys.readouterr().err
     assert asked == []
+
+
+@pytest.mark.parametrize(("loader", "advised"), [(Presence.PRESENT, False), (Presence.UNKNOWN, True)])
+def test_a_plan_gives_no_advice_to_check_for_a_loader_that_was_seen(loader: Presence, advised: bool) -> None:
+    disks = (Disk(1, "d", 1 << 30),)
+    machine = Machine("vm-1", "web", guest_id="debian12_64Guest", firmware=Firmware.UEFI, disks=disks)
+    plan = ImportPlan("p", VmSource("vc", "vm-1", "web"), "eu-west-1", "some-bucket")
+    advice = [finding.rule for finding in weigh(plan, machine).found].count("efi-loader")
+    seen = Preflight("web", (), machine=machine, guest=GuestFacts(loader=loader))
+    judged = weigh(plan, machine, preflight=seen)
+    assert advice == 1
+    assert ("efi-loader" in {finding.rule for finding in judged.found}) is advised

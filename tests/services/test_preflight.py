@@ -57,7 +57,7 @@ def test_what_the_disks_say_stands_for_the_same_fact() -> None:
     configured = (Finding(W, "a static address", fact="F132"), Finding(W, "two NICs", fact="F011"))
     content = (Finding(B, "no fstab", fact="F371"), Finding(I, "static on the disk", fact="F132"))
     unread = Finding(I, "not inspected", "x", rule="not-inspected", fact="F011")
-    joined = join_findings(configured, (*content, unread))
+    joined = join_findings(configured, (*content, unread), None)
     assert [finding.what for finding in joined] == ["no fstab", "two NICs", "static on the disk"]
 
 

@@ -65,10 +65,9 @@ class Preflight:
             return Look.PART if len(self.disks) > 1 else Look.NONE
         return Look.PART if any(note.disk for note in self.not_inspected) else Look.ALL
 
-    def join(self, configuration: Sequence[Finding]) -> tuple[Finding, ...]:
-        """What the configuration gave, joined with what the disks gave; worst first."""
-        settled = unsettled(configuration, self.guest) if self.guest is not None else configuration
-        return join_findings(settled, self.content)
+    def join(self, configuration: Sequence[Finding], route: Route = Route.IMAGE) -> tuple[Finding, ...]:
+        """The findings of the configuration with those of the disks, as they count on ``route``; worst first."""
+        return join_findings(configuration, for_route(self.content, route), self.guest)
 
     @property
     def judged(self) -> Verdict:
@@ -103,18 +102,19 @@ class Preflight:
         }
 
 
-def join_findings(configuration: Sequence[Finding], content: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Worst first; of two on the same fact, one from each side, what the disks say stays."""
+def join_findings(
+    configuration: Sequence[Finding], content: Sequence[Finding], guest: GuestFacts | None
+) -> tuple[Finding, ...]:
+    """Worst first; of two on the same fact, one from each side, what the disks say stays.
+
+    Advice to check for a file that was seen in the ``guest`` is left out.
+    """
+    if guest is not None and guest.loader is Presence.PRESENT:
+        configuration = [finding for finding in configuration if finding.rule != "efi-loader"]
     seen = {finding.fact for finding in content if finding.fact and finding.rule != NOT_INSPECTED}
     kept = [finding for finding in configuration if not finding.fact or finding.fact not in seen]
     both = [*kept, *(finding for finding in content if finding.rule != NOT_INSPECTED)]
     return tuple(sorted(both, key=lambda finding: -finding.severity))
-
-
-def unsettled(configuration: Sequence[Finding], guest: GuestFacts) -> list[Finding]:
-    """Without the advice to check what was just seen to be there."""
-    there = guest.loader is Presence.PRESENT
-    return [finding for finding in configuration if not (there and finding.rule == "efi-loader")]
 
 
 def doubt_missing(findings: Sequence[Finding]) -> tuple[Finding, ...]:

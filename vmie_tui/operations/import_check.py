@@ -10,7 +10,7 @@ from vmie_tui.model.errors import ErrorKind, Problem, ServiceError, problem_of
 from vmie_tui.model.finding import Finding, Severity, worst
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan, Route
-from vmie_tui.model.preflight import for_route, join_findings
+from vmie_tui.model.preflight import Preflight
 from vmie_tui.model.rules.account import Account, account_key, check_account, forceable
 from vmie_tui.model.rules.disks import BY_IMAGE
 from vmie_tui.model.rules.machine import check_machine
@@ -75,16 +75,16 @@ def weigh(
     plan: ImportPlan,
     machine: Machine,
     forced: Collection[str] = (),
-    content: Sequence[Finding] = (),
+    preflight: Preflight | None = None,
     account: Sequence[Finding] = (),
 ) -> Judged:
-    """By the rules, by what the disks have shown (``content``), and by what is known of the ``account``.
+    """By the rules, by what the disks have shown (``preflight``), and by what is known of the ``account``.
 
     The blockers of a machine whose name is in ``forced`` are overridden where that is possible.
     """
-    content = for_route(content, plan.route)
-    found = worst_first(join_findings(check_plan(plan, machine), content))
-    about = (*check_machine(machine, route=plan.route), *content)
+    found, about = check_plan(plan, machine), check_machine(machine, route=plan.route)
+    if preflight is not None:
+        found, about = preflight.join(found, plan.route), preflight.join(about, plan.route)
     return Judged(plan, machine, found, about, machine.name in forced).with_account(account)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from vmie_tui.model.finding import Finding
 from vmie_tui.model.machine import Machine
@@ -27,9 +27,9 @@ class Imports:
     def check_machine(self, machine: Machine) -> tuple[Finding, ...]:
         return check_machine(machine)
 
-    def weigh(self, plan: ImportPlan, machine: Machine, content: Sequence[Finding] = ()) -> Judged:
-        """A plan judged by the rules and by what the disks have shown (``content``)."""
-        return weigh(plan, machine, content=content)
+    def weigh(self, plan: ImportPlan, machine: Machine, preflight: Preflight | None = None) -> Judged:
+        """A plan judged by the rules and by what the disks have shown (``preflight``)."""
+        return weigh(plan, machine, preflight=preflight)
 
     def look_at_account(self, plan: ImportPlan) -> Account:
         """The account a plan's import goes to, as far as this profile may look."""

@@ -20,7 +20,6 @@ from vmie_tui.model.preflight import (
     join_findings,
     prepared,
     prepared_image,
-    unsettled,
 )
 from vmie_tui.model.preparation import modifications
 from vmie_tui.model.rules.machine import check_machine
@@ -89,12 +88,11 @@ def on_route(seen: Preflight, route: Route) -> Preflight:
     if route is Route.IMAGE or seen.machine is None:
         return seen
     configured: Sequence[Finding] = check_machine(seen.machine, route=route, notes=True)
-    configured = unsettled(configured, seen.guest) if seen.guest else configured
     content = for_route(seen.content, route)
     refused = refusal(VmSource("", seen.machine.moid, seen.machine.name), seen.machine, route)
     return replace(
         seen,
-        findings=join_findings((*_new(refused, configured), *configured), content),
+        findings=join_findings((*_new(refused, configured), *configured), content, seen.guest),
         content=content,
         changes=seen.changes if route is Route.IMAGE_DIRECT else (),
     )
@@ -162,7 +160,7 @@ def _look(vsphere: VSphere, machine: Machine, on_step: Callable[[str], None], *,
     content = doubt_missing(report.findings) if missed else report.findings
     return Preflight(
         machine.path,
-        join_findings(unsettled(check_machine(machine, notes=True), report.facts), content),
+        join_findings(check_machine(machine, notes=True), content, report.facts),
         (*missed, *report.facts.not_inspected),
         machine,
         report.facts,
@@ -172,7 +170,7 @@ def _look(vsphere: VSphere, machine: Machine, on_step: Callable[[str], None], *,
         sum(look.budget.used_requests for look in looks),
         sum(look.budget.used_bytes for look in looks),
         snapshot,
-        join_findings((), content),
+        join_findings((), content, None),
     )
 
 
@@ -232,14 +230,13 @@ def look_into(
     content = report.findings if report else ()
     content = (*remarks, *for_route(doubt_missing(content) if missed else content, route))
     configured: Sequence[Finding] = check_machine(machine, route=route)
-    configured = unsettled(configured, guest) if guest else configured
     if guest is not None and not machine.guest_id and not whole:  # a data disk is no machine of an unknown system
         configured = [finding for finding in configured if finding.fact != "IC20"]
     refused = refusal(source, machine, route)
     items, changes = prepared_image(machine.name, guest) if guest else ((), ())
     return Preflight(
         source.where,
-        join_findings((*_new(refused, configured), *configured), content),
+        join_findings((*_new(refused, configured), *configured), content, guest),
         (*missed, *(guest.not_inspected if guest else ())),
         machine,
         guest,
@@ -248,5 +245,5 @@ def look_into(
         tuple(DiskLook(disk.name, disk.info.format, disk.size) for disk in disks),
         report.requests if report else 0,
         report.bytes_read if report else 0,
-        content=join_findings((), content),
+        content=join_findings((), content, None),
     )

@@ -13,8 +13,8 @@ from textual.widget import Widget
 from textual.widgets import Button, Input
 
 from tests.kits.driving import press, running, screen_text, settle, toasts, until
+from tests.kits.fake_backend import FSTAB, FakeOperations, company, guest_facts, preflight_of
 from tests.kits.fake_backend import NOW as FIRST
-from tests.kits.fake_backend import FakeOperations, company
 from tests.kits.fake_replications import (
     DAY,
     HOUR,
@@ -31,9 +31,12 @@ from tests.kits.fake_replications import (
 from vmie_tui.commands.replicate.create import create, draft_of
 from vmie_tui.commands.replicate.edit import edit, edited
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.form_option import Option
+from vmie_tui.model.guest import Presence
 from vmie_tui.model.machine import Inventory, Machine, VCenterInfo
 from vmie_tui.model.plan import LicenseType, Route, Via
+from vmie_tui.model.preflight import Preflight
 from vmie_tui.model.replication import CatalogueStatus, ReplicationView, RunState, RunType, Sync, Verify
 from vmie_tui.model.rules.replication import settled
 from vmie_tui.model.rules.replication_schedule import parse_start
@@ -112,6 +115,32 @@ async def test_one_machine_with_what_the_form_presets() -> None:
         )
         assert (plan.vm.moid, plan.vm.instance_uuid, plan.vm.vcenter) == ("vm-1", "uuid-1", "vcenter.corp")
     assert screen.draft.names == "web-01"
+
+
+@pytest.mark.parametrize("names", [("web-01",), ("web-01", "web-02")], ids=["one", "several"])
+async def test_a_loader_that_a_preflight_has_seen_is_not_to_be_checked_for(names: tuple[str, ...]) -> None:
+    operations = operations_of()
+    advice = Finding(Severity.INFO, "needs BOOTX64.EFI", fact="F101", rule="efi-loader")
+    operations.replications.found_of = {"web-01": (advice,)}
+    guest = replace(guest_facts(), loader=Presence.PRESENT)
+    async with running(operations) as pilot:
+        screen = await form(pilot, *names)
+        assert "BOOTX64.EFI" in below(screen)
+        screen.host.preflights[MACHINES["web-01"].key] = Preflight("web-01", (), guest=guest)
+        await press(pilot, "ctrl+r")
+        assert "BOOTX64.EFI" not in below(screen)
+
+
+async def test_what_a_preflight_found_counts_as_on_the_route() -> None:
+    async with running(operations_of()) as pilot:
+        screen = await form(pilot, "web-02")
+        screen.host.preflights[MACHINES["web-02"].key] = preflight_of(MACHINES["web-02"], (), FSTAB)
+        await press(pilot, "ctrl+r")
+        assert "web-02 ✖ 1 blocker" in below(screen)
+        screen.draft.route = Route.UNMODIFIED.value
+        screen.action_look()
+        await settle(pilot)
+        assert "web-02 ▲ 1 warning" in below(screen)
 
 
 WRONG = (

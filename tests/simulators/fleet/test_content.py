@@ -89,7 +89,9 @@ def faults(spec: VmSpec, machine: Machine, folder: Path) -> Iterator[str]:
         mode, why = guest_check.boot_mode(disks), guest_check.refusal(disks)
         start = boot(readers, mode=mode, instance_type="t3.small", host="x", converted=True)
     content = blockers(report.findings)
-    named = {finding.prevents for finding in join_findings(check_machine(machine), report.findings)} - {""}
+    named = {finding.prevents for finding in join_findings(check_machine(machine), report.findings, report.facts)} - {
+        ""
+    }
     wanted = REFUSED.get(spec.name, "")
     if [finding.rule for finding in content[:1]] != ([wanted] if wanted else []):
         yield f"its disks give {[finding.rule for finding in content]}, not {wanted!r}"

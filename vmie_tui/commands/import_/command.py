@@ -15,9 +15,10 @@ from vmie_tui.commands.import_.options import import_options
 from vmie_tui.commands.import_.output import look_at_accounts, tell
 from vmie_tui.commands.session import Session
 from vmie_tui.commands.wait import exit_code_of, wait_for
-from vmie_tui.model.finding import Finding, Severity
+from vmie_tui.model.finding import Severity
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import FileSource, ImportPlan, Source, VmSource
+from vmie_tui.model.preflight import Preflight
 from vmie_tui.operations.import_check import Judged, finding_line, weigh
 from vmie_tui.operations.import_plan import OptionError, default_route_words, make_plan
 from vmie_tui.operations.jobs import Jobs
@@ -28,11 +29,11 @@ from vmie_tui.settings import Profile
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """Something to import: ``source`` None for the machine in vCenter; ``content``: what its disks have shown."""
+    """Something to import."""
 
     machine: Machine
-    source: Source | None = None
-    content: tuple[Finding, ...] = ()
+    source: Source | None = None  # None: the machine in vCenter
+    preflight: Preflight | None = None  # None: its disks were not inspected
 
 
 @click.command("import")
@@ -69,7 +70,7 @@ def import_command(
         raise click.BadParameter(f"{unknown[0]!r} is none of the sources to import", param_hint="--force-name")
     plans = [_plan(profile, one, chosen) for one in wanted]
     judged = [
-        weigh(plan, one.machine, forced, one.content, account)
+        weigh(plan, one.machine, forced, one.preflight, account)
         for plan, one, account in zip(plans, wanted, look_at_accounts(profile, plans), strict=True)
     ]
     if dry_run:
@@ -130,10 +131,7 @@ def _look_up(session: Session, texts: Sequence[str], region: str, *, raw: bool, 
     groups = [[one] for one in given] if each else [given]
     with ExitStack() as held:
         described = [_describe(session, held, group, region, raw=raw) for group in groups]
-    return [
-        _Wanted(one.machine, one.source, one.preflight.content if one.preflight is not None else ())
-        for one in described
-    ]
+    return [_Wanted(one.machine, one.source, one.preflight) for one in described]
 
 
 def _describe(session: Session, held: ExitStack, group: Sequence[Given], region: str, *, raw: bool) -> Described:

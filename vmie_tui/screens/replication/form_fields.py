@@ -12,7 +12,7 @@ from vmie_tui.model.finding import Finding, Severity
 from vmie_tui.model.form_option import Option
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import Route
-from vmie_tui.model.preflight import Preflight, join_findings
+from vmie_tui.model.preflight import Preflight
 from vmie_tui.model.replication import Verify
 from vmie_tui.model.verdict import Look, judge
 from vmie_tui.operations.import_plan import VM
@@ -138,23 +138,24 @@ def form_lines(
         lines += problem_lines(why, cells, margin="  ", retry="^s tries again.")
     ordered = sorted(draft.machines, key=lambda machine: not blockers(found.get(machine.moid, ())))
     alone = len(ordered) == 1
+    joined = dict(found)
     for machine in ordered:
         if machine.moid in found:
             known = seen.get(machine.key)
-            lines += _machine_lines(machine, found[machine.moid], known, cells, notes=alone)
+            if known is not None:
+                joined[machine.moid] = known.join(found[machine.moid], draft.way)
+            lines += _machine_lines(machine, joined[machine.moid], known, cells, notes=alone)
     if not draft.machines:
         for finding in found.get("", ()):
             lines += finding_lines(finding, cells, indent=" ")
     if not alone:
-        lines += _notes(ordered, found, cells)
+        lines += _notes(ordered, joined, cells)
     return [*lines, *_command_lines(draft, cells)]
 
 
 def _machine_lines(
     machine: Machine, found: Sequence[Finding], known: Preflight | None, cells: int, *, notes: bool
 ) -> list[Line]:
-    if known is not None:
-        found = join_findings(found, known.content)
     verdict = judge(found, known.look if known is not None else Look.NONE)
     lines: list[Line] = [((f" {clean(machine.name)}  ", "title"), verdict_cell(verdict))]
     for finding in found:

@@ -18,7 +18,7 @@ from vmie_tui.model.errors import problem_of
 from vmie_tui.model.finding import Finding
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan
-from vmie_tui.model.preflight import Preflight, join_findings
+from vmie_tui.model.preflight import Preflight
 from vmie_tui.model.rules.override import Blocked
 from vmie_tui.operations.aws_commands import aws_commands
 from vmie_tui.operations.import_plan import Candidate, Draft, draft_of, of_machines
@@ -155,17 +155,14 @@ class WizardScreen(Copying):
 
     @work(thread=True, exclusive=True, group="judge", exit_on_error=False)
     def _check(self, pairs: list[tuple[Candidate, ImportPlan]]) -> None:
-        looks = [self._content(candidate) for candidate, _ in pairs]
-        sources = tuple(
-            (one, join_findings(self.operations.imports.check_machine(one.machine), content))
-            for (one, _), content in zip(pairs, looks, strict=True)
-        )
-        judged = tuple(
-            (one, self.operations.imports.weigh(plan, one.machine, content))
-            for (one, plan), content in zip(pairs, looks, strict=True)
-        )
+        imports = self.operations.imports
+        sources, judged = list[FOUND](), list[JUDGED]()
+        for one, plan in pairs:
+            known, found = self._preflight(one), imports.check_machine(one.machine)
+            sources.append((one, known.join(found) if known is not None else found))
+            judged.append((one, imports.weigh(plan, one.machine, known)))
         if not get_current_worker().is_cancelled:
-            self.post_message(self.Checked(sources, judged))
+            self.post_message(self.Checked(tuple(sources), tuple(judged)))
 
     # -- the account, in a thread: asked anew whenever the review is reached
 
@@ -201,10 +198,6 @@ class WizardScreen(Copying):
     def _preflight(self, candidate: Candidate) -> Preflight | None:
         """What a look into the candidate's disks has found, in this session or when it was opened."""
         return candidate.preflight or self.host.preflights.get(candidate.key)
-
-    def _content(self, candidate: Candidate) -> tuple[Finding, ...]:
-        known = self._preflight(candidate)
-        return known.content if known is not None else ()
 
     @on(Checked)
     def _checked(self, event: Checked) -> None:
