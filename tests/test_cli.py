@@ -17,7 +17,7 @@ from vmie_tui import cli, settings
 from vmie_tui.commands import root
 from vmie_tui.commands.common import left_text, out, out_json, percent_text, say, table
 from vmie_tui.commands.import_.command import allow
-from vmie_tui.commands.inventory import find, matches
+from vmie_tui.commands.inventory import matches
 from vmie_tui.commands.wait import exit_code_of
 from vmie_tui.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LOGIN, EXIT_OK
 from vmie_tui.jobs.store.store import Store
@@ -29,6 +29,7 @@ from vmie_tui.model.plan import ImportPlan, LicenseType, VmSource
 from vmie_tui.model.task import JobState
 from vmie_tui.operations.import_check import weigh
 from vmie_tui.operations.import_plan import make_plan
+from vmie_tui.operations.sources import find
 from vmie_tui.settings import AwsSettings, Profile, VCenterSettings
 
 COMMANDS = {

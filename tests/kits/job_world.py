@@ -26,6 +26,7 @@ from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.task import JobState
 from vmie_tui.operations.import_plan import make_plan
 from vmie_tui.operations.jobs import Jobs
+from vmie_tui.operations.sources import find
 from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
 from vmie_tui.services.aws.ec2.job_resources import snapshot_of
 from vmie_tui.services.aws.session import Aws, open_session
@@ -46,7 +47,7 @@ class World:
         self.client = Jobs(settings)
 
     def machine(self, name: str) -> Machine:
-        return inventory_command.find(inventory_command.read(self.settings).machines, name)
+        return find(inventory_command.read(self.settings).machines, name)
 
     def plan(self, name: str, **chosen: Any) -> ImportPlan:
         return make_plan(self.settings.profile(), self.machine(name), **chosen)

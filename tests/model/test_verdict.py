@@ -139,7 +139,7 @@ def test_no_machine_of_the_demo_is_ready_before_a_look(
     )
     two = tuple(company_machines()[name] for name in ("web-01", "cluster-sql-01"))
     found = Inventory(VCenterInfo(host="vcenter.corp"), datetime.now(UTC), two)
-    monkeypatch.setattr(inventory_command, "read", lambda settings, profile=None: found)
+    monkeypatch.setattr(inventory_command, "read", lambda settings: found)
     assert main(["inventory"]) == 0
     text = capsys.readouterr().out
     assert "VERDICT" in text and "? not looked" in text and "✖ 1 blocker" in text and "ready" not in text

@@ -14,6 +14,7 @@ from vmie_tui.model.machine import Disk, Firmware, Machine
 from vmie_tui.model.plan import ImportPlan, VmSource
 from vmie_tui.model.preflight import Preflight
 from vmie_tui.model.rules.account import Account
+from vmie_tui.operations import connections
 from vmie_tui.operations.import_check import weigh
 from vmie_tui.settings import AwsSettings, Profile
 
@@ -35,7 +36,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[ImportPlan]:
         plans.append(plan)
         return Account(root=True) if plan.region == "eu-west-1" else Account(region_enabled=False)
 
-    monkeypatch.setattr(output, "open_session", lambda settings, **_: Session())
+    monkeypatch.setattr(connections, "open_session", lambda settings, **_: Session())
     monkeypatch.setattr(output, "look_at_account", look)
     return plans
 
@@ -70,7 +71,7 @@ def test_without_credentials_it_says_why(
     def none(settings: AwsSettings, **_: object) -> Session:
         raise ServiceError(ErrorKind.LOGIN, "there are no AWS credentials", remedy="Sign in")
 
-    monkeypatch.setattr(output, "open_session", none)
+    monkeypatch.setattr(connections, "open_session", none)
     assert output.look_at_accounts(PROFILE, [PLAN]) == ((),)
     assert "could not be looked at: there are no AWS credentials. Sign in" in capsys.readouterr().err
     assert asked == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Asked:
     monkeypatch.setattr(sources, "describe_file", file)
     monkeypatch.setattr(sources, "describe_object", lambda aws, bucket, keys, **_: seen("object", bucket, keys))
     monkeypatch.setattr(sources, "describe_snapshots", lambda aws, region, ids, **_: seen("snapshot", region, *ids))
-    monkeypatch.setattr(command, "aws_session", lambda *_: Aws())
+    monkeypatch.setattr(command, "read_only_aws", lambda _: nullcontext(Aws()))
     monkeypatch.setattr(command, "look_at_accounts", lambda _, plans: [() for _ in plans])
     return calls
 

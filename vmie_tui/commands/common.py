@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import click
@@ -15,7 +14,6 @@ from vmie_tui.model.finding import Finding
 from vmie_tui.model.formatting import minutes, one_line, plain, rate
 from vmie_tui.model.job import JobView
 from vmie_tui.model.task import JobState
-from vmie_tui.services.aws.session import Aws, open_session
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
 job_ids_argument = click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
@@ -56,14 +54,6 @@ def sure(question: str, yes: bool) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError("nobody is there to be asked; --yes answers the question")
     click.confirm(plain(question), default=False, abort=True, err=True)
-
-
-def aws_session(session: Session, held: ExitStack, *, read_only: bool = True, profile_name: str | None = None) -> Aws:
-    """The profile's AWS, closed with ``held``; ``read_only``: nothing may be changed through it."""
-    profile = session.settings.profile(profile_name)
-    aws = open_session(profile.aws, read_only=read_only or profile.read_only)
-    held.callback(aws.close)
-    return aws
 
 
 def tags_of(pairs: Sequence[str]) -> dict[str, str]:

@@ -27,6 +27,7 @@ from vmie_tui.model.task import JobState
 from vmie_tui.operations.import_check import weigh
 from vmie_tui.operations.import_plan import make_plan
 from vmie_tui.operations.jobs import Jobs
+from vmie_tui.operations.sources import find
 from vmie_tui.services.aws.ebs.snapshot_reader import SnapshotReader
 from vmie_tui.services.aws.session import open_session
 from vmie_tui.services.disks.streams.source import RawFile, sha256_of
@@ -70,7 +71,7 @@ def run(speed: float | None, wanted: Sequence[str]) -> int:
 def _migrate(settings: Settings, wanted: Sequence[str]) -> list[dict[str, Any]]:
     found = inventory_command.read(settings).machines
     say(f"{len(found)} virtual machines in the simulated vCenter")
-    machines = [inventory_command.find(found, name) for name in wanted]
+    machines = [find(found, name) for name in wanted]
     plans = [make_plan(settings.profile(), machine) for machine in machines]
     for plan, machine in zip(plans, machines, strict=True):
         allow(weigh(plan, machine))

@@ -6,7 +6,6 @@ import sys
 
 import click
 
-from vmie_tui.commands import inventory as inventory_command
 from vmie_tui.commands.common import json_option, out, out_json, pass_session, say
 from vmie_tui.commands.session import Session
 from vmie_tui.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LOGIN, EXIT_OK
@@ -15,6 +14,7 @@ from vmie_tui.model.errors import ErrorKind
 from vmie_tui.model.formatting import one_line
 from vmie_tui.model.machine import Machine
 from vmie_tui.operations.doctor import POLICIES, Doctor
+from vmie_tui.operations.sources import find as find_named
 from vmie_tui.services.doctor.live import ASSUMPTIONS, Live, Outcome, Saw, Step, StepReport
 from vmie_tui.services.vsphere.inventory import read_inventory
 from vmie_tui.services.vsphere.session import VSphere
@@ -116,7 +116,7 @@ def _live(doctor: Doctor, profile: Profile, wanted: str, *, yes: bool, as_json: 
             _show_step(report)
 
     def find(vsphere: VSphere) -> Machine:
-        return inventory_command.find(read_inventory(vsphere).machines, wanted)
+        return find_named(read_inventory(vsphere).machines, wanted)
 
     found = find if wanted else None
     with Live(doctor.patient(), found, ask=None if yes else agreed, say=say, done=show) as live:

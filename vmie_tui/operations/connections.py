@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.passwords import PASSWORD_VARIABLE, forget_typed, keep_typed, password_for
@@ -11,6 +13,31 @@ from vmie_tui.services.aws.session import Aws, open_session
 from vmie_tui.services.vsphere.refused_logins import REFUSED
 from vmie_tui.services.vsphere.session import VSphere, connect
 from vmie_tui.settings import Profile, Settings, VCenterSettings
+
+
+@contextmanager
+def read_only_aws(profile: Profile) -> Iterator[Aws]:
+    """A session of its own with the profile's AWS, through which nothing can be changed."""
+    aws = open_session(profile.aws, read_only=True)
+    try:
+        yield aws
+    finally:
+        aws.close()
+
+
+def open_vcenter(profile: Profile) -> VSphere:
+    """A session with the profile's vCenter, to be closed. Raises ServiceError."""
+    if profile.vcenter is None:
+        raise ServiceError(ErrorKind.INVALID, "the profile names no vCenter", subject=profile.name)
+    password = password_for(profile)
+    if password is None:
+        raise ServiceError(
+            ErrorKind.LOGIN,
+            "there is no password for this vCenter",
+            subject=f"{profile.vcenter.user}@{profile.vcenter.host}",
+            remedy=f"Set {PASSWORD_VARIABLE}, name a password_file, or store it in the keyring",
+        )
+    return connect(profile.vcenter, password, read_only=profile.read_only)
 
 
 class Connections:

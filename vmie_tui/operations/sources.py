@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmie_tui.model.errors import ErrorKind, ServiceError
+from vmie_tui.model.machine import Inventory, Machine
 from vmie_tui.model.plan import FileSource, ObjectSource, Route, SnapshotSource, VmSource
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.image_sources import (
@@ -25,6 +27,7 @@ from vmie_tui.services.image_sources import (
 )
 
 MOST_NAMES = 200
+OFFERED = 8  # how many candidates an error names
 _SNAPSHOT_ID = re.compile(r"snap-[0-9a-f]{8,17}")
 _ID_BEGINS = re.compile(r"snap-[0-9a-f]{0,17}")
 
@@ -132,6 +135,57 @@ def words_of_line(text: str) -> list[str]:
         return shlex.split(stripped)
     except ValueError:
         return [stripped]  # an open quotation mark
+
+
+# -- VMs by name
+
+
+def named(machines: Sequence[Machine], wanted: str) -> list[Machine]:
+    """All machines of this name, path (which may begin with a slash) or id."""
+    path = wanted.removeprefix("/")
+    return [one for one in machines if wanted in {one.name, one.moid} or path == one.path]
+
+
+def find(machines: Sequence[Machine], wanted: str) -> Machine:
+    """The only machine of this name, path or id. Raises ServiceError that names all of several, or near misses."""
+    found = named(machines, wanted)
+    if len(found) > 1:
+        several = {path for path, count in Counter(machine.path for machine in found).items() if count > 1}
+        shown = [f"{one.moid} ({one.path})" if one.path in several else one.path for one in found]
+        raise ServiceError(
+            ErrorKind.INVALID,
+            f"{len(found)} virtual machines have this name",
+            subject=wanted,
+            remedy=f"Give the {'id' if several else 'path'} of one of them: " + ", ".join(shown),
+        )
+    if not found:
+        near = [machine.path for machine in machines if wanted.casefold() in machine.path.casefold()][:OFFERED]
+        raise ServiceError(
+            ErrorKind.NOT_FOUND,
+            "there is no virtual machine of this name",
+            subject=wanted,
+            remedy=f"Did you mean {', '.join(near)}" if near else "See 'vmie-tui inventory'",
+        )
+    return found[0]
+
+
+def machines_of_files(given: Sequence[Given], read: Callable[[], Inventory]) -> list[Given]:
+    """The sources; what is written like a file, and is none, is a machine where vCenter has one of that name."""
+    absent = [one for one in given if one.kind == FileSource.KIND and not _is_there(one.text)]
+    if not absent:
+        return list(given)
+    try:
+        machines = read().machines
+    except ServiceError:
+        return list(given)  # that there is no such file is what matters then
+    return [replace(one, kind=VmSource.KIND) if one in absent and named(machines, one.text) else one for one in given]
+
+
+def _is_there(text: str) -> bool:
+    try:
+        return Path(text).expanduser().exists()
+    except (OSError, RuntimeError, ValueError):
+        return False
 
 
 # -- the names of files

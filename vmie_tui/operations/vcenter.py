@@ -9,10 +9,11 @@ from vmie_tui.model.deploy_places import DeployPlaces
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.machine import Inventory, Machine
 from vmie_tui.model.plan import ImportPlan, VmSource
-from vmie_tui.operations.connections import Connections
+from vmie_tui.operations.connections import Connections, open_vcenter
 from vmie_tui.services.vsphere.cache import load_cached, save_cached
 from vmie_tui.services.vsphere.deploy_places import read_deploy_places
 from vmie_tui.services.vsphere.inventory import read_inventory
+from vmie_tui.settings import Profile, Settings
 
 OnPage = Callable[[Sequence[Machine], int], None]
 
@@ -61,3 +62,15 @@ class VCenter:
         """Where in vCenter a new machine can be put."""
         with self._connections.vsphere() as vsphere:
             return read_deploy_places(vsphere)
+
+
+def inventory_of(profile: Profile, settings: Settings, *, warn: Callable[[ServiceError], None]) -> Inventory:
+    """All machines by a session of its own; kept on disk. ``warn`` hears why they could not be kept."""
+    with open_vcenter(profile) as vsphere:
+        found = read_inventory(vsphere)
+    assert profile.vcenter is not None
+    try:
+        save_cached(settings.cache_dir, profile.vcenter, found)
+    except ServiceError as error:  # the list itself is good
+        warn(error)
+    return found

@@ -12,11 +12,11 @@ from pyVmomi import vim
 
 from tests.kits.pyvmomi_client import QUICK
 from tests.kits.vcenter_session import settings_for
-from vmie_tui.commands.inventory import find, named
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.explain import explain
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.rules.systems import system_of
+from vmie_tui.operations.sources import find, named
 from vmie_tui.services.vsphere.changed_blocks import snapshot_disks
 from vmie_tui.services.vsphere.datastore.flat_file import LOCK_OWNER, FlatFile, _place
 from vmie_tui.services.vsphere.datastore.folder_reader import FolderReader

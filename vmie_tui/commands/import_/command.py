@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from vmie_tui.commands import inventory as inventory_command
-from vmie_tui.commands.common import aws_session, json_option, out, out_json, pass_session, say, tags_of
+from vmie_tui.commands.common import json_option, out, out_json, pass_session, say, tags_of
 from vmie_tui.commands.import_.options import import_options
 from vmie_tui.commands.import_.output import look_at_accounts, tell
 from vmie_tui.commands.session import Session
@@ -19,10 +19,11 @@ from vmie_tui.model.finding import Severity
 from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import FileSource, ImportPlan, Source, VmSource
 from vmie_tui.model.preflight import Preflight
+from vmie_tui.operations.connections import read_only_aws
 from vmie_tui.operations.import_check import Judged, finding_line, weigh
 from vmie_tui.operations.import_plan import OptionError, default_route_words, make_plan
 from vmie_tui.operations.jobs import Jobs
-from vmie_tui.operations.sources import Given, describe_sources, one_kind, parse_source
+from vmie_tui.operations.sources import Given, describe_sources, find, machines_of_files, one_kind, parse_source
 from vmie_tui.services.image_sources import Described
 from vmie_tui.settings import Profile
 
@@ -121,23 +122,25 @@ def _plan(profile: Profile, one: _Wanted, chosen: dict[str, Any]) -> ImportPlan:
 def _look_up(session: Session, texts: Sequence[str], region: str, *, raw: bool, each: bool) -> list[_Wanted]:
     """What the arguments name, in their order; machines from vCenter, everything else by a look at it."""
     given = [parse_source(text) for text in texts]
-    given = inventory_command.machines_of_files(session.settings, session.settings.profile(), given)
+    profile = session.settings.profile()
+    if profile.vcenter is not None:
+        given = machines_of_files(given, lambda: inventory_command.read(session.settings))
     kind = one_kind(given)
     if raw and kind != FileSource.KIND:
         raise click.UsageError("--raw-source is for files")
     if kind == VmSource.KIND:
-        found = inventory_command.read(session.settings, session.settings.profile()).machines
-        return [_Wanted(inventory_command.find(found, one.text)) for one in given]
+        found = inventory_command.read(session.settings).machines
+        return [_Wanted(find(found, one.text)) for one in given]
     groups = [[one] for one in given] if each else [given]
     with ExitStack() as held:
-        described = [_describe(session, held, group, region, raw=raw) for group in groups]
+        described = [_describe(profile, held, group, region, raw=raw) for group in groups]
     return [_Wanted(one.machine, one.source, one.preflight) for one in described]
 
 
-def _describe(session: Session, held: ExitStack, group: Sequence[Given], region: str, *, raw: bool) -> Described:
+def _describe(profile: Profile, held: ExitStack, group: Sequence[Given], region: str, *, raw: bool) -> Described:
     """One machine of files, objects or snapshots; what could not be looked into is said."""
     say(f"looking into {', '.join(one.text for one in group)}")
-    found = describe_sources(group, lambda: aws_session(session, held), region=region, raw=raw)
+    found = describe_sources(group, lambda: held.enter_context(read_only_aws(profile)), region=region, raw=raw)
     for missed in found.preflight.not_inspected if found.preflight is not None else ():
         say(f"{found.machine.name}: not inspected: {missed.what}: {missed.why}")
     return found

@@ -12,9 +12,9 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.finding import Finding
 from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.rules.account import Account
+from vmie_tui.operations.connections import read_only_aws
 from vmie_tui.operations.import_check import Judged, check_accounts
 from vmie_tui.services.aws.account import look_at_account
-from vmie_tui.services.aws.session import open_session
 from vmie_tui.settings import Profile
 
 PATIENCE = 30.0  # seconds; the job retries for longer, and says so in its log
@@ -35,11 +35,8 @@ def _look(profile: Profile, plan: ImportPlan) -> Account:
 
     def work() -> None:
         try:
-            aws = open_session(profile.aws, read_only=True)
-            try:
+            with read_only_aws(profile) as aws:
                 seen.append(look_at_account(aws, plan))
-            finally:
-                aws.close()
         except BaseException as error:  # noqa: BLE001 - raised again by who waits
             failed.append(error)
 

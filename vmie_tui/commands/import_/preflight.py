@@ -9,9 +9,8 @@ from contextlib import ExitStack
 
 import click
 
-from vmie_tui import passwords
 from vmie_tui.commands import inventory as inventory_command
-from vmie_tui.commands.common import aws_session, json_option, out, out_json, pass_session, say
+from vmie_tui.commands.common import json_option, out, out_json, pass_session, say
 from vmie_tui.commands.session import Session
 from vmie_tui.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LOGIN, EXIT_OK, EXIT_REFUSED, EXIT_USAGE, exit_code
 from vmie_tui.model.errors import ErrorKind, VmieError
@@ -20,10 +19,11 @@ from vmie_tui.model.machine import Machine, Power
 from vmie_tui.model.plan import FileSource, Route, SnapshotSource, VmSource
 from vmie_tui.model.preflight import Preflight, cost_words
 from vmie_tui.model.verdict import Look
-from vmie_tui.operations.sources import describe_sources, parse_source
+from vmie_tui.operations.connections import open_vcenter, read_only_aws
+from vmie_tui.operations.sources import describe_sources, find, machines_of_files, parse_source
 from vmie_tui.services.aws.session import Aws
 from vmie_tui.services.preflight import on_route, preflight_machine
-from vmie_tui.services.vsphere.session import VSphere, connect
+from vmie_tui.services.vsphere.session import VSphere
 from vmie_tui.settings import Profile
 
 WIDTH = 100
@@ -109,8 +109,8 @@ class _Looker:
     def at(self, target: str) -> Preflight:
         """Raises VmieError."""
         settings, given = self._session.settings, parse_source(target)
-        if settings.table:  # a file is looked at without any profile as well
-            given = inventory_command.machines_of_files(settings, self._profile, [given])[0]
+        if settings.table and self._profile.vcenter is not None:  # a file is looked at without any profile as well
+            given = machines_of_files([given], lambda: inventory_command.read(settings))[0]
         if given.kind == VmSource.KIND:
             return self._machine_at(target, self.route or Route.IMAGE)
         raw = self.raw and given.kind == FileSource.KIND
@@ -138,7 +138,7 @@ class _Looker:
     def _machine(self, target: str) -> Machine:
         if self._machines is None:
             self._machines = inventory_command.read(self._session.settings).machines
-        return inventory_command.find(self._machines, target)
+        return find(self._machines, target)
 
     def _may_freeze(self, machine: Machine) -> bool:
         if not self._content or machine.power is not Power.ON or self._snapshot:
@@ -151,15 +151,12 @@ class _Looker:
 
     def _vcenter(self) -> VSphere:
         if self._vsphere is None:
-            profile = self._profile
-            assert profile.vcenter is not None  # the inventory was read from it
-            password = passwords.password_for(profile) or ""
-            self._vsphere = self._held.enter_context(connect(profile.vcenter, password, read_only=profile.read_only))
+            self._vsphere = self._held.enter_context(open_vcenter(self._profile))
         return self._vsphere
 
     def _aws_session(self) -> Aws:
         if self._aws is None:
-            self._aws = aws_session(self._session, self._held)
+            self._aws = self._held.enter_context(read_only_aws(self._profile))
         return self._aws
 
 

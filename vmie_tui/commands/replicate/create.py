@@ -26,6 +26,7 @@ from vmie_tui.operations.import_check import Judged, finding_line, worst_first
 from vmie_tui.operations.profile import ProfileInfo
 from vmie_tui.operations.replication_plan import AUTO, ONCE, REPEAT, ReplicationDraft, new_draft
 from vmie_tui.operations.replications import Replications
+from vmie_tui.operations.sources import find
 
 F = TypeVar("F", bound=Callable[..., Any])
 ROUTES = (Route.IMAGE_DIRECT, Route.UNMODIFIED)
@@ -101,8 +102,8 @@ def create(
         raise click.UsageError("an interval is 1 to 24 hours; --once is a one-time migration")
     operations = session.operations
     replications, profile, forced = operations.replications, operations.profile, frozenset(chosen.pop("forced"))
-    machines = inventory_command.read(session.settings, session.settings.profile()).machines
-    found = tuple(inventory_command.find(machines, name) for name in dict.fromkeys(names))
+    machines = inventory_command.read(session.settings).machines
+    found = tuple(find(machines, name) for name in dict.fromkeys(names))
     if unknown := sorted(forced - {machine.name for machine in found}):
         raise click.BadParameter(f"{unknown[0]!r} is none of the VMs to replicate", param_hint="--force-name")
     draft = draft_of(profile, found, replications.now(), **chosen)
