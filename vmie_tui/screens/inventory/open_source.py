@@ -13,7 +13,6 @@ from textual.widget import Widget
 from textual.widgets import Input
 from textual.worker import get_current_worker
 
-from vmie_tui.model.errors import ErrorKind, Problem, problem_of
 from vmie_tui.model.form_option import Option
 from vmie_tui.model.formatting import plural
 from vmie_tui.model.preflight import markdown
@@ -23,7 +22,7 @@ from vmie_tui.operations.sources import Completion, complete, may_be_in_aws
 from vmie_tui.screens import registry
 from vmie_tui.screens.frame.actions import OPEN, bindings
 from vmie_tui.screens.frame.base import style_sheet
-from vmie_tui.screens.frame.clipboard import Copying
+from vmie_tui.screens.frame.call_page import CallPage
 from vmie_tui.services.image_sources import Described
 from vmie_tui.widgets.choice import ChoiceList
 from vmie_tui.widgets.frame import HintBar
@@ -50,7 +49,7 @@ class SourceInput(Input):
     ]
 
 
-class OpenScreen(Copying):
+class OpenScreen(CallPage):
     """Dismisses with True once jobs were started."""
 
     MODE = "inventory"
@@ -63,23 +62,11 @@ class OpenScreen(Copying):
             super().__init__()
             self.typed, self.completion = typed, completion
 
-    class Step(Message):
-        def __init__(self, words: str) -> None:
-            super().__init__()
-            self.words = words
-
-    class Looked(Message):
-        def __init__(self, found: Described | None, problem: Problem | None = None) -> None:
-            super().__init__()
-            self.found, self.problem = found, problem
-
     def __init__(self) -> None:
         super().__init__()
         self._names, self._names_of = Completion(""), ""  # and what had been typed when they were read
         self._tab_waits = False
-        self._step = ""
         self._found: Described | None = None
-        self._problem: Problem | None = None
 
     def compose_body(self) -> Iterable[Widget]:
         yield OneLine(id="summary")
@@ -158,42 +145,18 @@ class OpenScreen(Copying):
         if text and not self._step:
             self._step, self._found, self._problem = "looking", None, None
             self._draw(top=True)
-            self._look(text, raw=self.query_one("#raw", ChoiceList).value == "raw")
+            imports, raw = self.operations.imports, self.query_one("#raw", ChoiceList).value == "raw"
+            self._call(lambda on_step: imports.describe(text, raw=raw, on_step=on_step))
 
     @on(ChoiceList.Picked, "#raw")
     def _raw(self) -> None:
         if self._found is not None or self._problem is not None:
             self.action_again()
 
-    @work(thread=True, exclusive=True, group="describe", exit_on_error=False)
-    def _look(self, text: str, *, raw: bool) -> None:
-        worker = get_current_worker()
-        try:
-            found = self.operations.imports.describe(text, raw=raw, on_step=self._tell_step)
-        except Exception as error:  # noqa: BLE001 - whatever a worker meets is shown in words
-            if not worker.is_cancelled:
-                self.post_message(self.Looked(None, problem_of(error)))
-        else:
-            if not worker.is_cancelled:
-                self.post_message(self.Looked(found))
-
-    def _tell_step(self, words: str) -> None:
-        self.post_message(self.Step(words))
-
-    @on(Step)
-    def _stepped(self, event: Step) -> None:
-        if self._step:
-            self._step = event.words
-            self._draw()
-
-    @on(Looked)
-    def _has_looked(self, event: Looked) -> None:
-        self._step, self._found, self._problem = "", event.found, event.problem
-        if event.found is not None:
+    def take_answer(self, answer: Described | None) -> None:
+        self._found = answer
+        if answer is not None:
             self.action_to_found()
-        self._draw(top=True)
-        if event.problem is not None and event.problem.kind is ErrorKind.LOGIN:
-            self.host.action_login()
 
     # -- what is shown
 
