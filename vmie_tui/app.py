@@ -335,7 +335,7 @@ class VmieApp(ThemedApp):
     def action_help(self) -> None:
         screen = self.screen
         if isinstance(screen, FrameScreen):
-            title = type(screen).__name__.removesuffix("Screen")
+            title = screen.HELP_TITLE or type(screen).__name__.removesuffix("Screen")
             self.push_screen(help_screen(title, screen.ACTIONS, verdicts=screen.MODE == "inventory"))
 
 

@@ -13,9 +13,10 @@ from tests.kits.driving import press, running, screen_text, until
 from vmie_tui import settings as settings_module
 from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.plan import ObjectSource, Route, SnapshotSource
+from vmie_tui.operations.images import FinishedImport
 from vmie_tui.operations.operations import Operations
 from vmie_tui.screens.inventory.open_source import OpenScreen
-from vmie_tui.screens.jobs.image import AfterScreen, Made
+from vmie_tui.screens.jobs.image import ImageScreen
 from vmie_tui.services.aws.ebs.snapshot_writer import MemoryJournal, SnapshotTarget, SnapshotWriter
 from vmie_tui.services.aws.ec2 import images
 from vmie_tui.services.aws.ec2.images import RegisterDisk, RegisterRequest
@@ -96,7 +97,7 @@ async def test_an_ami_is_launched_looked_at_copied_and_cleared_away(operations: 
     request = RegisterRequest("linux", (RegisterDisk(snapshot),), boot_mode="legacy-bios")
     image = images.register_image(operations.connections.aws(), REGION, request)
     async with running(operations) as pilot:
-        await pilot.app.push_screen(AfterScreen(Made("linux", REGION, image.id)))
+        await pilot.app.push_screen(ImageScreen(FinishedImport("linux", REGION, image.id)))
         pane = pilot.app.screen.query_one("#after", LinePane)
         await until(pilot, lambda: "available" in pane.plain(), "the AMI")
         await press(pilot, "l", *["enter"] * 3, "tab", "tab", "enter")

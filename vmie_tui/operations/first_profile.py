@@ -59,7 +59,7 @@ class Guide:
         return {"profile": self.aws_profile, "region": self.region, "bucket": self.bucket}
 
 
-class Guiding(Protocol):
+class SetupBackend(Protocol):
     @property
     def config_file(self) -> str: ...
     @property
@@ -73,7 +73,7 @@ class Guiding(Protocol):
     def write(self, guide: Guide) -> str: ...
 
 
-class LiveGuiding:
+class LiveSetup:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 

@@ -164,6 +164,22 @@ def name_mistakes(name: str) -> dict[str, str]:
     return {} if name else {"name": "Give it a name"}
 
 
+@dataclass(frozen=True, slots=True)
+class FinishedImport:
+    """An AMI that a job or a run has made, and what there is besides."""
+
+    name: str
+    region: str
+    image_id: str
+    machine: Machine | None = None  # None: it is not known any more
+    bucket: str = ""
+    keys: tuple[str, ...] = ()  # objects that the import uploaded to the bucket, which may be deleted now
+
+
+def finished_import(job: JobView, plan: ImportPlan, machine: Machine | None) -> FinishedImport:
+    return FinishedImport(job.name, plan.region, job.image_id, machine, plan.bucket, own_objects(job, plan))
+
+
 def own_objects(job: JobView, plan: ImportPlan) -> tuple[str, ...]:
     """Keys of what a finished import has uploaded and left in its bucket; never of what it was given."""
     given = isinstance(plan.source, ObjectSource)

@@ -17,7 +17,7 @@ from vmie_tui.screens.frame.base import fitting
 from vmie_tui.screens.inventory.open_source import OpenScreen
 from vmie_tui.screens.inventory.screen import InventoryScreen
 from vmie_tui.screens.jobs.detail import JobScreen
-from vmie_tui.screens.jobs.image import AfterScreen
+from vmie_tui.screens.jobs.image import ImageScreen
 from vmie_tui.screens.jobs.proof import ProofScreen
 from vmie_tui.screens.jobs.screen import JobsScreen
 from vmie_tui.screens.replication.screen import ReplicationScreen
@@ -30,7 +30,7 @@ SCREENS = (
     JobScreen,
     WizardScreen,
     OpenScreen,
-    AfterScreen,
+    ImageScreen,
     ProofScreen,
     ReplicationScreen,
     SetupScreen,

@@ -16,11 +16,11 @@ from vmie_tui.model.errors import ErrorKind, ServiceError
 from vmie_tui.model.job import DiskProgress, StageState
 from vmie_tui.model.plan import ObjectSource
 from vmie_tui.model.task import JobState
-from vmie_tui.operations.images import Launch
+from vmie_tui.operations.images import Launch, finished_import
 from vmie_tui.screens.frame.confirm import ConfirmScreen
 from vmie_tui.screens.frame.form import FormScreen
 from vmie_tui.screens.jobs.actions import no_fallback, no_image
-from vmie_tui.screens.jobs.image import AfterScreen, made_by
+from vmie_tui.screens.jobs.image import ImageScreen
 from vmie_tui.screens.jobs.proof import ProofScreen
 from vmie_tui.screens.jobs.screen import JobsScreen
 from vmie_tui.widgets.line_view import LinePane
@@ -43,7 +43,7 @@ async def say_yes(pilot) -> None:
 async def after(operations: FakeOperations) -> Iterator:
     async with running(operations) as pilot:
         await press(pilot, "2", "down", "down", "down", "a")
-        assert isinstance(pilot.app.screen, AfterScreen)
+        assert isinstance(pilot.app.screen, ImageScreen)
         yield pilot
 
 
@@ -51,6 +51,12 @@ def operations_with(*running_ids: str) -> FakeOperations:
     operations = FakeOperations(jobs=some_jobs())
     operations.images.running = running_ids
     return operations
+
+
+async def test_its_help_is_of_what_comes_after_the_import() -> None:
+    async with after(operations_with()) as pilot:
+        await press(pilot, "question_mark")
+        assert pilot.app.screen.query_one("#keys", LinePane).plain().startswith("After\n")
 
 
 async def test_a_test_instance_is_launched_watched_and_looked_at() -> None:
@@ -169,7 +175,7 @@ def test_objects_that_were_given_or_are_gone_are_not_offered(given: bool, clean_
     plan = replace(plan_of("a"), clean_up=clean_up)
     if given:
         plan = replace(plan, source=ObjectSource("a", "images", ("a.vmdk",)))
-    assert len(made_by(replace(some_jobs()[3], disks=(disk,)), plan, None).keys) == keys
+    assert len(finished_import(replace(some_jobs()[3], disks=(disk,)), plan, None).keys) == keys
 
 
 # -- the proof

@@ -31,7 +31,7 @@ from vmie_tui.model.task import JobState
 from vmie_tui.screens.frame.confirm import ConfirmScreen
 from vmie_tui.screens.frame.form import FormScreen
 from vmie_tui.screens.jobs.detail import JobScreen
-from vmie_tui.screens.jobs.image import AfterScreen
+from vmie_tui.screens.jobs.image import ImageScreen
 from vmie_tui.screens.replication.cutover import CutoverScreen, Seen, cutover_lines, final_run
 from vmie_tui.widgets.line_view import LinePane
 
@@ -94,7 +94,7 @@ async def test_the_test_launch_is_that_of_the_newest_ami_and_is_seen_on_coming_b
     async with running(operations) as pilot:
         screen = await cutover(pilot, view)
         await press(pilot, "t")
-        assert isinstance(pilot.app.screen, AfterScreen)
+        assert isinstance(pilot.app.screen, ImageScreen)
         assert ("image", "eu-west-1", "ami-0000000000000000c") in operations.images.asked
         operations.images.running = (INSTANCE,)
         await press(pilot, "escape")

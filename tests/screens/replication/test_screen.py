@@ -33,7 +33,7 @@ from vmie_tui.screens.frame.confirm import ConfirmScreen
 from vmie_tui.screens.frame.form import FormScreen
 from vmie_tui.screens.inventory.screen import InventoryScreen
 from vmie_tui.screens.jobs.detail import JobScreen
-from vmie_tui.screens.jobs.image import AfterScreen
+from vmie_tui.screens.jobs.image import ImageScreen
 from vmie_tui.screens.jobs.proof import ProofScreen
 from vmie_tui.screens.replication.actions import what_goes
 from vmie_tui.screens.replication.form import ReplicationForm
@@ -461,7 +461,7 @@ async def test_what_has_no_job_says_so() -> None:
 async def test_ami_and_proof_of_the_run() -> None:
     async with replication(with_replicas(), on="web-01") as pilot:
         await press(pilot, "a")
-        assert isinstance(pilot.app.screen, AfterScreen)
+        assert isinstance(pilot.app.screen, ImageScreen)
         await press(pilot, "escape", "v")
         assert isinstance(pilot.app.screen, ProofScreen)
 

@@ -17,7 +17,7 @@ from tests.kits.vcenter_session import simulator
 from vmie_tui import settings as settings_module
 from vmie_tui.cli import main
 from vmie_tui.model.errors import ErrorKind, ServiceError
-from vmie_tui.operations.first_profile import ASK, KEYRING, PIN, Guide, LiveGuiding
+from vmie_tui.operations.first_profile import ASK, KEYRING, PIN, Guide, LiveSetup
 from vmie_tui.operations.profile import FirstStart
 from vmie_tui.screens.setup.first_start import AwsStep, GuideApp, StartStep, VCenterStep, WriteStep
 from vmie_tui.services.vsphere.tls import thumbprint_of
@@ -27,7 +27,7 @@ PRINT = ":".join(["AB"] * 32)
 SECRET = "s3cr3t-password"
 
 
-class FakeGuiding:
+class FakeSetup:
     config_file, name = "~/.config/vmie-tui/config.toml", "prod"
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class FakeGuiding:
         return "account 111122223333"
 
     def text(self, guide: Guide) -> str:
-        return LiveGuiding.text(self, guide)  # type: ignore[arg-type]
+        return LiveSetup.text(self, guide)  # type: ignore[arg-type]
 
     def write(self, guide: Guide) -> str:
         self.asked.append(f"write {guide.name} {guide.keep}")
@@ -67,8 +67,8 @@ class FakeGuiding:
 
 
 @asynccontextmanager
-async def guided(guiding: object) -> AsyncIterator[Pilot[int]]:
-    app = GuideApp(guiding)  # type: ignore[arg-type]
+async def guided(backend: object) -> AsyncIterator[Pilot[int]]:
+    app = GuideApp(backend)  # type: ignore[arg-type]
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, StartStep) and app.keyring is not None, "the first page")
         await settle(pilot)
@@ -87,8 +87,8 @@ async def go(pilot: Pilot[int], button: str = "go") -> None:
 
 
 async def test_the_whole_way() -> None:
-    guiding = FakeGuiding()
-    async with guided(guiding) as pilot:
+    backend = FakeSetup()
+    async with guided(backend) as pilot:
         assert "Nothing is configured yet" in screen_text(pilot) and "Try the demo" in screen_text(pilot)
         await press(pilot, "enter", "enter")
         assert isinstance(pilot.app.screen, VCenterStep)
@@ -108,25 +108,25 @@ async def test_the_whole_way() -> None:
         assert "[profiles.migration.vcenter]" in screen_text(pilot)
         await go(pilot)
     assert pilot.app.outcome is FirstStart.SAVED
-    assert guiding.asked == ["log in vc.corp svc system ", "aws ops eu-central-1 b-1", f"write migration {KEYRING}"]
+    assert backend.asked == ["log in vc.corp svc system ", "aws ops eu-central-1 b-1", f"write migration {KEYRING}"]
 
 
 async def test_a_thumbprint_is_shown_before_it_is_pinned() -> None:
-    guiding = FakeGuiding()
-    async with guided(guiding) as pilot:
+    backend = FakeSetup()
+    async with guided(backend) as pilot:
         await press(pilot, "pagedown")
         await fill(pilot, host="vc.corp", user="svc", password=SECRET)
         pilot.app.screen.query_one("#trust").focus()
         await press(pilot, "space")
         await go(pilot)
         assert isinstance(pilot.app.screen, VCenterStep)
-        assert guiding.asked == ["thumbprint vc.corp"]  # nothing was sent to it yet
+        assert backend.asked == ["thumbprint vc.corp"]  # nothing was sent to it yet
         assert PRINT[:70] in screen_text(pilot) and "Compare it" in screen_text(pilot)
         await fill(pilot, host="other.corp")
         await go(pilot)
-        assert guiding.asked[-1] == "thumbprint other.corp"  # what was seen is of the other server
+        assert backend.asked[-1] == "thumbprint other.corp"  # what was seen is of the other server
         await go(pilot)
-        assert guiding.asked[-1] == "log in other.corp svc pin AB:AB"
+        assert backend.asked[-1] == "log in other.corp svc pin AB:AB"
         assert isinstance(pilot.app.screen, AwsStep)
         assert pilot.app.guide.vcenter()["thumbprint"] == PRINT
 
@@ -140,25 +140,25 @@ def test_picture_of_a_thumbprint(snap_compare) -> None:  # type: ignore[no-untyp
         await press(pilot, "space")
         await go(pilot)
 
-    app = GuideApp(FakeGuiding())
+    app = GuideApp(FakeSetup())
     assert snap_compare(app, terminal_size=(80, 24), run_before=before)
 
 
 async def test_what_is_wrong_is_said_and_can_be_passed_over() -> None:
-    guiding = FakeGuiding()
-    guiding.vcenter_error = ServiceError(ErrorKind.LOGIN, "vCenter refuses the password", remedy="Type it again")
-    guiding.aws_error = ServiceError(ErrorKind.LOGIN, "there are no AWS credentials", remedy="Run aws configure")
-    async with guided(guiding) as pilot:
+    backend = FakeSetup()
+    backend.vcenter_error = ServiceError(ErrorKind.LOGIN, "vCenter refuses the password", remedy="Type it again")
+    backend.aws_error = ServiceError(ErrorKind.LOGIN, "there are no AWS credentials", remedy="Run aws configure")
+    async with guided(backend) as pilot:
         await press(pilot, "pagedown")
         await fill(pilot, host="https://vc.corp/ui")
         await go(pilot)
-        assert "Give the name alone" in screen_text(pilot) and not guiding.asked
+        assert "Give the name alone" in screen_text(pilot) and not backend.asked
         await fill(pilot, host="vc.corp")
         await go(pilot)
-        assert "Name the user" in screen_text(pilot) and not guiding.asked
+        assert "Name the user" in screen_text(pilot) and not backend.asked
         await fill(pilot, user="svc")
         await go(pilot)
-        assert "Needed for the test" in screen_text(pilot) and not guiding.asked
+        assert "Needed for the test" in screen_text(pilot) and not backend.asked
         await fill(pilot, password="wrong")
         await go(pilot)
         assert "vCenter refuses the password" in screen_text(pilot) and "Type it again" in screen_text(pilot)
@@ -172,16 +172,16 @@ async def test_what_is_wrong_is_said_and_can_be_passed_over() -> None:
         await press(pilot, "escape")
         assert pilot.app.screen.query_one("#host", Input).value == "vc.corp"
         await press(pilot, "pagedown", "escape", "escape", "escape")
-    assert pilot.app.outcome is FirstStart.LEFT and not any(asked.startswith("write") for asked in guiding.asked)
+    assert pilot.app.outcome is FirstStart.LEFT and not any(asked.startswith("write") for asked in backend.asked)
 
 
 async def test_without_a_vcenter_and_the_demo() -> None:
-    guiding = FakeGuiding()
-    async with guided(guiding) as pilot:
+    backend = FakeSetup()
+    async with guided(backend) as pilot:
         await press(pilot, "pagedown", "pagedown")
-        assert isinstance(pilot.app.screen, AwsStep) and not guiding.asked
+        assert isinstance(pilot.app.screen, AwsStep) and not backend.asked
         assert pilot.app.guide.vcenter() == {}
-    async with guided(guiding) as pilot:
+    async with guided(backend) as pilot:
         await press(pilot, "down", "space")
         await go(pilot)
     assert pilot.app.outcome is FirstStart.DEMO
@@ -189,7 +189,7 @@ async def test_without_a_vcenter_and_the_demo() -> None:
 
 def test_the_real_one_tries_vcenter_and_writes_no_secret(tmp_path: Path, tls: TlsFiles) -> None:
     settings = settings_module.load(config_file=tmp_path / "c" / "config.toml", state_dir=tmp_path, environ={})
-    live = LiveGuiding(settings)
+    live = LiveSetup(settings)
     with simulator(tmp_path / "vc", tls) as server:
         guide = Guide(host=f"localhost:{server.port}", user=server.user, password=server.password, trust=PIN, keep=ASK)
         guide.region, guide.bucket = "eu-west-1", "b-1"

@@ -26,6 +26,7 @@ from vmie_tui.model.machine import Machine
 from vmie_tui.model.plan import ImportPlan, Route, VmSource
 from vmie_tui.model.replication import CatalogueStatus, Replication, ReplicationView
 from vmie_tui.model.task import JobState, TaskKind
+from vmie_tui.operations.images import FinishedImport
 from vmie_tui.operations.import_plan import Draft, of_machines
 from vmie_tui.operations.jobs import Jobs
 from vmie_tui.operations.operations import Operations
@@ -38,7 +39,7 @@ from vmie_tui.screens.frame.confirm import ForceScreen
 from vmie_tui.screens.inventory.open_source import OpenScreen
 from vmie_tui.screens.inventory.preflight_report import ReportScreen
 from vmie_tui.screens.jobs.detail import JobScreen
-from vmie_tui.screens.jobs.image import AfterScreen, Made
+from vmie_tui.screens.jobs.image import ImageScreen
 from vmie_tui.screens.jobs.proof import ProofScreen
 from vmie_tui.screens.replication.catalogue import CatalogueScreen
 from vmie_tui.screens.replication.cutover import CutoverScreen
@@ -253,7 +254,7 @@ async def test_read_only_no_key_of_any_screen_changes_anything(
             "jobs": [
                 lambda: JobScreen(jobs[1]),
                 lambda: ProofScreen(jobs[2], "job"),
-                lambda: AfterScreen(Made("made", REGION, things[-1].id, bucket=EXPORT_BUCKET, keys=("key",))),
+                lambda: ImageScreen(FinishedImport("made", REGION, things[-1].id, bucket=EXPORT_BUCKET, keys=("key",))),
             ],
             "tasks": [
                 lambda: TaskScreen(record, lambda _: None),

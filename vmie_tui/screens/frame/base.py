@@ -32,6 +32,7 @@ class FrameScreen(Screen[bool]):
     """A screen with title bar, status line and key hints. Subclasses set ``MODE``, ``ACTIONS`` and ``BINDINGS``."""
 
     MODE: ClassVar[str] = ""
+    HELP_TITLE: ClassVar[str] = ""  # of its help page; by the name of the class when empty
     ACTIONS: ClassVar[tuple[Action, ...]] = ()
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012 - Textual's own declaration
 

@@ -10,11 +10,12 @@ from vmie_tui.model.errors import problem_of
 from vmie_tui.model.job import JobView
 from vmie_tui.model.plan import ImportPlan
 from vmie_tui.model.task import JobState
+from vmie_tui.operations.images import finished_import
 from vmie_tui.operations.jobs import STEERABLE, no_fallback, no_image, no_proof
 from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.screens.frame.confirm import ConfirmScreen
 from vmie_tui.screens.frame.explain import ExplainScreen
-from vmie_tui.screens.jobs.image import AfterScreen, made_by
+from vmie_tui.screens.jobs.image import ImageScreen
 from vmie_tui.screens.jobs.proof import ProofScreen
 from vmie_tui.widgets.text import clean
 
@@ -46,7 +47,7 @@ class AfterJob(Copying):
             self.app.call_from_thread(self.tell, str(problem_of(error)), error=True)
             return
         if isinstance(plan, ImportPlan):
-            self.app.call_from_thread(self.app.push_screen, AfterScreen(made_by(job, plan, machine)))
+            self.app.call_from_thread(self.app.push_screen, ImageScreen(finished_import(job, plan, machine)))
         else:
             self.app.call_from_thread(self.tell, f"{job.name} is no import: there is no AMI of its own.")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -18,10 +18,8 @@ from textual.worker import get_current_worker
 from vmie_tui.model.errors import ErrorKind, Problem, problem_of
 from vmie_tui.model.form_option import Option
 from vmie_tui.model.formatting import plural
-from vmie_tui.model.job import JobView
 from vmie_tui.model.machine import Machine
-from vmie_tui.model.plan import ImportPlan
-from vmie_tui.operations.images import Launch, copy_mistakes, name_mistakes, own_objects, why_not_launch
+from vmie_tui.operations.images import FinishedImport, Launch, copy_mistakes, name_mistakes, why_not_launch
 from vmie_tui.screens.frame.actions import AFTER, bindings
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying
@@ -207,24 +205,8 @@ def text_of(seen: Seen) -> str:
 # -- the screen
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What a job has made. ``keys``: its own objects in ``bucket``, which may be deleted now."""
-
-    name: str
-    region: str
-    image_id: str
-    machine: Machine | None = None
-    bucket: str = ""
-    keys: tuple[str, ...] = field(default=())
-
-
-def made_by(job: JobView, plan: ImportPlan, machine: Machine | None) -> Made:
-    """What a finished import has made; its objects are those it uploaded, never those it was given."""
-    return Made(job.name, plan.region, job.image_id, machine, plan.bucket, own_objects(job, plan))
-
-
-class AfterScreen(Copying):
+class ImageScreen(Copying):
+    HELP_TITLE = "After"
     MODE = "jobs"
     ACTIONS = AFTER
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(AFTER)]
@@ -242,7 +224,7 @@ class AfterScreen(Copying):
             super().__init__()
             self.state, self.problem = state, problem
 
-    def __init__(self, made: Made) -> None:
+    def __init__(self, made: FinishedImport) -> None:
         super().__init__()
         self._made = made
         self._seen = Seen(made.image_id, made.region)

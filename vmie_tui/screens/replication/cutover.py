@@ -36,6 +36,7 @@ from vmie_tui.model.replication import (
     until,
 )
 from vmie_tui.model.rules.replication_schedule import refuse_run
+from vmie_tui.operations.images import FinishedImport
 from vmie_tui.operations.roll_back import last_cutover, no_way_back
 from vmie_tui.screens import registry
 from vmie_tui.screens.frame.actions import CUTOVER, bindings
@@ -43,7 +44,7 @@ from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.clipboard import Copying
 from vmie_tui.screens.frame.confirm import ConfirmScreen
 from vmie_tui.screens.frame.form import Answers, Ask, FormScreen
-from vmie_tui.screens.jobs.image import AfterScreen, Made, launch_asks, launch_mistakes
+from vmie_tui.screens.jobs.image import ImageScreen, launch_asks, launch_mistakes
 from vmie_tui.services.aws.ec2.launch import InstanceState
 from vmie_tui.widgets.jobs import stage_lines
 from vmie_tui.widgets.line_view import LinePane, OneLine
@@ -549,7 +550,7 @@ class CutoverScreen(Copying):
         name, image_id, plan = view.name, made.image_id, view.spec.plan
 
         def known(machine: Machine | None) -> None:
-            self.app.push_screen(AfterScreen(Made(name, plan.region, image_id, machine)))
+            self.app.push_screen(ImageScreen(FinishedImport(name, plan.region, image_id, machine)))
 
         self._do("looking at the AMI", lambda: self.operations.vcenter.machine_of(plan), known)
 

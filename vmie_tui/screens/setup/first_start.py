@@ -17,7 +17,7 @@ from textual.widgets import Button, Input
 from vmie_tui.model.errors import ErrorKind, Problem, problem_of
 from vmie_tui.model.form_option import Option
 from vmie_tui.model.rules.route_needs import REGION
-from vmie_tui.operations.first_profile import ASK, CA, KEYRING, PIN, SYSTEM, Guide, Guiding, LiveGuiding
+from vmie_tui.operations.first_profile import ASK, CA, KEYRING, PIN, SYSTEM, Guide, LiveSetup, SetupBackend
 from vmie_tui.operations.profile import FirstStart
 from vmie_tui.screens.frame.base import style_sheet
 from vmie_tui.screens.frame.theme import ThemedApp
@@ -70,8 +70,8 @@ class GuideStep(Screen[None]):
         return cast("GuideApp", self.app)
 
     @property
-    def guiding(self) -> Guiding:
-        return self.guide_app.guiding
+    def backend(self) -> SetupBackend:
+        return self.guide_app.backend
 
     def compose(self) -> ComposeResult:
         head = f"  {self.NUMBER} of 3" if self.NUMBER else ""
@@ -211,7 +211,7 @@ class StartStep(GuideStep):
             "Nothing is configured yet. Three short pages ask for vCenter, AWS and where to write it; "
             "each connection is tried before it is kept."
         )
-        where = f"It will be in {self.guiding.config_file}, which you can also write by hand."
+        where = f"It will be in {self.backend.config_file}, which you can also write by hand."
         return [(), *paragraph(text, cells, "", margin), (), *paragraph(where, cells, "dim", margin), ()]
 
     def questions(self) -> Iterable[Widget]:
@@ -279,14 +279,14 @@ class VCenterStep(GuideStep):
             self.next()
         elif guide.trust == PIN and not guide.thumbprint:
             self._pin = True
-            self.start(f"looking at the certificate of {guide.host}", lambda: self.guiding.thumbprint(guide))
+            self.start(f"looking at the certificate of {guide.host}", lambda: self.backend.thumbprint(guide))
         elif not guide.password:
             self.query_one("#field-password", Field).set_mistake("Needed for the test")
             self.query_one("#password").focus()
             self.query_one("#skip").display = True
         else:
             self._pin = False
-            self.start(f"logging in to {guide.host}", lambda: self.guiding.try_vcenter(guide))
+            self.start(f"logging in to {guide.host}", lambda: self.backend.try_vcenter(guide))
 
     def done(self, words: str) -> None:
         if not self._pin:
@@ -346,7 +346,7 @@ class AwsStep(GuideStep):
         return super().take()
 
     def attempt(self) -> None:
-        self.start("asking AWS who is signed in", lambda: self.guiding.try_aws(self.guide))
+        self.start("asking AWS who is signed in", lambda: self.backend.try_aws(self.guide))
 
     def next(self) -> None:
         self.app.push_screen(WriteStep(self.guide))
@@ -360,8 +360,8 @@ class WriteStep(GuideStep):
 
     def words(self, cells: int) -> Sequence[Line]:
         margin: Line = ((" ", ""),)
-        lines = [(), *paragraph(f"This is added to {self.guiding.config_file}:", cells, "", margin), ()]
-        lines += [((" ", ""), *line) for line in text_lines(self.guiding.text(self.guide).rstrip(), cells - 2, "info")]
+        lines = [(), *paragraph(f"This is added to {self.backend.config_file}:", cells, "", margin), ()]
+        lines += [((" ", ""), *line) for line in text_lines(self.backend.text(self.guide).rstrip(), cells - 2, "info")]
         if self.guide.host and self.guide.keep == KEYRING and self.guide.password:
             lines += [(), *paragraph(f"The password goes to {self.guide_app.keyring}.", cells, "dim", margin)]
         elif self.guide.host:
@@ -374,7 +374,7 @@ class WriteStep(GuideStep):
         self.on_resize()
 
     def attempt(self) -> None:
-        self.start("writing", lambda: self.guiding.write(self.guide))
+        self.start("writing", lambda: self.backend.write(self.guide))
 
     def failed(self, problem: Problem) -> str:
         self.query_one("#skip").display = False
@@ -394,9 +394,9 @@ class GuideApp(ThemedApp):
             super().__init__()
             self.keyring, self.aws_profiles = keyring, aws_profiles
 
-    def __init__(self, guiding: Guiding) -> None:
+    def __init__(self, backend: SetupBackend) -> None:
         super().__init__()
-        self.guiding, self.guide = guiding, Guide(name=guiding.name)
+        self.backend, self.guide = backend, Guide(name=backend.name)
         self.outcome = FirstStart.LEFT
         self.keyring = ""
         self.aws_profiles: tuple[tuple[str, str], ...] = ()
@@ -408,7 +408,7 @@ class GuideApp(ThemedApp):
     @work(thread=True, exclusive=True, group="around", exit_on_error=False)
     def _look_around(self) -> None:
         """What this machine offers; each may take a while."""
-        self.post_message(self.Known(self.guiding.keyring(), self.guiding.aws_profiles()))
+        self.post_message(self.Known(self.backend.keyring(), self.backend.aws_profiles()))
 
     @on(Known)
     def _is_known(self, event: Known) -> None:
@@ -423,6 +423,6 @@ class GuideApp(ThemedApp):
 
 def run(settings: Settings, *, mouse: bool) -> tuple[FirstStart, str]:
     """Ask until it is written, or the user leaves: SAVED, DEMO or LEFT, and the vCenter password, if one was typed."""
-    app = GuideApp(LiveGuiding(settings))
+    app = GuideApp(LiveSetup(settings))
     app.run(mouse=mouse)
     return app.outcome, app.guide.password
