@@ -192,12 +192,13 @@ def test_a_worker_that_stands_still_is_said_and_ended(world: World, monkeypatch:
     assert world.client.worker().silent_since is None
     pid = worker_pid(world.settings.state_dir)
     assert pid
-    os.kill(pid, signal.SIGSTOP)  # the lock is held, nothing is done
+    stands = Store(world.settings.state_dir)
+    beat = time.time() - 3600
     try:
-        stands = Store(world.settings.state_dir)
-        beat = time.time() - 3600
         with stands.begin() as connection:
             connection.execute(schema.workers.update().values(heartbeat=beat))
+            # Its own lock is held and nothing is done; the database's is ours, so it is not stopped while it writes.
+            os.kill(pid, signal.SIGSTOP)
         stands.close()
         status = world.client.worker()
         assert not status.alive
